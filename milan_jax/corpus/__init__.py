@@ -1,0 +1,1 @@
+"""Region sets with known truth, built from photographs."""

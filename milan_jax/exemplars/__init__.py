@@ -1,0 +1,1 @@
+"""Exemplar statistics: streaming top-k, levels and masks."""

@@ -1,0 +1,1 @@
+"""Image sources: folders, arrays and packaged photographs."""

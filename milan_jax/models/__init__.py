@@ -1,0 +1,1 @@
+"""Flax modules: backbones, region encoder, captioner, language model."""

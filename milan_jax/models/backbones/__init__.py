@@ -1,0 +1,1 @@
+"""Vision backbones in Flax Linen, NHWC, that return activations by layer name."""

@@ -1,0 +1,1 @@
+"""Activation extractors: one `Probe` protocol, one file per kind of model."""

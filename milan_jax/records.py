@@ -1,0 +1,95 @@
+"""The records that pass from room to room.
+
+Units, said once: images are uint8 RGB, `height x width x 3`; activations are in the
+model's own units; `image_ids` are positions in the data set; `image_rows` are positions
+in an exemplar set's table of distinct images.
+"""
+
+import dataclasses
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+
+@dataclasses.dataclass(frozen=True, order=True, slots=True)
+class Unit:
+  """One unit (channel) of one layer."""
+
+  layer: str
+  index: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LayerShape:
+  """The activations of a layer for one image: `height x width` places, `units` each."""
+
+  name: str
+  height: int
+  width: int
+  units: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LayerExemplars:
+  """The exemplars of some units of one layer, best first.
+
+  Attributes:
+    layer: the layer's name.
+    units: index of each unit in its layer.
+    image_ids: position in the data set of each exemplar.
+    image_rows: row of each exemplar in the set's table of distinct images.
+    activations: spatial maximum of each exemplar; None where a set does not know it.
+    levels: activation above which a pixel belongs to the mask; None where unknown.
+    dead: units that never vary, or whose exemplars mean nothing.
+  """
+
+  layer: str
+  units: Int[np.ndarray, "units"]
+  image_ids: Int[np.ndarray, "units k"]
+  image_rows: Int[np.ndarray, "units k"]
+  activations: Float[np.ndarray, "units k"] | None
+  levels: Float[np.ndarray, "units"] | None
+  dead: Bool[np.ndarray, "units"]
+
+
+class ExemplarSet(Protocol):
+  """Exemplars of the units of some layers: what every reader of a store offers."""
+
+  @property
+  def layers(self) -> tuple[str, ...]:
+    """Names of the layers, in the order in which they are described."""
+
+  @property
+  def num_images(self) -> int:
+    """Number of distinct images."""
+
+  def exemplars(self, layer: str) -> LayerExemplars:
+    """Ids, rows, activations and levels of a layer's units."""
+
+  def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
+    """The distinct images at `rows`."""
+
+  def masks(
+    self, layer: str, rows: Int[np.ndarray, "n"]
+  ) -> Bool[np.ndarray, "n k height width"]:
+    """Masks, at the images' size, of the units at `rows` of `exemplars(layer)`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Description:
+  """What the captioner says of a unit.
+
+  Attributes:
+    unit: the unit.
+    text: the description, as a sentence.
+    score: the score that the strategy ranks by, in nats.
+    log_prob: log p(description | regions), in nats.
+    lm_log_prob: log p(description), in nats; None without a language model.
+  """
+
+  unit: Unit
+  text: str
+  score: float
+  log_prob: float
+  lm_log_prob: float | None = None

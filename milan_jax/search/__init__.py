@@ -1,0 +1,1 @@
+"""Search over descriptions. Takes a step function; knows no model."""

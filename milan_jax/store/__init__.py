@@ -1,0 +1,1 @@
+"""Everything on disk or on the network."""

@@ -1,0 +1,93 @@
+"""The house's rules: who may import whom, and how long a file may be."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "milan_jax"
+
+# A room may import itself, what is common to all, and the rooms named here.
+COMMON = {"errors", "version"}
+MAY_IMPORT = {
+  "errors": set(),
+  "version": set(),
+  "records": set(),
+  "images": {"records"},
+  "probe": {"records", "models"},
+  "exemplars": {"records", "probe", "images"},
+  "models": set(),
+  "text": set(),
+  "search": set(),
+  "training": {"models", "text", "search"},
+  "store": {"records", "text", "models"},
+  "catalog": {"records"},
+  "corpus": {"records", "images", "text", "store"},
+  "config": set(),
+  "features": {"records", "models", "store"},
+  "pipeline": None,  # anything but the command line
+  "cli": {"config", "pipeline", "store"},
+  "__init__": {"pipeline", "store"},
+}
+# Libraries that only extras bring: a module that needs one is named here.
+EXTRAS = {
+  "torch": {"probe/torch_module.py"},
+  "spacy": {"text/tokenizer.py"},
+  "onnxruntime": set(),
+  "transformers": set(),
+  "tensorflow": set(),
+  "tensorflow_datasets": set(),
+  "skimage": {"images/demo.py"},
+  "sklearn": {"images/demo.py"},
+}
+
+
+def _files() -> list[pathlib.Path]:
+  return sorted(PACKAGE.rglob("*.py"))
+
+
+def _imports(path: pathlib.Path) -> set[str]:
+  names = set()
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      names |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, f"{path}: relative import"
+      names |= {f"{node.module}.{alias.name}" for alias in node.names}
+  return names
+
+
+def _room(path: pathlib.Path) -> str:
+  return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", _files(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_follow_the_table(path):
+  room = _room(path)
+  assert room in MAY_IMPORT, f"{room} is no room of the house"
+  allowed = MAY_IMPORT[room]
+  for name in _imports(path):
+    parts = name.split(".")
+    if parts[0] == "milan_jax" and len(parts) > 1:
+      target = parts[1] if parts[1] in MAY_IMPORT else "__init__"
+      if allowed is None:
+        assert target != "cli", f"{path}: {room} may not import cli"
+      else:
+        assert target in allowed | COMMON | {room}, f"{room} may not import {target}"
+    assert parts[0] != "configs", "only the command line reads configs"
+    if parts[0] in EXTRAS:
+      here = str(path.relative_to(PACKAGE))
+      assert here in EXTRAS[parts[0]], f"{here} may not import {parts[0]}"
+
+
+def test_the_table_itself_catches_a_wrong_arrow(tmp_path):
+  wrong = tmp_path / "wrong.py"
+  wrong.write_text("from milan_jax.search import beam\n")
+  assert "milan_jax.search.beam" in _imports(wrong)
+  assert "search" not in MAY_IMPORT["exemplars"]
+
+
+@pytest.mark.parametrize("path", _files(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_file_has_one_job(path):
+  assert len(path.read_text().splitlines()) <= 500, "over 500 lines: two rooms in one?"
