@@ -6,7 +6,7 @@ in an exemplar set's table of distinct images.
 """
 
 import dataclasses
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -53,6 +53,7 @@ class LayerExemplars:
   dead: Bool[np.ndarray, "units"]
 
 
+@runtime_checkable
 class ExemplarSet(Protocol):
   """Exemplars of the units of some layers: what every reader of a store offers."""
 
@@ -71,9 +72,15 @@ class ExemplarSet(Protocol):
     """The distinct images at `rows`."""
 
   def masks(
-    self, layer: str, rows: Int[np.ndarray, "n"]
-  ) -> Bool[np.ndarray, "n k height width"]:
-    """Masks, at the images' size, of the units at `rows` of `exemplars(layer)`."""
+    self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
+  ) -> Bool[np.ndarray, "n height width"]:
+    """Masks, at the images' size, of some exemplars of a layer.
+
+    Args:
+      layer: the layer's name.
+      rows: rows of `exemplars(layer)`, one per mask.
+      slots: which of the unit's k exemplars, one per mask.
+    """
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
