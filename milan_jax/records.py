@@ -93,6 +93,7 @@ class Description:
     score: the score that the strategy ranks by, in nats.
     log_prob: log p(description | regions), in nats.
     lm_log_prob: log p(description), in nats; None without a language model.
+    dead: the unit never varied over the images, so the text means nothing.
   """
 
   unit: Unit
@@ -100,3 +101,4 @@ class Description:
   score: float
   log_prob: float
   lm_log_prob: float | None = None
+  dead: bool = False

@@ -1,0 +1,105 @@
+"""The commands: flags and configuration in, exit codes out."""
+
+import dataclasses
+import errno
+import sys
+from collections.abc import Callable, Sequence
+
+import jax
+
+from milan_jax import config, flags
+from milan_jax.errors import UserError
+
+# The user's to mend: a full disk, a quota, a folder that may not be written to.
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}
+
+
+def _run(name: str, command: Callable[[Sequence[str]], None]) -> int:
+  """Runs a command and returns its exit code: 0, or 2 after one message."""
+  # Products in full float32 on every device: scores are exact before they are fast.
+  jax.config.update("jax_default_matmul_precision", "highest")
+  try:
+    command(sys.argv)
+  except UserError as error:
+    print(f"{name}: {error}", file=sys.stderr)
+    return 2
+  except OSError as error:
+    if error.errno not in _DISK:
+      raise
+    where = f" ({error.filename})" if error.filename else ""
+    print(
+      f"{name}: {error.strerror}{where}. What was finished is kept: make room, and "
+      "the same command goes on.",
+      file=sys.stderr,
+    )
+    return 2
+  except KeyboardInterrupt:
+    print(f"\n{name}: stopped; the same command goes on.", file=sys.stderr)
+    return 130
+  return 0
+
+
+def _no_positional(positional: Sequence[str]) -> None:
+  if positional:
+    raise UserError(f"Expected flags only, found {positional[0]!r}; --help lists them.")
+
+
+def describe() -> int:
+  """Runs `milan-describe`."""
+
+  def command(arguments: Sequence[str]) -> None:
+    options, positional = flags.parse(config.Describe, arguments)
+    _no_positional(positional)
+    from milan_jax.pipeline.describe import describe, list_layers
+
+    if options.list_layers:
+      print(list_layers(options.model, options.weights))
+      return
+    keywords = dataclasses.asdict(options)
+    del keywords["list_layers"]
+    describe(**keywords)
+
+  return _run("milan-describe", command)
+
+
+def train() -> int:
+  """Runs `milan-train`."""
+
+  def command(arguments: Sequence[str]) -> None:
+    options, positional = flags.parse(config.Train, arguments)
+    _no_positional(positional)
+    from milan_jax.pipeline.train import train
+
+    train(**dataclasses.asdict(options))
+
+  return _run("milan-train", command)
+
+
+def convert() -> int:
+  """Runs `milan-convert`."""
+
+  def command(arguments: Sequence[str]) -> None:
+    _, positional = flags.parse(config.Convert, arguments)
+    if len(positional) != 2:
+      raise UserError(
+        f"Expected CHECKPOINT OUT_DIR, found {len(positional)} arguments."
+      )
+    from milan_jax.store.official import convert
+
+    convert(*positional)
+    print(positional[1])
+
+  return _run("milan-convert", command)
+
+
+def corpus() -> int:
+  """Runs `milan-corpus`."""
+
+  def command(arguments: Sequence[str]) -> None:
+    options, positional = flags.parse(config.Corpus, arguments)
+    _no_positional(positional)
+    from milan_jax.pipeline.corpus import build
+
+    build(**dataclasses.asdict(options))
+
+  return _run("milan-corpus", command)

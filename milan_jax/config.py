@@ -1,0 +1,69 @@
+"""The commands' options: every name, default and explanation, once.
+
+A file in `configs/` returns one of these; on the command line every field is a flag.
+"""
+
+import dataclasses
+from typing import Any
+
+
+def _option(default: Any, text: str) -> Any:
+  return dataclasses.field(default=default, metadata={"help": text})
+
+
+@dataclasses.dataclass
+class Describe:
+  """Describes the units of a network, or of a directory of exemplars."""
+
+  workdir: str = _option("runs/describe", "folder for everything that is written")
+  model: str = _option(
+    "efficientnet-lite0",
+    "network to describe: a backbone's name, or package.module:name of a torch module "
+    "or of a function that returns one",
+  )
+  weights: str = _option(
+    "", "state dict of the network (.pth, .pt, .safetensors); empty: the packaged one"
+  )
+  images: str = _option(
+    "", "folder of images to show; empty: photographs that come inside packages"
+  )
+  exemplars: str = _option(
+    "", "describe this exemplar directory instead of a network over images"
+  )
+  layers: str = _option(
+    "", "layers to describe: names or globs, comma-separated; empty: the default ones"
+  )
+  units: str = _option(
+    "", "units of each layer: a range 0:64, a list 3,5,9 or a file; empty: all"
+  )
+  k: int = _option(15, "exemplars per unit")
+  quantile: float = _option(0.99, "quantile of a unit's activations that masks exceed")
+  probe_batch_size: int = _option(32, "images per forward pass of the network")
+  milan: str = _option(
+    "starter", "captioner: a packaged or official key, or a released folder"
+  )
+  strategy: str = _option(
+    "", "greedy, sample, beam or rerank; empty: the captioner's own"
+  )
+  mi: bool = _option(
+    False, "score each token by mutual information (greedy, sample and beam)"
+  )
+  temperature: float = _option(
+    -1.0, "weight of the language model; negative: the captioner's own"
+  )
+  beam_size: int = _option(0, "hypotheses per unit; 0: the captioner's own")
+  length: int = _option(0, "most tokens of a description; 0: the captioner's own")
+  batch_size: int = _option(16, "units decoded together")
+  parity: bool = _option(
+    False, "match the original's scores exactly, its counting errors included"
+  )
+  seed: int = _option(0, "seed of the strategy `sample`")
+  page: bool = _option(True, "write the page index.html")
+  list_layers: bool = _option(
+    False, "print the network's layers with their shapes and numbers of units, and exit"
+  )
+
+
+@dataclasses.dataclass
+class Convert:
+  """Turns an official checkpoint into the released format: CHECKPOINT OUT_DIR."""

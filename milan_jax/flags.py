@@ -1,0 +1,87 @@
+"""Typed configurations as command-line flags."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from milan_jax.errors import UserError
+
+_DEFINE = {
+  bool: flags.DEFINE_boolean,
+  int: flags.DEFINE_integer,
+  float: flags.DEFINE_float,
+  str: flags.DEFINE_string,
+}
+
+
+def _flag_values(kind: type, arguments: Sequence[str]) -> flags.FlagValues:
+  values = flags.FlagValues()
+  for field in dataclasses.fields(kind):
+    text = f"{field.metadata['help']} (default: {field.default!r})"
+    _DEFINE[field.type](field.name, None, text, flag_values=values)  # type: ignore
+  config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "file with a function get_config that returns the options",
+    flag_values=values,
+    sys_argv=list(arguments),
+  )
+  flags.DEFINE_boolean("help", False, "show this help", flag_values=values)
+  return values
+
+
+def usage(kind: type, values: flags.FlagValues) -> str:
+  """Returns a command's help."""
+  lines = [kind.__doc__ or "", "", "Flags (also fields of a --config file):"]
+  for field in dataclasses.fields(kind):
+    lines.append(f"  --{field.name}: {values[field.name].help}")
+  return "\n".join([*lines, "  --config: " + (values["config"].help or "")])
+
+
+def parse(kind: type, arguments: Sequence[str]) -> tuple[Any, list[str]]:
+  """Reads a configuration from flags and, if `--config` names one, a file.
+
+  A flag given by itself wins over the file; `--config.field=value` changes the file.
+
+  Args:
+    kind: a dataclass whose fields have a default and a help text.
+    arguments: the command and its arguments.
+
+  Returns:
+    The configuration and the positional arguments.
+
+  Raises:
+    UserError: an unknown flag or field, a value of the wrong type, a bad file.
+    SystemExit: after printing the help that was asked for.
+  """
+  values = _flag_values(kind, arguments)
+  try:
+    _, *positional = values(list(arguments))
+    config = values.config if values.config is not None else kind()
+    # A file that did not load says so when a field is read.
+    found = type(config).__name__
+    if not dataclasses.is_dataclass(config):
+      getattr(config, "workdir", None)
+  except flags.Error as error:
+    raise UserError(f"{error}; --help lists the flags.") from error
+  except (KeyError, TypeError, AttributeError, OSError, SyntaxError) as error:
+    message = " ".join(str(error).split())
+    raise UserError(f"--config: {message}.") from error
+  if values.help:
+    print(usage(kind, values))
+    sys.exit(0)
+  if found != kind.__name__:
+    raise UserError(
+      f"--config: expected a {kind.__name__}, found a {found}; "
+      "was the file written for another command?"
+    )
+  given = {
+    field.name: values[field.name].value
+    for field in dataclasses.fields(kind)
+    if values[field.name].present
+  }
+  return dataclasses.replace(config, **given), positional

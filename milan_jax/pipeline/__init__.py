@@ -1,0 +1,1 @@
+"""The corridor: wires the rooms for the commands."""

@@ -1,0 +1,114 @@
+"""Descriptions on disk: a journal while they are made, a CSV when they are done."""
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+
+from milan_jax.errors import UserError
+from milan_jax.records import Description, Unit
+from milan_jax.store.atomic import write_text
+
+# The first three columns are what other tools read.
+COLUMNS = ("layer", "unit", "description", "score", "log_prob", "lm_log_prob", "dead")
+
+
+class Journal:
+  """Descriptions in the order in which they are made, one JSON line each.
+
+  A batch is appended whole and flushed to the disk, so that a run that is killed at
+  any moment goes on after its last whole batch.
+  """
+
+  def __init__(self, path: pathlib.Path, batch_size: int):
+    """Opens a journal, dropping what a killed run left unfinished.
+
+    Args:
+      path: the file.
+      batch_size: units appended together; a part of a batch is made again.
+    """
+    self._path = path
+    self._batch_size = batch_size
+    self._entries: list[Description] = []
+    if path.exists():
+      self._recover()
+
+  def _recover(self) -> None:
+    data = self._path.read_bytes()
+    lines = data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
+    whole = len(lines) // self._batch_size * self._batch_size
+    kept = b"".join(lines[:whole])
+    if len(kept) < len(data):
+      os.truncate(self._path, len(kept))
+    for line in lines[:whole]:
+      entry = json.loads(line)
+      self._entries.append(Description(unit=Unit(**entry.pop("unit")), **entry))
+
+  def __len__(self) -> int:
+    return len(self._entries)
+
+  def entries(self) -> Sequence[Description]:
+    """Everything described so far."""
+    return tuple(self._entries)
+
+  def append(self, batch: Iterable[Description]) -> None:
+    """Appends a batch; on return it is on the disk."""
+    batch = list(batch)
+    lines = "".join(json.dumps(dataclasses.asdict(entry)) + "\n" for entry in batch)
+    with self._path.open("ab") as file:
+      file.write(lines.encode())
+      file.flush()
+      os.fsync(file.fileno())
+    self._entries.extend(batch)
+
+
+def _number(value: float | None) -> str:
+  return "" if value is None else f"{value:.6f}"
+
+
+def write_descriptions(path: pathlib.Path, descriptions: Iterable[Description]) -> None:
+  """Writes `layer,unit,description` and the scores, in nats, as a CSV.
+
+  Args:
+    path: the file, replaced whole.
+    descriptions: one per unit.
+  """
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator="\n")
+  writer.writerow(COLUMNS)
+  for entry in descriptions:
+    writer.writerow(
+      [
+        entry.unit.layer,
+        entry.unit.index,
+        entry.text,
+        _number(entry.score),
+        _number(entry.log_prob),
+        _number(entry.lm_log_prob),
+        int(entry.dead),
+      ]
+    )
+  write_text(path, text.getvalue())
+
+
+def read_descriptions(path: str | pathlib.Path) -> dict[Unit, str]:
+  """Reads `layer,unit,description` from a CSV, ours or the original's.
+
+  Raises:
+    UserError: no such file, or columns are missing.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise UserError(f"{path}: expected a CSV of descriptions, found no such file.")
+  with path.open(newline="") as file:
+    reader = csv.DictReader(file)
+    missing = {"layer", "unit", "description"} - set(reader.fieldnames or ())
+    if missing:
+      raise UserError(
+        f"{path}: expected columns layer,unit,description; "
+        f"missing {', '.join(sorted(missing))}."
+      )
+    return {Unit(row["layer"], int(row["unit"])): row["description"] for row in reader}

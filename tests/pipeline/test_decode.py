@@ -1,0 +1,133 @@
+"""Decoding against every search of the original."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from milan_jax.errors import UserError
+from milan_jax.pipeline.decode import Decoder, Decoding
+
+STOP = 425
+
+
+def _decode(tiny, features, **options):
+  batch_size = options.pop("batch_size", 8)
+  decoder = Decoder(tiny, Decoding(**options), batch_size=batch_size)
+  keys = jax.random.split(jax.random.key(0), len(features))
+  return decoder(features, keys)
+
+
+def _up_to_stop(tokens):
+  tokens = [list(map(int, row)) for row in tokens]
+  return [row[: row.index(STOP)] if STOP in row else row for row in tokens]
+
+
+CASES = [
+  ("greedy/mi=False", {"strategy": "greedy"}),
+  ("greedy/mi=True", {"strategy": "greedy", "mi": True}),
+  ("beam5/mi=False", {"strategy": "beam", "beam_size": 5}),
+  ("beam5/mi=True", {"strategy": "beam", "beam_size": 5, "mi": True}),
+  ("beam50/mi=False", {"strategy": "beam", "beam_size": 50}),
+  ("beam50/mi=True", {"strategy": "beam", "beam_size": 50, "mi": True}),
+  ("beam50_len4/mi=False", {"strategy": "beam", "beam_size": 50, "length": 4}),
+  ("rerank5", {"strategy": "rerank", "beam_size": 5}),
+  ("rerank50", {"strategy": "rerank", "beam_size": 50}),
+  ("rerank50_len4", {"strategy": "rerank", "beam_size": 50, "length": 4}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=[name for name, _ in CASES])
+def test_parity_with_the_original(tiny, outputs, name, options):
+  found = _decode(tiny, outputs["features"], parity=True, **options)
+  assert _up_to_stop(found.tokens) == _up_to_stop(outputs[f"{name}/tokens"])
+  np.testing.assert_allclose(found.scores, outputs[f"{name}/scores"], atol=1e-4)
+
+
+@pytest.mark.parametrize("beam_size", [5, 50])
+def test_corrected_rerank(tiny, outputs, beam_size):
+  name = f"rerank{beam_size}"
+  found = _decode(tiny, outputs["features"], strategy="rerank", beam_size=beam_size)
+  best = outputs[f"{name}/argmax_correct"]
+  rows = np.arange(8)
+  tokens = outputs[f"{name}/beam_tokens"][rows, best]
+  assert _up_to_stop(found.tokens) == _up_to_stop(tokens)
+  log_probs = outputs[f"{name}/beam_scores"][rows, best]
+  lm_log_probs = outputs[f"{name}/beam_lm_scores_correct"][rows, best]
+  np.testing.assert_allclose(found.log_probs, log_probs, atol=1e-4)
+  np.testing.assert_allclose(found.lm_log_probs, lm_log_probs, atol=1e-4)
+  np.testing.assert_allclose(found.scores, log_probs - 0.2 * lm_log_probs, atol=1e-4)
+
+
+def test_corrected_greedy_counts_up_to_the_stop(tiny, outputs):
+  found = _decode(tiny, outputs["features"], strategy="greedy")
+  assert _up_to_stop(found.tokens) == _up_to_stop(outputs["greedy/mi=False/tokens"])
+  np.testing.assert_allclose(found.scores, found.log_probs, atol=1e-5)
+
+
+def test_the_original_scores_a_unit_by_its_batch_and_so_does_parity(tiny, outputs):
+  """Unit 0 alone stops after 12 steps, among the others after 15."""
+  alone = _decode(tiny, outputs["features"][:1], parity=True)
+  assert _up_to_stop(alone.tokens) == _up_to_stop(outputs["rerank50_unit0/tokens"])
+  np.testing.assert_allclose(alone.scores, outputs["rerank50_unit0/scores"], atol=1e-4)
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "sample", "beam", "rerank"])
+def test_a_unit_does_not_depend_on_its_batch(tiny, outputs, strategy):
+  features = outputs["features"]
+  keys = jax.random.split(jax.random.key(0), 8)
+  decoder = Decoder(tiny, Decoding(strategy, beam_size=5), batch_size=8)
+  together = decoder(features, keys)
+  for units in ([3], [7, 0, 3]):
+    some = decoder(features[units], keys[np.array(units)])
+    np.testing.assert_array_equal(some.tokens, together.tokens[units])
+    for name in ("scores", "log_probs", "lm_log_probs"):
+      np.testing.assert_allclose(
+        getattr(some, name), getattr(together, name)[units], atol=1e-5
+      )
+
+
+def test_eight_devices_say_what_one_says(tiny, outputs, tmp_path):
+  """Runs the same batch over a mesh of eight simulated devices."""
+  np.save(tmp_path / "features.npy", outputs["features"])
+  from milan_jax.store.release import save_release
+
+  save_release(tiny, tmp_path / "release")
+  script = """
+import sys, jax, numpy as np
+from milan_jax.pipeline.decode import Decoder, Decoding
+from milan_jax.store.release import load_release
+assert len(jax.devices()) == 8
+folder = sys.argv[1]
+decoder = Decoder(load_release(folder + "/release"), Decoding(), batch_size=8)
+keys = jax.random.split(jax.random.key(0), 8)
+found = decoder(np.load(folder + "/features.npy"), keys)
+np.savez(folder + "/found.npz", **found._asdict())
+"""
+  flags = "--xla_force_host_platform_device_count=8"
+  subprocess.run(
+    [sys.executable, "-c", script, str(tmp_path)],
+    check=True,
+    env={**os.environ, "XLA_FLAGS": flags},
+  )
+  one = _decode(tiny, outputs["features"])
+  eight = np.load(tmp_path / "found.npz")
+  np.testing.assert_array_equal(eight["tokens"], one.tokens)
+  np.testing.assert_allclose(eight["scores"], one.scores, atol=1e-5)
+
+
+def test_bad_options_are_said_plainly(tiny):
+  with pytest.raises(UserError, match=r"greedy, sample, beam, rerank; found 'best'"):
+    Decoding(strategy="best")
+  with pytest.raises(UserError, match="expected 1 or more"):
+    Decoding(beam_size=0)
+  mute = dataclasses.replace(tiny, language_model=None)
+  with pytest.raises(UserError, match="no language model"):
+    Decoder(mute, Decoding("rerank"), batch_size=4)
+  assert _decode(
+    mute, np.zeros((1, 6, 1024), np.float32), strategy="beam"
+  ).scores.shape == (1,)

@@ -1,0 +1,57 @@
+"""The journal of descriptions survives a kill; the CSV is what other tools read."""
+
+import csv
+
+import pytest
+
+from milan_jax.errors import UserError
+from milan_jax.records import Description, Unit
+from milan_jax.store.descriptions import (
+  Journal,
+  read_descriptions,
+  write_descriptions,
+)
+
+
+def _description(index):
+  return Description(Unit("layer1", index), f"Dogs, {index}", 1.5, -2.0, -0.25)
+
+
+def test_a_journal_goes_on_after_its_last_whole_batch(tmp_path):
+  path = tmp_path / "journal.jsonl"
+  journal = Journal(path, batch_size=2)
+  journal.append([_description(0), _description(1)])
+  whole = path.read_bytes()
+  for tail in (b'{"unit": {"lay', b"", None):
+    if tail is None:
+      journal.append([_description(2)])  # a whole line, but half a batch
+    else:
+      path.write_bytes(whole + tail)
+    again = Journal(path, batch_size=2)
+    assert again.entries() == (_description(0), _description(1))
+    assert path.read_bytes() == whole
+
+
+def test_the_csv_has_the_columns_that_other_tools_read(tmp_path):
+  path = tmp_path / "descriptions.csv"
+  dead = Description(Unit("0", 7), 'Say "no"', 0.0, -1.0, None, dead=True)
+  write_descriptions(path, [_description(3), dead])
+  with path.open(newline="") as file:
+    rows = list(csv.DictReader(file))
+  assert rows[0]["layer"] == "layer1"
+  assert rows[0]["description"] == "Dogs, 3"
+  assert rows[0]["score"] == "1.500000"
+  assert (rows[0]["dead"], rows[1]["dead"]) == ("0", "1")
+  assert rows[1]["lm_log_prob"] == ""
+  assert read_descriptions(path) == {
+    Unit("layer1", 3): "Dogs, 3",
+    Unit("0", 7): 'Say "no"',
+  }
+
+
+def test_bad_files_are_said_plainly(tmp_path):
+  with pytest.raises(UserError, match="no such file"):
+    read_descriptions(tmp_path / "none.csv")
+  (tmp_path / "other.csv").write_text("layer,unit\n")
+  with pytest.raises(UserError, match="missing description"):
+    read_descriptions(tmp_path / "other.csv")

@@ -1,0 +1,102 @@
+"""Features of an exemplar set: each image once, resumable, equal to plain numpy."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from milan_jax.errors import UserError
+from milan_jax.features import encode_exemplars
+from milan_jax.records import LayerExemplars
+
+SIZE, K, FEATURES = 8, 3, 5
+
+
+class Regions:
+  """An exemplar set of two layers over seven images."""
+
+  layers = ("a", "b")
+  num_images = 7
+
+  def __init__(self):
+    rng = np.random.default_rng(0)
+    self.pixels = rng.integers(0, 256, (7, SIZE, SIZE, 3), dtype=np.uint8)
+    # Image 0 is an exemplar of every unit of layer b: more than one call's worth.
+    self.rows = {"a": rng.integers(1, 7, (4, K)), "b": np.zeros((9, K), int)}
+    self.given = {
+      layer: rng.random((*rows.shape, SIZE, SIZE)) < 0.5
+      for layer, rows in self.rows.items()
+    }
+    self.served = []
+
+  def exemplars(self, layer):
+    rows = self.rows[layer]
+    units = np.arange(len(rows))
+    return LayerExemplars(
+      layer, units, rows, rows, None, None, np.zeros(len(rows), bool)
+    )
+
+  def images(self, rows):
+    self.served.extend(rows.tolist())
+    return self.pixels[rows]
+
+  def masks(self, layer, rows, slots):
+    return self.given[layer][rows, slots]
+
+
+def _encode(images):
+  pixels = jnp.asarray(images, jnp.float32) / 255
+  coarse = pixels[:, ::2, ::2, :2]
+  return (pixels, coarse)
+
+
+def _expected(regions, layer):
+  rows = regions.rows[layer]
+  features = np.zeros((*rows.shape, FEATURES), np.float32)
+  for unit, slot in np.ndindex(*rows.shape):
+    image = regions.pixels[rows[unit, slot]] / 255
+    mask = regions.given[layer][unit, slot].astype(float)
+    fine = (image * mask[..., None]).sum((0, 1)) / mask.sum()
+    # Half-pixel bilinear to half the size is the mean of each 2 x 2 block.
+    half = mask.reshape(4, 2, 4, 2).mean((1, 3))
+    coarse = (image[::2, ::2, :2] * half[..., None]).sum((0, 1)) / half.sum()
+    features[unit, slot] = np.concatenate([fine, coarse])
+  return features
+
+
+def _run(regions, folder, **options):
+  return encode_exemplars(
+    _encode, regions, folder, feature_size=FEATURES, batch_size=2, **options
+  )
+
+
+def test_features_equal_plain_numpy_and_each_image_is_read_once(tmp_path):
+  regions = Regions()
+  found = _run(regions, tmp_path)
+  for layer in regions.layers:
+    np.testing.assert_allclose(found[layer], _expected(regions, layer), atol=1e-5)
+  assert sorted(regions.served) == list(range(7))
+
+
+def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(tmp_path):
+  whole = _run(Regions(), tmp_path / "whole")
+
+  class StoppedError(Exception):
+    pass
+
+  def stop(done, total):
+    if done >= 4:
+      raise StoppedError
+
+  with pytest.raises(StoppedError):
+    _run(Regions(), tmp_path / "again", progress=stop)
+  regions = Regions()
+  again = _run(regions, tmp_path / "again")
+  assert min(regions.served) == 4
+  for layer in regions.layers:
+    assert again[layer].tobytes() == whole[layer].tobytes()
+
+
+def test_features_of_something_else_are_refused(tmp_path):
+  _run(Regions(), tmp_path)
+  with pytest.raises(UserError, match="expected features of shapes"):
+    encode_exemplars(_encode, Regions(), tmp_path, feature_size=6, batch_size=2)

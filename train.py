@@ -1,0 +1,8 @@
+"""Runs `milan-train` from a checkout."""
+
+import sys
+
+from milan_jax.cli import train
+
+if __name__ == "__main__":
+  sys.exit(train())
