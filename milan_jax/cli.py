@@ -50,7 +50,8 @@ def describe() -> int:
   def command(arguments: Sequence[str]) -> None:
     options, positional = flags.parse(config.Describe, arguments)
     _no_positional(positional)
-    from milan_jax.pipeline.describe import describe, list_layers
+    from milan_jax.pipeline.describe import describe
+    from milan_jax.pipeline.network import list_layers
 
     if options.list_layers:
       print(list_layers(options.model, options.weights))

@@ -39,6 +39,7 @@ class Describe:
   k: int = _option(15, "exemplars per unit")
   quantile: float = _option(0.99, "quantile of a unit's activations that masks exceed")
   probe_batch_size: int = _option(32, "images per forward pass of the network")
+  save_every: float = _option(30.0, "seconds between saves of the pass over the images")
   milan: str = _option(
     "starter", "captioner: a packaged or official key, or a released folder"
   )

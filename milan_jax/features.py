@@ -27,14 +27,8 @@ def _pool_one(pyramid, image, masks):
   return pool(tuple(levels), masks[None])[0]
 
 
-def _regions_by_image(
-  exemplars: ExemplarSet,
-) -> tuple[Int[np.ndarray, "regions 4"], Int[np.ndarray, "bounds"]]:
-  """Lists every region as (image row, layer, unit row, slot), ordered by image.
-
-  Returns:
-    The regions, and where those of each image begin and end.
-  """
+def _regions_by_image(exemplars: ExemplarSet) -> Int[np.ndarray, "regions 4"]:
+  """Lists every region as (image row, layer, unit row, slot), ordered by image."""
   tables = []
   for number, layer in enumerate(exemplars.layers):
     rows = exemplars.exemplars(layer).image_rows
@@ -43,9 +37,7 @@ def _regions_by_image(
       np.stack([rows, np.full_like(rows, number), units, slots], -1).reshape(-1, 4)
     )
   regions = np.concatenate(tables)
-  regions = regions[np.lexsort(regions.T[::-1])]
-  bounds = np.searchsorted(regions[:, 0], np.arange(exemplars.num_images + 1))
-  return regions, bounds
+  return regions[np.lexsort(regions.T[::-1])]
 
 
 def _pool_image(
@@ -114,23 +106,25 @@ def encode_exemplars(
     write_json(state_path, state)
   files = {layer: np.load(path, mmap_mode="r+") for layer, path in paths.items()}
   arrays = [files[layer] for layer in exemplars.layers]
-  regions, bounds = _regions_by_image(exemplars)
-  total = exemplars.num_images
+  regions = _regions_by_image(exemplars)
+  used, begins = np.unique(regions[:, 0], return_index=True)
+  ends = np.append(begins[1:], len(regions))
+  total = len(used)
   progress(state["done"], total)
   for start in range(state["done"], total, batch_size):
-    rows = np.arange(start, min(start + batch_size, total))
-    images = exemplars.images(rows)
-    spare = batch_size - len(rows)
+    stop = min(start + batch_size, total)
+    images = exemplars.images(used[start:stop])
+    spare = batch_size - len(images)
     pyramid = encode(np.pad(images, ((0, spare), (0, 0), (0, 0), (0, 0))))
-    for image, row in enumerate(rows):
-      own = regions[bounds[row] : bounds[row + 1]]
+    for image, place in enumerate(range(start, stop)):
+      own = regions[begins[place] : ends[place]]
       for (_, layer, unit, slot), features in _pool_image(
         exemplars, pyramid, image, own
       ):
         arrays[layer][unit, slot] = features
     for array in arrays:
       array.flush()
-    state["done"] = int(rows[-1]) + 1
+    state["done"] = stop
     write_json(state_path, state)
     progress(state["done"], total)
   return {layer: np.load(path, mmap_mode="r") for layer, path in paths.items()}

@@ -1,6 +1,7 @@
 """Initial weights as the original draws them: torch's defaults for its layers."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ def uniform_fan_in(fan_in: int) -> Initializer:
   bound = fan_in**-0.5
 
   def init(
-    key: PRNGKeyArray, shape: Sequence[int], dtype: jnp.dtype = jnp.float32
+    key: PRNGKeyArray, shape: Sequence[int], dtype: Any = jnp.float32
   ) -> Float[Array, "..."]:
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
@@ -29,7 +30,7 @@ def normal_with_zero_row(row: int | None) -> Initializer:
   """Returns an initializer drawing from N(0, 1), with one row of zeros if asked."""
 
   def init(
-    key: PRNGKeyArray, shape: Sequence[int], dtype: jnp.dtype = jnp.float32
+    key: PRNGKeyArray, shape: Sequence[int], dtype: Any = jnp.float32
   ) -> Float[Array, "rows columns"]:
     table = jax.random.normal(key, shape, dtype)
     return table if row is None else table.at[row].set(0)

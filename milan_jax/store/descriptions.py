@@ -23,14 +23,16 @@ class Journal:
   any moment goes on after its last whole batch.
   """
 
-  def __init__(self, path: pathlib.Path, batch_size: int):
+  def __init__(self, path: pathlib.Path, batch_size: int, *, total: int):
     """Opens a journal, dropping what a killed run left unfinished.
 
     Args:
       path: the file.
       batch_size: units appended together; a part of a batch is made again.
+      total: units of the whole run; the last batch may be smaller than the others.
     """
     self._path = path
+    self._total = total
     self._batch_size = batch_size
     self._entries: list[Description] = []
     if path.exists():
@@ -40,6 +42,8 @@ class Journal:
     data = self._path.read_bytes()
     lines = data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
     whole = len(lines) // self._batch_size * self._batch_size
+    if len(lines) == self._total:
+      whole = self._total
     kept = b"".join(lines[:whole])
     if len(kept) < len(data):
       os.truncate(self._path, len(kept))

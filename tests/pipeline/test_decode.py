@@ -125,7 +125,8 @@ def test_bad_options_are_said_plainly(tiny):
     Decoding(strategy="best")
   with pytest.raises(UserError, match="expected 1 or more"):
     Decoding(beam_size=0)
-  mute = dataclasses.replace(tiny, language_model=None)
+  params = {k: v for k, v in tiny.params.items() if k != "language_model"}
+  mute = dataclasses.replace(tiny, language_model=None, params=params)
   with pytest.raises(UserError, match="no language model"):
     Decoder(mute, Decoding("rerank"), batch_size=4)
   assert _decode(

@@ -19,7 +19,7 @@ def _description(index):
 
 def test_a_journal_goes_on_after_its_last_whole_batch(tmp_path):
   path = tmp_path / "journal.jsonl"
-  journal = Journal(path, batch_size=2)
+  journal = Journal(path, batch_size=2, total=5)
   journal.append([_description(0), _description(1)])
   whole = path.read_bytes()
   for tail in (b'{"unit": {"lay', b"", None):
@@ -27,9 +27,17 @@ def test_a_journal_goes_on_after_its_last_whole_batch(tmp_path):
       journal.append([_description(2)])  # a whole line, but half a batch
     else:
       path.write_bytes(whole + tail)
-    again = Journal(path, batch_size=2)
+    again = Journal(path, batch_size=2, total=5)
     assert again.entries() == (_description(0), _description(1))
     assert path.read_bytes() == whole
+
+
+def test_a_finished_journal_keeps_its_smaller_last_batch(tmp_path):
+  path = tmp_path / "journal.jsonl"
+  journal = Journal(path, batch_size=2, total=3)
+  journal.append([_description(0), _description(1)])
+  journal.append([_description(2)])
+  assert len(Journal(path, batch_size=2, total=3)) == 3
 
 
 def test_the_csv_has_the_columns_that_other_tools_read(tmp_path):

@@ -1,0 +1,62 @@
+"""The region encoder of a release, ready to run."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import UInt8
+
+from milan_jax.models.backbones import backbone, params_from_state_dict
+from milan_jax.models.encoder import Pyramid
+from milan_jax.store.packaged_weights import packaged_weights
+from milan_jax.store.release import INCLUDED, EncoderSpec
+from milan_jax.store.torch_files import read_state_dict
+
+
+@dataclasses.dataclass(frozen=True)
+class RegionEncoder:
+  """A backbone that gives the pyramids which regions are pooled from.
+
+  Attributes:
+    encode: gives a batch of images their pyramids; compiled once per shape.
+    feature_size: size of a region's features.
+  """
+
+  encode: Callable[[UInt8[np.ndarray, "batch height width 3"]], Pyramid]
+  feature_size: int
+
+
+def region_encoder(spec: EncoderSpec, params: Any | None) -> RegionEncoder:
+  """Builds the encoder that a release names.
+
+  Args:
+    spec: backbone, levels and normalisation.
+    params: the backbone's parameters, where the release includes them.
+
+  Raises:
+    UserError: the weights come in a package that is not installed.
+  """
+  network = backbone(spec.backbone)
+  if spec.weights != INCLUDED:
+    state_dict = read_state_dict(packaged_weights(spec.backbone))
+    params = params_from_state_dict(spec.backbone, state_dict)
+  params = jax.tree.map(jnp.asarray, params)
+  mean = jnp.asarray(spec.mean, jnp.float32)[None, None, None]
+  std = jnp.asarray(spec.std, jnp.float32)[None, None, None]
+
+  @jax.jit
+  def encode(params, images):
+    floats = (images.astype(jnp.float32) / 255 - mean) / std
+    activations = network.apply(params, floats, spec.levels)
+    return tuple(activations[level] for level in spec.levels)
+
+  # Any image does: the number of channels does not depend on its size.
+  image = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.uint8)
+  levels = jax.eval_shape(encode, params, image)
+  return RegionEncoder(
+    encode=lambda images: encode(params, jnp.asarray(images)),
+    feature_size=sum(level.shape[-1] for level in levels),
+  )
