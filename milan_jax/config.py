@@ -66,5 +66,53 @@ class Describe:
 
 
 @dataclasses.dataclass
+class Train:
+  """Trains a captioner and its language model on annotated exemplars."""
+
+  workdir: str = _option("runs/train", "folder for everything that is written")
+  exemplars: str = _option("", "exemplar directory: a native store or the original's")
+  annotations: str = _option(
+    "", "CSV with columns layer,unit,summary; empty: the exemplars' annotations.csv"
+  )
+  encoder: str = _option("efficientnet-lite0", "backbone whose activations are pooled")
+  encoder_weights: str = _option(
+    "", "its state dict (.pth, .pt, .safetensors); empty: the packaged one"
+  )
+  encoder_layers: str = _option(
+    "", "its layers, names or globs, comma-separated; empty: the default ones"
+  )
+  batch_size: int = _option(64, "captions per step of the captioner")
+  lm_batch_size: int = _option(128, "captions per step of the language model")
+  hidden_size: int = _option(512, "size of the captioner's state")
+  embedding_size: int = _option(128, "size of its word embeddings")
+  lm_hidden_size: int = _option(512, "size of the language model's states")
+  lm_embedding_size: int = _option(128, "size of its word embeddings")
+  lm_layers: int = _option(2, "layers of the language model")
+  dropout: float = _option(0.5, "rate of dropout")
+  learning_rate: float = _option(1e-3, "AdamW's learning rate")
+  weight_decay: float = _option(1e-2, "AdamW's weight decay")
+  max_epochs: int = _option(100, "most epochs")
+  patience: int = _option(
+    4, "epochs without improvement that are borne; the next one stops"
+  )
+  validation_fraction: float = _option(0.1, "share of the units to stop by")
+  test_fraction: float = _option(0.1, "share of the units that is only reported")
+  min_count: int = _option(1, "times that a word must be seen to enter the vocabulary")
+  length: int = _option(0, "most tokens of a caption; 0: the longest caption's")
+  seed: int = _option(0, "seed of the split, the weights, the order and the dropout")
+  checkpoint_every: int = _option(500, "steps between checkpoints")
+
+
+@dataclasses.dataclass
+class Corpus:
+  """Builds annotated regions of colours, edges and textures from photographs."""
+
+  workdir: str = _option("runs/corpus", "folder to build the corpus in")
+  images: str = _option("", "folder of photographs")
+  num_units: int = _option(2000, "region sets to build")
+  seed: int = _option(0, "seed of every draw")
+
+
+@dataclasses.dataclass
 class Convert:
   """Turns an official checkpoint into the released format: CHECKPOINT OUT_DIR."""

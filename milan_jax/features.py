@@ -46,16 +46,18 @@ def _pool_image(
   image: int,
   regions: Int[np.ndarray, "regions 4"],
 ) -> Iterator[tuple[Int[np.ndarray, "4"], Float[np.ndarray, "features"]]]:
-  """Yields each region of one image with its features."""
-  for number, layer in enumerate(exemplars.layers):
-    own = regions[regions[:, 1] == number]
-    for start in range(0, len(own), REGIONS):
-      chunk = own[start : start + REGIONS]
-      masks = exemplars.masks(layer, chunk[:, 2], chunk[:, 3])
-      spare = REGIONS - len(chunk)
-      masks = np.pad(masks, ((0, spare), (0, 0), (0, 0)))
-      features = np.asarray(_pool_one(pyramid, image, masks))
-      yield from zip(chunk, features[: len(chunk)], strict=True)
+  """Yields each region of one image, all of its layers', with its features."""
+  for start in range(0, len(regions), REGIONS):
+    chunk = regions[start : start + REGIONS]
+    masks = [
+      exemplars.masks(exemplars.layers[number], own[:, 2], own[:, 3])
+      for number in np.unique(chunk[:, 1])
+      for own in [chunk[chunk[:, 1] == number]]
+    ]
+    spare = REGIONS - len(chunk)
+    padded = np.pad(np.concatenate(masks), ((0, spare), (0, 0), (0, 0)))
+    features = np.asarray(_pool_one(pyramid, image, padded))
+    yield from zip(chunk, features[: len(chunk)], strict=True)
 
 
 def encode_exemplars(

@@ -11,20 +11,22 @@ from jaxtyping import Array, Bool, Float
 Pyramid = tuple[Float[Array, "batch _ _ _"], ...]
 
 
-def _resize_matrix(size: int, target: int) -> Float[np.ndarray, "{target} {size}"]:
-  """Bilinear weights, half-pixel centres, no antialiasing, edges replicated.
+def _resize_axis(
+  arrays: Float[Array, "*batch size"], target: int
+) -> Float[Array, "*batch {target}"]:
+  """Resizes the last axis: bilinear, half-pixel centres, edges replicated.
 
-  An antialiased resize would look at every pixel of the mask; the original looks at
-  the two nearest only, so that small masks vanish at coarse levels.
+  Not antialiased: that would look at every pixel of the mask, where the original looks
+  at the two nearest only, so that small masks vanish at coarse levels.
   """
+  size = arrays.shape[-1]
   centres = (np.arange(target) + 0.5) * size / target - 0.5
   centres = np.clip(centres, 0, size - 1)
   low = np.floor(centres).astype(int)
   high = np.minimum(low + 1, size - 1)
-  weights = np.zeros((target, size), np.float32)
-  np.add.at(weights, (np.arange(target), low), 1 - (centres - low))
-  np.add.at(weights, (np.arange(target), high), centres - low)
-  return weights
+  share = jnp.asarray(centres - low, jnp.float32)
+  share = jnp.broadcast_to(share, (*arrays.shape[:-1], target))
+  return arrays[..., low] * (1 - share) + arrays[..., high] * share
 
 
 def level_weights(
@@ -34,10 +36,8 @@ def level_weights(
 
   A mask that vanishes at the level (its sum is zero within 1e-8) gives zeros.
   """
-  rows = jnp.asarray(_resize_matrix(masks.shape[-2], size[0]))
-  columns = jnp.asarray(_resize_matrix(masks.shape[-1], size[1]))
-  floats = masks.astype(jnp.float32)
-  weights = jnp.einsum("hy,bryx,wx->brhw", rows, floats, columns)
+  columns = _resize_axis(masks.astype(jnp.float32), size[1])
+  weights = _resize_axis(columns.swapaxes(-1, -2), size[0]).swapaxes(-1, -2)
   sums = weights.sum(axis=(-2, -1), keepdims=True)
   return jnp.where(sums <= 1e-8, 0.0, weights / jnp.where(sums <= 1e-8, 1.0, sums))
 

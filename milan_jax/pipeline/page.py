@@ -1,0 +1,97 @@
+"""The page of a run: every described unit's regions beside its description."""
+
+import json
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from milan_jax.catalog.page import PageInfo, PageUnit, Regions, write_page
+from milan_jax.images.demo import PHOTOGRAPHS
+from milan_jax.records import Description, ExemplarSet
+
+_DEMO_NOTES = (
+  f"These units were shown {len(PHOTOGRAPHS)} photographs only, those that come inside "
+  "two packages, cut into many crops at several scales. That is enough to see the "
+  "program work, and far too few to judge a network by: a unit for dogs has seen none.",
+  "Show it your own: `python describe.py --images FOLDER --workdir runs/mine`.",
+)
+_STARTER_NOTE = (
+  "The starter captioner knows colours, brightness, edges and textures, and nothing "
+  "of objects: what deep layers respond to it can name only by how it looks."
+)
+
+
+def write_run_page(
+  folder: pathlib.Path,
+  found: ExemplarSet,
+  descriptions: Iterable[Description],
+  options: Mapping[str, Any],
+) -> pathlib.Path:
+  """Writes `index.html` into a run directory.
+
+  Args:
+    folder: the run directory.
+    found: the exemplars that were described.
+    descriptions: one per unit.
+    options: the run's configuration.
+
+  Returns:
+    The path of the page.
+  """
+  demo = not options["exemplars"] and not options["images"]
+  network = options["exemplars"] or options["model"]
+  images = options["images"] or "packaged photographs"
+  notes = (*_DEMO_NOTES,) if demo else ()
+  if options["milan"] == "starter":
+    notes = (*notes, _STARTER_NOTE)
+  info = PageInfo(
+    title=f"What the units of {pathlib.PurePath(network).name} respond to",
+    architecture=pathlib.PurePath(network).name,
+    dataset="exemplars" if options["exemplars"] else images,
+    facts={
+      "Network": network,
+      "Images": f"{found.num_images} distinct ones shown, from "
+      + ("the exemplars given" if options["exemplars"] else images),
+      "Captioner": options["milan"],
+    },
+    notes=notes,
+  )
+  return write_page(
+    folder,
+    _units(found, descriptions),
+    info=info,
+    layers=found.layers,
+    source=json.dumps(dict(options), sort_keys=True),
+  )
+
+
+def _units(
+  found: ExemplarSet, descriptions: Iterable[Description]
+) -> Iterator[PageUnit]:
+  places = {
+    layer: {unit: row for row, unit in enumerate(found.exemplars(layer).units.tolist())}
+    for layer in found.layers
+  }
+  for entry in descriptions:
+    layer = entry.unit.layer
+    row = places[layer][entry.unit.index]
+    yield PageUnit(
+      unit=entry.unit,
+      description=entry.text,
+      regions=lambda layer=layer, row=row: _regions(found, layer, row),
+      scores={
+        "score": entry.score,
+        "log p(text | regions)": entry.log_prob,
+        "log p(text)": entry.lm_log_prob,
+      },
+      dead=entry.dead,
+    )
+
+
+def _regions(found: ExemplarSet, layer: str, row: int) -> Regions:
+  image_rows = found.exemplars(layer).image_rows[row]
+  slots = np.arange(len(image_rows))
+  masks = found.masks(layer, np.full_like(slots, row), slots)
+  return found.images(image_rows), masks
