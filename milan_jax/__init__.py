@@ -1,5 +1,19 @@
 """Natural-language descriptions of the units of vision networks, in JAX."""
 
+from typing import TYPE_CHECKING, Any
+
 from milan_jax.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+  from milan_jax.store.pretrained import load_milan, pretrained
+
+__all__ = ["__version__", "load_milan", "pretrained"]
+
+
+def __getattr__(name: str) -> Any:
+  """Loads a captioner's reader when it is first asked for: importing JAX takes time."""
+  if name in ("load_milan", "pretrained"):
+    from milan_jax.store import pretrained
+
+    return getattr(pretrained, name)
+  raise AttributeError(f"module 'milan_jax' has no attribute {name!r}")

@@ -21,18 +21,19 @@ MAY_IMPORT = {
   "text": set(),
   "search": set(),
   "training": {"models", "text", "search"},
-  "store": {"records", "text", "models"},
+  "store": {"records", "text", "models", "images", "exemplars"},
   "catalog": {"records"},
   "corpus": {"records", "images", "text", "store"},
   "config": set(),
   "features": {"records", "models", "store"},
   "pipeline": None,  # anything but the command line
-  "cli": {"config", "pipeline", "store"},
+  "flags": set(),
+  "cli": {"config", "flags", "pipeline", "store"},
   "__init__": {"pipeline", "store"},
 }
 # Libraries that only extras bring: a module that needs one is named here.
 EXTRAS = {
-  "torch": {"probe/torch_module.py"},
+  "torch": {"probe/torch_module.py", "probe/torch_named.py"},
   "spacy": {"text/tokenizer.py"},
   "onnxruntime": set(),
   "transformers": set(),

@@ -18,9 +18,7 @@ from milan_jax.search.forced import counted, forced_scores
 from milan_jax.search.rerank import rerank
 from milan_jax.search.rollout import greedy, sample
 from milan_jax.search.steps import Hypotheses, pointwise, widen
-from milan_jax.store.release import Release
-
-STRATEGIES = ("greedy", "sample", "beam", "rerank")
+from milan_jax.store.release import STRATEGIES, Release
 
 
 @dataclasses.dataclass(frozen=True)

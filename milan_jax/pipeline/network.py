@@ -1,7 +1,6 @@
 """The network to describe and the images to show it, from what the user wrote."""
 
 import dataclasses
-import importlib
 import pathlib
 
 from milan_jax.errors import UserError
@@ -83,36 +82,12 @@ def _geometry(preprocessing: Preprocessing) -> Geometry:
 def _torch_network(model: str, weights: str) -> Network:
   """Imports a torch module; its images are prepared as ImageNet's networks want."""
   try:
-    import torch
-
     from milan_jax.probe.torch_module import TorchProbe
+    from milan_jax.probe.torch_named import torch_module
   except ImportError as error:
     raise UserError(
       f"--model={model} names a torch module, and torch is not installed: "
       "pip install 'milan-jax[torch]'."
     ) from error
-  place, _, name = model.partition(":")
-  try:
-    module = getattr(importlib.import_module(place), name)
-  except (ImportError, AttributeError) as error:
-    raise UserError(
-      f"--model={model}: expected package.module:name of a torch module or of a "
-      f"function that returns one; {error}."
-    ) from error
-  if not isinstance(module, torch.nn.Module):
-    module = module()
-  if not isinstance(module, torch.nn.Module):
-    raise UserError(
-      f"--model={model}: expected a torch.nn.Module, found a {type(module).__name__}."
-    )
-  if weights:
-    state_dict = read_state_dict(weights)
-    tensors = {key: torch.from_numpy(array) for key, array in state_dict.items()}
-    try:
-      module.load_state_dict(tensors)
-    except RuntimeError as error:
-      raise UserError(
-        f"--weights={weights} does not fit {model}: {' '.join(str(error).split())}"
-      ) from error
-  probe = TorchProbe(module, TORCHVISION.crop)
-  return Network(probe, _geometry(TORCHVISION), ())
+  module = torch_module(model, read_state_dict(weights) if weights else None)
+  return Network(TorchProbe(module, TORCHVISION.crop), _geometry(TORCHVISION), ())

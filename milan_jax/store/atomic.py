@@ -7,6 +7,7 @@ same reason, two processes must not write one path at the same time.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -75,3 +76,9 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) ->
   """
   with atomic_path(path) as aside, aside.open("wb") as file:
     np.savez(file, allow_pickle=False, **arrays)
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+  """Digest of a file, in hexadecimal."""
+  with pathlib.Path(path).open("rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,165 @@
+"""From annotated exemplars to a released captioner: every step of `milan-train`."""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from milan_jax.errors import UserError
+from milan_jax.features import encode_exemplars
+from milan_jax.models.backbones import backbone, params_from_state_dict
+from milan_jax.pipeline.progress import bar, say
+from milan_jax.pipeline.region_encoder import region_encoder
+from milan_jax.pipeline.train_milan import RELEASE, train_milan
+from milan_jax.pipeline.workdir import open_workdir
+from milan_jax.probe.selection import select_layers
+from milan_jax.records import ExemplarSet, Unit
+from milan_jax.store.annotations import read_annotations
+from milan_jax.store.chosen_exemplars import ChosenExemplars
+from milan_jax.store.exemplar_sets import open_exemplars
+from milan_jax.store.packaged_weights import package_of
+from milan_jax.store.release import INCLUDED, EncoderSpec, Params
+from milan_jax.store.torch_files import read_state_dict
+
+
+def train(
+  *,
+  workdir: str,
+  exemplars: str,
+  annotations: str,
+  encoder: str,
+  encoder_weights: str,
+  encoder_layers: str,
+  batch_size: int,
+  lm_batch_size: int,
+  hidden_size: int,
+  embedding_size: int,
+  lm_hidden_size: int,
+  lm_embedding_size: int,
+  lm_layers: int,
+  dropout: float,
+  learning_rate: float,
+  weight_decay: float,
+  max_epochs: int,
+  patience: int,
+  validation_fraction: float,
+  test_fraction: float,
+  min_count: int,
+  length: int,
+  seed: int,
+  checkpoint_every: int,
+) -> pathlib.Path:
+  """Trains a captioner; see `milan_jax.config.Train` for every option.
+
+  The same call with the same `workdir` goes on where a run that was stopped left off,
+  and releases the same bytes as one that was not.
+
+  Returns:
+    The folder of the released captioner.
+
+  Raises:
+    UserError: an option names nothing, no annotated unit has exemplars, or the workdir
+      is of another run.
+  """
+  described = read_annotations(annotations or exemplars)
+  options = {
+    "exemplars": exemplars,
+    "annotations_sha256": _digest(described),
+    "encoder": encoder,
+    "encoder_weights": encoder_weights,
+    "encoder_layers": encoder_layers,
+  }
+  spec, params = _encoder(encoder, encoder_weights, encoder_layers)
+  found = _annotated(open_exemplars(exemplars), described)
+  folder = open_workdir(workdir, options)
+  network = region_encoder(spec, params)
+  with bar("features", "images") as show:
+    features = encode_exemplars(
+      network.encode,
+      found,
+      folder / "features",
+      feature_size=network.feature_size,
+      progress=show,
+    )
+  with bar("training", "batches") as show:
+    train_milan(
+      features=features,
+      units={layer: found.exemplars(layer).units for layer in found.layers},
+      annotations=described,
+      encoder=spec,
+      encoder_params=params,
+      workdir=folder,
+      batch_size=batch_size,
+      lm_batch_size=lm_batch_size,
+      hidden_size=hidden_size,
+      embedding_size=embedding_size,
+      lm_hidden_size=lm_hidden_size,
+      lm_embedding_size=lm_embedding_size,
+      lm_layers=lm_layers,
+      dropout=dropout,
+      learning_rate=learning_rate,
+      weight_decay=weight_decay,
+      max_epochs=max_epochs,
+      patience=patience,
+      validation_fraction=validation_fraction,
+      test_fraction=test_fraction,
+      min_count=min_count,
+      length=length or None,
+      seed=seed,
+      checkpoint_every=checkpoint_every,
+      say=say,
+      progress=show,
+    )
+  say(f"{folder / RELEASE}: the captioner; describe with --milan={folder / RELEASE}")
+  return folder / RELEASE
+
+
+def _encoder(name: str, weights: str, layers: str) -> tuple[EncoderSpec, Params | None]:
+  """Returns the encoder and, unless a package carries them, its parameters."""
+  network = backbone(name)
+  levels = network.default_layers
+  if layers:
+    levels = select_layers(network.layer_names, layers)
+  package = None if weights else package_of(name)
+  if package is None and not weights:
+    raise UserError(
+      f"--encoder={name}: no package carries its weights; give its state dict "
+      "(.pth, .pt or .safetensors) with --encoder_weights."
+    )
+  params: Params | None = None
+  if package is None:
+    params = dict(params_from_state_dict(name, read_state_dict(weights), head=False))
+  spec = EncoderSpec(
+    name,
+    tuple(levels),
+    tuple(value / 255 for value in network.preprocessing.mean),
+    tuple(value / 255 for value in network.preprocessing.std),
+    package or INCLUDED,
+  )
+  return spec, params
+
+
+def _annotated(
+  whole: ExemplarSet, annotations: Mapping[Unit, Sequence[str]]
+) -> ExemplarSet:
+  """Leaves out units and layers that nobody described: they are not encoded."""
+  rows = {}
+  for layer in whole.layers:
+    units = whole.exemplars(layer).units.tolist()
+    known = [row for row, unit in enumerate(units) if Unit(layer, unit) in annotations]
+    if known:
+      rows[layer] = np.array(known)
+  if not rows:
+    layers = sorted({unit.layer for unit in annotations})
+    raise UserError(
+      f"No annotated unit has exemplars: annotated are units of {', '.join(layers[:8])}"
+      f"; exemplars are of {', '.join(whole.layers[:8])}."
+    )
+  return ChosenExemplars(whole, rows)
+
+
+def _digest(annotations: Mapping[Unit, Sequence[str]]) -> str:
+  rows = [[unit.layer, unit.index, *said] for unit, said in annotations.items()]
+  return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

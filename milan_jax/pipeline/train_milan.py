@@ -1,0 +1,277 @@
+"""Training on features: language model, then captioner, then a release."""
+
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
+
+from milan_jax.models.captioner import Captioner
+from milan_jax.models.language_model import LanguageModel
+from milan_jax.pipeline import training_data
+from milan_jax.pipeline.workdir import open_workdir
+from milan_jax.records import Unit
+from milan_jax.store import atomic, release
+from milan_jax.store.training_checkpoints import TrainingCheckpoints
+from milan_jax.text import vocabulary
+from milan_jax.training import batches, loop, objectives, splits, state
+
+CHECKPOINTS = "checkpoints"
+METRICS = "metrics.jsonl"
+REPORT = "report.json"
+RELEASE = "milan"
+# The original's.
+DECODING = release.DecodingSpec("rerank", 15, 50, 0.2)
+Progress = Callable[[int, int], None]
+
+
+def train_milan(
+  *,
+  features: training_data.Tables,
+  units: Mapping[str, Int[np.ndarray, "units"]],
+  annotations: Mapping[Unit, Sequence[str]],
+  encoder: release.EncoderSpec,
+  encoder_params: release.Params | None = None,
+  workdir: str | pathlib.Path,
+  batch_size: int = 64,
+  lm_batch_size: int = 128,
+  hidden_size: int = 512,
+  embedding_size: int = 128,
+  attention_size: int | None = None,
+  lm_hidden_size: int = 512,
+  lm_embedding_size: int = 128,
+  lm_layers: int = 2,
+  dropout: float = 0.5,
+  learning_rate: float = 1e-3,
+  weight_decay: float = 1e-2,
+  max_epochs: int = 100,
+  patience: int = 4,
+  validation_fraction: float = 0.1,
+  test_fraction: float = 0.1,
+  min_count: int = 1,
+  length: int | None = None,
+  seed: int = 0,
+  checkpoint_every: int = 500,
+  decoding: release.DecodingSpec = DECODING,
+  card: Mapping[str, Any] | None = None,
+  say: Callable[[str], None] = lambda line: None,
+  progress: Progress = lambda done, total: None,
+) -> dict[str, Any]:
+  """Trains on features of exemplars with annotations, and writes a release.
+
+  The run directory gets `checkpoints/`, `metrics.jsonl` (a line an epoch), the release
+  `milan/` and, last, `report.json`. The same call goes on where a killed one stopped,
+  and the released weights have the same bytes as those of an unbroken run.
+
+  Args:
+    features: features of each unit's exemplars, by layer; may be memory-mapped.
+    units: index in its layer of each row of `features`.
+    annotations: descriptions of units. A unit that has no features is left out.
+    encoder: the backbone that made the features, to be named in the release.
+    encoder_params: its weights, to be released; None if they come from elsewhere.
+    workdir: the run directory.
+    batch_size: captions in a batch of the captioner.
+    lm_batch_size: captions in a batch of the language model.
+    hidden_size: size of the captioner's state.
+    embedding_size: size of the captioner's token embeddings.
+    attention_size: size of the attention's hidden layer; `hidden_size` by default.
+    lm_hidden_size: size of the language model's states.
+    lm_embedding_size: size of the language model's token embeddings.
+    lm_layers: number of the language model's layers.
+    dropout: rate of both models.
+    learning_rate: step size of AdamW.
+    weight_decay: decay of AdamW, before the step size multiplies it.
+    max_epochs: stop after so many epochs in any case.
+    patience: epochs in a row without improvement that are forgiven.
+    validation_fraction: share of the units that decide when to stop.
+    test_fraction: share of the units that the report is about.
+    min_count: times that a token appears in the training part to be known.
+    length: number of tokens kept of a caption; that of the longest by default.
+    seed: decides the split, the initial weights, the shuffling and the dropout.
+    checkpoint_every: steps between two checkpoints within an epoch.
+    decoding: how the release decodes by default.
+    card: what the release says of itself, beside the report.
+    say: called with a line for people after each epoch.
+    progress: called with the number of batches done and of all in an epoch.
+
+  Returns:
+    The report.
+
+  Raises:
+    UserError: if no annotated unit has features, if the parts of the split would be
+      empty, if the directory holds a run on other data or with other options, or if the
+      losses are no longer finite.
+  """
+  options = {
+    "batch_size": batch_size,
+    "lm_batch_size": lm_batch_size,
+    "hidden_size": hidden_size,
+    "embedding_size": embedding_size,
+    "attention_size": attention_size or hidden_size,
+    "lm_hidden_size": lm_hidden_size,
+    "lm_embedding_size": lm_embedding_size,
+    "lm_layers": lm_layers,
+    "dropout": dropout,
+    "learning_rate": learning_rate,
+    "weight_decay": weight_decay,
+    "max_epochs": max_epochs,
+    "patience": patience,
+    "validation_fraction": validation_fraction,
+    "test_fraction": test_fraction,
+    "min_count": min_count,
+    "length": length,
+    "seed": seed,
+  }
+  data = training_data.find_annotated(features, units, annotations)
+  workdir = pathlib.Path(workdir)
+  open_workdir(workdir / CHECKPOINTS, options | {"data": data.fingerprint})
+  if (workdir / REPORT).exists():
+    say(f"{workdir} holds a finished run")
+    return json.loads((workdir / REPORT).read_text())
+
+  split = splits.split_units(
+    len(data.captions),
+    validation_fraction=validation_fraction,
+    test_fraction=test_fraction,
+    seed=seed,
+  )
+  known = vocabulary.build_vocabulary(
+    (tokens for row in split.training for tokens in data.captions[row]),
+    min_count=min_count,
+  )
+  parts = {
+    name: batches.make_samples(data.captions, rows, vocabulary=known, length=length)
+    for name, rows in split._asdict().items()
+  }
+  num_captions = {name: len(samples.rows) for name, samples in parts.items()}
+  say(
+    f"{len(data.captions)} units, {len(known.tokens)} words, captions: "
+    + ", ".join(f"{number} for {name}" for name, number in num_captions.items())
+  )
+  language_model = LanguageModel(
+    known.vocab_size,
+    hidden_size=lm_hidden_size,
+    embedding_size=lm_embedding_size,
+    num_layers=lm_layers,
+    dropout=dropout,
+    pad_id=known.pad_id,
+  )
+  captioner = Captioner(
+    known.vocab_size,
+    data.feature_size,
+    hidden_size=hidden_size,
+    embedding_size=embedding_size,
+    attention_size=attention_size or hidden_size,
+    dropout=dropout,
+  )
+  lm_key, key = jax.random.split(jax.random.key(seed))
+  tokens = jnp.zeros((1, 1), jnp.int32)
+  regions = jnp.zeros((1, 1, data.feature_size))
+  lm_params = jax.jit(language_model.init)(lm_key, tokens)["params"]
+  params = jax.jit(captioner.init)(key, regions, tokens)["params"]
+
+  def released(params, lm_params, card):
+    included = {} if encoder_params is None else {"encoder": encoder_params}
+    models = {"captioner": params, "language_model": lm_params}
+    return release.Release(
+      encoder=encoder,
+      captioner=_spec(release.CaptionerSpec, captioner),
+      language_model=_spec(release.LanguageModelSpec, language_model),
+      vocabulary=known.tokens,
+      decoding=decoding,
+      params=jax.tree.map(np.asarray, included | models),
+      card=card,
+    )
+
+  released(params, lm_params, {})  # What cannot be released is not trained.
+  train = functools.partial(
+    _train,
+    parts=parts,
+    workdir=workdir,
+    say=say,
+    max_epochs=max_epochs,
+    patience=patience,
+    checkpoint_every=checkpoint_every,
+    seed=seed,
+    progress=progress,
+  )
+  shared = {
+    "optimizer": state.make_optimizer(learning_rate, weight_decay),
+    "pad_id": known.pad_id,
+  }
+  lm_trainer = loop.Trainer(
+    objectives.language_model_objective(language_model, pad_id=known.pad_id),
+    terms=objectives.LANGUAGE_MODEL_TERMS,
+    batch_size=lm_batch_size,
+    **shared,
+  )
+  trainer = loop.Trainer(
+    objectives.captioner_objective(captioner, pad_id=known.pad_id),
+    terms=objectives.CAPTIONER_TERMS,
+    batch_size=batch_size,
+    gather=data.gather,
+    **shared,
+  )
+  lm_params, lm_losses, lm_epochs = train("language_model", lm_trainer, lm_params)
+  params, losses, epochs = train("captioner", trainer, params, before=lm_epochs)
+  facts = {
+    "units": {name: len(rows) for name, rows in split._asdict().items()},
+    "captions": num_captions,
+    "words": len(known.tokens),
+    "losses": {"language_model": lm_losses, "captioner": losses},
+    "options": options,
+  }
+  release.save_release(
+    released(params, lm_params, {**(card or {}), **facts}), workdir / RELEASE
+  )
+  # Times differ from run to run: they are reported, and not released.
+  report = {**facts, "epochs": [*lm_epochs, *epochs]}
+  atomic.write_json(workdir / REPORT, report)
+  return report
+
+
+def _spec(kind: type[Any], module: Any) -> Any:
+  """Returns the sizes of a module."""
+  return kind(**{f.name: getattr(module, f.name) for f in dataclasses.fields(kind)})
+
+
+def _train(name, trainer, params, *, parts, workdir, say, before=(), **options):
+  """Trains one model; returns its best weights, their losses, and the epochs."""
+  lines: list[dict[str, Any]] = []
+
+  def on_epoch(epochs):
+    lines[:] = [{"model": name, **dataclasses.asdict(epoch)} for epoch in epochs]
+    text = "".join(
+      json.dumps(line, sort_keys=True) + "\n" for line in [*before, *lines]
+    )
+    atomic.write_text(workdir / METRICS, text)
+    last = epochs[-1]
+    say(
+      f"{name}, epoch {last.epoch}: training loss {last.training['loss']:.4f}, "
+      f"validation loss {last.validation['loss']:.4f}{' *' * last.improved}, "
+      f"{last.captions_per_second:.0f} captions/s"
+    )
+
+  with TrainingCheckpoints(workdir / CHECKPOINTS / name) as checkpoints:
+    fitted = trainer.fit(
+      params,
+      training=parts["training"],
+      validation=parts["validation"],
+      checkpoints=checkpoints,
+      on_epoch=on_epoch,
+      **options,
+    )
+  best = min(fitted.epochs, key=lambda epoch: epoch.validation["loss"])
+  losses = {
+    "epoch": best.epoch,
+    "training": best.training,
+    "validation": best.validation,
+    "test": trainer.evaluate(fitted.params, parts["test"]),
+  }
+  return fitted.params, losses, lines

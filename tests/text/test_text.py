@@ -1,0 +1,108 @@
+"""Tokens, ids and sentences against the published ones."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from milan_jax import errors
+from milan_jax.text import reconstruction, tokenizer, vocabulary
+
+# The options behind each column of ids in the reference.
+COLUMNS = {
+  "default": {},
+  "start": {"stop": False},
+  "stop_nopad": {"start": False, "pad": False},
+  "nounk": {"unk": False},
+  "length5": {"length": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def samples(reference):
+  return json.loads((reference / "tokenizer-500.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def known(samples):
+  return vocabulary.Vocabulary(tuple(samples["indexer_tokens"][:-4]))
+
+
+def test_all_500_captions_are_split_alike(samples):
+  split = tokenizer.Tokenizer()
+  for sample in samples["samples"]:
+    assert split(sample["text"]) == sample["tokens"]
+
+
+def test_special_ids_follow_the_tokens(samples, known):
+  for name in ("start", "stop", "pad", "unk"):
+    assert getattr(known, f"{name}_id") == samples[name]
+    assert known.token(samples[name]) == f"<{name}>"
+  assert known.vocab_size == len(samples["indexer_tokens"])
+  words = [known.token(index) for index in range(known.vocab_size)]
+  assert words == samples["indexer_tokens"]
+  with pytest.raises(IndexError):
+    known.token(-1)
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_all_500_captions_have_the_same_ids(samples, known, column):
+  for sample in samples["samples"]:
+    ids = known.encode(sample["tokens"], **COLUMNS[column])
+    assert ids == sample[column], sample["text"]
+
+
+def test_a_batch_is_padded_to_its_longest(samples, known):
+  captions = [sample["tokens"] for sample in samples["samples"][:16]]
+  np.testing.assert_array_equal(known.encode_batch(captions), samples["batch16"])
+
+
+def test_a_batch_of_a_given_length_has_it(samples, known):
+  captions = [sample["tokens"] for sample in samples["samples"]]
+  ids = known.encode_batch(captions, length=5)
+  np.testing.assert_array_equal(ids, [s["length5"] for s in samples["samples"]])
+  assert known.encode_batch([["a"], []], start=False, length=3).tolist() == [
+    [2, 425, 426, 426],
+    [425, 426, 426, 426],
+  ]
+
+
+def test_all_1000_sentences_are_reconstructed(samples, known):
+  for sample in samples["samples"]:
+    ids = sample["default"]
+    assert reconstruction.reconstruct_ids(ids, known) == sample["reconstructed_indices"]
+    assert (
+      reconstruction.reconstruct(sample["tokens"]) == (sample["reconstructed_tokens"])
+    )
+
+
+def test_what_follows_stop_is_not_said(known):
+  ids = np.array([known.start_id, 5, known.stop_id, 6, known.stop_id, known.pad_id])
+  assert reconstruction.reconstruct_ids(ids, known) == "Animals"
+
+
+def test_the_vocabulary_of_the_500_captions(samples):
+  captions = [sample["tokens"] for sample in samples["samples"]]
+  built = vocabulary.build_vocabulary(captions)
+  assert list(built.tokens) == samples["vocab500_tokens"][:-4]
+  assert [built.encode(tokens) for tokens in captions] == samples["vocab500_indices"]
+
+
+def test_a_vocabulary_can_be_cut():
+  captions = [["b", "a"], ["c", "a", "b"], ["a", "d"]]
+  assert vocabulary.build_vocabulary(captions, size=2).tokens == ("a", "b")
+  assert vocabulary.build_vocabulary(captions, min_count=2).tokens == ("a", "b")
+  assert vocabulary.build_vocabulary(captions).tokens == ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize("tokens", [("a", "b", "a"), ("a", "<pad>"), ("", "a")])
+def test_a_vocabulary_that_cannot_be_is_refused(tokens):
+  with pytest.raises(errors.UserError, match="a vocabulary holds"):
+    vocabulary.Vocabulary(tokens)
+
+
+def test_without_spacy_the_extra_is_named(monkeypatch):
+  monkeypatch.setitem(sys.modules, "spacy", None)
+  with pytest.raises(errors.UserError, match=r"pip install 'milan-jax\[text\]'"):
+    tokenizer.Tokenizer()
