@@ -1,0 +1,96 @@
+"""Linear filters of square maps, in plain numpy.
+
+Sums of shifted slices: a matrix product would be as fast on an idle machine, but BLAS
+starts a thread per core for each, which is many times slower when cores are shared.
+All borders repeat the outermost pixel, but for `upsampled`, which sees zeros outside,
+as the upsampling of activations does.
+"""
+
+import functools
+
+import numpy as np
+from jaxtyping import Float
+
+
+@functools.cache
+def taps(sigma: float, order: int = 0) -> Float[np.ndarray, "taps"]:
+  """The weights of a Gaussian, or of its derivative, at offsets `-radius .. radius`.
+
+  Args:
+    sigma: width of the Gaussian, in pixels.
+    order: 0 smooths; 1 gives the slope of the smoothed signal per pixel; 2 its
+      curvature per pixel squared.
+  """
+  radius = int(np.ceil(3.5 * sigma))
+  offsets = np.arange(-radius, radius + 1)
+  kernel = np.exp(-(offsets**2) / (2 * sigma**2))
+  kernel /= kernel.sum()
+  # A weight multiplies the pixel at its offset, so a slope has the offset's sign.
+  if order == 1:
+    kernel = kernel * offsets
+    kernel /= (kernel * offsets).sum()  # a ramp of slope 1 gives 1
+  elif order == 2:
+    kernel = kernel * (offsets**2 / sigma**2 - 1)
+    kernel -= kernel.mean()
+    kernel *= 2 / (kernel * offsets**2).sum()  # the parabola x^2 gives 2
+  return kernel.astype(np.float32)
+
+
+def _correlated(
+  maps: Float[np.ndarray, "*lead size size"],
+  kernel: Float[np.ndarray, "taps"],
+  axis: int,
+) -> Float[np.ndarray, "*lead size size"]:
+  radius, size = len(kernel) // 2, maps.shape[axis]
+  widths = [(0, 0)] * maps.ndim
+  widths[axis] = (radius, radius)
+  padded = np.pad(maps, widths, mode="edge")
+  total = np.zeros_like(maps)
+  for start, weight in enumerate(kernel):
+    place = slice(start, start + size)
+    total += weight * (padded[..., place, :] if axis == -2 else padded[..., place])
+  return total
+
+
+def filtered(
+  maps: Float[np.ndarray, "*lead size size"],
+  sigma: float,
+  *,
+  down: int = 0,
+  right: int = 0,
+) -> Float[np.ndarray, "*lead size size"]:
+  """Smooths maps with a Gaussian, differentiated `down` the rows and to the `right`."""
+  return _correlated(
+    _correlated(maps, taps(sigma, down), -2),
+    taps(sigma, right),
+    -1,
+  )
+
+
+def halved(
+  maps: Float[np.ndarray, "*lead size size"],
+) -> Float[np.ndarray, "*lead half half"]:
+  """The means of 2 x 2 cells."""
+  *lead, height, width = maps.shape
+  cells = maps.reshape(*lead, height // 2, 2, width // 2, 2)
+  # Summing slices is many times faster than a mean over two axes.
+  return 0.25 * (
+    cells[..., 0, :, 0]
+    + cells[..., 0, :, 1]
+    + cells[..., 1, :, 0]
+    + cells[..., 1, :, 1]
+  )
+
+
+def upsampled(
+  maps: Float[np.ndarray, "*lead grid grid"], size: int
+) -> Float[np.ndarray, "*lead {size} {size}"]:
+  """Maps brought to `size x size` pixels: half-pixel bilinear, zero outside."""
+  grid = maps.shape[-1]
+  centres = (np.arange(size) + 0.5) * grid / size - 0.5
+  before = np.floor(centres).astype(int)
+  after = (centres - before).astype(np.float32)
+  padded = np.pad(maps, [(0, 0)] * (maps.ndim - 2) + [(1, 1), (1, 1)])
+  rows = (1 - after)[:, None] * padded[..., before + 1, :]
+  rows += after[:, None] * padded[..., before + 2, :]
+  return (1 - after) * rows[..., before + 1] + after * rows[..., before + 2]

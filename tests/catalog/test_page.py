@@ -1,0 +1,172 @@
+import html.parser
+import json
+
+import numpy as np
+import pytest
+
+from milan_jax.catalog import page
+from milan_jax.errors import UserError
+from milan_jax.records import Unit
+
+
+class _Reader(html.parser.HTMLParser):
+  """Collects tags with their attributes, and checks that they are nested well."""
+
+  VOID = frozenset({"meta", "input", "img", "br"})
+
+  def __init__(self):
+    super().__init__()
+    self.tags = []
+    self.open = []
+    self.texts = []
+
+  def handle_starttag(self, tag, attrs):
+    self.tags.append((tag, dict(attrs)))
+    if tag not in self.VOID:
+      self.open.append(tag)
+
+  def handle_endtag(self, tag):
+    assert self.open.pop() == tag
+
+  def handle_data(self, data):
+    if self.open and self.open[-1] not in ("style", "script"):
+      self.texts.append(data)
+
+
+INFO = page.PageInfo(
+  title="Units of <a network>",
+  architecture="tiny",
+  dataset="4 photographs",
+  facts={"Photographs": "4 & no more"},
+  notes=["Point at your own: `describe.py --images FOLDER`."],
+)
+
+
+def _units(calls, layers=("conv/1", "block.2"), number=2):
+  for layer in layers:
+    for index in range(number):
+
+      def regions(place=(layer, index)):
+        calls.append(place)
+        images = np.full((3, 32, 32, 3), 40 * place[1] + 50, np.uint8)
+        return images, np.ones((3, 32, 32), bool)
+
+      yield page.PageUnit(
+        Unit(layer, index),
+        f"red & <b>green</b> things {index}",
+        regions,
+        scores={"score": -1.5 * index, "confidence": float("nan")},
+        dead=index == 1,
+      )
+
+
+def _write(folder, calls, source="a", **kwargs):
+  return page.write_page(
+    folder,
+    _units(calls, **kwargs),
+    info=INFO,
+    layers=["conv/1", "block.2"],
+    source=source,
+  )
+
+
+def _snapshot(folder):
+  return {
+    path.relative_to(folder).as_posix(): path.read_bytes()
+    for path in sorted(folder.rglob("*"))
+    if path.is_file()
+  }
+
+
+def test_the_page_is_sound_html_that_shows_every_unit(tmp_path):
+  path = _write(tmp_path, [])
+  reader = _Reader()
+  reader.feed(path.read_text(encoding="utf-8"))
+  reader.close()
+  assert not reader.open
+  pictures = [attrs for tag, attrs in reader.tags if tag == "img"]
+  assert len(pictures) == 4
+  for attrs in pictures:
+    assert attrs["loading"] == "lazy"
+    assert attrs["alt"]
+    assert (attrs["width"], attrs["height"]) == ("340", "112")
+    # The browser undoes one quoting: what is left names a file.
+    assert (tmp_path / attrs["src"].replace("%25", "%")).is_file()
+  text = "".join(reader.texts)
+  assert "red & <b>green</b> things 0" in text
+  assert "Units of <a network>" in text
+  assert "4 & no more" in text
+  assert "describe.py --images FOLDER" in text
+  assert ("code", {}) in reader.tags
+  assert ("b", {}) not in reader.tags
+  targets = {attrs["id"] for tag, attrs in reader.tags if tag == "section"}
+  links = {
+    attrs["href"][1:]
+    for tag, attrs in reader.tags
+    if tag == "a" and attrs["href"].startswith("#")
+  }
+  options = {attrs["value"] for tag, attrs in reader.tags if tag == "option"} - {""}
+  assert links == options == targets
+  assert len(targets) == 2
+
+
+def test_the_data_lists_layers_and_units(tmp_path):
+  _write(tmp_path, [])
+  data = json.loads((tmp_path / "catalog.json").read_text(encoding="utf-8"))
+  assert data["name"] == "Units of <a network>"
+  assert data["architecture"] == "tiny"
+  assert data["dataset"] == "4 photographs"
+  assert data["layers"] == ["conv/1", "block.2"]
+  assert [(unit["layer"], unit["unit"]) for unit in data["units"]] == [
+    ("conv/1", 0),
+    ("conv/1", 1),
+    ("block.2", 0),
+    ("block.2", 1),
+  ]
+  assert data["units"][1]["description"] == "red & <b>green</b> things 1"
+  assert data["units"][1]["score"] == -1.5
+  assert data["units"][1]["confidence"] is None
+  for unit in data["units"]:
+    assert all((tmp_path / image).is_file() for image in unit["images"])
+
+
+def test_what_is_drawn_is_not_drawn_again_and_the_bytes_stay(tmp_path):
+  calls = []
+  _write(tmp_path, calls)
+  assert len(calls) == 4
+  before = _snapshot(tmp_path)
+  (tmp_path / "images" / "block.2" / "1.jpg").unlink()
+  _write(tmp_path, calls)
+  assert calls[4:] == [("block.2", 1)]
+  assert _snapshot(tmp_path) == before
+
+
+def test_pictures_of_other_regions_are_drawn_anew(tmp_path):
+  calls = []
+  _write(tmp_path, calls, source="a")
+  _write(tmp_path, calls, source="b", number=1)
+  assert calls[4:] == [("conv/1", 0), ("block.2", 0)]
+  assert not (tmp_path / "images" / "block.2" / "1.jpg").exists()
+
+
+def test_a_run_that_breaks_leaves_the_old_page(tmp_path):
+  path = _write(tmp_path, [])
+  before = path.read_bytes()
+
+  def breaks():
+    yield from _units([], number=1)
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    page.write_page(
+      tmp_path, breaks(), info=INFO, layers=["conv/1", "block.2"], source="a"
+    )
+  assert path.read_bytes() == before
+  assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_unit_of_no_layer_and_a_unit_twice_are_errors(tmp_path):
+  with pytest.raises(UserError, match=r"'block.2'.*conv/1"):
+    page.write_page(tmp_path, _units([]), info=INFO, layers=["conv/1"], source="a")
+  with pytest.raises(UserError, match="twice"):
+    _write(tmp_path, [], layers=("conv/1", "conv/1"))
