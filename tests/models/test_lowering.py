@@ -30,8 +30,8 @@ def _ours(outputs):
   return outputs.numpy().transpose(0, 2, 3, 1)
 
 
-# batch, height, width, channels, features, size, stride, padding, groups: each way of the
-# CPU's, at sides that are odd, even and unequal; then what falls through to the plain one.
+# batch, height, width, channels, features, size, stride, padding, groups: each way of
+# the CPU's, at sides odd, even and unequal; then what falls through to the plain one.
 CASES = {
   "depthwise": (2, 9, 12, 8, 8, 3, 1, 1, 8),
   "depthwise 5 x 5, stride 2": (2, 13, 10, 6, 6, 5, 2, 2, 6),
@@ -71,6 +71,36 @@ def test_conv_equals_torch(case, kind):
     _torch(images), weight, stride=stride, padding=padding, groups=groups
   )
   assert _relative(ours, _ours(theirs)) < 1e-5
+
+
+@pytest.mark.parametrize("kind", LOWERINGS)
+@pytest.mark.parametrize("case", ["depthwise", "winograd, odd", "gathered", "stem"])
+def test_each_side_may_have_its_own_padding(case, kind):
+  batch, height, width, channels, features, size, stride, _, groups = CASES[case]
+  images = _random(0, batch, height, width, channels)
+  kernel = _random(1, size, size, channels // groups, features)
+  (top, bottom), (left, right) = padding = (1, 2), (0, 3)
+  ours = jax.jit(
+    lambda images, kernel: lowering.conv(
+      images, kernel, stride=stride, padding=padding, groups=groups, lowering=kind
+    )
+  )(images, kernel)
+  theirs = torch.nn.functional.conv2d(
+    torch.nn.functional.pad(_torch(images), (left, right, top, bottom)),
+    torch.from_numpy(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))),
+    stride=stride,
+    groups=groups,
+  )
+  assert _relative(ours, _ours(theirs)) < 1e-5
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_same_padding_is_that_of_xla(size, stride):
+  for sides in ((7, 12), (9, 8)):
+    strides = (stride, stride)
+    expected = jax.lax.padtype_to_pads(sides, (size, size), strides, "SAME")
+    assert list(lowering.same_padding(sides, size, stride)) == expected
 
 
 @pytest.mark.parametrize(
@@ -120,7 +150,9 @@ def test_chunks_divide_the_batch():
 )
 def test_max_pool_equals_torch(sides, size, stride, padding):
   images = _random(2, 2, *sides, 3) - 5  # all negative: padding must not win
-  ours = lowering.max_pool(jnp.asarray(images), size=size, stride=stride, padding=padding)
+  ours = lowering.max_pool(
+    jnp.asarray(images), size=size, stride=stride, padding=padding
+  )
   theirs = torch.nn.functional.max_pool2d(_torch(images), size, stride, padding)
   np.testing.assert_array_equal(np.asarray(ours), _ours(theirs))
 
@@ -136,7 +168,7 @@ def test_adaptive_average_pool_equals_torch(sides, size):
 
 def test_an_input_smaller_than_the_window_is_an_error():
   images = jnp.zeros((1, 2, 9, 3))
-  with pytest.raises(UserError, match="2 x 9 pixels.*3 x 3: use larger images"):
+  with pytest.raises(UserError, match=r"2 x 9 pixels.*3 x 3: use larger images"):
     lowering.conv(images, jnp.zeros((3, 3, 3, 4)))
   with pytest.raises(UserError, match="window of 5 x 5"):
     lowering.max_pool(images, size=5, stride=2, padding=1)

@@ -1,0 +1,116 @@
+"""Images per second of the backbones, in each lowering and in torch.
+
+  python benchmarks/bench_backbones.py resnet18 efficientnet-lite0 --json speeds.json
+
+All contenders take turns in one run, and each one's fastest round counts: the ratios
+survive a machine that others use too. Torch, if installed, runs the tests' networks
+eagerly. Weights are random.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from milan_jax.models import lowering
+from milan_jax.models.backbones import backbone, backbone_names
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def jax_run(name: str, kind: lowering.Lowering, images: np.ndarray) -> Callable:
+  one = backbone(name)
+  params = one.init(jax.random.key(0))
+  layers = (one.layer_names[-1],)
+  inputs = jax.numpy.asarray(images)
+
+  def run() -> None:
+    with lowering.use_lowering(kind):
+      jax.block_until_ready(one.apply(params, inputs, layers))
+
+  return run
+
+
+def torch_run(name: str, images: np.ndarray) -> Callable | None:
+  try:
+    import torch
+  except ImportError:
+    return None
+  sys.path.insert(0, str(ROOT))
+  from tests.models import torch_networks
+
+  module = torch_networks.network(name)
+  inputs = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+
+  def run() -> None:
+    with torch.no_grad():
+      module(inputs)
+
+  return run
+
+
+def compare(name: str, *, batch: int, size: int, rounds: int) -> dict:
+  """Images per second of each contender, and seconds of its first call."""
+  rng = np.random.default_rng(0)
+  images = rng.standard_normal((batch, size, size, 3)).astype(np.float32)
+  runs = {kind: jax_run(name, kind, images) for kind in ("plain", "cpu")}
+  runs["torch"] = torch_run(name, images)
+  first, best = {}, {}
+  for kind, run in runs.items():
+    if run is not None:
+      start = time.perf_counter()
+      run()
+      first[kind] = time.perf_counter() - start
+      best[kind] = float("inf")
+  for _ in range(rounds):
+    for kind in best:
+      start = time.perf_counter()
+      runs[kind]()
+      best[kind] = min(best[kind], time.perf_counter() - start)
+  speeds = {kind: batch / seconds for kind, seconds in best.items()}
+  return {"name": name, "images_per_second": speeds, "first_call_seconds": first}
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("names", nargs="*", default=["efficientnet-lite0", "resnet18"])
+  parser.add_argument("--batch", type=int, default=16)
+  parser.add_argument("--size", type=int, default=224)
+  parser.add_argument("--rounds", type=int, default=5)
+  parser.add_argument("--json", type=pathlib.Path, help="where to write the figures")
+  options = parser.parse_args()
+  unknown = set(options.names) - set(backbone_names())
+  if unknown:
+    parser.error(f"unknown {', '.join(unknown)}; known: {', '.join(backbone_names())}")
+  results = []
+  for name in options.names:
+    result = compare(
+      name, batch=options.batch, size=options.size, rounds=options.rounds
+    )
+    speeds, first = result["images_per_second"], result["first_call_seconds"]
+    text = "  ".join(f"{kind} {speed:.1f}" for kind, speed in speeds.items())
+    ratios = "  ".join(
+      f"cpu/{kind} {speeds['cpu'] / speed:.2f}"
+      for kind, speed in speeds.items()
+      if kind != "cpu"
+    )
+    starts = "  ".join(f"{kind} {seconds:.1f}" for kind, seconds in first.items())
+    print(f"{name}: images/s {text} | {ratios} | first call, s: {starts}", flush=True)
+    results.append(result)
+  if options.json:
+    report = {
+      "batch": options.batch,
+      "size": options.size,
+      "devices": [str(device) for device in jax.devices()],
+      "backbones": results,
+    }
+    options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+  main()
