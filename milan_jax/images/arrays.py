@@ -1,0 +1,102 @@
+"""Images that are already arrays, in memory or in a `.npy` or `.npz` file."""
+
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from milan_jax.errors import UserError
+from milan_jax.images.geometry import Geometry, fit
+
+EXPECTED = "uint8 images of shape (N, height, width, 3) or (N, 3, height, width)"
+
+
+class ArrayImages:
+  """Images from one array. An image's name is its number.
+
+  Args:
+    images: uint8, `(N, height, width, 3)` or `(N, 3, height, width)`.
+    geometry: how each becomes a square; None takes them as they are, if square.
+    origin: what to call the array in messages, such as its file.
+
+  Raises:
+    UserError: if the array's type or shape is another.
+  """
+
+  def __init__(
+    self, images: np.ndarray, geometry: Geometry | None = None, origin: str = "images"
+  ):
+    if images.ndim == 4 and images.shape[3] != 3 and images.shape[1] == 3:
+      images = images.transpose(0, 2, 3, 1)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+      raise UserError(
+        f"{origin}: expected {EXPECTED}, found {images.dtype} of shape {images.shape}."
+      )
+    if not images.size:
+      raise UserError(f"{origin} holds no image: its shape is {images.shape}.")
+    if geometry is None and images.shape[1] != images.shape[2]:
+      raise UserError(
+        f"{origin}: expected square images, found shape {images.shape}: "
+        "crop them first."
+      )
+    self._images = images
+    self._geometry = geometry
+
+  def __len__(self) -> int:
+    return len(self._images)
+
+  @property
+  def size(self) -> int:
+    """Side of every image, in pixels."""
+    return self._geometry.crop if self._geometry else self._images.shape[1]
+
+  def name(self, index: int) -> str:
+    """The image's number."""
+    return str(index)
+
+  def load(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
+    """The image, resized and cropped if there is a geometry."""
+    image = np.ascontiguousarray(self._images[index])
+    return fit(Image.fromarray(image), self._geometry) if self._geometry else image
+
+
+def open_array_images(
+  path: str | pathlib.Path, geometry: Geometry | None = None
+) -> ArrayImages:
+  """Images from a `.npy` file (memory-mapped) or an `.npz` file.
+
+  An `.npz` file holds one array, or names the one to take `images`.
+
+  Raises:
+    UserError: if there is no such file, it is no numpy file, or its array is of another
+      type or shape.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise UserError(f"No file {path}: expected a .npy or .npz file of {EXPECTED}.")
+  try:
+    if path.suffix == ".npz":
+      # Opened here, since numpy leaves a file open that is no archive.
+      with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        images = _images_of(archive, path)
+    else:
+      images = np.lib.format.open_memmap(path, mode="r")
+  except UserError:
+    raise
+  except Exception as error:
+    raise UserError(
+      f"{path} is no readable .npy or .npz file ({error}): expected {EXPECTED}."
+    ) from error
+  return ArrayImages(images, geometry, origin=str(path))
+
+
+def _images_of(archive: Mapping[str, np.ndarray], path: pathlib.Path) -> np.ndarray:
+  names = list(archive)
+  name = names[0] if len(names) == 1 else "images"
+  if name not in names:
+    raise UserError(
+      f"{path} holds the arrays {', '.join(names)}: name the images 'images'."
+    )
+  return archive[name]

@@ -1,0 +1,125 @@
+"""The colour photographs that come inside two packages, cut into many crops.
+
+Ten photographs are few: they make a demonstration that needs no download, and say
+nothing of a network as a whole. Point a run at a folder of photographs of your own.
+"""
+
+import importlib.util
+import itertools
+import pathlib
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from milan_jax.errors import UserError
+from milan_jax.images.geometry import INTERPOLATIONS, Geometry, to_rgb
+
+# Every colour photograph of the two wheels. Left out: drawings and test charts
+# (logo, color, phantom, chessboard, horse), grey pictures, a thumbnail, and
+# motorcycle_right, which is motorcycle_left again from a step to the right.
+PHOTOGRAPHS = (
+  ("skimage", "data/astronaut.png"),
+  ("skimage", "data/chelsea.png"),
+  ("skimage", "data/coffee.png"),
+  ("skimage", "data/hubble_deep_field.jpg"),
+  ("skimage", "data/ihc.png"),
+  ("skimage", "data/motorcycle_left.png"),
+  ("skimage", "data/retina.jpg"),
+  ("skimage", "data/rocket.jpg"),
+  ("sklearn", "datasets/images/china.jpg"),
+  ("sklearn", "datasets/images/flower.jpg"),
+)
+# Side of a crop over the photograph's shorter side. Below a half, crops of the smaller
+# photographs would be blown up and show blur.
+SCALES = (1.0, 0.75, 0.5)
+# Neighbouring crops start at most this part of their side apart.
+STEP = 0.5
+
+
+class DemoImages:
+  """Square crops of the packaged photographs, at several scales and mirrored.
+
+  The list is the same on every machine. A crop is named by its photograph, its left
+  and top edge in the photograph's pixels and its scale: `coffee@100,0,0.75`, with
+  `,mirrored` where left and right are swapped.
+
+  Args:
+    geometry: side of the crops and interpolation; `resize` is not used, since a crop
+      is cut before it is resized.
+
+  Raises:
+    UserError: if a package or one of its photographs is missing.
+  """
+
+  def __init__(self, geometry: Geometry):
+    self._geometry = geometry
+    self._photographs = {
+      pathlib.Path(file).stem: _open_photograph(package, file)
+      for package, file in PHOTOGRAPHS
+    }
+    self._crops = [
+      (name, *crop, mirrored)
+      for name, photograph in self._photographs.items()
+      for crop in _crops(*photograph.size)
+      for mirrored in (False, True)
+    ]
+
+  def __len__(self) -> int:
+    return len(self._crops)
+
+  @property
+  def size(self) -> int:
+    """Side of every image, in pixels."""
+    return self._geometry.crop
+
+  def name(self, index: int) -> str:
+    """Photograph, left edge, top edge, scale, and whether mirrored."""
+    name, left, top, _, scale, mirrored = self._crops[index]
+    return f"{name}@{left},{top},{scale:g}" + (",mirrored" if mirrored else "")
+
+  def load(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
+    """The crop, at the source's size."""
+    name, left, top, side, _, mirrored = self._crops[index]
+    image = self._photographs[name].resize(
+      (self.size, self.size),
+      INTERPOLATIONS[self._geometry.interpolation],
+      box=(left, top, left + side, top + side),
+    )
+    if mirrored:
+      image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return np.asarray(image)
+
+
+def _open_photograph(package: str, file: str) -> Image.Image:
+  # find_spec looks a package up without running it: importing these takes seconds.
+  spec = importlib.util.find_spec(package)
+  if spec is None or spec.origin is None:
+    raise UserError(
+      f"The demonstration's photographs come inside the package {package}, which is "
+      "not installed: install milan-jax[demo], or name a folder of photographs."
+    )
+  path = pathlib.Path(spec.origin).parent / file
+  if not path.is_file():
+    raise UserError(
+      f"{path} is missing: this version of {package} does not bring the photograph. "
+      "Install the version that milan-jax[demo] asks for."
+    )
+  with Image.open(path) as image:
+    return to_rgb(image)
+
+
+def _crops(width: int, height: int) -> list[tuple[int, int, int, float]]:
+  """Left, top, side and scale of every crop, from large to small."""
+  crops = []
+  for scale in SCALES:
+    side = round(scale * min(width, height))
+    tops, lefts = _starts(height, side), _starts(width, side)
+    crops += [(left, top, side, scale) for top, left in itertools.product(tops, lefts)]
+  return crops
+
+
+def _starts(length: int, side: int) -> list[int]:
+  """Evenly spaced starts of windows that cover `length` from end to end."""
+  steps = int(np.ceil((length - side) / (STEP * side)))
+  return [round(step * (length - side) / max(steps, 1)) for step in range(steps + 1)]

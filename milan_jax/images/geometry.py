@@ -1,0 +1,91 @@
+"""From any picture file's pixels to the square that a network sees.
+
+Pixels are uint8 RGB, `height x width x 3`, 0 to 255.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+INTERPOLATIONS = {
+  "bilinear": Image.Resampling.BILINEAR,
+  "bicubic": Image.Resampling.BICUBIC,
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Geometry:
+  """How a picture becomes a square: shorter side to `resize`, then the centre.
+
+  Attributes:
+    resize: length of the shorter side after resizing, in pixels; None leaves it.
+    crop: side of the square cut from the centre, in pixels.
+    interpolation: `bilinear` or `bicubic`, both antialiased.
+  """
+
+  resize: int | None
+  crop: int
+  interpolation: str = "bicubic"
+
+  def __post_init__(self):
+    if not 0 < self.crop <= (self.resize or self.crop):
+      raise ValueError(
+        f"need 0 < crop <= resize, got crop {self.crop}, resize {self.resize}"
+      )
+    if self.interpolation not in INTERPOLATIONS:
+      raise ValueError(
+        f"interpolation is one of {', '.join(INTERPOLATIONS)}, not "
+        f"{self.interpolation!r}"
+      )
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+  """The picture upright, in 8-bit RGB.
+
+  The camera's orientation is applied, transparency is laid over white, samples of 16
+  bits are scaled to 8, and of an animation the first frame is taken.
+
+  Raises:
+    ValueError: if the samples are floating point, whose range no file says.
+  """
+  upright = ImageOps.exif_transpose(image)
+  mode = upright.mode
+  if mode == "F":
+    raise ValueError("its samples are floating point, of unknown range")
+  if mode == "I" or mode.startswith("I;16"):
+    # Pillow's own conversion clips at 255: nearly every 16-bit picture turns white.
+    samples = np.asarray(upright).astype(np.int64).clip(0, 65535)
+    eight_bits = ((samples + 128) // 257).astype(np.uint8)
+    return Image.fromarray(eight_bits).convert("RGB")
+  if "transparency" in upright.info or mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+    layered = upright.convert("RGBA")
+    white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, layered).convert("RGB")
+  return upright.convert("RGB")
+
+
+def fit(image: Image.Image, geometry: Geometry) -> UInt8[np.ndarray, "size size 3"]:
+  """Resizes the shorter side of an RGB picture, then cuts the centre.
+
+  Sizes are rounded as torchvision rounds them: the longer side down, the corner of the
+  crop to the nearest pixel, halves to the even one.
+
+  Raises:
+    ValueError: if the picture is not resized and is smaller than the crop.
+  """
+  width, height = image.size
+  shorter = min(width, height)
+  if geometry.resize:
+    width, height = (side * geometry.resize // shorter for side in (width, height))
+    if (width, height) != image.size:
+      image = image.resize((width, height), INTERPOLATIONS[geometry.interpolation])
+  elif shorter < geometry.crop:
+    raise ValueError(
+      f"it has {width} x {height} pixels, fewer than the {geometry.crop} of a crop"
+    )
+  left = round((width - geometry.crop) / 2)
+  top = round((height - geometry.crop) / 2)
+  box = (left, top, left + geometry.crop, top + geometry.crop)
+  return np.asarray(image.crop(box))

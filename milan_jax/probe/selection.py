@@ -1,0 +1,119 @@
+"""Which layers and which units: what the user writes, and what it stands for."""
+
+import difflib
+import fnmatch
+import pathlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from milan_jax.errors import UserError
+from milan_jax.records import LayerShape
+
+
+def select_layers(names: Sequence[str], selection: str) -> tuple[str, ...]:
+  """The layers that a comma-separated list of names and globs stands for.
+
+  They come in the order of the list, and each once; the matches of one glob in the
+  model's order. `*` stands for any characters, dots included.
+
+  Args:
+    names: the model's layers.
+    selection: such as `features.0,blocks.*.bn2`.
+
+  Raises:
+    UserError: if an item matches no layer; the message names the nearest ones.
+  """
+  chosen: list[str] = []
+  for item in _items(selection):
+    # A name that is there is meant literally, whatever characters it holds.
+    matches = [item] if item in names else fnmatch.filter(names, item)
+    if not matches:
+      raise UserError(_unknown_layer(names, item))
+    chosen += [name for name in matches if name not in chosen]
+  if not chosen:
+    raise UserError(
+      "No layer is named: give names or globs, separated by commas. "
+      f"The model has {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}."
+    )
+  return tuple(chosen)
+
+
+def _unknown_layer(names: Sequence[str], item: str) -> str:
+  near = difflib.get_close_matches(item, names, n=5, cutoff=0.5)
+  near += [name for name in names if item.strip("*") in name and name not in near]
+  hint = f"Near it are {', '.join(near[:5])}." if near else "No name is near it."
+  return f"The model has no layer {item!r}. {hint} --list_layers prints all."
+
+
+def describe_layers(shapes: Iterable[LayerShape]) -> str:
+  """A table of names, shapes and numbers of units, one layer a line."""
+  header = ("layer", "places", "units")
+  rows = [header] + [
+    (shape.name, f"{shape.height} x {shape.width}", str(shape.units))
+    for shape in shapes
+  ]
+  name, places, units = (max(map(len, column)) for column in zip(*rows, strict=True))
+  return "\n".join(
+    f"{row[0]:<{name}}  {row[1]:>{places}}  {row[2]:>{units}}" for row in rows
+  )
+
+
+def select_units(selection: str, num_units: int) -> Int[np.ndarray, "chosen"]:
+  """The units that a selection stands for, ascending, each once.
+
+  Args:
+    selection: items separated by commas: `7`, or `0:64` for the first 64, or `0:64:4`
+      for every fourth of them, as Python slices; or the path of a file with one index
+      a line. An empty one means all.
+    num_units: units of the layer.
+
+  Raises:
+    UserError: if an item is none of these, or names a unit that the layer has not.
+  """
+  if not selection.strip():
+    return np.arange(num_units)
+  items = _items(selection)
+  if not all(_is_number_or_slice(item) for item in items):
+    path = pathlib.Path(selection)
+    if not path.is_file():
+      raise UserError(
+        f"Units {selection!r}: expected indices and slices such as 3,5,9 or 0:64, "
+        "or a file with one index a line, and found no such file."
+      )
+    items = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    if not all(item.isdecimal() for item in items):
+      raise UserError(f"{path}: expected one unit's index a line, such as 17.")
+  chosen: set[int] = set()
+  for item in items:
+    if item.isdecimal():
+      if int(item) >= num_units:
+        raise UserError(
+          f"There is no unit {item}: the layer has units 0 to {num_units - 1}."
+        )
+      chosen.add(int(item))
+    else:
+      bounds = [int(part) if part else None for part in item.split(":")]
+      chosen.update(range(num_units)[slice(*bounds)])
+  if not chosen:
+    raise UserError(
+      f"Units {selection!r} name none: the layer has units 0 to {num_units - 1}."
+    )
+  return np.array(sorted(chosen))
+
+
+def _items(selection: str) -> list[str]:
+  return [item.strip() for item in selection.split(",") if item.strip()]
+
+
+def _is_number_or_slice(item: str) -> bool:
+  parts = item.split(":")
+  if len(parts) == 1:
+    return item.isdecimal()
+  # A step of zero is no slice.
+  return (
+    len(parts) <= 3
+    and all(not part or part.isdecimal() for part in parts)
+    and not (len(parts) == 3 and parts[2] and int(parts[2]) == 0)
+  )

@@ -1,0 +1,71 @@
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+
+from milan_jax.models.backbones import Backbone, Preprocessing
+from milan_jax.models.backbones.parts import Conv, Linear, Relu, flatten
+from milan_jax.probe.flax_backbone import FlaxProbe
+from milan_jax.probe.protocol import Probe
+from milan_jax.records import LayerShape
+
+PREPROCESSING = Preprocessing(36, 32, "bilinear", (100.0, 110.0, 120.0), (50.0,) * 3)
+
+
+class Tiny(nn.Module):
+  num_classes: int | None = 5
+
+  @nn.compact
+  def __call__(self, images):
+    maps = Conv(4, 3, stride=2, padding=1, name="conv")(images)
+    maps = Relu(name="relu")(maps)
+    return Linear(self.num_classes, name="fc")(flatten(maps))
+
+
+@pytest.fixture(scope="module")
+def network():
+  return Backbone("tiny", Tiny(), PREPROCESSING, "fc", ("conv",))
+
+
+@pytest.fixture(scope="module")
+def probe(network):
+  rng = np.random.default_rng(0)
+  params = {
+    "conv": {"kernel": rng.standard_normal((3, 3, 3, 4), np.float32)},
+    "fc": {
+      "kernel": rng.standard_normal((16 * 16 * 4, 5), np.float32),
+      "bias": rng.standard_normal(5, np.float32),
+    },
+  }
+  return FlaxProbe(network, jax.tree.map(jax.numpy.asarray, params))
+
+
+def test_activations_are_the_backbones_of_normalised_images(network, probe):
+  assert isinstance(probe, Probe)
+  images = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), np.uint8)
+  found = probe.activations(images, ("fc", "conv", "relu"))
+  normalised = (images - np.float32([100, 110, 120])) / np.float32(50)
+  padded = np.pad(normalised, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  kernel = np.asarray(probe._params["conv"]["kernel"])
+  patch = padded[:, 10:13, 4:7]  # the one under the place (5, 2)
+  want = np.einsum("bhwc,hwcu->bu", patch, kernel)
+  np.testing.assert_allclose(found["conv"][:, 5, 2], want, rtol=1e-4, atol=1e-4)
+  np.testing.assert_allclose(found["relu"], np.maximum(found["conv"], 0))
+  flat = np.asarray(found["relu"]).transpose(0, 3, 1, 2).reshape(3, -1)
+  want = flat @ probe._params["fc"]["kernel"] + probe._params["fc"]["bias"][None]
+  np.testing.assert_allclose(found["fc"][:, 0, 0], want, rtol=1e-4, atol=1e-2)
+
+
+def test_layers_are_listed_in_order(probe):
+  assert probe.image_size == 32
+  assert probe.layers() == (
+    LayerShape("conv", 16, 16, 4),
+    LayerShape("relu", 16, 16, 4),
+    LayerShape("fc", 1, 1, 5),
+  )
+
+
+def test_another_size(network):
+  probe = FlaxProbe(network, {}, image_size=48)
+  assert probe.image_size == 48
+  assert probe.layers()[0] == LayerShape("conv", 24, 24, 4)

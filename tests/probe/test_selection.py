@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from milan_jax.errors import UserError
+from milan_jax.probe.selection import describe_layers, select_layers, select_units
+from milan_jax.records import LayerShape
+
+NAMES = ("stem", "blocks.0.bn1", "blocks.0.bn2", "blocks.1.bn1", "head", "odd[0]")
+
+
+@pytest.mark.parametrize(
+  ("selection", "chosen"),
+  [
+    ("head", ("head",)),
+    (" head , stem,", ("head", "stem")),
+    ("blocks.*.bn1", ("blocks.0.bn1", "blocks.1.bn1")),
+    ("head,*", ("head", "stem", *NAMES[1:4], "odd[0]")),
+    ("odd[0]", ("odd[0]",)),
+    ("blocks.?.bn2,blocks*", ("blocks.0.bn2", "blocks.0.bn1", "blocks.1.bn1")),
+  ],
+)
+def test_layers(selection, chosen):
+  assert select_layers(NAMES, selection) == chosen
+
+
+def test_an_unknown_layer_names_the_near_ones():
+  with pytest.raises(UserError, match=r"no layer 'block.0.bn1'.*blocks\.0\.bn1"):
+    select_layers(NAMES, "stem,block.0.bn1")
+  with pytest.raises(UserError, match=r"Near it are .*blocks\.0\.bn1"):
+    select_layers(NAMES, "stem,blocks")
+  with pytest.raises(UserError, match="No name is near"):
+    select_layers(NAMES, "zzzzzz")
+  with pytest.raises(UserError, match="No layer is named"):
+    select_layers(NAMES, " ,")
+
+
+def test_the_table_of_layers():
+  table = describe_layers(
+    [LayerShape("stem", 112, 112, 32), LayerShape("a.long.name", 7, 7, 1280)]
+  )
+  assert table.splitlines() == [
+    "layer           places  units",
+    "stem         112 x 112     32",
+    "a.long.name      7 x 7   1280",
+  ]
+
+
+@pytest.mark.parametrize(
+  ("selection", "chosen"),
+  [
+    ("", list(range(8))),
+    ("3,5,1,3", [1, 3, 5]),
+    ("0:4", [0, 1, 2, 3]),
+    ("6:100", [6, 7]),
+    (":8:3,7", [0, 3, 6, 7]),
+  ],
+)
+def test_units(selection, chosen):
+  np.testing.assert_array_equal(select_units(selection, 8), chosen)
+
+
+def test_units_from_a_file(tmp_path):
+  path = tmp_path / "units.txt"
+  path.write_text("5\n\n2\n")
+  assert select_units(str(path), 8).tolist() == [2, 5]
+  path.write_text("5\nfive\n")
+  with pytest.raises(UserError, match="one unit's index a line"):
+    select_units(str(path), 8)
+
+
+@pytest.mark.parametrize(
+  ("selection", "message"),
+  [
+    ("8", "no unit 8: the layer has units 0 to 7"),
+    ("8:9", "name none"),
+    ("a:b", "no such file"),
+    ("-1", "no such file"),
+    ("0:8:0", "no such file"),
+    ("1:2:3:4", "no such file"),
+  ],
+)
+def test_units_that_are_not_there(selection, message):
+  with pytest.raises(UserError, match=message):
+    select_units(selection, 8)
