@@ -34,7 +34,9 @@ class Describe:
     "", "layers to describe: names or globs, comma-separated; empty: the default ones"
   )
   units: str = _option(
-    "", "units of each layer: a range 0:64, a list 3,5,9 or a file; empty: all"
+    "",
+    "units of each layer: a range 0:64, a list 3,5,9, a file, or all; empty: all, but "
+    "the first 32 when no images are named",
   )
   k: int = _option(15, "exemplars per unit")
   quantile: float = _option(0.99, "quantile of a unit's activations that masks exceed")
@@ -74,6 +76,11 @@ class Train:
   annotations: str = _option(
     "", "CSV with columns layer,unit,summary; empty: the exemplars' annotations.csv"
   )
+  split: str = _option(
+    "",
+    "CSV with columns layer,unit,split (train, validation or test); empty: the "
+    "exemplars' split.csv or, without one, at random",
+  )
   encoder: str = _option("efficientnet-lite0", "backbone whose activations are pooled")
   encoder_weights: str = _option(
     "", "its state dict (.pth, .pt, .safetensors); empty: the packaged one"
@@ -101,6 +108,10 @@ class Train:
   length: int = _option(0, "most tokens of a caption; 0: the longest caption's")
   seed: int = _option(0, "seed of the split, the weights, the order and the dropout")
   checkpoint_every: int = _option(500, "steps between checkpoints")
+  temperature: float = _option(
+    0.2, "weight of the language model that the release proposes for decoding"
+  )
+  about: str = _option("", "what the release says of itself")
 
 
 @dataclasses.dataclass
@@ -109,7 +120,7 @@ class Corpus:
 
   workdir: str = _option("runs/corpus", "folder to build the corpus in")
   images: str = _option("", "folder of photographs")
-  num_units: int = _option(2000, "region sets to build")
+  num_units: int = _option(4000, "region sets to build")
   seed: int = _option(0, "seed of every draw")
 
 

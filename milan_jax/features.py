@@ -3,6 +3,7 @@
 import json
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -94,7 +95,7 @@ def encode_exemplars(
     layer: [*exemplars.exemplars(layer).image_rows.shape, feature_size]
     for layer in exemplars.layers
   }
-  state = {"done": 0, "shapes": shapes}
+  state: dict[str, Any] = {"done": 0, "shapes": shapes}
   if state_path.exists():
     state = json.loads(state_path.read_text())
     if state["shapes"] != shapes:

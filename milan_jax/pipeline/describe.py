@@ -31,6 +31,8 @@ from milan_jax.text.reconstruction import reconstruct_ids
 from milan_jax.text.vocabulary import Vocabulary
 
 DESCRIPTIONS = "descriptions.csv"
+# Units of each layer that the demonstration describes: it takes a minute or two.
+DEMO_UNITS = "0:32"
 
 
 def describe(
@@ -79,9 +81,12 @@ def describe(
   options["captioner_sha256"] = _digest(release)
   if exemplars:
     folder = open_workdir(workdir, options)
-    found = _choose(open_exemplars(exemplars), layers, units)
+    found = _choose(open_exemplars(exemplars), layers, "" if units == "all" else units)
   else:
     network = open_network(model, weights)
+    if not images and not units:
+      units = DEMO_UNITS
+      say(f"the demonstration describes units {units} of each layer; see --units")
     source = open_images(images, network.geometry)
     names = _layer_names(network, layers)
     options["images_sha256"] = _names_digest(source)
@@ -91,7 +96,7 @@ def describe(
       source,
       folder,
       layers=names,
-      units=units,
+      units="" if units == "all" else units,
       job=options,
       k=k,
       quantile=quantile,
@@ -164,7 +169,7 @@ def _choose(whole: ExemplarSet, layers: str, units: str) -> ExemplarSet:
   if not layers and not units:
     return whole
   names = select_layers(whole.layers, layers) if layers else whole.layers
-  rows = {}
+  rows: dict[str, np.ndarray] = {}
   for name in names:
     known = whole.exemplars(name).units
     wanted = select_units(units, int(known.max()) + 1)
@@ -277,7 +282,7 @@ def _decode(
       journal.append(
         Description(
           unit=unit,
-          text=reconstruct_ids(decoded.tokens[i], vocabulary),
+          text=reconstruct_ids(np.asarray(decoded.tokens[i]), vocabulary),
           score=float(decoded.scores[i]),
           log_prob=float(decoded.log_probs[i]),
           lm_log_prob=None if lm_log_probs is None else float(lm_log_probs[i]),
@@ -286,4 +291,4 @@ def _decode(
         for i, (unit, _, _, dead) in enumerate(batch)
       )
       show(len(journal), len(rows))
-  return journal.entries()
+  return tuple(journal.entries())

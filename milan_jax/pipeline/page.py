@@ -1,5 +1,6 @@
 """The page of a run: every described unit's regions beside its description."""
 
+import functools
 import json
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -80,7 +81,7 @@ def _units(
     yield PageUnit(
       unit=entry.unit,
       description=entry.text,
-      regions=lambda layer=layer, row=row: _regions(found, layer, row),
+      regions=functools.partial(_regions, found, layer, row),
       scores={
         "score": entry.score,
         "log p(text | regions)": entry.log_prob,

@@ -1,5 +1,6 @@
 """From annotated exemplars to a released captioner: every step of `milan-train`."""
 
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -12,7 +13,7 @@ from milan_jax.features import encode_exemplars
 from milan_jax.models.backbones import backbone, params_from_state_dict
 from milan_jax.pipeline.progress import bar, say
 from milan_jax.pipeline.region_encoder import region_encoder
-from milan_jax.pipeline.train_milan import RELEASE, train_milan
+from milan_jax.pipeline.train_milan import DECODING, RELEASE, train_milan
 from milan_jax.pipeline.workdir import open_workdir
 from milan_jax.probe.selection import select_layers
 from milan_jax.records import ExemplarSet, Unit
@@ -21,6 +22,7 @@ from milan_jax.store.chosen_exemplars import ChosenExemplars
 from milan_jax.store.exemplar_sets import open_exemplars
 from milan_jax.store.packaged_weights import package_of
 from milan_jax.store.release import INCLUDED, EncoderSpec, Params
+from milan_jax.store.splits import FILE, read_split
 from milan_jax.store.torch_files import read_state_dict
 
 
@@ -29,6 +31,7 @@ def train(
   workdir: str,
   exemplars: str,
   annotations: str,
+  split: str,
   encoder: str,
   encoder_weights: str,
   encoder_layers: str,
@@ -50,6 +53,8 @@ def train(
   length: int,
   seed: int,
   checkpoint_every: int,
+  temperature: float,
+  about: str,
 ) -> pathlib.Path:
   """Trains a captioner; see `milan_jax.config.Train` for every option.
 
@@ -71,6 +76,8 @@ def train(
     "encoder_weights": encoder_weights,
     "encoder_layers": encoder_layers,
   }
+  given = pathlib.Path(split or pathlib.Path(exemplars) / FILE)
+  parts = read_split(given) if split or given.is_file() else None
   spec, params = _encoder(encoder, encoder_weights, encoder_layers)
   found = _annotated(open_exemplars(exemplars), described)
   folder = open_workdir(workdir, options)
@@ -109,6 +116,9 @@ def train(
       length=length or None,
       seed=seed,
       checkpoint_every=checkpoint_every,
+      split=parts,
+      decoding=dataclasses.replace(DECODING, temperature=temperature),
+      card={"about": about} if about else None,
       say=say,
       progress=show,
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -58,6 +59,7 @@ def train_milan(
   length: int | None = None,
   seed: int = 0,
   checkpoint_every: int = 500,
+  split: Mapping[Unit, str] | None = None,
   decoding: release.DecodingSpec = DECODING,
   card: Mapping[str, Any] | None = None,
   say: Callable[[str], None] = lambda line: None,
@@ -95,6 +97,7 @@ def train_milan(
     length: number of tokens kept of a caption; that of the longest by default.
     seed: decides the split, the initial weights, the shuffling and the dropout.
     checkpoint_every: steps between two checkpoints within an epoch.
+    split: the part of each unit, train, validation or test; None splits at random.
     decoding: how the release decodes by default.
     card: what the release says of itself, beside the report.
     say: called with a line for people after each epoch.
@@ -108,7 +111,7 @@ def train_milan(
       empty, if the directory holds a run on other data or with other options, or if the
       losses are no longer finite.
   """
-  options = {
+  options: dict[str, Any] = {
     "batch_size": batch_size,
     "lm_batch_size": lm_batch_size,
     "hidden_size": hidden_size,
@@ -130,24 +133,29 @@ def train_milan(
   }
   data = training_data.find_annotated(features, units, annotations)
   workdir = pathlib.Path(workdir)
+  if split is not None:
+    options["split"] = _digest(split)
   open_workdir(workdir / CHECKPOINTS, options | {"data": data.fingerprint})
   if (workdir / REPORT).exists():
     say(f"{workdir} holds a finished run")
     return json.loads((workdir / REPORT).read_text())
 
-  split = splits.split_units(
-    len(data.captions),
-    validation_fraction=validation_fraction,
-    test_fraction=test_fraction,
-    seed=seed,
-  )
+  if split is None:
+    rows_of = splits.split_units(
+      len(data.captions),
+      validation_fraction=validation_fraction,
+      test_fraction=test_fraction,
+      seed=seed,
+    )
+  else:
+    rows_of = splits.given_split([split.get(unit, "none") for unit in data.units])
   known = vocabulary.build_vocabulary(
-    (tokens for row in split.training for tokens in data.captions[row]),
+    (tokens for row in rows_of.training for tokens in data.captions[row]),
     min_count=min_count,
   )
   parts = {
     name: batches.make_samples(data.captions, rows, vocabulary=known, length=length)
-    for name, rows in split._asdict().items()
+    for name, rows in rows_of._asdict().items()
   }
   num_captions = {name: len(samples.rows) for name, samples in parts.items()}
   say(
@@ -221,7 +229,7 @@ def train_milan(
   lm_params, lm_losses, lm_epochs = train("language_model", lm_trainer, lm_params)
   params, losses, epochs = train("captioner", trainer, params, before=lm_epochs)
   facts = {
-    "units": {name: len(rows) for name, rows in split._asdict().items()},
+    "units": {name: len(rows) for name, rows in rows_of._asdict().items()},
     "captions": num_captions,
     "words": len(known.tokens),
     "losses": {"language_model": lm_losses, "captioner": losses},
@@ -234,6 +242,12 @@ def train_milan(
   report = {**facts, "epochs": [*lm_epochs, *epochs]}
   atomic.write_json(workdir / REPORT, report)
   return report
+
+
+def _digest(split: Mapping[Unit, str]) -> str:
+  """Differs where a unit is in another part."""
+  rows = sorted([unit.layer, unit.index, part] for unit, part in split.items())
+  return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def _spec(kind: type[Any], module: Any) -> Any:

@@ -24,12 +24,14 @@ class TrainingData:
   """The annotated units that have features, in the order of layers and rows.
 
   Attributes:
+    units: the units.
     gather: gives the features of units, by their position here.
     captions: the tokens of each caption of each unit.
     feature_size: size of a region's features.
     fingerprint: differs where units, captions or a sample of the features do.
   """
 
+  units: tuple[Unit, ...]
   gather: batches.Gather
   captions: list[list[list[str]]]
   feature_size: int
@@ -80,7 +82,11 @@ def find_annotated(
   digest = hashlib.sha256(json.dumps([list(features), found]).encode())
   digest.update(gather(np.unique(sampled)).tobytes())
   feature_size = shapes.pop()[-1]
-  return TrainingData(gather, captions, feature_size, digest.hexdigest())
+  layers = list(features)
+  known = tuple(
+    Unit(layers[number], int(units[layers[number]][row])) for number, row, _ in found
+  )
+  return TrainingData(known, gather, captions, feature_size, digest.hexdigest())
 
 
 def _gather_from(

@@ -1,0 +1,15 @@
+"""The paper's sizes: ResNet-101 features, a state of 512, batches of 64 and 128.
+
+    python train.py --config=configs/paper.py --config.exemplars=DIR \
+        --config.encoder_weights=resnet101.pth --workdir=runs/paper
+
+DIR holds exemplars in the original's layout and its annotations.csv. Not run here: the
+human annotations' images may not be redistributed.
+"""
+
+from milan_jax.config import Train
+
+
+def get_config() -> Train:
+  """Returns the options of `train.py`."""
+  return Train(workdir="runs/paper", encoder="resnet101")

@@ -1,0 +1,20 @@
+"""Describes exemplars exactly as the original does, its counting errors included.
+
+python describe.py --config=configs/parity.py --exemplars=DIR --workdir=runs/parity
+"""
+
+from milan_jax.config import Describe
+
+
+def get_config() -> Describe:
+  """Returns the options of `describe.py`."""
+  return Describe(
+    workdir="runs/parity",
+    milan="base",
+    strategy="rerank",
+    beam_size=50,
+    temperature=0.2,
+    length=15,
+    batch_size=16,
+    parity=True,
+  )

@@ -1,0 +1,66 @@
+"""Checkpoints come back as they were saved, and only whole ones count."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from milan_jax.store.training_checkpoints import TrainingCheckpoints
+from milan_jax.training import state
+
+# Saves a first checkpoint, then is killed as soon as the second begins to appear.
+KILLED = """
+import os, pathlib, signal, sys, threading, time
+import numpy as np
+from milan_jax.store.training_checkpoints import TrainingCheckpoints
+
+folder = pathlib.Path(sys.argv[1])
+
+def kill():
+  while not any(path.name not in ("1",) for path in folder.iterdir()):
+    time.sleep(0.0005)
+  os.kill(os.getpid(), signal.SIGKILL)
+
+with TrainingCheckpoints(folder) as checkpoints:
+  checkpoints.save(1, {"a": np.ones(4, np.float32)}, {"batches": 1})
+  threading.Thread(target=kill, daemon=True).start()
+  checkpoints.save(2, {"a": np.zeros((20_000_000,), np.float32)}, {"batches": 2})
+"""
+
+
+def some_state(seed):
+  params = {"a": {"kernel": jax.random.normal(jax.random.key(seed), (3, 4))}}
+  made = state.start_state(params, optimizer=state.make_optimizer(), seed=seed)
+  return made._replace(step=jnp.asarray(seed, jnp.int32))
+
+
+def test_what_was_saved_comes_back_bit_for_bit(tmp_path):
+  progress = {"epochs": [{"loss": 0.1 + 0.2}], "batches": 3}
+  with TrainingCheckpoints(tmp_path) as checkpoints:
+    assert checkpoints.latest() is None
+    for seed in (1, 2, 3):
+      checkpoints.save(seed, some_state(seed), progress | {"seed": seed})
+  with TrainingCheckpoints(tmp_path) as checkpoints:
+    assert checkpoints.latest() == 3
+    for seed in (2, 3):
+      restored, kept = checkpoints.restore(seed, some_state(0))
+      assert kept == progress | {"seed": seed}
+      assert jax.tree.structure(restored) == jax.tree.structure(some_state(seed))
+      jax.tree.map(np.testing.assert_array_equal, restored, some_state(seed))
+  assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3"]
+
+
+def test_a_checkpoint_cut_short_does_not_count(tmp_path):
+  killed = subprocess.run([sys.executable, "-c", KILLED, os.fspath(tmp_path)])
+  assert killed.returncode == -signal.SIGKILL
+  with TrainingCheckpoints(tmp_path) as checkpoints:
+    assert checkpoints.latest() == 1
+    restored, kept = checkpoints.restore(1, {"a": np.zeros(4, np.float32)})
+    np.testing.assert_array_equal(restored["a"], np.ones(4))
+    assert kept == {"batches": 1}
+    checkpoints.save(2, {"a": np.full(4, 2, np.float32)}, {"batches": 2})
+    assert checkpoints.latest() == 2

@@ -1,0 +1,65 @@
+"""The tiny models whose training the reference recorded."""
+
+import json
+
+import numpy as np
+
+from milan_jax.models.captioner import Captioner
+from milan_jax.models.language_model import LanguageModel
+from milan_jax.store import torch_files
+
+START, PAD, VOCAB = 424, 426, 428
+CAPTIONER = Captioner(VOCAB, feature_size=1024, hidden_size=64, embedding_size=32)
+LANGUAGE_MODEL = LanguageModel(VOCAB, hidden_size=48, embedding_size=32, pad_id=PAD)
+
+
+def training_reference(reference):
+  """Reads the recorded numbers and the names that go with them."""
+  with np.load(reference / "training-tiny.npz") as file:
+    arrays = {name: file[name] for name in file.files}
+  return arrays, json.loads(arrays["strings_json"].tobytes())
+
+
+def weights(reference):
+  """Reads the recorded initial weights by the original's names."""
+  return torch_files.read_state_dict(reference / "decoder-tiny.pth")
+
+
+def _linear(tensors, name):
+  return {"kernel": tensors[f"{name}.weight"].T, "bias": tensors[f"{name}.bias"]}
+
+
+def _lstm(tensors, name, layer=""):
+  return {
+    "input_kernel": tensors[f"{name}.weight_ih{layer}"].T,
+    "hidden_kernel": tensors[f"{name}.weight_hh{layer}"].T,
+    "input_bias": tensors[f"{name}.bias_ih{layer}"],
+    "hidden_bias": tensors[f"{name}.bias_hh{layer}"],
+  }
+
+
+def captioner_params(tensors):
+  """Arranges weights, or gradients, of the captioner as ours."""
+  return {
+    "init_hidden": _linear(tensors, "init_h.0"),
+    "init_cell": _linear(tensors, "init_c.0"),
+    "embedding": {"embedding": tensors["embedding.weight"]},
+    "attention": {
+      "query": _linear(tensors, "attend.query_to_hidden"),
+      "key": _linear(tensors, "attend.key_to_hidden"),
+      "output": _linear(tensors, "attend.output.0"),
+    },
+    "gate": _linear(tensors, "feature_gate.0"),
+    "lstm": _lstm(tensors, "lstm"),
+    "output": _linear(tensors, "output.1"),
+  }
+
+
+def language_model_params(tensors):
+  """Arranges weights, or gradient norms, of the language model as ours."""
+  return {
+    "embedding": {"embedding": tensors["embedding.weight"]},
+    "lstm_0": _lstm(tensors, "lstm", "_l0"),
+    "lstm_1": _lstm(tensors, "lstm", "_l1"),
+    "output": _linear(tensors, "output.0"),
+  }

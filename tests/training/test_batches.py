@@ -1,0 +1,162 @@
+"""Batches, splits and early stopping against what can be counted by hand."""
+
+import numpy as np
+import pytest
+
+from milan_jax import errors
+from milan_jax.text import vocabulary
+from milan_jax.training import batches, early_stopping, splits
+
+WORDS = vocabulary.Vocabulary(("a", "b", "c"))
+START, STOP, PAD, UNK = WORDS.start_id, WORDS.stop_id, WORDS.pad_id, WORDS.unk_id
+CAPTIONS = [[["a"], ["b", "c"]], [["c"] * 9], [["a", "d"]], [["b"]]]
+
+
+def make(rows, **options):
+  return batches.make_samples(CAPTIONS, rows, vocabulary=WORDS, **options)
+
+
+def test_a_sample_is_a_caption_not_a_unit():
+  samples = make([0, 2])
+  assert samples.rows.tolist() == [0, 0, 2]
+  assert samples.tokens.tolist() == [
+    [START, 0, STOP, PAD],
+    [START, 1, 2, STOP],
+    [START, 0, UNK, STOP],
+  ]
+
+
+def test_a_length_cuts_captions():
+  assert make([1], length=2).tokens.tolist() == [[START, 2, 2, STOP]]
+
+
+def test_an_input_s_target_is_the_token_after_it():
+  (batch,) = batches.batches(make([0, 2]), batch_size=4, pad_id=PAD)
+  assert batch.inputs[:, :3].tolist() == [
+    [START, 0, STOP],
+    [START, 1, 2],
+    [START, 0, UNK],
+    [PAD, PAD, PAD],
+  ]
+  assert batch.targets[:, :3].tolist() == [
+    [0, STOP, PAD],
+    [1, 2, STOP],
+    [0, UNK, STOP],
+    [PAD, PAD, PAD],
+  ]
+  assert (batch.inputs[:, 4:] == PAD).all() and (batch.targets[:, 3:] == PAD).all()
+  assert batch.weights.tolist() == [1, 1, 1, 0]
+  assert batch.features is None
+
+
+def test_lengths_are_few_and_long_enough():
+  samples = make([1, 3])
+  long, short = batches.batches(samples, batch_size=1, pad_id=PAD)
+  # Nine words and stop; one word and stop.
+  assert long.targets.shape == (1, 16) and short.targets.shape == (1, 8)
+  assert long.targets[0, :10].tolist() == [2] * 9 + [STOP]
+
+
+@pytest.mark.parametrize(("num_words", "length"), [(6, 8), (7, 8), (8, 16)])
+def test_stop_is_never_cut_off(num_words, length):
+  samples = batches.make_samples([[["a"] * num_words]], [0], vocabulary=WORDS)
+  (batch,) = batches.batches(samples, batch_size=1, pad_id=PAD)
+  assert batch.targets.shape == (1, length)
+  assert batch.targets[0, num_words] == STOP
+
+
+def test_features_are_those_of_the_caption_s_unit():
+  features = np.arange(4, dtype=np.float32)[:, None, None] + np.zeros((1, 2, 3), "f4")
+  first, second = batches.batches(
+    make([0, 2]), batch_size=2, pad_id=PAD, gather=lambda rows: features[rows]
+  )
+  assert first.features[:, 0, 0].tolist() == [0, 0]
+  assert second.features[:, 1, 2].tolist() == [2, 0]
+  assert second.features.shape == (2, 2, 3)
+
+
+def test_skipping_batches_leaves_the_others_as_they_were():
+  samples = make([0, 1, 2, 3])
+  every = list(batches.batches(samples, batch_size=2, pad_id=PAD))
+  assert len(every) == batches.num_batches(samples, 2) == 3
+  (last,) = batches.batches(samples, batch_size=2, pad_id=PAD, start=2)
+  np.testing.assert_array_equal(last.inputs, every[2].inputs)
+
+
+def test_rows_are_a_multiple_of_the_devices_and_none_is_lost():
+  samples = make([0, 1, 2, 3])
+  found = list(batches.batches(samples, batch_size=3, pad_id=PAD, num_devices=4))
+  assert [len(batch.weights) for batch in found] == [4, 4]
+  assert [batch.weights.sum() for batch in found] == [3, 2]
+
+
+def test_an_epoch_s_order_is_decided_by_seed_and_epoch():
+  samples = batches.Samples(np.arange(50)[:, None], np.arange(50) * 10)
+  orders = [
+    batches.shuffled(samples, seed=seed, epoch=epoch).rows.tolist()
+    for seed, epoch in [(0, 0), (0, 0), (0, 1), (1, 0)]
+  ]
+  assert orders[0] == orders[1]
+  assert len({tuple(order) for order in orders}) == 3
+  assert all(sorted(order) == samples.rows.tolist() for order in orders)
+  shuffled = batches.shuffled(samples, seed=0, epoch=0)
+  assert (shuffled.tokens[:, 0] * 10 == shuffled.rows).all()
+
+
+def test_no_unit_is_in_two_parts_and_none_is_lost():
+  split = splits.split_units(103, validation_fraction=0.2, test_fraction=0.1, seed=7)
+  assert [len(part) for part in split] == [72, 21, 10]
+  assert sorted(np.concatenate(split).tolist()) == list(range(103))
+
+
+def test_a_split_is_decided_by_its_seed():
+  first, again, other = (splits.split_units(50, seed=seed) for seed in (3, 3, 4))
+  for a, b in zip(first, again, strict=True):
+    np.testing.assert_array_equal(a, b)
+  assert first.test.tolist() != other.test.tolist()
+  assert first.test.tolist() != first.validation.tolist()
+
+
+def test_few_units_have_a_part_each_or_are_refused():
+  assert [len(part) for part in splits.split_units(3)] == [1, 1, 1]
+  with pytest.raises(errors.UserError, match="2 annotated units leave none"):
+    splits.split_units(2)
+  with pytest.raises(errors.UserError, match="test_fraction lies between 0 and 1"):
+    splits.split_units(10, test_fraction=0.0)
+
+
+def stops_after(losses, patience=4):
+  """Number of epochs run on these losses, and the best epoch."""
+  state = early_stopping.EarlyStopping(patience)
+  for loss in losses:
+    state = state.updated(float(loss))
+    if state.stop:
+      break
+  return state.epoch, state.best_epoch
+
+
+@pytest.mark.parametrize(
+  ("losses", "expected"),
+  [
+    ([5, 6, 6, 6, 6, 6, 6, 6], (6, 0)),  # the fifth epoch without improvement
+    ([5, 6, 6, 6, 6, 4, 6, 6, 6, 6, 6, 1], (11, 5)),  # four are forgiven
+    ([5, 4, 3, 2, 1], (5, 4)),
+    ([5, 5, 5, 5, 5, 5, 5], (6, 0)),  # an equal loss is no improvement
+    ([5, float("nan"), 6, 6, 6, 6, 1], (6, 0)),
+    ([3, 4, 3.5, 3.4, 3.3, 3.2, 2], (6, 0)),  # better than before, not than the best
+  ],
+)
+def test_the_fifth_epoch_without_improvement_stops(losses, expected):
+  assert stops_after(losses) == expected
+
+
+def test_no_patience_stops_at_the_first():
+  assert stops_after([5, 4, 4.5, 1], patience=0) == (3, 1)
+
+
+def test_improved_is_of_the_last_epoch():
+  state = early_stopping.EarlyStopping()
+  assert not state.improved
+  state = state.updated(2.0)
+  assert state.improved and state.best == 2
+  assert not state.updated(3.0).improved

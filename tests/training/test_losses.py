@@ -1,0 +1,238 @@
+"""Losses, gradients and optimiser steps against the original's numbers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from milan_jax.training import batches, losses, objectives, state, step
+from tests.training import reference_models as models
+
+
+@pytest.fixture(scope="module")
+def recorded(reference):
+  return models.training_reference(reference)
+
+
+@pytest.fixture(scope="module")
+def weights(reference):
+  return models.weights(reference)
+
+
+@pytest.fixture(scope="module")
+def captioner_params(weights):
+  return jax.tree.map(jnp.asarray, models.captioner_params(weights))
+
+
+@pytest.fixture(scope="module")
+def language_model_params(weights):
+  own = {name[3:]: value for name, value in weights.items() if name.startswith("lm.")}
+  return jax.tree.map(jnp.asarray, models.language_model_params(own))
+
+
+def shifted(targets, features=None):
+  """The batch whose targets are given: what is read is the target before."""
+  first = np.full((len(targets), 1), models.START)
+  inputs = np.concatenate([first, targets[:, :-1]], axis=1)
+  return on_device(inputs, targets, np.ones(len(targets), np.float32), features)
+
+
+def on_device(*arrays):
+  return jax.tree.map(jnp.asarray, batches.Batch(*arrays))
+
+
+def relative_error(actual, expected):
+  return np.abs(actual - expected).max() / np.abs(expected).max()
+
+
+CAPTIONER = objectives.captioner_objective(models.CAPTIONER, pad_id=models.PAD)
+LANGUAGE_MODEL = objectives.language_model_objective(
+  models.LANGUAGE_MODEL, pad_id=models.PAD
+)
+
+
+def terms_and_gradients(objective):
+  """Compiles an objective: its terms and the gradients of their sum, no dropout."""
+
+  def loss(params, batch):
+    terms = objective(params, batch, None)
+    return losses.sum_of_means(terms), terms
+
+  @jax.jit
+  def found(params, batch):
+    gradients, terms = jax.grad(loss, has_aux=True)(params, batch)
+    return {name: mean.value for name, mean in terms.items()}, gradients
+
+  return found
+
+
+CAPTIONER_GRADIENTS = terms_and_gradients(CAPTIONER)
+LANGUAGE_MODEL_GRADIENTS = terms_and_gradients(LANGUAGE_MODEL)
+
+
+def test_four_steps_have_the_losses_of_the_original(recorded, captioner_params):
+  arrays, _ = recorded
+  batch = shifted(arrays["targets"], arrays["features"])
+  # The recorded steps were taken without dropout.
+  take = step.make_step(
+    lambda params, batch, key: CAPTIONER(params, batch, None), state.make_optimizer()
+  )
+  train_state = state.start_state(
+    jax.tree.map(jnp.copy, captioner_params), optimizer=state.make_optimizer(), seed=0
+  )
+  found = []
+  for _ in arrays["losses_nll_reg_total"]:
+    terms = losses.no_terms(("nll", "attention"))
+    train_state, terms = take(train_state, terms, batch)
+    nll, attention = terms["nll"].value, terms["attention"].value
+    found.append((nll, attention, nll + attention))
+  assert int(train_state.step) == 4
+  np.testing.assert_allclose(found, arrays["losses_nll_reg_total"], rtol=5e-6)
+
+
+def test_every_gradient_of_the_captioner_is_the_original_s(recorded, captioner_params):
+  arrays, names = recorded
+  batch = shifted(arrays["targets"], arrays["features"])
+  _, found = CAPTIONER_GRADIENTS(captioner_params, batch)
+  norms = dict(zip(names["grad_names"], arrays["grad_norms"], strict=True))
+  norms = models.captioner_params({name: np.array(n) for name, n in norms.items()})
+  # Softmax ignores a constant, so this gradient is rounding error on both sides.
+  assert abs(float(found["attention"]["output"].pop("bias")[0])) < 1e-6
+  del norms["attention"]["output"]["bias"]
+  jax.tree.map(
+    lambda g, norm: np.testing.assert_allclose(jnp.linalg.norm(g), norm, rtol=2e-5),
+    found,
+    norms,
+  )
+  # The largest gradient is recorded as its norm alone.
+  for name, ours in (
+    ("lstm.weight_hh", found["lstm"]["hidden_kernel"].T),
+    ("lstm.bias_ih", found["lstm"]["input_bias"]),
+    ("lstm.bias_hh", found["lstm"]["hidden_bias"]),
+    ("init_h.0.weight", found["init_hidden"]["kernel"].T),
+    ("init_h.0.bias", found["init_hidden"]["bias"]),
+    ("init_c.0.weight", found["init_cell"]["kernel"].T),
+    ("init_c.0.bias", found["init_cell"]["bias"]),
+    ("embedding.weight", found["embedding"]["embedding"]),
+    ("attend.query_to_hidden.weight", found["attention"]["query"]["kernel"].T),
+    ("attend.query_to_hidden.bias", found["attention"]["query"]["bias"]),
+    ("attend.key_to_hidden.weight", found["attention"]["key"]["kernel"].T),
+    ("attend.key_to_hidden.bias", found["attention"]["key"]["bias"]),
+    ("attend.output.0.weight", found["attention"]["output"]["kernel"].T),
+    ("feature_gate.0.weight", found["gate"]["kernel"].T),
+    ("feature_gate.0.bias", found["gate"]["bias"]),
+    ("output.1.weight", found["output"]["kernel"].T),
+    ("output.1.bias", found["output"]["bias"]),
+  ):
+    assert relative_error(ours, arrays[f"grad/{name}"]) < 5e-5, name
+
+
+def test_the_captioner_learns_its_padding_embedding_as_the_original_does(
+  recorded, captioner_params
+):
+  # What is read after the end moves the attention, which is penalised up to the end of
+  # the longest caption.
+  arrays, _ = recorded
+  batch = shifted(arrays["targets"], arrays["features"])
+  found = CAPTIONER_GRADIENTS(captioner_params, batch)[1]["embedding"]["embedding"]
+  expected = arrays["grad/embedding.weight"][models.PAD]
+  assert np.abs(expected).max() > 1e-5
+  np.testing.assert_allclose(found[models.PAD], expected, rtol=1e-3, atol=1e-9)
+
+
+def test_the_language_model_has_the_original_s_loss_and_gradients(
+  recorded, language_model_params
+):
+  arrays, names = recorded
+  ones = np.ones(len(arrays["lm_inputs"]), np.float32)
+  batch = on_device(arrays["lm_inputs"], arrays["lm_targets"], ones)
+  terms, found = LANGUAGE_MODEL_GRADIENTS(language_model_params, batch)
+  np.testing.assert_allclose(terms["nll"], arrays["lm_loss"], rtol=1e-6)
+  norms = dict(zip(names["lm_grad_names"], arrays["lm_grad_norms"], strict=True))
+  norms = models.language_model_params({n: np.array(v) for n, v in norms.items()})
+  jax.tree.map(
+    lambda g, norm: np.testing.assert_allclose(jnp.linalg.norm(g), norm, rtol=1e-5),
+    found,
+    norms,
+  )
+
+
+def test_the_language_model_s_padding_row_stays_zero(recorded, language_model_params):
+  arrays, _ = recorded
+  batch = shifted(arrays["targets"])
+  assert (batch.inputs == models.PAD).any()
+  take = step.make_step(LANGUAGE_MODEL, state.make_optimizer())
+  train_state = state.start_state(
+    jax.tree.map(jnp.copy, language_model_params),
+    optimizer=state.make_optimizer(),
+    seed=0,
+  )
+  for _ in range(3):
+    train_state, _ = take(train_state, losses.no_terms(("nll",)), batch)
+  table = train_state.params["embedding"]["embedding"]
+  np.testing.assert_array_equal(table[models.PAD], np.zeros(table.shape[1]))
+  before = language_model_params["embedding"]["embedding"]
+  assert not np.array_equal(table[models.START], before[models.START])
+
+
+def test_losses_by_hand():
+  probs = np.full((2, 3, 4), 0.1, np.float32)
+  probs[0, 0, 1], probs[0, 1, 2], probs[1, 0, 2] = 0.5, 0.25, 0.125
+  targets = jnp.array([[1, 2, 3], [2, 3, 3]])
+  attentions = np.zeros((2, 3, 2), np.float32)
+  attentions[0, :, 0] = [0.5, 0.25, 9]
+  attentions[0, :, 1] = [0.5, 0.75, 9]
+  attentions[1, :, 0] = [1, 1, 9]
+  attentions, log_probs = jnp.asarray(attentions), jnp.log(probs)
+  terms = losses.captioner_loss(log_probs, attentions, targets, jnp.ones(2), pad_id=3)
+  expected = (np.log(2) + np.log(4) + np.log(8)) / 3
+  np.testing.assert_allclose(terms["nll"].value, expected, rtol=1e-6)
+  # Sums over two steps, the longest caption's: (.75, 1.25) and (2, 0).
+  expected = np.mean([0.25**2, 0.25**2, 1, 1])
+  np.testing.assert_allclose(terms["attention"].value, expected, rtol=1e-6)
+  terms = losses.captioner_loss(
+    log_probs, attentions, targets, jnp.array([0.0, 1.0]), pad_id=3
+  )
+  np.testing.assert_allclose(terms["nll"].value, np.log(8), rtol=1e-6)
+  # Alone, the second caption is the longest: one step, (1, 0).
+  np.testing.assert_allclose(terms["attention"].value, 0.5, rtol=1e-6)
+
+
+def test_padding_changes_no_loss_and_no_gradient(recorded, captioner_params):
+  arrays, _ = recorded
+  batch = shifted(arrays["targets"], arrays["features"])
+  rows, steps = 3, 5
+  padded = on_device(
+    *(
+      np.pad(x, ((0, rows), (0, steps)), constant_values=models.PAD) for x in batch[:2]
+    ),
+    np.pad(batch.weights, (0, rows)),
+    np.pad(batch.features, ((0, rows), (0, 0), (0, 0))),
+  )
+  terms, found = CAPTIONER_GRADIENTS(captioner_params, batch)
+  padded_terms, padded_found = CAPTIONER_GRADIENTS(captioner_params, padded)
+  for name, value in terms.items():
+    np.testing.assert_allclose(value, padded_terms[name], rtol=1e-6)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-7), found, padded_found
+  )
+
+
+def test_adamw_is_torch_s():
+  torch = pytest.importorskip("torch")
+  values = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+  theirs = torch.nn.Parameter(torch.tensor(values.copy()))
+  optimizer = torch.optim.AdamW([theirs])
+  train_state = state.start_state(
+    jnp.asarray(values), optimizer=state.make_optimizer(), seed=0
+  )
+  params, opt_state = train_state.params, train_state.opt_state
+  for i in range(5):
+    gradient = np.cos(values * (i + 1))
+    theirs.grad = torch.tensor(gradient)
+    optimizer.step()
+    updates, opt_state = state.make_optimizer().update(
+      jnp.asarray(gradient), opt_state, params
+    )
+    params = params + updates
+    np.testing.assert_allclose(params, theirs.detach().numpy(), rtol=1e-6)

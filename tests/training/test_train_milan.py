@@ -1,0 +1,184 @@
+"""A whole training run: what it learns, what it writes, and being killed."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+
+from milan_jax import errors
+from milan_jax.models.captioner import Captioner
+from milan_jax.pipeline import train_milan
+from milan_jax.store import release
+from milan_jax.text import reconstruction, vocabulary
+from tests.training import trained
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def digests(workdir):
+  return {
+    path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+    for path in sorted((workdir / train_milan.RELEASE).iterdir())
+  }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled(tmp_path_factory):
+  """Keeps compiled programs: most runs here are of the same ones."""
+  folder = os.fspath(tmp_path_factory.mktemp("compiled"))
+  values = {
+    "jax_compilation_cache_dir": folder,
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+    "jax_persistent_cache_min_entry_size_bytes": 0,
+  }
+  before = {name: getattr(jax.config, name) for name in values}
+  for name, value in values.items():
+    jax.config.update(name, value)
+  compilation_cache.reset_cache()
+  yield os.environ | {name.upper(): str(value) for name, value in values.items()}
+  for name, value in before.items():
+    jax.config.update(name, value)
+  compilation_cache.reset_cache()
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp("unbroken")
+  return workdir, trained.train(workdir)
+
+
+def killed(workdir, at, environment):
+  command = [
+    sys.executable,
+    "-m",
+    "tests.training.trained",
+    os.fspath(workdir),
+    str(at),
+  ]
+  return subprocess.run(command, cwd=ROOT, env=environment).returncode
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path, unbroken, compiled):
+  expected, _ = unbroken
+  steps = 6  # 96 captions of the training part in batches of 16
+  # In the language model's first epoch, after its checkpoint at step 2 and at step 3;
+  # then in the captioner's second epoch, after its checkpoint at step 4.
+  assert killed(tmp_path, 3, compiled) == -signal.SIGKILL
+  assert not (tmp_path / train_milan.METRICS).exists()
+  assert killed(tmp_path, (steps - 2) + steps + steps + 5, compiled) == -signal.SIGKILL
+  lines = (tmp_path / train_milan.METRICS).read_text().splitlines()
+  models = [json.loads(line)["model"] for line in lines]
+  assert models == ["language_model"] * 2 + ["captioner"]
+  seen = []
+  report = trained.train(tmp_path, progress=lambda done, total: seen.append(done))
+  assert seen == [5, 6]
+  assert digests(tmp_path) == digests(expected)
+  assert set(digests(tmp_path)) == {release.JSON_FILE, release.TENSORS_FILE}
+  assert report["losses"] == unbroken[1]["losses"]
+
+
+def test_what_the_report_says(unbroken):
+  workdir, report = unbroken
+  assert json.loads((workdir / train_milan.REPORT).read_text()) == report
+  assert report["units"] == {"training": 32, "validation": 4, "test": 4}
+  assert report["captions"] == {"training": 96, "validation": 12, "test": 12}
+  for model, losses in report["losses"].items():
+    epochs = [epoch for epoch in report["epochs"] if epoch["model"] == model]
+    assert len(epochs) == 2
+    best = min(epochs, key=lambda epoch: epoch["validation"]["loss"])
+    assert losses["epoch"] == best["epoch"]
+    assert losses["validation"] == best["validation"]
+  assert list(report["losses"]) == ["language_model", "captioner"]
+  test = report["losses"]["captioner"]["test"]
+  assert test["loss"] == pytest.approx(test["nll"] + test["attention"])
+
+
+def test_a_finished_run_is_not_run_again(unbroken):
+  workdir, report = unbroken
+  before = digests(workdir)
+  assert trained.train(workdir, progress=lambda *_: pytest.fail("trained")) == report
+  assert digests(workdir) == before
+
+
+def test_features_of_another_encoder_are_found_out_before_training(tmp_path):
+  features, captions = trained.data()
+  with pytest.raises(errors.UserError, match="feature_size must be 192"):
+    train_milan.train_milan(
+      features={"4": features},
+      units={"4": np.arange(40)},
+      annotations=captions,
+      encoder=dataclasses.replace(trained.ENCODER, levels=("layer1", "layer2")),
+      workdir=tmp_path,
+      hidden_size=32,
+      embedding_size=8,
+      lm_hidden_size=16,
+      lm_embedding_size=8,
+      progress=lambda *_: pytest.fail("trained"),
+    )
+
+
+def test_another_configuration_is_refused(unbroken):
+  with pytest.raises(errors.UserError, match="patience is 4 there and 5 here"):
+    trained.train(unbroken[0], patience=5)
+
+
+def test_other_data_is_refused(unbroken, monkeypatch):
+  features, captions = trained.data()
+  features[0] += 1
+  monkeypatch.setattr(trained, "data", lambda: (features, captions))
+  with pytest.raises(errors.UserError, match="data is"):
+    trained.train(unbroken[0])
+
+
+def test_annotations_of_other_layers_are_refused(tmp_path):
+  features, captions = trained.data()
+  with pytest.raises(errors.UserError, match=r"annotated are units of \['4'\]"):
+    train_milan.train_milan(
+      features={"conv4": features},
+      units={"conv4": np.arange(40)},
+      annotations=captions,
+      encoder=trained.ENCODER,
+      workdir=tmp_path / "run",
+    )
+  assert not (tmp_path / "run").exists()
+
+
+def test_features_that_are_no_numbers_are_found_out(tmp_path, monkeypatch):
+  features, captions = trained.data()
+  features[:, 0, 0] = np.nan
+  monkeypatch.setattr(trained, "data", lambda: (features, captions))
+  with pytest.raises(errors.UserError, match="no longer finite"):
+    trained.train(tmp_path)
+
+
+def test_a_tiny_set_is_learnt_by_heart(tmp_path):
+  trained.train(tmp_path, max_epochs=30, checkpoint_every=100)
+  learnt = release.load_release(tmp_path / train_milan.RELEASE)
+  words = vocabulary.Vocabulary(learnt.vocabulary)
+  sizes = learnt.captioner
+  model = Captioner(
+    sizes.vocab_size, sizes.feature_size, sizes.hidden_size, sizes.embedding_size
+  )
+  features, captions = trained.data()
+  variables = {"params": learnt.params["captioner"]}
+  read = jax.jit(
+    lambda tokens: model.apply(variables, jnp.asarray(features), tokens)[0]
+  )
+  tokens = jnp.full((40, 9), words.pad_id).at[:, 0].set(words.start_id)
+  for i in range(8):
+    tokens = tokens.at[:, i + 1].set(read(tokens)[:, i].argmax(axis=-1))
+  said = [reconstruction.reconstruct_ids(np.asarray(row), words) for row in tokens]
+  written = [summaries[0] for summaries in captions.values()]
+  assert [sentence.lower() for sentence in said] == [
+    summary.replace("dogs'", "dogs '") for summary in written
+  ]
