@@ -1,0 +1,248 @@
+"""Counts of float32 values by the leading bits of their own bit pattern.
+
+Read as an integer, with negative numbers turned round, a float32's bits grow with its
+value. A bin holds the values that share a sign, an exponent and the first
+`MANTISSA_BITS` bits of the mantissa, so it is never wider than 2 ** -MANTISSA_BITS of
+its values, whatever their units. With each bin's count go the least and the most
+of its values. Counts, least and most merge exactly.
+
+Only octaves (one sign and exponent) in which a unit has values take memory. A state is
+donated to the function that takes it: use only the state that comes back.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float, Int, Integer, UInt16
+
+MANTISSA_BITS = 8
+_BINS = 1 << MANTISSA_BITS  # in one octave
+_SHIFT = 23 - MANTISSA_BITS  # from a float32's bits to its bin
+_REST = (1 << _SHIFT) - 1  # the bits that tell a bin's values apart
+_NO_REST = np.uint16(np.iinfo(np.uint16).max)
+_OCTAVES = 512  # a sign and eight bits of exponent
+NO_BIN = -(_OCTAVES // 2) * _BINS  # lower than every value's bin
+_LARGEST = int(np.float32(np.finfo(np.float32).max).view(np.int32))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BinCounts:
+  """The values of some units that were counted, in blocks: one octave of one unit.
+
+  Attributes:
+    num_units: number of units.
+    octaves: octave of each block.
+    units: unit of each block.
+    counts: number of values in each bin.
+    least: the bits, below the bin's own, of its least value; all ones if there is none.
+    most: those of its greatest value; zeros if there is none.
+    sums: the counts of each block together.
+  """
+
+  num_units: int
+  octaves: Int[np.ndarray, "blocks"]
+  units: Int[np.ndarray, "blocks"]
+  counts: Integer[np.ndarray, "blocks bins"]
+  least: UInt16[np.ndarray, "blocks bins"]
+  most: UInt16[np.ndarray, "blocks bins"]
+  sums: Int[np.ndarray, "blocks"]
+
+
+def start(units: int, num_total: int) -> BinCounts:
+  """No value yet; no unit will have more than `num_total`."""
+  dtype = np.uint32 if num_total <= np.iinfo(np.uint32).max else np.uint64
+  no_blocks, no_bins = np.zeros(0, np.int64), np.zeros((0, _BINS), np.uint16)
+  return BinCounts(
+    num_units=units,
+    octaves=no_blocks,
+    units=no_blocks,
+    counts=no_bins.astype(dtype),
+    least=no_bins,
+    most=no_bins,
+    sums=no_blocks,
+  )
+
+
+def bins_of(values: Float[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
+  """Bin of each value: the larger the value, the larger the bin's number."""
+  return _ordered(values) >> _SHIFT
+
+
+def edge(bins: Int[np.ndarray, "*n"], below: int = 0) -> Float[np.ndarray, "*n"]:
+  """Least value that a bin may hold, or the float32 `below` steps under it."""
+  return _values((bins.astype(np.int64) << _SHIFT) - below)
+
+
+def add(
+  state: BinCounts, values: Float[np.ndarray, "n"], units: Int[np.ndarray, "n"]
+) -> BinCounts:
+  """Counts values, each of the unit beside it."""
+  if not values.size:
+    return state
+  ordered = _ordered(values)
+  bins = ordered >> _SHIFT
+  octaves = bins >> MANTISSA_BITS
+  # Negative octaves index from the end: no shift is needed.
+  blocks = _blocks(state)[octaves, units]
+  if blocks.min() < 0:
+    state = _with_blocks(state, octaves, units)
+    blocks = _blocks(state)[octaves, units]
+  at = blocks * _BINS + (bins & (_BINS - 1))
+  rest = (ordered & _REST).astype(np.uint16)
+  np.add.at(state.counts.reshape(-1), at, state.counts.dtype.type(1))
+  np.minimum.at(state.least.reshape(-1), at, rest)
+  np.maximum.at(state.most.reshape(-1), at, rest)
+  sums = state.sums + np.bincount(blocks, minlength=len(state.sums))
+  return dataclasses.replace(state, sums=sums)
+
+
+def add_to_bins(
+  state: BinCounts,
+  values: Float[np.ndarray, "n some"],
+  units: Int[np.ndarray, "some"],
+  bins: Int[np.ndarray, "some"],
+) -> None:
+  """Counts those of a unit's values that lie in one bin of it, where some already do.
+
+  Args:
+    state: changed in place.
+    values: of each unit.
+    units: the units.
+    bins: one bin of each unit.
+  """
+  inside = (values >= edge(bins)[None, :]) & (values < edge(bins + 1)[None, :])
+  at = (_blocks(state)[bins >> MANTISSA_BITS, units], bins & (_BINS - 1))
+  rest = (_ordered(values) & _REST).astype(np.uint16)
+  number = inside.sum(axis=0)
+  state.counts[at] += number.astype(state.counts.dtype)
+  least = rest.min(axis=0, where=inside, initial=_NO_REST)
+  state.least[at] = np.minimum(state.least[at], least)
+  most = rest.max(axis=0, where=inside, initial=0)
+  state.most[at] = np.maximum(state.most[at], most)
+  state.sums[at[0]] += number
+
+
+def counts_in(
+  state: BinCounts, bins: Int[np.ndarray, "units"]
+) -> Int[np.ndarray, "units"]:
+  """Number of values in one bin of each unit."""
+  blocks = _blocks(state)[bins >> MANTISSA_BITS, np.arange(len(bins))]
+  found = np.zeros(len(bins), np.int64)
+  known = np.flatnonzero(blocks >= 0)
+  found[known] = state.counts[blocks[known], bins[known] & (_BINS - 1)]
+  return found
+
+
+def merge(a: BinCounts, b: BinCounts) -> BinCounts:
+  """The values of both together."""
+  merged = _with_blocks(a, b.octaves, b.units)
+  blocks = _blocks(merged)[b.octaves, b.units]
+  merged.counts[blocks] += b.counts
+  merged.least[blocks] = np.minimum(merged.least[blocks], b.least)
+  merged.most[blocks] = np.maximum(merged.most[blocks], b.most)
+  merged.sums[blocks] += b.sums
+  return merged
+
+
+def drop_below(state: BinCounts, bins: Int[np.ndarray, "units"]) -> BinCounts:
+  """Forgets the octaves that lie wholly below one bin of each unit."""
+  keep = state.octaves >= (bins >> MANTISSA_BITS)[state.units]
+  if 2 * keep.sum() > len(keep):
+    return state  # not worth moving the others
+  return BinCounts(
+    num_units=state.num_units,
+    octaves=state.octaves[keep],
+    units=state.units[keep],
+    counts=state.counts[keep],
+    least=state.least[keep],
+    most=state.most[keep],
+    sums=state.sums[keep],
+  )
+
+
+def locate(
+  state: BinCounts, ranks: Int[np.ndarray, "units"]
+) -> tuple[
+  Int[np.ndarray, "units"],
+  Float[np.ndarray, "units"],
+  Float[np.ndarray, "units"],
+  Float[np.ndarray, "units"],
+]:
+  """The value of each rank, counted from the top: the largest has rank 1.
+
+  The values of a bin are taken to be spread evenly from its least to its greatest: a
+  value is off by less than its bin's width, and exact where its bin holds one value, or
+  one value many times.
+
+  Returns:
+    The bin, `NO_BIN` where a unit has fewer values; and, as float64, the value, and the
+    least and the greatest value of the bin.
+  """
+  # Octaves from the highest down to the lowest, and how many values lie in them so far.
+  downward = np.arange(_OCTAVES // 2 - 1, -_OCTAVES // 2 - 1, -1)
+  blocks = _blocks(state)[downward]
+  sums = np.append(state.sums, 0)[blocks]  # block -1 is the one with nothing in it
+  reached = sums.cumsum(axis=0)
+  known = np.flatnonzero((ranks > 0) & (reached[-1] >= ranks))
+  row = (reached[:, known] >= ranks[known]).argmax(axis=0)
+  block = blocks[row, known]
+  rank = ranks[known] - reached[row, known] + sums[row, known]  # within the octave
+  counts = state.counts[block, ::-1].astype(np.int64)
+  running = counts.cumsum(axis=1)
+  column = (running >= rank[:, None]).argmax(axis=1)
+  each = np.arange(len(known))
+  count = counts[each, column]
+  rank = rank - running[each, column] + count  # within the bin
+  mantissa = _BINS - 1 - column
+  bins = downward[row] * _BINS + mantissa
+  low, high = (
+    _values((bins << _SHIFT) + rest[block, mantissa]).astype(np.float64)
+    for rest in (state.least, state.most)
+  )
+  value = high - (rank - 1) / np.maximum(count - 1, 1) * (high - low)
+  found = np.full(len(ranks), NO_BIN, np.int64)
+  found[known] = bins
+  values = np.zeros((3, len(ranks)))
+  values[:, known] = value, low, high
+  return found, *values
+
+
+def _ordered(values: Float[np.ndarray, "*n"]) -> Int[np.ndarray, "*n"]:
+  """Integers in the order of the values."""
+  bits = (values + np.float32(0)).view(np.int32)  # -0 + 0 = 0: one zero, not two
+  # A negative float's magnitude grows with its bits: turn those round.
+  return bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
+
+
+def _values(ordered: Int[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+  """The values of ordered integers; infinity counts as the largest finite value."""
+  bits = ordered.clip(~_LARGEST, _LARGEST).astype(np.int32)
+  return (bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))).view(np.float32)
+
+
+def _blocks(state: BinCounts) -> Int[np.ndarray, "all units"]:
+  """The block of each octave and unit, -1 where it has none."""
+  blocks = np.full((_OCTAVES, state.num_units), -1, np.int64)
+  blocks[state.octaves, state.units] = np.arange(len(state.octaves))
+  return blocks
+
+
+def _with_blocks(
+  state: BinCounts, octaves: Int[np.ndarray, "n"], units: Int[np.ndarray, "n"]
+) -> BinCounts:
+  """The state with blocks for these octaves of these units too."""
+  missing = np.zeros((_OCTAVES, state.num_units), bool)
+  missing[octaves, units] = True
+  missing[state.octaves, state.units] = False
+  new_octaves, new_units = np.nonzero(missing)
+  new_octaves -= _OCTAVES * (new_octaves >= _OCTAVES // 2)  # from the end: negative
+  bins = (len(new_units), _BINS)
+  return BinCounts(
+    num_units=state.num_units,
+    octaves=np.append(state.octaves, new_octaves),
+    units=np.append(state.units, new_units),
+    counts=np.append(state.counts, np.zeros(bins, state.counts.dtype), axis=0),
+    least=np.append(state.least, np.full(bins, _NO_REST), axis=0),
+    most=np.append(state.most, np.zeros(bins, np.uint16), axis=0),
+    sums=np.append(state.sums, np.zeros(len(new_units), np.int64)),
+  )

@@ -1,0 +1,50 @@
+"""What a quantile needs of many values: two order statistics near the top.
+
+Ranks are counted from the top: the largest value has rank 1.
+
+References:
+  Hyndman and Fan 1996, "Sample quantiles in statistical packages", definition 5, which
+  is Hazen's and numpy's `method="hazen"`.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+# Values looked at together: they stay in the processor's cache.
+BLOCK = 1 << 20
+
+
+def hazen_ranks(
+  num_values: Int[np.ndarray, "units"], quantile: float
+) -> tuple[
+  Int[np.ndarray, "units"], Int[np.ndarray, "units"], Float[np.ndarray, "units"]
+]:
+  """The ranks of the two order statistics beside a quantile, the larger rank first.
+
+  The first never falls as the number of values grows: what is beyond it stays beyond.
+
+  Returns:
+    Both ranks, and how far the quantile lies from the first value to the second.
+  """
+  last = np.maximum(num_values - 1, 0)
+  place = np.clip(quantile * num_values - 0.5, 0, last)
+  lower = np.floor(place).astype(np.int64)
+  upper = np.minimum(lower + 1, last)
+  return num_values - lower, num_values - upper, place - lower
+
+
+def values_above(
+  activations: Float[np.ndarray, "images height width units"],
+  floor: Float[np.ndarray, "units"],
+) -> tuple[Float[np.ndarray, "n"], Int[np.ndarray, "n"]]:
+  """The values that exceed their unit's floor, and their units. NaN exceeds nothing."""
+  width, units = activations.shape[2:]
+  # Long rows make one comparison fast: a whole row of places beside each other.
+  rows = activations.reshape(-1, width * units)
+  at = np.flatnonzero(rows > np.tile(floor, width)[None, :])
+  return rows.ravel()[at], at % units
+
+
+def images_together(activations: Float[np.ndarray, "images height width units"]) -> int:
+  """How many images make a block."""
+  return max(1, BLOCK // activations[0].size)

@@ -1,0 +1,178 @@
+"""The images on which each unit is most active: exact, streaming and mergeable.
+
+Activations are in the model's own units. A state is donated to the function that takes
+it, as an argument of `jax.jit` may be: use only the state that comes back.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+# Ranks after every id of a data set.
+NO_IMAGE = np.iinfo(np.int64).max
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TopImages:
+  """The `k` best images of each unit of a layer so far, best first.
+
+  Attributes:
+    activations: spatial maximum on each image; -inf where there is no image yet.
+    image_ids: position of each image in the data set; ties go to the lower one.
+    slots: where each image's map lies in `maps`: a map stays where it was written.
+    maps: the unit's activations on the images, in float32.
+    varies: whether the unit has taken two different values.
+    constant: the one value of a unit that has not varied; NaN for the others.
+    num_bad_maps: number of images on which the unit's maximum was not finite: those
+      never rank.
+  """
+
+  activations: Float[np.ndarray, "units k"]
+  image_ids: Int[np.ndarray, "units k"]
+  slots: Int[np.ndarray, "units k"]
+  maps: Float[np.ndarray, "units k height width"]
+  varies: Bool[np.ndarray, "units"]
+  constant: Float[np.ndarray, "units"]
+  num_bad_maps: Int[np.ndarray, "units"]
+
+  @property
+  def dead(self) -> Bool[np.ndarray, "units"]:
+    """Units that never varied, or have fewer than `k` images with finite maxima."""
+    return ~self.varies | np.isneginf(self.activations[:, -1])
+
+
+def start(units: int, k: int, height: int, width: int) -> TopImages:
+  """The state before any image."""
+  return TopImages(
+    activations=np.full((units, k), -np.inf, np.float32),
+    image_ids=np.full((units, k), NO_IMAGE, np.int64),
+    slots=np.tile(np.arange(k), (units, 1)),
+    maps=np.zeros((units, k, height, width), np.float32),
+    varies=np.zeros(units, bool),
+    constant=np.full(units, np.nan, np.float32),
+    num_bad_maps=np.zeros(units, np.int64),
+  )
+
+
+def update(
+  state: TopImages,
+  image_ids: Int[np.ndarray, "batch"],
+  activations: Float[np.ndarray, "batch height width units"],
+  maxima: Float[np.ndarray, "batch units"],
+) -> TopImages:
+  """The state after some more images, in any order.
+
+  Args:
+    state: what was seen before; donated.
+    image_ids: position of each image in the data set; none was seen before.
+    activations: the layer's activations.
+    maxima: their spatial maxima, NaN where a map holds a NaN.
+  """
+  finite = np.isfinite(maxima)
+  ranked = np.where(finite, maxima, -np.inf).T  # (units, batch)
+  ids = np.where(finite.T, image_ids[None, :], NO_IMAGE)
+  worst, worst_id = state.activations[:, -1:], state.image_ids[:, -1:]
+  better = (ranked > worst) | ((ranked == worst) & (ids < worst_id))
+  units = np.flatnonzero(better.any(axis=1))
+  if units.size:
+    _insert(state, units, ranked[units], ids[units], activations)
+  varies, constant = _variation(state.varies, state.constant, activations, maxima)
+  return dataclasses.replace(
+    state,
+    varies=varies,
+    constant=constant,
+    num_bad_maps=state.num_bad_maps + (~finite).sum(axis=0),
+  )
+
+
+def merge(a: TopImages, b: TopImages) -> TopImages:
+  """The state of two disjoint sets of images together; both are donated."""
+  order, activations, image_ids = _rank(
+    np.concatenate([a.activations, b.activations], axis=1),
+    np.concatenate([a.image_ids, b.image_ids], axis=1),
+    k=a.activations.shape[1],
+  )
+  maps = np.concatenate([ranked_maps(a), ranked_maps(b)], axis=1)
+  # Two constants of different values make a unit that varies.
+  apart = ~np.isnan(a.constant) & ~np.isnan(b.constant) & (a.constant != b.constant)
+  varies = a.varies | b.varies | apart
+  return TopImages(
+    activations=activations,
+    image_ids=image_ids,
+    slots=np.tile(np.arange(order.shape[1]), (len(order), 1)),
+    maps=maps[np.arange(len(maps))[:, None], order],
+    varies=varies,
+    constant=np.where(varies, np.float32(np.nan), np.fmin(a.constant, b.constant)),
+    num_bad_maps=a.num_bad_maps + b.num_bad_maps,
+  )
+
+
+def ranked_maps(state: TopImages) -> Float[np.ndarray, "units k height width"]:
+  """The maps, best image first."""
+  return state.maps[np.arange(len(state.maps))[:, None], state.slots]
+
+
+def _rank(
+  activations: Float[np.ndarray, "units n"],
+  image_ids: Int[np.ndarray, "units n"],
+  k: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """The best `k` columns of each row, by activation, then by lower id."""
+  order = np.lexsort((image_ids, -activations), axis=1)[:, :k]
+  return (
+    order,
+    np.take_along_axis(activations, order, axis=1),
+    np.take_along_axis(image_ids, order, axis=1),
+  )
+
+
+def _insert(
+  state: TopImages,
+  units: Int[np.ndarray, "some"],
+  ranked: Float[np.ndarray, "some batch"],
+  ids: Int[np.ndarray, "some batch"],
+  activations: Float[np.ndarray, "batch height width units"],
+) -> None:
+  """Ranks new images among the best of some units, in the state's own arrays."""
+  k = state.activations.shape[1]
+  order, state.activations[units], state.image_ids[units] = _rank(
+    np.concatenate([state.activations[units], ranked], axis=1),
+    np.concatenate([state.image_ids[units], ids], axis=1),
+    k=k,
+  )
+  entered, left = order >= k, np.ones(order.shape, bool)
+  rows, ranks = np.nonzero(~entered)
+  left[rows, order[rows, ranks]] = False
+  # As many enter a unit as leave it: both lists run unit by unit, and pair up.
+  rows, ranks = np.nonzero(entered)
+  freed = state.slots[units][left]
+  slots = np.take_along_axis(state.slots[units], np.where(entered, 0, order), axis=1)
+  slots[rows, ranks] = freed
+  state.slots[units] = slots
+  by_unit = activations.transpose(0, 3, 1, 2)
+  state.maps[units[rows], freed] = by_unit[order[rows, ranks] - k, units[rows]]
+
+
+def _variation(
+  varies: Bool[np.ndarray, "units"],
+  constant: Float[np.ndarray, "units"],
+  activations: Float[np.ndarray, "batch height width units"],
+  maxima: Float[np.ndarray, "batch units"],
+) -> tuple[np.ndarray, np.ndarray]:
+  """Which units have varied, and the constant of those that have not. NaN is no value.
+
+  Nearly every unit shows by its maxima alone that it varies; only the few others need
+  a look at all their values.
+  """
+  high, low = np.fmax.reduce(maxima, axis=0), np.fmin.reduce(maxima, axis=0)
+  varies = varies | (high > low)
+  still = np.flatnonzero(~varies)
+  values = activations[..., still]
+  high = np.fmax(np.fmax.reduce(values, axis=(0, 1, 2)), constant[still])
+  low = np.fmin(np.fmin.reduce(values, axis=(0, 1, 2)), constant[still])
+  varies[still] = high > low
+  constant = np.full_like(constant, np.nan)
+  constant[still] = low
+  constant[varies] = np.nan
+  return varies, constant

@@ -1,0 +1,86 @@
+"""A pass over the images, part of the way through, on disk."""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from milan_jax.errors import UserError
+from milan_jax.exemplars import stats
+from milan_jax.exemplars.collect import Progress
+from milan_jax.images.source import Skipped
+from milan_jax.store import atomic
+
+
+def save_progress(
+  path: str | os.PathLike[str], progress: Progress, job: Mapping[str, Any]
+) -> None:
+  """Writes a pass's progress to an `.npz` file; what was there is replaced at once.
+
+  Args:
+    path: the file.
+    progress: what `collect` gives to its `save`.
+    job: all that the result depends on (model, layers, images, k, batch size, ...), as
+      JSON: only the same job goes on from here.
+  """
+  about = {
+    "job": dict(job),
+    "position": progress.position,
+    "layers": list(progress.states),
+    "skipped": [[item.image_id, item.name, item.reason] for item in progress.skipped],
+  }
+  arrays = {"about": np.array(json.dumps(about))}
+  for index, state in enumerate(progress.states.values()):
+    for name, array in stats.to_arrays(state).items():
+      arrays[f"{index}.{name}"] = array
+  atomic.write_npz(path, arrays)
+
+
+def load_progress(
+  path: str | os.PathLike[str], job: Mapping[str, Any]
+) -> Progress | None:
+  """Reads a pass's progress; None if there is none.
+
+  Raises:
+    UserError: if it belongs to another job, or the file is spoilt.
+  """
+  path = pathlib.Path(path)
+  if not path.exists():
+    return None
+  try:
+    # Opened here, since numpy leaves a file open that is no archive.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+      arrays = dict(archive)
+    about = json.loads(str(arrays.pop("about")))
+    states = {
+      layer: stats.from_arrays(
+        {
+          name.removeprefix(f"{index}."): array
+          for name, array in arrays.items()
+          if name.startswith(f"{index}.")
+        }
+      )
+      for index, layer in enumerate(about["layers"])
+    }
+  except Exception as error:
+    # The zip and npy readers raise many kinds of error; each means the same here.
+    raise UserError(
+      f"{path} is no readable progress of a pass ({error}): remove it to begin anew."
+    ) from error
+  found = about["job"]
+  if found != json.loads(json.dumps(dict(job))):
+    different = sorted(
+      name for name in {*found, *job} if found.get(name) != job.get(name)
+    )
+    raise UserError(
+      f"{path} is the progress of another job, with another "
+      f"{', '.join(different)}: choose another working folder, or remove it."
+    )
+  return Progress(
+    position=about["position"],
+    states=states,
+    skipped=tuple(Skipped(*item) for item in about["skipped"]),
+  )

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import torch
+
+from milan_jax.exemplars.masks import activation_masks, interpolation_matrix
+
+
+def upsampled(maps, size):
+  """Torch's own bilinear sampling, with zeros outside the map."""
+  centres = (2 * np.arange(size) + 1) / size - 1
+  grid = np.stack(np.meshgrid(centres, centres), axis=-1)[None]
+  flat = torch.from_numpy(maps.reshape(1, -1, *maps.shape[-2:]))
+  return (
+    torch.nn.functional.grid_sample(
+      flat,
+      torch.from_numpy(grid.astype(np.float32)),
+      mode="bilinear",
+      padding_mode="zeros",
+      align_corners=False,
+    )
+    .numpy()
+    .reshape(*maps.shape[:-2], size, size)
+  )
+
+
+@pytest.mark.parametrize("shape", [(7, 7), (4, 4), (2, 3), (1, 5), (16, 9)])
+@pytest.mark.parametrize("size", [8, 21, 32])
+def test_masks_equal_torch_sampling(shape, size):
+  rng = np.random.default_rng(0)
+  maps = rng.standard_normal((5, 3, *shape)).astype(np.float32)
+  levels = rng.uniform(-0.5, 0.5, (5, 3)).astype(np.float32)
+  values = upsampled(maps, size)
+  masks = activation_masks(maps, levels, size=size)
+  clear = np.abs(values - levels[..., None, None]) > 1e-5
+  np.testing.assert_array_equal(masks[clear], (values > levels[..., None, None])[clear])
+  assert clear.mean() > 0.99
+
+
+def test_ones_fall_off_to_the_zeros_around_them():
+  weights = interpolation_matrix(2, 8)
+  full = weights @ np.ones((2, 2), np.float32) @ weights.T
+  np.testing.assert_allclose(full[0, 0], 0.390625)
+  np.testing.assert_allclose(full[3, 3], 1)
+  corner = activation_masks(
+    np.ones((1, 2, 2), np.float32), np.array([0.39], np.float32), size=8
+  )
+  assert corner.all()
+  corner = activation_masks(
+    np.ones((1, 2, 2), np.float32), np.array([0.391], np.float32), size=8
+  )
+  assert corner.sum() == 60
+
+
+def test_one_place_is_constant_and_the_comparison_strict():
+  maps = np.array([0.5, 0.5, 0.5], np.float32)[:, None, None]
+  levels = np.array([0.4, 0.5, 0.6], np.float32)
+  masks = activation_masks(maps, levels, size=4)
+  assert masks.shape == (3, 4, 4)
+  assert masks.all(axis=(1, 2)).tolist() == [True, False, False]
+  assert masks.any(axis=(1, 2)).tolist() == [True, False, False]
+
+
+def test_a_value_at_the_level_does_not_exceed_it():
+  # At the map's own size every weight is 0 or 1, and sums are exact.
+  maps = np.array([[[1, 2], [3, 4]]], np.float32)
+  mask = activation_masks(maps, np.array([3], np.float32), size=2)
+  assert mask.tolist() == [[[False, False], [False, True]]]
+
+
+def test_height_and_width_are_not_mixed_up():
+  maps = np.zeros((1, 2, 4), np.float32)
+  maps[0, 0] = 1
+  mask = activation_masks(maps, np.array([0.3], np.float32), size=8)[0]
+  assert mask[:4].all()
+  assert not mask[6:].any()
+
+
+def test_a_side_is_positive():
+  with pytest.raises(ValueError, match="positive"):
+    activation_masks(np.ones((1, 2, 2), np.float32), np.ones(1, np.float32), size=0)

@@ -1,0 +1,38 @@
+"""The reference's network and images, and small stand-ins for both."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from milan_jax.probe.torch_module import TorchProbe
+
+LAYERS = ("conv1", "layer1", "layer2", "layer3")
+
+
+def network() -> nn.Module:
+  """The reference's architecture, with weights of its own."""
+  torch.manual_seed(0)
+  model = nn.Sequential()
+  model.conv1 = nn.Conv2d(3, 8, 3, 2, 1)
+  model.relu = nn.ReLU()
+  for index, (inputs, outputs) in enumerate([(8, 12), (12, 16), (16, 20)], start=1):
+    stage = nn.Sequential(nn.Conv2d(inputs, outputs, 3, 2, 1), nn.ReLU())
+    setattr(model, f"layer{index}", stage)
+  model.pool = nn.AdaptiveAvgPool2d(1)
+  model.flatten = nn.Flatten()
+  model.fc = nn.Linear(20, 10)
+  return model
+
+
+def probe(image_size: int = 64, weights=None) -> TorchProbe:
+  model = network()
+  if weights is not None:
+    model.load_state_dict(torch.load(weights))
+  return TorchProbe(model, image_size)
+
+
+def images(number: int = 40, size: int = 32, seed: int = 0) -> np.ndarray:
+  rng = np.random.default_rng(seed)
+  coarse = rng.integers(0, 256, (number, 4, 4, 3), np.uint8)
+  fine = rng.integers(0, 60, (number, size, size, 3), np.uint8)
+  return coarse.repeat(size // 4, axis=1).repeat(size // 4, axis=2) // 2 + fine

@@ -1,0 +1,253 @@
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from milan_jax.errors import UserError
+from milan_jax.exemplars.masks import activation_masks
+from milan_jax.exemplars.stats import LayerStatistics
+from milan_jax.images.arrays import ArrayImages
+from milan_jax.records import ExemplarSet
+from milan_jax.store.exemplar_sets import open_exemplars
+from milan_jax.store.exemplar_store import StoredExemplars, write_exemplars
+from milan_jax.store.original_layout import OriginalExemplars
+from milan_jax.store.region_sets import RegionSetWriter
+
+K, SIZE = 3, 16
+
+
+def images(number=12):
+  return np.random.default_rng(5).integers(0, 256, (number, SIZE, SIZE, 3), np.uint8)
+
+
+def statistics(units, height, seed):
+  rng = np.random.default_rng(seed)
+  return LayerStatistics(
+    image_ids=np.stack([rng.permutation(np.r_[1, 4:11])[:K] for _ in range(units)]),
+    activations=rng.standard_normal((units, K)).astype(np.float32),
+    maps=rng.standard_normal((units, K, height, height)).astype(np.float32),
+    levels=rng.standard_normal(units).astype(np.float32) / 4,
+    dead=rng.random(units) < 0.3,
+    num_bad_maps=np.zeros(units, np.int64),
+  )
+
+
+@pytest.fixture
+def layers():
+  # A name that no folder may have, in an order that is not sorted.
+  return {"z/1.conv": statistics(5, 4, 0), "a": statistics(4, 1, 1)}
+
+
+@pytest.fixture
+def store(layers, tmp_path):
+  units = {"z/1.conv": np.array([0, 2, 3])}
+  write_exemplars(
+    tmp_path / "store",
+    layers,
+    ArrayImages(images()),
+    units=units,
+    info={"model": "m", "k": K},
+  )
+  return open_exemplars(tmp_path / "store")
+
+
+def test_what_is_written_is_read(store, layers):
+  assert isinstance(store, ExemplarSet)
+  assert store.layers == ("z/1.conv", "a")
+  assert store.info == {"model": "m", "k": K}
+  kept = np.array([0, 2, 3])
+  found, want = store.exemplars("z/1.conv"), layers["z/1.conv"]
+  np.testing.assert_array_equal(found.units, kept)
+  np.testing.assert_array_equal(found.image_ids, want.image_ids[kept])
+  np.testing.assert_array_equal(found.activations, want.activations[kept])
+  np.testing.assert_array_equal(found.levels, want.levels[kept])
+  np.testing.assert_array_equal(found.dead, want.dead[kept])
+  assert store.exemplars("a").units.tolist() == [0, 1, 2, 3]
+
+
+def test_each_image_is_there_once(store, layers):
+  ids = np.unique(
+    np.concatenate([store.exemplars(layer).image_ids.ravel() for layer in store.layers])
+  )
+  assert store.num_images == len(ids) < 12
+  for layer in store.layers:
+    found = store.exemplars(layer)
+    shown = store.images(found.image_rows.ravel())
+    np.testing.assert_array_equal(shown, images()[found.image_ids.ravel()])
+    names = store.image_names(found.image_rows.ravel())
+    assert names == [str(image) for image in found.image_ids.ravel()]
+
+
+@pytest.mark.parametrize("size", [None, 7, 40])
+def test_masks_are_made_at_any_size(store, layers, size):
+  rows, slots = np.array([2, 0, 2]), np.array([1, 2, 0])
+  masks = store.masks("z/1.conv", rows, slots, size=size)
+  units = np.array([0, 2, 3])[rows]
+  want = activation_masks(
+    layers["z/1.conv"].maps[units, slots],
+    layers["z/1.conv"].levels[units],
+    size=size or SIZE,
+  )
+  np.testing.assert_array_equal(masks, want)
+  assert 0 < masks.mean() < 1
+
+
+def test_a_layer_that_is_not_there(store):
+  with pytest.raises(UserError, match=r"no layer 'b'; it has z/1\.conv, a"):
+    store.exemplars("b")
+
+
+def test_a_store_is_never_overwritten(store, layers, tmp_path):
+  with pytest.raises(UserError, match="already exists"):
+    write_exemplars(tmp_path / "store", layers, ArrayImages(images()))
+
+
+def test_nothing_is_left_of_a_store_that_failed(layers, tmp_path):
+  class Lost(ArrayImages):
+    def name(self, index):
+      raise RuntimeError("lost")
+
+  with pytest.raises(RuntimeError):
+    write_exemplars(tmp_path / "new", layers, Lost(images()))
+  assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+  ("name", "content", "message"),
+  [
+    ("meta.json", b"{", "no JSON"),
+    ("meta.json", b"{}", "expected the format"),
+    ("images.npy", b"junk", "spoilt"),
+    ("images.npy", None, "missing"),
+    ("image_names.json", b"[]", "damaged"),
+    ("layers/a/levels.npy", None, "missing"),
+    ("layers/a/levels.npy", b"", "spoilt"),
+  ],
+)
+def test_a_damaged_store(store, tmp_path, name, content, message):
+  path = tmp_path / "store" / name
+  path.unlink() if content is None else path.write_bytes(content)
+  with pytest.raises(UserError, match=message):
+    StoredExemplars(tmp_path / "store").exemplars("a")
+
+
+def test_open_says_what_it_looked_for(tmp_path):
+  with pytest.raises(UserError, match="No folder"):
+    open_exemplars(tmp_path / "none")
+  (tmp_path / "other").mkdir()
+  with pytest.raises(UserError, match=r"looked for meta\.json"):
+    open_exemplars(tmp_path / "other")
+  layer = tmp_path / "layout" / "a"
+  layer.mkdir(parents=True)
+  np.save(layer / "images.npy", np.zeros((1, 1, 3, 4, 4), np.uint8))
+  np.save(layer / "masks.npy", np.zeros((1, 1, 1, 4, 4), np.uint8))
+  assert isinstance(open_exemplars(tmp_path / "layout"), OriginalExemplars)
+
+
+def given_regions(folder, size=7):
+  """Three units of two regions, of three images; 49 pixels fill no whole byte."""
+  rng = np.random.default_rng(0)
+  pictures = rng.integers(0, 256, (3, size, size, 3), np.uint8)
+  masks = rng.random((3, 2, size, size)) < 0.5
+  used = [[0, 1], [1, 2], [0, 2]]
+  with RegionSetWriter(folder, "corpus", 2, size, info={"seed": 1}) as writer:
+    for unit, keys in enumerate(used):
+      rows = [writer.image(f"photo {key}", pictures[key]) for key in keys]
+      writer.add(10 * unit, rows, masks[unit])
+    assert writer.image("photo 1") == 1
+  return pictures, masks, used
+
+
+def test_regions_with_given_masks(tmp_path):
+  pictures, masks, used = given_regions(tmp_path / "set")
+  store = open_exemplars(tmp_path / "set")
+  assert store.layers == ("corpus",)
+  assert store.num_images == 3
+  assert store.info == {"seed": 1}
+  found = store.exemplars("corpus")
+  assert found.units.tolist() == [0, 10, 20]
+  assert found.levels is None
+  assert found.activations is None
+  assert not found.dead.any()
+  np.testing.assert_array_equal(found.image_rows, used)
+  np.testing.assert_array_equal(store.images(np.array([2, 0])), pictures[[2, 0]])
+  assert store.image_names(np.array([2])) == ["photo 2"]
+  rows, slots = np.array([2, 0, 1]), np.array([0, 1, 1])
+  read = store.masks("corpus", rows, slots)
+  np.testing.assert_array_equal(read, masks[rows, slots])
+  assert read.dtype == bool
+  with pytest.raises(UserError, match="given at 7 x 7"):
+    store.masks("corpus", rows, slots, size=8)
+
+
+def test_regions_that_do_not_fit_leave_nothing(tmp_path):
+  picture, masks = np.zeros((7, 7, 3), np.uint8), np.zeros((2, 7, 7), bool)
+  folder = tmp_path / "set"
+  for wrong in (
+    lambda writer: writer.image("b"),
+    lambda writer: writer.image("b", picture[:6, :6]),
+    lambda writer: writer.add(0, [0, 1], masks),
+    lambda writer: writer.add(0, [0], masks),
+    lambda writer: writer.add(0, [0, 0], masks[:1]),
+  ):
+    with (
+      pytest.raises(ValueError),
+      RegionSetWriter(folder, "a", 2, 7) as writer,
+    ):
+      writer.image("a", picture)
+      wrong(writer)
+  with (
+    pytest.raises(UserError, match="no region"),
+    RegionSetWriter(folder, "a", 2, 7),
+  ):
+    pass
+  assert list(tmp_path.iterdir()) == []
+
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def files(folder):
+  return {
+    path.relative_to(folder).as_posix(): path.read_bytes()
+    for path in sorted(folder.rglob("*"))
+    if path.is_file()
+  }
+
+
+def job(folder, pause):
+  # A fresh process, so that what survives is what lies on disk.
+  environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+  arguments = [
+    sys.executable,
+    "-m",
+    "tests.exemplars.resumable_pass",
+    folder,
+    str(pause),
+  ]
+  return subprocess.Popen(arguments, env=environment, cwd=ROOT)
+
+
+def test_killed_in_the_middle_and_run_again_gives_the_same_bytes(tmp_path):
+  assert job(tmp_path / "whole", 0).wait(120) == 0
+  broken = tmp_path / "broken"
+  first = job(broken, 0.15)
+  deadline = time.monotonic() + 120
+  while not (broken / "progress.npz").exists():
+    assert first.poll() is None, "it ended before it was killed"
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
+  time.sleep(0.3)
+  first.send_signal(signal.SIGKILL)
+  assert first.wait(60) == -signal.SIGKILL
+  assert not (broken / "store").exists()
+  assert job(broken, 0).wait(120) == 0
+  resumed_at = json.loads((broken / "resumed.json").read_text())
+  assert 0 < resumed_at < 40
+  assert files(broken / "store") == files(tmp_path / "whole" / "store")
