@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -23,6 +24,9 @@ def _run(name: str, command: Callable[[Sequence[str]], None]) -> int:
   except UserError as error:
     print(f"{name}: {error}", file=sys.stderr)
     return 2
+  except BrokenPipeError:
+    # Whoever read our output (head, less) has seen enough; say nothing at exit either.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
   except OSError as error:
     if error.errno not in _DISK:
       raise
