@@ -21,7 +21,7 @@ def get_config() -> Train:
     lm_hidden_size=128,
     lm_embedding_size=64,
     max_epochs=40,
-    temperature=0.1,
+    temperature=0.15,
     about=(
       "Colours, brightness, edges and textures over EfficientNet-Lite0, trained on "
       "regions computed from 500 photographs, one of each second ImageNet class; "
