@@ -18,10 +18,12 @@ from jaxtyping import Float, Int
 
 from milan_jax.exemplars import bins
 from milan_jax.exemplars.bins import BinCounts
-from milan_jax.exemplars.quantiles import hazen_ranks, images_together, values_above
-
-_SAMPLE = 1024  # values of a unit that suggest its first bound
-_MARGIN = 1.3  # how many more values than needed the suggestion aims at
+from milan_jax.exemplars.quantiles import (
+  first_floor,
+  hazen_ranks,
+  images_together,
+  values_above,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,7 +74,10 @@ def update(
   """The state after some more activations; `num_nan` of each unit are NaN."""
   units = activations.shape[3]
   needed = _num_needed(state)
-  state = _seed_bound(state, activations.reshape(-1, units), needed)
+  if (state.bound == bins.NO_BIN).any():
+    floor = first_floor(activations.reshape(-1, units), needed)
+    bound = np.where(np.isneginf(floor), bins.NO_BIN, bins.bins_of(floor))
+    state = dataclasses.replace(state, bound=np.maximum(state.bound, bound))
   step = images_together(activations)
   for first in range(0, len(activations), step):
     block = activations[first : first + step]
@@ -154,33 +159,6 @@ def _crowded(state: BinnedLevels, needed: int) -> Int[np.ndarray, "some"]:
   """
   in_bound = bins.counts_in(state.counted, state.bound)
   return np.flatnonzero((in_bound > 2 * needed) & (state.bound != 0))
-
-
-def _seed_bound(
-  state: BinnedLevels,
-  values: Float[np.ndarray, "n units"],
-  needed: int,
-) -> BinnedLevels:
-  """Gives units without a bound a first one, where these values alone prove it.
-
-  Otherwise values near zero would be counted, in the many octaves that they fill. A
-  sample suggests the bound, and counting proves it.
-  """
-  open_units = np.flatnonzero(state.bound == bins.NO_BIN)
-  sample = values[:: max(1, len(values) // _SAMPLE)]
-  rank = int(_MARGIN * needed / len(values) * len(sample)) + 1
-  if not open_units.size or rank > len(sample):
-    return state
-  # NaN would sort as the largest: it is no value.
-  sample = np.where(np.isnan(sample), np.float32(-np.inf), sample)[:, open_units]
-  place = len(sample) - rank
-  suggested = bins.bins_of(np.partition(sample, place, axis=0)[place]).astype(np.int64)
-  columns = values if len(open_units) == values.shape[1] else values[:, open_units]
-  reached = (columns >= bins.edge(suggested)[None, :]).sum(axis=0)
-  proved = reached >= needed
-  bound = state.bound.copy()
-  bound[open_units] = np.where(proved, suggested, bins.NO_BIN)
-  return dataclasses.replace(state, bound=bound)
 
 
 def _raise_bound(state: BinnedLevels, needed: int) -> BinnedLevels:

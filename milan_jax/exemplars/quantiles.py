@@ -12,6 +12,8 @@ from jaxtyping import Float, Int
 
 # Values looked at together: they stay in the processor's cache.
 BLOCK = 1 << 20
+_SAMPLE = 1024  # values of a unit that suggest its first floor
+_MARGIN = 1.3  # how many more values than needed the suggestion aims at
 
 
 def hazen_ranks(
@@ -42,9 +44,29 @@ def values_above(
   # Long rows make one comparison fast: a whole row of places beside each other.
   rows = activations.reshape(-1, width * units)
   at = np.flatnonzero(rows > np.tile(floor, width)[None, :])
-  return rows.ravel()[at], at % units
+  return rows.ravel().take(at), at % units
 
 
 def images_together(activations: Float[np.ndarray, "images height width units"]) -> int:
   """How many images make a block."""
   return max(1, BLOCK // activations[0].size)
+
+
+def first_floor(
+  values: Float[np.ndarray, "n units"], needed: int
+) -> Float[np.ndarray, "units"]:
+  """A floor for each unit that at least `needed` of these values reach, or -inf.
+
+  Without one, every value would have to be kept until enough are. A sample suggests it,
+  and counting proves it or not.
+  """
+  none = np.full(values.shape[1], -np.inf, np.float32)
+  sample = values[:: max(1, len(values) // _SAMPLE)]
+  rank = int(_MARGIN * needed / len(values) * len(sample)) + 1
+  if rank > len(sample):
+    return none
+  # NaN would sort as the largest: it is no value.
+  sample = np.where(np.isnan(sample), np.float32(-np.inf), sample)
+  suggested = np.partition(sample, -rank, axis=0)[-rank]
+  reached = (values >= suggested[None, :]).sum(axis=0)
+  return np.where(reached >= needed, suggested, none)

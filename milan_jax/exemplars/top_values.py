@@ -1,8 +1,9 @@
 """The largest values of each unit, and from them an exact quantile.
 
 A quantile near 1 needs the top of the data alone. Once as many values as it needs have
-been kept, none that does not exceed the least of them matters: it is the unit's
-`floor`, which only rises.
+been seen, none that does not exceed the least of them matters: it is the unit's
+`floor`, which only rises. Where too few values exceed the floor, the one sought is the
+floor itself.
 
 That is exact, also where a unit rests at one value nearly everywhere, as units behind
 dead or clipped inputs do, and any interpolation would put all those places on the wrong
@@ -18,7 +19,12 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Int
 
-from milan_jax.exemplars.quantiles import hazen_ranks, images_together, values_above
+from milan_jax.exemplars.quantiles import (
+  first_floor,
+  hazen_ranks,
+  images_together,
+  values_above,
+)
 
 _PIECE = 1 << 16  # values looked at together: they stay in the processor's cache
 _SAMPLE = 256  # values of a unit that suggest its floor
@@ -66,6 +72,10 @@ def update(
   num_nan: Int[np.ndarray, "units"],
 ) -> TopValues:
   """The state after some more activations; `num_nan` of each unit are NaN."""
+  if np.isneginf(state.floor).any():
+    values = activations.reshape(-1, activations.shape[3])
+    floor = np.maximum(state.floor, first_floor(values, state.needed))
+    state = dataclasses.replace(state, floor=floor)
   step = images_together(activations)
   for first in range(0, len(activations), step):
     block = activations[first : first + step]
@@ -91,9 +101,9 @@ def quantiles(state: TopValues, quantile: float) -> Float[np.ndarray, "units"]:
   found = np.full(len(counts), np.inf)
   for unit in np.flatnonzero(state.num_seen):
     mine = np.sort(values[ends[unit] - counts[unit] : ends[unit]])
+    floor = state.floor[unit]
     low, high = (
-      # What is lacking never exceeded even the first floor.
-      np.float64(mine[-rank] if rank <= len(mine) else -np.inf)
+      np.float64(max(mine[-rank], floor) if rank <= len(mine) else floor)
       for rank in (lower[unit], upper[unit])
     )
     # Infinite ones may have no difference.
@@ -147,8 +157,9 @@ def _reaching(
   for first in range(0, state.num_kept, _PIECE):
     piece = slice(first, min(first + _PIECE, state.num_kept))
     values, units = state.values[piece], state.units[piece]
-    keep = values >= floor[units]
-    yield values[keep], units[keep]
+    # Ten times as fast as a boolean index.
+    keep = np.flatnonzero(values >= floor.take(units))
+    yield values.take(keep), units.take(keep)
 
 
 def _roomier(array: np.ndarray, room: int) -> np.ndarray:
@@ -180,7 +191,7 @@ def _sift_exactly(state: TopValues) -> TopValues:
   for unit, mine in enumerate(np.split(values, np.cumsum(counts)[:-1])):
     if len(mine) >= state.needed:
       mine = np.partition(mine, -state.needed)[-state.needed :]
-      floor[unit] = mine[0]
+      floor[unit] = max(floor[unit], mine[0])
     state.values[stop : stop + len(mine)] = mine
     state.units[stop : stop + len(mine)] = unit
     stop += len(mine)
@@ -194,4 +205,4 @@ def _by_unit(
   # Numbers of 16 bits sort many times as fast.
   dtype = np.uint16 if num_units <= 1 << 16 else np.uint32
   order = np.argsort(units.astype(dtype), kind="stable")
-  return values[order], np.bincount(units, minlength=num_units)
+  return values.take(order), np.bincount(units, minlength=num_units)

@@ -1,7 +1,9 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from milan_jax.exemplars import binned_levels, bins, levels
+from milan_jax.exemplars import binned_levels, bins, levels, top_values
 from milan_jax.records import LayerShape
 
 QUANTILE = 0.99
@@ -149,7 +151,7 @@ def test_shards_of_unlike_values_merge(batch_size, room):
   # One part has no zero that counts, the other counts zeros and negatives.
   values = np.zeros((80, 4, 4, 1), np.float32)
   values[:5] = 3
-  values[40:] = -2
+  values[40:] = -2 - np.random.default_rng(0).random((40, 4, 4, 1))
   for quantile in (0.9, 0.93, 0.99):
     options = {"batch_size": batch_size, "quantile": quantile, "room": room}
     want = run(values, **options).tobytes()
@@ -239,6 +241,8 @@ def test_a_sample_that_misleads_proves_nothing():
 def test_units_that_rest_are_counted_together():
   values = np.full((64, 8, 8, 2), 0.3, np.float32)
   values[..., 1] = np.random.default_rng(0).standard_normal((64, 8, 8))
+  # The next bin begins exactly where this one ends.
+  values[::2, 0, 0, 0] = bins.edge(bins.bins_of(np.float32([0.3])) + 1)
   state = binned_levels.start(2, values[..., 0].size, QUANTILE)
   for first in range(0, 64, 8):
     some = values[first : first + 8]
@@ -246,7 +250,37 @@ def test_units_that_rest_are_counted_together():
   assert binned_levels._crowded(state, 41).tolist() == [0]
   resting = state.counted.units == 0
   assert state.counted.sums[resting].tolist() == [64 * 64]
-  assert state.counted.counts[resting].max() == 64 * 64
+  assert state.counted.counts[resting].max() == 64 * 64 - 32
+
+
+def test_a_bin_that_is_counted_together_knows_its_least_and_greatest():
+  values = np.linspace(1, 1.003, 64 * 64, dtype=np.float32).reshape(64, 8, 8, 1)
+  for some in (values, values[::-1].copy()):
+    state = binned_levels.start(1, values.size, QUANTILE)
+    for first in range(0, 64, 4):
+      batch = some[first : first + 4]
+      state = binned_levels.update(state, batch, np.zeros(1, np.int64))
+    assert (state.counted.sums > 0).sum() == 1
+    level, least, most = binned_levels.quantiles(state)
+    assert (least[0], most[0]) == (values.min(), values.max())
+    np.testing.assert_allclose(level, exact(values), rtol=1e-6)
+
+
+def test_a_floor_is_raised_only_where_counting_proves_it():
+  number = 20000
+  sample = np.arange(top_values._SAMPLE) * top_values._PRIME % number
+  values = np.random.default_rng(0).random(number, np.float32)
+  values[sample] += 10  # these alone are looked at before
+  state = dataclasses.replace(
+    top_values.start(1, 100 * 2000, QUANTILE),
+    values=values.copy(),
+    units=np.zeros(number, np.int64),
+    num_kept=number,
+  )
+  state = top_values._sift(state)
+  want = np.sort(values)[-state.needed :]
+  np.testing.assert_array_equal(np.sort(state.values[: state.num_kept]), want)
+  assert state.floor[0] == want[0]
 
 
 def test_bins_keep_the_order_of_values():
