@@ -42,10 +42,10 @@ SYNONYMS = {
   "green": {"green", "greenish", "teal"},
 }
 ORIENTATIONS = {
-  "horizontal": {"horizontal", "level", "sideways", "across", "flat", "tops", "bottoms"}
-  | {"top", "bottom", "above", "below", "left to right", "wide"},
-  "vertical": {"vertical", "upright", "up and down", "top to bottom", "standing"}
-  | {"left", "right", "sides", "poles"},
+  "horizontal": {"horizontal", "level", "sideways", "across", "tops", "bottoms"}
+  | {"top", "bottom", "above", "below", "left to right"},
+  "vertical": {"vertical", "upright", "up and down", "top to bottom"}
+  | {"left", "right", "sides"},
   "rising": {"diagonal", "slanted", "slanting", "angle", "rising", "leaning", "slopes"},
   "falling": {
     "diagonal",
@@ -78,7 +78,9 @@ class Preference:
     words = {word for name in self.colors for word in SYNONYMS.get(name, {name})}
     words |= {word for name in self.orientations for word in ORIENTATIONS[name]}
     pattern = r"\b(" + "|".join(sorted(words)) + r")\b"
-    return re.search(pattern, description.lower()) is not None
+    # What a description denies it does not name: "green things with no blue lines".
+    said = re.sub(r"\b(no|without)\b.*", "", description.lower())
+    return re.search(pattern, said) is not None
 
 
 def kernels() -> np.ndarray:

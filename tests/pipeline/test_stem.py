@@ -46,6 +46,7 @@ def test_the_judge_by_hand():
   red = Preference(frozenset({"red"}), frozenset())
   assert red.agrees("Bright red things")
   assert not red.agrees("Bored people")
+  assert not red.agrees("Green things with no red lines")
   level = Preference(frozenset(), frozenset({"horizontal"}))
   assert level.agrees("Lines going from left to right")
   assert not level.agrees("Vertical edges")
