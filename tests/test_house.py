@@ -2,6 +2,8 @@
 
 import ast
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -80,6 +82,17 @@ def test_imports_follow_the_table(path):
     if parts[0] in EXTRAS:
       here = str(path.relative_to(PACKAGE))
       assert here in EXTRAS[parts[0]], f"{here} may not import {parts[0]}"
+
+
+def test_describing_needs_no_extra():
+  script = """
+import sys
+import milan_jax.cli, milan_jax.pipeline.describe, milan_jax.pipeline.page
+print(sorted(set(sys.modules) & set(sys.argv[1:])))
+"""
+  command = [sys.executable, "-c", script, *EXTRAS]
+  found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+  assert found.stdout.strip() == "[]"
 
 
 def test_the_table_itself_catches_a_wrong_arrow(tmp_path):
