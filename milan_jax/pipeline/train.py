@@ -68,6 +68,8 @@ def train(
     UserError: an option names nothing, no annotated unit has exemplars, or the workdir
       is of another run.
   """
+  if not exemplars:
+    raise UserError("--exemplars: name a directory of annotated exemplars.")
   described = read_annotations(annotations or exemplars)
   options = {
     "exemplars": exemplars,

@@ -104,6 +104,7 @@ def test_a_trained_captioner_names_colours_it_was_not_shown(corpus, flags, tmp_p
   ("changed", "words"),
   [
     (("--exemplars=/nowhere",), ("/nowhere",)),
+    (("--exemplars=",), ("--exemplars",)),
     (("--encoder=resnet18", "--encoder_layers="), ("--encoder_weights",)),
     (("--encoder_layers=layer1",), ("layer1",)),
     (("--config=configs/parity.py",), ("Train", "Describe")),
