@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from milan_jax.errors import UserError
+from milan_jax.mesh import make_mesh
 from milan_jax.models.captioner import Captioner
 from milan_jax.models.language_model import LanguageModel
 from milan_jax.search.beam import beam_search
@@ -71,11 +72,6 @@ class Decoded(NamedTuple):
   lm_log_probs: Float[np.ndarray | Array, "batch"] | None
 
 
-def data_mesh() -> jax.sharding.Mesh:
-  """Returns a mesh of all devices along one axis, `data`."""
-  return jax.make_mesh((len(jax.devices()),), ("data",), axis_types=(AxisType.Auto,))
-
-
 class Decoder:
   """Describes units, a batch of one compiled shape at a time.
 
@@ -102,7 +98,7 @@ class Decoder:
         "This captioner has no language model, which rerank and mi need; "
         "use --strategy beam or greedy without --mi."
       )
-    mesh = data_mesh()
+    mesh = make_mesh()
     self.decoding = decoding
     self.batch_size = -(-batch_size // mesh.size) * mesh.size
     self.feature_size = release.captioner.feature_size

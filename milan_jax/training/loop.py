@@ -13,6 +13,7 @@ import optax
 from jaxtyping import PyTree
 
 from milan_jax.errors import UserError
+from milan_jax.mesh import make_mesh
 from milan_jax.training import batches, early_stopping, losses, state
 from milan_jax.training import step as steps
 
@@ -99,7 +100,7 @@ class Trainer:
     self._terms = terms
     self._optimizer = optimizer
     self._batch_size = batch_size
-    self._mesh = steps.make_mesh()
+    self._mesh = make_mesh()
     self._batches = functools.partial(
       batches.batches,
       batch_size=batch_size,

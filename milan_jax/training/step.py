@@ -16,12 +16,6 @@ Step = Callable[
 Evaluation = Callable[[PyTree, losses.Terms, batches.Batch], losses.Terms]
 
 
-def make_mesh() -> jax.sharding.Mesh:
-  """Returns all devices in a row, under the axis name `data`."""
-  axis_types = (jax.sharding.AxisType.Auto,)
-  return jax.make_mesh((jax.device_count(),), ("data",), axis_types=axis_types)
-
-
 def replicate(tree: PyTree, mesh: jax.sharding.Mesh) -> PyTree:
   """Puts a copy of every array on each device."""
   sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())

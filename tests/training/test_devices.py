@@ -14,6 +14,7 @@ PROGRAM = """
 import sys
 import jax, numpy as np
 import jax.numpy as jnp
+from milan_jax.mesh import make_mesh
 from milan_jax.models.captioner import Captioner
 from milan_jax.training import batches, losses, objectives, state, step
 
@@ -32,7 +33,7 @@ shapes = jax.eval_shape(
   model.init, jax.random.key(0), jnp.zeros((1, 3, 5)), jnp.zeros((1, 1), int)
 )["params"]
 params = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), x.dtype), shapes)
-mesh = step.make_mesh()
+mesh = make_mesh()
 optimizer = state.make_optimizer()
 before = state.start_state(params, optimizer=optimizer, seed=0)
 after, terms = step.make_step(
