@@ -15,6 +15,7 @@ from milan_jax.features import encode_exemplars
 from milan_jax.images.source import ImageSource
 from milan_jax.pipeline.decode import Decoder, Decoding
 from milan_jax.pipeline.network import Network, open_images, open_network
+from milan_jax.pipeline.page import write_run_page
 from milan_jax.pipeline.progress import bar, say
 from milan_jax.pipeline.region_encoder import region_encoder
 from milan_jax.pipeline.workdir import open_workdir
@@ -80,23 +81,22 @@ def describe(
   decoder = Decoder(release, decoding, batch_size=batch_size)
   options["captioner_sha256"] = _digest(release)
   if exemplars:
+    found = _choose(open_exemplars(exemplars), layers, units)
     folder = open_workdir(workdir, options)
-    found = _choose(open_exemplars(exemplars), layers, "" if units == "all" else units)
   else:
     network = open_network(model, weights)
     if not images and not units:
       units = DEMO_UNITS
       say(f"the demonstration describes units {units} of each layer; see --units")
     source = open_images(images, network.geometry)
-    names = _layer_names(network, layers)
+    chosen = _choose_units(network, _layer_names(network, layers), units)
     options["images_sha256"] = _names_digest(source)
     folder = open_workdir(workdir, options)
     _probe(
       network,
       source,
       folder,
-      layers=names,
-      units="" if units == "all" else units,
+      chosen=chosen,
       job=options,
       k=k,
       quantile=quantile,
@@ -110,8 +110,6 @@ def describe(
   write_descriptions(path, descriptions)
   say(f"{path}: {len(descriptions)} units described")
   if page:
-    from milan_jax.pipeline.page import write_run_page
-
     write_run_page(folder, found, descriptions, options)
     say(f"{folder / 'index.html'}: the page")
   return path
@@ -164,6 +162,14 @@ def _layer_names(network: Network, layers: str) -> tuple[str, ...]:
   return select_layers([layer.name for layer in network.probe.layers()], layers)
 
 
+def _choose_units(
+  network: Network, layers: tuple[str, ...], units: str
+) -> dict[str, np.ndarray]:
+  """Finds the units of each layer that the user named."""
+  shapes = {layer.name: layer for layer in network.probe.layers()}
+  return {name: select_units(units, shapes[name].units) for name in layers}
+
+
 def _choose(whole: ExemplarSet, layers: str, units: str) -> ExemplarSet:
   """Restricts an exemplar set to the layers and units that the user named."""
   if not layers and not units:
@@ -184,8 +190,7 @@ def _probe(
   source: ImageSource,
   folder: pathlib.Path,
   *,
-  layers: tuple[str, ...],
-  units: str,
+  chosen: dict[str, np.ndarray],
   job: dict[str, Any],
   k: int,
   quantile: float,
@@ -197,13 +202,11 @@ def _probe(
   if store.exists():
     snapshot.unlink(missing_ok=True)
     return
-  shapes = {layer.name: layer for layer in network.probe.layers()}
-  chosen = {name: select_units(units, shapes[name].units) for name in layers}
   with bar("exemplars", "images") as show:
     collected = collect(
       network.probe,
       source,
-      layers,
+      tuple(chosen),
       k=k,
       quantile=quantile,
       batch_size=batch_size,
@@ -250,11 +253,12 @@ def _unit_key(seed: int, unit: Unit) -> jax.Array:
   return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
 
 
-def _rows(found: ExemplarSet) -> Iterator[tuple[Unit, str, int, bool]]:
+def _rows(found: ExemplarSet) -> Iterator[tuple[Unit, int, bool]]:
+  """Yields every unit, its row in its layer, and whether it is dead."""
   for layer in found.layers:
     exemplars = found.exemplars(layer)
     for row, index in enumerate(exemplars.units.tolist()):
-      yield Unit(layer, index), layer, row, bool(exemplars.dead[row])
+      yield Unit(layer, index), row, bool(exemplars.dead[row])
 
 
 def _decode(
@@ -275,7 +279,7 @@ def _decode(
     for start in range(len(journal), len(rows), size):
       batch = rows[start : start + size]
       decoded = decoder(
-        np.stack([features[layer][row] for _, layer, row, _ in batch]),
+        np.stack([features[unit.layer][row] for unit, row, _ in batch]),
         jax.numpy.stack([_unit_key(seed, unit) for unit, *_ in batch]),
       )
       lm_log_probs = decoded.lm_log_probs
@@ -288,7 +292,7 @@ def _decode(
           lm_log_prob=None if lm_log_probs is None else float(lm_log_probs[i]),
           dead=dead,
         )
-        for i, (unit, _, _, dead) in enumerate(batch)
+        for i, (unit, _, dead) in enumerate(batch)
       )
       show(len(journal), len(rows))
   return tuple(journal.entries())

@@ -66,13 +66,13 @@ def select_units(selection: str, num_units: int) -> Int[np.ndarray, "chosen"]:
   Args:
     selection: items separated by commas: `7`, or `0:64` for the first 64, or `0:64:4`
       for every fourth of them, as Python slices; or the path of a file with one index
-      a line. An empty one means all.
+      a line. An empty one, or `all`, means all.
     num_units: units of the layer.
 
   Raises:
     UserError: if an item is none of these, or names a unit that the layer has not.
   """
-  if not selection.strip():
+  if selection.strip() in ("", "all"):
     return np.arange(num_units)
   items = _items(selection)
   if not all(_is_number_or_slice(item) for item in items):

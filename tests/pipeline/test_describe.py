@@ -155,7 +155,8 @@ def test_a_workdir_of_another_configuration(flags, whole):
 def test_bad_options(flags, tmp_path, changed, words):
   found = _run(*flags, f"--workdir={tmp_path / 'run'}", *changed)
   _refused(found, *words)
-  assert not (tmp_path / "run" / "descriptions.csv").exists()
+  # No run is begun: the corrected command may name the same folder.
+  assert not (tmp_path / "run").exists()
 
 
 def test_an_empty_folder_and_unreadable_photographs(flags, tmp_path):
@@ -189,6 +190,7 @@ def test_exemplars_of_the_wrong_shape(captioner, tmp_path):
     f"--workdir={tmp_path / 'run'}",
   )
   _refused(found, "masks.npy")
+  assert not (tmp_path / "run").exists()
 
 
 def test_a_truncated_captioner(captioner, photos, tmp_path):

@@ -82,3 +82,7 @@ def test_units_from_a_file(tmp_path):
 def test_units_that_are_not_there(selection, message):
   with pytest.raises(UserError, match=message):
     select_units(selection, 8)
+
+
+def test_all_units_by_word():
+  np.testing.assert_array_equal(select_units("all", 3), [0, 1, 2])
