@@ -13,6 +13,15 @@ from milan_jax.models.initializers import uniform_fan_in
 Carry = tuple[Float[Array, "... hidden"], Float[Array, "... hidden"]]
 
 
+def apply_gates(
+  gates: Float[Array, "... gates"], cell: Float[Array, "... hidden"]
+) -> Carry:
+  """Returns hidden and cell state; gates are ordered input, forget, cell, output."""
+  write, forget, value, read = jnp.split(gates, 4, axis=-1)
+  cell = nn.sigmoid(forget) * cell + nn.sigmoid(write) * jnp.tanh(value)
+  return nn.sigmoid(read) * jnp.tanh(cell), cell
+
+
 class LSTMCell(nn.Module):
   """One LSTM layer; gates are ordered input, forget, cell, output.
 
@@ -53,6 +62,4 @@ class LSTMCell(nn.Module):
     bias = self.input_bias + self.hidden_bias
     gates = projected + hidden @ self.hidden_kernel
     gates = gates + jnp.broadcast_to(bias, gates.shape)
-    write, forget, value, read = jnp.split(gates, 4, axis=-1)
-    cell = nn.sigmoid(forget) * cell + nn.sigmoid(write) * jnp.tanh(value)
-    return nn.sigmoid(read) * jnp.tanh(cell), cell
+    return apply_gates(gates, cell)

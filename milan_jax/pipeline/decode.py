@@ -2,24 +2,45 @@
 
 import dataclasses
 import functools
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int, Key
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
 from milan_jax.errors import UserError
 from milan_jax.mesh import make_mesh
-from milan_jax.models.captioner import Captioner
-from milan_jax.models.language_model import LanguageModel
+from milan_jax.models.captioner import Regions
+from milan_jax.models.captioner_rows import (
+  CaptionerRows,
+  CaptionerWeights,
+  lay_out_captioner,
+  start_captioner,
+)
+from milan_jax.models.language_model_rows import (
+  LanguageModelRows,
+  LanguageModelWeights,
+  lay_out_language_model,
+)
 from milan_jax.search.beam import beam_search
 from milan_jax.search.forced import counted, forced_scores
-from milan_jax.search.rerank import rerank
+from milan_jax.search.rerank import best_of, rerank
 from milan_jax.search.rollout import greedy, sample
-from milan_jax.search.steps import Hypotheses, pointwise, widen
+from milan_jax.search.rows import chunk_sizes, in_chunks, pad_rows
+from milan_jax.search.steps import Searched, Work, add_work
 from milan_jax.store.release import STRATEGIES, Release
+
+# How products round: float32 exactly; tensorfloat32 rounds operands to 10 bits where
+# the device has it; bfloat16 keeps the weights in it, 7 bits. Sums are float32.
+PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
+# Two descriptions whose scores differ by less may change places with the batch.
+TIE = 1e-5
+AXIS = "data"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +56,7 @@ class Decoding:
     mi: score each token by mutual information, for greedy, sample and beam.
     parity: give the original's scores, its counting errors included: greedy counts
       what comes after the stop, and rerank's language model one token too many.
+    precision: one of `PRECISIONS`.
   """
 
   strategy: str = "rerank"
@@ -43,17 +65,21 @@ class Decoding:
   temperature: float = 0.2
   mi: bool = False
   parity: bool = False
+  precision: str = "float32"
 
   def __post_init__(self):
-    if self.strategy not in STRATEGIES:
-      raise UserError(
-        f"--strategy: expected one of {', '.join(STRATEGIES)}; found {self.strategy!r}."
-      )
+    _check_choice("--strategy", STRATEGIES, self.strategy)
+    _check_choice("--precision", PRECISIONS, self.precision)
     if self.length < 1 or self.beam_size < 1:
       raise UserError(
         f"--length and --beam_size: expected 1 or more; "
         f"found {self.length} and {self.beam_size}."
       )
+
+
+def _check_choice(flag: str, choices: tuple[str, ...], found: str) -> None:
+  if found not in choices:
+    raise UserError(f"{flag}: expected one of {', '.join(choices)}; found {found!r}.")
 
 
 class Decoded(NamedTuple):
@@ -64,28 +90,55 @@ class Decoded(NamedTuple):
     scores: what the strategy ranks by.
     log_probs: log p(description | regions), up to the first stop.
     lm_log_probs: log p(description), up to the first stop; None without a model.
+    margins: by how much the score beats the next best hypothesis, or at the closest
+      step of a greedy search the next best token; infinity where there is no other.
   """
 
   tokens: Int[np.ndarray | Array, "batch length"]
   scores: Float[np.ndarray | Array, "batch"]
   log_probs: Float[np.ndarray | Array, "batch"]
   lm_log_probs: Float[np.ndarray | Array, "batch"] | None
+  margins: Float[np.ndarray | Array, "batch"]
+
+
+class Costs(NamedTuple):
+  """Rows that decoding a batch took of each model, a row of counts a device."""
+
+  captioner: Work
+  language_model: Work | None
+
+
+class Weights(NamedTuple):
+  """Both models' parameters, laid out for decoding."""
+
+  captioner: CaptionerWeights
+  language_model: LanguageModelWeights | None
 
 
 class Decoder:
-  """Describes units, a batch of one compiled shape at a time.
+  """Describes units, a batch at a time, over all devices.
 
   A unit's description does not depend on the others in its batch, nor on the number
-  of devices that the batch is spread over.
+  of devices that the batch is spread over: each device searches for its own units,
+  and none waits for another before the end. One shape is compiled; units that a batch
+  lacks cost next to nothing.
   """
 
-  def __init__(self, release: Release, decoding: Decoding, *, batch_size: int):
-    """Puts the parameters on every device.
+  def __init__(
+    self,
+    release: Release,
+    decoding: Decoding,
+    *,
+    batch_size: int,
+    devices: Sequence[jax.Device] | None = None,
+  ):
+    """Lays the parameters out on every device.
 
     Args:
       release: captioner, language model and vocabulary.
       decoding: how to search.
       batch_size: units decoded together; rounded up to a multiple of the devices.
+      devices: where to decode; None for all devices of all processes.
 
     Raises:
       UserError: the strategy needs a language model that the release lacks.
@@ -98,26 +151,79 @@ class Decoder:
         "This captioner has no language model, which rerank and mi need; "
         "use --strategy beam or greedy without --mi."
       )
-    mesh = make_mesh()
+    mesh = make_mesh(devices)
     self.decoding = decoding
     self.batch_size = -(-batch_size // mesh.size) * mesh.size
     self.feature_size = release.captioner.feature_size
-    self._rows = NamedSharding(mesh, PartitionSpec("data"))
+    self._sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+    everywhere = NamedSharding(mesh, PartitionSpec())
     params = {"captioner": release.params["captioner"]}
     if release.language_model is not None:
       params["language_model"] = release.params["language_model"]
-    self._params = jax.device_put(params, NamedSharding(mesh, PartitionSpec()))
+    dtype = jnp.bfloat16 if decoding.precision == "bfloat16" else jnp.float32
+    with self._precision():
+      self.weights = jax.jit(
+        functools.partial(lay_out, dtype=dtype), out_shardings=everywhere
+      )(jax.tree.map(lambda x: _spread(np.asarray(x), everywhere), params))
     num_words = len(release.vocabulary)
-    self._decode = jax.jit(
-      functools.partial(
-        decode,
-        captioner=Captioner(**dataclasses.asdict(release.captioner)),
-        language_model=_language_model(release),
-        decoding=decoding,
-        start_id=num_words,
-        stop_id=num_words + 1,
-      )
+    rows = PartitionSpec(AXIS)
+    local = functools.partial(
+      decode, decoding=decoding, start_id=num_words, stop_id=num_words + 1
     )
+    self._decode = jax.jit(
+      jax.shard_map(
+        local,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), rows, rows, rows),
+        out_specs=rows,
+        check_vma=False,
+      ),
+      out_shardings=everywhere,
+    )
+    self._compiled: dict[int, Any] = {}
+
+  def _precision(self):
+    kind = "tensorfloat32" if self.decoding.precision == "tensorfloat32" else "highest"
+    return jax.default_matmul_precision(kind)
+
+  def compile(self, k: int) -> float:
+    """Compiles for units of `k` regions, unless it is done; returns the seconds."""
+    began = time.perf_counter()
+    if k not in self._compiled:
+      features = np.zeros((0, k, self.feature_size), np.float32)
+      batch = self._batch(features, np.zeros((0, 2), np.uint32))
+      with self._precision():
+        self._compiled[k] = self._decode.lower(self.weights, *batch).compile()
+    return time.perf_counter() - began
+
+  def memory_bytes(self, k: int) -> int:
+    """What a batch takes on a device beside the weights, as the compiler plans it."""
+    self.compile(k)
+    return self._compiled[k].memory_analysis().temp_size_in_bytes
+
+  def _batch(self, features: np.ndarray, keys: np.ndarray) -> tuple[Array, ...]:
+    """Pads a batch with units that are none, and spreads it over the devices."""
+    spare = self.batch_size - len(features)
+    if spare:
+      features, keys = (
+        np.concatenate([x, np.zeros((spare, *x.shape[1:]), x.dtype)])
+        for x in (features, keys)
+      )
+    valid = np.arange(self.batch_size) < self.batch_size - spare
+    return tuple(_spread(x, self._sharding) for x in (features, valid, keys))
+
+  def start(
+    self, features: Float[np.ndarray, "units k features"], keys: Key[Array, "units"]
+  ) -> tuple[Decoded, Costs]:
+    """Begins to describe at most `batch_size` units and does not wait.
+
+    Returns:
+      Arrays on the devices, of `batch_size` rows, the given units first.
+    """
+    self.compile(features.shape[1])
+    data = np.asarray(jax.random.key_data(keys))
+    batch = self._batch(np.asarray(features, np.float32), data)
+    return self._compiled[features.shape[1]](self.weights, *batch)
 
   def __call__(
     self, features: Float[np.ndarray, "units k features"], keys: Key[Array, "units"]
@@ -131,98 +237,147 @@ class Decoder:
     Returns:
       NumPy arrays, one row per unit.
     """
-    units = features.shape[0]
-    spare = self.batch_size - units
-    features = np.pad(features, ((0, spare), (0, 0), (0, 0)))
-    rows = jnp.minimum(jnp.arange(self.batch_size), units - 1)
-    valid = np.arange(self.batch_size) < units
-    batch = jax.device_put((features, valid, keys[rows]), self._rows)
-    return jax.tree.map(
-      lambda x: np.asarray(x)[:units], self._decode(self._params, *batch)
-    )
+    return _fetch(self.start(features, keys)[0], len(features))
+
+  def stream(
+    self, batches: Iterable[tuple[np.ndarray, Key[Array, "units"]]]
+  ) -> Iterator[Decoded]:
+    """Describes batch after batch; each begins before the one before it is fetched."""
+    waiting: tuple[Decoded, int] | None = None
+    for features, keys in batches:
+      started = self.start(features, keys)[0], len(features)
+      if waiting is not None:
+        yield _fetch(*waiting)
+      waiting = started
+    if waiting is not None:
+      yield _fetch(*waiting)
 
 
-def _language_model(release: Release) -> LanguageModel | None:
-  spec = release.language_model
-  if spec is None:
-    return None
-  return LanguageModel(**dataclasses.asdict(spec), pad_id=len(release.vocabulary) + 2)
+def _spread(array: np.ndarray, sharding: NamedSharding) -> Array:
+  """Gives each device its part; every process holds the whole array."""
+  return jax.make_array_from_callback(array.shape, sharding, lambda part: array[part])
+
+
+def _fetch(decoded: Decoded, units: int) -> Decoded:
+  return jax.tree.map(lambda x: np.asarray(x)[:units], decoded)
+
+
+def lay_out(params: Any, *, dtype: DTypeLike) -> Weights:
+  """Lays out both models' parameters, given under their names."""
+  language_model = params.get("language_model")
+  return Weights(
+    lay_out_captioner(params["captioner"], dtype),
+    None if language_model is None else lay_out_language_model(language_model, dtype),
+  )
+
+
+def begin(
+  weights: CaptionerWeights,
+  features: Float[Array, "batch k features"],
+  valid: Bool[Array, "batch"],
+) -> Searched:
+  """Projects the keys of the units that are there, and finds their first states."""
+  batch = features.shape[0]
+  most = pad_rows(batch)
+  room = jax.tree.map(
+    lambda x: jnp.zeros((most, *x.shape[1:]), x.dtype),
+    jax.eval_shape(start_captioner, weights, features),
+  )
+  started = in_chunks(
+    jnp.sum(valid, dtype=jnp.int32),
+    lambda places: start_captioner(weights, features[jnp.minimum(places, batch - 1)]),
+    room,
+    sizes=chunk_sizes(batch),
+  ).outputs
+  return Searched(
+    CaptionerRows(weights, Regions(features, started.keys[:batch])),
+    jax.tree.map(lambda x: x[:batch], started.state),
+    jnp.arange(batch, dtype=jnp.int32),
+  )
 
 
 def decode(
-  params: Any,
+  weights: Weights,
   features: Float[Array, "batch k features"],
   valid: Bool[Array, "batch"],
-  keys: Key[Array, "batch"],
+  keys: UInt32[Array, "batch words"],
   *,
-  captioner: Captioner,
-  language_model: LanguageModel | None,
   decoding: Decoding,
   start_id: int,
   stop_id: int,
-) -> Decoded:
-  """Describes a batch of units; pure, to be compiled.
+) -> tuple[Decoded, Costs]:
+  """Describes one device's units; pure, to be compiled under the axis `AXIS`.
 
   Args:
-    params: parameters under "captioner" and "language_model".
+    weights: both models' parameters.
     features: features of each unit's regions.
-    valid: units that are no padding.
-    keys: one key per unit, for the strategy `sample`.
-    captioner: p(description | regions).
-    language_model: p(description), or None.
+    valid: units that are no padding, which come first.
+    keys: data of one key per unit, for the strategy `sample`.
     decoding: how to search.
     start_id: the token read first.
     stop_id: the token that ends a description.
   """
   batch = features.shape[0]
-  variables = {"params": params["captioner"]}
-  regions, state = captioner.apply(variables, features, method="start")
+  temperature = decoding.temperature
+  captioner = begin(weights.captioner, features, valid)
+  lm = None
+  if weights.language_model is not None:
+    language_model = LanguageModelRows(weights.language_model)
+    first = jnp.zeros(batch, jnp.int32)  # all units begin at the same state
+    lm = Searched(language_model, language_model.start(), first)
 
-  def step(state, tokens):
-    return captioner.apply(variables, regions, state, tokens, method="step")[:2]
-
-  lm_step, lm_state = None, None
-  if language_model is not None:
-    lm_variables = {"params": params["language_model"]}
-    lm_state = language_model.apply(lm_variables, batch, 1, method="start")
-
-    def lm_step(state, tokens):
-      return language_model.apply(lm_variables, state, tokens, method="step")
-
-  def log_probs(score, state, tokens, num_steps=None, one_too_many=False):
+  def forced(searched, tokens, num_steps=None):
     counts = counted(
-      tokens, stop_id=stop_id, num_steps=num_steps, one_too_many=one_too_many
+      tokens,
+      stop_id=stop_id,
+      num_steps=num_steps,
+      one_too_many=num_steps is not None,
     )
-    state = widen(state, tokens.shape[1])
-    return forced_scores(score, state, tokens, counts, start_id=start_id)
+    counts = counts & valid[:, None, None]
+    return forced_scores(searched, tokens, counts, start_id=start_id)
 
-  ends = {"start_id": start_id, "stop_id": stop_id, "length": decoding.length}
-  searched, searched_state = step, state
-  if decoding.mi and decoding.strategy != "rerank":
-    searched = pointwise(step, lm_step, temperature=decoding.temperature)
-    searched_state = (state, lm_state)
-
-  if decoding.strategy == "greedy":
-    found = greedy(
-      searched, searched_state, batch=batch, count_tail=decoding.parity, **ends
+  reranks = decoding.strategy == "rerank"
+  options: dict[str, Any] = {
+    "valid": valid,
+    "length": decoding.length,
+    "start_id": start_id,
+    "stop_id": stop_id,
+  }
+  if decoding.mi and not reranks:
+    options |= {"lm": lm, "temperature": temperature}
+  log_probs = lm_log_probs = None
+  if decoding.strategy in ("beam", "rerank"):
+    beams, work, lm_work = beam_search(
+      captioner, beam_size=decoding.beam_size, **options
     )
-  elif decoding.strategy == "sample":
-    found = sample(searched, searched_state, keys=keys, **ends)
-  else:
-    beams = beam_search(
-      searched, searched_state, valid=valid, beam_size=decoding.beam_size, **ends
-    )
-    if decoding.strategy == "rerank":
-      lm_scores = log_probs(
-        lm_step, lm_state, beams.tokens, beams.num_steps, decoding.parity
-      )
-      found = rerank(beams, lm_scores, temperature=decoding.temperature)
+    if reranks:
+      num_steps = jax.lax.pmax(beams.num_steps, AXIS) if decoding.parity else None
+      lm_scores, lm_work = forced(lm, beams.tokens, num_steps)
+      found, places = rerank(beams, lm_scores, temperature=temperature)
+      log_probs = jnp.take_along_axis(beams.scores, places[:, None], axis=1)[:, 0]
+      if not decoding.parity:
+        lm_log_probs = jnp.take_along_axis(lm_scores, places[:, None], axis=1)[:, 0]
     else:
-      found = Hypotheses(beams.tokens[:, 0], beams.scores[:, 0])
+      found, _ = best_of(beams)
+  elif decoding.strategy == "greedy":
+    found, work, lm_work = greedy(captioner, count_tail=decoding.parity, **options)
+  else:
+    found, work, lm_work = sample(
+      captioner, keys=jax.random.wrap_key_data(keys), **options
+    )
   tokens = found.tokens[:, None]
-  return Decoded(
-    found.tokens,
-    found.scores,
-    log_probs(step, state, tokens)[:, 0],
-    None if lm_step is None else log_probs(lm_step, lm_state, tokens)[:, 0],
-  )
+  if lm is not None and lm_log_probs is None:
+    lm_scores, more = forced(lm, tokens)
+    lm_log_probs = lm_scores[:, 0]
+    lm_work = more if lm_work is None else add_work(lm_work, more)
+  if decoding.strategy == "greedy" and decoding.parity:
+    scores, more = forced(captioner, tokens)
+    log_probs, work = scores[:, 0], add_work(work, more)
+  elif log_probs is None:
+    log_probs = found.scores
+    if decoding.mi and lm_log_probs is not None:
+      log_probs = log_probs + temperature * lm_log_probs
+  decoded = Decoded(found.tokens, found.scores, log_probs, lm_log_probs, found.margins)
+  # One row of counts for each device.
+  costs = jax.tree.map(lambda x: x[None], Costs(work, lm_work))
+  return decoded, costs

@@ -4,7 +4,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from milan_jax.search.steps import State, Step
+from milan_jax.search.advance import Rows, allocate
+from milan_jax.search.prefixes import advance_prefixes, unchanged
+from milan_jax.search.rows import compact, pad_rows
+from milan_jax.search.steps import Searched, Work
 
 
 def counted(
@@ -38,35 +41,48 @@ def _left(ndim: int) -> list[tuple[int, int]]:
 
 
 def forced_scores(
-  step: Step,
-  state: State,
+  searched: Searched,
   tokens: Int[Array, "batch beam length"],
   counts: Bool[Array, "batch beam length"],
   *,
   start_id: int,
-) -> Float[Array, "batch beam"]:
-  """Sums the step scores of the tokens of given descriptions that count.
+) -> tuple[Float[Array, "batch beam"], Work]:
+  """Sums the log-probabilities of the tokens of given descriptions that count.
 
   Args:
-    step: scores the next token; see `steps.Step`.
-    state: its state, for every hypothesis.
+    searched: the model, and where each unit begins.
     tokens: tokens of each description, without the start.
-    counts: which tokens count; see `counted`.
+    counts: which tokens count, from the first on; see `counted`.
     start_id: the token read first.
 
   Returns:
-    The score of each description, in nats.
+    The score of each description, in nats, and the rows that it took.
   """
-  starts = jnp.full((*tokens.shape[:2], 1), start_id, tokens.dtype)
-  inputs = jnp.concatenate([starts, tokens[:, :, :-1]], axis=-1)
-  num_steps = jnp.max(jnp.where(counts, jnp.arange(1, tokens.shape[-1] + 1), 0))
+  batch, beam, length = tokens.shape
+  most = batch * beam
+  memory = allocate(searched.model, searched.state, most, unchanged)
+  units = jnp.repeat(jnp.arange(batch, dtype=jnp.int32), beam)
+  inputs = jnp.pad(tokens, ((0, 0), (0, 0), (1, 0)), constant_values=start_id)
+  inputs = inputs.reshape(most, length + 1)
+  counts = counts.reshape(most, length)
+  spare = pad_rows(most) - most
 
-  def advance(carry):
-    position, state, scores = carry
-    state, step_scores = step(state, inputs[:, :, position])
-    targets = tokens[:, :, position][:, :, None]
-    gains = jnp.take_along_axis(step_scores, targets, axis=-1)[:, :, 0]
-    return position + 1, state, scores + jnp.where(counts[:, :, position], gains, 0.0)
+  def step(carry):
+    position, parents, memory, scores = carry
+    counted = counts[:, position]
+    places, num = compact(jnp.pad(counted, (0, spare)))
+    # Rows of the padding repeat the first one.
+    rows = Rows(parents[places], inputs[:, position][places], units[places], num)
+    memory, prefixes = advance_prefixes(searched, memory, rows, most)
+    slots = jnp.cumsum(counted) - 1
+    prefixes = prefixes[slots]
+    targets = inputs[:, position + 1]
+    gains = memory.summaries[prefixes, targets]
+    scores = scores + jnp.where(counted, gains, 0.0)
+    return position + 1, prefixes, memory, scores
 
-  carry = (jnp.zeros((), jnp.int32), state, jnp.zeros(tokens.shape[:2]))
-  return jax.lax.while_loop(lambda c: c[0] < num_steps, advance, carry)[2]
+  num_steps = jnp.max(jnp.where(counts, jnp.arange(1, length + 1)[None], 0))
+  parents = jnp.repeat(searched.rows, beam)
+  carry = (jnp.zeros((), jnp.int32), parents, memory, jnp.zeros(most))
+  _, _, memory, scores = jax.lax.while_loop(lambda c: c[0] < num_steps, step, carry)
+  return scores.reshape(batch, beam), memory.work

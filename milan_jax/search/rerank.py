@@ -1,14 +1,23 @@
 """Reranking: mutual information of whole descriptions."""
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from milan_jax.search.steps import Beams, Hypotheses
 
 
+class Reranked(NamedTuple):
+  """The best hypothesis of each unit, and where it stood among its beams."""
+
+  hypotheses: Hypotheses
+  places: Int[Array, "batch"]
+
+
 def rerank(
   beams: Beams, lm_scores: Float[Array, "batch beam"], *, temperature: float
-) -> Hypotheses:
+) -> Reranked:
   """Picks the hypothesis with the highest weighted pointwise mutual information.
 
   Args:
@@ -22,9 +31,22 @@ def rerank(
 
   Source: Hernandez et al. 2022, equation 2.
   """
-  scores = beams.scores - temperature * lm_scores
-  best = jnp.argmax(scores, axis=-1)
-  return Hypotheses(
-    jnp.take_along_axis(beams.tokens, best[:, None, None], axis=1)[:, 0],
-    jnp.take_along_axis(scores, best[:, None], axis=1)[:, 0],
+  return best_of(beams._replace(scores=beams.scores - temperature * lm_scores))
+
+
+def best_of(beams: Beams) -> Reranked:
+  """Picks the hypothesis with the highest score, the first where several have it."""
+  scores = beams.scores
+  places = jnp.argmax(scores, axis=-1).astype(jnp.int32)
+  best = jnp.take_along_axis(scores, places[:, None], axis=1)[:, 0]
+  others = jnp.where(
+    jnp.arange(scores.shape[1])[None] == places[:, None], -jnp.inf, scores
+  )
+  return Reranked(
+    Hypotheses(
+      jnp.take_along_axis(beams.tokens, places[:, None, None], axis=1)[:, 0],
+      best,
+      best - others.max(axis=-1),
+    ),
+    places,
   )

@@ -1,25 +1,64 @@
-"""What a search needs of a model: one step, for every hypothesis of every unit.
+"""What a search needs of a model: one step, over packed rows.
 
-Every array of a state has the axes `batch beam` in front: `batch` units, `beam`
-hypotheses of each. Log-probabilities are natural logs; scores are their sums, in nats.
+A row is one hypothesis of one unit. Its state is a tree of arrays with the rows in
+front. A step is cut in three, because each part is needed for other rows:
+
+- `prepare` does what depends on the state alone, once for all the tokens that follow;
+- `read` takes one token in;
+- `predict` gives the logits of the next, for hypotheses that go on.
+
+Log-probabilities are natural logs; scores are their sums, in nats.
 """
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-State = Any  # a tree of arrays, each with the axes `batch beam` in front
+State = Any  # a tree of arrays, each with the rows in front
+Prepared = Any  # likewise
 
 
 @runtime_checkable
-class Step(Protocol):
-  """Reads one token per hypothesis; predicts the next."""
+class RowModel(Protocol):
+  """Reads one token per row; predicts the next."""
 
-  def __call__(
-    self, state: State, tokens: Int[Array, "batch beam"]
-  ) -> tuple[State, Float[Array, "batch beam vocab"]]:
-    """Returns the next state and the log-probabilities of the next token."""
+  def prepare(self, state: State, units: Int[Array, "rows"]) -> Prepared:
+    """Returns what any token read next needs; `units` are the rows' units."""
+
+  def read(self, prepared: Prepared, tokens: Int[Array, "rows"]) -> State:
+    """Returns the state after one more token."""
+
+  def predict(self, state: State) -> Float[Array, "rows vocab"]:
+    """Returns the logits of the next token."""
+
+
+class Searched(NamedTuple):
+  """A model and where a search of some units begins.
+
+  Attributes:
+    model: reads and predicts.
+    state: states to begin with.
+    rows: the row of `state` at which each unit begins: its own, or one for all.
+  """
+
+  model: RowModel
+  state: State
+  rows: Int[Array, "batch"]
+
+
+class Work(NamedTuple):
+  """Rows for which a model was needed, and for which it was computed.
+
+  Attributes:
+    needed: rows prepared, read and predicted.
+    computed: likewise, with those that only filled a chunk.
+    chunks: in how many chunks; each reads the weights once.
+  """
+
+  needed: Int[Array, "3"]
+  computed: Int[Array, "3"]
+  chunks: Int[Array, "3"]
 
 
 class Hypotheses(NamedTuple):
@@ -28,10 +67,12 @@ class Hypotheses(NamedTuple):
   Attributes:
     tokens: the tokens predicted; everything after the first stop is stop.
     scores: summed step scores up to and including the first stop.
+    margins: by how much each beats the next best; infinity where none is known.
   """
 
   tokens: Int[Array, "batch length"]
   scores: Float[Array, "batch"]
+  margins: Float[Array, "batch"]
 
 
 class Beams(NamedTuple):
@@ -48,28 +89,12 @@ class Beams(NamedTuple):
   num_steps: Int[Array, ""]
 
 
-def pointwise(step: Step, lm_step: Step, *, temperature: float) -> Step:
-  """Scores each token by its weighted pointwise mutual information.
-
-  The score is `log p(token | regions) - temperature * log p(token)`; it is no
-  log-probability and can be positive. The state is the pair of both states.
-
-  Source: Hernandez et al. 2022, equation 2, applied at each step.
-  """
-
-  def combined(
-    state: State, tokens: Int[Array, "batch beam"]
-  ) -> tuple[State, Float[Array, "batch beam vocab"]]:
-    state, lm_state = state
-    state, log_probs = step(state, tokens)
-    lm_state, lm_log_probs = lm_step(lm_state, tokens)
-    return (state, lm_state), log_probs - temperature * lm_log_probs
-
-  return combined
+def no_work() -> Work:
+  """Returns counts of nothing."""
+  none = jnp.zeros(3, jnp.int32)
+  return Work(none, none, none)
 
 
-def widen(state: State, beam: int) -> State:
-  """Repeats a state of one hypothesis per unit for `beam` of them."""
-  return jax.tree.map(
-    lambda x: jax.numpy.broadcast_to(x, (x.shape[0], beam, *x.shape[2:])), state
-  )
+def add_work(first: Work, second: Work) -> Work:
+  """Adds counts."""
+  return Work(*(one + other for one, other in zip(first, second, strict=True)))

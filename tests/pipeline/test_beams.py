@@ -6,62 +6,54 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from milan_jax.models.captioner import Captioner
-from milan_jax.models.language_model import LanguageModel
+from milan_jax.models.captioner import Captioner, Regions
+from milan_jax.models.captioner_rows import (
+  CaptionerRows,
+  lay_out_captioner,
+  start_captioner,
+)
+from milan_jax.models.language_model_rows import (
+  LanguageModelRows,
+  lay_out_language_model,
+)
 from milan_jax.search.beam import beam_search
 from milan_jax.search.forced import counted, forced_scores
 from milan_jax.search.rerank import rerank
 from milan_jax.search.rollout import greedy
-from milan_jax.search.steps import pointwise, widen
+from milan_jax.search.steps import Searched
 
 START, STOP = 424, 425
 ENDS = {"start_id": START, "stop_id": STOP}
 
 
 class Models:
-  """Both models' steps over some of the reference's units."""
+  """Both models over some of the reference's units."""
 
   def __init__(self, tiny, features):
-    captioner = Captioner(**dataclasses.asdict(tiny.captioner))
-    language_model = LanguageModel(**dataclasses.asdict(tiny.language_model))
-    self.captioner = {"params": tiny.params["captioner"]}
-    self.language_model = {"params": tiny.params["language_model"]}
     self.features = jnp.asarray(features)
-    self.apply = captioner.apply
-    self.num_units = len(features)
-    regions, self.state = captioner.apply(self.captioner, self.features, method="start")
-    self.lm_state = language_model.apply(
-      self.language_model, self.num_units, 1, method="start"
-    )
+    self.units = jnp.arange(len(features), dtype=jnp.int32)
+    weights = lay_out_captioner(tiny.params["captioner"])
+    started = start_captioner(weights, self.features)
+    captioner = CaptionerRows(weights, Regions(self.features, started.keys))
+    self.captioner = Searched(captioner, started.state, self.units)
+    lm = LanguageModelRows(lay_out_language_model(tiny.params["language_model"]))
+    self.lm = Searched(lm, lm.start(), jnp.zeros_like(self.units))
 
-    def step(state, tokens):
-      applied = captioner.apply(self.captioner, regions, state, tokens, method="step")
-      return applied[:2]
-
-    def lm_step(state, tokens):
-      return language_model.apply(self.language_model, state, tokens, method="step")
-
-    self.step, self.lm_step = step, lm_step
-
-  def searched(self, mi):
-    if not mi:
-      return self.step, self.state
-    step = pointwise(self.step, self.lm_step, temperature=0.2)
-    return step, (self.state, self.lm_state)
+  def options(self, mi):
+    options = {"valid": jnp.ones(len(self.units), bool), **ENDS}
+    return options | ({"lm": self.lm, "temperature": 0.2} if mi else {})
 
   def beams(self, beam_size, length, mi=False):
-    step, state = self.searched(mi)
-    valid = jnp.ones(self.num_units, bool)
+    options = self.options(mi)
     return beam_search(
-      step, state, valid=valid, beam_size=beam_size, length=length, **ENDS
-    )
+      self.captioner, beam_size=beam_size, length=length, **options
+    ).beams
 
-  def lm_scores(self, tokens, num_steps, one_too_many):
+  def scores(self, searched, tokens, num_steps=None, one_too_many=False):
     counts = counted(
       tokens, stop_id=STOP, num_steps=num_steps, one_too_many=one_too_many
     )
-    state = widen(self.lm_state, tokens.shape[1])
-    return forced_scores(self.lm_step, state, tokens, counts, start_id=START)
+    return forced_scores(searched, tokens, counts, start_id=START)[0]
 
 
 @pytest.fixture(scope="module")
@@ -109,15 +101,15 @@ def test_every_reranked_score(models, outputs, name, beam_size, length):
     return
   tokens = jnp.asarray(outputs[f"{name}/beam_tokens"], jnp.int32)
   known = beams._replace(tokens=tokens)
-  parity = models.lm_scores(tokens, beams.num_steps, one_too_many=True)
+  parity = models.scores(models.lm, tokens, beams.num_steps, one_too_many=True)
   np.testing.assert_allclose(parity, outputs[f"{name}/beam_lm_scores"], atol=1e-4)
   rescored = beams.scores - 0.2 * parity
   np.testing.assert_allclose(rescored, outputs[f"{name}/rescored"], atol=1e-4)
-  corrected = models.lm_scores(tokens, beams.num_steps, one_too_many=False)
+  corrected = models.scores(models.lm, tokens)
   expected = outputs[f"{name}/beam_lm_scores_correct"]
   np.testing.assert_allclose(corrected, expected, atol=1e-4)
   for scores, suffix in ((parity, ""), (corrected, "_correct")):
-    found = rerank(known, scores, temperature=0.2)
+    found, _ = rerank(known, scores, temperature=0.2)
     best = outputs[f"{name}/argmax{suffix}"]
     np.testing.assert_array_equal(found.tokens, tokens[np.arange(8), best])
 
@@ -130,30 +122,32 @@ def test_a_unit_alone(tiny, outputs):
 
 
 @pytest.mark.parametrize("mi", [False, True])
-def test_attention_of_greedy(models, outputs, mi):
-  step, state = models.searched(mi)
-  found = greedy(step, state, batch=8, length=15, count_tail=True, **ENDS)
+def test_attention_of_greedy(models, tiny, outputs, mi):
+  found = greedy(
+    models.captioner, length=15, count_tail=True, **models.options(mi)
+  ).hypotheses
   name = f"greedy/mi={mi}"
   np.testing.assert_array_equal(found.tokens, outputs[f"{name}/tokens"])
   inputs = jnp.pad(found.tokens[:, :-1], ((0, 0), (1, 0)), constant_values=START)
-  _, attentions = models.apply(models.captioner, models.features, inputs)
+  captioner = Captioner(**dataclasses.asdict(tiny.captioner))
+  params = {"params": tiny.params["captioner"]}
+  _, attentions = captioner.apply(params, models.features, inputs)
   np.testing.assert_allclose(attentions, outputs[f"{name}/attentions"], atol=1e-5)
 
 
 def test_scores_of_given_descriptions(models, outputs):
   tokens = jnp.asarray(outputs["forced/targets"], jnp.int32)[:, None]
-  counts = counted(tokens, stop_id=STOP)
-  for mi in (False, True):
-    step, state = models.searched(mi)
-    scores = forced_scores(step, state, tokens, counts, start_id=START)[:, 0]
-    np.testing.assert_allclose(scores, outputs[f"score/mi={mi}"], atol=1e-4)
-  np.testing.assert_allclose(scores, outputs["score/default"], atol=1e-4)
+  log_probs = models.scores(models.captioner, tokens)[:, 0]
+  np.testing.assert_allclose(log_probs, outputs["score/mi=False"], atol=1e-4)
+  scores = log_probs - 0.2 * models.scores(models.lm, tokens)[:, 0]
+  for name in ("score/mi=True", "score/default"):
+    np.testing.assert_allclose(scores, outputs[name], atol=1e-4)
 
 
 def test_language_model_of_given_descriptions(models, outputs):
   tokens = jnp.asarray(outputs["lm/inputs"][:, 1:], jnp.int32)[:, None]
-  parity = models.lm_scores(tokens, None, one_too_many=True)[:, 0]
+  parity = models.scores(models.lm, tokens, one_too_many=True)[:, 0]
   np.testing.assert_allclose(parity, outputs["lm/reduce"], atol=1e-4)
   np.testing.assert_allclose(parity, outputs["lm/logp"], atol=1e-4)
-  corrected = models.lm_scores(tokens, None, one_too_many=False)[:, 0]
+  corrected = models.scores(models.lm, tokens)[:, 0]
   np.testing.assert_allclose(corrected, outputs["lm/reduce_correct"], atol=1e-4)

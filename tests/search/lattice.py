@@ -5,24 +5,39 @@ import itertools
 import jax.numpy as jnp
 import numpy as np
 
+from milan_jax.search.steps import Searched
+
 START, STOP, VOCAB = 5, 4, 6
 
 
 class Lattice:
-  """Scores each token by the two before it, differently for each unit."""
+  """Scores each token by the two before it, differently for each unit.
+
+  A `search.steps.RowModel`: a state is the last two tokens and the unit.
+  """
 
   def __init__(self, seed: int, batch: int):
     logits = np.random.default_rng(seed).normal(size=(batch, VOCAB, VOCAB, VOCAB)) * 2
     logits -= np.log(np.exp(logits).sum(-1, keepdims=True))
     self.table = logits.astype(np.float32)
 
-  def state(self, beam: int = 1):
-    """The token before the last one: none yet."""
-    return jnp.full((len(self.table), beam), START)
+  def searched(self) -> Searched:
+    """The model, each unit at a state of its own that has read nothing."""
+    batch = len(self.table)
+    starts = jnp.full(batch, START, jnp.int32)
+    units = jnp.arange(batch, dtype=jnp.int32)
+    return Searched(self, (starts, starts, units), units)
 
-  def step(self, before, last):
-    rows = jnp.arange(len(self.table))[:, None]
-    return last, jnp.asarray(self.table)[rows, before, last]
+  def prepare(self, state, units):
+    return state[1], units
+
+  def read(self, prepared, tokens):
+    last, units = prepared
+    return last, tokens, units
+
+  def predict(self, state):
+    before, last, units = state
+    return jnp.asarray(self.table)[units, before, last]
 
   def score(self, unit: int, tokens: tuple[int, ...]) -> float:
     """Sums the scores up to and including the first stop, token by token."""

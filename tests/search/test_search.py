@@ -7,10 +7,9 @@ import pytest
 
 from milan_jax.search.beam import beam_search
 from milan_jax.search.forced import counted, forced_scores
-from milan_jax.search.rerank import rerank
+from milan_jax.search.rerank import best_of, rerank
 from milan_jax.search.rollout import greedy, sample
-from milan_jax.search.steps import Beams, pointwise, widen
-from milan_jax.search.topk import top_k
+from milan_jax.search.steps import Beams
 from tests.search.lattice import START, STOP, VOCAB, Lattice
 
 BATCH, LENGTH = 3, 4
@@ -22,15 +21,23 @@ def lattice():
   return Lattice(seed=0, batch=BATCH)
 
 
-def _beam(lattice, beam_size, valid=None, length=LENGTH, step=None, state=None):
+def _found(lattice, beam_size, valid=None, length=LENGTH, **options):
   return beam_search(
-    step or lattice.step,
-    lattice.state() if state is None else state,
-    valid=jnp.ones(BATCH, bool) if valid is None else valid,
+    lattice.searched(),
+    valid=jnp.ones(len(lattice.table), bool) if valid is None else valid,
     beam_size=beam_size,
     length=length,
     **ENDS,
+    **options,
   )
+
+
+def _beam(*arguments, **options):
+  return _found(*arguments, **options).beams
+
+
+def _valid(batch=BATCH):
+  return jnp.ones(batch, bool)
 
 
 def test_a_wide_beam_finds_the_best_descriptions_in_order(lattice):
@@ -65,8 +72,7 @@ def test_a_narrow_beam_keeps_what_a_plain_loop_keeps(lattice):
 
 def test_mutual_information_is_subtracted_at_each_step(lattice):
   other = Lattice(seed=1, batch=BATCH)
-  step = pointwise(lattice.step, other.step, temperature=0.7)
-  beams = _beam(lattice, 216, step=step, state=(lattice.state(), other.state()))
+  beams = _beam(lattice, 216, lm=other.searched(), temperature=0.7)
   for unit in range(BATCH):
     scored = [
       (score - 0.7 * other.score(unit, tokens), tokens)
@@ -80,14 +86,9 @@ def test_mutual_information_is_subtracted_at_each_step(lattice):
 def test_rerank_takes_the_best_mutual_information_of_whole_descriptions(lattice):
   other = Lattice(seed=2, batch=BATCH)
   beams = _beam(lattice, 20)
-  lm_scores = forced_scores(
-    other.step,
-    other.state(20),
-    beams.tokens,
-    counted(beams.tokens, stop_id=STOP),
-    start_id=START,
-  )
-  found = rerank(beams, lm_scores, temperature=0.5)
+  counts = counted(beams.tokens, stop_id=STOP)
+  lm_scores, _ = forced_scores(other.searched(), beams.tokens, counts, start_id=START)
+  found, places = rerank(beams, lm_scores, temperature=0.5)
   for unit in range(BATCH):
     scored = [
       (
@@ -96,9 +97,11 @@ def test_rerank_takes_the_best_mutual_information_of_whole_descriptions(lattice)
       )
       for t in np.asarray(beams.tokens[unit])
     ]
-    score, tokens = max(scored)
+    (second, _), (score, tokens) = sorted(scored)[-2:]
     assert tuple(np.asarray(found.tokens[unit])) == tokens
     np.testing.assert_allclose(found.scores[unit], score, rtol=1e-5)
+    np.testing.assert_allclose(found.margins[unit], score - second, atol=1e-5)
+    np.testing.assert_array_equal(beams.tokens[unit, places[unit]], tokens)
 
 
 def test_padding_units_do_not_keep_the_search_going():
@@ -121,12 +124,15 @@ def test_fewer_descriptions_than_the_beam(lattice):
 
 
 def test_greedy_takes_the_best_token_and_stops(lattice):
-  found = greedy(lattice.step, lattice.state(), batch=BATCH, length=LENGTH, **ENDS)
+  found = greedy(lattice.searched(), valid=_valid(), length=LENGTH, **ENDS).hypotheses
   for unit in range(BATCH):
-    before, last, tokens = START, START, []
+    before, last, tokens, margin = START, START, [], np.inf
     while len(tokens) < LENGTH and last != STOP:
+      row = np.sort(lattice.table[unit, before, last])
+      margin = min(margin, row[-1] - row[-2])
       before, last = last, int(lattice.table[unit, before, last].argmax())
       tokens.append(last)
+    np.testing.assert_allclose(found.margins[unit], margin, atol=1e-5)
     expected = tokens + [STOP] * (LENGTH - len(tokens))
     assert np.asarray(found.tokens[unit]).tolist() == expected
     np.testing.assert_allclose(
@@ -135,13 +141,19 @@ def test_greedy_takes_the_best_token_and_stops(lattice):
 
 
 def test_greedy_counts_the_tail_only_when_told(lattice):
-  lattice.table[:, START, START, STOP] = 1.0  # stop at once
-  options = {"batch": BATCH, "length": 2, **ENDS}
-  stopped = greedy(lattice.step, lattice.state(), **options)
-  tail = greedy(lattice.step, lattice.state(), count_tail=True, **options)
-  np.testing.assert_allclose(stopped.scores, np.ones(BATCH))
+  lattice.table[:, START, START] = np.log([0.02] * 4 + [0.9, 0.02])  # stop at once
+  options = {"valid": _valid(), "length": 2, **ENDS}
+  stopped = greedy(lattice.searched(), **options)
+  tail = greedy(lattice.searched(), count_tail=True, **options)
+  np.testing.assert_allclose(
+    stopped.hypotheses.scores, np.log([0.9] * BATCH), rtol=1e-5
+  )
   after = lattice.table[:, START, STOP].max(-1)
-  np.testing.assert_allclose(tail.scores, 1 + after, rtol=1e-5)
+  expected = np.log(0.9) + after
+  np.testing.assert_allclose(tail.hypotheses.scores, expected, rtol=1e-5)
+  # A unit that has stopped takes no more rows.
+  assert stopped.work.needed.tolist() == [BATCH] * 3
+  assert tail.work.needed.tolist() == [2 * BATCH] * 3
 
 
 def test_samples_follow_the_model_and_score_themselves():
@@ -149,7 +161,9 @@ def test_samples_follow_the_model_and_score_themselves():
   lattice = Lattice(seed=0, batch=1)
   lattice.table = np.repeat(lattice.table, draws, axis=0)
   keys = jax.random.split(jax.random.key(0), draws)
-  found = sample(lattice.step, lattice.state(), keys=keys, length=2, **ENDS)
+  found = sample(
+    lattice.searched(), keys=keys, valid=_valid(draws), length=2, **ENDS
+  ).hypotheses
   firsts = np.bincount(np.asarray(found.tokens[:, 0]), minlength=VOCAB) / draws
   np.testing.assert_allclose(firsts, np.exp(lattice.table[0, START, START]), atol=0.03)
   for unit in range(20):
@@ -161,21 +175,25 @@ def test_samples_follow_the_model_and_score_themselves():
 
 def test_a_sample_depends_on_its_own_key_alone(lattice):
   keys = jax.random.split(jax.random.key(1), BATCH)
-  all_of_them = sample(lattice.step, lattice.state(), keys=keys, length=4, **ENDS)
+  options = {"length": 4, **ENDS}
+  whole = sample(lattice.searched(), keys=keys, valid=_valid(), **options)
   alone = Lattice(seed=0, batch=BATCH)
   alone.table = alone.table[1:2]
-  one = sample(alone.step, alone.state(), keys=keys[1:2], length=4, **ENDS)
-  np.testing.assert_array_equal(one.tokens[0], all_of_them.tokens[1])
+  one = sample(alone.searched(), keys=keys[1:2], valid=_valid(1), **options)
+  np.testing.assert_array_equal(one.hypotheses.tokens[0], whole.hypotheses.tokens[1])
 
 
 def test_forced_scores_equal_the_sum(lattice):
   tokens = jnp.array([[[0, 1, STOP, 0], [2, 2, 2, 2]]] * BATCH)
   counts = counted(tokens, stop_id=STOP)
-  scores = forced_scores(lattice.step, lattice.state(2), tokens, counts, start_id=START)
+  scores, work = forced_scores(lattice.searched(), tokens, counts, start_id=START)
   for unit in range(BATCH):
     for i in range(2):
       expected = lattice.score(unit, tuple(np.asarray(tokens[unit, i])))
       np.testing.assert_allclose(scores[unit, i], expected, rtol=1e-5)
+  # Of each unit one row has read nothing, two one token, two two tokens and one three;
+  # what has read one token follows the same parent.
+  assert work.needed.tolist() == [5 * BATCH, 6 * BATCH, 6 * BATCH]
 
 
 @pytest.mark.parametrize(
@@ -192,32 +210,42 @@ def test_counted(num_steps, one_too_many, expected):
   np.testing.assert_array_equal(counts, np.array(expected, bool))
 
 
-@pytest.mark.parametrize("k", [1, 7, 50])
-@pytest.mark.parametrize("num", [40, 2500, 12345])
-def test_top_k_is_exact(num, k):
-  k = min(k, num)
-  rng = np.random.default_rng(num + k)
-  candidates = rng.normal(size=(3, num)).astype(np.float32)
-  values, places = top_k(jnp.asarray(candidates), k)
-  expected = np.argsort(-candidates, axis=-1, kind="stable")[:, :k]
-  np.testing.assert_array_equal(places, expected)
-  np.testing.assert_array_equal(values, np.take_along_axis(candidates, expected, 1))
+def test_only_hypotheses_that_go_on_take_rows(lattice):
+  found = _found(lattice, 20)
+  needed, computed, chunks = np.asarray(found.work)
+  # At each step: those of the step before that had not stopped.
+  live = BATCH  # which have read nothing
+  for length in range(1, LENGTH):
+    live += sum(
+      STOP not in tokens[:length]
+      for beams in [_beam(lattice, 20, length=length)]
+      for unit in np.asarray(beams.tokens)[beams.scores > -np.inf]
+      for tokens in [unit.tolist()]
+    )
+  assert needed.tolist()[1:] == [live, live]
+  assert needed[0] <= live
+  assert (computed >= needed).all() and (chunks >= LENGTH).all()
 
 
-def test_top_k_takes_equal_values_in_the_order_of_their_places():
-  candidates = jnp.zeros((1, 1000))
-  np.testing.assert_array_equal(top_k(candidates, 5)[1], [[0, 1, 2, 3, 4]])
-
-
-def test_a_widened_state_scores_every_hypothesis_alike(lattice):
-  _, scores = lattice.step(widen(lattice.state(), 3), jnp.full((BATCH, 3), START))
-  np.testing.assert_array_equal(scores[:, 0], scores[:, 2])
+def test_many_units_at_once_find_what_each_finds_alone():
+  batch, beam = 40, 20
+  lattice = Lattice(seed=3, batch=batch)
+  together = _beam(lattice, beam)
+  for unit in (0, 17, 39):
+    alone = Lattice(seed=3, batch=batch)
+    alone.table = alone.table[unit : unit + 1]
+    one = _beam(alone, beam)
+    np.testing.assert_array_equal(one.tokens[0], together.tokens[unit])
+    np.testing.assert_allclose(one.scores[0], together.scores[unit], rtol=1e-6)
 
 
 def test_rerank_by_hand():
   beams = Beams(
     jnp.array([[[1, STOP], [2, STOP]]]), jnp.array([[-1.0, -1.5]]), jnp.array(2)
   )
-  found = rerank(beams, jnp.array([[-1.0, -4.0]]), temperature=0.2)
+  found, places = rerank(beams, jnp.array([[-1.0, -4.0]]), temperature=0.2)
   np.testing.assert_array_equal(found.tokens, [[2, STOP]])
   np.testing.assert_allclose(found.scores, [-0.7], rtol=1e-6)
+  np.testing.assert_allclose(found.margins, [0.1], rtol=1e-5)
+  assert places == 1
+  assert best_of(beams).places == 0

@@ -1,0 +1,30 @@
+"""Matrix products of decoding: operands as the weights are, sums in float32."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+# A product of bfloat16 matrices with fewer rows is many times slower on a CPU.
+MIN_ROWS = 8
+
+
+def dot(
+  rows: Float[Array, "rows inputs"], kernel: Float[Array, "inputs outputs"]
+) -> Float[Array, "rows outputs"]:
+  """Multiplies rows, rounded to the kernel's type, and sums in float32.
+
+  Products of float32 are in full float32, unless `jax.default_matmul_precision` says
+  otherwise: a GPU's default rounds their operands to 10 bits.
+  """
+  num = rows.shape[0]
+  if kernel.dtype != jnp.float32 and num < MIN_ROWS:
+    rows = jnp.pad(rows, ((0, MIN_ROWS - num), (0, 0)))
+  chosen = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+  product = jax.lax.dot_general(
+    rows.astype(kernel.dtype),
+    kernel,
+    (((1,), (0,)), ((), ())),
+    precision=None if chosen else jax.lax.Precision.HIGHEST,
+    preferred_element_type=jnp.float32,
+  )
+  return product[:num]

@@ -1,0 +1,100 @@
+"""The best continuations of a pool of hypotheses, exactly."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+# Tokens whose maximum is looked at first.
+CHUNK = 50
+
+
+class StepScores(NamedTuple):
+  """Scores of the next token, for each packed row, in chunks of the vocabulary.
+
+  Attributes:
+    chunks: the scores; minus infinity beyond the vocabulary.
+    maxima: the largest of each chunk.
+  """
+
+  chunks: Float[Array, "rows chunks {CHUNK}"]
+  maxima: Float[Array, "rows chunks"]
+
+
+class Continuations(NamedTuple):
+  """The best continuations of each unit's pool, best first.
+
+  Attributes:
+    scores: summed step scores; minus infinity where there are no more.
+    owners: the hypothesis that each continues.
+    tokens: the token that it adds.
+  """
+
+  scores: Float[Array, "batch beam"]
+  owners: Int[Array, "batch beam"]
+  tokens: Int[Array, "batch beam"]
+
+
+def in_vocabulary_chunks(step_scores: Float[Array, "rows vocab"]) -> StepScores:
+  """Cuts the vocabulary into chunks and finds the largest of each."""
+  rows, vocab = step_scores.shape
+  spare = ((0, 0), (0, -vocab % CHUNK))
+  padded = jnp.pad(step_scores, spare, constant_values=-jnp.inf)
+  chunks = padded.reshape(rows, -1, CHUNK)
+  return StepScores(chunks, chunks.max(axis=-1))
+
+
+def best_continuations(
+  scores: Float[Array, "batch beam"],
+  is_live: Bool[Array, "batch beam"],
+  slots: Int[Array, "batch beam"],
+  step_scores: StepScores,
+  *,
+  stop_id: int,
+) -> Continuations:
+  """Finds the `beam` best continuations of each unit's `beam` hypotheses.
+
+  A finished hypothesis continues as itself, adding another stop. Every one of the best
+  lies in one of the `beam` chunks with the largest maxima, so only those are searched:
+  on a CPU that is several times faster than a top-k over all the candidates. Equal
+  scores are taken in the order of hypothesis, then token.
+
+  Args:
+    scores: scores so far; minus infinity for what is no hypothesis.
+    is_live: the hypotheses that go on.
+    slots: the row of `step_scores` of each that does.
+    step_scores: the scores of their next tokens.
+    stop_id: the token that finished hypotheses add.
+  """
+  batch, beam = scores.shape
+  live = is_live[:, :, None]
+  maxima = jnp.where(live, scores[:, :, None] + step_scores.maxima[slots], -jnp.inf)
+  # One more chunk of each hypothesis stands for itself, where it is finished.
+  itself = jnp.where(live, -jnp.inf, scores[:, :, None])
+  maxima = jnp.concatenate([maxima, itself], axis=-1)
+  width = maxima.shape[-1]
+  places = jax.lax.top_k(maxima.reshape(batch, -1), beam)[1]
+  owners, chunks = jnp.divmod(jnp.sort(places, axis=-1), width)
+
+  def of_owners(values):
+    return jnp.take_along_axis(values, owners, axis=1)
+
+  is_chunk = of_owners(is_live) & (chunks < width - 1)
+  is_itself = ~of_owners(is_live) & (chunks == width - 1)
+  rows, columns = (jnp.where(is_chunk, x, 0) for x in (of_owners(slots), chunks))
+  gains = step_scores.chunks[rows, columns]
+  stays = jnp.where(jnp.arange(CHUNK) == 0, 0.0, -jnp.inf)[None, None]
+  stays = jnp.where(is_itself[:, :, None], stays, -jnp.inf)
+  gains = jnp.where(is_chunk[:, :, None], gains, stays)
+  candidates = of_owners(scores)[:, :, None] + gains
+  best, picks = jax.lax.top_k(candidates.reshape(batch, -1), beam)
+  entries, within = jnp.divmod(picks, CHUNK)
+
+  def of_entries(values):
+    return jnp.take_along_axis(values, entries, axis=1)
+
+  tokens = of_entries(chunks) * CHUNK + within
+  adds = of_entries(is_chunk) & (best > -jnp.inf)
+  tokens = jnp.where(adds, tokens, stop_id).astype(jnp.int32)
+  return Continuations(best, of_entries(owners), tokens)

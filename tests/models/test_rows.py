@@ -1,0 +1,120 @@
+"""Both models over packed rows against their own steps."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from milan_jax.models.captioner import Captioner, CaptionerState, Regions
+from milan_jax.models.captioner_rows import (
+  CaptionerRows,
+  lay_out_captioner,
+  start_captioner,
+)
+from milan_jax.models.captioner_rows import RowState as CaptionerRowState
+from milan_jax.models.language_model import LanguageModel
+from milan_jax.models.language_model_rows import (
+  LanguageModelRows,
+  RowState,
+  lay_out_language_model,
+)
+from milan_jax.models.products import dot
+
+BATCH, K, FEATURES, VOCAB = 3, 4, 20, 30
+# Rows of units in any order; the fourth follows the parent of the second.
+UNITS = jnp.array([2, 0, 1, 0, 2])
+PARENTS = jnp.array([0, 1, 2, 1, 3])
+TOKENS = jnp.array([5, 6, 7, 8, 29])
+
+
+def _draw(shapes, seed=0):
+  rng = np.random.default_rng(seed)
+  return jax.tree.map(
+    lambda x: jnp.asarray(rng.normal(size=x.shape) / 2, x.dtype), shapes
+  )
+
+
+@pytest.fixture
+def captioner():
+  model = Captioner(VOCAB, FEATURES, hidden_size=8, embedding_size=6, attention_size=7)
+  features = _draw(jax.ShapeDtypeStruct((BATCH, K, FEATURES), jnp.float32))
+  shapes = jax.eval_shape(
+    model.init, jax.random.key(0), features, jnp.zeros((BATCH, 1), int)
+  )
+  return model, _draw(shapes, 1), features
+
+
+def test_captioner_starts_as_it_does_by_itself(captioner):
+  model, variables, features = captioner
+  regions, state = model.apply(variables, features, method="start")
+  started = start_captioner(lay_out_captioner(variables["params"]), features)
+  np.testing.assert_allclose(started.keys, regions.keys, atol=1e-5)
+  np.testing.assert_allclose(started.state.hidden, state.hidden[:, 0], atol=1e-6)
+  np.testing.assert_allclose(started.state.cell, state.cell[:, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "atol"), [("float32", 2e-6), ("bfloat16", 0.05)])
+def test_captioner_steps_as_it_does_by_itself(captioner, dtype, atol):
+  model, variables, features = captioner
+  weights = lay_out_captioner(variables["params"], jnp.dtype(dtype))
+  rows = CaptionerRows(
+    weights, Regions(features, start_captioner(weights, features).keys)
+  )
+  units = UNITS[:4]
+  before = _draw(CaptionerRowState(*[jax.ShapeDtypeStruct((4, 8), jnp.float32)] * 2), 2)
+  prepared = jax.tree.map(lambda x: x[PARENTS], rows.prepare(before, units))
+  after = rows.read(prepared, TOKENS)
+  logits = rows.predict(after)
+  for row, parent in enumerate(PARENTS.tolist()):
+    unit = slice(int(units[parent]), int(units[parent]) + 1)
+    alone = model.apply(variables, features[unit], method="start")[0]
+    state = CaptionerState(*(x[None, None, parent] for x in before))
+    token = TOKENS[None, row : row + 1]
+    state, log_probs, _ = model.apply(variables, alone, state, token, method="step")
+    np.testing.assert_allclose(after.hidden[row], state.hidden[0, 0], atol=atol)
+    np.testing.assert_allclose(after.cell[row], state.cell[0, 0], atol=atol)
+    found = jax.nn.log_softmax(logits[row])
+    np.testing.assert_allclose(found, log_probs[0, 0], atol=atol)
+  assert logits.dtype == after.hidden.dtype == jnp.float32
+
+
+@pytest.mark.parametrize(("dtype", "atol"), [("float32", 2e-6), ("bfloat16", 0.05)])
+def test_language_model_steps_as_it_does_by_itself(dtype, atol):
+  model = LanguageModel(VOCAB, hidden_size=8, embedding_size=6, num_layers=3)
+  shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), int))
+  variables = _draw(shapes, 3)
+  weights = lay_out_language_model(variables["params"], jnp.dtype(dtype))
+  rows = LanguageModelRows(weights)
+  layers = [jax.ShapeDtypeStruct((4, 8), jnp.float32)] * 3
+  before = _draw(RowState(tuple(layers), tuple(layers)), 4)
+  prepared = jax.tree.map(lambda x: x[PARENTS], rows.prepare(before, UNITS[:4]))
+  after = rows.read(prepared, TOKENS)
+  carries = tuple(
+    (h[PARENTS], c[PARENTS]) for h, c in zip(before.hiddens, before.cells, strict=True)
+  )
+  carries, log_probs = model.apply(variables, carries, TOKENS, method="step")
+  found = jax.nn.log_softmax(rows.predict(after), axis=-1)
+  np.testing.assert_allclose(found, log_probs, atol=atol)
+  for (hidden, cell), h, c in zip(carries, after.hiddens, after.cells, strict=True):
+    np.testing.assert_allclose(h, hidden, atol=atol)
+    np.testing.assert_allclose(c, cell, atol=atol)
+  start = model.apply(variables, 1, method="start")
+  np.testing.assert_array_equal(rows.start().hiddens[2], start[2][0])
+
+
+@pytest.mark.parametrize("num", [1, 7, 8, 9])
+def test_products_of_few_rows_in_bfloat16(num):
+  rng = np.random.default_rng(num)
+  left, right = rng.normal(size=(num, 33)), rng.normal(size=(33, 5))
+  left, right = (x.astype(jnp.bfloat16).astype(np.float32) for x in (left, right))
+  found = dot(jnp.asarray(left), jnp.asarray(right, jnp.bfloat16))
+  assert found.dtype == jnp.float32
+  np.testing.assert_allclose(found, left @ right, rtol=1e-5, atol=1e-5)
+
+
+def test_a_release_is_laid_out_from_numpy(tiny):
+  spec = dataclasses.asdict(tiny.captioner)
+  weights = lay_out_captioner(tiny.params["captioner"])
+  assert weights.words.shape == (spec["vocab_size"], 4 * spec["hidden_size"])
