@@ -97,6 +97,19 @@ def convert() -> int:
   return _run("milan-convert", command)
 
 
+def bench() -> int:
+  """Runs `milan-bench`."""
+
+  def command(arguments: Sequence[str]) -> None:
+    options, positional = flags.parse(config.Bench, arguments)
+    _no_positional(positional)
+    from milan_jax.benchmark.run import bench
+
+    bench(**dataclasses.asdict(options))
+
+  return _run("milan-bench", command)
+
+
 def corpus() -> int:
   """Runs `milan-corpus`."""
 

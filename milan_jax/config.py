@@ -30,6 +30,10 @@ class Describe:
   exemplars: str = _option(
     "", "describe this exemplar directory instead of a network over images"
   )
+  features: str = _option(
+    "",
+    "describe this features folder of an earlier run instead: no images, no page",
+  )
   layers: str = _option(
     "", "layers to describe: names or globs, comma-separated; empty: the default ones"
   )
@@ -56,7 +60,11 @@ class Describe:
   )
   beam_size: int = _option(0, "hypotheses per unit; 0: the captioner's own")
   length: int = _option(0, "most tokens of a description; 0: the captioner's own")
-  batch_size: int = _option(16, "units decoded together")
+  batch_size: int = _option(64, "units decoded together")
+  precision: str = _option(
+    "float32",
+    "how products round: float32, tensorfloat32 (where the device has it) or bfloat16",
+  )
   parity: bool = _option(
     False, "match the original's scores exactly, its counting errors included"
   )
@@ -122,6 +130,39 @@ class Corpus:
   images: str = _option("", "folder of photographs")
   num_units: int = _option(4000, "region sets to build")
   seed: int = _option(0, "seed of every draw")
+
+
+@dataclasses.dataclass
+class Bench:
+  """Measures decoding: ours, and in the same run the published way in torch."""
+
+  strategies: str = _option("greedy,rerank", "of greedy, beam, rerank")
+  batches: str = _option("1,16,64", "units decoded together")
+  beams: str = _option("50", "hypotheses per unit")
+  lengths: str = _option("15", "most tokens of a description")
+  vocabs: str = _option("5000", "tokens, specials included, of the random captioner")
+  dtypes: str = _option("float32,bfloat16", "of float32, tensorfloat32, bfloat16")
+  devices: str = _option(
+    "1", "devices a batch is spread over; on a CPU they are simulated"
+  )
+  cores: int = _option(1, "cores that each contender may use; 0: all")
+  rounds: int = _option(3, "turns of each contender; its fastest counts")
+  against: str = _option(
+    "auto",
+    "other contenders: textbook, hoisted or none; auto: both where torch is installed",
+  )
+  milan: str = _option(
+    "peaked",
+    "captioner: peaked (random weights of the paper's sizes), a packaged or official "
+    "key, or a released folder",
+  )
+  features: str = _option(
+    "", "features for a captioner that is not peaked: the features folder of a run"
+  )
+  hidden_size: int = _option(512, "size of the random models' states")
+  json: str = _option("", "file for the rows; kept while the run goes on")
+  plot: str = _option("", "PNG file for a plot")
+  compare: str = _option("", "JSON file of an earlier run to compare with")
 
 
 @dataclasses.dataclass

@@ -1,18 +1,15 @@
 """Features of the exemplars: each distinct image encoded once, then cheap poolings."""
 
-import json
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from milan_jax.errors import UserError
 from milan_jax.models.encoder import Pyramid, pool
 from milan_jax.records import ExemplarSet
-from milan_jax.store.atomic import write_json
+from milan_jax.store.feature_store import FeatureStore, FeatureWriter, open_features
 
 # Regions pooled in one call: the compiled shape.
 REGIONS = 16
@@ -69,65 +66,42 @@ def encode_exemplars(
   feature_size: int,
   batch_size: int = 16,
   progress: Progress = lambda done, total: None,
-) -> dict[str, Float[np.ndarray, "units k features"]]:
+) -> FeatureStore:
   """Encodes the regions of an exemplar set into files, resuming where it stopped.
 
-  Memory holds one batch of images; the features go to memory-mapped files.
+  Memory holds one batch of images.
 
   Args:
     encode: gives a backbone's activations for a batch of images of a fixed shape.
     exemplars: the regions.
-    folder: where `<number of the layer>.npy` and the progress are written.
+    folder: the feature store to make or to finish.
     feature_size: size of a region's features.
     batch_size: images per forward pass.
     progress: called with the number of images done and of all.
 
   Returns:
-    A memory-mapped array per layer.
+    The store.
 
   Raises:
     UserError: the folder holds features of something else.
   """
-  folder.mkdir(parents=True, exist_ok=True)
-  paths = {name: folder / f"{i}.npy" for i, name in enumerate(exemplars.layers)}
-  state_path = folder / "progress.json"
-  shapes = {
-    layer: [*exemplars.exemplars(layer).image_rows.shape, feature_size]
-    for layer in exemplars.layers
-  }
-  state: dict[str, Any] = {"done": 0, "shapes": shapes}
-  if state_path.exists():
-    state = json.loads(state_path.read_text())
-    if state["shapes"] != shapes:
-      raise UserError(
-        f"{folder}: expected features of shapes {shapes}, found {state['shapes']}; "
-        "name another --workdir."
-      )
-  else:
-    for layer, path in paths.items():
-      np.lib.format.open_memmap(path, "w+", np.float32, tuple(shapes[layer]))
-    write_json(state_path, state)
-  files = {layer: np.load(path, mmap_mode="r+") for layer, path in paths.items()}
-  arrays = [files[layer] for layer in exemplars.layers]
   regions = _regions_by_image(exemplars)
   used, begins = np.unique(regions[:, 0], return_index=True)
   ends = np.append(begins[1:], len(regions))
   total = len(used)
-  progress(state["done"], total)
-  for start in range(state["done"], total, batch_size):
-    stop = min(start + batch_size, total)
-    images = exemplars.images(used[start:stop])
-    spare = batch_size - len(images)
-    pyramid = encode(np.pad(images, ((0, spare), (0, 0), (0, 0), (0, 0))))
-    for image, place in enumerate(range(start, stop)):
-      own = regions[begins[place] : ends[place]]
-      for (_, layer, unit, slot), features in _pool_image(
-        exemplars, pyramid, image, own
-      ):
-        arrays[layer][unit, slot] = features
-    for array in arrays:
-      array.flush()
-    state["done"] = stop
-    write_json(state_path, state)
-    progress(state["done"], total)
-  return {layer: np.load(path, mmap_mode="r") for layer, path in paths.items()}
+  layers = [exemplars.exemplars(name) for name in exemplars.layers]
+  with FeatureWriter(folder, layers, feature_size=feature_size, total=total) as writer:
+    progress(writer.done, total)
+    for start in range(writer.done, total, batch_size):
+      stop = min(start + batch_size, total)
+      images = exemplars.images(used[start:stop])
+      spare = batch_size - len(images)
+      pyramid = encode(np.pad(images, ((0, spare), (0, 0), (0, 0), (0, 0))))
+      for image, place in enumerate(range(start, stop)):
+        own = regions[begins[place] : ends[place]]
+        for region, features in _pool_image(exemplars, pyramid, image, own):
+          _, layer, unit, slot = region.tolist()
+          writer.write(layer, unit, slot, features)
+      writer.save(stop)
+      progress(stop, total)
+  return open_features(folder)

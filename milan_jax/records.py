@@ -94,6 +94,8 @@ class Description:
     log_prob: log p(description | regions), in nats.
     lm_log_prob: log p(description), in nats; None without a language model.
     dead: the unit never varied over the images, so the text means nothing.
+    margin: by how much the score beats the next best description's, in nats; None where
+      no other is known.
   """
 
   unit: Unit
@@ -102,3 +104,4 @@ class Description:
   log_prob: float
   lm_log_prob: float | None = None
   dead: bool = False
+  margin: float | None = None

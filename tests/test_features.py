@@ -73,7 +73,8 @@ def test_features_equal_plain_numpy_and_each_image_is_read_once(tmp_path):
   regions = Regions()
   found = _run(regions, tmp_path)
   for layer in regions.layers:
-    np.testing.assert_allclose(found[layer], _expected(regions, layer), atol=1e-5)
+    table = found.tables()[layer]
+    np.testing.assert_allclose(table, _expected(regions, layer), atol=1e-5)
   assert sorted(regions.served) == list(range(7))
 
 
@@ -93,10 +94,10 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(tmp_path):
   again = _run(regions, tmp_path / "again")
   assert min(regions.served) == 4
   for layer in regions.layers:
-    assert again[layer].tobytes() == whole[layer].tobytes()
+    assert again.tables()[layer].tobytes() == whole.tables()[layer].tobytes()
 
 
 def test_features_of_something_else_are_refused(tmp_path):
   _run(Regions(), tmp_path)
-  with pytest.raises(UserError, match="expected features of shapes"):
+  with pytest.raises(UserError, match="expected features of"):
     encode_exemplars(_encode, Regions(), tmp_path, feature_size=6, batch_size=2)

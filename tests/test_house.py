@@ -31,12 +31,17 @@ MAY_IMPORT = {
   "features": {"records", "models", "store"},
   "pipeline": None,  # anything but the command line and its options
   "flags": set(),
-  "cli": {"config", "flags", "pipeline", "store"},
+  "benchmark": {"models", "pipeline", "search", "store"},
+  "cli": {"config", "flags", "pipeline", "store", "benchmark"},
   "__init__": {"pipeline", "store"},
 }
 # Libraries that only extras bring: a module that needs one is named here.
 EXTRAS = {
-  "torch": {"probe/torch_module.py", "probe/torch_named.py"},
+  "torch": {
+    *("probe/torch_module.py", "probe/torch_named.py"),
+    *("benchmark/textbook.py", "benchmark/worker.py"),
+  },
+  "matplotlib": {"benchmark/plot.py"},
   "spacy": {"text/tokenizer.py"},
   "onnxruntime": set(),
   "transformers": set(),
@@ -76,7 +81,9 @@ def test_imports_follow_the_table(path):
     if parts[0] == "milan_jax" and len(parts) > 1:
       target = parts[1] if parts[1] in MAY_IMPORT else "__init__"
       if allowed is None:
-        assert target not in {"cli", "flags", "config"}, f"{path} imports {target}"
+        assert target not in {"cli", "flags", "config", "benchmark"}, (
+          f"{path} imports {target}"
+        )
       else:
         assert target in allowed | COMMON | {room}, f"{room} may not import {target}"
     assert parts[0] != "configs", "only the command line reads configs"

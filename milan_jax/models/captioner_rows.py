@@ -55,7 +55,8 @@ def lay_out_captioner(params: Any, dtype: DTypeLike = jnp.float32) -> CaptionerW
 
   Args:
     params: parameters of `Captioner`.
-    dtype: of the kernels; biases and energies stay float32.
+    dtype: of the kernels. Biases, energies and the table of words stay float32: a CPU
+      would widen a narrower table at every call.
   """
   params = jax.tree.map(jnp.asarray, params)
   attention, lstm = params["attention"], params["lstm"]
@@ -76,7 +77,7 @@ def lay_out_captioner(params: Any, dtype: DTypeLike = jnp.float32) -> CaptionerW
     # The energies' bias is the same for all regions: the softmax does not see it.
     energy=attention["output"]["kernel"][:, 0],
     context=context.astype(dtype),
-    words=dot(embedding, words).astype(dtype),
+    words=dot(embedding, words),
     output=params["output"]["kernel"].astype(dtype),
     output_bias=params["output"]["bias"],
   )

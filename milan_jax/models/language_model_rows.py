@@ -54,14 +54,14 @@ def lay_out_language_model(
 
   Args:
     params: parameters of `LanguageModel`.
-    dtype: of the kernels; biases stay float32.
+    dtype: of the kernels; biases and the table of words stay float32.
   """
   params = jax.tree.map(jnp.asarray, params)
   names = sorted(name for name in params if name.startswith("lstm_"))
   layers = [params[f"lstm_{i}"] for i in range(len(names))]
   embedding = params["embedding"]["embedding"]
   return LanguageModelWeights(
-    words=dot(embedding, layers[0]["input_kernel"]).astype(dtype),
+    words=dot(embedding, layers[0]["input_kernel"]),
     inputs=tuple(layer["input_kernel"].astype(dtype) for layer in layers[1:]),
     hiddens=tuple(layer["hidden_kernel"].astype(dtype) for layer in layers),
     biases=tuple(layer["input_bias"] + layer["hidden_bias"] for layer in layers),

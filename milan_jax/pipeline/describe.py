@@ -3,7 +3,7 @@
 import hashlib
 import pathlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ from milan_jax.errors import UserError
 from milan_jax.exemplars.collect import collect
 from milan_jax.features import encode_exemplars
 from milan_jax.images.source import ImageSource
-from milan_jax.pipeline.decode import Decoder, Decoding
+from milan_jax.pipeline.decode import TIE, Decoded, Decoder, Decoding
 from milan_jax.pipeline.network import Network, open_images, open_network
 from milan_jax.pipeline.page import write_run_page
 from milan_jax.pipeline.progress import bar, say
@@ -26,6 +26,7 @@ from milan_jax.store.descriptions import Journal, write_descriptions
 from milan_jax.store.exemplar_sets import open_exemplars
 from milan_jax.store.exemplar_snapshots import load_progress, save_progress
 from milan_jax.store.exemplar_store import write_exemplars
+from milan_jax.store.feature_store import FeatureStore, open_features
 from milan_jax.store.pretrained import load_milan
 from milan_jax.store.release import Release
 from milan_jax.text.reconstruction import reconstruct_ids
@@ -43,6 +44,7 @@ def describe(
   weights: str,
   images: str,
   exemplars: str,
+  features: str,
   layers: str,
   units: str,
   k: int,
@@ -56,6 +58,7 @@ def describe(
   beam_size: int,
   length: int,
   batch_size: int,
+  precision: str,
   parity: bool,
   seed: int,
   page: bool,
@@ -77,10 +80,27 @@ def describe(
     if name not in ("workdir", "page", "save_every")
   }
   release = load_milan(milan)
-  decoding = _decoding(release, strategy, mi, temperature, beam_size, length, parity)
+  decoding = _decoding(
+    release,
+    strategy=strategy,
+    mi=mi,
+    temperature=temperature,
+    beam_size=beam_size,
+    length=length,
+    parity=parity,
+    precision=precision,
+  )
   decoder = Decoder(release, decoding, batch_size=batch_size)
   options["captioner_sha256"] = _digest(release)
-  if exemplars:
+  found: ExemplarSet | None = None
+  if features:
+    if exemplars or images:
+      raise UserError("--features: name no --exemplars and no --images beside it.")
+    store = _choose_features(open_features(features), features, layers, units)
+    _check_size(store.feature_size, release)
+    options["features_sha256"] = store.fingerprint()
+    folder = open_workdir(workdir, options)
+  elif exemplars:
     found = _choose(open_exemplars(exemplars), layers, units)
     folder = open_workdir(workdir, options)
   else:
@@ -104,25 +124,39 @@ def describe(
       save_every=save_every,
     )
     found = open_exemplars(folder / "exemplars")
-  features = _encode(release, found, folder)
-  descriptions = _decode(decoder, release, found, features, folder, seed)
+  if found is not None:
+    store = _encode(release, found, folder)
+  journal = _decode(decoder, release, store, folder, seed)
   path = folder / DESCRIPTIONS
-  write_descriptions(path, descriptions)
-  say(f"{path}: {len(descriptions)} units described")
-  if page:
-    write_run_page(folder, found, descriptions, options)
+  write_descriptions(path, journal)
+  say(f"{path}: {len(journal)} units described")
+  _report_ties(journal)
+  if page and found is not None:
+    write_run_page(folder, found, journal, options)
     say(f"{folder / 'index.html'}: the page")
   return path
 
 
+def _report_ties(journal: Journal) -> None:
+  """Says of how many units another description is as good, to the last digits."""
+  ties = sum(entry.margin is not None and entry.margin < TIE for entry in journal)
+  if ties:
+    say(
+      f"{ties} of them tie with another description within {TIE:g} nats; which of the "
+      "two is said may depend on the batch and the machine"
+    )
+
+
 def _decoding(
   release: Release,
+  *,
   strategy: str,
   mi: bool,
   temperature: float,
   beam_size: int,
   length: int,
   parity: bool,
+  precision: str,
 ) -> Decoding:
   """Fills what the user left open with the captioner's own defaults."""
   own = release.decoding
@@ -135,6 +169,7 @@ def _decoding(
     temperature=own.temperature if temperature < 0 else temperature,
     mi=mi,
     parity=parity,
+    precision=precision,
   )
 
 
@@ -177,12 +212,17 @@ def _choose(whole: ExemplarSet, layers: str, units: str) -> ExemplarSet:
   names = select_layers(whole.layers, layers) if layers else whole.layers
   rows: dict[str, np.ndarray] = {}
   for name in names:
-    known = whole.exemplars(name).units
-    wanted = select_units(units, int(known.max()) + 1)
-    rows[name] = np.flatnonzero(np.isin(known, wanted))
-    if not rows[name].size:
-      raise UserError(f"--units={units}: the exemplars of {name} hold none of them.")
+    rows[name] = _rows_of(name, whole.exemplars(name).units, units)
   return ChosenExemplars(whole, rows)
+
+
+def _rows_of(layer: str, known: np.ndarray, units: str) -> np.ndarray:
+  """Finds the rows of the units that the user named."""
+  wanted = select_units(units, int(known.max()) + 1)
+  rows = np.flatnonzero(np.isin(known, wanted))
+  if not rows.size:
+    raise UserError(f"--units={units}: {layer} is here without any of them.")
+  return rows
 
 
 def _probe(
@@ -228,15 +268,29 @@ def _probe(
   )
 
 
-def _encode(
-  release: Release, found: ExemplarSet, folder: pathlib.Path
-) -> dict[str, np.ndarray]:
-  encoder = region_encoder(release.encoder, release.params.get("encoder"))
-  if encoder.feature_size != release.captioner.feature_size:
+def _check_size(feature_size: int, release: Release) -> None:
+  if feature_size != release.captioner.feature_size:
     raise UserError(
-      f"The encoder gives features of size {encoder.feature_size}, and the captioner "
-      f"takes {release.captioner.feature_size}: the release is not consistent."
+      f"The features are of size {feature_size}, and the captioner takes "
+      f"{release.captioner.feature_size}: they are of another encoder."
     )
+
+
+def _choose_features(
+  whole: FeatureStore, folder: str, layers: str, units: str
+) -> FeatureStore:
+  """Restricts a feature store to the layers and units that the user named."""
+  if not layers and not units:
+    return whole
+  names = select_layers(whole.layers, layers) if layers else whole.layers
+  return FeatureStore(
+    folder, {name: _rows_of(name, whole.units_of(name), units) for name in names}
+  )
+
+
+def _encode(release: Release, found: ExemplarSet, folder: pathlib.Path) -> FeatureStore:
+  encoder = region_encoder(release.encoder, release.params.get("encoder"))
+  _check_size(encoder.feature_size, release)
   with bar("features", "images") as show:
     return encode_exemplars(
       encoder.encode,
@@ -253,46 +307,54 @@ def _unit_key(seed: int, unit: Unit) -> jax.Array:
   return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
 
 
-def _rows(found: ExemplarSet) -> Iterator[tuple[Unit, int, bool]]:
-  """Yields every unit, its row in its layer, and whether it is dead."""
-  for layer in found.layers:
-    exemplars = found.exemplars(layer)
-    for row, index in enumerate(exemplars.units.tolist()):
-      yield Unit(layer, index), row, bool(exemplars.dead[row])
-
-
 def _decode(
   decoder: Decoder,
   release: Release,
-  found: ExemplarSet,
-  features: dict[str, np.ndarray],
+  store: FeatureStore,
   folder: pathlib.Path,
   seed: int,
-) -> tuple[Description, ...]:
-  """Describes all units, a batch at a time, each batch journalled at once."""
+) -> Journal:
+  """Describes all units, a batch at a time, each batch journalled at once.
+
+  Memory holds two batches, whatever the number of units: one on its way through the
+  devices while the next is read.
+  """
   vocabulary = Vocabulary(release.vocabulary)
-  rows = list(_rows(found))
-  size = decoder.batch_size
-  journal = Journal(folder / "descriptions.jsonl", size, total=len(rows))
+  size, total = decoder.batch_size, len(store)
+  journal = Journal(folder / "descriptions.jsonl", size, total=total)
+  starts = range(len(journal), total, size)
+  if starts:
+    seconds = decoder.compile(store.k)
+    say(f"the search was compiled, or found compiled, in {seconds:.1f} s")
+  batches = (
+    (
+      store.read(start, start + size),
+      jax.numpy.stack(
+        [_unit_key(seed, unit) for unit, _ in store.units(start, start + size)]
+      ),
+    )
+    for start in starts
+  )
   with bar("descriptions", "units") as show:
-    show(len(journal), len(rows))
-    for start in range(len(journal), len(rows), size):
-      batch = rows[start : start + size]
-      decoded = decoder(
-        np.stack([features[unit.layer][row] for unit, row, _ in batch]),
-        jax.numpy.stack([_unit_key(seed, unit) for unit, *_ in batch]),
-      )
-      lm_log_probs = decoded.lm_log_probs
-      journal.append(
-        Description(
-          unit=unit,
-          text=reconstruct_ids(np.asarray(decoded.tokens[i]), vocabulary),
-          score=float(decoded.scores[i]),
-          log_prob=float(decoded.log_probs[i]),
-          lm_log_prob=None if lm_log_probs is None else float(lm_log_probs[i]),
-          dead=dead,
-        )
-        for i, (unit, _, dead) in enumerate(batch)
-      )
-      show(len(journal), len(rows))
-  return tuple(journal.entries())
+    show(len(journal), total)
+    for start, decoded in zip(starts, decoder.stream(batches), strict=True):
+      journal.append(_described(store.units(start, start + size), decoded, vocabulary))
+      show(len(journal), total)
+  return journal
+
+
+def _described(
+  units: Iterable[tuple[Unit, bool]], decoded: Decoded, vocabulary: Vocabulary
+) -> Iterator[Description]:
+  lm_log_probs = decoded.lm_log_probs
+  for i, (unit, dead) in enumerate(units):
+    margin = float(decoded.margins[i])
+    yield Description(
+      unit=unit,
+      text=reconstruct_ids(np.asarray(decoded.tokens[i]), vocabulary),
+      score=float(decoded.scores[i]),
+      log_prob=float(decoded.log_probs[i]),
+      lm_log_prob=None if lm_log_probs is None else float(lm_log_probs[i]),
+      dead=dead,
+      margin=margin if np.isfinite(margin) else None,
+    )

@@ -94,7 +94,7 @@ def train(
     )
   with bar("training", "batches") as show:
     train_milan(
-      features=features,
+      features=features.tables(),
       units={layer: found.exemplars(layer).units for layer in found.layers},
       annotations=described,
       encoder=spec,

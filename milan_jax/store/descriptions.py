@@ -2,25 +2,27 @@
 
 import csv
 import dataclasses
-import io
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 
 from milan_jax.errors import UserError
 from milan_jax.records import Description, Unit
-from milan_jax.store.atomic import write_text
+from milan_jax.store.atomic import atomic_path
 
 # The first three columns are what other tools read.
-COLUMNS = ("layer", "unit", "description", "score", "log_prob", "lm_log_prob", "dead")
+COLUMNS = (
+  *("layer", "unit", "description"),
+  *("score", "log_prob", "lm_log_prob", "dead", "margin"),
+)
 
 
 class Journal:
   """Descriptions in the order in which they are made, one JSON line each.
 
   A batch is appended whole and flushed to the disk, so that a run that is killed at
-  any moment goes on after its last whole batch.
+  any moment goes on after its last whole batch. Memory holds none of them.
   """
 
   def __init__(self, path: pathlib.Path, batch_size: int, *, total: int):
@@ -34,29 +36,34 @@ class Journal:
     self._path = path
     self._total = total
     self._batch_size = batch_size
-    self._entries: list[Description] = []
+    self._length = 0
     if path.exists():
       self._recover()
 
   def _recover(self) -> None:
-    data = self._path.read_bytes()
-    lines = data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
-    whole = len(lines) // self._batch_size * self._batch_size
-    if len(lines) == self._total:
-      whole = self._total
-    kept = b"".join(lines[:whole])
-    if len(kept) < len(data):
-      os.truncate(self._path, len(kept))
-    for line in lines[:whole]:
-      entry = json.loads(line)
-      self._entries.append(Description(unit=Unit(**entry.pop("unit")), **entry))
+    lines = kept = size = 0  # whole lines; bytes to keep; bytes read
+    with self._path.open("rb") as file:
+      for line in file:
+        size += len(line)
+        if not line.endswith(b"\n"):
+          break
+        lines += 1
+        if lines % self._batch_size == 0 or lines == self._total:
+          self._length, kept = lines, size
+    if kept < self._path.stat().st_size:
+      os.truncate(self._path, kept)
 
   def __len__(self) -> int:
-    return len(self._entries)
+    return self._length
 
-  def entries(self) -> Sequence[Description]:
-    """Everything described so far."""
-    return tuple(self._entries)
+  def __iter__(self) -> Iterator[Description]:
+    """Reads everything described so far, one after another."""
+    if not self._length:
+      return
+    with self._path.open() as file:
+      for line in file:
+        entry = json.loads(line)
+        yield Description(unit=Unit(**entry.pop("unit")), **entry)
 
   def append(self, batch: Iterable[Description]) -> None:
     """Appends a batch; on return it is on the disk."""
@@ -66,7 +73,7 @@ class Journal:
       file.write(lines.encode())
       file.flush()
       os.fsync(file.fileno())
-    self._entries.extend(batch)
+    self._length += len(batch)
 
 
 def _number(value: float | None) -> str:
@@ -80,22 +87,22 @@ def write_descriptions(path: pathlib.Path, descriptions: Iterable[Description]) 
     path: the file, replaced whole.
     descriptions: one per unit.
   """
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator="\n")
-  writer.writerow(COLUMNS)
-  for entry in descriptions:
-    writer.writerow(
-      [
-        entry.unit.layer,
-        entry.unit.index,
-        entry.text,
-        _number(entry.score),
-        _number(entry.log_prob),
-        _number(entry.lm_log_prob),
-        int(entry.dead),
-      ]
-    )
-  write_text(path, text.getvalue())
+  with atomic_path(path) as aside, aside.open("w", newline="") as file:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for entry in descriptions:
+      writer.writerow(
+        [
+          entry.unit.layer,
+          entry.unit.index,
+          entry.text,
+          _number(entry.score),
+          _number(entry.log_prob),
+          _number(entry.lm_log_prob),
+          int(entry.dead),
+          _number(entry.margin),
+        ]
+      )
 
 
 def read_descriptions(path: str | pathlib.Path) -> dict[Unit, str]:

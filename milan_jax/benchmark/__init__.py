@@ -1,0 +1,1 @@
+"""Measuring the decoder: a side wing that only the command line enters."""
