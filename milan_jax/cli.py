@@ -10,6 +10,7 @@ import jax
 
 from milan_jax import config, flags
 from milan_jax.errors import UserError
+from milan_jax.store.compile_cache import use_compile_cache
 
 # The user's to mend: a full disk, a quota, a folder that may not be written to.
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}
@@ -19,6 +20,7 @@ def _run(name: str, command: Callable[[Sequence[str]], None]) -> int:
   """Runs a command and returns its exit code: 0, or 2 after one message."""
   # Products in full float32 on every device: scores are exact before they are fast.
   jax.config.update("jax_default_matmul_precision", "highest")
+  use_compile_cache()
   try:
     command(sys.argv)
   except UserError as error:
