@@ -60,6 +60,9 @@ class Describe:
   )
   beam_size: int = _option(0, "hypotheses per unit; 0: the captioner's own")
   length: int = _option(0, "most tokens of a description; 0: the captioner's own")
+  encoder_precision: str = _option(
+    "float32", "how the encoder's products round: float32 or bfloat16"
+  )
   batch_size: int = _option(64, "units decoded together")
   precision: str = _option(
     "float32",

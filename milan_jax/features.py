@@ -11,7 +11,8 @@ from milan_jax.models.encoder import Pyramid, pool
 from milan_jax.records import ExemplarSet
 from milan_jax.store.feature_store import FeatureStore, FeatureWriter, open_features
 
-# Regions pooled in one call: the compiled shape.
+# Regions of an image pooled in one product: the compiled shape. More at once gain
+# nothing on a CPU.
 REGIONS = 16
 
 Encode = Callable[[UInt8[np.ndarray, "batch height width 3"]], Pyramid]

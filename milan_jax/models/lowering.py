@@ -43,8 +43,14 @@ WINOGRAD_MIN_CHANNELS = 64
 WINOGRAD_MAX_SIDE = 56
 GATHER_MAX_CHANNELS = 64
 
+# How products round their operands; sums are float32 either way.
+Rounding = Literal["float32", "bfloat16"]
+
 _using: contextvars.ContextVar[Lowering | None] = contextvars.ContextVar(
   "lowering", default=None
+)
+_rounding: contextvars.ContextVar[Rounding] = contextvars.ContextVar(
+  "rounding", default="float32"
 )
 
 
@@ -59,6 +65,19 @@ def use_lowering(lowering: Lowering) -> Iterator[None]:
     yield
   finally:
     _using.reset(token)
+
+
+@contextlib.contextmanager
+def use_rounding(rounding: Rounding) -> Iterator[None]:
+  """Chooses how the products of what is traced inside round their operands.
+
+  Depthwise convolutions, which are no products on a CPU, stay as they are.
+  """
+  token = _rounding.set(rounding)
+  try:
+    yield
+  finally:
+    _rounding.reset(token)
 
 
 def current_lowering() -> Lowering:
@@ -107,13 +126,14 @@ def conv(
       if stride == 1 and wide and max(sides) <= WINOGRAD_MAX_SIDE:
         return _winograd(inputs, kernel, padding, sides)
   return lax.conv_general_dilated(
-    inputs,
-    kernel,
+    _rounded(inputs),
+    _rounded(kernel),
     (stride, stride),
     padding,
     dimension_numbers=("NHWC", "HWIO", "NHWC"),
     feature_group_count=groups,
     precision=_precision(),
+    preferred_element_type=jnp.float32,
   )
 
 
@@ -198,6 +218,16 @@ def _window_means(side: int, size: int) -> Float[np.ndarray, "size side"]:
   return weights
 
 
+def current_rounding() -> Rounding:
+  """The rounding chosen by `use_rounding`, or else none."""
+  return _rounding.get()
+
+
+def _rounded(operand: Array | np.ndarray) -> Array:
+  """An operand of a product, as `use_rounding` wants it."""
+  return jnp.asarray(operand).astype(current_rounding())
+
+
 def _precision() -> lax.Precision | None:
   chosen = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
   return None if chosen else lax.Precision.HIGHEST
@@ -237,7 +267,13 @@ def _shifts(
 def _dot(inputs: Array | np.ndarray, kernel: Array) -> Array:
   """Product over the last axis: (..., channels) by (channels, features)."""
   contract = (((inputs.ndim - 1,), (0,)), ((), ()))
-  return lax.dot_general(inputs, kernel, contract, precision=_precision())
+  return lax.dot_general(
+    _rounded(inputs),
+    _rounded(kernel),
+    contract,
+    precision=_precision(),
+    preferred_element_type=jnp.float32,
+  )
 
 
 def _depthwise(
@@ -303,10 +339,11 @@ def _winograd(
     )
     products = [
       lax.dot_general(
-        column.reshape(4, -1, channels),
-        weight.reshape(4, channels, features),
+        _rounded(column.reshape(4, -1, channels)),
+        _rounded(weight.reshape(4, channels, features)),
         (((2,), (1,)), ((0,), (0,))),
         precision=_precision(),
+        preferred_element_type=jnp.float32,
       ).reshape(4, -1, tile_rows, tile_columns, features)
       for column, weight in zip(columns, weights, strict=True)
     ]

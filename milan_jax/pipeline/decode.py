@@ -68,8 +68,8 @@ class Decoding:
   precision: str = "float32"
 
   def __post_init__(self):
-    _check_choice("--strategy", STRATEGIES, self.strategy)
-    _check_choice("--precision", PRECISIONS, self.precision)
+    check_choice("--strategy", STRATEGIES, self.strategy)
+    check_choice("--precision", PRECISIONS, self.precision)
     if self.length < 1 or self.beam_size < 1:
       raise UserError(
         f"--length and --beam_size: expected 1 or more; "
@@ -77,7 +77,12 @@ class Decoding:
       )
 
 
-def _check_choice(flag: str, choices: tuple[str, ...], found: str) -> None:
+def check_choice(flag: str, choices: tuple[str, ...], found: str) -> None:
+  """Refuses what is none of a flag's choices.
+
+  Raises:
+    UserError: naming them.
+  """
   if found not in choices:
     raise UserError(f"{flag}: expected one of {', '.join(choices)}; found {found!r}.")
 

@@ -4,7 +4,7 @@ import hashlib
 import pathlib
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast, get_args
 
 import jax
 import numpy as np
@@ -13,7 +13,14 @@ from milan_jax.errors import UserError
 from milan_jax.exemplars.collect import collect
 from milan_jax.features import encode_exemplars
 from milan_jax.images.source import ImageSource
-from milan_jax.pipeline.decode import TIE, Decoded, Decoder, Decoding
+from milan_jax.models.lowering import Rounding
+from milan_jax.pipeline.decode import (
+  TIE,
+  Decoded,
+  Decoder,
+  Decoding,
+  check_choice,
+)
 from milan_jax.pipeline.network import Network, open_images, open_network
 from milan_jax.pipeline.page import write_run_page
 from milan_jax.pipeline.progress import bar, say
@@ -57,6 +64,7 @@ def describe(
   temperature: float,
   beam_size: int,
   length: int,
+  encoder_precision: str,
   batch_size: int,
   precision: str,
   parity: bool,
@@ -79,6 +87,7 @@ def describe(
     for name, value in locals().items()
     if name not in ("workdir", "page", "save_every")
   }
+  check_choice("--encoder_precision", get_args(Rounding), encoder_precision)
   release = load_milan(milan)
   decoding = _decoding(
     release,
@@ -125,7 +134,7 @@ def describe(
     )
     found = open_exemplars(folder / "exemplars")
   if found is not None:
-    store = _encode(release, found, folder)
+    store = _encode(release, found, folder, cast(Rounding, encoder_precision))
   journal = _decode(decoder, release, store, folder, seed)
   path = folder / DESCRIPTIONS
   write_descriptions(path, journal)
@@ -288,8 +297,12 @@ def _choose_features(
   )
 
 
-def _encode(release: Release, found: ExemplarSet, folder: pathlib.Path) -> FeatureStore:
-  encoder = region_encoder(release.encoder, release.params.get("encoder"))
+def _encode(
+  release: Release, found: ExemplarSet, folder: pathlib.Path, rounding: Rounding
+) -> FeatureStore:
+  encoder = region_encoder(
+    release.encoder, release.params.get("encoder"), rounding=rounding
+  )
   _check_size(encoder.feature_size, release)
   with bar("features", "images") as show:
     return encode_exemplars(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
+from milan_jax.models import lowering
 from milan_jax.models.backbones import backbone, params_from_state_dict
 from milan_jax.models.encoder import Pyramid
 from milan_jax.store.packaged_weights import packaged_weights
@@ -29,12 +30,15 @@ class RegionEncoder:
   feature_size: int
 
 
-def region_encoder(spec: EncoderSpec, params: Any | None) -> RegionEncoder:
+def region_encoder(
+  spec: EncoderSpec, params: Any | None, *, rounding: lowering.Rounding = "float32"
+) -> RegionEncoder:
   """Builds the encoder that a release names.
 
   Args:
     spec: backbone, levels and normalisation.
     params: the backbone's parameters, where the release includes them.
+    rounding: how the backbone's products round their operands.
 
   Raises:
     UserError: the weights come in a package that is not installed.
@@ -50,7 +54,8 @@ def region_encoder(spec: EncoderSpec, params: Any | None) -> RegionEncoder:
   @jax.jit
   def encode(params, images):
     floats = (images.astype(jnp.float32) / 255 - mean) / std
-    activations = network.apply(params, floats, spec.levels)
+    with lowering.use_rounding(rounding):
+      activations = network.apply(params, floats, spec.levels)
     return tuple(activations[level] for level in spec.levels)
 
   # Any image does: the number of channels does not depend on its size.

@@ -1,4 +1,4 @@
-"""Compiled programs on disk, so that the next run of a command need not wait for them."""
+"""Compiled programs on disk, so that the next run of a command need not wait."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ def use_compile_cache() -> None:
 
 
 def _processor() -> str:
-  """Digest of the processor's instruction sets, or of its name where they are hidden."""
+  """Digest of the processor's name and, where they are told, instruction sets."""
   info = pathlib.Path("/proc/cpuinfo")
   text = platform.machine() + platform.processor()
   if info.exists():

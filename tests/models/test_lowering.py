@@ -172,3 +172,36 @@ def test_an_input_smaller_than_the_window_is_an_error():
     lowering.conv(images, jnp.zeros((3, 3, 3, 4)))
   with pytest.raises(UserError, match="window of 5 x 5"):
     lowering.max_pool(images, size=5, stride=2, padding=1)
+
+
+@pytest.mark.parametrize("kind", LOWERINGS)
+@pytest.mark.parametrize("case", ["1 x 1", "winograd, odd", "gathered", "stem"])
+def test_rounding_to_bfloat16_is_near_and_is_rounding(case, kind):
+  batch, height, width, channels, features, size, stride, padding, groups = CASES[case]
+  images = jnp.asarray(_random(0, batch, height, width, channels))
+  kernel = jnp.asarray(_random(1, size, size, channels // groups, features))
+
+  def convolve():
+    return lowering.conv(
+      images, kernel, stride=stride, padding=padding, groups=groups, lowering=kind
+    )
+
+  exact = convolve()
+  with lowering.use_rounding("bfloat16"):
+    rounded = convolve()
+  assert rounded.dtype == jnp.float32
+  assert 1e-4 < _relative(rounded, exact) < 0.02
+
+
+def test_a_backbone_is_compiled_anew_for_another_rounding():
+  from milan_jax.models.backbones import backbone
+
+  network = backbone("resnet18")
+  params = network.init(jax.random.key(0))
+  images = jnp.asarray(_random(0, 1, 64, 64, 3))
+  exact = network.apply(params, images, ("layer2",))["layer2"]
+  with lowering.use_rounding("bfloat16"):
+    rounded = network.apply(params, images, ("layer2",))["layer2"]
+  again = network.apply(params, images, ("layer2",))["layer2"]
+  assert 1e-4 < _relative(rounded, exact) < 0.05
+  np.testing.assert_array_equal(again, exact)

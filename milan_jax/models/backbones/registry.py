@@ -134,7 +134,12 @@ class Backbone:
       )
     module = self.module.clone(num_classes=num_classes)
     return _activations(
-      module, params, images, tuple(layers), lowering.current_lowering()
+      module,
+      params,
+      images,
+      tuple(layers),
+      lowering.current_lowering(),
+      lowering.current_rounding(),
     )
 
   def shapes(self, layers: Sequence[str], image_size: int) -> dict[str, Shape]:
@@ -237,18 +242,19 @@ def _with_random_kernels(params: Params, key: Array) -> Params:
   return traverse_util.unflatten_dict(leaves)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+@functools.partial(jax.jit, static_argnums=(0, 3, 4, 5))
 def _activations(
   module: nn.Module,
   params: Params,
   images: Array,
   layers: tuple[str, ...],
   how: lowering.Lowering,
+  rounding: lowering.Rounding,
 ) -> dict[str, Array]:
   def wanted(part: nn.Module, method: str) -> bool:
     return method == "__call__" and ".".join(part.path) in layers
 
-  with lowering.use_lowering(how):
+  with lowering.use_lowering(how), lowering.use_rounding(rounding):
     _, variables = module.apply(
       {"params": params},
       images,

@@ -1,0 +1,102 @@
+"""Features on disk: written in any order, read by place, refused when not whole."""
+
+import json
+
+import numpy as np
+import pytest
+
+from milan_jax.errors import UserError
+from milan_jax.records import LayerExemplars, Unit
+from milan_jax.store.feature_store import FeatureStore, FeatureWriter, open_features
+
+K, SIZE = 3, 5
+
+
+def _layer(name, units, dead=()):
+  rows = np.zeros((len(units), K), int)
+  is_dead = np.isin(np.arange(len(units)), dead)
+  return LayerExemplars(name, np.array(units), rows, rows, None, None, is_dead)
+
+
+LAYERS = (_layer("a", [0, 2, 4, 6], dead=[1]), _layer("b/c", [9, 8, 7]))
+
+
+def _values():
+  rng = np.random.default_rng(0)
+  return [
+    rng.normal(size=(len(layer.units), K, SIZE)).astype(np.float32) for layer in LAYERS
+  ]
+
+
+@pytest.fixture
+def store(tmp_path):
+  values = _values()
+  with FeatureWriter(tmp_path, LAYERS, feature_size=SIZE, total=2) as writer:
+    places = [(n, *p) for n, v in enumerate(values) for p in np.ndindex(*v.shape[:2])]
+    for i in np.random.default_rng(1).permutation(len(places)).tolist():
+      layer, row, slot = places[i]
+      writer.write(layer, row, slot, values[layer][row, slot])
+    writer.save(2)
+  return tmp_path
+
+
+def test_units_are_read_across_layers_in_order(store):
+  found = open_features(store)
+  whole = np.concatenate(_values())
+  assert len(found) == 7 and found.layers == ("a", "b/c")
+  np.testing.assert_array_equal(found.read(0, 7), whole)
+  np.testing.assert_array_equal(found.read(3, 5), whole[3:5])
+  np.testing.assert_array_equal(found.read(6, 100), whole[6:])
+  assert list(found.units(0, 3)) == [
+    (Unit("a", 0), False),
+    (Unit("a", 2), True),
+    (Unit("a", 4), False),
+  ]
+  assert list(found.units(3, 5)) == [(Unit("a", 6), False), (Unit("b/c", 9), False)]
+  for name, values in zip(found.layers, _values(), strict=True):
+    np.testing.assert_array_equal(found.tables()[name], values)
+
+
+def test_some_units_of_some_layers(store):
+  found = FeatureStore(store, {"b/c": np.array([2, 0]), "a": np.array([1])})
+  first, second = _values()
+  np.testing.assert_array_equal(
+    found.read(0, 3), np.stack([second[2], second[0], first[1]])
+  )
+  units = [(Unit("b/c", 7), False), (Unit("b/c", 9), False), (Unit("a", 2), True)]
+  assert list(found.units(0, 3)) == units
+
+
+def test_a_fingerprint_tells_features_apart(store):
+  before = open_features(store).fingerprint()
+  assert before == open_features(store).fingerprint()
+  with FeatureWriter(store, LAYERS, feature_size=SIZE, total=2) as writer:
+    writer.write(1, 0, 0, np.ones(SIZE, np.float32))
+  assert open_features(store).fingerprint() != before
+
+
+def test_what_is_not_whole_is_refused(store, tmp_path_factory):
+  (store / "progress.json").write_text(json.dumps({"done": 1, "total": 2}))
+  with pytest.raises(UserError, match="1 of 2 images"):
+    open_features(store)
+  (store / "progress.json").unlink()
+  with pytest.raises(UserError, match="0 of 1 images"):
+    open_features(store)
+  with pytest.raises(UserError, match="holds no features"):
+    open_features(tmp_path_factory.mktemp("empty"))
+
+
+def test_a_file_that_was_cut_short_is_told(store):
+  path = store / "1.npy"
+  path.write_bytes(path.read_bytes()[:-4])
+  with pytest.raises(UserError, match="cut short"):
+    open_features(store).read(0, 7)
+
+
+def test_features_of_something_else_are_not_overwritten(store):
+  for layers, message in (
+    (LAYERS[:1], "expected features of"),
+    ((_layer("a", [0, 2, 4, 5]), LAYERS[1]), "of other units"),
+  ):
+    with pytest.raises(UserError, match=message):
+      FeatureWriter(store, layers, feature_size=SIZE, total=2)
