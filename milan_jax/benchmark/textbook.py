@@ -22,17 +22,17 @@ from milan_jax.store.release import Release
 def _linear(params: Any) -> nn.Linear:
   kernel = np.asarray(params["kernel"])
   layer = nn.Linear(*kernel.shape)
-  layer.weight.data = torch.from_numpy(np.ascontiguousarray(kernel.T))
-  layer.bias.data = torch.from_numpy(np.array(params["bias"]))
+  layer.weight.data = torch.tensor(np.ascontiguousarray(kernel.T))
+  layer.bias.data = torch.tensor(np.asarray(params["bias"]))
   return layer
 
 
 def _fill(cell: nn.Module, params: Any, suffix: str = "") -> None:
   for name, ours in (("weight_ih", "input_kernel"), ("weight_hh", "hidden_kernel")):
     kernel = np.ascontiguousarray(np.asarray(params[ours]).T)
-    getattr(cell, name + suffix).data = torch.from_numpy(kernel)
+    getattr(cell, name + suffix).data = torch.tensor(kernel)
   for name, ours in (("bias_ih", "input_bias"), ("bias_hh", "hidden_bias")):
-    getattr(cell, name + suffix).data = torch.from_numpy(np.array(params[ours]))
+    getattr(cell, name + suffix).data = torch.tensor(np.asarray(params[ours]))
 
 
 class TextbookDecoder:
@@ -67,13 +67,13 @@ class TextbookDecoder:
     self.energy = _linear(params["attention"]["output"])
     self.gate = _linear(params["gate"])
     self.output = _linear(params["output"])
-    self.embedding = torch.from_numpy(np.array(params["embedding"]["embedding"]))
+    self.embedding = torch.tensor(np.asarray(params["embedding"]["embedding"]))
     inputs, gates = params["lstm"]["input_kernel"].shape
     self.cell = nn.LSTMCell(inputs, gates // 4)
     _fill(self.cell, params["lstm"])
     if release.language_model is not None:
       params, spec = release.params["language_model"], release.language_model
-      self.lm_embedding = torch.from_numpy(np.array(params["embedding"]["embedding"]))
+      self.lm_embedding = torch.tensor(np.asarray(params["embedding"]["embedding"]))
       self.lm = nn.LSTM(
         spec.embedding_size, spec.hidden_size, spec.num_layers, batch_first=True
       )

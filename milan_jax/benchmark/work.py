@@ -41,10 +41,10 @@ class _Product:
     inputs, outputs = kernel.shape
     return cls(inputs, outputs, kernel.size * kernel.dtype.itemsize)
 
-  def flop(self, rows: float) -> float:
+  def flop(self, rows: int) -> float:
     return 2.0 * self.inputs * self.outputs * rows
 
-  def moved(self, rows: float, chunks: float) -> float:
+  def moved(self, rows: int, chunks: int) -> float:
     return self.weight_bytes * chunks + 4.0 * (self.inputs + self.outputs) * rows
 
 
@@ -75,7 +75,7 @@ def count_work(weights: Weights, costs: Costs, *, units: int, k: int) -> Counted
   moved = start.moved(units, 1) + key.moved(units * k, 1)
   needed, computed = flop, flop
   for *stages, work in parts:
-    rows = [np.asarray(counts).sum(axis=0) for counts in work]
+    rows = [np.asarray(counts).sum(axis=0).tolist() for counts in work]
     for stage, need, did, chunks in zip(stages, *rows, strict=True):
       needed += sum(product.flop(need) for product in stage)
       computed += sum(product.flop(did) for product in stage)

@@ -84,9 +84,11 @@ class _Ours:
       "gflop_per_unit": counted.needed_flop / units / 1e9,
       "computed_gflop_per_unit": counted.computed_flop / units / 1e9,
       "moved_mb_per_unit": counted.moved_bytes / units / 1e6,
-      "ties": int((np.asarray(decoded.margins) < TIE).sum()),
+      "ties": int((np.asarray(decoded.margins)[:units] < TIE).sum()),
     }
-    return np.asarray(decoded.tokens), np.asarray(decoded.scores), figures
+    # Units that only fill the last device's share are none.
+    tokens, scores = (np.asarray(x)[:units] for x in (decoded.tokens, decoded.scores))
+    return tokens, scores, figures
 
 
 class _Torch:

@@ -120,11 +120,49 @@ np.savez(folder + "/found.npz", **found._asdict())
   np.testing.assert_allclose(eight["scores"], one.scores, atol=1e-5)
 
 
+@pytest.mark.parametrize("strategy", ["greedy", "rerank"])
+def test_a_stream_of_batches_says_what_each_says(tiny, outputs, strategy):
+  features = outputs["features"]
+  keys = jax.random.split(jax.random.key(0), 8)
+  decoder = Decoder(tiny, Decoding(strategy, beam_size=5), batch_size=3)
+  parts = [slice(0, 3), slice(3, 6), slice(6, 8)]
+  streamed = decoder.stream((features[part], keys[part]) for part in parts)
+  for part, found in zip(parts, streamed, strict=True):
+    alone = decoder(features[part], keys[part])
+    assert len(found.tokens) == part.stop - part.start
+    for one, other in zip(found, alone, strict=True):
+      np.testing.assert_array_equal(one, other)
+
+
+def test_margins_tell_how_close_the_next_best_was(tiny, outputs):
+  found = _decode(tiny, outputs["features"], strategy="rerank", beam_size=50)
+  scores = outputs["rerank50/beam_scores"]
+  scores = scores - 0.2 * outputs["rerank50/beam_lm_scores_correct"]
+  ordered = np.sort(scores, axis=1)
+  np.testing.assert_allclose(found.margins, ordered[:, -1] - ordered[:, -2], atol=2e-4)
+  alone = _decode(tiny, outputs["features"], strategy="beam", beam_size=1)
+  assert np.isinf(alone.margins).all()
+
+
+def test_bfloat16_keeps_the_weights_in_it_and_nearly_the_scores(tiny, outputs):
+  exact = _decode(tiny, outputs["features"], strategy="greedy")
+  decoder = Decoder(tiny, Decoding("greedy", precision="bfloat16"), batch_size=8)
+  kernels = decoder.weights.captioner
+  assert kernels.context.dtype == kernels.output.dtype == jax.numpy.bfloat16
+  found = decoder(outputs["features"], jax.random.split(jax.random.key(0), 8))
+  same = (found.tokens == exact.tokens).all(axis=1)
+  assert same.sum() >= 4
+  differences = np.abs(found.scores - exact.scores)[same]
+  assert 1e-4 < differences.max() < 0.5
+
+
 def test_bad_options_are_said_plainly(tiny):
   with pytest.raises(UserError, match=r"greedy, sample, beam, rerank; found 'best'"):
     Decoding(strategy="best")
   with pytest.raises(UserError, match="expected 1 or more"):
     Decoding(beam_size=0)
+  with pytest.raises(UserError, match=r"--precision: .* bfloat16; found 'int8'"):
+    Decoding(precision="int8")
   params = {k: v for k, v in tiny.params.items() if k != "language_model"}
   mute = dataclasses.replace(tiny, language_model=None, params=params)
   with pytest.raises(UserError, match="no language model"):
