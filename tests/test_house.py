@@ -11,9 +11,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "milan_jax"
 
 # A room may import itself, what is common to all, and the rooms named here.
-COMMON = {"errors", "mesh", "version"}
+COMMON = {"errors", "memory", "mesh", "version"}
 MAY_IMPORT = {
   "errors": set(),
+  "memory": set(),
   "mesh": set(),
   "version": set(),
   "records": set(),

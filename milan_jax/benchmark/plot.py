@@ -69,7 +69,8 @@ def draw(rows: Sequence[Row], path: pathlib.Path) -> None:
   )
   first = rows[0]
   figure.suptitle(
-    f"Decoding on {first['machine_processor']}, {first['machine_cores']} core(s)",
+    f"Decoding on {first['machine_processor']}, {first['machine_cores']} core"
+    + ("s" if first["machine_cores"] > 1 else ""),
     fontsize=11,
   )
   with atomic_path(path) as aside:

@@ -14,6 +14,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
 from milan_jax.errors import UserError
+from milan_jax.memory import return_freed_memory
 from milan_jax.mesh import make_mesh
 from milan_jax.models.captioner import Regions
 from milan_jax.models.captioner_rows import (
@@ -199,6 +200,7 @@ class Decoder:
       batch = self._batch(features, np.zeros((0, 2), np.uint32))
       with self._precision():
         self._compiled[k] = self._decode.lower(self.weights, *batch).compile()
+      return_freed_memory()
     return time.perf_counter() - began
 
   def memory_bytes(self, k: int) -> int:
