@@ -72,6 +72,13 @@ class Describe:
     False, "match the original's scores exactly, its counting errors included"
   )
   seed: int = _option(0, "seed of the strategy `sample`")
+  coordinator: str = _option(
+    "",
+    "HOST:PORT of the first of several processes that decode --features together, the "
+    "same for all; each is started with all the same options but --process_id",
+  )
+  num_processes: int = _option(1, "how many processes there are")
+  process_id: int = _option(0, "which of them this is; 0 writes")
   page: bool = _option(True, "write the page index.html")
   list_layers: bool = _option(
     False, "print the network's layers with their shapes and numbers of units, and exit"

@@ -23,6 +23,7 @@ from milan_jax.pipeline.decode import (
 )
 from milan_jax.pipeline.network import Network, open_images, open_network
 from milan_jax.pipeline.page import write_run_page
+from milan_jax.pipeline.processes import is_first, join_processes, told_by_first
 from milan_jax.pipeline.progress import bar, say
 from milan_jax.pipeline.region_encoder import region_encoder
 from milan_jax.pipeline.workdir import open_workdir
@@ -40,6 +41,11 @@ from milan_jax.text.reconstruction import reconstruct_ids
 from milan_jax.text.vocabulary import Vocabulary
 
 DESCRIPTIONS = "descriptions.csv"
+# Options that may differ between the run that began and one that goes on.
+_NOT_IN_RESULTS = (
+  *("workdir", "page", "save_every"),
+  *("coordinator", "num_processes", "process_id"),
+)
 # Units of each layer that the demonstration describes: it takes a minute or two.
 DEMO_UNITS = "0:32"
 
@@ -69,6 +75,9 @@ def describe(
   precision: str,
   parity: bool,
   seed: int,
+  coordinator: str,
+  num_processes: int,
+  process_id: int,
   page: bool,
 ) -> pathlib.Path:
   """Describes units; see `milan_jax.config.Describe` for every option.
@@ -83,10 +92,14 @@ def describe(
     UserError: an option names nothing, or the workdir is of another run.
   """
   options = {
-    name: value
-    for name, value in locals().items()
-    if name not in ("workdir", "page", "save_every")
+    name: value for name, value in locals().items() if name not in _NOT_IN_RESULTS
   }
+  if coordinator and not features:
+    raise UserError(
+      "--coordinator: several processes decode features that are there; make them with "
+      "one process and name them with --features."
+    )
+  join_processes(coordinator, num_processes, process_id)
   check_choice("--encoder_precision", get_args(Rounding), encoder_precision)
   release = load_milan(milan)
   decoding = _decoding(
@@ -108,7 +121,9 @@ def describe(
     store = _choose_features(open_features(features), features, layers, units)
     _check_size(store.feature_size, release)
     options["features_sha256"] = store.fingerprint()
-    folder = open_workdir(workdir, options)
+    folder = pathlib.Path(workdir)
+    if is_first():
+      folder = open_workdir(workdir, options)
   elif exemplars:
     found = _choose(open_exemplars(exemplars), layers, units)
     folder = open_workdir(workdir, options)
@@ -135,8 +150,12 @@ def describe(
     found = open_exemplars(folder / "exemplars")
   if found is not None:
     store = _encode(release, found, folder, cast(Rounding, encoder_precision))
-  journal = _decode(decoder, release, store, folder, seed)
   path = folder / DESCRIPTIONS
+  if not is_first():
+    for _ in decoder.stream(_batches(decoder, store, seed, told_by_first(0))):
+      pass  # the first process hears of them too, and writes them
+    return path
+  journal = _decode(decoder, release, store, folder, seed)
   write_descriptions(path, journal)
   say(f"{path}: {len(journal)} units described")
   _report_ties(journal)
@@ -335,25 +354,27 @@ def _decode(
   vocabulary = Vocabulary(release.vocabulary)
   size, total = decoder.batch_size, len(store)
   journal = Journal(folder / "descriptions.jsonl", size, total=total)
-  starts = range(len(journal), total, size)
-  if starts:
+  done = told_by_first(len(journal))
+  if done < total:
     seconds = decoder.compile(store.k)
     say(f"the search was compiled, or found compiled, in {seconds:.1f} s")
-  batches = (
-    (
-      store.read(start, start + size),
-      jax.numpy.stack(
-        [_unit_key(seed, unit) for unit, _ in store.units(start, start + size)]
-      ),
-    )
-    for start in starts
-  )
   with bar("descriptions", "units") as show:
-    show(len(journal), total)
-    for start, decoded in zip(starts, decoder.stream(batches), strict=True):
-      journal.append(_described(store.units(start, start + size), decoded, vocabulary))
+    show(done, total)
+    for decoded in decoder.stream(_batches(decoder, store, seed, done)):
+      units = store.units(len(journal), len(journal) + size)
+      journal.append(_described(units, decoded, vocabulary))
       show(len(journal), total)
   return journal
+
+
+def _batches(
+  decoder: Decoder, store: FeatureStore, seed: int, start: int
+) -> Iterator[tuple[np.ndarray, jax.Array]]:
+  """Reads features batch by batch, from a place on, with a key for each unit."""
+  size = decoder.batch_size
+  for first in range(start, len(store), size):
+    keys = [_unit_key(seed, unit) for unit, _ in store.units(first, first + size)]
+    yield store.read(first, first + size), jax.numpy.stack(keys)
 
 
 def _described(

@@ -37,6 +37,22 @@ class Rows(NamedTuple):
   num: Int[Array, ""]
 
 
+class Parents(NamedTuple):
+  """The distinct parents of some rows; only the first `num` count.
+
+  Attributes:
+    rows: their rows of the states before.
+    units: the unit of each.
+    ranks: which of them is the parent of each row.
+    num: how many there are.
+  """
+
+  rows: Int[Array, "capacity"]
+  units: Int[Array, "capacity"]
+  ranks: Int[Array, "capacity"]
+  num: Int[Array, ""]
+
+
 class Memory(NamedTuple):
   """What a model keeps from step to step, packed; overwritten in place.
 
@@ -85,6 +101,20 @@ def log_probs(model: RowModel, state: State) -> Float[Array, "rows vocab"]:
   return logits - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
 
 
+def distinct_parents(rows: Rows) -> Parents:
+  """Finds the distinct parents of rows.
+
+  Rows of one parent belong to one unit, or to a model that sees no units.
+  """
+  capacity = rows.tokens.shape[0]
+  used = jnp.where(jnp.arange(capacity) < rows.num, rows.parents, capacity)
+  is_parent = jnp.zeros(capacity, bool).at[used].set(True, mode="drop")
+  units = jnp.zeros(capacity, jnp.int32).at[used].set(rows.units, mode="drop")
+  places, num = compact(is_parent)
+  ranks = (jnp.cumsum(is_parent) - 1)[rows.parents]
+  return Parents(places, units[places], ranks, num)
+
+
 def advance(
   model: RowModel, memory: Memory, rows: Rows, most: int, summarise: Summarise
 ) -> Memory:
@@ -102,29 +132,23 @@ def advance(
   Returns:
     The memory, with the states and summaries packed as `rows` are.
   """
-  capacity = rows.tokens.shape[0]
   sizes = chunk_sizes(most)
-  used = jnp.where(jnp.arange(capacity) < rows.num, rows.parents, capacity)
-  is_parent = jnp.zeros(capacity, bool).at[used].set(True, mode="drop")
-  parents, num_parents = compact(is_parent)
-  # Rows of one parent belong to one unit, or to a model that sees no units.
-  units = jnp.zeros(capacity, jnp.int32).at[used].set(rows.units, mode="drop")
-  ranks = (jnp.cumsum(is_parent) - 1)[rows.parents]
+  parents = distinct_parents(rows)
 
   def prepare(places):
-    chosen = parents[places]
-    return model.prepare(take(memory.state, chosen), units[chosen])
+    chosen = take(memory.state, parents.rows[places])
+    return model.prepare(chosen, parents.units[places])
 
   def read(places):
-    return model.read(take(prepared, ranks[places]), rows.tokens[places])
+    return model.read(take(prepared, parents.ranks[places]), rows.tokens[places])
 
   def predict(places):
     return summarise(log_probs(model, take(state, places)), places)
 
-  prepared, *did_prepare = in_chunks(num_parents, prepare, memory.prepared, sizes=sizes)
+  prepared, *did_prepare = in_chunks(parents.num, prepare, memory.prepared, sizes=sizes)
   state, *did_read = in_chunks(rows.num, read, memory.state, sizes=sizes)
   summaries, *did_predict = in_chunks(rows.num, predict, memory.summaries, sizes=sizes)
   did = zip(did_prepare, did_read, did_predict, strict=True)
-  needed = (num_parents, rows.num, rows.num)
+  needed = (parents.num, rows.num, rows.num)
   work = add_work(memory.work, Work(*map(jnp.stack, (needed, *did))))
   return Memory(state, prepared, summaries, work)

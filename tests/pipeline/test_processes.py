@@ -1,5 +1,6 @@
 """Two real processes describe together what one describes alone."""
 
+import csv
 import os
 import pathlib
 import socket
@@ -10,6 +11,8 @@ import jax
 import numpy as np
 
 from milan_jax.pipeline.decode import Decoder, Decoding
+from milan_jax.records import LayerExemplars
+from milan_jax.store.feature_store import FeatureWriter
 from milan_jax.store.release import save_release
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -40,6 +43,17 @@ def _free_port():
     return server.getsockname()[1]
 
 
+def _together(commands, environment):
+  processes = [
+    subprocess.Popen(command, cwd=ROOT, env=environment) for command in commands
+  ]
+  try:
+    return [process.wait(timeout=240) for process in processes]
+  finally:
+    for process in processes:
+      process.kill()
+
+
 def test_two_processes_say_what_one_says(tiny, outputs, tmp_path):
   features = outputs["features"][:7]  # the last device has one unit and a padded one
   np.save(tmp_path / "features.npy", features)
@@ -47,19 +61,10 @@ def test_two_processes_say_what_one_says(tiny, outputs, tmp_path):
   port = str(_free_port())
   flags = "--xla_force_host_platform_device_count=2"
   environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-  processes = [
-    subprocess.Popen(
-      [sys.executable, "-c", SCRIPT, str(tmp_path), port, str(i)],
-      cwd=ROOT,
-      env=environment,
-    )
-    for i in range(2)
-  ]
-  try:
-    assert [process.wait(timeout=240) for process in processes] == [0, 0]
-  finally:
-    for process in processes:
-      process.kill()
+  assert _together(
+    [[sys.executable, "-c", SCRIPT, str(tmp_path), port, str(i)] for i in range(2)],
+    environment,
+  ) == [0, 0]
   keys = jax.random.split(jax.random.key(0), 7)
   for name, decoding in (
     ("rerank", Decoding()),
@@ -72,3 +77,45 @@ def test_two_processes_say_what_one_says(tiny, outputs, tmp_path):
       np.testing.assert_array_equal(found["tokens"], one.tokens)
       for part in ("scores", "log_probs", "lm_log_probs"):
         np.testing.assert_allclose(found[part], getattr(one, part), atol=1e-5)
+
+
+def test_two_commands_describe_a_feature_store_together(tiny, outputs, tmp_path):
+  features = outputs["features"]
+  rows = np.zeros(features.shape[:2], int)
+  layer = LayerExemplars("a", np.arange(8), rows, rows, None, None, np.zeros(8, bool))
+  store = tmp_path / "features"
+  with FeatureWriter(store, [layer], feature_size=1024, total=1) as writer:
+    for unit, slot in np.ndindex(*rows.shape):
+      writer.write(0, unit, slot, features[unit, slot])
+    writer.save(1)
+  save_release(tiny, tmp_path / "release")
+  command = [sys.executable, str(ROOT / "describe.py"), f"--features={store}"]
+  command += [f"--milan={tmp_path / 'release'}", "--batch_size=2"]
+  environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+
+  def both(workdir):
+    port = _free_port()
+    shared = [f"--coordinator=127.0.0.1:{port}", "--num_processes=2"]
+    return [
+      [*command, f"--workdir={workdir}", *shared, f"--process_id={i}"] for i in range(2)
+    ]
+
+  assert _together([[*command, f"--workdir={tmp_path / 'one'}"]], environment) == [0]
+  assert _together(both(tmp_path / "two"), environment) == [0, 0]
+  one, two = (_table(tmp_path / name / "descriptions.csv") for name in ("one", "two"))
+  assert [row["description"] for row in two] == [row["description"] for row in one]
+  assert len(two) == 8
+  for name in ("score", "log_prob", "lm_log_prob"):
+    found, expected = ([float(row[name]) for row in rows] for rows in (two, one))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+  # A run that was stopped after two batches goes on and gives the same bytes.
+  whole = (tmp_path / "two" / "descriptions.jsonl").read_bytes()
+  journal = b"".join(whole.splitlines(keepends=True)[:4])
+  (tmp_path / "two" / "descriptions.jsonl").write_bytes(journal + b'{"unit"')
+  assert _together(both(tmp_path / "two"), environment) == [0, 0]
+  assert (tmp_path / "two" / "descriptions.jsonl").read_bytes() == whole
+
+
+def _table(path):
+  with path.open(newline="") as file:
+    return list(csv.DictReader(file))
