@@ -3,48 +3,62 @@
   python benchmarks/bench_backbones.py resnet18 efficientnet-lite0 --json speeds.json
 
 All contenders take turns in one run, and each one's fastest round counts: the ratios
-survive a machine that others use too. Torch, if installed, runs the tests' networks
-eagerly. Weights are random.
+survive a machine that others use too. `bf16` is the CPU's lowering with products
+rounded to bfloat16. Torch, if installed, runs the tests' networks eagerly, and
+onnxruntime, if it and onnxscript are, the same networks exported. Weights are random.
 """
 
 import argparse
 import json
 import pathlib
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 
 import jax
 import numpy as np
 
+from milan_jax.benchmark.machine import describe_machine, use_cores
 from milan_jax.models import lowering
 from milan_jax.models.backbones import backbone, backbone_names
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-def jax_run(name: str, kind: lowering.Lowering, images: np.ndarray) -> Callable:
+def jax_run(
+  name: str,
+  kind: lowering.Lowering,
+  images: np.ndarray,
+  rounding: lowering.Rounding = "float32",
+) -> Callable:
   one = backbone(name)
   params = one.init(jax.random.key(0))
   layers = (one.layer_names[-1],)
   inputs = jax.numpy.asarray(images)
 
   def run() -> None:
-    with lowering.use_lowering(kind):
+    with lowering.use_lowering(kind), lowering.use_rounding(rounding):
       jax.block_until_ready(one.apply(params, inputs, layers))
 
   return run
 
 
-def torch_run(name: str, images: np.ndarray) -> Callable | None:
+def torch_network(name: str):
+  sys.path.insert(0, str(ROOT))
+  from tests.models import torch_networks
+
+  return torch_networks.network(name).eval()
+
+
+def torch_run(name: str, images: np.ndarray, cores: int) -> Callable | None:
   try:
     import torch
   except ImportError:
     return None
-  sys.path.insert(0, str(ROOT))
-  from tests.models import torch_networks
-
-  module = torch_networks.network(name)
+  if cores:
+    torch.set_num_threads(cores)
+  module = torch_network(name)
   inputs = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
 
   def run() -> None:
@@ -54,12 +68,33 @@ def torch_run(name: str, images: np.ndarray) -> Callable | None:
   return run
 
 
-def compare(name: str, *, batch: int, size: int, rounds: int) -> dict:
+def onnx_run(name: str, images: np.ndarray, cores: int) -> Callable | None:
+  try:
+    import onnxruntime
+    import onnxscript  # noqa: F401  (torch exports with it)
+    import torch
+  except ImportError:
+    return None
+  inputs = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+  with tempfile.TemporaryDirectory() as folder:
+    path = f"{folder}/network.onnx"
+    module = torch_network(name)
+    torch.onnx.export(module, (torch.from_numpy(inputs),), path, dynamo=True)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores
+    session = onnxruntime.InferenceSession(path, options)
+  (entry,) = session.get_inputs()
+  return lambda: session.run(None, {entry.name: inputs})
+
+
+def compare(name: str, *, batch: int, size: int, rounds: int, cores: int) -> dict:
   """Images per second of each contender, and seconds of its first call."""
   rng = np.random.default_rng(0)
   images = rng.standard_normal((batch, size, size, 3)).astype(np.float32)
   runs = {kind: jax_run(name, kind, images) for kind in ("plain", "cpu")}
-  runs["torch"] = torch_run(name, images)
+  runs["bf16"] = jax_run(name, "cpu", images, "bfloat16")
+  runs["torch"] = torch_run(name, images, cores)
+  runs["onnx"] = onnx_run(name, images, cores)
   first, best = {}, {}
   for kind, run in runs.items():
     if run is not None:
@@ -82,15 +117,21 @@ def main() -> None:
   parser.add_argument("--batch", type=int, default=16)
   parser.add_argument("--size", type=int, default=224)
   parser.add_argument("--rounds", type=int, default=5)
+  parser.add_argument("--cores", type=int, default=0, help="cores to use; 0: all")
   parser.add_argument("--json", type=pathlib.Path, help="where to write the figures")
   options = parser.parse_args()
+  use_cores(options.cores)
   unknown = set(options.names) - set(backbone_names())
   if unknown:
     parser.error(f"unknown {', '.join(unknown)}; known: {', '.join(backbone_names())}")
   results = []
   for name in options.names:
     result = compare(
-      name, batch=options.batch, size=options.size, rounds=options.rounds
+      name,
+      batch=options.batch,
+      size=options.size,
+      rounds=options.rounds,
+      cores=options.cores,
     )
     speeds, first = result["images_per_second"], result["first_call_seconds"]
     text = "  ".join(f"{kind} {speed:.1f}" for kind, speed in speeds.items())
@@ -106,6 +147,7 @@ def main() -> None:
     report = {
       "batch": options.batch,
       "size": options.size,
+      "machine": describe_machine(),
       "devices": [str(device) for device in jax.devices()],
       "backbones": results,
     }
