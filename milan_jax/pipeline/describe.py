@@ -158,16 +158,17 @@ def describe(
   journal = _decode(decoder, release, store, folder, seed)
   write_descriptions(path, journal)
   say(f"{path}: {len(journal)} units described")
-  _report_ties(journal)
+  report_ties(journal)
   if page and found is not None:
     write_run_page(folder, found, journal, options)
     say(f"{folder / 'index.html'}: the page")
   return path
 
 
-def _report_ties(journal: Journal) -> None:
+def report_ties(descriptions: Iterable[Description]) -> None:
   """Says of how many units another description is as good, to the last digits."""
-  ties = sum(entry.margin is not None and entry.margin < TIE for entry in journal)
+  margins = (entry.margin for entry in descriptions)
+  ties = sum(margin is not None and margin < TIE for margin in margins)
   if ties:
     say(
       f"{ties} of them tie with another description within {TIE:g} nats; which of the "

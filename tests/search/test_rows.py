@@ -1,11 +1,15 @@
 """Packing, chunks and distinct pairs against plain numpy."""
 
+from unittest import mock
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from milan_jax.search import rows
+from milan_jax.search.beam import beam_search
+from tests.search.lattice import START, STOP, Lattice
 
 
 @pytest.mark.parametrize("num", [0, 1, 7, 8, 9, 31, 70, 96, 200, 256, 300, 1000])
@@ -54,3 +58,15 @@ def test_distinct_pairs(num):
   ]
   assert kept == sorted(set(pairs))
   assert [kept[i] for i in np.asarray(found.of_rows[:num])] == pairs
+
+
+def test_the_chunks_of_accelerators_find_the_same():
+  lattice = Lattice(seed=1, batch=7)
+  options = {"valid": jnp.ones(7, bool), "beam_size": 20, "length": 5}
+  options |= {"start_id": START, "stop_id": STOP}
+  here = beam_search(lattice.searched(), **options).beams
+  with mock.patch.object(rows, "CPU_SIZES", rows.ACCELERATOR_SIZES):
+    assert rows.chunk_sizes(140) == (512, 128, 32)
+    there = beam_search(lattice.searched(), **options).beams
+  np.testing.assert_array_equal(there.tokens, here.tokens)
+  np.testing.assert_allclose(there.scores, here.scores, rtol=1e-6)
