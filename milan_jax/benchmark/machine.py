@@ -90,5 +90,6 @@ def describe_machine() -> dict[str, str | int]:
     if hasattr(os, "sched_getaffinity")
     else os.cpu_count() or 1,
     "platform": platform.platform(),
+    "backend": jax.default_backend(),
     "jax": jax.__version__,
   }

@@ -1,5 +1,6 @@
 """A picture of the rows: units per second, by strategy and batch."""
 
+import importlib.util
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -18,18 +19,25 @@ _COLORS = {
 }
 
 
-def draw(rows: Sequence[Row], path: pathlib.Path) -> None:
-  """Draws bars: a panel a strategy, a group a configuration, a bar a contender.
+def check_plot(path: str) -> None:
+  """Finds out, before anything is measured, whether a plot can be drawn.
+
+  Args:
+    path: where to; empty for none.
 
   Raises:
-    UserError: matplotlib is not installed.
+    UserError: matplotlib is not installed, or the name is of no PNG file.
   """
-  try:
-    from matplotlib.figure import Figure
-  except ImportError as error:
-    raise UserError(
-      "--plot needs matplotlib: pip install 'milan-jax[bench]'."
-    ) from error
+  if path and not path.endswith(".png"):
+    raise UserError(f"--plot: expected a name that ends in .png; found {path}.")
+  if path and importlib.util.find_spec("matplotlib") is None:
+    raise UserError("--plot needs matplotlib: pip install 'milan-jax[bench]'.")
+
+
+def draw(rows: Sequence[Row], path: pathlib.Path) -> None:
+  """Draws bars: a panel a strategy, a group a configuration, a bar a contender."""
+  from matplotlib.figure import Figure
+
   strategies = list(dict.fromkeys(row["strategy"] for row in rows))
   widths = [_groups(rows, strategy) for strategy in strategies]
   figure = Figure(

@@ -47,7 +47,9 @@ def _row(
   units = len(outcome.tokens)
   lengths = _lengths(outcome.tokens, stop_id)
   achieved = figures["gflop_per_unit"] * units / seconds
-  peak = figures["product_peak_gflops"] * spec.devices
+  # Simulated devices share the cores that the product was measured on.
+  is_cpu = figures["machine"]["backend"] == "cpu"
+  peak = figures["product_peak_gflops"] * (1 if is_cpu else spec.devices)
   row: Row = {
     "milan": milan,
     "strategy": spec.strategy,

@@ -13,7 +13,7 @@ import numpy as np
 from milan_jax.benchmark import report
 from milan_jax.benchmark.driver import race
 from milan_jax.benchmark.peaked import peaked_release, random_features
-from milan_jax.benchmark.plot import draw
+from milan_jax.benchmark.plot import check_plot, draw
 from milan_jax.benchmark.rows import Row, make_rows
 from milan_jax.benchmark.spec import HOISTED, OURS, TEXTBOOK, Spec
 from milan_jax.errors import UserError
@@ -71,13 +71,18 @@ def bench(
   _check_devices(counts)
   others = _against(against)
   earlier = report.read_rows(pathlib.Path(compare)) if compare else []
-  if plot and not plot.endswith(".png"):
-    raise UserError(f"--plot: expected a name that ends in .png; found {plot}.")
+  check_plot(plot)
   rows: list[Row] = []
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     for release, array in _captioners(
-      milan, features, sizes, hidden_size, max(grid["batch"]), folder
+      milan,
+      features,
+      vocabs=sizes,
+      hidden_size=hidden_size,
+      units=max(grid["batch"]),
+      strategies=grid["strategy"],
+      folder=folder,
     ):
       vocab = release.captioner.vocab_size
       for values in itertools.product(*grid.values()):
@@ -118,9 +123,11 @@ def bench(
 def _captioners(
   milan: str,
   features: str,
+  *,
   vocabs: Sequence[int],
   hidden_size: int,
   units: int,
+  strategies: Sequence[str],
   folder: pathlib.Path,
 ) -> Iterator[tuple[Release, pathlib.Path]]:
   """Yields each captioner, saved in `folder`, with a file of features for it."""
@@ -136,6 +143,11 @@ def _captioners(
       yield release, path
     return
   release = load_milan(milan)
+  if "rerank" in strategies and release.language_model is None:
+    raise UserError(
+      f"--strategies: {milan} has no language model, which rerank needs; name greedy "
+      "or beam."
+    )
   save_release(release, folder / "release")
   size = release.captioner.feature_size
   if features:

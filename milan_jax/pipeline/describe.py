@@ -334,10 +334,15 @@ def _encode(
     )
 
 
-def _unit_key(seed: int, unit: Unit) -> jax.Array:
-  """A key of a unit's own, whatever else is described beside it."""
-  name = f"{unit.layer}:{unit.index}"
-  return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
+def _unit_keys(seed: int, units: Iterable[Unit]) -> jax.Array:
+  """A key of each unit's own, whatever else is described beside it."""
+  names = [f"{unit.layer}:{unit.index}" for unit in units]
+  return _keys(seed, np.array([zlib.crc32(name.encode()) for name in names], np.uint32))
+
+
+@jax.jit
+def _keys(seed: jax.Array | int, names: jax.Array | np.ndarray) -> jax.Array:
+  return jax.vmap(lambda name: jax.random.fold_in(jax.random.key(seed), name))(names)
 
 
 def _decode(
@@ -374,8 +379,8 @@ def _batches(
   """Reads features batch by batch, from a place on, with a key for each unit."""
   size = decoder.batch_size
   for first in range(start, len(store), size):
-    keys = [_unit_key(seed, unit) for unit, _ in store.units(first, first + size)]
-    yield store.read(first, first + size), jax.numpy.stack(keys)
+    keys = _unit_keys(seed, (unit for unit, _ in store.units(first, first + size)))
+    yield store.read(first, first + size), keys
 
 
 def _described(

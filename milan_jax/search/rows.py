@@ -16,7 +16,7 @@ Tree = Any  # a tree of arrays that share their first axis
 
 # Sizes of chunks, largest first. A CPU's products are at 9/10 of their best from some
 # 200 rows on; an accelerator wants more of them at once.
-CPU_SIZES = (256, 96, 32, 8)
+CPU_SIZES = (256, 96, 64, 32, 16, 8)
 ACCELERATOR_SIZES = (8192, 2048, 512, 128, 32)
 # A chunk may compute rows that nobody needs, up to this share of it, where the next
 # smaller size would take several chunks.

@@ -1,5 +1,6 @@
 """`milan-bench` as a user runs it, on small sizes, and with bad input."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from milan_jax.benchmark import report
+from milan_jax.benchmark import plot, report
+from milan_jax.errors import UserError
+from milan_jax.store.release import save_release
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -90,6 +93,7 @@ def test_two_runs_are_compared(measured, tmp_path):
     (("--plot=plot.pdf",), "ends in .png"),
     (("--rounds=0",), "--rounds: expected 1 or more"),
     (("--milan=starter", "--features=tests"), "holds no features"),
+    (("--milan=nothing",), "no captioner is called 'nothing'"),
   ],
 )
 def test_bad_input_is_said_plainly(flags, message):
@@ -97,3 +101,16 @@ def test_bad_input_is_said_plainly(flags, message):
   assert found.returncode == 2
   assert message in found.stderr
   assert "Traceback" not in found.stderr
+
+
+def test_what_is_missing_is_told_before_anything_is_measured(
+  tiny, tmp_path, monkeypatch
+):
+  params = {k: v for k, v in tiny.params.items() if k != "language_model"}
+  mute = dataclasses.replace(tiny, language_model=None, params=params)
+  save_release(mute, tmp_path / "mute")
+  found = _run(f"--milan={tmp_path / 'mute'}", "--strategies=rerank")
+  assert found.returncode == 2 and "has no language model" in found.stderr
+  monkeypatch.setattr(plot.importlib.util, "find_spec", lambda name: None)
+  with pytest.raises(UserError, match=r"pip install 'milan-jax\[bench\]'"):
+    plot.check_plot("plot.png")

@@ -34,9 +34,9 @@ def test_chunks_compute_every_row_once_and_few_in_vain(num):
 
 def test_sizes_reach_what_is_needed_and_no_further():
   assert rows.chunk_sizes(1) == (8,)
-  assert rows.chunk_sizes(33) == (96, 32, 8)
+  assert rows.chunk_sizes(33) == (64, 32, 16, 8)
   assert rows.chunk_sizes(10**6) == rows.CPU_SIZES
-  assert rows.pad_rows(33) == 33 + 96
+  assert rows.pad_rows(33) == 33 + 64
 
 
 def test_compact_keeps_the_order():
