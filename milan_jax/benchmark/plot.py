@@ -37,6 +37,7 @@ def check_plot(path: str) -> None:
 def draw(rows: Sequence[Row], path: pathlib.Path) -> None:
   """Draws bars: a panel a strategy, a group a configuration, a bar a contender."""
   from matplotlib.figure import Figure
+  from matplotlib.ticker import LogLocator, NullLocator
 
   strategies = list(dict.fromkeys(row["strategy"] for row in rows))
   widths = [_groups(rows, strategy) for strategy in strategies]
@@ -63,6 +64,9 @@ def draw(rows: Sequence[Row], path: pathlib.Path) -> None:
     axis.set_xticks(range(len(groups)), list(groups), fontsize=8)
     axis.set_title(strategy, fontsize=10)
     axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_locator(NullLocator())
     axis.margins(y=0.12)
     axis.spines[["top", "right"]].set_visible(False)
   axes[0].set_ylabel("units per second (log scale)")
