@@ -73,6 +73,8 @@ class FeatureWriter:
     if (folder / INDEX).exists():
       _check_same(folder, index)
     else:
+      # What an earlier version left here tells nothing of the files made now.
+      (folder / PROGRESS).unlink(missing_ok=True)
       for path, shape in zip(paths, shapes, strict=True):
         np.lib.format.open_memmap(path, "w+", np.float32, shape)
       write_json(folder / INDEX, index)

@@ -86,6 +86,12 @@ def test_what_is_not_whole_is_refused(store, tmp_path_factory):
     open_features(tmp_path_factory.mktemp("empty"))
 
 
+def test_progress_without_an_index_is_not_believed(tmp_path):
+  (tmp_path / "progress.json").write_text(json.dumps({"done": 2, "shapes": {}}))
+  with FeatureWriter(tmp_path, LAYERS, feature_size=SIZE, total=2) as writer:
+    assert writer.done == 0
+
+
 def test_a_file_that_was_cut_short_is_told(store):
   path = store / "1.npy"
   path.write_bytes(path.read_bytes()[:-4])
