@@ -32,7 +32,7 @@ from milan_jax.search.beam import beam_search
 from milan_jax.search.forced import counted, forced_scores
 from milan_jax.search.rerank import best_of, rerank
 from milan_jax.search.rollout import greedy, sample
-from milan_jax.search.rows import chunk_sizes, in_chunks, pad_rows
+from milan_jax.search.rows import chunk_sizes, in_chunks, room_for
 from milan_jax.search.steps import Searched, Work, add_work
 from milan_jax.store.release import STRATEGIES, Release
 
@@ -285,11 +285,7 @@ def begin(
 ) -> Searched:
   """Projects the keys of the units that are there, and finds their first states."""
   batch = features.shape[0]
-  most = pad_rows(batch)
-  room = jax.tree.map(
-    lambda x: jnp.zeros((most, *x.shape[1:]), x.dtype),
-    jax.eval_shape(start_captioner, weights, features),
-  )
+  room = room_for(batch, jax.eval_shape(start_captioner, weights, features))
   started = in_chunks(
     jnp.sum(valid, dtype=jnp.int32),
     lambda places: start_captioner(weights, features[jnp.minimum(places, batch - 1)]),

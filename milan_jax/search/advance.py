@@ -7,7 +7,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from milan_jax.search.rows import Tree, chunk_sizes, compact, in_chunks, pad_rows, take
+from milan_jax.search.rows import (
+  Tree,
+  chunk_sizes,
+  compact,
+  in_chunks,
+  pad_rows,
+  room_for,
+  take,
+)
 from milan_jax.search.steps import (
   Prepared,
   RowModel,
@@ -85,10 +93,7 @@ def allocate(model: RowModel, state: State, most: int, summarise: Summarise) -> 
     prepared = model.prepare(take(state, row), row)
     return prepared, summarise(log_probs(model, model.read(prepared, row)), row)
 
-  def room(shape):
-    return jnp.zeros((capacity, *shape.shape[1:]), shape.dtype)
-
-  prepared, summaries = jax.tree.map(room, jax.eval_shape(one_step, state))
+  prepared, summaries = room_for(most, jax.eval_shape(one_step, state))
   padded = jax.tree.map(
     lambda x: jnp.pad(x, ((0, capacity - len(x)), *((0, 0),) * (x.ndim - 1))), state
   )

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from milan_jax.search.selection import best_of_rows
 from milan_jax.search.steps import Beams, Hypotheses
 
 
@@ -36,17 +37,6 @@ def rerank(
 
 def best_of(beams: Beams) -> Reranked:
   """Picks the hypothesis with the highest score, the first where several have it."""
-  scores = beams.scores
-  places = jnp.argmax(scores, axis=-1).astype(jnp.int32)
-  best = jnp.take_along_axis(scores, places[:, None], axis=1)[:, 0]
-  others = jnp.where(
-    jnp.arange(scores.shape[1])[None] == places[:, None], -jnp.inf, scores
-  )
-  return Reranked(
-    Hypotheses(
-      jnp.take_along_axis(beams.tokens, places[:, None, None], axis=1)[:, 0],
-      best,
-      best - others.max(axis=-1),
-    ),
-    places,
-  )
+  best = best_of_rows(beams.scores)
+  tokens = jnp.take_along_axis(beams.tokens, best.places[:, None, None], axis=1)[:, 0]
+  return Reranked(Hypotheses(tokens, best.scores, best.margins), best.places)

@@ -15,6 +15,7 @@ from milan_jax.search.prefixes import (
   unchanged,
 )
 from milan_jax.search.rows import compact, pad_rows
+from milan_jax.search.selection import best_of_rows
 from milan_jax.search.steps import Hypotheses, Searched, Work
 
 
@@ -126,12 +127,7 @@ def _best(
   position: Int[Array, ""],
 ) -> Picks:
   del places, position
-  tokens = jnp.argmax(scores, axis=-1).astype(jnp.int32)
-  best = jnp.take_along_axis(scores, tokens[:, None], axis=1)
-  others = jnp.where(
-    jnp.arange(scores.shape[1])[None] == tokens[:, None], -jnp.inf, scores
-  )
-  return Picks(tokens, best[:, 0], best[:, 0] - others.max(axis=-1))
+  return Picks(*best_of_rows(scores))
 
 
 def greedy(

@@ -57,6 +57,12 @@ def pad_rows(most: int) -> int:
   return most + chunk_sizes(most)[0]
 
 
+def room_for(most: int, shapes: Tree) -> Tree:
+  """Makes room for at most `most` rows of outputs, of the kinds `shapes` tells."""
+  capacity = pad_rows(most)
+  return jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape[1:]), x.dtype), shapes)
+
+
 def compact(mask: Bool[Array, "rows"]) -> tuple[Int[Array, "rows"], Int[Array, ""]]:
   """Returns the places of what is true, in order and first, and their number."""
   places = jnp.nonzero(mask, size=mask.shape[0], fill_value=0)[0]
@@ -106,7 +112,7 @@ def in_chunks(
   carry = Done(outputs, none, none)
   for size, smaller in zip(sizes, (*sizes[1:], 0), strict=True):
     # A chunk is used where no more than a share of it would be computed in vain.
-    spare = max(int(size * SPARE_SHARE), 0) if smaller else size - 1
+    spare = int(size * SPARE_SHARE) if smaller else size - 1
 
     def unfinished(carry, size=size, spare=spare):
       return num - carry.rows >= size - spare

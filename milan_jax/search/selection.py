@@ -36,6 +36,29 @@ class Continuations(NamedTuple):
   tokens: Int[Array, "batch beam"]
 
 
+class Best(NamedTuple):
+  """The best of each row.
+
+  Attributes:
+    places: where it stands, the first place where several are as good.
+    scores: its score.
+    margins: by how much it beats the next best; infinity where there is no other.
+  """
+
+  places: Int[Array, "rows"]
+  scores: Float[Array, "rows"]
+  margins: Float[Array, "rows"]
+
+
+def best_of_rows(scores: Float[Array, "rows candidates"]) -> Best:
+  """Finds the best of each row, and by how much it is."""
+  places = jnp.argmax(scores, axis=-1).astype(jnp.int32)
+  best = jnp.take_along_axis(scores, places[:, None], axis=1)[:, 0]
+  is_best = jnp.arange(scores.shape[1])[None] == places[:, None]
+  others = jnp.where(is_best, -jnp.inf, scores)
+  return Best(places, best, best - others.max(axis=-1))
+
+
 def in_vocabulary_chunks(step_scores: Float[Array, "rows vocab"]) -> StepScores:
   """Cuts the vocabulary into chunks and finds the largest of each."""
   rows, vocab = step_scores.shape
