@@ -22,12 +22,23 @@ class Unit:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LayerShape:
-  """The activations of a layer for one image: `height x width` places, `units` each."""
+  """The activations of a layer for one image: `height x width` places, `units` each.
+
+  Attributes:
+    name: the layer's name.
+    height: rows of places.
+    width: columns of places.
+    units: number of units.
+    raw: shape of what the model gives, its batch included; empty if not told.
+    layout: how that is read, as `milan_jax.probe.layout` writes it; empty if not told.
+  """
 
   name: str
   height: int
   width: int
   units: int
+  raw: tuple[int, ...] = dataclasses.field(default=(), compare=False)
+  layout: str = dataclasses.field(default="", compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Array, UInt8
 
 from milan_jax.models.backbones.registry import Backbone, Params
-from milan_jax.probe.layout import to_places
+from milan_jax.probe.layout import Layout, to_places
 from milan_jax.probe.protocol import Activations
+from milan_jax.probe.readings import read_shapes
 from milan_jax.records import LayerShape
 
 
@@ -33,15 +34,17 @@ class FlaxProbe:
     """Side of the square images that the network takes, in pixels."""
     return self._image_size
 
+  @property
+  def num_devices(self) -> int:
+    """Devices that a batch is spread over."""
+    return 1
+
   def layers(self) -> tuple[LayerShape, ...]:
     """Every layer, in the network's order."""
     names = self._backbone.layer_names
     shapes = self._backbone.shapes(names, self._image_size)
-    # A layer without places, as in a classifier, has one.
-    return tuple(
-      LayerShape(name, *((1, 1, *shape) if len(shape) == 1 else shape))
-      for name, shape in shapes.items()
-    )
+    arrays = {name: (1, *shape) for name, shape in shapes.items()}
+    return read_shapes(arrays, 1, convolution="NHWC")
 
   def activations(
     self, images: UInt8[np.ndarray, "batch size size 3"], layers: tuple[str, ...]
@@ -55,4 +58,10 @@ def _activations(
   backbone: Backbone, params: Params, images: Array, layers: tuple[str, ...]
 ) -> Activations:
   found = backbone.apply(params, backbone.normalise(images), layers)
-  return {name: to_places(found[name], name, layout="NHWC") for name in layers}
+  batch = len(images)
+  return {
+    name: to_places(
+      found[name], name, Layout("NC" if found[name].ndim == 2 else "NHWC"), batch=batch
+    )
+    for name in layers
+  }

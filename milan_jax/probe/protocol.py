@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from milan_jax.records import LayerShape
 
@@ -21,17 +21,23 @@ class Probe(Protocol):
 
   @property
   def image_size(self) -> int:
-    """Side of the square images that the model takes, in pixels."""
+    """Side of the square images that the model takes, or makes, in pixels."""
+
+  @property
+  def num_devices(self) -> int:
+    """Devices that a batch is spread over; it divides the size of every batch."""
 
   def layers(self) -> tuple[LayerShape, ...]:
     """Every layer that can be read, in the model's order, for `image_size`."""
 
-  def activations(
-    self, images: UInt8[np.ndarray, "batch size size 3"], layers: tuple[str, ...]
-  ) -> Activations:
+  def activations(self, inputs: np.ndarray, layers: tuple[str, ...]) -> Activations:
     """Activations of some layers, in the model's own units.
 
     Args:
-      images: RGB, 0 to 255; the probe normalises them as its model wants.
+      inputs: for most models UInt8[batch size size 3], RGB, 0 to 255; the probe
+        normalises them as its model wants. For a generator, its latents.
       layers: names among those of `layers()`.
+
+    Raises:
+      UserError: if a layer is unknown, or its array does not fit its layout.
     """

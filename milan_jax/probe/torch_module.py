@@ -9,7 +9,8 @@ import torch
 from jaxtyping import UInt8
 
 from milan_jax.errors import UserError
-from milan_jax.probe.layout import to_places
+from milan_jax.probe.layout import Layout, to_places
+from milan_jax.probe.readings import layouts_of, read_shapes
 from milan_jax.records import LayerShape
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -32,6 +33,7 @@ class TorchProbe:
     mean: subtracted from each colour, in units of 0 to 255; ImageNet's by default.
     std: each colour is divided by it, in units of 0 to 255.
     device: where the model runs.
+    layouts: of layers by name or glob, where the guess would be wrong.
   """
 
   def __init__(
@@ -42,11 +44,13 @@ class TorchProbe:
     mean: tuple[float, float, float] = IMAGENET_MEAN,
     std: tuple[float, float, float] = IMAGENET_STD,
     device: str = "cpu",
+    layouts: Mapping[str, Layout] | None = None,
   ):
     self._module = module.to(device).eval()
     self._image_size = image_size
     self._mean = torch.tensor(mean, device=device)[:, None, None]
     self._std = torch.tensor(std, device=device)[:, None, None]
+    self._layouts = layouts
     self._overwritten: set[str] = set()
     self._shapes: tuple[LayerShape, ...] | None = None
 
@@ -55,18 +59,24 @@ class TorchProbe:
     """Side of the square images that the model takes, in pixels."""
     return self._image_size
 
+  @property
+  def num_devices(self) -> int:
+    """Devices that a batch is spread over."""
+    return 1
+
   def layers(self) -> tuple[LayerShape, ...]:
     """Every submodule that returns a tensor of places and units, as it is run."""
     if self._shapes is None:
-      image = np.zeros((1, self._image_size, self._image_size, 3), np.uint8)
+      images = np.zeros((2, self._image_size, self._image_size, 3), np.uint8)
       names = [name for name, _ in self._module.named_modules() if name]
-      shapes = []
-      for name, output in self._outputs(image, names).items():
+      arrays = {}
+      for name, output in self._outputs(images, names).items():
         tensor = _tensor(output.value)
-        if tensor is not None and 2 <= tensor.ndim <= 4 and tensor.is_floating_point():
-          _, height, width, units = _to_numpy(tensor, name).shape
-          shapes.append(LayerShape(name, height, width, units))
-      self._shapes = tuple(shapes)
+        if tensor is not None and tensor.is_floating_point():
+          arrays[name] = tuple(tensor.shape)
+      self._shapes = read_shapes(
+        arrays, len(images), convolution="NCHW", layouts=self._layouts
+      )
     return self._shapes
 
   def activations(
@@ -87,7 +97,7 @@ class TorchProbe:
     if spoiled:
       self._overwritten |= spoiled
       outputs = self._outputs(images, layers)
-    found = {}
+    found, layouts = {}, layouts_of(self.layers())
     for name in layers:
       if name not in outputs:
         raise UserError(f"Module {name} is not run for an image: choose another.")
@@ -96,7 +106,14 @@ class TorchProbe:
         raise UserError(
           f"Module {name} returns {type(outputs[name].value).__name__}, not a tensor."
         )
-      found[name] = _to_numpy(tensor, name)
+      if name not in layouts:
+        raise UserError(
+          f"Module {name} returns a tensor of shape {tuple(tensor.shape)}, and nothing "
+          f"tells which axes are places and units: set --layouts, such as {name}=NLC."
+        )
+      found[name] = np.asarray(
+        to_places(_to_numpy(tensor), name, layouts[name], batch=len(images))
+      )
     return found
 
   def _outputs(
@@ -159,7 +176,6 @@ def _tensor(value: object) -> torch.Tensor | None:
   return value if isinstance(value, torch.Tensor) else None
 
 
-def _to_numpy(tensor: torch.Tensor, name: str) -> np.ndarray:
+def _to_numpy(tensor: torch.Tensor) -> np.ndarray:
   # DLPack hands the memory over as it is, strides included.
-  array = np.from_dlpack(tensor.detach().float().cpu())
-  return np.asarray(to_places(array, name, layout="NCHW"))
+  return np.from_dlpack(tensor.detach().float().cpu())

@@ -1,0 +1,74 @@
+"""Which layers of a model can be read, and how: found out by one trial run."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from milan_jax.errors import UserError
+from milan_jax.probe.layout import (
+  Layout,
+  guess_layout,
+  layout_named,
+  parse_layout,
+  to_places,
+)
+from milan_jax.records import LayerShape
+
+
+def read_shapes(
+  arrays: Mapping[str, tuple[int, ...]],
+  batch: int,
+  *,
+  convolution: str,
+  layouts: Mapping[str, Layout] | None = None,
+  known: Mapping[str, Layout] | None = None,
+  special: int | None = None,
+) -> tuple[LayerShape, ...]:
+  """The layers that can be read, with their places, units and layouts.
+
+  A layout comes from the user, else from what the model's kind tells, else from a guess
+  that the shape allows. A layer with none of them is left out.
+
+  Args:
+    arrays: shape of each layer's array in a trial run, in the model's order.
+    batch: images of that run.
+    convolution: `NCHW` or `NHWC`, what four axes are in this kind of model.
+    layouts: by name or glob, from the user. A glob is for the layers it suits.
+    known: by name, from the model's own attributes.
+    special: tokens that are no patches, where the model's kind tells.
+
+  Raises:
+    UserError: if a layer does not fit the layout that the user gave to it by name.
+  """
+  shapes, patches = [], None
+  for name, shape in arrays.items():
+    guess = guess_layout(
+      shape, batch, convolution=convolution, patches=patches, special=special
+    )
+    if len(shape) == 4 and guess:
+      # A vision transformer's patches are those of the convolution that cuts them.
+      rows, columns = (guess.axes.index(axis) for axis in "HW")
+      patches = shape[rows] * shape[columns]
+    named = layout_named(layouts or {}, name)
+    exact = name in (layouts or {})
+    for layout in filter(None, (named, (known or {}).get(name), guess)):
+      try:
+        places = to_places(_empty(shape), name, layout, batch=batch)
+      except UserError:
+        if exact:
+          raise
+        continue
+      _, height, width, units = places.shape
+      shapes.append(LayerShape(name, height, width, units, shape, str(layout)))
+      break
+  return tuple(shapes)
+
+
+def layouts_of(shapes: tuple[LayerShape, ...]) -> dict[str, Layout]:
+  """Each layer's layout, as `read_shapes` settled it."""
+  return {shape.name: parse_layout(shape.layout) for shape in shapes}
+
+
+def _empty(shape: tuple[int, ...]) -> np.ndarray:
+  """An array of a shape, of no memory."""
+  return np.broadcast_to(np.float32(0), shape)
