@@ -1,98 +1,379 @@
 """Measures the exemplar pass: images a second, the share of each part, peak memory.
 
 ```
-python benchmarks/bench_exemplars.py FOLDER --json
+python benchmarks/bench_exemplars.py FOLDER --json exemplars.json --plot exemplars.png
+python benchmarks/bench_exemplars.py FOLDER --network efficientnet-lite0
+python benchmarks/bench_exemplars.py FOLDER --network wide --num_images 1000,10000
 ```
 
-over the photographs of FOLDER, with five layers of efficientnet-lite0. `decoding` is
-the time spent waiting for images: they are decoded beside everything else.
+Each contender runs in a process of its own, one after the other, over the photographs
+of FOLDER, repeated until there are `--num_images`: the torch, ONNX and Flax probes of
+one network, with five layers and with one, and with torch the plain way (one layer at a
+time, two passes each: `plain_exemplars.py`), over fewer images, since its rate is the
+same for any number. Time runs from the first image to the written store; compiling
+comes before it. Resnet18's weights are random, efficientnet-lite0's real; `wide` is one
+cheap layer of 2,048 units, for its memory.
+
+Decoding and statistics go on beside the model. `decoding` is the time spent waiting for
+images; `statistics_share` the larger of the time spent waiting for statistics and of
+their share of the processor time, with the writing of snapshots and of the store.
 """
 
 import argparse
-import dataclasses
 import json
 import pathlib
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 
 import numpy as np
 
+from milan_jax.benchmark.machine import describe_machine
 from milan_jax.exemplars.collect import collect
 from milan_jax.images.folder import FolderImages
 from milan_jax.images.geometry import Geometry
 from milan_jax.models.backbones import backbone, params_from_state_dict
-from milan_jax.probe.flax_backbone import FlaxProbe
-from milan_jax.probe.selection import select_layers
+from milan_jax.models.backbones.registry import TORCHVISION, Preprocessing
+from milan_jax.store.exemplar_snapshots import save_progress
 from milan_jax.store.exemplar_store import write_exemplars
 from milan_jax.store.packaged_weights import packaged_weights
 from milan_jax.store.torch_files import read_state_dict
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+NETWORKS = ("resnet18", "efficientnet-lite0", "wide")
+PROBES = ("torch", "onnx", "flax")
+PLAIN = "plain"
+RESNET_LAYERS = ("conv1", "layer1", "layer2", "layer3", "layer4")
 
-def peak_mib() -> float:
-  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+class Repeated:
+  """A folder's photographs over and over, until there are enough."""
+
+  decodes_files = True
+
+  def __init__(self, source: FolderImages, number: int):
+    self._source, self._number = source, number
+    self.size, self.blank = source.size, source.blank
+
+  def __len__(self) -> int:
+    return self._number
+
+  def name(self, index: int) -> str:
+    """The photograph's path in the folder."""
+    return self._source.name(index % len(self._source))
+
+  def load(self, index: int) -> np.ndarray:
+    """The photograph."""
+    return self._source.load(index % len(self._source))
 
 
-def main() -> None:
-  parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument("folder", help="folder of photographs")
-  parser.add_argument("--model", default="efficientnet-lite0")
-  parser.add_argument("--layers", default="", help="names or globs; default: its own")
-  parser.add_argument("--batch_size", type=int, default=32)
-  parser.add_argument("--threads", type=int, default=2)
-  parser.add_argument("--json", action="store_true", help="print JSON")
-  arguments = parser.parse_args()
+def layers_of(network: str) -> tuple[str, ...]:
+  if network == "wide":
+    return ("1",)
+  if network == "resnet18":
+    return RESNET_LAYERS
+  return backbone(network).default_layers
 
-  network = backbone(arguments.model)
-  params = params_from_state_dict(
-    arguments.model, read_state_dict(packaged_weights(arguments.model))
+
+def preprocessing_of(network: str) -> Preprocessing:
+  return TORCHVISION if network == "wide" else backbone(network).preprocessing
+
+
+def torch_network(network: str):
+  import torch
+
+  sys.path.insert(0, str(ROOT))
+  from tests.models import torch_networks
+
+  if network == "wide":
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+      torch.nn.Conv2d(3, 64, 16, stride=16), torch.nn.Conv2d(64, 2048, 1)
+    )
+    return module.eval()
+  module = torch_networks.network(network)
+  if network == "resnet18":
+    return torch_networks.randomise(module)
+  weights = read_state_dict(packaged_weights(network))
+  module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in weights.items()})
+  return module
+
+
+def torch_names(network: str, layers: tuple[str, ...]) -> dict[str, str]:
+  """What the torch module calls our layers."""
+  names = {}
+  for layer in layers:
+    name = layer
+    if network == "efficientnet-lite0":
+      first, *rest = layer.split(".")
+      name = ".".join(["_" + first, *("_" + r if not r.isdigit() else r for r in rest)])
+    names[layer] = name
+  return names
+
+
+def onnx_file(network: str, layers: tuple[str, ...], path: str) -> None:
+  """Exports a network; a layer's tensor has the layer's name."""
+  import torch
+
+  module, names = torch_network(network), torch_names(network, layers)
+
+  class Named(torch.nn.Module):
+    def __init__(self):
+      super().__init__()
+      self.module = module
+
+    def forward(self, images):
+      kept = {}
+      handles = [
+        module.get_submodule(name).register_forward_hook(
+          lambda part, inputs, output, layer=layer: kept.__setitem__(layer, output)
+        )
+        for layer, name in names.items()
+      ]
+      module(images)
+      for handle in handles:
+        handle.remove()
+      return tuple(kept[layer] for layer in layers)
+
+  side = preprocessing_of(network).crop
+  images = torch.zeros((2, 3, side, side))
+  torch.onnx.export(
+    Named(),
+    (images,),
+    path,
+    dynamo=True,
+    verbose=False,
+    output_names=list(layers),
+    dynamic_shapes=({0: torch.export.Dim("batch")},),
   )
-  wanted = network.preprocessing
-  geometry = Geometry(wanted.resize, wanted.crop, wanted.interpolation)
-  source = FolderImages(arguments.folder, geometry)
-  probe = FlaxProbe(network, params)
-  names = [shape.name for shape in probe.layers()]
-  layers = network.default_layers
-  if arguments.layers:
-    layers = select_layers(names, arguments.layers)
-  # Compile first: a pass over a real data set does it once.
-  blank = np.zeros((arguments.batch_size, wanted.crop, wanted.crop, 3), np.uint8)
-  probe.activations(blank, tuple(layers))
-  before = peak_mib()
+
+
+def open_probe(kind: str, network: str, layers: tuple[str, ...], folder: str):
+  """A probe, and what it calls the layers."""
+  prepared = preprocessing_of(network)
+  if kind == "torch":
+    from milan_jax.probe.torch_module import TorchProbe
+
+    names = torch_names(network, layers)
+    module = torch_network(network)
+    probe = TorchProbe(module, prepared.crop, mean=prepared.mean, std=prepared.std)
+    return probe, tuple(names[layer] for layer in layers)
+  if kind == "onnx":
+    from milan_jax.probe.onnx_file import OnnxProbe
+
+    path = f"{folder}/network.onnx"
+    onnx_file(network, layers, path)
+    return OnnxProbe(path, prepared), layers
+  from milan_jax.probe.flax_backbone import FlaxProbe
+
+  if network == "resnet18":
+    state = {k: v.numpy() for k, v in torch_network(network).state_dict().items()}
+  else:
+    state = read_state_dict(packaged_weights(network))
+  params = params_from_state_dict(network, state)
+  return FlaxProbe(backbone(network), params), layers
+
+
+def run_plain(options: argparse.Namespace, source: Repeated) -> dict:
+  from plain_exemplars import plain_exemplars
+
+  prepared = preprocessing_of(options.network)
+  names = torch_names(options.network, tuple(options.layers))
+  began = time.perf_counter()
+  passes = plain_exemplars(
+    torch_network(options.network),
+    source,
+    tuple(names.values()),
+    mean=prepared.mean,
+    std=prepared.std,
+    k=options.k,
+    quantile=0.99,
+    batch_size=options.batch_size,
+  )
+  return {"seconds": time.perf_counter() - began, "forward_passes": passes}
+
+
+def run_ours(options: argparse.Namespace, source: Repeated, folder: str) -> dict:
+  probe, names = open_probe(
+    options.contender, options.network, tuple(options.layers), folder
+  )
+  side = probe.image_size
+  probe.activations(np.zeros((options.batch_size, side, side, 3), np.uint8), names)
+  cpu = time.process_time()
   began = time.perf_counter()
   found = collect(
     probe,
     source,
-    layers,
-    batch_size=arguments.batch_size,
-    threads=arguments.threads,
+    names,
+    k=options.k,
+    batch_size=options.batch_size,
+    workers=options.workers,
+    save=lambda progress: save_progress(f"{folder}/snapshot.npz", progress, {}),
+    save_every=options.save_every,
   )
-  total = time.perf_counter() - began
-  with tempfile.TemporaryDirectory() as folder:
-    began = time.perf_counter()
-    store = pathlib.Path(folder) / "store"
-    write_exemplars(store, found.layers, source, threads=arguments.threads)
-    writing = time.perf_counter() - began
-    stored = sum(path.stat().st_size for path in store.rglob("*.npy"))
-  parts = dataclasses.asdict(found.times)
-  figures = {
-    "images": len(source),
-    "layers": {name: found.layers[name].maps.shape[0] for name in layers},
-    "images_per_second": len(source) / total,
-    "seconds": total,
-    "share": {name: seconds / total for name, seconds in parts.items()},
-    "store_seconds": writing,
-    "store_mib": stored / 2**20,
-    "peak_mib_before_the_pass": before,
-    "peak_mib": peak_mib(),
+  passed = time.perf_counter()
+  write_exemplars(f"{folder}/store", found.layers, source)
+  seconds = time.perf_counter() - began
+  cpu = time.process_time() - cpu
+  times = found.times
+  writing = times.writing + time.perf_counter() - passed
+  forward = times.forward_passes * options.batch_size / len(source)
+  stored = sum(path.stat().st_size for path in pathlib.Path(folder, "store").rglob("*"))
+  return {
+    "seconds": seconds,
+    "forward_passes": round(forward),
+    "units": sum(len(layer.levels) for layer in found.layers.values()),
+    "model_share": times.model / seconds,
+    "decoding_share": times.decoding / seconds,
+    "waiting_for_statistics_share": times.statistics / seconds,
+    "statistics_cpu_share": times.statistics_cpu / cpu,
+    "writing_share": writing / seconds,
+    "statistics_share": max(times.statistics / seconds, times.statistics_cpu / cpu)
+    + writing / seconds,
+    "store_mb": stored / 1e6,
   }
-  if arguments.json:
-    print(json.dumps(figures, indent=2))
+
+
+def run_contender(options: argparse.Namespace) -> None:
+  """One contender, in this process; its figures are the last line it prints."""
+  prepared = preprocessing_of(options.network)
+  geometry = Geometry(prepared.resize, prepared.crop, prepared.interpolation)
+  source = Repeated(FolderImages(options.folder, geometry), int(options.num_images))
+  with tempfile.TemporaryDirectory() as folder:
+    if options.contender == PLAIN:
+      figures = run_plain(options, source)
+    else:
+      figures = run_ours(options, source, folder)
+  usage = resource.getrusage(resource.RUSAGE_SELF)
+  figures["peak_memory_mb"] = usage.ru_maxrss * 1024 / 1e6
+  figures["images_per_s"] = len(source) / figures["seconds"]
+  print(json.dumps(figures))
+
+
+def measure(options: argparse.Namespace) -> list[dict]:
+  """Runs the contenders one after the other."""
+  whole, rows = layers_of(options.network), []
+  jobs = [
+    (probe, layers, number)
+    for probe in options.probes.split(",")
+    for layers in ((whole, whole[:1]) if len(whole) > 1 else (whole,))
+    for number in map(int, options.num_images.split(","))
+  ]
+  if options.plain_images:
+    jobs.append((PLAIN, whole, options.plain_images))
+  for contender, layers, number in jobs:
+    command = [sys.executable, __file__, options.folder, f"--contender={contender}"]
+    for name in ("network", "batch_size", "workers", "k", "save_every"):
+      command.append(f"--{name}={getattr(options, name)}")
+    command += [f"--num_images={number}", "--layers", *layers]
+    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if finished.returncode:
+      print(f"{contender} failed; the others go on", file=sys.stderr)
+      continue
+    figures = json.loads(finished.stdout.splitlines()[-1])
+    about = {"contender": contender, "layers": len(layers), "images": number}
+    rows.append(about | figures)
+    print(format_row(rows[-1]), flush=True)
+  return rows
+
+
+COLUMNS = {
+  "contender": "{}",
+  "layers": "{}",
+  "images": "{}",
+  "images_per_s": "{:.1f}",
+  "forward_passes": "{}",
+  "model_share": "{:.1%}",
+  "decoding_share": "{:.1%}",
+  "statistics_share": "{:.1%}",
+  "writing_share": "{:.1%}",
+  "peak_memory_mb": "{:.0f}",
+}
+
+
+def format_row(row: dict | None) -> str:
+  cells = []
+  for name, form in COLUMNS.items():
+    if row is None:
+      cells.append(name)
+    else:
+      cells.append(form.format(row[name]) if name in row else "-")
+  widths = [max(len(name), 8) for name in COLUMNS]
+  return "  ".join(
+    f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)
+  )
+
+
+def summary(rows: list[dict]) -> dict:
+  """The first contender's figures, and how they compare with the plain way's."""
+  first = rows[0]
+  plain = [row for row in rows if row["contender"] == PLAIN]
+  ratio = first["images_per_s"] / plain[0]["images_per_s"] if plain else None
+  names = ("images_per_s", "statistics_share", "forward_passes", "peak_memory_mb")
+  return {name: first[name] for name in names} | {"ratio_to_plain": ratio}
+
+
+def draw(rows: list[dict], path: pathlib.Path) -> None:
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=(8, 0.5 * len(rows) + 1.5), layout="constrained")
+  axes = figure.add_subplot()
+  labels = [
+    f"{row['contender']}, {row['layers']} layer{'s' if row['layers'] > 1 else ''}"
+    for row in rows
+  ]
+  speeds = [row["images_per_s"] for row in rows]
+  colors = ["#b5b5b5" if row["contender"] == PLAIN else "#1f5fa8" for row in rows]
+  bars = axes.barh(labels[::-1], speeds[::-1], color=colors[::-1])
+  axes.bar_label(bars, fmt="%.1f", padding=3)
+  axes.set_xlabel("images per second")
+  axes.spines[["top", "right"]].set_visible(False)
+  axes.margins(x=0.12)
+  figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument("folder", help="folder of photographs")
+  parser.add_argument("--network", choices=NETWORKS, default="resnet18")
+  parser.add_argument("--probes", default="", help=f"of {','.join(PROBES)}")
+  parser.add_argument("--num_images", default="1000", help="one number or several")
+  parser.add_argument("--plain_images", type=int, default=128, help="0: without it")
+  parser.add_argument("--batch_size", type=int, default=32)
+  parser.add_argument("--workers", type=int, default=0, help="that decode; 0: threads")
+  parser.add_argument("--k", type=int, default=15)
+  parser.add_argument("--save_every", type=float, default=30.0)
+  parser.add_argument("--json", type=pathlib.Path, help="file for the figures")
+  parser.add_argument("--plot", type=pathlib.Path, help="PNG file for a plot")
+  parser.add_argument("--contender", help=argparse.SUPPRESS)
+  parser.add_argument("--layers", nargs="*", help=argparse.SUPPRESS)
+  options = parser.parse_args()
+  if options.contender:
+    run_contender(options)
     return
-  for name, value in figures.items():
-    print(
-      f"{name:>26}  {value:.2f}" if isinstance(value, float) else f"{name:>26}  {value}"
-    )
+  if options.network == "wide":
+    options.probes, options.plain_images = options.probes or "torch", 0
+  options.probes = options.probes or ",".join(PROBES)
+  unknown = set(options.probes.split(",")) - set(PROBES)
+  if unknown or not pathlib.Path(options.folder).is_dir():
+    parser.error(f"no probes {unknown}" if unknown else f"no folder {options.folder}")
+  print(format_row(None))
+  rows = measure(options)
+  if not rows:
+    sys.exit("no contender could be measured")
+  result = {"network": options.network, "machine": describe_machine(), "rows": rows}
+  result |= summary(rows)
+  ratio = result["ratio_to_plain"]
+  if ratio:
+    print(f"{rows[0]['contender']}: {ratio:.1f} x the plain way")
+  if options.json:
+    options.json.write_text(json.dumps(result, indent=2) + "\n")
+  if options.plot:
+    draw(rows, options.plot)
 
 
 if __name__ == "__main__":

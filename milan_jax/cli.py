@@ -57,13 +57,12 @@ def describe() -> int:
     options, positional = flags.parse(config.Describe, arguments)
     _no_positional(positional)
     from milan_jax.pipeline.describe import describe
-    from milan_jax.pipeline.network import list_layers
+    from milan_jax.pipeline.subject import list_layers
 
-    if options.list_layers:
-      print(list_layers(options.model, options.weights))
-      return
     keywords = dataclasses.asdict(options)
-    del keywords["list_layers"]
+    if keywords.pop("list_layers"):
+      print(list_layers(**keywords))
+      return
     describe(**keywords)
 
   return _run("milan-describe", command)

@@ -18,14 +18,49 @@ class Describe:
   workdir: str = _option("runs/describe", "folder for everything that is written")
   model: str = _option(
     "efficientnet-lite0",
-    "network to describe: a backbone's name, or package.module:name of a torch module "
-    "or of a function that returns one",
+    "network to describe: a backbone's name; an ONNX file (.onnx) or a program that "
+    "torch exported (.pt2); transformers:NAME or the folder of a transformers model; "
+    "or package.module:name of a torch, Flax or other model, or of a function that "
+    "makes one",
   )
   weights: str = _option(
     "", "state dict of the network (.pth, .pt, .safetensors); empty: the packaged one"
   )
+  image_size: int = _option(
+    0, "side of the network's images, in pixels; 0: its own, or 224"
+  )
+  mean: str = _option(
+    "", "subtracted from the colours, R,G,B from 0 to 1; empty: its own, or ImageNet's"
+  )
+  std: str = _option(
+    "", "the colours are divided by it, R,G,B from 0 to 1; empty: as for mean"
+  )
+  layouts: str = _option(
+    "",
+    "how layers' arrays are read where the guess that --list_layers shows is wrong: "
+    "GLOB=LAYOUT, comma-separated, such as encoder*=NLC:special=1 (docs/probing.md)",
+  )
+  before_clip: bool = _option(
+    True,
+    "read clipped activations (ReLU6) before their upper clip where it can be seen",
+  )
+  torch_device: str = _option(
+    "", "where torch modules run; empty: cuda where there is one, else cpu"
+  )
   images: str = _option(
-    "", "folder of images to show; empty: photographs that come inside packages"
+    "",
+    "images to show: a folder, an .npy or .npz file, tfds:NAME or tfds:FOLDER, "
+    "hf:FOLDER; empty: photographs that come inside packages",
+  )
+  split: str = _option(
+    "", "split of a data set's images; empty: train, or the only one"
+  )
+  data_dir: str = _option("", "where tfds:NAME was prepared; empty: tfds's own folder")
+  latents: str = _option(
+    "", "for a generator: .npz file of its latents, and classes, in place of images"
+  )
+  image_range: str = _option(
+    "-1,1", "least and greatest value of the images that a generator returns"
   )
   exemplars: str = _option(
     "", "describe this exemplar directory instead of a network over images"
@@ -35,7 +70,9 @@ class Describe:
     "describe this features folder of an earlier run instead: no images, no page",
   )
   layers: str = _option(
-    "", "layers to describe: names or globs, comma-separated; empty: the default ones"
+    "",
+    "layers to describe: names, globs or indices, comma-separated; empty: the default "
+    "ones",
   )
   units: str = _option(
     "",
@@ -44,7 +81,12 @@ class Describe:
   )
   k: int = _option(15, "exemplars per unit")
   quantile: float = _option(0.99, "quantile of a unit's activations that masks exceed")
-  probe_batch_size: int = _option(32, "images per forward pass of the network")
+  probe_batch_size: int = _option(
+    32, "images that go through one device of the network together"
+  )
+  workers: int = _option(
+    -1, "processes that decode images; 0: threads; -1: what suits the images"
+  )
   save_every: float = _option(30.0, "seconds between saves of the pass over the images")
   milan: str = _option(
     "starter", "captioner: a packaged or official key, or a released folder"
@@ -74,8 +116,8 @@ class Describe:
   seed: int = _option(0, "seed of the strategy `sample`")
   coordinator: str = _option(
     "",
-    "HOST:PORT of the first of several processes that decode --features together, the "
-    "same for all; each is started with all the same options but --process_id",
+    "HOST:PORT of the first of several processes that work together, the same for all; "
+    "each is started with all the same options but --process_id, and can reach workdir",
   )
   num_processes: int = _option(1, "how many processes there are")
   process_id: int = _option(0, "which of them this is; 0 writes")

@@ -39,15 +39,22 @@ MAY_IMPORT = {
 # Libraries that only extras bring: a module that needs one is named here.
 EXTRAS = {
   "torch": {
-    *("probe/torch_module.py", "probe/torch_named.py"),
+    "probe/transformers_model.py",
+    *("probe/torch_module.py", "probe/torch_weights.py"),
+    *("probe/torch_calls.py", "probe/torch_outputs.py", "probe/torch_windows.py"),
+    *("probe/torch_layers.py", "probe/torch_pixels.py", "probe/torch_generator.py"),
+    *("probe/torch_program.py", "probe/torch_nodes.py"),
     *("benchmark/textbook.py", "benchmark/worker.py"),
   },
   "matplotlib": {"benchmark/plot.py"},
   "spacy": {"text/tokenizer.py"},
-  "onnxruntime": set(),
-  "transformers": set(),
+  "onnx": {"probe/onnx_file.py", "probe/onnx_graph.py", "probe/onnx_input.py"},
+  "onnxruntime": {"probe/onnx_file.py"},
+  "transformers": {"probe/transformers_model.py"},
+  "huggingface_hub": {"probe/transformers_model.py"},
   "tensorflow": set(),
-  "tensorflow_datasets": set(),
+  "tensorflow_datasets": {"images/tfds.py"},
+  "datasets": {"images/hugging_face.py"},
   "skimage": {"images/demo.py"},
   "sklearn": {"images/demo.py"},
 }

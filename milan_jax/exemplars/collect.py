@@ -1,49 +1,30 @@
-"""The one pass over the images: every chosen layer's statistics at once."""
+"""The one pass over the images: every chosen layer's statistics at once.
+
+While the model runs on one batch, the statistics take in the batch before, and the
+images of the batches to come are decoded.
+"""
 
 import concurrent.futures
 import dataclasses
 import itertools
 import os
 import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from milan_jax.errors import UserError
-from milan_jax.exemplars import stats
-from milan_jax.images.source import ImageSource, Skipped, batches
+from milan_jax.exemplars import passes, stats
+from milan_jax.exemplars.passes import WHOLE, Part, Progress, Times
+from milan_jax.images.loader import Batch, batches
+from milan_jax.images.source import Skipped, Source
 from milan_jax.probe.protocol import Probe
 from milan_jax.records import LayerShape
 
 QUANTILE = 0.99
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Progress:
-  """A pass part of the way through: all that going on needs.
-
-  Attributes:
-    position: how many positions of the source are done.
-    states: statistics of each layer so far, in the order chosen.
-    skipped: images that could not be read so far.
-  """
-
-  position: int
-  states: dict[str, stats.LayerState]
-  skipped: tuple[Skipped, ...]
-
-
-@dataclasses.dataclass(slots=True)
-class Times:
-  """Seconds that the parts of a pass took.
-
-  Decoding goes on beside everything else: `decoding` is the time spent waiting for it.
-  """
-
-  model: float = 0.0
-  decoding: float = 0.0
-  statistics: float = 0.0
-  writing: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,118 +44,252 @@ class Collected:
 
 def collect(
   probe: Probe,
-  source: ImageSource,
+  source: Source,
   layers: Sequence[str],
   *,
   k: int = 15,
-  quantile: float = QUANTILE,
-  batch_size: int = 32,
-  threads: int = 2,
-  resume: Progress | None = None,
-  save: Callable[[Progress], None] | None = None,
-  save_every: float = 60.0,
-  report: Callable[[int, int, float], None] | None = None,
+  **options: Any,
 ) -> Collected:
   """Runs the probe over all images once and keeps each unit's exemplars and level.
-
-  Memory holds a batch, the top-k maps of the chosen units and their counts, and no more
-  however many images there are. A pass that was broken off and goes on from a saved
-  `Progress` gives the same bytes as an unbroken one, and so does one with another
-  number of threads.
 
   Args:
     probe: the model.
     source: the images; an exemplar's id is its position here.
     layers: names of layers of the probe.
     k: exemplars of a unit.
-    quantile: of the level.
-    batch_size: images that go through the model together. The last batch is filled up
-      to it with blank images, which are not counted.
-    threads: threads that decode images.
-    resume: where to go on, as `save` was given it; None begins. Its states are donated.
-    save: called with the progress every `save_every` seconds, and waited for: the
-      states it is given are used up by what follows.
-    save_every: seconds between saves.
-    report: called after each batch with the images done, their total and the images
-      a second so far.
+    options: more of `observe`'s.
 
   Raises:
-    UserError: if there are fewer than `k` readable images, or a layer is unknown.
+    UserError: as `observe`; or if fewer than `k` images could be read.
+  """
+  times = Times()
+  progress = observe(probe, source, layers, k=k, times=times, **options)
+  skipped, began = progress.skipped, time.perf_counter()
+  finished = passes.finish(progress, k=k, num_images=len(source))
+  times.statistics += time.perf_counter() - began
+  return Collected(finished, skipped, times)
+
+
+def observe(
+  probe: Probe,
+  source: Source,
+  layers: Sequence[str],
+  *,
+  units: Mapping[str, Int[np.ndarray, "_"]] | None = None,
+  k: int = 15,
+  quantile: float = QUANTILE,
+  batch_size: int = 32,
+  part: Part = WHOLE,
+  workers: int = 0,
+  threads: int = 2,
+  resume: Progress | None = None,
+  save: Callable[[Progress], None] | None = None,
+  save_every: float = 60.0,
+  report: Callable[[int, int, float], None] | None = None,
+  times: Times | None = None,
+) -> Progress:
+  """Runs the probe once over the images, or over a part of them.
+
+  Memory holds two batches, the top-k maps of the chosen units and their counts, and no
+  more however many images there are. A pass that was broken off and goes on from a
+  saved `Progress` gives the same bytes as an unbroken one, and so does one with another
+  number of workers, threads, devices or parts.
+
+  Args:
+    probe: the model.
+    source: the images; an exemplar's id is its position here.
+    layers: names of layers of the probe.
+    units: the units of each layer to look at; None takes all.
+    k: exemplars of a unit.
+    quantile: of the level.
+    batch_size: images that go through one device together. The last batch is filled up
+      to it with blank images, which are not counted.
+    part: which stretches of the images to see.
+    workers: processes that decode images; 0 for threads of this one.
+    threads: threads that decode images, in each process.
+    resume: where to go on, as `save` was given it; None begins. Its states are donated.
+    save: called with the progress every `save_every` seconds, and before an error of
+      the model is raised; waited for: its states are used up by what follows.
+    save_every: seconds between saves.
+    report: called after each batch with the images done, their total, both of this
+      part, and the images a second so far.
+    times: where to add the seconds spent.
+
+  Raises:
+    UserError: if there are fewer than `k` images, a layer is unknown, or the model
+      fails; what was done before that is saved.
   """
   if len(source) < k:
     raise UserError(
       f"{k} exemplars of a unit need at least {k} images, and there are "
       f"{len(source)}: give more images or a smaller k."
     )
-  shapes = _shapes(probe, layers)
-  progress = resume or start(shapes, k=k, quantile=quantile, num_images=len(source))
-  position, skipped = progress.position, progress.skipped
-  states = progress.states
-  times = Times()
-  began, first, saved = time.perf_counter(), position, time.perf_counter()
-  workers = max(1, min(len(shapes), os.cpu_count() or 1))
-  with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-    stretch = batches(source, batch_size, start=position, threads=threads)
-    clock = _Clock(times)
-    for batch in stretch:
+  shapes = _shapes(probe, layers, units)
+  progress = resume or passes.start(
+    shapes, k=k, quantile=quantile, num_images=len(source)
+  )
+  names, before = tuple(progress.states), progress.done
+  total = part.num_images(len(source), batch_size)
+  times = times or Times()
+  clock = _Clock(times)
+  began = saved = time.perf_counter()
+  stretches = part.stretches(len(source), batch_size)[before:]
+  read = batches(
+    source, batch_size, stretches=stretches, workers=workers, threads=threads
+  )
+  with _Statistics(progress, units, times) as statistics:
+    for group in _groups(read, probe.num_devices):
       clock.add("decoding")
-      position, skipped = batch.stop, skipped + batch.skipped
-      if batch.image_ids.size:
-        found = probe.activations(batch.images, tuple(states))
-        count = batch.image_ids.size
-        arrays = [np.asarray(found[name])[:count] for name in states]
+      try:
+        arrays = _run(probe, group, names, source.blank)
         clock.add("model")
-        # Layers know nothing of each other, and numpy lets go of the interpreter.
-        ids = itertools.repeat(batch.image_ids)
-        updated = pool.map(stats.update, states.values(), ids, arrays)
-        states = dict(zip(states, updated, strict=True))
-        clock.add("statistics")
+      except Exception as error:
+        progress = statistics.settle()
+        if save:
+          save(progress)
+        if isinstance(error, UserError):
+          raise
+        raise UserError(_failure(error, source, group)) from error
+      progress = statistics.settle()
+      clock.add("statistics")
       if save and time.perf_counter() - saved >= save_every:
-        save(Progress(position, states, skipped))
+        save(progress)
         saved = time.perf_counter()
         clock.add("writing")
+      statistics.take_in(group, arrays)
       if report:
-        rate = (position - first) / (time.perf_counter() - began)
-        report(position, len(source), rate)
+        done = min((progress.done + len(group)) * batch_size, total)
+        seconds = time.perf_counter() - began
+        report(done, total, (done - before * batch_size) / seconds)
       clock.restart()
-  if len(source) - len(skipped) < k:
-    raise UserError(_too_few(len(source), skipped, k))
-  clock.restart()
-  finished = {name: stats.finish(states.pop(name)) for name in tuple(states)}
-  clock.add("statistics")
-  return Collected(finished, skipped, times)
+    progress = statistics.settle()
+    clock.add("statistics")
+  return progress
 
 
-def start(
-  shapes: Sequence[LayerShape], *, k: int, quantile: float, num_images: int
-) -> Progress:
-  """The progress before the first image."""
-  return Progress(
-    position=0,
-    states={
-      shape.name: stats.start(shape, k=k, quantile=quantile, num_images=num_images)
-      for shape in shapes
-    },
-    skipped=(),
+class _Statistics:
+  """The statistics of all layers, which take in a batch beside the model."""
+
+  def __init__(
+    self,
+    progress: Progress,
+    units: Mapping[str, Int[np.ndarray, "_"]] | None,
+    times: Times,
+  ):
+    self._progress = progress
+    self._units = units or {}
+    self._times = times
+    self._under_way: Iterable[tuple[stats.LayerState, float]] | None = None
+    self._next = progress
+    workers = max(1, min(len(progress.states), os.cpu_count() or 1))
+    self._pool = concurrent.futures.ThreadPoolExecutor(workers)
+
+  def __enter__(self) -> "_Statistics":
+    return self
+
+  def __exit__(self, *error: object) -> None:
+    self._pool.shutdown()
+
+  def take_in(self, group: Sequence[Batch], arrays: dict[str, np.ndarray]) -> None:
+    """Begins to take in a group's activations; what was begun before is settled."""
+    size = len(group[0].inputs)
+    rows = np.concatenate([i * size + each.rows for i, each in enumerate(group)])
+    image_ids = np.concatenate([each.image_ids for each in group])
+    self._next = dataclasses.replace(
+      self._progress,
+      done=self._progress.done + len(group),
+      skipped=self._progress.skipped + tuple(s for each in group for s in each.skipped),
+    )
+    if rows.size:
+      self._times.forward_passes += 1
+      # Layers know nothing of each other, and numpy lets go of the interpreter.
+      self._under_way = self._pool.map(
+        _update,
+        self._progress.states.values(),
+        itertools.repeat(image_ids),
+        itertools.repeat(rows),
+        (arrays[name] for name in self._progress.states),
+        (self._units.get(name) for name in self._progress.states),
+      )
+
+  def settle(self) -> Progress:
+    """Waits for what is under way, and gives the progress."""
+    if self._under_way is not None:
+      updated = list(self._under_way)
+      self._under_way = None
+      self._times.statistics_cpu += sum(seconds for _, seconds in updated)
+      states = (state for state, _ in updated)
+      self._next = dataclasses.replace(
+        self._next, states=dict(zip(self._progress.states, states, strict=True))
+      )
+    self._progress = self._next
+    return self._progress
+
+
+def _update(
+  state: stats.LayerState,
+  image_ids: Int[np.ndarray, "n"],
+  rows: Int[np.ndarray, "n"],
+  activations: Float[np.ndarray, "batch height width units"],
+  units: Int[np.ndarray, "_"] | None,
+) -> tuple[stats.LayerState, float]:
+  """The state after some rows of a batch, and the processor time that it took."""
+  began = time.thread_time()
+  if units is not None and len(units) < activations.shape[3]:
+    activations = activations[..., units]
+  # A slice where no image is missing: the others would be copied.
+  whole = rows[-1] == len(rows) - 1
+  activations = activations[: len(rows)] if whole else activations[rows]
+  state = stats.update(state, image_ids, activations)
+  return state, time.thread_time() - began
+
+
+def _groups(read: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
+  """As many batches together as there are devices; fewer at the end."""
+  while group := list(itertools.islice(read, size)):
+    yield group
+
+
+def _run(
+  probe: Probe, group: list[Batch], layers: tuple[str, ...], blank: np.ndarray
+) -> dict[str, np.ndarray]:
+  """The activations of a group, each device's batch filled up to its size."""
+  if not any(each.rows.size for each in group):
+    return {}
+  inputs = [each.inputs for each in group]
+  # At the end some devices get blank images, which nobody counts.
+  inputs += [np.full_like(inputs[0], blank)] * (probe.num_devices - len(group))
+  found = probe.activations(
+    np.concatenate(inputs) if len(inputs) > 1 else inputs[0], layers
   )
+  return {name: np.asarray(found[name]) for name in layers}
 
 
-def _shapes(probe: Probe, layers: Sequence[str]) -> list[LayerShape]:
+def _shapes(
+  probe: Probe,
+  layers: Sequence[str],
+  units: Mapping[str, Int[np.ndarray, "_"]] | None,
+) -> list[LayerShape]:
   shapes = {shape.name: shape for shape in probe.layers()}
   unknown = [name for name in layers if name not in shapes]
   if unknown:
     raise UserError(f"The model has no layer {', '.join(unknown)}.")
-  return [shapes[name] for name in layers]
+  return [
+    dataclasses.replace(shapes[name], units=len(units[name]))
+    if units and name in units
+    else shapes[name]
+    for name in layers
+  ]
 
 
-def _too_few(num_images: int, skipped: tuple[Skipped, ...], k: int) -> str:
-  readable = num_images - len(skipped)
-  reasons = "; ".join(f"{item.name}: {item.reason}" for item in skipped[:3])
-  if not readable:
-    return f"None of the {num_images} images can be read ({reasons})."
+def _failure(error: Exception, source: Source, group: Sequence[Batch]) -> str:
+  first, last = group[0].start, group[-1].stop - 1
+  frames = traceback.extract_tb(error.__traceback__)
+  where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
   return (
-    f"Only {readable} of {num_images} images can be read ({reasons}), and {k} "
-    "exemplars of a unit need as many: give more images or a smaller k."
+    f"The model failed on images {first} to {last} ({source.name(first)} to "
+    f"{source.name(last)}): {type(error).__name__}: {error}{where}. What was done "
+    "before is kept: mend the model, or take out the image that it cannot bear."
   )
 
 

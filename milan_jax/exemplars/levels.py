@@ -22,7 +22,7 @@ from milan_jax.exemplars.binned_levels import BinnedLevels
 from milan_jax.exemplars.top_values import TopValues
 from milan_jax.records import LayerShape
 
-ROOM = 1 << 22  # values kept of a layer; up to twice as many pass through
+ROOM = 1 << 20  # values kept of a layer; up to twice as many pass through
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -38,7 +38,10 @@ class LayerStatistics:
     maps: the unit's activations on each exemplar.
     levels: quantile of each unit over all places of all images, in the model's units.
     dead: units that never varied, or have too few images of finite maximum.
-    num_bad_maps: number of images on which the unit's maximum was not finite.
+    num_bad_maps: number of images on which the unit's maximum was not finite: they are
+      nobody's exemplars.
+    num_ties: number of images as good as the unit's last exemplar that are none, since
+      their positions are higher: above zero, its exemplars are partly arbitrary.
   """
 
   image_ids: Int[np.ndarray, "units k"]
@@ -47,6 +50,7 @@ class LayerStatistics:
   levels: Float[np.ndarray, "units"]
   dead: Bool[np.ndarray, "units"]
   num_bad_maps: Int[np.ndarray, "units"]
+  num_ties: Int[np.ndarray, "units"]
 
 
 def start(shape: LayerShape, *, k: int, quantile: float, num_images: int) -> LayerState:
@@ -106,6 +110,7 @@ def finish(state: LayerState) -> LayerStatistics:
     levels=levels.levels(state.levels),
     dead=top.dead,
     num_bad_maps=top.num_bad_maps,
+    num_ties=top.num_ties,
   )
 
 

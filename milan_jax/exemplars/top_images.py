@@ -26,6 +26,8 @@ class TopImages:
     constant: the one value of a unit that has not varied; NaN for the others.
     num_bad_maps: number of images on which the unit's maximum was not finite: those
       never rank.
+    num_ties: number of images that are as good as the last exemplar, and are none only
+      because their position is higher.
   """
 
   activations: Float[np.ndarray, "units k"]
@@ -35,6 +37,7 @@ class TopImages:
   varies: Bool[np.ndarray, "units"]
   constant: Float[np.ndarray, "units"]
   num_bad_maps: Int[np.ndarray, "units"]
+  num_ties: Int[np.ndarray, "units"]
 
   @property
   def dead(self) -> Bool[np.ndarray, "units"]:
@@ -52,6 +55,7 @@ def start(units: int, k: int, height: int, width: int) -> TopImages:
     varies=np.zeros(units, bool),
     constant=np.full(units, np.nan, np.float32),
     num_bad_maps=np.zeros(units, np.int64),
+    num_ties=np.zeros(units, np.int64),
   )
 
 
@@ -74,6 +78,7 @@ def update(
   ids = np.where(finite.T, image_ids[None, :], NO_IMAGE)
   worst, worst_id = state.activations[:, -1:], state.image_ids[:, -1:]
   better = (ranked > worst) | ((ranked == worst) & (ids < worst_id))
+  before = state.activations.copy()
   units = np.flatnonzero(better.any(axis=1))
   if units.size:
     _insert(state, units, ranked[units], ids[units], activations)
@@ -83,6 +88,7 @@ def update(
     varies=varies,
     constant=constant,
     num_bad_maps=state.num_bad_maps + (~finite).sum(axis=0),
+    num_ties=_num_ties(state.activations, (before, state.num_ties), (ranked, None)),
   )
 
 
@@ -105,6 +111,9 @@ def merge(a: TopImages, b: TopImages) -> TopImages:
     varies=varies,
     constant=np.where(varies, np.float32(np.nan), np.fmin(a.constant, b.constant)),
     num_bad_maps=a.num_bad_maps + b.num_bad_maps,
+    num_ties=_num_ties(
+      activations, (a.activations, a.num_ties), (b.activations, b.num_ties)
+    ),
   )
 
 
@@ -125,6 +134,25 @@ def _rank(
     np.take_along_axis(activations, order, axis=1),
     np.take_along_axis(image_ids, order, axis=1),
   )
+
+
+def _num_ties(
+  kept: Float[np.ndarray, "units k"],
+  *parts: tuple[Float[np.ndarray, "units _"], Int[np.ndarray, "units"] | None],
+) -> Int[np.ndarray, "units"]:
+  """How many of the candidates are as good as the last that was kept, but not kept.
+
+  Args:
+    kept: maxima of the best candidates, best first.
+    parts: maxima of the candidates, each with how many others were as good as its last.
+  """
+  last = kept[:, -1:]
+  number = -(kept == last).sum(axis=1)
+  for candidates, ties in parts:
+    number += (candidates == last).sum(axis=1)
+    if ties is not None:
+      number += np.where(candidates[:, -1] == last[:, 0], ties, 0)
+  return np.where(np.isneginf(last[:, 0]), 0, number)
 
 
 def _insert(

@@ -9,6 +9,7 @@ from PIL import Image
 
 from milan_jax.errors import UserError
 from milan_jax.images.geometry import Geometry, fit
+from milan_jax.images.source import black
 
 EXPECTED = "uint8 images of shape (N, height, width, 3) or (N, 3, height, width)"
 
@@ -52,6 +53,11 @@ class ArrayImages:
     """Side of every image, in pixels."""
     return self._geometry.crop if self._geometry else self._images.shape[1]
 
+  @property
+  def blank(self) -> UInt8[np.ndarray, "size size 3"]:
+    """A black image."""
+    return black(self.size)
+
   def name(self, index: int) -> str:
     """The image's number."""
     return str(index)
@@ -60,6 +66,17 @@ class ArrayImages:
     """The image, resized and cropped if there is a geometry."""
     image = np.ascontiguousarray(self._images[index])
     return fit(Image.fromarray(image), self._geometry) if self._geometry else image
+
+
+class _MappedImages(ArrayImages):
+  """Images that stay in their file: to another process goes its name, not the array."""
+
+  def __init__(self, path: pathlib.Path, geometry: Geometry | None):
+    super().__init__(np.lib.format.open_memmap(path, mode="r"), geometry, str(path))
+    self._path = path
+
+  def __reduce__(self):
+    return _MappedImages, (self._path, self._geometry)
 
 
 def open_array_images(
@@ -82,7 +99,7 @@ def open_array_images(
       with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         images = _images_of(archive, path)
     else:
-      images = np.lib.format.open_memmap(path, mode="r")
+      return _MappedImages(path, geometry)
   except UserError:
     raise
   except Exception as error:

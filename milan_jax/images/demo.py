@@ -14,6 +14,7 @@ from PIL import Image
 
 from milan_jax.errors import UserError
 from milan_jax.images.geometry import INTERPOLATIONS, Geometry, to_rgb
+from milan_jax.images.source import black
 
 # Every colour photograph of the two wheels. Left out: drawings and test charts
 # (logo, color, phantom, chessboard, horse), grey pictures, a thumbnail, and
@@ -72,6 +73,11 @@ class DemoImages:
   def size(self) -> int:
     """Side of every image, in pixels."""
     return self._geometry.crop
+
+  @property
+  def blank(self) -> UInt8[np.ndarray, "size size 3"]:
+    """A black image."""
+    return black(self.size)
 
   def name(self, index: int) -> str:
     """Photograph, left edge, top edge, scale, and whether mirrored."""

@@ -13,6 +13,8 @@ INTERPOLATIONS = {
   "bilinear": Image.Resampling.BILINEAR,
   "bicubic": Image.Resampling.BICUBIC,
 }
+# Longer over shorter side of what is resized whole. Photographs stay far below.
+MAX_ASPECT = 16
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,11 +25,13 @@ class Geometry:
     resize: length of the shorter side after resizing, in pixels; None leaves it.
     crop: side of the square cut from the centre, in pixels.
     interpolation: `bilinear` or `bicubic`, both antialiased.
+    squash: resize both sides to `resize`, whatever their proportions.
   """
 
   resize: int | None
   crop: int
   interpolation: str = "bicubic"
+  squash: bool = False
 
   def __post_init__(self):
     if not 0 < self.crop <= (self.resize or self.crop):
@@ -50,7 +54,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
   Raises:
     ValueError: if the samples are floating point, whose range no file says.
   """
-  upright = ImageOps.exif_transpose(image)
+  image.load()
+  try:
+    upright = ImageOps.exif_transpose(image)
+  except Exception:  # broken metadata around pixels that are whole: as they come
+    upright = image
   mode = upright.mode
   if mode == "F":
     raise ValueError("its samples are floating point, of unknown range")
@@ -67,20 +75,23 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def fit(image: Image.Image, geometry: Geometry) -> UInt8[np.ndarray, "size size 3"]:
-  """Resizes the shorter side of an RGB picture, then cuts the centre.
+  """Resizes the shorter side of an RGB picture, or both, then cuts the centre.
 
   Sizes are rounded as torchvision rounds them: the longer side down, the corner of the
-  crop to the nearest pixel, halves to the even one.
+  crop to the nearest pixel, halves to the even one. Of a picture whose longer side is
+  over `MAX_ASPECT` times the shorter, only what is kept is resized, which bounds the
+  memory and gives the same pixels, but for rounding: Pillow may turn from rows first to
+  columns first.
 
   Raises:
     ValueError: if the picture is not resized and is smaller than the crop.
   """
   width, height = image.size
   shorter = min(width, height)
-  if geometry.resize:
+  if geometry.resize and geometry.squash:
+    width = height = geometry.resize
+  elif geometry.resize:
     width, height = (side * geometry.resize // shorter for side in (width, height))
-    if (width, height) != image.size:
-      image = image.resize((width, height), INTERPOLATIONS[geometry.interpolation])
   elif shorter < geometry.crop:
     raise ValueError(
       f"it has {width} x {height} pixels, fewer than the {geometry.crop} of a crop"
@@ -88,4 +99,11 @@ def fit(image: Image.Image, geometry: Geometry) -> UInt8[np.ndarray, "size size 
   left = round((width - geometry.crop) / 2)
   top = round((height - geometry.crop) / 2)
   box = (left, top, left + geometry.crop, top + geometry.crop)
-  return np.asarray(image.crop(box))
+  if (width, height) == image.size:
+    return np.asarray(image.crop(box))
+  interpolation = INTERPOLATIONS[geometry.interpolation]
+  if geometry.squash or max(image.size) <= MAX_ASPECT * shorter:
+    return np.asarray(image.resize((width, height), interpolation).crop(box))
+  across, down = image.width / width, image.height / height
+  kept = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
+  return np.asarray(image.resize((geometry.crop,) * 2, interpolation, box=kept))

@@ -10,9 +10,7 @@ import jax
 import numpy as np
 
 from milan_jax.errors import UserError
-from milan_jax.exemplars.collect import collect
 from milan_jax.features import encode_exemplars
-from milan_jax.images.source import ImageSource
 from milan_jax.models.lowering import Rounding
 from milan_jax.pipeline.decode import (
   TIE,
@@ -21,20 +19,28 @@ from milan_jax.pipeline.decode import (
   Decoding,
   check_choice,
 )
-from milan_jax.pipeline.network import Network, open_images, open_network
 from milan_jax.pipeline.page import write_run_page
-from milan_jax.pipeline.processes import is_first, join_processes, told_by_first
+from milan_jax.pipeline.probing import Pass, find_exemplars
+from milan_jax.pipeline.processes import (
+  is_first,
+  join_processes,
+  told_by_first,
+  wait_until,
+)
 from milan_jax.pipeline.progress import bar, say
 from milan_jax.pipeline.region_encoder import region_encoder
-from milan_jax.pipeline.workdir import open_workdir
+from milan_jax.pipeline.subject import find_subject
+from milan_jax.pipeline.workdir import CONFIG, open_workdir
 from milan_jax.probe.selection import select_layers, select_units
 from milan_jax.records import Description, ExemplarSet, Unit
 from milan_jax.store.chosen_exemplars import ChosenExemplars
 from milan_jax.store.descriptions import Journal, write_descriptions
 from milan_jax.store.exemplar_sets import open_exemplars
-from milan_jax.store.exemplar_snapshots import load_progress, save_progress
-from milan_jax.store.exemplar_store import write_exemplars
-from milan_jax.store.feature_store import FeatureStore, open_features
+from milan_jax.store.feature_store import (
+  FeatureStore,
+  features_are_finished,
+  open_features,
+)
 from milan_jax.store.pretrained import load_milan
 from milan_jax.store.release import Release
 from milan_jax.text.reconstruction import reconstruct_ids
@@ -43,11 +49,9 @@ from milan_jax.text.vocabulary import Vocabulary
 DESCRIPTIONS = "descriptions.csv"
 # Options that may differ between the run that began and one that goes on.
 _NOT_IN_RESULTS = (
-  *("workdir", "page", "save_every"),
+  *("workdir", "page", "save_every", "workers", "torch_device"),
   *("coordinator", "num_processes", "process_id"),
 )
-# Units of each layer that the demonstration describes: it takes a minute or two.
-DEMO_UNITS = "0:32"
 
 
 def describe(
@@ -55,7 +59,17 @@ def describe(
   workdir: str,
   model: str,
   weights: str,
+  image_size: int,
+  mean: str,
+  std: str,
+  layouts: str,
+  before_clip: bool,
+  torch_device: str,
   images: str,
+  split: str,
+  data_dir: str,
+  latents: str,
+  image_range: str,
   exemplars: str,
   features: str,
   layers: str,
@@ -63,6 +77,7 @@ def describe(
   k: int,
   quantile: float,
   probe_batch_size: int,
+  workers: int,
   save_every: float,
   milan: str,
   strategy: str,
@@ -94,11 +109,6 @@ def describe(
   options = {
     name: value for name, value in locals().items() if name not in _NOT_IN_RESULTS
   }
-  if coordinator and not features:
-    raise UserError(
-      "--coordinator: several processes decode features that are there; make them with "
-      "one process and name them with --features."
-    )
   join_processes(coordinator, num_processes, process_id)
   check_choice("--encoder_precision", get_args(Rounding), encoder_precision)
   release = load_milan(milan)
@@ -116,38 +126,40 @@ def describe(
   options["captioner_sha256"] = _digest(release)
   found: ExemplarSet | None = None
   if features:
-    if exemplars or images:
-      raise UserError("--features: name no --exemplars and no --images beside it.")
+    if exemplars or images or latents:
+      raise UserError(
+        "--features: name no --exemplars, --images or --latents beside it."
+      )
     store = _choose_features(open_features(features), features, layers, units)
     _check_size(store.feature_size, release)
     options["features_sha256"] = store.fingerprint()
-    folder = pathlib.Path(workdir)
-    if is_first():
-      folder = open_workdir(workdir, options)
+    folder = _open_together(workdir, options)
   elif exemplars:
     found = _choose(open_exemplars(exemplars), layers, units)
-    folder = open_workdir(workdir, options)
+    folder = _open_together(workdir, options)
   else:
-    network = open_network(model, weights)
-    if not images and not units:
-      units = DEMO_UNITS
-      say(f"the demonstration describes units {units} of each layer; see --units")
-    source = open_images(images, network.geometry)
-    chosen = _choose_units(network, _layer_names(network, layers), units)
-    options["images_sha256"] = _names_digest(source)
-    folder = open_workdir(workdir, options)
-    _probe(
-      network,
-      source,
-      folder,
-      chosen=chosen,
-      job=options,
-      k=k,
-      quantile=quantile,
-      batch_size=probe_batch_size,
-      save_every=save_every,
+    subject = find_subject(
+      model=model,
+      weights=weights,
+      image_size=image_size,
+      mean=mean,
+      std=std,
+      layouts=layouts,
+      before_clip=before_clip,
+      torch_device=torch_device,
+      image_range=image_range,
+      images=images,
+      split=split,
+      data_dir=data_dir,
+      latents=latents,
     )
-    found = open_exemplars(folder / "exemplars")
+    chosen = subject.choose(layers, units)
+    options |= subject.fingerprint()
+    folder = _open_together(workdir, options)
+    how = Pass(k, quantile, probe_batch_size, workers, save_every)
+    found = open_exemplars(
+      find_exemplars(subject, folder, units=chosen, how=how, job=options)
+    )
   if found is not None:
     store = _encode(release, found, folder, cast(Rounding, encoder_precision))
   path = folder / DESCRIPTIONS
@@ -210,30 +222,6 @@ def _digest(release: Release) -> str:
   return digest.hexdigest()
 
 
-def _names_digest(source: ImageSource) -> str:
-  names = "\n".join(source.name(index) for index in range(len(source)))
-  return hashlib.sha256(names.encode()).hexdigest()
-
-
-def _layer_names(network: Network, layers: str) -> tuple[str, ...]:
-  if not layers and network.default_layers:
-    return network.default_layers
-  if not layers:
-    raise UserError(
-      "This network has no default layers: name some with --layers; "
-      "--list_layers prints them."
-    )
-  return select_layers([layer.name for layer in network.probe.layers()], layers)
-
-
-def _choose_units(
-  network: Network, layers: tuple[str, ...], units: str
-) -> dict[str, np.ndarray]:
-  """Finds the units of each layer that the user named."""
-  shapes = {layer.name: layer for layer in network.probe.layers()}
-  return {name: select_units(units, shapes[name].units) for name in layers}
-
-
 def _choose(whole: ExemplarSet, layers: str, units: str) -> ExemplarSet:
   """Restricts an exemplar set to the layers and units that the user named."""
   if not layers and not units:
@@ -254,47 +242,11 @@ def _rows_of(layer: str, known: np.ndarray, units: str) -> np.ndarray:
   return rows
 
 
-def _probe(
-  network: Network,
-  source: ImageSource,
-  folder: pathlib.Path,
-  *,
-  chosen: dict[str, np.ndarray],
-  job: dict[str, Any],
-  k: int,
-  quantile: float,
-  batch_size: int,
-  save_every: float,
-) -> None:
-  """Runs the one pass over the images, unless its store is already there."""
-  store, snapshot = folder / "exemplars", folder / "exemplars.partial.npz"
-  if store.exists():
-    snapshot.unlink(missing_ok=True)
-    return
-  with bar("exemplars", "images") as show:
-    collected = collect(
-      network.probe,
-      source,
-      tuple(chosen),
-      k=k,
-      quantile=quantile,
-      batch_size=batch_size,
-      resume=load_progress(snapshot, job),
-      save=lambda progress: save_progress(snapshot, progress, job),
-      save_every=save_every,
-      report=lambda done, total, rate: show(done, total),
-    )
-  for item in collected.skipped:
-    say(f"skipped {item.name}: {item.reason}")
-  skipped = [[item.name, item.reason] for item in collected.skipped]
-  info = {**job, "num_images": len(source), "skipped": skipped}
-  write_exemplars(store, collected.layers, source, units=chosen, info=info)
-  snapshot.unlink(missing_ok=True)
-  times = collected.times
-  say(
-    f"one pass over {len(source)} images: model {times.model:.1f} s, waiting for "
-    f"images {times.decoding:.1f} s, statistics {times.statistics:.1f} s"
-  )
+def _open_together(workdir: str, options: dict[str, Any]) -> pathlib.Path:
+  """Opens the run directory; of several processes, the first makes it."""
+  if not is_first():
+    wait_until((pathlib.Path(workdir) / CONFIG).exists)
+  return open_workdir(workdir, options)
 
 
 def _check_size(feature_size: int, release: Release) -> None:
@@ -324,6 +276,9 @@ def _encode(
     release.encoder, release.params.get("encoder"), rounding=rounding
   )
   _check_size(encoder.feature_size, release)
+  if not is_first():
+    wait_until(lambda: features_are_finished(folder / "features"))
+    return open_features(folder / "features")
   with bar("features", "images") as show:
     return encode_exemplars(
       encoder.encode,

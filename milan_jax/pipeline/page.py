@@ -41,9 +41,11 @@ def write_run_page(
   Returns:
     The path of the page.
   """
-  demo = not options["exemplars"] and not options["images"]
+  demo = not (options["exemplars"] or options["images"] or options["latents"])
   network = options["exemplars"] or options["model"]
   images = options["images"] or "packaged photographs"
+  if options["latents"]:
+    images = f"those that it makes of {options['latents']}"
   notes = (*_DEMO_NOTES,) if demo else ()
   if options["milan"] == "starter":
     notes = (*notes, _STARTER_NOTE)

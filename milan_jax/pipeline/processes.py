@@ -1,10 +1,17 @@
-"""Several processes that decode together, on one machine or on many."""
+"""Several processes that work together, on one machine or on many."""
+
+import time
+from collections.abc import Callable
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from milan_jax.errors import UserError
+from milan_jax.exemplars.passes import Part
+
+# Seconds between looks at what another process has to do.
+_LOOK_EVERY = 0.2
 
 
 def join_processes(coordinator: str, num_processes: int, process_id: int) -> None:
@@ -35,6 +42,7 @@ def join_processes(coordinator: str, num_processes: int, process_id: int) -> Non
     jax.distributed.initialize(
       coordinator, num_processes=num_processes, process_id=process_id
     )
+    jax.devices()  # the processes meet now: whoever came later would find nobody
   except RuntimeError as error:
     raise UserError(
       f"--coordinator={coordinator}: the {num_processes} processes did not meet: "
@@ -45,6 +53,20 @@ def join_processes(coordinator: str, num_processes: int, process_id: int) -> Non
 def is_first() -> bool:
   """Whether this process is the one that writes."""
   return jax.process_index() == 0
+
+
+def own_part() -> Part:
+  """The part of the images that this process sees."""
+  return Part(jax.process_index(), jax.process_count())
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+  """Waits for what another process does to a file system that all share.
+
+  Where that process dies, JAX's own heartbeat ends this one.
+  """
+  while not done():
+    time.sleep(_LOOK_EVERY)
 
 
 def told_by_first(value: int) -> int:

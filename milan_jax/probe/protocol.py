@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from milan_jax.records import LayerShape
 
@@ -41,3 +41,11 @@ class Probe(Protocol):
     Raises:
       UserError: if a layer is unknown, or its array does not fit its layout.
     """
+
+
+@runtime_checkable
+class Generator(Probe, Protocol):
+  """A model that makes images of latents, whose layers' activations can be read."""
+
+  def images(self, inputs: np.ndarray) -> UInt8[np.ndarray, "batch size size 3"]:
+    """The images that it makes of some inputs, RGB, 0 to 255."""

@@ -46,9 +46,10 @@ def read_shapes(
       shape, batch, convolution=convolution, patches=patches, special=special
     )
     if len(shape) == 4 and guess:
-      # A vision transformer's patches are those of the convolution that cuts them.
-      rows, columns = (guess.axes.index(axis) for axis in "HW")
-      patches = shape[rows] * shape[columns]
+      # A vision transformer's patches are those of the convolution that cuts them; what
+      # heads of attention give is no square.
+      rows, columns = (shape[guess.axes.index(axis)] for axis in "HW")
+      patches = rows * columns if rows == columns else patches
     named = layout_named(layouts or {}, name)
     exact = name in (layouts or {})
     for layout in filter(None, (named, (known or {}).get(name), guess)):

@@ -3,7 +3,7 @@
 import difflib
 import fnmatch
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Int
@@ -12,23 +12,31 @@ from milan_jax.errors import UserError
 from milan_jax.records import LayerShape
 
 
-def select_layers(names: Sequence[str], selection: str) -> tuple[str, ...]:
-  """The layers that a comma-separated list of names and globs stands for.
+def select_layers(
+  names: Sequence[str], selection: str, aliases: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+  """The layers that a comma-separated list of names, globs and indices stands for.
 
   They come in the order of the list, and each once; the matches of one glob in the
-  model's order. `*` stands for any characters, dots included.
+  model's order. `*` stands for any characters, dots included. A number that is no
+  layer's name is an index in the model's order, from the end if it is negative.
 
   Args:
     names: the model's layers.
-    selection: such as `features.0,blocks.*.bn2`.
+    selection: such as `features.0,blocks.*.bn2` or `0,-1`.
+    aliases: other names of layers, which no glob stands for.
 
   Raises:
     UserError: if an item matches no layer; the message names the nearest ones.
   """
   chosen: list[str] = []
   for item in _items(selection):
+    if item not in names:
+      item = (aliases or {}).get(item, item)
     # A name that is there is meant literally, whatever characters it holds.
     matches = [item] if item in names else fnmatch.filter(names, item)
+    if not matches and item.removeprefix("-").isdecimal():
+      matches = [_at(names, int(item))]
     if not matches:
       raise UserError(_unknown_layer(names, item))
     chosen += [name for name in matches if name not in chosen]
@@ -40,6 +48,15 @@ def select_layers(names: Sequence[str], selection: str) -> tuple[str, ...]:
   return tuple(chosen)
 
 
+def _at(names: Sequence[str], index: int) -> str:
+  if not -len(names) <= index < len(names):
+    raise UserError(
+      f"There is no layer {index}: the model has layers 0 to {len(names) - 1}. "
+      "--list_layers prints them."
+    )
+  return names[index]
+
+
 def _unknown_layer(names: Sequence[str], item: str) -> str:
   near = difflib.get_close_matches(item, names, n=5, cutoff=0.5)
   near += [name for name in names if item.strip("*") in name and name not in near]
@@ -47,16 +64,37 @@ def _unknown_layer(names: Sequence[str], item: str) -> str:
   return f"The model has no layer {item!r}. {hint} --list_layers prints all."
 
 
-def describe_layers(shapes: Iterable[LayerShape]) -> str:
-  """A table of names, shapes and numbers of units, one layer a line."""
-  header = ("layer", "places", "units")
+def describe_layers(
+  shapes: Sequence[LayerShape], chosen: Sequence[str] | None = None
+) -> str:
+  """A table of layers, one a line: its index, what it gives, and how that is read.
+
+  Args:
+    shapes: all layers of the model.
+    chosen: names of those to show; None shows all.
+  """
+  header = ("", "layer", "array", "read as", "places", "units")
   rows = [header] + [
-    (shape.name, f"{shape.height} x {shape.width}", str(shape.units))
-    for shape in shapes
+    (
+      str(index),
+      shape.name,
+      # The batch of the trial run means nothing to a reader.
+      " x ".join(map(str, shape.raw[1:])),
+      shape.layout,
+      f"{shape.height} x {shape.width}",
+      str(shape.units),
+    )
+    for index, shape in enumerate(shapes)
+    if chosen is None or shape.name in chosen
   ]
-  name, places, units = (max(map(len, column)) for column in zip(*rows, strict=True))
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  sides = (">", "<", ">", "<", ">", ">")
   return "\n".join(
-    f"{row[0]:<{name}}  {row[1]:>{places}}  {row[2]:>{units}}" for row in rows
+    "  ".join(
+      f"{cell:{side}{width}}"
+      for cell, side, width in zip(row, sides, widths, strict=True)
+    ).rstrip()
+    for row in rows
   )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from milan_jax.errors import UserError
 from milan_jax.exemplars import stats
-from milan_jax.exemplars.collect import Progress
+from milan_jax.exemplars.passes import Progress
 from milan_jax.images.source import Skipped
 from milan_jax.store import atomic
 
@@ -28,7 +28,7 @@ def save_progress(
   """
   about = {
     "job": dict(job),
-    "position": progress.position,
+    "done": progress.done,
     "layers": list(progress.states),
     "skipped": [[item.image_id, item.name, item.reason] for item in progress.skipped],
   }
@@ -80,7 +80,7 @@ def load_progress(
       f"{', '.join(different)}: choose another working folder, or remove it."
     )
   return Progress(
-    position=about["position"],
+    done=about["done"],
     states=states,
     skipped=tuple(Skipped(*item) for item in about["skipped"]),
   )

@@ -6,7 +6,11 @@ images.npy         uint8, (images, height, width, 3)
 image_ids.npy      position in the data set of each image
 image_names.json   name of each image
 layers/NAME/       units.npy image_rows.npy activations.npy levels.npy dead.npy maps.npy
+                   num_ties.npy num_bad_maps.npy
 ```
+
+`num_ties` counts the images as good as a unit's last exemplar that are none only for
+their position; `num_bad_maps` those on which its maximum was NaN or infinite.
 
 A layer of regions whose masks were given has `masks.npy`, one bit a pixel, in place of
 activations, levels and maps: see `region_sets`. Both kinds are read alike.
@@ -47,7 +51,7 @@ def write_exemplars(
   layers: Mapping[str, LayerStatistics],
   source: ImageSource,
   *,
-  units: Mapping[str, Int[np.ndarray, "chosen"]] | None = None,
+  units: Mapping[str, Int[np.ndarray, "_"]] | None = None,
   info: Mapping[str, Any] | None = None,
   threads: int = 2,
 ) -> None:
@@ -57,18 +61,14 @@ def write_exemplars(
     folder: the store to make.
     layers: what `collect` found, in the order in which to describe.
     source: the images: those that are exemplars are read again.
-    units: the units of each layer to keep; None keeps all.
+    units: the unit that each row of a layer's statistics is of; None: row by row.
     info: what made the store, as JSON; kept in `meta.json` and not interpreted.
     threads: threads that decode images.
 
   Raises:
     UserError: if `folder` exists, or an image can no longer be read.
   """
-  chosen = {
-    name: (units or {}).get(name, np.arange(len(found.levels)))
-    for name, found in layers.items()
-  }
-  used = [layers[name].image_ids[kept].ravel() for name, kept in chosen.items()]
+  used = [found.image_ids.ravel() for found in layers.values()]
   image_ids = np.unique(np.concatenate(used))
   with folder_aside(folder) as aside:
     with (
@@ -81,16 +81,17 @@ def write_exemplars(
         indices = image_ids[first : first + _AHEAD].tolist()
         for image in pool.map(lambda index: load_again(source, index), indices):
           images.append(image)
-    for name, kept in chosen.items():
-      found = layers[name]
+    for name, found in layers.items():
       write_arrays(
         layer_folder(aside, name),
-        units=kept,
-        image_rows=np.searchsorted(image_ids, found.image_ids[kept]),
-        activations=found.activations[kept],
-        levels=found.levels[kept],
-        dead=found.dead[kept],
-        maps=found.maps[kept],
+        units=(units or {}).get(name, np.arange(len(found.levels))),
+        image_rows=np.searchsorted(image_ids, found.image_ids),
+        activations=found.activations,
+        levels=found.levels,
+        dead=found.dead,
+        maps=found.maps,
+        num_ties=found.num_ties,
+        num_bad_maps=found.num_bad_maps,
       )
     names = [source.name(index) for index in image_ids.tolist()]
     write_table(aside, layers, image_ids, names, info or {})

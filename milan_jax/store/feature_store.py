@@ -219,6 +219,15 @@ def open_features(folder: str | os.PathLike[str]) -> FeatureStore:
   return FeatureStore(folder)
 
 
+def features_are_finished(folder: str | os.PathLike[str]) -> bool:
+  """Whether a folder holds all the features that it is to hold."""
+  folder = pathlib.Path(folder)
+  if not (folder / INDEX).is_file():
+    return False
+  progress = _progress(folder)
+  return progress["done"] == progress["total"]
+
+
 def _progress(folder: pathlib.Path) -> dict[str, int]:
   path = folder / PROGRESS
   return json.loads(path.read_text()) if path.exists() else {"done": 0, "total": 1}

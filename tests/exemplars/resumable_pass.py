@@ -22,7 +22,7 @@ def main() -> None:
   folder.mkdir(exist_ok=True)
   snapshot = folder / "progress.npz"
   resume = load_progress(snapshot, JOB)
-  (folder / "resumed.json").write_text(json.dumps(resume.position if resume else 0))
+  (folder / "resumed.json").write_text(json.dumps(resume.done if resume else 0))
   source = ArrayImages(tiny.images())
   found = collect(
     tiny.probe(32),

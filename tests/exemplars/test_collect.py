@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from milan_jax.errors import UserError
-from milan_jax.exemplars.collect import collect
+from milan_jax.exemplars.collect import collect, observe
+from milan_jax.exemplars.passes import Part, finish, merge
 from milan_jax.images.arrays import ArrayImages
 from milan_jax.images.source import UnreadableImageError
 from milan_jax.store.exemplar_snapshots import load_progress, save_progress
@@ -71,7 +72,7 @@ def test_a_resumed_pass_gives_the_same_bytes(probe, tmp_path):
   source = Holes(tiny.images(), {2, 20})
   whole = run(probe, source)
   path, job = tmp_path / "progress.npz", {"model": "tiny", "k": 3}
-  for stop in range(1, 5):
+  for stop in range(2, 6):
 
     class BrokenOffError(Exception):
       pass
@@ -88,7 +89,7 @@ def test_a_resumed_pass_gives_the_same_bytes(probe, tmp_path):
     with pytest.raises(BrokenOffError):
       run(probe, source, save=save, save_every=0.0)
     resumed = load_progress(path, job)
-    assert resumed.position == 8 * stop
+    assert resumed.done == stop - 1  # the batch under way is not in it
     equal(run(probe, source, resume=resumed), whole)
 
 
@@ -121,6 +122,84 @@ def test_unreadable_images_are_reported_and_keep_their_positions(probe):
 def test_a_whole_batch_of_holes(probe):
   found = run(probe, Holes(tiny.images(), set(range(8, 16))))
   assert len(found.skipped) == 8
+
+
+class Failing:
+  """A probe that fails on its third batch, until it is mended."""
+
+  def __init__(self, probe):
+    self._probe, self.calls, self.mended = probe, 0, False
+    self.layers, self.image_size = probe.layers, probe.image_size
+    self.num_devices = 1
+
+  def activations(self, inputs, layers):
+    self.calls += 1
+    if self.calls == 3 and not self.mended:
+      raise RuntimeError("out of patience")
+    return self._probe.activations(inputs, layers)
+
+
+def test_a_model_that_fails_loses_nothing(probe, tmp_path):
+  failing, path = Failing(probe), tmp_path / "progress.npz"
+
+  def save(progress):
+    save_progress(path, progress, {})
+
+  with pytest.raises(UserError, match=r"images 16 to 23 .*out of patience.*line \d+"):
+    run(failing, save=save)
+  progress = load_progress(path, {})
+  assert progress.done == 2
+  failing.mended = True
+  equal(run(failing, resume=progress), run(probe))
+  # Two batches, the one that failed, and three more: nothing was done again.
+  assert failing.calls == 3 + 3
+
+
+def test_only_the_chosen_units(probe):
+  whole = run(probe)
+  units = {"layer3": np.array([1, 7, 19]), "conv1": np.arange(2, 5)}
+  found = run(probe, units=units)
+  for name, chosen in (units | {"fc": np.arange(10)}).items():
+    for field in dataclasses.fields(found.layers[name]):
+      ours, theirs = (getattr(x.layers[name], field.name) for x in (found, whole))
+      np.testing.assert_array_equal(ours, theirs[chosen])
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_parts_merge_to_the_bytes_of_one_pass(probe, count):
+  source = Holes(tiny.images(), {2, 20, 21, 39})
+  whole = run(probe, source, batch_size=4)
+  parts = [
+    observe(probe, source, LAYERS, k=3, batch_size=4, part=Part(index, count))
+    for index in range(count)
+  ]
+  merged = merge(reversed(parts))
+  assert merged.done == 10
+  layers = finish(merged, k=3, num_images=40)
+  equal(dataclasses.replace(whole, layers=layers, skipped=merged.skipped), whole)
+
+
+class Pair:
+  """A probe that runs its batches two at a time, as over two devices."""
+
+  num_devices = 2
+
+  def __init__(self, probe):
+    self._probe = probe
+    self.layers, self.image_size = probe.layers, probe.image_size
+
+  def activations(self, inputs, layers):
+    halves = [self._probe.activations(half, layers) for half in np.split(inputs, 2)]
+    return {name: np.concatenate([half[name] for half in halves]) for name in layers}
+
+
+@pytest.mark.parametrize("batch_size", [3, 8])
+def test_devices_do_not_matter(probe, batch_size):
+  source = Holes(tiny.images(), {0, 9, 20, 21, 38, 39})
+  equal(
+    run(Pair(probe), source, batch_size=batch_size),
+    run(probe, source, batch_size=batch_size),
+  )
 
 
 def test_too_few_images(probe):

@@ -58,6 +58,11 @@ def test_top_images_equal_brute_force(batch_size, seed):
   np.testing.assert_array_equal(found.activations, activations)
   np.testing.assert_array_equal(found.maps, maps)
   np.testing.assert_array_equal(found.dead, [False, False, False, True, False, False])
+  maxima = values.max(axis=(1, 2)).T
+  as_good = (maxima == activations[:, -1:]).sum(axis=1)
+  kept = (activations == activations[:, -1:]).sum(axis=1)
+  np.testing.assert_array_equal(found.num_ties, as_good - kept)
+  assert found.num_ties[3] == 30 - K and found.num_ties.any()
   assert not found.num_bad_maps.any()
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from milan_jax.images.geometry import Geometry, fit, to_rgb
 
-SIZES = [(300, 200), (200, 300), (257, 511), (224, 224), (1000, 33)]
+SIZES = [(300, 200), (200, 300), (257, 511), (224, 224), (512, 32), (32, 512)]
 
 
 def pixels(height, width, channels=3, seed=0):
@@ -29,6 +29,34 @@ def test_fit_resizes_the_shorter_side_and_cuts_the_centre(size):
   top, left = round((large.height - 48) / 2), round((large.width - 48) / 2)
   expected = whole[top : top + 48, left : left + 48]
   np.testing.assert_array_equal(fit(image, Geometry(64, 48)), expected)
+
+
+@pytest.mark.parametrize("size", [(33, 1000), (800, 7), (1, 300)])
+def test_fit_of_a_long_strip_is_that_of_all_of_it(size):
+  y, x = np.mgrid[: size[0], : size[1]]
+  waves = [127 + 120 * np.sin((x + 2 * y) / scale) for scale in (9, 14, 31)]
+  image = Image.fromarray(np.stack(waves, axis=-1).astype(np.uint8))
+  width, height = (side * 64 // min(size) for side in image.size)
+  whole = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+  top, left = round((height - 48) / 2), round((width - 48) / 2)
+  fitted = fit(image, Geometry(64, 48)).astype(int)
+  expected = whole[top : top + 48, left : left + 48].astype(int)
+  np.testing.assert_allclose(fitted, expected, atol=2)
+  assert fitted.std() > 5
+
+
+def test_squashing_keeps_no_proportions():
+  image = Image.fromarray(pixels(30, 900))
+  whole = np.asarray(image.resize((64, 64), Image.Resampling.BICUBIC))
+  fitted = fit(image, Geometry(64, 48, squash=True))
+  np.testing.assert_array_equal(fitted, whole[8:56, 8:56])
+
+
+def test_fit_of_an_endless_strip():
+  # Resized whole it would have 256 million by 256 pixels.
+  image = Image.fromarray(np.repeat([[[10, 20, 30]]], 1_000_000, axis=1).astype("u1"))
+  fitted = fit(image, Geometry(256, 224))
+  np.testing.assert_array_equal(fitted, np.broadcast_to([10, 20, 30], (224, 224, 3)))
 
 
 def test_bilinear_is_not_bicubic():

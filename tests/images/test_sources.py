@@ -1,5 +1,3 @@
-import threading
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,7 +6,7 @@ from milan_jax.errors import UserError
 from milan_jax.images.arrays import ArrayImages, open_array_images
 from milan_jax.images.folder import SUFFIXES, FolderImages
 from milan_jax.images.geometry import Geometry
-from milan_jax.images.source import UnreadableImageError, batches, load_again
+from milan_jax.images.source import UnreadableImageError, load_again
 
 GEOMETRY = Geometry(8, 8)
 
@@ -48,67 +46,6 @@ def test_an_empty_folder_says_what_was_looked_for(tmp_path):
   with pytest.raises(UserError) as error:
     FolderImages(tmp_path, GEOMETRY)
   assert all(suffix in str(error.value) for suffix in SUFFIXES)
-
-
-def test_an_unreadable_photograph_keeps_its_position(tmp_path):
-  for index in range(5):
-    save(tmp_path / f"{index}.png", 40 * index)
-  whole = (tmp_path / "2.png").read_bytes()
-  (tmp_path / "1.png").write_bytes(whole[:40])
-  (tmp_path / "3.png").write_text("not a picture")
-  found = list(batches(FolderImages(tmp_path, GEOMETRY), 4))
-  assert [batch.image_ids.tolist() for batch in found] == [[0, 2], [4]]
-  assert [item.name for item in found[0].skipped] == ["1.png", "3.png"]
-  assert all(item.reason for item in found[0].skipped)
-  assert found[0].images.shape == found[1].images.shape == (4, 8, 8, 3)
-  assert found[0].images[:, 0, 0, 0].tolist() == [0, 80, 0, 0]
-  assert [batch.stop for batch in found] == [4, 5]
-
-
-class Slow:
-  """Earlier images take longer: order must not depend on who is ready."""
-
-  size = 2
-
-  def __init__(self, number):
-    self.number, self.loaded, self.lock = number, [], threading.Lock()
-
-  def __len__(self):
-    return self.number
-
-  def name(self, index):
-    return str(index)
-
-  def load(self, index):
-    threading.Event().wait(0.002 if index % 3 == 0 else 0)
-    with self.lock:
-      self.loaded.append(index)
-    return np.full((2, 2, 3), index, np.uint8)
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("number", [1, 7, 8, 21])
-def test_batches_keep_the_order_and_start_anywhere(threads, number):
-  found = list(batches(Slow(number), 4, threads=threads))
-  ids = np.concatenate([batch.image_ids for batch in found])
-  np.testing.assert_array_equal(ids, np.arange(number))
-  for batch in found:
-    np.testing.assert_array_equal(
-      batch.images[: len(batch.image_ids), 0, 0, 0], batch.image_ids
-    )
-  later = list(batches(Slow(number), 4, start=4, threads=threads))
-  assert [b.image_ids.tolist() for b in later] == [
-    b.image_ids.tolist() for b in found[1:]
-  ]
-
-
-def test_no_more_than_two_batches_are_decoded_ahead():
-  source = Slow(100)
-  stretch = batches(source, 4, threads=2)
-  next(stretch)
-  threading.Event().wait(0.05)
-  assert len(source.loaded) <= 8
-  stretch.close()
 
 
 def test_an_image_that_was_lost(tmp_path):
@@ -165,3 +102,19 @@ def test_files_that_are_no_arrays(tmp_path):
   np.savez(tmp_path / "two.npz", a=1, b=2)
   with pytest.raises(UserError, match="holds the arrays a, b"):
     open_array_images(tmp_path / "two.npz")
+
+
+def test_links_to_pictures_and_to_folders(tmp_path):
+  save(tmp_path / "elsewhere/x/a.png", 10)
+  folder = tmp_path / "photographs"
+  save(folder / "cat/b.png", 20)
+  (folder / "dog").symlink_to(tmp_path / "elsewhere/x")
+  (folder / "c.png").symlink_to(tmp_path / "elsewhere/x/a.png")
+  (folder / "lost.png").symlink_to(tmp_path / "nowhere.png")
+  (folder / "cat/up").symlink_to(folder)  # leads back: not followed again
+  source = FolderImages(folder, GEOMETRY)
+  names = [source.name(i) for i in range(len(source))]
+  assert names == ["c.png", "cat/b.png", "dog/a.png", "lost.png"]
+  assert [int(source.load(i)[0, 0, 0]) for i in range(3)] == [10, 20, 10]
+  with pytest.raises(UnreadableImageError, match="no such file"):
+    source.load(3)

@@ -2,9 +2,6 @@
 
 import csv
 import os
-import pathlib
-import socket
-import subprocess
 import sys
 
 import jax
@@ -14,8 +11,8 @@ from milan_jax.pipeline.decode import Decoder, Decoding
 from milan_jax.records import LayerExemplars
 from milan_jax.store.feature_store import FeatureWriter
 from milan_jax.store.release import save_release
+from tests.pipeline.together import ROOT, free_port, run_together
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = """
 import sys, jax, numpy as np
 folder, port, process = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -37,33 +34,16 @@ for name, decoding in decoders.items():
 """
 
 
-def _free_port():
-  with socket.socket() as server:
-    server.bind(("127.0.0.1", 0))
-    return server.getsockname()[1]
-
-
-def _together(commands, environment):
-  processes = [
-    subprocess.Popen(command, cwd=ROOT, env=environment) for command in commands
-  ]
-  try:
-    return [process.wait(timeout=240) for process in processes]
-  finally:
-    for process in processes:
-      process.kill()
-
-
 def test_two_processes_say_what_one_says(tiny, outputs, tmp_path):
   # One unit a device, and none for the last. The original's language model counts one
   # token too many where others of the batch are longer, so parity must know of them.
   features = outputs["features"][:3]
   np.save(tmp_path / "features.npy", features)
   save_release(tiny, tmp_path / "release")
-  port = str(_free_port())
+  port = str(free_port())
   flags = "--xla_force_host_platform_device_count=2"
   environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-  assert _together(
+  assert run_together(
     [[sys.executable, "-c", SCRIPT, str(tmp_path), port, str(i)] for i in range(2)],
     environment,
   ) == [0, 0]
@@ -81,7 +61,7 @@ def test_two_processes_say_what_one_says(tiny, outputs, tmp_path):
         np.testing.assert_allclose(found[part], getattr(one, part), atol=1e-5)
 
 
-def test_two_commands_describe_a_feature_store_together(tiny, outputs, tmp_path):
+def test_two_commands_describe_a_feature_storerun_together(tiny, outputs, tmp_path):
   features = outputs["features"]
   rows = np.zeros(features.shape[:2], int)
   layer = LayerExemplars("a", np.arange(8), rows, rows, None, None, np.zeros(8, bool))
@@ -96,14 +76,14 @@ def test_two_commands_describe_a_feature_store_together(tiny, outputs, tmp_path)
   environment = os.environ | {"JAX_PLATFORMS": "cpu"}
 
   def both(workdir):
-    port = _free_port()
+    port = free_port()
     shared = [f"--coordinator=127.0.0.1:{port}", "--num_processes=2"]
     return [
       [*command, f"--workdir={workdir}", *shared, f"--process_id={i}"] for i in range(2)
     ]
 
-  assert _together([[*command, f"--workdir={tmp_path / 'one'}"]], environment) == [0]
-  assert _together(both(tmp_path / "two"), environment) == [0, 0]
+  assert run_together([[*command, f"--workdir={tmp_path / 'one'}"]], environment) == [0]
+  assert run_together(both(tmp_path / "two"), environment) == [0, 0]
   one, two = (_table(tmp_path / name / "descriptions.csv") for name in ("one", "two"))
   assert [row["description"] for row in two] == [row["description"] for row in one]
   assert len(two) == 8
@@ -114,7 +94,7 @@ def test_two_commands_describe_a_feature_store_together(tiny, outputs, tmp_path)
   whole = (tmp_path / "two" / "descriptions.jsonl").read_bytes()
   journal = b"".join(whole.splitlines(keepends=True)[:4])
   (tmp_path / "two" / "descriptions.jsonl").write_bytes(journal + b'{"unit"')
-  assert _together(both(tmp_path / "two"), environment) == [0, 0]
+  assert run_together(both(tmp_path / "two"), environment) == [0, 0]
   assert (tmp_path / "two" / "descriptions.jsonl").read_bytes() == whole
 
 

@@ -3,6 +3,7 @@ import jax
 import numpy as np
 import pytest
 
+from milan_jax.errors import UserError
 from milan_jax.models.backbones import Backbone, Preprocessing
 from milan_jax.models.backbones.parts import Conv, Linear, Relu, flatten
 from milan_jax.probe.flax_backbone import FlaxProbe
@@ -19,7 +20,10 @@ class Tiny(nn.Module):
   def __call__(self, images):
     maps = Conv(4, 3, stride=2, padding=1, name="conv")(images)
     maps = Relu(name="relu")(maps)
-    return Linear(self.num_classes, name="fc")(flatten(maps))
+    vectors = flatten(maps)
+    if self.num_classes is None:
+      return vectors
+    return Linear(self.num_classes, name="fc")(vectors)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +67,22 @@ def test_layers_are_listed_in_order(probe):
     LayerShape("relu", 16, 16, 4),
     LayerShape("fc", 1, 1, 5),
   )
+
+
+def test_a_network_without_its_classifier(network, probe):
+  params = {"conv": probe._params["conv"]}
+  headless = FlaxProbe(network, params, devices=jax.local_devices()[:1])
+  assert headless.num_devices == 1
+  assert headless.layers() == probe.layers()
+  images = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), np.uint8)
+  np.testing.assert_array_equal(
+    headless.activations(images, ("conv",))["conv"],
+    probe.activations(images, ("conv",))["conv"],
+  )
+  with pytest.raises(UserError, match="classifier, which these weights do not have"):
+    headless.activations(images, ("fc",))
+  with pytest.raises(UserError, match=r"no layer 'con' that can be read.* conv"):
+    headless.activations(images, ("con",))
 
 
 def test_another_size(network):

@@ -17,10 +17,26 @@ NAMES = ("stem", "blocks.0.bn1", "blocks.0.bn2", "blocks.1.bn1", "head", "odd[0]
     ("head,*", ("head", "stem", *NAMES[1:4], "odd[0]")),
     ("odd[0]", ("odd[0]",)),
     ("blocks.?.bn2,blocks*", ("blocks.0.bn2", "blocks.0.bn1", "blocks.1.bn1")),
+    ("0,-2,head", ("stem", "head")),
   ],
 )
 def test_layers(selection, chosen):
   assert select_layers(NAMES, selection) == chosen
+
+
+def test_another_name_of_a_layer():
+  assert select_layers(NAMES, "node_7,head", {"node_7": "stem"}) == ("stem", "head")
+  assert select_layers(NAMES, "head", {"head": "stem"}) == ("head",)
+
+
+def test_a_number_that_is_a_name_is_a_name():
+  assert select_layers(("b", "0", "a"), "0,2") == ("0", "a")
+
+
+@pytest.mark.parametrize("index", ["6", "-7"])
+def test_an_index_beyond_the_layers(index):
+  with pytest.raises(UserError, match=f"no layer {index}: the model has layers 0 to 5"):
+    select_layers(NAMES, index)
 
 
 def test_an_unknown_layer_names_the_near_ones():
@@ -36,12 +52,15 @@ def test_an_unknown_layer_names_the_near_ones():
 
 def test_the_table_of_layers():
   table = describe_layers(
-    [LayerShape("stem", 112, 112, 32), LayerShape("a.long.name", 7, 7, 1280)]
+    [
+      LayerShape("stem", 112, 112, 32, (2, 32, 112, 112), "NCHW"),
+      LayerShape("a.long.name", 7, 7, 1280, (2, 50, 1280), "NLC:special=1"),
+    ]
   )
   assert table.splitlines() == [
-    "layer           places  units",
-    "stem         112 x 112     32",
-    "a.long.name      7 x 7   1280",
+    "   layer                 array  read as           places  units",
+    "0  stem         32 x 112 x 112  NCHW           112 x 112     32",
+    "1  a.long.name       50 x 1280  NLC:special=1      7 x 7   1280",
   ]
 
 

@@ -26,15 +26,15 @@ class Pair(nn.Module):
     return x, x + 1
 
 
-class Words(nn.Module):
+class Several(nn.Module):
   def forward(self, x):
-    self.said = "nothing"
-    return {"maps": x}["maps"]
+    classes = x.argmax(1)
+    return {"classes": classes, "maps": x, "more": [x.mean((2, 3)), {"third": 2 * x}]}
 
 
 class Opaque(nn.Module):
   def forward(self, x):
-    return {"maps": x}
+    return x.shape
 
 
 class Model(nn.Module):
@@ -43,6 +43,7 @@ class Model(nn.Module):
     self.stem = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(inplace=True))
     self.block = Residual(6)
     self.pair = Pair()
+    self.several = Several()
     self.opaque = Opaque()
     self.pool = nn.AdaptiveAvgPool2d(1)
     self.head = nn.Linear(6, 4)
@@ -50,7 +51,8 @@ class Model(nn.Module):
 
   def forward(self, x):
     x = self.block(self.stem(x))
-    x = self.opaque(self.pair(x)[0])["maps"]
+    x = self.several(self.pair(x)[0])["maps"]
+    self.opaque(x)
     return self.head(self.pool(x).flatten(1))
 
 
@@ -116,7 +118,7 @@ def test_later_batches_are_not_overwritten_either(model, images):
 def test_only_what_is_overwritten_is_copied(model, images):
   probe = TorchProbe(model, 16)
   probe.activations(images, ("stem.0", "block.conv", "block"))
-  assert probe._overwritten == {"stem.0"}
+  assert probe._outputs._overwritten == {"stem.0"}
 
 
 def test_activations_are_views_with_units_last_in_memory(model, images):
@@ -138,7 +140,10 @@ def test_no_hook_stays(model, images):
   probe.layers()
   with pytest.raises(UserError):
     probe.activations(images, ("opaque",))
-  assert not any(module._forward_hooks for module in model.modules())
+  probe.activations(images, ("pair[1]",))
+  assert not any(
+    module._forward_hooks or module._forward_pre_hooks for module in model.modules()
+  )
 
 
 def test_no_hook_stays_after_an_error(model):
@@ -147,7 +152,9 @@ def test_no_hook_stays_after_an_error(model):
     # A linear layer in place of the image's convolution breaks the forward pass.
     model.block.conv = nn.Linear(5, 5)
     probe.activations(np.zeros((1, 16, 16, 3), np.uint8), ("stem",))
-  assert not any(module._forward_hooks for module in model.modules())
+  assert not any(
+    module._forward_hooks or module._forward_pre_hooks for module in model.modules()
+  )
 
 
 def test_layers_lists_what_can_be_read(model):
@@ -160,9 +167,129 @@ def test_layers_lists_what_can_be_read(model):
   assert not {"opaque", "unused"} & set(names)
 
 
-def test_the_first_of_several_tensors(model, images):
-  found = TorchProbe(model, 16).activations(images, ("pair", "block"))
-  np.testing.assert_array_equal(found["pair"], found["block"])
+def test_several_tensors_are_named_by_their_place(model, images):
+  probe = TorchProbe(model, 16)
+  names = [shape.name for shape in probe.layers()]
+  start = names.index("several")
+  more = ["several", "several[more][0]", "several[more][1][third]"]
+  assert names[start : start + 3] == more
+  found = probe.activations(images, ("pair", "pair[1]", "block", *more))
+  block = found["block"]
+  np.testing.assert_array_equal(found["pair"], block)
+  np.testing.assert_array_equal(found["pair[1]"], block + 1)
+  np.testing.assert_array_equal(found["several"], block)
+  np.testing.assert_allclose(
+    found["several[more][0]"][:, 0, 0], block.mean((1, 2)), atol=1e-6
+  )
+  np.testing.assert_array_equal(found["several[more][1][third]"], 2 * block)
+
+
+class Twice(nn.Module):
+  """A block with one ReLU for two places, as ResNet's."""
+
+  def __init__(self):
+    super().__init__()
+    self.first = nn.Conv2d(3, 4, 3)
+    self.second = nn.Conv2d(4, 5, 3)
+    self.relu = nn.ReLU(inplace=True)
+
+  def forward(self, x):
+    return self.relu(self.second(self.relu(self.first(x))))
+
+
+@pytest.mark.parametrize("chosen", [("0.relu#0",), ("0.relu#1", "0.relu#0")])
+def test_every_call_of_a_module_is_a_layer(images, chosen):
+  torch.manual_seed(1)
+  model = nn.Sequential(Twice())
+  probe = TorchProbe(model, 16)
+  assert [(shape.name, shape.units) for shape in probe.layers()] == [
+    ("0.first", 4),
+    ("0.relu#0", 4),
+    ("0.second", 5),
+    ("0.relu#1", 5),
+    ("0", 5),
+  ]
+  found = probe.activations(images, chosen)
+  with torch.no_grad():
+    first = model[0].first(normalised(images)).relu()
+    want = {"0.relu#0": first, "0.relu#1": model[0].second(first).relu()}
+  for name in chosen:
+    close(found[name], want[name])
+  with pytest.raises(UserError, match=r"run 2 times: choose among 0.relu#0, 0.relu#1"):
+    probe.activations(images, ("0.relu",))
+
+
+def clipped(inplace):
+  torch.manual_seed(2)
+  return nn.Sequential(
+    nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU6(inplace=inplace)),
+    nn.Identity(),
+    nn.Conv2d(4, 5, 1),
+    nn.Hardtanh(-1.5, 1.0, inplace=inplace),
+    nn.Conv2d(5, 2, 1),
+  )
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_clipped_layers_are_read_before_their_upper_clip(images, inplace):
+  model = clipped(inplace)
+  with torch.no_grad():
+    model[0][0].weight *= 20
+    conv = model[0][0](normalised(images))
+    second = model[2](conv.clamp(0, 6))
+    last = model[4](second.clamp(-1.5, 1))
+  assert conv.max() > 6
+  assert second.max() > 1
+  assert second.min() < -1.5
+  probe = TorchProbe(model, 16)
+  names = ("0.0", "0.1", "0", "1", "2", "3", "4")
+  for found in (probe.activations(images, names), probe.activations(images, names)):
+    close(found["0.0"], conv)
+    for name in ("0.1", "0", "1"):  # the block and what follows hand on the clip's
+      close(found[name], conv.clamp(min=0))
+    close(found["2"], second)
+    close(found["3"], second.clamp(min=-1.5))
+    close(found["4"], last)
+  before = "before its clip at"
+  assert probe.notes() == {
+    **dict.fromkeys(("0.1", "0", "1"), f"{before} 6"),
+    "3": f"{before} 1",
+  }
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_clipped_layers_as_they_are(images, inplace):
+  model = clipped(inplace)
+  probe = TorchProbe(model, 16, before_clip=False)
+  found = probe.activations(images, ("0.0", "0.1", "3"))
+  with torch.no_grad():
+    first = model[0][0](normalised(images))
+    second = model[2](first.clamp(0, 6)).clamp(-1.5, 1)
+  close(found["0.0"], first)
+  close(found["0.1"], first.clamp(0, 6))
+  close(found["3"], second)
+  assert not probe.notes()
+
+
+def test_a_block_whose_clip_is_added_to_is_no_clip(images):
+  class Block(nn.Module):
+    def __init__(self):
+      super().__init__()
+      self.conv = nn.Conv2d(3, 3, 1)
+      self.clip = nn.ReLU6()
+
+    def forward(self, x):
+      out = self.clip(self.conv(x))
+      out += x
+      return out
+
+  model = nn.Sequential(Block())
+  probe = TorchProbe(model, 16)
+  found = probe.activations(images, ("0", "0.clip"))
+  conv = model[0].conv(normalised(images))
+  close(found["0"], conv.clamp(0, 6) + normalised(images))
+  close(found["0.clip"], conv.clamp(min=0))
+  assert set(probe.notes()) == {"0.clip"}
 
 
 @pytest.mark.parametrize(
@@ -170,7 +297,10 @@ def test_the_first_of_several_tensors(model, images):
   [
     ("none", "no module 'none'"),
     ("unused", "is not run"),
-    ("opaque", "returns dict"),
+    ("opaque", "returns no such tensor"),
+    ("pair[2]", "returns no such tensor"),
+    ("block.norm#1", "returns no such tensor"),
+    ("several[classes]", "returns no such tensor"),
   ],
 )
 def test_modules_that_give_nothing(model, images, name, message):
@@ -183,3 +313,57 @@ def test_half_precision_comes_out_as_float32(images):
   model[1].register_forward_hook(lambda m, i, o: o.bfloat16())
   found = TorchProbe(model, 16).activations(images, ("1",))
   assert found["1"].dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_inputs_have_the_type_of_the_weights(images, dtype):
+  torch.manual_seed(3)
+  model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).to(dtype)
+  found = TorchProbe(model, 16).activations(images, ("0",))["0"]
+  assert found.dtype == np.float32
+  want = model[0](normalised(images).to(dtype)).float()
+  close(found, want)
+
+
+def test_no_tensor_of_places(images):
+  class Odd(nn.Module):
+    def forward(self, x):
+      return x.reshape(-1, 7)[:6]
+
+  model = nn.Sequential(Odd())
+  with pytest.raises(UserError, match=r"\(6, 7\), and nothing tells which axes"):
+    TorchProbe(model, 14).activations(images[:, :14, :14], ("0",))
+
+
+def test_what_is_overwritten_in_inference_mode(images):
+  class Inference(nn.Module):
+    def __init__(self):
+      super().__init__()
+      self.conv = nn.Conv2d(3, 4, 1)
+      self.relu = nn.ReLU(inplace=True)
+
+    @torch.inference_mode()
+    def forward(self, x):
+      return self.relu(self.conv(x))
+
+  torch.manual_seed(4)
+  model = Inference()
+  found = TorchProbe(model, 16).activations(images, ("conv", "relu"))
+  conv = nn.functional.conv2d(normalised(images), model.conv.weight, model.conv.bias)
+  close(found["conv"], conv)
+  close(found["relu"], conv.relu())
+
+
+def test_a_module_that_is_run_for_some_images(images):
+  class Some(nn.Module):
+    def __init__(self):
+      super().__init__()
+      self.dark = nn.Identity()
+
+    def forward(self, x):
+      return self.dark(x) if x.mean() < -1 else x
+
+  probe = TorchProbe(nn.Sequential(Some()), 16)
+  assert probe.activations(0 * images, ("0.dark",))
+  with pytest.raises(UserError, match=r"0\.dark was not run for these images"):
+    probe.activations(255 - 0 * images, ("0.dark",))

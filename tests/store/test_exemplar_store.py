@@ -34,14 +34,15 @@ def statistics(units, height, seed):
     maps=rng.standard_normal((units, K, height, height)).astype(np.float32),
     levels=rng.standard_normal(units).astype(np.float32) / 4,
     dead=rng.random(units) < 0.3,
-    num_bad_maps=np.zeros(units, np.int64),
+    num_bad_maps=np.arange(units),
+    num_ties=np.arange(units)[::-1],
   )
 
 
 @pytest.fixture
 def layers():
   # A name that no folder may have, in an order that is not sorted.
-  return {"z/1.conv": statistics(5, 4, 0), "a": statistics(4, 1, 1)}
+  return {"z/1.conv": statistics(3, 4, 0), "a": statistics(4, 1, 1)}
 
 
 @pytest.fixture
@@ -61,13 +62,12 @@ def test_what_is_written_is_read(store, layers):
   assert isinstance(store, ExemplarSet)
   assert store.layers == ("z/1.conv", "a")
   assert store.info == {"model": "m", "k": K}
-  kept = np.array([0, 2, 3])
   found, want = store.exemplars("z/1.conv"), layers["z/1.conv"]
-  np.testing.assert_array_equal(found.units, kept)
-  np.testing.assert_array_equal(found.image_ids, want.image_ids[kept])
-  np.testing.assert_array_equal(found.activations, want.activations[kept])
-  np.testing.assert_array_equal(found.levels, want.levels[kept])
-  np.testing.assert_array_equal(found.dead, want.dead[kept])
+  np.testing.assert_array_equal(found.units, [0, 2, 3])
+  np.testing.assert_array_equal(found.image_ids, want.image_ids)
+  np.testing.assert_array_equal(found.activations, want.activations)
+  np.testing.assert_array_equal(found.levels, want.levels)
+  np.testing.assert_array_equal(found.dead, want.dead)
   assert store.exemplars("a").units.tolist() == [0, 1, 2, 3]
 
 
@@ -88,10 +88,9 @@ def test_each_image_is_there_once(store, layers):
 def test_masks_are_made_at_any_size(store, layers, size):
   rows, slots = np.array([2, 0, 2]), np.array([1, 2, 0])
   masks = store.masks("z/1.conv", rows, slots, size=size)
-  units = np.array([0, 2, 3])[rows]
   want = activation_masks(
-    layers["z/1.conv"].maps[units, slots],
-    layers["z/1.conv"].levels[units],
+    layers["z/1.conv"].maps[rows, slots],
+    layers["z/1.conv"].levels[rows],
     size=size or SIZE,
   )
   np.testing.assert_array_equal(masks, want)
@@ -249,5 +248,5 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_bytes(tmp_path):
   assert not (broken / "store").exists()
   assert job(broken, 0).wait(120) == 0
   resumed_at = json.loads((broken / "resumed.json").read_text())
-  assert 0 < resumed_at < 40
+  assert 0 < resumed_at < 10
   assert files(broken / "store") == files(tmp_path / "whole" / "store")

@@ -34,6 +34,8 @@ class Preprocessing:
     interpolation: how to resize.
     mean: subtracted per channel, red first, in units of 0..255.
     std: divided by per channel, in units of 0..255.
+    squash: resize both sides to `resize`, whatever their proportions, rather than the
+      shorter one.
   """
 
   resize: int | None
@@ -41,6 +43,15 @@ class Preprocessing:
   interpolation: Literal["bilinear", "bicubic"]
   mean: tuple[float, float, float]
   std: tuple[float, float, float]
+  squash: bool = False
+
+  def normalise(
+    self, images: UInt8[Array | np.ndarray, "batch height width 3"]
+  ) -> Float[Array, "batch height width 3"]:
+    """Images as the network wants their values; their size is not changed."""
+    mean = jnp.asarray(self.mean)[None, None, None]
+    std = jnp.asarray(self.std)[None, None, None]
+    return (jnp.asarray(images, jnp.float32) - mean) / std
 
 
 TORCHVISION = Preprocessing(
@@ -96,9 +107,7 @@ class Backbone:
     self, images: UInt8[Array | np.ndarray, "batch height width 3"]
   ) -> Float[Array, "batch height width 3"]:
     """Images as the network wants their values; their size is not changed."""
-    mean = jnp.asarray(self.preprocessing.mean)[None, None, None]
-    std = jnp.asarray(self.preprocessing.std)[None, None, None]
-    return (jnp.asarray(images, jnp.float32) - mean) / std
+    return self.preprocessing.normalise(images)
 
   def apply(
     self,

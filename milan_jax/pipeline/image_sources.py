@@ -1,0 +1,68 @@
+"""The images to show, from what the user wrote."""
+
+import pathlib
+
+from milan_jax.errors import UserError
+from milan_jax.images.arrays import open_array_images
+from milan_jax.images.demo import DemoImages
+from milan_jax.images.folder import FolderImages
+from milan_jax.images.geometry import Geometry
+from milan_jax.images.source import ImageSource
+
+TFDS, HUGGING_FACE = "tfds:", "hf:"
+# Files by which a folder that a library wrote is told from a folder of pictures.
+_MARKS = {
+  "state.json": HUGGING_FACE,
+  "dataset_dict.json": HUGGING_FACE,
+  "features.json": TFDS,
+}
+
+
+def open_images(
+  images: str, geometry: Geometry, *, split: str = "", data_dir: str = ""
+) -> ImageSource:
+  """Finds images.
+
+  Args:
+    images: path of a folder of pictures, or of a `.npy` or `.npz` file; `tfds:NAME` or
+      `tfds:FOLDER` of a prepared data set; `hf:FOLDER` of a data set that the library
+      datasets saved; or empty, for the packaged photographs.
+    geometry: how the network wants them.
+    split: of a data set that has several.
+    data_dir: where `tfds:NAME` was prepared; empty for the library's own folder.
+
+  Raises:
+    UserError: they cannot be found or read.
+  """
+  kind, place = _kind(images)
+  if kind == TFDS:
+    from milan_jax.images.tfds import TfdsImages
+
+    return TfdsImages(
+      place, geometry, split=split or "train", data_dir=data_dir or None
+    )
+  if kind == HUGGING_FACE:
+    from milan_jax.images.hugging_face import HuggingFaceImages
+
+    return HuggingFaceImages(place, geometry, split=split or None)
+  if split or data_dir:
+    raise UserError(
+      "--split and --data_dir are for data sets, tfds:NAME or hf:FOLDER; --images is "
+      f"{images!r}."
+    )
+  if not place:
+    return DemoImages(geometry)
+  if place.endswith((".npy", ".npz")):
+    return open_array_images(place, geometry)
+  return FolderImages(place, geometry)
+
+
+def _kind(images: str) -> tuple[str, str]:
+  """The prefix that the user wrote, or that the folder's own files tell; the rest."""
+  for prefix in (TFDS, HUGGING_FACE):
+    if images.startswith(prefix):
+      return prefix, images.removeprefix(prefix)
+  for mark, prefix in _MARKS.items():
+    if images and (pathlib.Path(images) / mark).is_file():
+      return prefix, images
+  return "", images

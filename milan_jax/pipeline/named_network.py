@@ -1,0 +1,124 @@
+"""Networks named as `package.module:name`: what kind of model the name stands for."""
+
+import sys
+from typing import Any
+
+import flax.linen as nn
+from flax import nnx
+
+from milan_jax.errors import UserError
+from milan_jax.pipeline.wishes import Network, Wishes, network_of
+from milan_jax.probe.callable_model import CallableProbe
+from milan_jax.probe.linen_module import LinenProbe
+from milan_jax.probe.named import named_model
+from milan_jax.probe.nnx_module import NnxProbe
+from milan_jax.probe.protocol import Probe
+from milan_jax.store.torch_files import read_state_dict
+
+_EXPECTED = (
+  "a torch.nn.Module, an exported torch program, a pair of a Flax Linen module and its "
+  "variables, a Flax NNX module, a function of images that returns activations by "
+  "name, a Probe, or a Network; or a function without arguments that returns one"
+)
+
+
+def named_network(model: str, wishes: Wishes) -> Network:
+  """Finds the model that a name stands for, and a probe of its kind.
+
+  Args:
+    model: `package.module:name`.
+    wishes: what else the user said of it.
+
+  Raises:
+    UserError: if there is no such thing, it is no model, or something does not fit it.
+  """
+  found = named_model(model)
+  if isinstance(found, Network):
+    return found
+  if isinstance(found, Probe):
+    return network_of(found, wishes.preprocessing(size=found.image_size))
+  torch = sys.modules.get("torch")
+  if torch and isinstance(found, torch.nn.Module):
+    return _torch(model, found, wishes)
+  if wishes.weights:
+    raise UserError(
+      f"--weights are for a torch module, and --model={model} is none: load them where "
+      "the model is made."
+    )
+  if wishes.latents is not None:
+    return _jax_generator(model, found, wishes)
+  prepared = wishes.preprocessing()
+  layouts = wishes.read_layouts()
+  if isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], nn.Module):
+    return network_of(LinenProbe(*found, prepared, layouts=layouts), prepared)
+  if isinstance(found, nnx.Module):
+    return network_of(NnxProbe(found, prepared, layouts=layouts), prepared)
+  if torch and isinstance(found, torch.export.ExportedProgram):
+    from milan_jax.probe.torch_program import ProgramProbe
+
+    probe = ProgramProbe(
+      found,
+      mean=prepared.mean,
+      std=prepared.std,
+      layouts=layouts,
+      before_clip=wishes.before_clip,
+    )
+    return network_of(probe, wishes.preprocessing(size=probe.image_size))
+  if callable(found):
+    return network_of(CallableProbe(found, prepared, layouts=layouts), prepared)
+  raise UserError(
+    f"--model={model}: expected {_EXPECTED}; found a {type(found).__name__}."
+  )
+
+
+def _torch(model: str, module: Any, wishes: Wishes) -> Network:
+  from milan_jax.probe.torch_weights import default_device, load_weights
+
+  if wishes.weights:
+    load_weights(module, read_state_dict(wishes.weights), model)
+  device = wishes.torch_device or default_device()
+  layouts, prepared = wishes.read_layouts(), wishes.preprocessing()
+  if wishes.latents is not None:
+    from milan_jax.probe.torch_generator import TorchGenerator
+
+    generator = TorchGenerator(
+      module,
+      wishes.latents.latent_shape,
+      classes=wishes.latents.has_classes,
+      image_range=wishes.read_image_range(),
+      device=device,
+      layouts=layouts,
+      before_clip=wishes.before_clip,
+    )
+    return network_of(generator, wishes.preprocessing(size=generator.image_size))
+  from milan_jax.probe.torch_module import TorchProbe
+
+  probe = TorchProbe(
+    module,
+    prepared.crop,
+    mean=prepared.mean,
+    std=prepared.std,
+    device=device,
+    layouts=layouts,
+    before_clip=wishes.before_clip,
+  )
+  return network_of(probe, prepared)
+
+
+def _jax_generator(model: str, function: Any, wishes: Wishes) -> Network:
+  from milan_jax.probe.jax_generator import JaxGenerator
+
+  latents = wishes.latents
+  if latents is None or not callable(function):
+    raise UserError(
+      f"--model={model}: expected a torch.nn.Module or a function of latents, found a "
+      f"{type(function).__name__}."
+    )
+  generator = JaxGenerator(
+    function,
+    latents.latent_shape,
+    classes=latents.has_classes,
+    image_range=wishes.read_image_range(),
+    layouts=wishes.read_layouts(),
+  )
+  return network_of(generator, wishes.preprocessing(size=generator.image_size))

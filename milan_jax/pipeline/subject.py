@@ -1,0 +1,136 @@
+"""What a run looks at: a network, what goes into it, and a picture of each input."""
+
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from milan_jax.errors import UserError
+from milan_jax.images.latents import GeneratedImages, Latents, open_latents
+from milan_jax.images.source import ImageSource, Source
+from milan_jax.pipeline.image_sources import open_images
+from milan_jax.pipeline.network import open_network
+from milan_jax.pipeline.processes import is_first
+from milan_jax.pipeline.progress import say
+from milan_jax.pipeline.wishes import Network, Wishes
+from milan_jax.probe.protocol import Generator
+from milan_jax.probe.selection import describe_layers, select_layers, select_units
+from milan_jax.store.atomic import sha256
+
+# The options of `Wishes` that a user writes.
+WISHES = tuple(field.name for field in dataclasses.fields(Wishes))[:-1]
+# Units of each layer that the demonstration describes: it takes a minute or two.
+DEMO_UNITS = "0:32"
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+  """A network and what it is shown.
+
+  Attributes:
+    network: the network.
+    inputs: what goes into it.
+    images: the picture of each input: itself, or what a generator makes of it.
+    files: files that the network comes from.
+    demo: whether the images are the packaged photographs.
+  """
+
+  network: Network
+  inputs: Source
+  images: ImageSource
+  files: tuple[pathlib.Path, ...]
+  demo: bool
+
+  def choose(self, layers: str, units: str) -> dict[str, np.ndarray]:
+    """The units of each layer that the user named, and how those layers are read.
+
+    Raises:
+      UserError: if there is no such layer or unit.
+    """
+    probe = self.network.probe
+    shapes = {shape.name: shape for shape in probe.layers()}
+    names = self.network.default_layers
+    if layers:
+      # The nodes of an ONNX graph have names of their own.
+      aliases = getattr(probe, "aliases", None)
+      names = select_layers(tuple(shapes), layers, aliases)
+    if not names:
+      raise UserError(
+        "This network has no default layers: name some with --layers; "
+        "--list_layers prints them."
+      )
+    if self.demo and not units:
+      units = DEMO_UNITS
+      if is_first():
+        say(f"the demonstration describes units {units} of each layer; see --units")
+    if is_first():
+      say(describe_layers(tuple(shapes.values()), names))
+      self._say_notes(names)
+    return {name: select_units(units, shapes[name].units) for name in names}
+
+  def _say_notes(self, names: tuple[str, ...]) -> None:
+    # Only some probes have something to say.
+    notes: Mapping[str, str] = getattr(self.network.probe, "notes", dict)()
+    for name in names:
+      if name in notes:
+        say(f"{name}: {notes[name]}")
+
+  def fingerprint(self) -> dict[str, str]:
+    """What tells this network and these inputs from others of the same names."""
+    digest = hashlib.sha256()
+    for index in range(len(self.inputs)):
+      digest.update(self.inputs.name(index).encode() + b"\n")
+    digests = {"images_sha256": digest.hexdigest()}
+    if isinstance(self.inputs, Latents):
+      digests["latents_sha256"] = self.inputs.sha256()
+    for path in self.files:
+      digests[f"{path.name}_sha256"] = sha256(path)
+    return digests
+
+
+def find_subject(
+  *, model: str, images: str, split: str, data_dir: str, latents: str, **wishes: Any
+) -> Subject:
+  """Finds the network and what it is shown, from the options of `milan-describe`.
+
+  Args:
+    model: as `open_network` takes it.
+    images: as `open_images` takes them; empty for a generator.
+    split: of the images.
+    data_dir: of the images.
+    latents: path of a generator's inputs; empty for models that look at images.
+    wishes: of `Wishes`.
+
+  Raises:
+    UserError: something is not there, or does not fit.
+  """
+  network, inputs = _open(model, latents, wishes)
+  files = [
+    path for path in map(pathlib.Path, (model, wishes["weights"])) if path.is_file()
+  ]
+  if inputs is None:
+    source = open_images(images, network.geometry, split=split, data_dir=data_dir)
+    return Subject(network, source, source, tuple(files), demo=not images)
+  if images or split or data_dir:
+    raise UserError("--latents: a generator makes its images; name no --images.")
+  probe = network.probe
+  if not isinstance(probe, Generator):
+    raise UserError(f"--latents are for a generator, which --model={model} is not.")
+  pictures = GeneratedImages(inputs, probe.images, probe.image_size)
+  return Subject(network, inputs, pictures, tuple(files), demo=False)
+
+
+def list_layers(*, model: str, latents: str, **options: Any) -> str:
+  """A table of a network's layers: what each gives, and how that is read."""
+  wishes = {name: options[name] for name in WISHES}
+  return describe_layers(_open(model, latents, wishes)[0].probe.layers())
+
+
+def _open(
+  model: str, latents: str, wishes: dict[str, Any]
+) -> tuple[Network, Latents | None]:
+  inputs = open_latents(latents) if latents else None
+  return open_network(model, Wishes(**wishes, latents=inputs)), inputs

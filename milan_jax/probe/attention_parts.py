@@ -1,0 +1,37 @@
+"""Arrays inside attention, which have the look of maps and are none."""
+
+from collections.abc import Collection, Mapping
+
+
+def without_attention(
+  arrays: Mapping[str, tuple[int, ...]], batch: int, *, given: Collection[str] = ()
+) -> dict[str, tuple[int, ...]]:
+  """Leaves out what is split over heads, and the weights from each token to each.
+
+  Four axes of which one is the tokens of the array before them are no map, as in
+  `(batch, heads, tokens, ...)` and `(batch, tokens, heads, ...)`, unless the other two
+  are a square.
+
+  Args:
+    arrays: shapes by layer, in the model's order.
+    batch: images that went in.
+    given: layers to keep, as their layouts are known.
+  """
+  kept, tokens = {}, 0
+  for name, shape in arrays.items():
+    if len(shape) == 3 and shape[0] == batch:
+      tokens = shape[1]
+    if name in given or not _is_split(shape, tokens):
+      kept[name] = shape
+  return kept
+
+
+def _is_split(shape: tuple[int, ...], tokens: int) -> bool:
+  if len(shape) != 4 or tokens < 2:
+    return False
+  _, first, second, third = shape
+  return (
+    second == tokens
+    or (first == tokens and second != third)
+    or (third == tokens and first != second)
+  )

@@ -1,0 +1,192 @@
+"""What all probes of JAX models share: one compiled program, run on every device."""
+
+import difflib
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array, UInt8
+
+from milan_jax.errors import UserError
+from milan_jax.mesh import make_mesh
+from milan_jax.models.backbones.registry import Preprocessing
+from milan_jax.probe.layout import Layout, to_places
+from milan_jax.probe.protocol import Activations
+from milan_jax.probe.readings import layouts_of, read_shapes
+from milan_jax.records import LayerShape
+
+# Params, normalised images and the chosen layers, None for all, in the order of their
+# execution.
+Run = Callable[[Any, Array, tuple[str, ...] | None], Mapping[str, Array]]
+
+# No array of it is made. A prime that no network has for its number of heads, blocks
+# or colours, so that an axis of this length is the batch.
+_TRIAL_BATCH = 13
+
+
+class JaxProbe:
+  """A function of parameters and images, whose layers' activations are its results.
+
+  It is compiled once per set of layers and size of the batch, and what no chosen layer
+  needs is not computed. Every device runs the same program on an equal part of the
+  batch, so that an image's activations are the same bytes on any number of them.
+
+  Args:
+    run: gives the activations of the layers asked for; traced by JAX.
+    params: its first argument, any tree of arrays; copied to every device.
+    preprocessing: how the model wants its images.
+    image_size: side of the images, in pixels; None takes `preprocessing.crop`.
+    layouts: of layers by name or glob, where the guess would be wrong.
+    devices: what to run on; None takes all of this process.
+    special: tokens in front that are no patches, if the layers have any.
+    convolution: `NHWC` or `NCHW`, what four axes are.
+  """
+
+  def __init__(
+    self,
+    run: Run,
+    params: Any,
+    preprocessing: Preprocessing,
+    *,
+    image_size: int | None = None,
+    layouts: Mapping[str, Layout] | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    special: int | None = None,
+    convolution: str = "NHWC",
+  ):
+    self._run = run
+    self._params = params
+    self._preprocessing = preprocessing
+    self._image_size = image_size or preprocessing.crop
+    self._layouts = layouts
+    self._special = special
+    self._convolution = convolution
+    self._mesh = make_mesh(jax.local_devices() if devices is None else devices)
+    self._program = jax.jit(self._spread, static_argnames="layers")
+
+  @property
+  def image_size(self) -> int:
+    """Side of the square images that the model takes, in pixels."""
+    return self._image_size
+
+  @property
+  def num_devices(self) -> int:
+    """Devices that a batch is spread over."""
+    return self._mesh.size
+
+  def layers(self) -> tuple[LayerShape, ...]:
+    """Every layer that can be read, in the order of execution; nothing is computed.
+
+    Raises:
+      UserError: if the model does not take an image of `image_size`, or a layer does
+        not fit the layout that the user gave to it by name.
+    """
+    return self._shapes
+
+  def activations(
+    self, images: UInt8[np.ndarray, "batch size size 3"], layers: tuple[str, ...]
+  ) -> Activations:
+    """Activations of some layers, in the model's own units, as 32-bit floats or wider.
+
+    Raises:
+      UserError: if a layer is unknown, or the batch cannot be spread evenly.
+    """
+    self.check_request(len(images), layers)
+    parts = NamedSharding(self._mesh, PartitionSpec("data"))
+    return self._program(self._replicas, jax.device_put(images, parts), layers=layers)
+
+  def array_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
+    """Shape of what each layer gives for a batch, in the order of execution."""
+    size = self._image_size
+    images = jax.ShapeDtypeStruct((batch, size, size, 3), np.uint8)
+    order: list[str] = []
+
+    def trial(params: Any, images: Array) -> dict[str, Array]:
+      found = self._run(params, self._preprocessing.normalise(images), None)
+      order.extend(found)
+      return dict(found)
+
+    try:
+      arrays = jax.eval_shape(trial, self._params, images)
+    except UserError:
+      raise
+    except Exception as error:  # whatever the user's model raises
+      raise UserError(
+        f"The model does not run on images of {size} x {size} pixels "
+        f"({type(error).__name__}: {error}): check its parameters, how it is called, "
+        "and the size."
+      ) from error
+    return {
+      name: arrays[name].shape
+      for name in order
+      if jnp.issubdtype(arrays[name].dtype, jnp.floating)
+    }
+
+  def check_request(self, batch: int, layers: tuple[str, ...]) -> None:
+    """Checks what is asked for.
+
+    Raises:
+      UserError: if a layer is unknown, or the batch cannot be spread evenly.
+    """
+    for name in layers:
+      if name not in self._known_layouts:
+        near = difflib.get_close_matches(name, self._known_layouts, n=5, cutoff=0.3)
+        near = near or list(self._known_layouts)[:5]
+        raise UserError(
+          f"The model has no layer {name!r} that can be read as places and units; near "
+          f"it are {', '.join(near) or 'none'}. Choose another, or set --layouts."
+        )
+    if batch % self.num_devices:
+      raise UserError(
+        f"A batch of {batch} images cannot be spread evenly over {self.num_devices} "
+        "devices: take a multiple."
+      )
+
+  @functools.cached_property
+  def _shapes(self) -> tuple[LayerShape, ...]:
+    return read_shapes(
+      self.array_shapes(_TRIAL_BATCH),
+      _TRIAL_BATCH,
+      convolution=self._convolution,
+      layouts=self._layouts,
+      special=self._special,
+    )
+
+  @functools.cached_property
+  def _known_layouts(self) -> dict[str, Layout]:
+    return layouts_of(self._shapes)
+
+  @functools.cached_property
+  def _replicas(self) -> Any:
+    return jax.device_put(self._params, NamedSharding(self._mesh, PartitionSpec()))
+
+  def _spread(
+    self, params: Any, images: Array, *, layers: tuple[str, ...]
+  ) -> dict[str, Array]:
+    def part(params: Any, images: Array) -> dict[str, Array]:
+      found = self._run(params, self._preprocessing.normalise(images), layers)
+      return {
+        name: as_places(found[name], name, self._known_layouts[name], len(images))
+        for name in layers
+      }
+
+    # Of one device too: the program of a part must not depend on how many there are.
+    # The check of replication is for programs that talk to each other.
+    return jax.shard_map(
+      part,
+      mesh=self._mesh,
+      in_specs=(PartitionSpec(), PartitionSpec("data")),
+      out_specs=PartitionSpec("data"),
+      check_vma=False,
+    )(params, images)
+
+
+def as_places(array: Any, layer: str, layout: Layout, batch: int) -> Any:
+  """Activations of a layer in our layout, in no less than 32 bits."""
+  narrow = array.dtype.itemsize < 4
+  array = array.astype(np.float32) if narrow else array
+  return to_places(array, layer, layout, batch=batch)

@@ -1,0 +1,61 @@
+"""What probes of Flax modules share: inference, and names of what modules return."""
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+from jaxtyping import Array
+
+_INFERENCE = {
+  "train": False,
+  "training": False,
+  "is_training": False,
+  "deterministic": True,
+  "inference": True,
+  "use_running_average": True,
+}
+
+
+def inference_keywords(function: Callable) -> dict[str, bool]:
+  """The keywords of a function that say whether it trains, set to say that it does not.
+
+  Args:
+    function: the model, or its method; `train`, `training`, `is_training`,
+      `deterministic`, `inference` and `use_running_average` are looked for.
+  """
+  keywords = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+  parameters = inspect.signature(function).parameters
+  return {
+    name: value
+    for name, value in _INFERENCE.items()
+    if name in parameters and parameters[name].kind in keywords
+  }
+
+
+def named_outputs(name: str, calls: Sequence[Any]) -> Iterator[tuple[str, Array]]:
+  """Names the arrays that a module returned.
+
+  A module that was called once has its plain name, else `name#0`, `name#1`. Of several
+  arrays the first has that name and the others theirs with their place, `name[1]`;
+  those of a dictionary have their keys, `name[key]`.
+
+  Args:
+    name: the module's.
+    calls: what it returned, call by call.
+  """
+  for number, output in enumerate(calls):
+    call = name if len(calls) == 1 else f"{name}#{number}"
+    leaves = jax.tree_util.tree_flatten_with_path(output)[0]
+    arrays = [(path, leaf) for path, leaf in leaves if hasattr(leaf, "dtype")]
+    for position, (path, leaf) in enumerate(arrays):
+      keyed = bool(path) and isinstance(path[0], jax.tree_util.DictKey)
+      place = "".join(f"[{_key(part)}]" for part in path)
+      yield call + (place if position or keyed else ""), leaf
+
+
+def _key(part: Any) -> Any:
+  for attribute in ("key", "idx", "name"):
+    if hasattr(part, attribute):
+      return getattr(part, attribute)
+  return part

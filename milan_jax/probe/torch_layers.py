@@ -1,0 +1,134 @@
+"""From torch's tensors to layers that every part of the program can read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from milan_jax.errors import UserError
+from milan_jax.probe.attention_parts import without_attention
+from milan_jax.probe.layout import Layout, to_places
+from milan_jax.probe.readings import layouts_of, read_shapes
+from milan_jax.probe.torch_pixels import Pixels
+from milan_jax.records import LayerShape
+
+
+@runtime_checkable
+class Outputs(Protocol):
+  """What is read from a model: a module's submodules, or a program's nodes."""
+
+  @property
+  def known(self) -> Mapping[str, Layout]:
+    """Layouts that the model's own attributes tell, by layer, after `survey`."""
+
+  @property
+  def notes(self) -> Mapping[str, str]:
+    """What is special about reading a layer, by its name, after `survey`."""
+
+  def survey(self, inputs: Sequence[torch.Tensor]) -> Mapping[str, tuple[int, ...]]:
+    """The shapes of all layers, in the order in which they are done."""
+
+  def read(
+    self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
+  ) -> dict[str, torch.Tensor]:
+    """The tensors of some layers; UserError if one is no layer."""
+
+
+class TorchLayers:
+  """The layers of a torch model, with their places and units.
+
+  Args:
+    outputs: the model.
+    trial: inputs that tell the layers' shapes, the batch first.
+    layouts: of layers by name or glob, where the guess would be wrong.
+    special: tokens in front that are no patches, where the model's kind tells.
+  """
+
+  def __init__(
+    self,
+    outputs: Outputs,
+    trial: Sequence[torch.Tensor],
+    layouts: Mapping[str, Layout] | None,
+    *,
+    special: int | None = None,
+  ):
+    arrays = outputs.survey(trial)
+    self._arrays = arrays
+    self._outputs = outputs
+    batch, known = len(trial[0]), outputs.known
+    self.shapes: tuple[LayerShape, ...] = read_shapes(
+      without_attention(arrays, batch, given={**known, **(layouts or {})}),
+      batch,
+      convolution="NCHW",
+      layouts=layouts,
+      known=known,
+      special=special,
+    )
+    self._layouts = layouts_of(self.shapes)
+
+  def notes(self) -> dict[str, str]:
+    """What is special about reading a layer, by the layer's name."""
+    notes = self._outputs.notes
+    return {one.name: notes[one.name] for one in self.shapes if one.name in notes}
+
+  def activations(
+    self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
+  ) -> dict[str, np.ndarray]:
+    """Activations `(batch, height, width, units)`, of float32, of some layers.
+
+    Raises:
+      UserError: if a name is no layer, or nothing tells its axes.
+    """
+    for name in layers:
+      if name in self._arrays and name not in self._layouts:
+        raise UserError(
+          f"Layer {name} gives an array of shape {self._arrays[name]}, and nothing "
+          f"tells which axes are places and units: set --layouts, such as {name}=NLC."
+        )
+    tensors = self._outputs.read(inputs, layers)
+    absent = [name for name in layers if name not in tensors]
+    if absent:
+      raise UserError(
+        f"Layer {absent[0]} was not run for these images, though it was for black "
+        "ones: choose a layer that is run for all."
+      )
+    batch = len(inputs[0])
+    return {
+      name: np.asarray(
+        to_places(_to_numpy(tensors[name]), name, self._layouts[name], batch=batch)
+      )
+      for name in layers
+    }
+
+
+def image_layers(
+  outputs: Outputs,
+  pixels: Pixels,
+  images: UInt8[np.ndarray, "batch size size 3"],
+  layouts: Mapping[str, Layout] | None,
+  special: int | None = None,
+) -> TorchLayers:
+  """The layers of a model of images.
+
+  Args:
+    outputs: the model.
+    pixels: prepares its images; of another order in memory, where the model needs it.
+    images: for a trial.
+    layouts: of layers by name or glob, where the guess would be wrong.
+    special: tokens in front that are no patches, where the model's kind tells.
+  """
+  try:
+    return TorchLayers(outputs, [pixels(images)], layouts, special=special)
+  except RuntimeError as error:
+    # `x.view(len(x), -1)` wants the order that torch's tensors usually have.
+    if "view" not in str(error):
+      raise
+  pixels.colours_last = False
+  return TorchLayers(outputs, [pixels(images)], layouts, special=special)
+
+
+def _to_numpy(tensor: torch.Tensor) -> np.ndarray:
+  # DLPack hands the memory over as it is, strides included.
+  return np.from_dlpack(tensor.detach().float().cpu())

@@ -1,0 +1,53 @@
+"""Images as torch's models take them."""
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+
+class Pixels:
+  """Images as a model takes them: normalised, in the order of axes that it wants.
+
+  Args:
+    mean: subtracted from each colour, in units of 0 to 255.
+    std: each colour is divided by it, in units of 0 to 255.
+    dtype: of the result; if it is none of fractions, images are not normalised.
+    device: where it goes.
+
+  Attributes:
+    axes: `NCHW` or `NHWC`.
+    colours_last: whether colours are last in memory all the same, as convolutions keep
+      them then, so that activations come out in our layout without a copy.
+  """
+
+  def __init__(
+    self,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str,
+  ):
+    self.axes = "NCHW"
+    self.colours_last = True
+    self._mean = torch.tensor(mean, device=device)[:, None, None]
+    self._std = torch.tensor(std, device=device)[:, None, None]
+    self._dtype = dtype
+
+  def __call__(self, images: UInt8[np.ndarray, "batch size size 3"]) -> torch.Tensor:
+    """The images, `(batch, 3, size, size)` or `(batch, size, size, 3)`."""
+    # Images that are not to be written to are only read here.
+    images = images if images.flags.writeable else images.copy()
+    pixels = torch.from_numpy(images).to(self._mean.device).permute(0, 3, 1, 2)
+    if self._dtype.is_floating_point:
+      pixels = (pixels.float() - self._mean) / self._std
+    pixels = pixels.to(self._dtype)
+    if self.axes == "NHWC":
+      return pixels.permute(0, 2, 3, 1)
+    return pixels if self.colours_last else pixels.contiguous()
+
+
+def own_dtype(module: torch.nn.Module) -> torch.dtype:
+  """The type of a module's weights, which its inputs must have."""
+  weights = (one.dtype for one in module.parameters() if one.is_floating_point())
+  return next(weights, torch.float32)

@@ -1,0 +1,59 @@
+"""A job to be killed: a pass of a cheap model that goes on from what lies on disk.
+
+Arguments: the working folder, and seconds to wait after each batch.
+"""
+
+import pathlib
+import sys
+import time
+
+import numpy as np
+
+from milan_jax.exemplars.collect import collect
+from milan_jax.images.arrays import ArrayImages
+from milan_jax.records import LayerShape
+from milan_jax.store.exemplar_snapshots import load_progress, save_progress
+from milan_jax.store.exemplar_store import write_exemplars
+
+JOB = {"model": "cheap"}
+NUM_IMAGES, BATCH_SIZE = 600, 2
+
+
+class Cheap:
+  """The pixels themselves, and their rows' means."""
+
+  image_size, num_devices = 16, 1
+
+  def layers(self):
+    return (LayerShape("pixels", 16, 16, 3), LayerShape("rows", 1, 16, 3))
+
+  def activations(self, inputs, layers):
+    pixels = inputs.astype(np.float32)
+    return {"pixels": pixels, "rows": pixels.mean(axis=1, keepdims=True)}
+
+
+def main() -> None:
+  folder, pause = pathlib.Path(sys.argv[1]), float(sys.argv[2])
+  folder.mkdir(exist_ok=True)
+  if (folder / "store").exists():
+    return
+  snapshot = folder / "progress.npz"
+  images = np.random.default_rng(0).integers(0, 256, (NUM_IMAGES, 16, 16, 3), np.uint8)
+  source = ArrayImages(images)
+  found = collect(
+    Cheap(),
+    source,
+    ("pixels", "rows"),
+    k=5,
+    batch_size=BATCH_SIZE,
+    resume=load_progress(snapshot, JOB),
+    save=lambda progress: save_progress(snapshot, progress, JOB),
+    save_every=0.0,
+    report=lambda *_: time.sleep(pause),
+  )
+  write_exemplars(folder / "store", found.layers, source, info=JOB)
+  snapshot.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,73 @@
+"""One real network through three probes: the same exemplars, levels and masks."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from milan_jax.exemplars.collect import collect
+from milan_jax.exemplars.masks import activation_masks
+from milan_jax.images.folder import FolderImages
+from milan_jax.images.geometry import Geometry
+from milan_jax.models.backbones import backbone
+
+NAME, NUM_IMAGES, K = "efficientnet-lite0", 160, 15
+
+
+class First(FolderImages):
+  """The first pictures of a folder."""
+
+  def __len__(self):
+    return min(NUM_IMAGES, super().__len__())
+
+
+@pytest.fixture(scope="module")
+def found(photographs, tmp_path_factory):
+  """What each probe finds, layer by layer."""
+  sys.path.insert(0, "benchmarks")
+  try:
+    from bench_exemplars import open_probe
+  finally:
+    sys.path.remove("benchmarks")
+  network = backbone(NAME)
+  wanted = network.preprocessing
+  source = First(
+    photographs, Geometry(wanted.resize, wanted.crop, wanted.interpolation)
+  )
+  results = {}
+  for kind in ("torch", "onnx", "flax"):
+    folder = str(tmp_path_factory.mktemp(kind))
+    probe, names = open_probe(kind, NAME, network.default_layers, folder)
+    results[kind] = tuple(collect(probe, source, names, k=K).layers.values())
+  return results
+
+
+@pytest.mark.parametrize("kind", ["torch", "onnx"])
+def test_the_same_exemplars_and_masks(found, kind):
+  differing = pixels = 0
+  for ours, theirs in zip(found["flax"], found[kind], strict=True):
+    alive = ~(ours.dead | theirs.dead)
+    spread = np.ptp(ours.maps, axis=(1, 2, 3))[alive, None]
+    gap = np.abs(ours.activations - theirs.activations)[alive]
+    # Units of hardly any weight differ in nothing but their last digits.
+    assert (gap <= 1e-4 * spread + 1e-5).all()
+    same = ours.image_ids[alive] == theirs.image_ids[alive]
+    # Where another image is there, it is as good: a tie, but for the last digits.
+    near = _gaps_to_neighbours(ours.activations[alive]) <= 2e-4 * spread + 2e-5
+    assert (same | near).all()
+    assert same.mean() > 0.995
+    masks = [
+      activation_masks(each.maps, np.repeat(each.levels[:, None], K, 1), size=112)
+      for each in (ours, theirs)
+    ]
+    ids_alike = (ours.image_ids == theirs.image_ids) & alive[:, None]
+    differing += (masks[0] != masks[1])[ids_alike].sum()
+    pixels += masks[0][ids_alike].size
+  assert differing <= 1e-3 * pixels
+
+
+def _gaps_to_neighbours(activations):
+  """How far each exemplar's maximum is from the next better or worse one's."""
+  gaps = np.abs(np.diff(activations, axis=1))
+  wide = np.pad(gaps, ((0, 0), (1, 1)), mode="edge")
+  return np.minimum(wide[:, 1:], wide[:, :-1])

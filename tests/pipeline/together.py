@@ -1,0 +1,43 @@
+"""Several processes of one command, as they would run on several hosts."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def free_port():
+  with socket.socket() as server:
+    server.bind(("127.0.0.1", 0))
+    return server.getsockname()[1]
+
+
+def run_together(commands, environment):
+  """Runs commands at once; returns their exit codes."""
+  processes = [
+    subprocess.Popen(command, cwd=ROOT, env=environment) for command in commands
+  ]
+  try:
+    return [process.wait(timeout=240) for process in processes]
+  finally:
+    for process in processes:
+      process.kill()
+
+
+def describe_together(number, *flags, devices=1):
+  """Runs `describe.py` as some processes of some devices each; all must succeed."""
+  command = [sys.executable, str(ROOT / "describe.py"), *map(str, flags)]
+  commands = [command]
+  if number > 1:
+    shared = [f"--coordinator=127.0.0.1:{free_port()}", f"--num_processes={number}"]
+    commands = [[*command, *shared, f"--process_id={i}"] for i in range(number)]
+  environment = os.environ | {
+    "JAX_PLATFORMS": "cpu",
+    # As many threads whatever the devices: with others, XLA adds up in another order.
+    "NPROC": "8",
+    "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+  }
+  assert run_together(commands, environment) == [0] * number
