@@ -27,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 
 import numpy as np
 
@@ -139,15 +140,18 @@ def onnx_file(network: str, layers: tuple[str, ...], path: str) -> None:
 
   side = preprocessing_of(network).crop
   images = torch.zeros((2, 3, side, side))
-  torch.onnx.export(
-    Named(),
-    (images,),
-    path,
-    dynamo=True,
-    verbose=False,
-    output_names=list(layers),
-    dynamic_shapes=({0: torch.export.Dim("batch")},),
-  )
+  with warnings.catch_warnings():
+    # The exporter deprecates parts of torch that it uses itself.
+    warnings.simplefilter("ignore", FutureWarning)
+    torch.onnx.export(
+      Named().eval(),
+      (images,),
+      path,
+      dynamo=True,
+      verbose=False,
+      output_names=list(layers),
+      dynamic_shapes=({0: torch.export.Dim("batch")},),
+    )
 
 
 def open_probe(kind: str, network: str, layers: tuple[str, ...], folder: str):
@@ -165,7 +169,7 @@ def open_probe(kind: str, network: str, layers: tuple[str, ...], folder: str):
 
     path = f"{folder}/network.onnx"
     onnx_file(network, layers, path)
-    return OnnxProbe(path, prepared), layers
+    return OnnxProbe(path, mean=prepared.mean, std=prepared.std), layers
   from milan_jax.probe.flax_backbone import FlaxProbe
 
   if network == "resnet18":

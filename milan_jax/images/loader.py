@@ -110,7 +110,8 @@ def default_workers(source: Source) -> int:
   few images, which are done before workers are ready, and on two cores, which the model
   keeps busy.
   """
-  cores = len(os.sched_getaffinity(0))
+  known = hasattr(os, "sched_getaffinity")  # macOS does not know
+  cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
   if not getattr(source, "decodes_files", False) or len(source) < 1000 or cores <= 2:
     return 0
   return min(8, cores // 2)

@@ -10,14 +10,15 @@ from milan_jax.errors import UserError
 from milan_jax.images.decoding import load_picture
 from milan_jax.images.geometry import Geometry
 from milan_jax.images.source import UnreadableImageError, black
+from milan_jax.images.tfrecord import Part, TfRecords
 
 
 class TfdsImages:
   """The images of one split. An image's name is its split and number: `train/17`.
 
-  Nothing is downloaded, and no code of the data set is run. Records of array_record are
-  read one at a time; what is stored as parquet is held in memory whole, in each worker
-  too.
+  Nothing is downloaded, and no code of the data set is run. Records of array_record and
+  tfrecord are read one at a time, in the order of the files; what is stored as parquet
+  is held in memory whole, in each worker too.
 
   Args:
     name_or_folder: `beans`, `beans:0.1.0`, `imagenet_v2/matched-frequency`, or the
@@ -29,8 +30,9 @@ class TfdsImages:
 
   Raises:
     UserError: if the library is not installed, there is no such prepared data set, it
-      is stored in a format without random access, it has no such split, the split is
-      empty, or it is not clear which feature is the image.
+      is stored in a format that only TensorFlow reads, a file of it is missing or
+      damaged, it has no such split, the split is empty, or it is not clear which
+      feature is the image.
   """
 
   def __init__(
@@ -46,19 +48,36 @@ class TfdsImages:
     self._folder = _find(str(name_or_folder), home)
     self._geometry = geometry
     self._split = split
-    self._open(tfds)
+    self._open(tfds, None)
 
-  def _open(self, tfds: Any) -> None:
+  def _open(self, tfds: Any, index: TfRecords | None) -> None:
     from tensorflow_datasets.core import example_parser
 
-    builder = tfds.builder_from_directory(self._folder)
+    try:
+      builder = tfds.builder_from_directory(self._folder)
+    except ValueError as error:
+      raise UserError(
+        f"{self._folder} cannot be opened by tensorflow-datasets {tfds.__version__} "
+        f"({error}): expected a format that it knows. Prepare the data set once more "
+        'in another data_dir, with file_format="array_record".'
+      ) from error
     self._feature, stored = _image_feature(builder.info.features, tfds, self._folder)
     self._parser = example_parser.ExampleParserNp({self._feature: stored})
-    self._records = _records(builder, self._split, tfds)
+    self._records = index if index else _records(builder, self._split, tfds)
 
-  def __reduce__(self):
-    """To another process go the names, and what is open is opened there again."""
-    return _open_again, (self._folder, self._geometry, self._split)
+  def __getstate__(self) -> tuple[pathlib.Path, Geometry, str, TfRecords | None]:
+    """To another process go the names, and what is open is opened there again.
+
+    The index of TFRecord files goes too: to make it again takes a read per record.
+    """
+    index = self._records if isinstance(self._records, TfRecords) else None
+    return self._folder, self._geometry, self._split, index
+
+  def __setstate__(
+    self, state: tuple[pathlib.Path, Geometry, str, TfRecords | None]
+  ) -> None:
+    self._folder, self._geometry, self._split, index = state
+    self._open(_library(), index)
 
   @property
   def decodes_files(self) -> bool:
@@ -87,15 +106,13 @@ class TfdsImages:
     try:
       example = self._parser.parse_example(bytes(self._records[index]))
       content = example[self._feature]
+    except (UserError, UnreadableImageError):
+      raise
     except Exception as error:
       raise UnreadableImageError(
         f"its record cannot be read ({type(error).__name__}: {error})"
       ) from error
     return load_picture(content, self._geometry)
-
-
-def _open_again(folder: pathlib.Path, geometry: Geometry, split: str) -> TfdsImages:
-  return TfdsImages(folder, geometry, split=split)
 
 
 def _library() -> Any:
@@ -193,7 +210,7 @@ def _records(builder: Any, split: str, tfds: Any) -> Any:
   """The stored bytes of a split's examples."""
   info = builder.info
   stored = {each.value for each in info.available_file_formats()}
-  if not stored & {"array_record", "parquet"}:
+  if not stored & {"array_record", "parquet", "tfrecord"}:
     raise UserError(
       f"{builder.data_dir} is stored as {', '.join(stored) or 'nothing known'}, which "
       "cannot be read at any place, and takes TensorFlow to read at all. Prepare it "
@@ -201,13 +218,20 @@ def _records(builder: Any, split: str, tfds: Any) -> Any:
       f"tensorflow):\n{_preparing(info.full_name, pathlib.Path('ANOTHER'))}"
     )
   try:
-    method = tfds.decode.DeserializeMethod.RAW_BYTES
-    records = builder.as_data_source(split, deserialize_method=method)
+    if stored & {"array_record", "parquet"}:
+      method = tfds.decode.DeserializeMethod.RAW_BYTES
+      records = builder.as_data_source(split, deserialize_method=method)
+    else:
+      # Of several formats, whose files differ in their names.
+      info.set_file_format("tfrecord", override=True, override_if_initialized=True)
+      records = TfRecords(map(_part, info.splits[split].file_instructions))
   except ImportError as error:
     raise UserError(
       f"{builder.data_dir} needs a library that is not there ({error}): "
       "pip install 'milan-jax[tfds]'."
     ) from error
+  except UserError:
+    raise
   except ValueError as error:
     raise UserError(
       f"{builder.data_dir} has no images in split {split!r} ({error}): its splits are "
@@ -216,3 +240,14 @@ def _records(builder: Any, split: str, tfds: Any) -> Any:
   if not len(records):
     raise UserError(f"{builder.data_dir}: split {split!r} is empty.")
   return records
+
+
+def _part(instruction: Any) -> Part:
+  """Records of one file, as tensorflow-datasets says it."""
+  skip = instruction.skip
+  return Part(
+    pathlib.Path(instruction.filename),
+    skip,
+    skip + instruction.take,
+    instruction.examples_in_shard,
+  )

@@ -1,5 +1,6 @@
 """The layers of a torch module: what its submodules return."""
 
+import contextlib
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -42,6 +43,8 @@ class ModuleOutputs:
   The tensor is what the submodule returns, even where the next one works in place, as
   `nn.ReLU(inplace=True)` after a batch norm does: where that is seen to happen, and
   only there, it is copied before it is overwritten.
+
+  A forward pass goes no further than the last of the layers that are wanted.
 
   What `nn.ReLU6` or `nn.Hardtanh` returns, by itself or as the last of a larger part,
   is read before the upper clip, where its largest values still differ.
@@ -135,6 +138,7 @@ class ModuleOutputs:
       for name, source in wanted.items():
         if (source.module, source.call) == (module, call) and source.clip:
           kept[name] = Kept.of(arguments[0].clamp(min=source.clip[0]))
+      stop_if_complete()
 
     def keep_output(module: str, call: int, value: Any) -> None:
       for name, source in wanted.items():
@@ -143,9 +147,15 @@ class ModuleOutputs:
           for key in source.path:
             tensor = tensor[key]
           kept[name] = Kept.of(tensor, copy=name in self._overwritten)
+      stop_if_complete()
+
+    def stop_if_complete() -> None:
+      if len(kept) == len(wanted):
+        raise _Complete
 
     modules = {source.module for source in wanted.values()}
     with (
+      contextlib.suppress(_Complete),
       torch.no_grad(),
       watched(self._module, modules, before=keep_input, after=keep_output),
     ):
@@ -164,6 +174,10 @@ class ModuleOutputs:
       names = ", ".join(f"{module}#{call}" for call in range(calls))
       return f"Module {module} is run {calls} times: choose among {names}."
     return f"Module {module} returns no such tensor: --list_layers prints all layers."
+
+
+class _Complete(BaseException):
+  """Ends a forward pass when there is nothing left to read; no model handles it."""
 
 
 def _bounds(module: nn.Module) -> tuple[float, float] | None:

@@ -15,6 +15,7 @@ from milan_jax.images.geometry import Geometry
 from milan_jax.images.loader import batches, default_workers
 from milan_jax.images.source import ImageSource, UnreadableImageError
 from milan_jax.images.tfds import TfdsImages, _image_feature
+from tests.images.test_tfrecord import write_records
 
 tfds = pytest.importorskip("tensorflow_datasets")
 pytest.importorskip("array_record")
@@ -165,18 +166,121 @@ def test_configurations_and_versions(home, tmp_path):
   assert newest._folder == tmp_path / "many/other/1.10.0"
 
 
+def as_tfrecord(home, folder, lengths):
+  """The same examples in the same order, as TensorFlow would have stored them."""
+  shutil.copytree(
+    home / "tiny_pictures/1.10.0",
+    folder,
+    ignore=shutil.ignore_patterns("*array_record*"),
+  )
+  about = json.loads((folder / "dataset_info.json").read_text())
+  for split in about["splits"]:
+    split["shardLengths"] = [str(length) for length in lengths[split["name"]]]
+  (folder / "dataset_info.json").write_text(
+    json.dumps({**about, "fileFormat": "tfrecord"})
+  )
+  source = tfds.builder_from_directory(home / "tiny_pictures/1.10.0").as_data_source(
+    deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+  )
+  splits = tfds.builder_from_directory(folder).info.splits
+  for name, split in splits.items():
+    records = iter(source[name])
+    for path, length in zip(split.filepaths, lengths[name], strict=True):
+      write_records(path, [bytes(next(records)) for _ in range(length)])
+  return folder
+
+
+@pytest.fixture(scope="module")
+def tfrecord(home, tmp_path_factory):
+  folder = tmp_path_factory.mktemp("tf") / "tiny_pictures/1.10.0"
+  return as_tfrecord(home, folder, {"train": [3, 1, 3], "test": [2]})
+
+
+@pytest.mark.parametrize(
+  "split", ["train", "train[:10%]", "train[2:5]", "train[5:]+test", "train+train[1:3]"]
+)
+def test_tfrecord_is_read_as_array_record_is(home, tfrecord, split):
+  assert (tfrecord / "tiny_pictures-train.tfrecord-00001-of-00003").is_file()
+  source = TfdsImages(tfrecord, GEOMETRY, split=split)
+  assert source.decodes_files
+  same = TfdsImages("tiny_pictures", GEOMETRY, split=split, data_dir=home)
+  assert [source.name(index) for index in range(len(source))] == [
+    same.name(index) for index in range(len(same))
+  ]
+  reds = expected(home, split)
+  assert len(source) == len(reds)
+  for index, red in enumerate(reds):
+    if red is None:
+      with pytest.raises(UnreadableImageError, match="no picture of a known format"):
+        source.load(index)
+    else:
+      np.testing.assert_array_equal(source.load(index), same.load(index))
+  assert "tensorflow" not in sys.modules
+
+
+def test_tfrecord_in_workers_and_by_pickle(home, tfrecord):
+  source = TfdsImages(tfrecord, GEOMETRY, split="train")
+  reds = expected(home, "train")
+  for workers in (0, 1):
+    (batch,) = batches(source, 8, workers=workers)
+    assert batch.inputs[:, 0, 0, 0].tolist() == [red or 0 for red in reds] + [0]
+    assert [item.image_id for item in batch.skipped] == [reds.index(None)]
+  assert len(pickle.dumps(source)) < 2000
+
+
+def test_tfrecord_files_that_are_not_as_they_should_be(home, tmp_path):
+  folder = as_tfrecord(home, tmp_path / "1.10.0", {"train": [4, 3], "test": [2]})
+  first, second = sorted(folder.glob("*train*"))
+  with pytest.raises(UserError, match="splits are train, test"):
+    TfdsImages(folder, GEOMETRY, split="valid")
+  with pytest.raises(UserError, match="is empty"):
+    TfdsImages(folder, GEOMETRY, split="train[7:]")
+  source = TfdsImages(folder, GEOMETRY, split="train")
+  content = second.read_bytes()
+  second.write_bytes(content[:-1])
+  with pytest.raises(UserError, match="00001-of-00002 is cut short or damaged"):
+    TfdsImages(folder, GEOMETRY, split="train")
+  with pytest.raises(UserError, match="00001-of-00002 was changed"):
+    source.load(6)
+  second.write_bytes(first.read_bytes())
+  with pytest.raises(UserError, match="expected 3 records, found 4"):
+    TfdsImages(folder, GEOMETRY, split="train")
+  second.unlink()
+  with pytest.raises(UserError, match=r"00001-of-00002 cannot be read \(No such file"):
+    TfdsImages(folder, GEOMETRY, split="train")
+  assert len(TfdsImages(folder, GEOMETRY, split="train[:4]")) == 4
+
+
+@pytest.mark.parametrize("first", ["riegeli", "tfrecord"])
+def test_of_several_formats_one_that_can_be_read(home, tfrecord, tmp_path, first):
+  """Their files lie side by side, and the first one's name is in the description."""
+  shutil.copytree(tfrecord, tmp_path / "1.10.0")
+  about = json.loads((tfrecord / "dataset_info.json").read_text())
+  formats = {"fileFormat": first, "alternativeFileFormats": ["tfrecord", "riegeli"]}
+  (tmp_path / "1.10.0/dataset_info.json").write_text(json.dumps({**about, **formats}))
+  assert len(TfdsImages(tmp_path, GEOMETRY, split="train")) == 7
+
+
 def test_a_format_that_needs_tensorflow(home, tmp_path):
   folder = tmp_path / "tiny_pictures/1.10.0"
   shutil.copytree(home / "tiny_pictures/1.10.0", folder)
   about = json.loads((folder / "dataset_info.json").read_text())
-  (folder / "dataset_info.json").write_text(
-    json.dumps({**about, "fileFormat": "tfrecord"})
-  )
-  with pytest.raises(UserError) as error:
-    TfdsImages(folder, GEOMETRY, split="train")
-  assert "stored as tfrecord" in str(error.value)
-  assert "pip install tensorflow" in str(error.value)
-  assert 'file_format="array_record"' in str(error.value)
+
+  def message(file_format):
+    (folder / "dataset_info.json").write_text(
+      json.dumps({**about, "fileFormat": file_format})
+    )
+    with pytest.raises(UserError) as error:
+      TfdsImages(folder, GEOMETRY, split="train")
+    return str(error.value)
+
+  found = message("riegeli")
+  assert "stored as riegeli" in found
+  assert "pip install tensorflow" in found
+  assert 'file_format="array_record"' in found
+  found = message("unheard_of")
+  assert "'unheard_of' is not a valid FileFormat" in found
+  assert 'file_format="array_record"' in found
 
 
 def test_which_feature_is_the_image(tmp_path):

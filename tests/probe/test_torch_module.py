@@ -367,3 +367,17 @@ def test_a_module_that_is_run_for_some_images(images):
   assert probe.activations(0 * images, ("0.dark",))
   with pytest.raises(UserError, match=r"0\.dark was not run for these images"):
     probe.activations(255 - 0 * images, ("0.dark",))
+
+
+def test_a_pass_goes_no_further_than_it_must(model, images):
+  probe = TorchProbe(model, 16)
+  probe.layers()
+  calls = []
+  model.pair.register_forward_hook(lambda *_: calls.append("pair"))
+  model.block.norm.register_forward_hook(lambda *_: calls.append("norm"))
+  whole = probe.activations(images, ("block.norm", "head"))
+  assert calls == ["norm", "pair"] * (len(calls) // 2)
+  calls.clear()
+  found = probe.activations(images, ("block.norm",))
+  assert set(calls) <= {"norm"}
+  np.testing.assert_array_equal(found["block.norm"], whole["block.norm"])
