@@ -3,7 +3,7 @@
 ```
 python benchmarks/bench_exemplars.py FOLDER --json exemplars.json --plot exemplars.png
 python benchmarks/bench_exemplars.py FOLDER --network efficientnet-lite0
-python benchmarks/bench_exemplars.py FOLDER --network wide --num_images 1000,10000
+python benchmarks/bench_exemplars.py FOLDER --network wide7 --num_images 1000,10000
 ```
 
 Each contender runs in a process of its own, one after the other, over the photographs
@@ -11,8 +11,9 @@ of FOLDER, repeated until there are `--num_images`: the torch, ONNX and Flax pro
 one network, with five layers and with one, and with torch the plain way (one layer at a
 time, two passes each: `plain_exemplars.py`), over fewer images, since its rate is the
 same for any number. Time runs from the first image to the written store; compiling
-comes before it. Resnet18's weights are random, efficientnet-lite0's real; `wide` is one
-cheap layer of 2,048 units, for its memory.
+comes before it. Resnet18's weights are random, efficientnet-lite0's real; `wide7` and
+`wide14` are cheap layers of 2,048 units, for their memory: of 7 x 7 places behind a
+ReLU, as a ResNet-50's last, and of 14 x 14 without one.
 
 Decoding and statistics go on beside the model. `decoding` is the time spent waiting for
 images; `statistics_share` the larger of the time spent waiting for statistics and of
@@ -43,7 +44,8 @@ from milan_jax.store.packaged_weights import packaged_weights
 from milan_jax.store.torch_files import read_state_dict
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-NETWORKS = ("resnet18", "efficientnet-lite0", "wide")
+WIDE = ("wide7", "wide14")
+NETWORKS = ("resnet18", "efficientnet-lite0", *WIDE)
 PROBES = ("torch", "onnx", "flax")
 PLAIN = "plain"
 RESNET_LAYERS = ("conv1", "layer1", "layer2", "layer3", "layer4")
@@ -71,15 +73,16 @@ class Repeated:
 
 
 def layers_of(network: str) -> tuple[str, ...]:
-  if network == "wide":
-    return ("1",)
+  if network in WIDE:
+    # Behind the ReLU, as a ResNet's; and before it, which takes more memory.
+    return ("2",) if network == "wide7" else ("1",)
   if network == "resnet18":
     return RESNET_LAYERS
   return backbone(network).default_layers
 
 
 def preprocessing_of(network: str) -> Preprocessing:
-  return TORCHVISION if network == "wide" else backbone(network).preprocessing
+  return TORCHVISION if network in WIDE else backbone(network).preprocessing
 
 
 def torch_network(network: str):
@@ -88,10 +91,13 @@ def torch_network(network: str):
   sys.path.insert(0, str(ROOT))
   from tests.models import torch_networks
 
-  if network == "wide":
+  if network in WIDE:
     torch.manual_seed(0)
+    side = int(network.removeprefix("wide"))
     module = torch.nn.Sequential(
-      torch.nn.Conv2d(3, 64, 16, stride=16), torch.nn.Conv2d(64, 2048, 1)
+      torch.nn.Conv2d(3, 64, 224 // side, stride=224 // side),
+      torch.nn.Conv2d(64, 2048, 1),
+      torch.nn.ReLU(),
     )
     return module.eval()
   module = torch_networks.network(network)
@@ -359,7 +365,7 @@ def main() -> None:
   if options.contender:
     run_contender(options)
     return
-  if options.network == "wide":
+  if options.network in WIDE:
     options.probes, options.plain_images = options.probes or "torch", 0
   options.probes = options.probes or ",".join(PROBES)
   unknown = set(options.probes.split(",")) - set(PROBES)

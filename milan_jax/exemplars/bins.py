@@ -15,12 +15,13 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int, Integer, UInt16
 
-MANTISSA_BITS = 8
+MANTISSA_BITS = 7
 _BINS = 1 << MANTISSA_BITS  # in one octave
 _SHIFT = 23 - MANTISSA_BITS  # from a float32's bits to its bin
 _REST = (1 << _SHIFT) - 1  # the bits that tell a bin's values apart
 _NO_REST = np.uint16(np.iinfo(np.uint16).max)
 _OCTAVES = 512  # a sign and eight bits of exponent
+_BLOCKS_TOGETHER = 1024  # moved at once
 NO_BIN = -(_OCTAVES // 2) * _BINS  # lower than every value's bin
 _LARGEST = int(np.float32(np.finfo(np.float32).max).view(np.int32))
 
@@ -51,14 +52,14 @@ class BinCounts:
 def start(units: int, num_total: int) -> BinCounts:
   """No value yet; no unit will have more than `num_total`."""
   dtype = np.uint32 if num_total <= np.iinfo(np.uint32).max else np.uint64
-  no_blocks, no_bins = np.zeros(0, np.int64), np.zeros((0, _BINS), np.uint16)
+  no_blocks = np.zeros(0, np.int64)
   return BinCounts(
     num_units=units,
     octaves=no_blocks,
     units=no_blocks,
-    counts=no_bins.astype(dtype),
-    least=no_bins,
-    most=no_bins,
+    counts=np.zeros((0, _BINS), dtype),
+    least=np.zeros((0, _BINS), np.uint16),
+    most=np.zeros((0, _BINS), np.uint16),
     sums=no_blocks,
   )
 
@@ -145,17 +146,21 @@ def merge(a: BinCounts, b: BinCounts) -> BinCounts:
 
 
 def drop_below(state: BinCounts, bins: Int[np.ndarray, "units"]) -> BinCounts:
-  """Forgets the octaves that lie wholly below one bin of each unit."""
+  """Forgets the octaves that lie wholly below one bin of each unit; donates `state`."""
   keep = state.octaves >= (bins >> MANTISSA_BITS)[state.units]
   if 2 * keep.sum() > len(keep):
     return state  # not worth moving the others
-  return BinCounts(
-    num_units=state.num_units,
+  rows = np.flatnonzero(keep)
+  for blocks in (state.counts, state.least, state.most):
+    # In place, a few at a time: those that stay move up, never onto one to come.
+    for first in range(0, len(rows), _BLOCKS_TOGETHER):
+      moved = rows[first : first + _BLOCKS_TOGETHER]
+      blocks[first : first + len(moved)] = blocks[moved]
+    blocks.resize((len(rows), _BINS), refcheck=False)
+  return dataclasses.replace(
+    state,
     octaves=state.octaves[keep],
     units=state.units[keep],
-    counts=state.counts[keep],
-    least=state.least[keep],
-    most=state.most[keep],
     sums=state.sums[keep],
   )
 
@@ -179,7 +184,7 @@ def locate(
     least and the greatest value of the bin.
   """
   # Octaves from the highest down to the lowest, and how many values lie in them so far.
-  downward = np.arange(_OCTAVES // 2 - 1, -_OCTAVES // 2 - 1, -1)
+  downward = np.unique(np.append(state.octaves, -_OCTAVES // 2))[::-1]
   blocks = _blocks(state)[downward]
   sums = np.append(state.sums, 0)[blocks]  # block -1 is the one with nothing in it
   reached = sums.cumsum(axis=0)
@@ -222,7 +227,7 @@ def _values(ordered: Int[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
 
 def _blocks(state: BinCounts) -> Int[np.ndarray, "all units"]:
   """The block of each octave and unit, -1 where it has none."""
-  blocks = np.full((_OCTAVES, state.num_units), -1, np.int64)
+  blocks = np.full((_OCTAVES, state.num_units), -1, np.int32)
   blocks[state.octaves, state.units] = np.arange(len(state.octaves))
   return blocks
 
@@ -230,19 +235,21 @@ def _blocks(state: BinCounts) -> Int[np.ndarray, "all units"]:
 def _with_blocks(
   state: BinCounts, octaves: Int[np.ndarray, "n"], units: Int[np.ndarray, "n"]
 ) -> BinCounts:
-  """The state with blocks for these octaves of these units too."""
+  """The state with blocks for these octaves of these units too; `state` is donated."""
   missing = np.zeros((_OCTAVES, state.num_units), bool)
   missing[octaves, units] = True
   missing[state.octaves, state.units] = False
   new_octaves, new_units = np.nonzero(missing)
   new_octaves -= _OCTAVES * (new_octaves >= _OCTAVES // 2)  # from the end: negative
-  bins = (len(new_units), _BINS)
-  return BinCounts(
-    num_units=state.num_units,
+  before = len(state.units)
+  rows = before + len(new_units)
+  # In place: a copy of every block would double the memory while it is made.
+  for blocks in (state.counts, state.least, state.most):
+    blocks.resize((rows, _BINS), refcheck=False)  # with zeros
+  state.least[before:] = _NO_REST
+  return dataclasses.replace(
+    state,
     octaves=np.append(state.octaves, new_octaves),
     units=np.append(state.units, new_units),
-    counts=np.append(state.counts, np.zeros(bins, state.counts.dtype), axis=0),
-    least=np.append(state.least, np.full(bins, _NO_REST), axis=0),
-    most=np.append(state.most, np.zeros(bins, np.uint16), axis=0),
     sums=np.append(state.sums, np.zeros(len(new_units), np.int64)),
   )

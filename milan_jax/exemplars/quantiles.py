@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 # Values looked at together: they stay in the processor's cache.
-BLOCK = 1 << 20
+BLOCK = 1 << 18
 _SAMPLE = 1024  # values of a unit that suggest its first floor
 _MARGIN = 1.3  # how many more values than needed the suggestion aims at
 

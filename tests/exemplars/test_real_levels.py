@@ -51,7 +51,7 @@ def test_the_bound_on_the_error(activations, layer, room):
   exact = np.quantile(flat, 0.99, axis=0, method="hazen")
   if state.stride == 1:
     np.testing.assert_array_equal(found, exact.astype(np.float32))
-  # Each order statistic is off by less than its bin, 2 ** -8 of its value.
+  # Each order statistic is off by less than its bin.
   bound = 2.0**-MANTISSA_BITS * np.abs(exact)
   assert (np.abs(found - exact) <= bound + 1e-30).all()
   if room < levels.ROOM:
