@@ -25,6 +25,10 @@ def _run(name: str, command: Callable[[Sequence[str]], None]) -> int:
     command(sys.argv)
   except UserError as error:
     print(f"{name}: {error}", file=sys.stderr)
+    if jax.distributed.is_initialized():
+      # At a usual exit JAX would wait minutes for the other processes.
+      sys.stderr.flush()
+      os._exit(2)
     return 2
   except BrokenPipeError:
     # Whoever read our output (head, less) has seen enough; say nothing at exit either.
@@ -33,9 +37,10 @@ def _run(name: str, command: Callable[[Sequence[str]], None]) -> int:
     if error.errno not in _DISK:
       raise
     where = f" ({error.filename})" if error.filename else ""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     print(
-      f"{name}: {error.strerror}{where}. What was finished is kept: make room, and "
-      "the same command goes on.",
+      f"{name}: {error.strerror}{where}. What was finished is kept: "
+      f"{'make room' if full else 'give access'}, and the same command goes on.",
       file=sys.stderr,
     )
     return 2

@@ -53,7 +53,7 @@ class Describe:
     "hf:FOLDER; empty: photographs that come inside packages",
   )
   split: str = _option(
-    "", "split of a data set's images; empty: train, or the only one"
+    "", "split of a data set's images; empty: train of tfds:, the only one of hf:"
   )
   data_dir: str = _option("", "where tfds:NAME was prepared; empty: tfds's own folder")
   latents: str = _option(

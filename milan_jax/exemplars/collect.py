@@ -5,6 +5,7 @@ images of the batches to come are decoded.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -124,9 +125,9 @@ def observe(
       f"{k} exemplars of a unit need at least {k} images, and there are "
       f"{len(source)}: give more images or a smaller k."
     )
-  shapes = _shapes(probe, layers, units)
+  shapes = _shapes(probe, layers)
   progress = resume or passes.start(
-    shapes, k=k, quantile=quantile, num_images=len(source)
+    shapes, units=units, k=k, quantile=quantile, num_images=len(source)
   )
   names, before = tuple(progress.states), progress.done
   total = part.num_images(len(source), batch_size)
@@ -137,19 +138,15 @@ def observe(
   read = batches(
     source, batch_size, stretches=stretches, workers=workers, threads=threads
   )
-  with _Statistics(progress, units, times) as statistics:
+  with (
+    contextlib.closing(read),
+    _Statistics(progress, units, times) as statistics,
+    _saving_on_errors(statistics, save),
+  ):
     for group in _groups(read, probe.num_devices):
       clock.add("decoding")
-      try:
-        arrays = _run(probe, group, names, source.blank)
-        clock.add("model")
-      except Exception as error:
-        progress = statistics.settle()
-        if save:
-          save(progress)
-        if isinstance(error, UserError):
-          raise
-        raise UserError(_failure(error, source, group)) from error
+      arrays = _run(probe, group, names, source)
+      clock.add("model")
       progress = statistics.settle()
       clock.add("statistics")
       if save and time.perf_counter() - saved >= save_every:
@@ -235,7 +232,7 @@ def _update(
 ) -> tuple[stats.LayerState, float]:
   """The state after some rows of a batch, and the processor time that it took."""
   began = time.thread_time()
-  if units is not None and len(units) < activations.shape[3]:
+  if units is not None and not np.array_equal(units, np.arange(activations.shape[3])):
     activations = activations[..., units]
   # A slice where no image is missing: the others would be copied.
   whole = rows[-1] == len(rows) - 1
@@ -250,46 +247,62 @@ def _groups(read: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
     yield group
 
 
+@contextlib.contextmanager
+def _saving_on_errors(
+  statistics: _Statistics, save: Callable[[Progress], None] | None
+) -> Iterator[None]:
+  """Saves what was done before an error of the model or of the images."""
+  try:
+    yield
+  except Exception as error:
+    # A disk that is full stays so.
+    if save and not isinstance(error, OSError):
+      save(statistics.settle())
+    raise
+
+
 def _run(
-  probe: Probe, group: list[Batch], layers: tuple[str, ...], blank: np.ndarray
+  probe: Probe, group: list[Batch], layers: tuple[str, ...], source: Source
 ) -> dict[str, np.ndarray]:
-  """The activations of a group, each device's batch filled up to its size."""
+  """The activations of a group, each device's batch filled up to its size.
+
+  Raises:
+    UserError: if the model fails.
+  """
   if not any(each.rows.size for each in group):
     return {}
   inputs = [each.inputs for each in group]
   # At the end some devices get blank images, which nobody counts.
-  inputs += [np.full_like(inputs[0], blank)] * (probe.num_devices - len(group))
-  found = probe.activations(
-    np.concatenate(inputs) if len(inputs) > 1 else inputs[0], layers
-  )
-  return {name: np.asarray(found[name]) for name in layers}
+  inputs += [np.full_like(inputs[0], source.blank)] * (probe.num_devices - len(group))
+  try:
+    found = probe.activations(
+      np.concatenate(inputs) if len(inputs) > 1 else inputs[0], layers
+    )
+    return {name: np.asarray(found[name]) for name in layers}
+  except UserError:
+    raise
+  except Exception as error:
+    raise UserError(_failure(error, source, group)) from error
 
 
-def _shapes(
-  probe: Probe,
-  layers: Sequence[str],
-  units: Mapping[str, Int[np.ndarray, "_"]] | None,
-) -> list[LayerShape]:
+def _shapes(probe: Probe, layers: Sequence[str]) -> list[LayerShape]:
   shapes = {shape.name: shape for shape in probe.layers()}
   unknown = [name for name in layers if name not in shapes]
   if unknown:
     raise UserError(f"The model has no layer {', '.join(unknown)}.")
-  return [
-    dataclasses.replace(shapes[name], units=len(units[name]))
-    if units and name in units
-    else shapes[name]
-    for name in layers
-  ]
+  return [shapes[name] for name in layers]
 
 
 def _failure(error: Exception, source: Source, group: Sequence[Batch]) -> str:
-  first, last = group[0].start, group[-1].stop - 1
+  names = ", ".join(
+    f"{source.name(batch.start)} to {source.name(batch.stop - 1)}" for batch in group
+  )
   frames = traceback.extract_tb(error.__traceback__)
   where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
   return (
-    f"The model failed on images {first} to {last} ({source.name(first)} to "
-    f"{source.name(last)}): {type(error).__name__}: {error}{where}. What was done "
-    "before is kept: mend the model, or take out the image that it cannot bear."
+    f"The model failed on images {names}: {type(error).__name__}: {error}{where}. "
+    "What was done before is kept: mend the model, or take out the image that it "
+    "cannot bear."
   )
 
 

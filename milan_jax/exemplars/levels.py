@@ -44,7 +44,12 @@ class LevelState:
 
 
 def start(
-  shape: LayerShape, *, num_images: int, quantile: float, room: int = ROOM
+  shape: LayerShape,
+  *,
+  num_images: int,
+  quantile: float,
+  units: int | None = None,
+  room: int | None = None,
 ) -> LevelState:
   """The state before any image.
 
@@ -52,10 +57,13 @@ def start(
     shape: the layer's shape.
     num_images: size of the data set, images that cannot be read included.
     quantile: between 0 and 1.
-    room: values to keep.
+    units: how many of the layer's units are looked at; None for all.
+    room: values to keep of all units; None for `ROOM`.
   """
   if not 0 < quantile < 1:
     raise ValueError(f"a quantile lies between 0 and 1, not at {quantile}")
+  room = ROOM if room is None else room
+  units = shape.units if units is None else units
   places = shape.height * shape.width
   wanted = (1 - quantile) * num_images * places * shape.units
   # Where bins take room too, half of it is theirs: memory does not jump.
@@ -64,8 +72,8 @@ def start(
   return LevelState(
     quantile=quantile,
     stride=stride,
-    top=top_values.start(shape.units, kept, quantile),
-    binned=binned_levels.start(shape.units, num_images * places, quantile),
+    top=top_values.start(units, kept, quantile),
+    binned=binned_levels.start(units, num_images * places, quantile),
   )
 
 

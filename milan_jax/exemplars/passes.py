@@ -2,7 +2,10 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Int
 
 from milan_jax.errors import UserError
 from milan_jax.exemplars import stats
@@ -75,13 +78,25 @@ class Times:
 
 
 def start(
-  shapes: Sequence[LayerShape], *, k: int, quantile: float, num_images: int
+  shapes: Sequence[LayerShape],
+  *,
+  units: Mapping[str, Int[np.ndarray, "_"]] | None = None,
+  k: int,
+  quantile: float,
+  num_images: int,
 ) -> Progress:
-  """The progress before the first image."""
+  """The progress before the first image; `units` are those that are looked at."""
+  numbers = {name: len(chosen) for name, chosen in (units or {}).items()}
   return Progress(
     done=0,
     states={
-      shape.name: stats.start(shape, k=k, quantile=quantile, num_images=num_images)
+      shape.name: stats.start(
+        shape,
+        k=k,
+        quantile=quantile,
+        num_images=num_images,
+        units=numbers.get(shape.name),
+      )
       for shape in shapes
     },
     skipped=(),

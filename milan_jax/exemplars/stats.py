@@ -53,18 +53,28 @@ class LayerStatistics:
   num_ties: Int[np.ndarray, "units"]
 
 
-def start(shape: LayerShape, *, k: int, quantile: float, num_images: int) -> LayerState:
+def start(
+  shape: LayerShape,
+  *,
+  k: int,
+  quantile: float,
+  num_images: int,
+  units: int | None = None,
+) -> LayerState:
   """The state before any image.
 
   Args:
     shape: the layer's shape.
+    units: how many of its units are looked at; None for all. What is found of a unit
+      does not depend on it.
     k: number of exemplars of a unit.
     quantile: of the level, as a fraction.
     num_images: size of the data set, images that cannot be read included.
   """
+  units = shape.units if units is None else units
   return LayerState(
-    top=top_images.start(shape.units, k, shape.height, shape.width),
-    levels=levels.start(shape, num_images=num_images, quantile=quantile),
+    top=top_images.start(units, k, shape.height, shape.width),
+    levels=levels.start(shape, num_images=num_images, quantile=quantile, units=units),
   )
 
 
@@ -146,7 +156,9 @@ def _put_together(kind: Any, arrays: Mapping[str, np.ndarray], prefix: str) -> A
     if dataclasses.is_dataclass(field.type):
       values[field.name] = _put_together(field.type, arrays, f"{name}.")
     else:
-      # Arrays without axes were numbers.
+      # Arrays without axes were numbers; a state's own are changed in place, and what
+      # comes out of a file may not be.
       array = arrays[name]
-      values[field.name] = array.item() if array.ndim == 0 else array
+      own = array if array.flags.owndata else array.copy()
+      values[field.name] = own.item() if own.ndim == 0 else own
   return kind(**values)

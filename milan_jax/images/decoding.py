@@ -41,6 +41,8 @@ def load_picture(
     raise
   except FileNotFoundError as error:
     raise UnreadableImageError("there is no such file") from error
+  except MemoryError:
+    raise  # of this machine, not of this picture
   except Exception as error:
     # Pillow's readers raise whatever a broken file makes them stumble over
     # (OSError, SyntaxError, struct.error, IndexError, ...): no list is complete.

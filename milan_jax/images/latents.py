@@ -2,12 +2,14 @@
 
 import hashlib
 import pathlib
+import threading
 from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from milan_jax.errors import UserError
+from milan_jax.images.source import black
 
 EXPECTED = (
   "an .npz file with `latents`, floats of shape (N, ...), and for a generator of "
@@ -118,8 +120,6 @@ class GeneratedImages:
     size: side of the images, in pixels.
   """
 
-  decodes_files = False
-
   def __init__(
     self,
     latents: Latents,
@@ -129,6 +129,8 @@ class GeneratedImages:
     self._latents = latents
     self._make = make
     self._size = size
+    # Nothing promises that a model may run in two threads at once.
+    self._lock = threading.Lock()
 
   def __len__(self) -> int:
     return len(self._latents)
@@ -141,7 +143,7 @@ class GeneratedImages:
   @property
   def blank(self) -> UInt8[np.ndarray, "size size 3"]:
     """A black image."""
-    return np.zeros((self._size, self._size, 3), np.uint8)
+    return black(self._size)
 
   def name(self, index: int) -> str:
     """The latent's number, and its class."""
@@ -149,4 +151,5 @@ class GeneratedImages:
 
   def load(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
     """The image, made alone: what else is made changes nothing."""
-    return self._make(self._latents.load(index)[None])[0]
+    with self._lock:
+      return self._make(self._latents.load(index)[None])[0]

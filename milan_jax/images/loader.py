@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import grain
 import numpy as np
@@ -62,7 +62,7 @@ def batches(
   stretches: range | None = None,
   workers: int = 0,
   threads: int = 2,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
   """Reads stretches of a source, decoding ahead of whoever takes the batches.
 
   Stretch `s` is the positions from `s * batch_size` on, whether or not all can be read:
@@ -97,8 +97,6 @@ def batches(
     )
   if len(numbers) and not (min(numbers) >= 0 and max(numbers) < total):
     raise ValueError(f"stretches {numbers} are not all among the {total} of the source")
-  if not numbers:
-    return iter(())
   return _read(source, batch_size, numbers, workers, threads)
 
 
@@ -119,7 +117,9 @@ def default_workers(source: Source) -> int:
 
 def _read(
   source: Source, batch_size: int, numbers: range, workers: int, threads: int
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
+  if not numbers:
+    return
   stretches = _workers if workers else _threads
   number = min(workers, len(numbers)) if workers else threads
   with contextlib.closing(stretches(source, batch_size, numbers, number)) as found:

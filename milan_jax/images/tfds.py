@@ -137,13 +137,14 @@ def _find(name: str, home: pathlib.Path) -> pathlib.Path:
   if not version and (newest := _newest(folder)):
     return newest
   inside = sorted(folder.iterdir()) if folder.is_dir() else []
-  configs = [each for each in inside if each.is_dir() and _newest(each)]
-  if len(configs) == 1 and not version:
-    return configs[0] / str(_newest(configs[0]))
-  if configs:
+  configs = {each.name: _newest(each) for each in inside if each.is_dir()}
+  found_configs = {name: newest for name, newest in configs.items() if newest}
+  if len(found_configs) == 1 and not version:
+    return next(iter(found_configs.values()))
+  if found_configs:
     raise UserError(
       f"{name} was prepared in several configurations ({folder}): name one, such as "
-      f"{' or '.join(f'{base}/{each.name}' for each in configs)}."
+      f"{' or '.join(f'{base}/{each}' for each in found_configs)}."
     )
   if is_path:
     raise UserError(

@@ -46,7 +46,7 @@ from milan_jax.store.release import Release
 from milan_jax.text.reconstruction import reconstruct_ids
 from milan_jax.text.vocabulary import Vocabulary
 
-DESCRIPTIONS = "descriptions.csv"
+DESCRIPTIONS, PAGE = "descriptions.csv", "index.html"
 # Options that may differ between the run that began and one that goes on.
 _NOT_IN_RESULTS = (
   *("workdir", "page", "save_every", "workers", "torch_device"),
@@ -135,9 +135,12 @@ def describe(
     options["features_sha256"] = store.fingerprint()
     folder = _open_together(workdir, options)
   elif exemplars:
+    if images or latents:
+      raise UserError("--exemplars: name no --images and no --latents beside it.")
     found = _choose(open_exemplars(exemplars), layers, units)
     folder = _open_together(workdir, options)
   else:
+    how = Pass(k, quantile, probe_batch_size, workers, save_every)
     subject = find_subject(
       model=model,
       weights=weights,
@@ -154,9 +157,8 @@ def describe(
       latents=latents,
     )
     chosen = subject.choose(layers, units)
-    options |= subject.fingerprint()
+    options |= subject.fingerprint(chosen)
     folder = _open_together(workdir, options)
-    how = Pass(k, quantile, probe_batch_size, workers, save_every)
     found = open_exemplars(
       find_exemplars(subject, folder, units=chosen, how=how, job=options)
     )
@@ -166,6 +168,9 @@ def describe(
   if not is_first():
     for _ in decoder.stream(_batches(decoder, store, seed, told_by_first(0))):
       pass  # the first process hears of them too, and writes them
+    # Who left before it would end it: JAX waits for all at the end, but not for long.
+    written = folder / (PAGE if page and found is not None else DESCRIPTIONS)
+    wait_until(written.exists)
     return path
   journal = _decode(decoder, release, store, folder, seed)
   write_descriptions(path, journal)
@@ -173,7 +178,7 @@ def describe(
   report_ties(journal)
   if page and found is not None:
     write_run_page(folder, found, journal, options)
-    say(f"{folder / 'index.html'}: the page")
+    say(f"{folder / PAGE}: the page")
   return path
 
 

@@ -1,13 +1,14 @@
 """Networks named as `package.module:name`: what kind of model the name stands for."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 from flax import nnx
 
 from milan_jax.errors import UserError
-from milan_jax.pipeline.wishes import Network, Wishes, network_of
+from milan_jax.pipeline.wishes import Network, Wishes, network_of, refuse
 from milan_jax.probe.callable_model import CallableProbe
 from milan_jax.probe.linen_module import LinenProbe
 from milan_jax.probe.named import named_model
@@ -33,6 +34,8 @@ def named_network(model: str, wishes: Wishes) -> Network:
     UserError: if there is no such thing, it is no model, or something does not fit it.
   """
   found = named_model(model)
+  if isinstance(found, Network | Probe):
+    refuse(model, wishes, "weights", "mean", "std", "layouts")
   if isinstance(found, Network):
     return found
   if isinstance(found, Probe):
@@ -49,21 +52,17 @@ def named_network(model: str, wishes: Wishes) -> Network:
     return _jax_generator(model, found, wishes)
   prepared = wishes.preprocessing()
   layouts = wishes.read_layouts()
-  if isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], nn.Module):
+  if (
+    isinstance(found, tuple)
+    and len(found) == 2
+    and isinstance(found[0], nn.Module)
+    and isinstance(found[1], Mapping)
+  ):
     return network_of(LinenProbe(*found, prepared, layouts=layouts), prepared)
   if isinstance(found, nnx.Module):
     return network_of(NnxProbe(found, prepared, layouts=layouts), prepared)
   if torch and isinstance(found, torch.export.ExportedProgram):
-    from milan_jax.probe.torch_program import ProgramProbe
-
-    probe = ProgramProbe(
-      found,
-      mean=prepared.mean,
-      std=prepared.std,
-      layouts=layouts,
-      before_clip=wishes.before_clip,
-    )
-    return network_of(probe, wishes.preprocessing(size=probe.image_size))
+    return program_network(found, wishes)
   if callable(found):
     return network_of(CallableProbe(found, prepared, layouts=layouts), prepared)
   raise UserError(
@@ -71,12 +70,31 @@ def named_network(model: str, wishes: Wishes) -> Network:
   )
 
 
+def program_network(program: Any, wishes: Wishes) -> Network:
+  """A program that torch exported, or the path of one."""
+  from milan_jax.probe.torch_program import ProgramProbe
+  from milan_jax.probe.torch_weights import torch_device
+
+  prepared = wishes.preprocessing()
+  probe = ProgramProbe(
+    program,
+    wishes.image_size or None,
+    mean=prepared.mean,
+    std=prepared.std,
+    # Where nothing is said, it stays where it was exported.
+    device=torch_device(wishes.torch_device) if wishes.torch_device else None,
+    layouts=wishes.read_layouts(),
+    before_clip=wishes.before_clip,
+  )
+  return network_of(probe, wishes.preprocessing(size=probe.image_size))
+
+
 def _torch(model: str, module: Any, wishes: Wishes) -> Network:
-  from milan_jax.probe.torch_weights import default_device, load_weights
+  from milan_jax.probe.torch_weights import load_weights, torch_device
 
   if wishes.weights:
     load_weights(module, read_state_dict(wishes.weights), model)
-  device = wishes.torch_device or default_device()
+  device = torch_device(wishes.torch_device)
   layouts, prepared = wishes.read_layouts(), wishes.preprocessing()
   if wishes.latents is not None:
     from milan_jax.probe.torch_generator import TorchGenerator

@@ -1,9 +1,10 @@
 """The pass over the images of one run, by one process or by several: their exemplars.
 
 ```
-exemplars.partial.npz            the pass so far, of one process
-exemplars.partial/1-of-4.npz     of the second of four, each of which sees every fourth
-exemplars/                       the finished store
+exemplars.partial/0-of-1.npz        the pass so far, of one process
+exemplars.partial/1-of-4.npz        of the second of four, which see every fourth each
+exemplars.partial/1-of-4.over.npz   the same, when it has seen all of its images
+exemplars/                          the finished store
 ```
 
 The processes of a run write into one folder, which all of them can reach. Each pass its
@@ -46,6 +47,9 @@ class Pass:
     batch_size: images that go through one device together.
     workers: processes that decode images; 0 for threads; -1 for what suits the images.
     save_every: seconds between saves.
+
+  Raises:
+    UserError: if one of them is out of its range.
   """
 
   k: int
@@ -53,6 +57,19 @@ class Pass:
   batch_size: int
   workers: int
   save_every: float
+
+  def __post_init__(self):
+    ranges = {
+      "k": (self.k >= 1, "1 or more"),
+      "quantile": (0 < self.quantile < 1, "between 0 and 1"),
+      "probe_batch_size": (self.batch_size >= 1, "1 or more"),
+      "workers": (self.workers >= -1, "-1, 0 or more"),
+    }
+    values = {"probe_batch_size": self.batch_size}
+    for name, (fits, expected) in ranges.items():
+      if not fits:
+        value = values.get(name, getattr(self, name, None))
+        raise UserError(f"--{name}={value}: expected {expected}.")
 
 
 def find_exemplars(
@@ -82,15 +99,12 @@ def find_exemplars(
   if not store.exists():
     files = _Files(folder, part)
     files.check_others()
-    times = Times()
     if not files.over.exists():
-      progress = _observe(subject, files, units, how, job, part, times)
-    else:
-      progress = _load(files.over, job)
+      _observe(subject, files, units, how, job, part)
     if is_first():
+      progress = _load(files.over, job)
       progress = passes.merge(itertools.chain([progress], _others(files, job)))
       _write(progress, store, subject.images, units, how, job)
-      _tell(times, len(subject.inputs))
   if is_first():
     _Files(folder, part).remove()
   else:
@@ -108,9 +122,8 @@ class _Files:
 
   def __init__(self, folder: pathlib.Path, part: Part):
     self._part = part
-    self._alone = folder / f"{STORE}.partial.npz"
     self._folder = folder / f"{STORE}.partial"
-    self.partial = self._alone if part.count == 1 else self._of(part.index, "npz")
+    self.partial = self._of(part.index, "npz")
     self.over = self._of(part.index, "over.npz")
 
   def _of(self, index: int, suffix: str) -> pathlib.Path:
@@ -125,11 +138,8 @@ class _Files:
 
   def check_others(self) -> None:
     """Raises UserError if another number of processes began the pass."""
-    found = list(self._folder.glob("*.npz")) if self._part.count == 1 else []
-    if self._part.count > 1:
-      ours = f"*-of-{self._part.count}.*"
-      found = [path for path in self._folder.glob("*.npz") if not path.match(ours)]
-      found += [self._alone] if self._alone.exists() else []
+    ours = f"*-of-{self._part.count}.*"
+    found = [path for path in self._folder.glob("*.npz") if not path.match(ours)]
     if found:
       raise UserError(
         f"{found[0]} is of another number of processes than {self._part.count}: go on "
@@ -138,7 +148,6 @@ class _Files:
 
   def remove(self) -> None:
     """Removes them all."""
-    self._alone.unlink(missing_ok=True)
     shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -149,8 +158,9 @@ def _observe(
   how: Pass,
   job: Mapping[str, Any],
   part: Part,
-  times: Times,
-) -> Progress:
+) -> None:
+  """Sees this process's images, and keeps what was found before anything else."""
+  times = Times()
   with bar("exemplars", "images") as show:
     progress = observe(
       subject.network.probe,
@@ -168,10 +178,9 @@ def _observe(
       report=lambda done, total, rate: show(done, total),
       times=times,
     )
-  if part.count > 1:
-    save_progress(files.over, progress, job)
-    files.partial.unlink(missing_ok=True)
-  return progress
+  save_progress(files.over, progress, job)
+  files.partial.unlink(missing_ok=True)
+  _tell(times, part.num_images(len(subject.inputs), how.batch_size))
 
 
 def _others(files: _Files, job: Mapping[str, Any]) -> Iterator[Progress]:
@@ -212,9 +221,9 @@ def _write(
 def _report(layer: str, found: LayerStatistics) -> None:
   """Says what is odd about a layer's units."""
   odd = {
-    "dead (they never vary)": found.dead,
+    "dead (they never vary, or on too few images)": found.dead,
     "with NaN or infinite activations": found.num_bad_maps > 0,
-    "whose last exemplar ties with other images": found.num_ties > 0,
+    "whose last exemplar ties with other images": (found.num_ties > 0) & ~found.dead,
   }
   for what, which in odd.items():
     if which.any():

@@ -63,7 +63,7 @@ def own_part() -> Part:
 def wait_until(done: Callable[[], bool]) -> None:
   """Waits for what another process does to a file system that all share.
 
-  Where that process dies, JAX's own heartbeat ends this one.
+  Where that process dies, JAX's heartbeat ends this one, after a minute or two.
   """
   while not done():
     time.sleep(_LOOK_EVERY)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +23,7 @@ from milan_jax.store.atomic import sha256
 
 # The options of `Wishes` that a user writes.
 WISHES = tuple(field.name for field in dataclasses.fields(Wishes))[:-1]
+_WEIGHTS = (".json", ".safetensors", ".bin")
 # Units of each layer that the demonstration describes: it takes a minute or two.
 DEMO_UNITS = "0:32"
 
@@ -78,8 +80,12 @@ class Subject:
       if name in notes:
         say(f"{name}: {notes[name]}")
 
-  def fingerprint(self) -> dict[str, str]:
-    """What tells this network and these inputs from others of the same names."""
+  def fingerprint(self, chosen: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """What tells this network, its units and its inputs from others of the same names.
+
+    Args:
+      chosen: the units of each layer.
+    """
     digest = hashlib.sha256()
     for index in range(len(self.inputs)):
       digest.update(self.inputs.name(index).encode() + b"\n")
@@ -88,6 +94,12 @@ class Subject:
       digests["latents_sha256"] = self.inputs.sha256()
     for path in self.files:
       digests[f"{path.name}_sha256"] = sha256(path)
+    shapes = {shape.name: shape for shape in self.network.probe.layers()}
+    table = [
+      [name, units.tolist(), *shapes[name].raw[1:], shapes[name].layout]
+      for name, units in chosen.items()
+    ]
+    digests["units_sha256"] = hashlib.sha256(json.dumps(table).encode()).hexdigest()
     return digests
 
 
@@ -108,19 +120,35 @@ def find_subject(
     UserError: something is not there, or does not fit.
   """
   network, inputs = _open(model, latents, wishes)
-  files = [
-    path for path in map(pathlib.Path, (model, wishes["weights"])) if path.is_file()
-  ]
+  files = [*_files(model), *_files(wishes["weights"]), *_files(images)]
   if inputs is None:
     source = open_images(images, network.geometry, split=split, data_dir=data_dir)
     return Subject(network, source, source, tuple(files), demo=not images)
   if images or split or data_dir:
-    raise UserError("--latents: a generator makes its images; name no --images.")
+    raise UserError(
+      "--latents: a generator makes its images; name no --images, no --split and no "
+      "--data_dir."
+    )
   probe = network.probe
   if not isinstance(probe, Generator):
     raise UserError(f"--latents are for a generator, which --model={model} is not.")
   pictures = GeneratedImages(inputs, probe.images, probe.image_size)
   return Subject(network, inputs, pictures, tuple(files), demo=False)
+
+
+def _files(place: str) -> list[pathlib.Path]:
+  """The files that a model or images come from; of a folder of pictures none."""
+  path = pathlib.Path(place)
+  if not place or not path.exists():
+    return []
+  if path.is_file():
+    # An ONNX file's weights may lie beside it, as `net.onnx.data`.
+    return (
+      sorted(path.parent.glob(f"{path.name}*")) if path.suffix == ".onnx" else [path]
+    )
+  if (path / "config.json").is_file():
+    return sorted(each for each in path.iterdir() if each.suffix in _WEIGHTS)
+  return []
 
 
 def list_layers(*, model: str, latents: str, **options: Any) -> str:

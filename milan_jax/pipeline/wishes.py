@@ -66,7 +66,7 @@ class Wishes:
       low, high = map(float, self.image_range.split(","))
     except ValueError:
       low, high = 1.0, -1.0
-    if low >= high:
+    if not low < high:
       raise UserError(
         f"--image_range={self.image_range}: expected the least and the greatest value "
         "of an image, such as -1,1."
@@ -109,6 +109,15 @@ def network_of(
   )
 
 
+def refuse(model: str, wishes: Wishes, *options: str) -> None:
+  """Raises UserError if the user set what a kind of model brings itself."""
+  given = [f"--{name}" for name in options if getattr(wishes, name)]
+  if given:
+    raise UserError(
+      f"{', '.join(given)}: --model={model} brings its own, or has none; leave it out."
+    )
+
+
 def missing(model: str, extras: str) -> UserError:
   """The error of a model whose libraries are not installed."""
   return UserError(
@@ -122,9 +131,13 @@ def _colours(flag: str, text: str) -> tuple[float, float, float] | None:
   if not text:
     return None
   try:
-    red, green, blue = (255 * float(part) for part in text.split(","))
-  except ValueError as error:
+    red, green, blue = (float(part) for part in text.split(","))
+  except ValueError:
+    red = green = blue = float("nan")
+  least = 1e-6 if flag == "--std" else 0.0
+  if not all(least <= value <= 1 for value in (red, green, blue)):
+    above = "above 0 and up to 1" if least else "of 0 to 1"
     raise UserError(
-      f"{flag}={text}: expected three numbers of 0 to 1, such as 0.485,0.456,0.406."
-    ) from error
-  return red, green, blue
+      f"{flag}={text}: expected three numbers {above}, such as 0.485,0.456,0.406."
+    )
+  return 255 * red, 255 * green, 255 * blue

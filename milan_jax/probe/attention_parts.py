@@ -1,5 +1,6 @@
 """Arrays inside attention, which have the look of maps and are none."""
 
+import fnmatch
 from collections.abc import Collection, Mapping
 
 
@@ -15,13 +16,14 @@ def without_attention(
   Args:
     arrays: shapes by layer, in the model's order.
     batch: images that went in.
-    given: layers to keep, as their layouts are known.
+    given: names and globs of layers to keep, as their layouts are known.
   """
   kept, tokens = {}, 0
   for name, shape in arrays.items():
     if len(shape) == 3 and shape[0] == batch:
       tokens = shape[1]
-    if name in given or not _is_split(shape, tokens):
+    known = name in given or any(fnmatch.fnmatchcase(name, glob) for glob in given)
+    if known or not _is_split(shape, tokens):
       kept[name] = shape
   return kept
 

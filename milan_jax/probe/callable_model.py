@@ -102,4 +102,4 @@ class CallableProbe(JaxProbe):
   ) -> dict[str, np.ndarray]:
     # A copy: the function may write into its images, as torch warns that it may.
     pixels = np.array(self._preprocessing.normalise(images))
-    return {name: np.asarray(array) for name, array in self._function(pixels).items()}
+    return {name: np.array(array) for name, array in self._function(pixels).items()}

@@ -1,5 +1,6 @@
 """Our own backbones."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -7,6 +8,9 @@ from jaxtyping import Array
 
 from milan_jax.models.backbones.registry import Backbone, Params
 from milan_jax.probe.jax_model import JaxProbe
+
+# `act1` is `bn1` behind a ReLU6.
+_ACTIVATION = re.compile(r"(^|\.)act(?=\d$)")
 
 
 class FlaxProbe(JaxProbe):
@@ -18,6 +22,8 @@ class FlaxProbe(JaxProbe):
       cannot be run then.
     image_size: side of the images in pixels; None takes the backbone's own.
     devices: what to run on; None takes all of this process.
+    before_clip: whether efficientnet-lite0's activations (`act0`, `blocks.3.act1`) are
+      read before their upper clip, where their largest values still differ.
   """
 
   def __init__(
@@ -26,17 +32,33 @@ class FlaxProbe(JaxProbe):
     params: Params,
     image_size: int | None = None,
     devices: Sequence[jax.Device] | None = None,
+    before_clip: bool = True,
   ):
+    clipped = before_clip and backbone.name == "efficientnet-lite0"
+
     def run(
       params: Params, images: Array, layers: tuple[str, ...] | None
     ) -> Mapping[str, Array]:
       names = backbone.layer_names if layers is None else layers
-      return backbone.apply(params, images, names)
+      inputs = {name: _ACTIVATION.sub(r"\1bn", name) for name in names if clipped}
+      inputs = {name: source for name, source in inputs.items() if source != name}
+      wanted = dict.fromkeys(inputs.get(name, name) for name in names)
+      found = backbone.apply(params, images, tuple(wanted))
+      return {
+        name: jax.nn.relu(found[inputs[name]]) if name in inputs else found[name]
+        for name in names
+      }
 
     super().__init__(
       run, params, backbone.preprocessing, image_size=image_size, devices=devices
     )
     self._backbone = backbone
+    self._clipped = clipped
+
+  def notes(self) -> Mapping[str, str]:
+    """What is special about reading a layer, by the layer's name."""
+    names = self._backbone.layer_names if self._clipped else ()
+    return {name: "before its clip at 6" for name in names if _ACTIVATION.search(name)}
 
   def array_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
     """Shape of what each layer gives for a batch, in the order of execution."""

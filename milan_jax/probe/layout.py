@@ -102,12 +102,13 @@ def parse_layouts(text: str) -> dict[str, Layout]:
   return layouts
 
 
-def layout_named(layouts: Mapping[str, Layout], layer: str) -> Layout | None:
-  """The layout that the user gave a layer, by its name or by the first glob it fits."""
+def layouts_named(layouts: Mapping[str, Layout], layer: str) -> dict[str, Layout]:
+  """The layouts that the user gave a layer: by its name, else by all globs it fits."""
   if layer in layouts:
-    return layouts[layer]
-  fitting = (layouts[glob] for glob in layouts if fnmatch.fnmatchcase(layer, glob))
-  return next(fitting, None)
+    return {layer: layouts[layer]}
+  return {
+    glob: layout for glob, layout in layouts.items() if fnmatch.fnmatchcase(layer, glob)
+  }
 
 
 def guess_layout(

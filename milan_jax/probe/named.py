@@ -22,10 +22,10 @@ def named_model(name: str) -> Any:
     sys.path.append("")  # an installed command does not look in the current folder
   try:
     found = getattr(importlib.import_module(place), attribute)
-  except (ImportError, AttributeError) as error:
+  except Exception as error:  # also whatever the user's own file raises
     raise UserError(
       f"--model={name}: expected package.module:name of a model or of a function that "
-      f"returns one; {error}."
+      f"returns one; {type(error).__name__}: {error}."
     ) from error
   if not (inspect.isfunction(found) or inspect.isclass(found)) or _needs_more(found):
     return found

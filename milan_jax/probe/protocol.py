@@ -38,6 +38,9 @@ class Probe(Protocol):
         normalises them as its model wants. For a generator, its latents.
       layers: names among those of `layers()`.
 
+    Returns:
+      Arrays that nothing writes to later: they are read while the next batch runs.
+
     Raises:
       UserError: if a layer is unknown, or its array does not fit its layout.
     """

@@ -8,7 +8,7 @@ from milan_jax.errors import UserError
 from milan_jax.probe.layout import (
   Layout,
   guess_layout,
-  layout_named,
+  layouts_named,
   parse_layout,
   to_places,
 )
@@ -38,9 +38,12 @@ def read_shapes(
     special: tokens that are no patches, where the model's kind tells.
 
   Raises:
-    UserError: if a layer does not fit the layout that the user gave to it by name.
+    UserError: if a layer does not fit the layout that the user gave to it by name, or
+      a glob of the user's fits none.
   """
   shapes, patches = [], None
+  given = layouts or {}
+  unused = set(given)
   for name, shape in arrays.items():
     guess = guess_layout(
       shape, batch, convolution=convolution, patches=patches, special=special
@@ -50,18 +53,27 @@ def read_shapes(
       # heads of attention give is no square.
       rows, columns = (shape[guess.axes.index(axis)] for axis in "HW")
       patches = rows * columns if rows == columns else patches
-    named = layout_named(layouts or {}, name)
-    exact = name in (layouts or {})
-    for layout in filter(None, (named, (known or {}).get(name), guess)):
+    named = layouts_named(given, name)
+    own = {"": (known or {}).get(name), " ": guess}
+    for item, layout in (named | own).items():
+      if layout is None:
+        continue
       try:
         places = to_places(_empty(shape), name, layout, batch=batch)
       except UserError:
-        if exact:
+        if item == name:
           raise
         continue
+      unused.discard(item)
       _, height, width, units = places.shape
       shapes.append(LayerShape(name, height, width, units, shape, str(layout)))
       break
+  if unused:
+    items = ", ".join(f"{item}={given[item]}" for item in sorted(unused))
+    raise UserError(
+      f"--layouts: {items} fits no layer: --list_layers, without it, prints what each "
+      "layer gives."
+    )
   return tuple(shapes)
 
 

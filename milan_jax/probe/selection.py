@@ -120,7 +120,8 @@ def select_units(selection: str, num_units: int) -> Int[np.ndarray, "chosen"]:
         f"Units {selection!r}: expected indices and slices such as 3,5,9 or 0:64, "
         "or a file with one index a line, and found no such file."
       )
-    items = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    text = path.read_text(errors="replace")
+    items = [line.strip() for line in text.splitlines() if line.strip()]
     if not all(item.isdecimal() for item in items):
       raise UserError(f"{path}: expected one unit's index a line, such as 17.")
   chosen: set[int] = set()

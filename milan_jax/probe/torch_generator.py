@@ -61,9 +61,18 @@ class TorchGenerator:
     self._device = device
     self._dtype = own_dtype(module)
     trial = trial_inputs(self._latent_shape, classes=classes, batch=TRIAL_BATCH)
-    self._image_size = image_side(self._made(trial).shape, TRIAL_BATCH)
     outputs = ModuleOutputs(self._module, before_clip=before_clip)
-    self._layers = TorchLayers(outputs, self._arguments(trial), layouts)
+    try:
+      self._image_size = image_side(self._made(trial).shape, TRIAL_BATCH)
+      self._layers = TorchLayers(outputs, self._arguments(trial), layouts)
+    except UserError:
+      raise
+    except Exception as error:  # whatever the user's model raises
+      raise UserError(
+        f"The generator does not run on latents of shape {self._latent_shape}"
+        f"{' and classes' if classes else ''} ({type(error).__name__}: {error}): "
+        "expected a module that makes images of them."
+      ) from error
 
   @property
   def image_size(self) -> int:

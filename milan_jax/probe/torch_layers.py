@@ -124,9 +124,24 @@ def image_layers(
   except RuntimeError as error:
     # `x.view(len(x), -1)` wants the order that torch's tensors usually have.
     if "view" not in str(error):
-      raise
+      raise _does_not_run(images, error) from error
+  except UserError:
+    raise
+  except Exception as error:  # whatever the user's model raises
+    raise _does_not_run(images, error) from error
   pixels.colours_last = False
   return TorchLayers(outputs, [pixels(images)], layouts, special=special)
+
+
+def _does_not_run(
+  images: UInt8[np.ndarray, "batch size size 3"], error: Exception
+) -> UserError:
+  size = images.shape[1]
+  return UserError(
+    f"The model does not run on images of {size} x {size} pixels "
+    f"({type(error).__name__}: {error}): check the size (--image_size), and that it "
+    "takes one tensor of images. A generator needs --latents."
+  )
 
 
 def _to_numpy(tensor: torch.Tensor) -> np.ndarray:

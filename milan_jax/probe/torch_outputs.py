@@ -98,7 +98,10 @@ class ModuleOutputs:
         found.append((own, next(same, own), shape, windows.layout(name, shape)))
 
     names = [name for name, _ in self._module.named_modules() if name]
-    enter = lambda name, call, arguments: windows.enter(name, arguments)  # noqa: E731
+
+    def enter(name: str, call: int, arguments: list) -> None:
+      windows.enter(name, arguments)
+
     with (
       torch.no_grad(),
       watched(self._module, names, before=enter, after=note) as calls,

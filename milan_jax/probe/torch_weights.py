@@ -31,6 +31,22 @@ def load_weights(
     raise UserError(f"--weights do not fit {name}: {message}") from error
 
 
-def default_device() -> str:
-  """Where torch modules run when nothing is said: on a GPU if there is one."""
-  return "cuda" if torch.cuda.is_available() else "cpu"
+def torch_device(wanted: str = "") -> str:
+  """Where torch modules run.
+
+  Args:
+    wanted: such as `cpu` or `cuda:1`; empty for a GPU if there is one.
+
+  Raises:
+    UserError: if there is no such device here.
+  """
+  if not wanted:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+  try:
+    torch.zeros(1, device=wanted)
+  except Exception as error:  # of several kinds, by what is missing
+    raise UserError(
+      f"--torch_device={wanted}: expected a device that torch has here, such as cpu "
+      f"({str(error).splitlines()[0]})."
+    ) from error
+  return wanted

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from milan_jax.errors import UserError
+from milan_jax.exemplars import levels
 from milan_jax.exemplars.collect import collect, observe
 from milan_jax.exemplars.passes import Part, finish, merge
 from milan_jax.images.arrays import ArrayImages
@@ -93,6 +94,46 @@ def test_a_resumed_pass_gives_the_same_bytes(probe, tmp_path):
     equal(run(probe, source, resume=resumed), whole)
 
 
+@pytest.fixture
+def little_room(monkeypatch):
+  """Most layers have more values than are kept: they are counted in bins."""
+  monkeypatch.setattr(levels, "ROOM", 200)
+
+
+def test_a_resumed_pass_whose_values_are_counted(probe, tmp_path, little_room):
+  whole = run(probe)
+  path = tmp_path / "progress.npz"
+
+  def save(progress):
+    save_progress(path, progress, {})
+
+  class Broken(Holes):
+    def load(self, index):
+      if index == 30:
+        raise UserError("a broken disk")
+      return super().load(index)
+
+  with pytest.raises(UserError, match="a broken disk"):
+    run(probe, Broken(tiny.images(), set()), save=save)
+  progress = load_progress(path, {})
+  assert progress.done == 3
+  assert progress.states["conv1"].levels.stride > 1
+  equal(run(probe, resume=progress), whole)
+
+
+def test_parts_from_disk_merge_where_values_are_counted(probe, tmp_path, little_room):
+  whole = run(probe, batch_size=4)
+  parts = []
+  for index in range(2):
+    path = tmp_path / f"{index}.npz"
+    source = ArrayImages(tiny.images())
+    part = observe(probe, source, LAYERS, k=3, batch_size=4, part=Part(index, 2))
+    save_progress(path, part, {})
+    parts.append(load_progress(path, {}))
+  layers = finish(merge(parts), k=3, num_images=40)
+  equal(dataclasses.replace(whole, layers=layers), whole)
+
+
 def test_progress_is_of_one_job(probe, tmp_path):
   path = tmp_path / "progress.npz"
   assert load_progress(path, {}) is None
@@ -145,7 +186,7 @@ def test_a_model_that_fails_loses_nothing(probe, tmp_path):
   def save(progress):
     save_progress(path, progress, {})
 
-  with pytest.raises(UserError, match=r"images 16 to 23 .*out of patience.*line \d+"):
+  with pytest.raises(UserError, match=r"images 16 to 23: .*out of patience.*line \d+"):
     run(failing, save=save)
   progress = load_progress(path, {})
   assert progress.done == 2
@@ -157,7 +198,7 @@ def test_a_model_that_fails_loses_nothing(probe, tmp_path):
 
 def test_only_the_chosen_units(probe):
   whole = run(probe)
-  units = {"layer3": np.array([1, 7, 19]), "conv1": np.arange(2, 5)}
+  units = {"layer3": np.array([1, 7, 19]), "conv1": np.array([7, *range(7)])}
   found = run(probe, units=units)
   for name, chosen in (units | {"fc": np.arange(10)}).items():
     for field in dataclasses.fields(found.layers[name]):

@@ -61,7 +61,7 @@ def test_two_processes_say_what_one_says(tiny, outputs, tmp_path):
         np.testing.assert_allclose(found[part], getattr(one, part), atol=1e-5)
 
 
-def test_two_commands_describe_a_feature_storerun_together(tiny, outputs, tmp_path):
+def test_two_commands_describe_a_feature_store_together(tiny, outputs, tmp_path):
   features = outputs["features"]
   rows = np.zeros(features.shape[:2], int)
   layer = LayerExemplars("a", np.arange(8), rows, rows, None, None, np.zeros(8, bool))

@@ -5,7 +5,7 @@ from milan_jax.errors import UserError
 from milan_jax.probe.layout import (
   Layout,
   guess_layout,
-  layout_named,
+  layouts_named,
   parse_layout,
   parse_layouts,
   to_places,
@@ -154,6 +154,9 @@ def test_layouts_of_the_user_come_first_and_globs_where_they_suit():
   assert layouts_of(shapes)["c"] == Layout("windows", side=7, shift=3)
   with pytest.raises(UserError, match="cannot be read as NC"):
     read_shapes(arrays, 2, convolution="NCHW", layouts=parse_layouts("a=NC"))
+  for nothing in ("e*=NC", "a*=NC"):
+    with pytest.raises(UserError, match="fits no layer"):
+      read_shapes(arrays, 2, convolution="NCHW", layouts=parse_layouts(nothing))
 
 
 def test_layouts_are_written_as_they_are_read():
@@ -166,9 +169,9 @@ def test_layouts_are_written_as_they_are_read():
     assert str(parse_layout(text)) == text
   assert parse_layouts("NLC:special=1") == {"*": Layout("NLC", special=1)}
   layouts = parse_layouts("x.*=NHWC,x.1=NCHW")
-  assert layout_named(layouts, "x.1") == Layout("NCHW")
-  assert layout_named(layouts, "x.2") == Layout("NHWC")
-  assert layout_named(layouts, "y") is None
+  assert layouts_named(layouts, "x.1") == {"x.1": Layout("NCHW")}
+  assert layouts_named(layouts, "x.2") == {"x.*": Layout("NHWC")}
+  assert layouts_named(layouts, "y") == {}
 
 
 @pytest.mark.parametrize("text", ["NHCW", "NLC:special", "NLC:grid=14", "NLC:x=1", ""])

@@ -148,7 +148,7 @@ def test_no_hook_stays(model, images):
 
 def test_no_hook_stays_after_an_error(model):
   probe = TorchProbe(model, 16)
-  with pytest.raises(RuntimeError):
+  with pytest.raises(UserError, match="does not run on images of 16 x 16"):
     # A linear layer in place of the image's convolution breaks the forward pass.
     model.block.conv = nn.Linear(5, 5)
     probe.activations(np.zeros((1, 16, 16, 3), np.uint8), ("stem",))
