@@ -33,7 +33,7 @@ def test_twenty_kills(tmp_path):
   for _ in range(20):
     process = job(folder, 0.2)
     # From before it has begun until it has done a part.
-    time.sleep(moments.uniform(0.2, 3.5))
+    time.sleep(moments.uniform(0.2, 2.6))
     process.send_signal(signal.SIGKILL)
     assert process.wait(60) == -signal.SIGKILL, "it ended before it was killed"
     progress = load_progress(folder / "progress.npz", JOB)

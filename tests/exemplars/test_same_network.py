@@ -11,7 +11,7 @@ from milan_jax.images.folder import FolderImages
 from milan_jax.images.geometry import Geometry
 from milan_jax.models.backbones import backbone
 
-NAME, NUM_IMAGES, K = "efficientnet-lite0", 160, 15
+NAME, NUM_IMAGES, K = "efficientnet-lite0", 64, 15
 
 
 class First(FolderImages):
