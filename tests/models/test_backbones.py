@@ -163,7 +163,9 @@ def test_both_lowerings_give_the_same(resnet18, lite_weights):
         results[kind] = backbone(name).apply(params, _images(name, 64), layers)
     for layer in layers:
       cpu, plain = results["cpu"][layer], results["plain"][layer]
-      assert not jnp.array_equal(cpu, plain) or layer == "conv1", "the same lowering?"
+      # A stem of three colours may come out as the same sums in both.
+      stem = layer in ("conv1", "conv_stem")
+      assert not jnp.array_equal(cpu, plain) or stem, "the same lowering?"
       assert jnp.abs(cpu - plain).max() < TOLERANCE * jnp.abs(plain).max()
 
 
