@@ -31,6 +31,10 @@ class Discs:
   def name(self, index):
     return f"disc-{index}.png"
 
+  @property
+  def blank(self):
+    return np.zeros((self.size, self.size, 3), np.uint8)
+
   def load(self, index):
     if index == 5:
       raise UnreadableImageError("truncated")

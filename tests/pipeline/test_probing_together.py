@@ -66,12 +66,3 @@ def test_devices_find_the_same_bytes(alone, captioner, photos, tmp_path, devices
   found = tmp_path / "run"
   describe_together(1, *flags(model, captioner, photos, found), devices=devices)
   assert contents(found / "exemplars") == contents(want / "exemplars")
-
-
-def test_processes_with_devices_find_the_same_bytes(alone, captioner, photos, tmp_path):
-  model, want = alone
-  if "linen" not in model:
-    pytest.skip("torch runs on one device")
-  found = tmp_path / "run"
-  describe_together(2, *flags(model, captioner, photos, found), devices=2)
-  assert contents(found / "exemplars") == contents(want / "exemplars")
