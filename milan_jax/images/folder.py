@@ -9,13 +9,13 @@ from jaxtyping import UInt8
 
 from milan_jax.errors import UserError
 from milan_jax.images.decoding import load_picture
+from milan_jax.images.fitted import FittedImages
 from milan_jax.images.geometry import Geometry
-from milan_jax.images.source import black
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
-class FolderImages:
+class FolderImages(FittedImages):
   """The pictures in a folder and its sub-folders, sorted by their path.
 
   Flat, one folder a class, or any deeper. Links to files and to folders are followed,
@@ -54,16 +54,6 @@ class FolderImages:
 
   def __len__(self) -> int:
     return len(self._paths)
-
-  @property
-  def size(self) -> int:
-    """Side of every image, in pixels."""
-    return self._geometry.crop
-
-  @property
-  def blank(self) -> UInt8[np.ndarray, "size size 3"]:
-    """A black image."""
-    return black(self.size)
 
   def name(self, index: int) -> str:
     """The picture's path in the folder."""

@@ -9,11 +9,12 @@ from jaxtyping import UInt8
 
 from milan_jax.errors import UserError
 from milan_jax.images.decoding import load_picture
+from milan_jax.images.fitted import FittedImages
 from milan_jax.images.geometry import Geometry
-from milan_jax.images.source import UnreadableImageError, black
+from milan_jax.images.source import UnreadableImageError
 
 
-class HuggingFaceImages:
+class HuggingFaceImages(FittedImages):
   """The images of a folder written by `save_to_disk`. An image's name is its number.
 
   After the split, where there are several: `train/17`. The folder is memory-mapped, and
@@ -59,16 +60,6 @@ class HuggingFaceImages:
 
   def __len__(self) -> int:
     return len(self._rows)
-
-  @property
-  def size(self) -> int:
-    """Side of every image, in pixels."""
-    return self._geometry.crop
-
-  @property
-  def blank(self) -> UInt8[np.ndarray, "size size 3"]:
-    """A black image."""
-    return black(self.size)
 
   def name(self, index: int) -> str:
     """The number, after the split if there are several."""

@@ -8,12 +8,13 @@ from jaxtyping import UInt8
 
 from milan_jax.errors import UserError
 from milan_jax.images.decoding import load_picture
+from milan_jax.images.fitted import FittedImages
 from milan_jax.images.geometry import Geometry
-from milan_jax.images.source import UnreadableImageError, black
+from milan_jax.images.source import UnreadableImageError
 from milan_jax.images.tfrecord import Part, TfRecords
 
 
-class TfdsImages:
+class TfdsImages(FittedImages):
   """The images of one split. An image's name is its split and number: `train/17`.
 
   Nothing is downloaded, and no code of the data set is run. Records of array_record and
@@ -86,16 +87,6 @@ class TfdsImages:
 
   def __len__(self) -> int:
     return len(self._records)
-
-  @property
-  def size(self) -> int:
-    """Side of every image, in pixels."""
-    return self._geometry.crop
-
-  @property
-  def blank(self) -> UInt8[np.ndarray, "size size 3"]:
-    """A black image."""
-    return black(self.size)
 
   def name(self, index: int) -> str:
     """Split and number."""

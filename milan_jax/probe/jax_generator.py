@@ -18,6 +18,7 @@ from milan_jax.probe.latent_inputs import (
   trial_inputs,
 )
 from milan_jax.probe.layout import Layout, to_places
+from milan_jax.probe.protocol import OneDevice
 from milan_jax.probe.readings import layouts_of, read_shapes
 from milan_jax.records import LayerShape
 
@@ -25,7 +26,7 @@ from milan_jax.records import LayerShape
 _TRIAL_BATCH = 13
 
 
-class JaxGenerator:
+class JaxGenerator(OneDevice):
   """A function `latents[, classes] -> (images, {layer: activations})`.
 
   Each size of batch is compiled once, and no more is computed than is asked for.
@@ -67,16 +68,6 @@ class JaxGenerator:
       layouts=layouts,
     )
     self._layouts = layouts_of(self._shapes)
-
-  @property
-  def image_size(self) -> int:
-    """Side of the square images that the function makes, in pixels."""
-    return self._image_size
-
-  @property
-  def num_devices(self) -> int:
-    """Devices that a batch is spread over."""
-    return 1
 
   def layers(self) -> tuple[LayerShape, ...]:
     """Every layer that can be read, in the function's order."""

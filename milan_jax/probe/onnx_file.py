@@ -15,6 +15,7 @@ from milan_jax.probe.attention_parts import without_attention
 from milan_jax.probe.batches import run_in_batches
 from milan_jax.probe.layout import Layout, to_places
 from milan_jax.probe.onnx_graph import FLOATS, Clip, OnnxGraph
+from milan_jax.probe.protocol import OneDevice
 from milan_jax.probe.readings import layouts_of, read_shapes
 from milan_jax.records import LayerShape
 
@@ -22,7 +23,7 @@ _TRIAL_BATCH = 5
 _FLOAT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(double)")
 
 
-class OnnxProbe:
+class OnnxProbe(OneDevice):
   """The tensors of an ONNX model, under their own names.
 
   The wanted tensors become the model's only outputs, in memory: what they do not need
@@ -70,16 +71,6 @@ class OnnxProbe:
     self._before_clip = before_clip
     self._providers = list(providers)
     self._session: tuple[tuple[str, ...], onnxruntime.InferenceSession] | None = None
-
-  @property
-  def image_size(self) -> int:
-    """Side of the square images that the model takes, in pixels."""
-    return self._image_size
-
-  @property
-  def num_devices(self) -> int:
-    """Devices that a batch is spread over."""
-    return 1
 
   @functools.cached_property
   def aliases(self) -> Mapping[str, str]:

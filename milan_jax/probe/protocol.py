@@ -52,3 +52,19 @@ class Generator(Probe, Protocol):
 
   def images(self, inputs: np.ndarray) -> UInt8[np.ndarray, "batch size size 3"]:
     """The images that it makes of some inputs, RGB, 0 to 255."""
+
+
+class OneDevice:
+  """What probes share that run on one device; a probe sets the size of its images."""
+
+  _image_size: int
+
+  @property
+  def image_size(self) -> int:
+    """Side of the square images that the model takes, or makes, in pixels."""
+    return self._image_size
+
+  @property
+  def num_devices(self) -> int:
+    """Devices that a batch is spread over."""
+    return 1

@@ -15,14 +15,13 @@ from milan_jax.probe.latent_inputs import (
 )
 from milan_jax.probe.layout import Layout
 from milan_jax.probe.torch_calls import tensors_in
-from milan_jax.probe.torch_layers import TorchLayers
+from milan_jax.probe.torch_layers import TorchLayers, TorchLayersProbe
 from milan_jax.probe.torch_module import TRIAL_BATCH
 from milan_jax.probe.torch_outputs import ModuleOutputs
 from milan_jax.probe.torch_pixels import own_dtype
-from milan_jax.records import LayerShape
 
 
-class TorchGenerator:
+class TorchGenerator(TorchLayersProbe):
   """The images that a module makes, and the outputs of its submodules.
 
   The module is moved to the device and put into evaluation mode. Its layers are named
@@ -73,24 +72,6 @@ class TorchGenerator:
         f"{' and classes' if classes else ''} ({type(error).__name__}: {error}): "
         "expected a module that makes images of them."
       ) from error
-
-  @property
-  def image_size(self) -> int:
-    """Side of the square images that the module makes, in pixels."""
-    return self._image_size
-
-  @property
-  def num_devices(self) -> int:
-    """Devices that a batch is spread over."""
-    return 1
-
-  def layers(self) -> tuple[LayerShape, ...]:
-    """Every tensor of places and units, in the order in which they are done."""
-    return self._layers.shapes
-
-  def notes(self) -> Mapping[str, str]:
-    """What is special about reading a layer, by the layer's name."""
-    return self._layers.notes()
 
   def activations(
     self, inputs: np.ndarray, layers: tuple[str, ...]

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from milan_jax.errors import UserError
 from milan_jax.probe.attention_parts import without_attention
 from milan_jax.probe.layout import Layout, to_places
+from milan_jax.probe.protocol import OneDevice
 from milan_jax.probe.readings import layouts_of, read_shapes
 from milan_jax.probe.torch_pixels import Pixels
 from milan_jax.records import LayerShape
@@ -101,6 +102,20 @@ class TorchLayers:
       )
       for name in layers
     }
+
+
+class TorchLayersProbe(OneDevice):
+  """What probes share that read torch's layers; a probe finds the layers."""
+
+  _layers: TorchLayers
+
+  def layers(self) -> tuple[LayerShape, ...]:
+    """Every tensor of places and units, in the order in which they are done."""
+    return self._layers.shapes
+
+  def notes(self) -> Mapping[str, str]:
+    """What is special about reading a layer, by the layer's name."""
+    return self._layers.notes()
 
 
 def image_layers(

@@ -9,16 +9,19 @@ from jaxtyping import UInt8
 
 from milan_jax.models.backbones.registry import TORCHVISION
 from milan_jax.probe.layout import Layout
-from milan_jax.probe.torch_layers import TorchLayers, image_layers
+from milan_jax.probe.torch_layers import (
+  TorchLayers,
+  TorchLayersProbe,
+  image_layers,
+)
 from milan_jax.probe.torch_outputs import ModuleOutputs
 from milan_jax.probe.torch_pixels import Pixels, own_dtype
-from milan_jax.records import LayerShape
 
 # No usual number of heads or of windows, so that an axis of this length is the batch.
 TRIAL_BATCH = 5
 
 
-class TorchProbe:
+class TorchProbe(TorchLayersProbe):
   """The outputs of a module's submodules, under the names of `ModuleOutputs`.
 
   The module is moved to the device and put into evaluation mode.
@@ -55,24 +58,6 @@ class TorchProbe:
     self._layouts = layouts
     self._special = special
 
-  @property
-  def image_size(self) -> int:
-    """Side of the square images that the model takes, in pixels."""
-    return self._image_size
-
-  @property
-  def num_devices(self) -> int:
-    """Devices that a batch is spread over."""
-    return 1
-
-  def layers(self) -> tuple[LayerShape, ...]:
-    """Every tensor of places and units, in the order in which they are done."""
-    return self._layers.shapes
-
-  def notes(self) -> Mapping[str, str]:
-    """What is special about reading a layer, by the layer's name."""
-    return self._layers.notes()
-
   def activations(
     self, images: UInt8[np.ndarray, "batch size size 3"], layers: tuple[str, ...]
   ) -> dict[str, np.ndarray]:
@@ -86,7 +71,7 @@ class TorchProbe:
     return found.activations([self._pixels(images)], layers)
 
   @functools.cached_property
-  def _layers(self) -> TorchLayers:
+  def _layers(self) -> TorchLayers:  # type: ignore[override]
     size = self._image_size
     images = np.zeros((TRIAL_BATCH, size, size, 3), np.uint8)
     return image_layers(

@@ -16,17 +16,20 @@ from milan_jax.errors import UserError
 from milan_jax.models.backbones.registry import TORCHVISION
 from milan_jax.probe.batches import run_in_batches
 from milan_jax.probe.layout import Layout
-from milan_jax.probe.torch_layers import TorchLayers, image_layers
+from milan_jax.probe.torch_layers import (
+  TorchLayers,
+  TorchLayersProbe,
+  image_layers,
+)
 from milan_jax.probe.torch_nodes import NodeOutputs
 from milan_jax.probe.torch_pixels import Pixels
-from milan_jax.records import LayerShape
 
 _TRIAL_BATCH = 5
 # Where the arguments of an operator say that it trains.
 _TRAINING = {"batch_norm": 5, "dropout": 2}
 
 
-class ProgramProbe:
+class ProgramProbe(TorchLayersProbe):
   """The nodes of an exported program, under the names of `NodeOutputs`.
 
   A program may fix the size of its batches, or bound it: others are cut and filled up.
@@ -73,24 +76,6 @@ class ProgramProbe:
     self._outputs = NodeOutputs(module, before_clip=before_clip)
     self._layouts = layouts
 
-  @property
-  def image_size(self) -> int:
-    """Side of the square images that the program takes, in pixels."""
-    return self._image_size
-
-  @property
-  def num_devices(self) -> int:
-    """Devices that a batch is spread over."""
-    return 1
-
-  def layers(self) -> tuple[LayerShape, ...]:
-    """Every tensor of places and units, in the program's order."""
-    return self._layers.shapes
-
-  def notes(self) -> Mapping[str, str]:
-    """What is special about reading a layer, by the layer's name."""
-    return self._layers.notes()
-
   def activations(
     self, images: UInt8[np.ndarray, "batch size size 3"], layers: tuple[str, ...]
   ) -> dict[str, np.ndarray]:
@@ -108,7 +93,7 @@ class ProgramProbe:
     )
 
   @functools.cached_property
-  def _layers(self) -> TorchLayers:
+  def _layers(self) -> TorchLayers:  # type: ignore[override]
     batch = max(_TRIAL_BATCH, self._fewest)
     batch = min(batch, self._most or batch)
     images = np.zeros((batch, self._image_size, self._image_size, 3), np.uint8)
