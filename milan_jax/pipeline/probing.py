@@ -59,16 +59,14 @@ class Pass:
   save_every: float
 
   def __post_init__(self):
-    ranges = {
-      "k": (self.k >= 1, "1 or more"),
-      "quantile": (0 < self.quantile < 1, "between 0 and 1"),
-      "probe_batch_size": (self.batch_size >= 1, "1 or more"),
-      "workers": (self.workers >= -1, "-1, 0 or more"),
-    }
-    values = {"probe_batch_size": self.batch_size}
-    for name, (fits, expected) in ranges.items():
+    checks = (
+      ("k", self.k, self.k >= 1, "1 or more"),
+      ("quantile", self.quantile, 0 < self.quantile < 1, "between 0 and 1"),
+      ("probe_batch_size", self.batch_size, self.batch_size >= 1, "1 or more"),
+      ("workers", self.workers, self.workers >= -1, "-1, 0 or more"),
+    )
+    for name, value, fits, expected in checks:
       if not fits:
-        value = values.get(name, getattr(self, name, None))
         raise UserError(f"--{name}={value}: expected {expected}.")
 
 

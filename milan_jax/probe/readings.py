@@ -54,8 +54,8 @@ def read_shapes(
       rows, columns = (shape[guess.axes.index(axis)] for axis in "HW")
       patches = rows * columns if rows == columns else patches
     named = layouts_named(given, name)
-    own = {"": (known or {}).get(name), " ": guess}
-    for item, layout in (named | own).items():
+    likely = (*named.items(), (None, (known or {}).get(name)), (None, guess))
+    for item, layout in likely:
       if layout is None:
         continue
       try:
@@ -64,7 +64,7 @@ def read_shapes(
         if item == name:
           raise
         continue
-      unused.discard(item)
+      unused -= {item}
       _, height, width, units = places.shape
       shapes.append(LayerShape(name, height, width, units, shape, str(layout)))
       break
