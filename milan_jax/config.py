@@ -148,6 +148,14 @@ class Train:
   encoder_layers: str = _option(
     "", "its layers, names or globs, comma-separated; empty: the default ones"
   )
+  projection: str = _option(
+    "",
+    "principal components to keep of each encoder layer, comma-separated; empty: the "
+    "captioner sees the features as they are pooled",
+  )
+  whitening: float = _option(
+    0.5, "power of their deviation that the components are divided by"
+  )
   batch_size: int = _option(64, "captions per step of the captioner")
   lm_batch_size: int = _option(128, "captions per step of the language model")
   hidden_size: int = _option(512, "size of the captioner's state")
@@ -171,16 +179,23 @@ class Train:
   temperature: float = _option(
     0.2, "weight of the language model that the release proposes for decoding"
   )
+  release_dtype: str = _option("float32", "of the released weights, or float16")
   about: str = _option("", "what the release says of itself")
 
 
 @dataclasses.dataclass
 class Corpus:
-  """Builds annotated regions of colours, edges and textures from photographs."""
+  """Builds annotated regions of known meaning from photographs and packages."""
 
   workdir: str = _option("runs/corpus", "folder to build the corpus in")
   images: str = _option("", "folder of photographs")
-  num_units: int = _option(4000, "region sets to build")
+  packages: str = _option(
+    "runs/packages",
+    "folder for the Debian packages that hold cut-outs, named photographs and "
+    "textures, fetched through apt-get where they are not there; none: photographs "
+    "alone, which makes a smaller corpus",
+  )
+  num_units: int = _option(14000, "region sets to build")
   seed: int = _option(0, "seed of every draw")
 
 
@@ -215,6 +230,36 @@ class Bench:
   json: str = _option("", "file for the rows; kept while the run goes on")
   plot: str = _option("", "PNG file for a plot")
   compare: str = _option("", "JSON file of an earlier run to compare with")
+
+
+@dataclasses.dataclass
+class Eval:
+  """Tests a captioner on units whose truth is known."""
+
+  workdir: str = _option("runs/eval", "folder for everything that is written")
+  milan: str = _option(
+    "starter", "captioner: a packaged or official key, or a released folder"
+  )
+  images: str = _option(
+    "",
+    "folder of photographs, named as n01440764_tench.jpg for the test of classes; "
+    "those that the captioner was trained on are left out",
+  )
+  corpus: str = _option(
+    "", "folder that milan-corpus built, for the region sets that it held out"
+  )
+  corpus_features: str = _option(
+    "",
+    "features folder of the run that trained on the corpus, for the nearest neighbor",
+  )
+  tests: str = _option(
+    "",
+    "of planted, classes, stem, hand_built, vgg16, lite0, negatives; empty: all",
+  )
+  json: str = _option("", "file for the figures")
+  plot: str = _option("", "PNG file for a plot of confidence against what is right")
+  page: bool = _option(True, "write the page misses/index.html, with every miss")
+  seed: int = _option(0, "seed of lettering and of the regions of nothing")
 
 
 @dataclasses.dataclass

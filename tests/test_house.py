@@ -11,8 +11,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "milan_jax"
 
 # A room may import itself, what is common to all, and the rooms named here.
-COMMON = {"errors", "memory", "mesh", "version"}
+COMMON = {"confidence", "errors", "memory", "mesh", "version"}
 MAY_IMPORT = {
+  "confidence": set(),
   "errors": set(),
   "memory": set(),
   "mesh": set(),
@@ -33,7 +34,11 @@ MAY_IMPORT = {
   "pipeline": None,  # anything but the command line and its options
   "flags": set(),
   "benchmark": {"models", "pipeline", "search", "store"},
-  "cli": {"config", "flags", "pipeline", "store", "benchmark"},
+  "evaluation": {
+    *("records", "models", "images", "probe", "store", "catalog", "pipeline"),
+    *("benchmark", "config"),
+  },
+  "cli": {"config", "flags", "pipeline", "store", "benchmark", "evaluation"},
   "__init__": {"pipeline", "store"},
 }
 # Libraries that only extras bring: a module that needs one is named here.
@@ -45,13 +50,15 @@ EXTRAS = {
     *("probe/torch_layers.py", "probe/torch_pixels.py", "probe/torch_generator.py"),
     *("probe/torch_program.py", "probe/torch_nodes.py"),
     *("benchmark/textbook.py", "benchmark/worker.py"),
+    "evaluation/sentence_similarity.py",
   },
-  "matplotlib": {"benchmark/plot.py"},
+  "matplotlib": {"benchmark/plot.py", "evaluation/calibration.py"},
   "spacy": {"text/tokenizer.py"},
   "onnx": {"probe/onnx_file.py", "probe/onnx_graph.py", "probe/onnx_input.py"},
   "onnxruntime": {"probe/onnx_file.py"},
-  "transformers": {"probe/transformers_model.py"},
+  "transformers": {"probe/transformers_model.py", "evaluation/sentence_similarity.py"},
   "huggingface_hub": {"probe/transformers_model.py"},
+  "h5py": {"evaluation/second_network.py"},
   "tensorflow": set(),
   "tensorflow_datasets": {"images/tfds.py"},
   "datasets": {"images/hugging_face.py"},

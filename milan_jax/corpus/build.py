@@ -1,31 +1,42 @@
-"""Builds an annotated region set from photographs, for the starter captioner.
+"""Builds an annotated region set with known truth, for the captioner that ships.
 
-Two passes over the photographs: the first finds how strongly each view shows each
-concept, from which the units are drawn; the second makes the maps of the chosen
-regions. Neither holds more than a few photographs in memory.
+Its units are of two kinds. Measured units stand for what can be computed from pixels:
+colours, edges, lines, textures; two passes over the photographs find the views that
+show them best, then their maps. Named units stand for things: their regions come from
+photographs whose regions were named, and from scenes composed of cut-outs, textures
+and lettering. Sources are split before anything is rendered.
 """
 
-import concurrent.futures
 import csv
 import hashlib
 import json
 import os
 import pathlib
 import shutil
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
-from milan_jax.corpus import concepts as concept_table
-from milan_jax.corpus import measures, units, views
+from milan_jax.corpus import (
+  concepts,
+  measured_maps,
+  measures,
+  named_units,
+  truth,
+  units,
+  views,
+)
 from milan_jax.corpus.concepts import Concept
+from milan_jax.corpus.named_concepts import find_marks, named_concepts
+from milan_jax.corpus.named_units import NamedPlan, NamedPlanner
+from milan_jax.corpus.rendering import Maps, render_scenes
+from milan_jax.corpus.scene_list import all_scenes
+from milan_jax.corpus.sources.picture import Picture, digest
+from milan_jax.corpus.survey import Progress, Survey, survey
 from milan_jax.corpus.units import SPLITS, UnitPlan
-from milan_jax.corpus.views import View
 from milan_jax.errors import UserError
-from milan_jax.images.source import ImageSource, UnreadableImageError
+from milan_jax.images.source import ImageSource
 from milan_jax.records import Unit
 from milan_jax.store import atomic
 from milan_jax.store.annotations import write_annotations
@@ -34,13 +45,8 @@ from milan_jax.store.region_sets import RegionSetWriter
 LAYER = "corpus"
 MANIFEST = "manifest.json"
 SPLIT_TABLE = "split.csv"
-VIEWS_PER_PHOTOGRAPH = 2
-# Photographs after which what was found is saved.
-CHUNK = 50
-
-# Each unit's maps lie on a grid of its own.
-UnitMaps = Float[np.ndarray, "k _ _"]
-Progress = Callable[[str, int, int], None]
+# Part of the units that is measured, where there are named regions too.
+MEASURED_SHARE = 0.36
 
 
 def build_corpus(
@@ -48,6 +54,8 @@ def build_corpus(
   out_dir: str | os.PathLike[str],
   *,
   num_units: int,
+  pictures: Sequence[Picture] = (),
+  packages: Sequence[Mapping[str, str]] = (),
   k: int = 15,
   size: int = measures.SIZE,
   seed: int = 0,
@@ -57,20 +65,22 @@ def build_corpus(
   """Writes an exemplar store with given masks, and what people would say of its units.
 
   `out_dir` gets the store, `annotations.csv` (`layer,unit,summary`, three rows a unit),
-  `split.csv` (`layer,unit,split`) and `manifest.json` (the settings, each photograph's
-  name, hash and split, and each unit's concept). Photographs, not units, are split, so
-  no unit of one split shares a photograph with a unit of another. The same call gives
-  the same bytes; killed and called again, it goes on; when all is there, it does
-  nothing.
+  `split.csv` (`layer,unit,split`), `truth.json` (what is right of each unit) and
+  `manifest.json` (the settings, the name, hash and split of each source, and each
+  unit's concept). Sources, not units, are split, so no unit of one split shares a
+  source with a unit of another. The same call gives the same bytes; killed and called
+  again, it goes on; when all is there, it does nothing.
 
   Args:
     photographs: the images; each must be a photograph of its own, not a crop.
     out_dir: folder to make.
     num_units: units in all.
+    pictures: cut-outs, textures and named photographs.
+    packages: where those come from, for the manifest.
     k: regions of a unit.
     size: side of the images and masks, in pixels; the measures need 224.
     seed: of everything that is drawn.
-    threads: threads that measure.
+    threads: threads that measure and render.
     progress: called with the name of the stage, steps done and steps in all.
 
   Returns:
@@ -86,7 +96,8 @@ def build_corpus(
       "size as it is."
     )
   report = progress or (lambda stage, done, total: None)
-  table = concept_table.table()
+  table = concepts.table()
+  sources = [(picture.key, picture.group, digest(picture)) for picture in pictures]
   settings = {
     "num_units": num_units,
     "k": k,
@@ -95,6 +106,7 @@ def build_corpus(
     "photographs": _fingerprint(
       photographs.name(index) for index in range(len(photographs))
     ),
+    "pictures": _fingerprint(text for row in sources for text in row),
     "concepts": _fingerprint(
       text for concept in table for text in (concept.name, *concept.phrasings)
     ),
@@ -103,17 +115,33 @@ def build_corpus(
     manifest = json.loads((out_dir / MANIFEST).read_text(encoding="utf-8"))
     if manifest["settings"] != settings:
       raise UserError(
-        f"{out_dir} holds a corpus made with other settings or photographs: remove it, "
+        f"{out_dir} holds a corpus made with other settings or sources: remove it, "
         "or choose another folder."
       )
     return manifest
   work = _work_folder(out_dir, settings)
-  found = _first_pass(photographs, table, work, seed, threads, report)
-  plans = _plans(found, table, settings)
+  found = survey(photographs, table, work, seed=seed, threads=threads, report=report)
+  _check_enough(found, k)
+  picture_splits = units.split_groups([group for _, group, _ in sources], seed)
+  scenes = all_scenes(photographs, found, pictures, picture_splits, seed=seed)
+  marks = find_marks(scenes)
+  planner = NamedPlanner(scenes, marks, named_concepts(scenes, marks), k)
+  named_part = 1 - MEASURED_SHARE if all(map(planner.concepts_of, SPLITS)) else 0.0
+  num_named = round(named_part * num_units)
+  measured = _measured_plans(found, table, num_units - num_named, k, seed)
+  named = _named_plans(planner, num_named, seed)
   if not (out_dir / "meta.json").exists():
-    maps = _second_pass(photographs, table, plans, found, work, threads, report)
-    _write_regions(photographs, plans, found, maps, out_dir, k, size, settings, report)
-  manifest = _write_tables(photographs, plans, found, out_dir, settings)
+    maps = measured_maps.measured_maps(
+      photographs, table, measured, found, work, threads=threads, report=report
+    )
+    info = {"corpus": settings}
+    with RegionSetWriter(out_dir, LAYER, k, size, info=info) as writer:
+      _write_measured(photographs, measured, found, maps, writer, size, report)
+      rendered = render_scenes(scenes, named, writer, threads=threads, report=report)
+      _write_named(named, rendered, writer, len(measured), size, report)
+  manifest = _manifest(photographs, found, sources, picture_splits, measured, named)
+  manifest |= {"settings": settings, "packages": [dict(row) for row in packages]}
+  _write_tables(out_dir, table, measured, named, manifest)
   shutil.rmtree(work)
   return manifest
 
@@ -132,199 +160,142 @@ def _work_folder(out_dir: pathlib.Path, settings: Mapping[str, Any]) -> pathlib.
   return work
 
 
-class _Found:
-  """What the first pass found: the views that can be read, and their peaks."""
-
-  def __init__(self, chunks: Sequence[Mapping[str, np.ndarray]], seed: int):
-    self.photographs = np.concatenate([chunk["photographs"] for chunk in chunks])
-    self.digests = np.concatenate([chunk["digests"] for chunk in chunks])
-    self.reasons = np.concatenate([chunk["reasons"] for chunk in chunks])
-    readable = np.flatnonzero(self.reasons == "")
-    # By content, so that two copies of a photograph fall into one split.
-    splits = units.split_groups([str(self.digests[row]) for row in readable], seed)
-    self.splits = {
-      int(self.photographs[row]): splits[str(self.digests[row])] for row in readable
-    }
-    self.views = [
-      view
-      for row in readable
-      for view in views.views_of(int(self.photographs[row]), VIEWS_PER_PHOTOGRAPH, seed)
-    ]
-    peaks = np.concatenate([chunk["peaks"] for chunk in chunks])
-    self.peaks = np.moveaxis(peaks, 0, -1)
-
-
-def _first_pass(
-  photographs: ImageSource,
-  table: Sequence[Concept],
-  work: pathlib.Path,
-  seed: int,
-  threads: int,
-  report: Progress,
-) -> _Found:
-  """Peaks of every concept in every view, saved chunk by chunk."""
-
-  def one(index: int) -> tuple[str, str, Float[np.ndarray, "views grids concepts"]]:
-    none = np.zeros((0, len(units.PEAK_GRIDS), len(table)), np.float32)
-    try:
-      image = photographs.load(index)
-    except UnreadableImageError as error:
-      return "", str(error) or "unreadable", none
-    peaks = [
-      _peaks(views.seen(image, view, measures.SIZE), table)
-      for view in views.views_of(index, VIEWS_PER_PHOTOGRAPH, seed)
-    ]
-    return hashlib.sha256(image.tobytes()).hexdigest(), "", np.stack(peaks)
-
-  chunks = []
-  total = len(photographs)
-  with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-    for start in range(0, total, CHUNK):
-      path = work / f"peaks-{start:07d}.npz"
-      numbers = np.arange(start, min(start + CHUNK, total))
-      if not path.exists():
-        digests, reasons, peaks = zip(*pool.map(one, numbers.tolist()), strict=True)
-        atomic.write_npz(
-          path,
-          {
-            "photographs": numbers,
-            "digests": np.array(digests),
-            "reasons": np.array(reasons),
-            "peaks": np.concatenate(peaks),
-          },
-        )
-      with np.load(path) as saved:
-        chunks.append(dict(saved))
-      report("measuring photographs", int(numbers[-1]) + 1, total)
-  return _Found(chunks, seed)
-
-
-def _peaks(
-  image: np.ndarray, table: Sequence[Concept]
-) -> Float[np.ndarray, "grids concepts"]:
-  found = measures.measured(image)
-  return np.array(
-    [
-      [units.peak(concept.response(found[grid])) for concept in table]
-      for grid in units.PEAK_GRIDS
-    ],
-    np.float32,
-  )
-
-
-def _plans(
-  found: _Found, table: Sequence[Concept], settings: Mapping[str, Any]
-) -> list[UnitPlan]:
-  owners = np.array([view.photograph for view in found.views], int)
+def _check_enough(found: Survey, k: int) -> None:
   counts = {split: 0 for split in SPLITS}
-  for digest_split in found.splits.values():
-    counts[digest_split] += 1
-  k, seed = settings["k"], settings["seed"]
+  for split in found.splits.values():
+    counts[split] += 1
   if min(counts.values()) < k:
     needed = int(np.ceil(k / min(units.SPLIT_SHARES)))
     raise UserError(
-      f"A unit shows {k} photographs, and a tenth of them is kept for tests: expected "
-      f"at least {needed} readable photographs, found {len(found.splits)}. Add some."
+      f"A unit shows {k} photographs, and {min(units.SPLIT_SHARES):.0%} of them are "
+      f"kept to stop training by: expected at least {needed} readable photographs, "
+      f"found {len(found.splits)}. Add some."
     )
+
+
+def _splits_of_units(number: int) -> list[str]:
+  ends = np.round(np.cumsum(units.UNIT_SHARES) * number)
+  places = np.searchsorted(ends, np.arange(number), side="right")
+  return [SPLITS[place] for place in places]
+
+
+def _measured_plans(
+  found: Survey, table: Sequence[Concept], number: int, k: int, seed: int
+) -> list[UnitPlan]:
+  owners = np.array([view.photograph for view in found.views], int)
   planner = units.Planner(
     table, found.peaks, owners, [found.splits[owner] for owner in owners.tolist()], k
   )
-  ends = np.round(np.cumsum(units.SPLIT_SHARES) * settings["num_units"])
-  plans = []
-  for unit in range(settings["num_units"]):
-    split = SPLITS[int(np.searchsorted(ends, unit, side="right"))]
-    plans.append(planner.unit(split, np.random.default_rng([seed, 2, unit])))
-  return plans
-
-
-def _second_pass(
-  photographs: ImageSource,
-  table: Sequence[Concept],
-  plans: Sequence[UnitPlan],
-  found: _Found,
-  work: pathlib.Path,
-  threads: int,
-  report: Progress,
-) -> list[UnitMaps]:
-  """The maps of every unit's regions, in a file that is mapped into memory."""
-  cells = [len(plan.views) * plan.grid**2 for plan in plans]
-  starts = np.concatenate([[0], np.cumsum(cells)])
-  path = work / "maps.f16"
-  path.unlink(missing_ok=True)
-  store = np.memmap(path, np.float16, "w+", shape=(int(starts[-1]),))
-  maps = [
-    store[start:stop].reshape(len(plan.views), plan.grid, plan.grid)
-    for plan, start, stop in zip(plans, starts[:-1], starts[1:], strict=True)
+  return [
+    planner.unit(split, np.random.default_rng([seed, 2, unit]))
+    for unit, split in enumerate(_splits_of_units(number))
   ]
-  regions = defaultdict(list)
-  for unit, plan in enumerate(plans):
-    for region, view in enumerate(plan.views):
-      regions[view].append((unit, region))
-
-  def one(view: int) -> None:
-    shown = found.views[view]
-    image = photographs.load(shown.photograph)
-    grids = measures.measured(views.seen(image, shown, measures.SIZE))
-    responses: dict[tuple[int, int], np.ndarray] = {}
-    for unit, region in regions[view]:
-      plan = plans[unit]
-      key = plan.concepts[region], plan.grid
-      if key not in responses:
-        responses[key] = (
-          table[key[0]].response(grids[plan.grid])
-          if key[0] >= 0
-          else np.zeros((plan.grid, plan.grid), np.float32)
-        )
-      maps[unit][region] = units.unit_map(responses[key], plan, region)
-
-  with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-    for done, _ in enumerate(pool.map(one, sorted(regions)), 1):
-      report("making maps", done, len(regions))
-  return maps
 
 
-def _write_regions(
+def _named_plans(planner: NamedPlanner, number: int, seed: int) -> list[NamedPlan]:
+  return [
+    planner.unit(split, np.random.default_rng([seed, 3, unit]))
+    for unit, split in enumerate(_splits_of_units(number))
+  ]
+
+
+def _write_measured(
   photographs: ImageSource,
   plans: Sequence[UnitPlan],
-  found: _Found,
-  maps: Sequence[UnitMaps],
-  out_dir: pathlib.Path,
-  k: int,
+  found: Survey,
+  maps: Sequence[measured_maps.UnitMaps],
+  writer: RegionSetWriter,
   size: int,
-  settings: Mapping[str, Any],
   report: Progress,
 ) -> None:
   rows: dict[int, int] = {}
-  with RegionSetWriter(out_dir, LAYER, k, size, info={"corpus": settings}) as writer:
-    for unit, plan in enumerate(plans):
-      for view in plan.views:
-        if view not in rows:
-          shown = found.views[view]
-          pixels = views.seen(photographs.load(shown.photograph), shown, size)
-          rows[view] = writer.image(_view_name(photographs, shown), pixels)
-      masks = units.unit_masks(
-        maps[unit].astype(np.float32), plan.concepts, area=plan.area, size=size
-      )
-      writer.add(unit, [rows[view] for view in plan.views], masks)
-      report("writing regions", unit + 1, len(plans))
+  for unit, plan in enumerate(plans):
+    for view in plan.views:
+      if view not in rows:
+        shown = found.views[view]
+        pixels = views.seen(photographs.load(shown.photograph), shown, size)
+        rows[view] = writer.image(views.view_name(photographs, shown), pixels)
+    masks = units.unit_masks(
+      maps[unit].astype(np.float32), plan.concepts, area=plan.looks.area, size=size
+    )
+    writer.add(unit, [rows[view] for view in plan.views], masks)
+    report("writing measured units", unit + 1, len(plans))
 
 
-def _view_name(photographs: ImageSource, view: View) -> str:
-  name = photographs.name(view.photograph)
-  if view == View(view.photograph):
-    return name
-  crop = f"{view.left:.3f},{view.top:.3f},{view.side:.3f}"
-  return f"{name}@{crop}" + (",mirrored" if view.mirrored else "")
+def _write_named(
+  plans: Sequence[NamedPlan],
+  rendered: Mapping[int, tuple[int, Maps]],
+  writer: RegionSetWriter,
+  first: int,
+  size: int,
+  report: Progress,
+) -> None:
+  for unit, plan in enumerate(plans):
+    maps = np.stack(
+      [
+        units.unit_map(
+          named_units.mark_map(rendered[mark.scene][1], plan, region),
+          plan.looks,
+          region,
+          shown=plan.groups[region] >= 0,
+        )
+        for region, mark in enumerate(plan.marks)
+      ]
+    )
+    masks = units.unit_masks(maps, plan.groups, area=plan.looks.area, size=size)
+    rows = [rendered[mark.scene][0] for mark in plan.marks]
+    writer.add(first + unit, rows, masks)
+    report("writing named units", unit + 1, len(plans))
+
+
+def _manifest(
+  photographs: ImageSource,
+  found: Survey,
+  sources: Sequence[tuple[str, str, str]],
+  picture_splits: Mapping[str, str],
+  measured: Sequence[UnitPlan],
+  named: Sequence[NamedPlan],
+) -> dict[str, Any]:
+  plans: list[UnitPlan | NamedPlan] = [*measured, *named]
+  return {
+    "photographs": [
+      {
+        "name": photographs.name(number),
+        "sha256": sha256,
+        "split": found.splits[number],
+      }
+      for number, sha256 in found.digest_of().items()
+    ],
+    "skipped": [
+      {"name": photographs.name(int(number)), "reason": str(reason)}
+      for number, reason in zip(found.photographs, found.reasons, strict=True)
+      if reason
+    ],
+    "pictures": [
+      {"key": key, "sha256": sha256, "split": picture_splits[group]}
+      for key, group, sha256 in sources
+    ],
+    "units": [
+      {
+        "concept": plan.name,
+        "family": plan.family,
+        "grid": plan.looks.grid,
+        "split": plan.split,
+      }
+      for plan in plans
+    ],
+  }
 
 
 def _write_tables(
-  photographs: ImageSource,
-  plans: Sequence[UnitPlan],
-  found: _Found,
   out_dir: pathlib.Path,
-  settings: Mapping[str, Any],
-) -> dict[str, Any]:
-  """Annotations, splits and, last, the manifest, which says that all is there."""
+  table: Sequence[Concept],
+  measured: Sequence[UnitPlan],
+  named: Sequence[NamedPlan],
+  manifest: Mapping[str, Any],
+) -> None:
+  """Annotations, splits, truth and, last, the manifest: it says that all is there."""
+  plans: list[UnitPlan | NamedPlan] = [*measured, *named]
   write_annotations(
     out_dir / "annotations.csv",
     {Unit(LAYER, unit): plan.captions for unit, plan in enumerate(plans)},
@@ -336,32 +307,33 @@ def _write_tables(
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(("layer", "unit", "split"))
     writer.writerows((LAYER, unit, plan.split) for unit, plan in enumerate(plans))
-  manifest = {
-    "settings": dict(settings),
-    "photographs": [
-      {
-        "name": photographs.name(int(number)),
-        "sha256": str(digest),
-        "split": found.splits[int(number)],
-      }
-      for number, digest in zip(found.photographs, found.digests, strict=True)
-      if int(number) in found.splits
-    ],
-    "skipped": [
-      {"name": photographs.name(int(number)), "reason": str(reason)}
-      for number, reason in zip(found.photographs, found.reasons, strict=True)
-      if reason
-    ],
-    "units": [
-      {
-        "concept": plan.name,
-        "family": plan.family,
-        "grid": plan.grid,
-        "split": plan.split,
-        "photographs": sorted({found.views[view].photograph for view in plan.views}),
-      }
-      for plan in plans
-    ],
-  }
+  by_name = {concept.name: truth.measured_truth(concept) for concept in table}
+  rows = [_measured_entry(unit, plan, by_name) for unit, plan in enumerate(measured)]
+  rows += [
+    truth.entry(
+      len(measured) + unit,
+      plan.name,
+      lenient=plan.lenient,
+      strict=plan.strict,
+      references=plan.captions,
+      family=plan.family,
+    )
+    for unit, plan in enumerate(named)
+  ]
+  atomic.write_json(out_dir / truth.FILE, {"layer": LAYER, "units": rows})
   atomic.write_json(out_dir / MANIFEST, manifest)
-  return manifest
+
+
+def _measured_entry(
+  unit: int, plan: UnitPlan, by_name: Mapping[str, tuple[list[str], list[list[str]]]]
+) -> dict:
+  names = [] if plan.name == units.NOTHING else plan.name.split(" + ")
+  found = [by_name[name] for name in names]
+  return truth.entry(
+    unit,
+    plan.name,
+    lenient=list(dict.fromkeys(word for lenient, _ in found for word in lenient)),
+    strict=[group for _, strict in found for group in strict],
+    references=plan.captions,
+    family=plan.family,
+  )

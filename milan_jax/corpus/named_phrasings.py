@@ -1,0 +1,205 @@
+"""How people say what things, parts and places they see.
+
+`{many}` is a noun's plural, `{one}` the noun with its article, `{parts}` the plural of
+a part, `{part}` the part alone, `{are}` its verb and `{s}` a verb's ending, `{c}` a
+colour and `{l}` a look. The first three of a list are short: they also serve in "X and
+Y". A phrasing that comes twice is twice as likely.
+"""
+
+THING = (
+  "{many}",
+  "{one}",
+  "{many}",
+  "pictures of {many}",
+  "{many} in different places",
+  "parts of {many}",
+  "{many} of different kinds",
+  "objects that are {many}",
+)
+ANIMAL = (
+  "{many}",
+  "{one}",
+  "{many}",
+  "pictures of {many}",
+  "the bodies of {many}",
+  "{many} outside",
+  "{many} of different kinds",
+  "{many} looking around",
+)
+STUFF = (
+  "{many}",
+  "areas of {many}",
+  "{many}",
+  "places with {many}",
+  "backgrounds of {many}",
+  "areas covered with {many}",
+  "{many} in the picture",
+)
+CATEGORY = (
+  "{many}",
+  "different {many}",
+  "{many}",
+  "{many} of all kinds",
+  "various {many}",
+  "{many} and parts of {many}",
+  "all kinds of {many}",
+)
+PART = (
+  "{noun} {parts}",
+  "{parts} of {many}",
+  "the {parts} of {many}",
+  "{noun} {parts}",
+  "{one}'s {part}",
+  "the {part} of {one}",
+  "areas around the {parts} of {many}",
+)
+ANY_PART = (
+  "{parts}",
+  "the {parts} of things",
+  "{parts}",
+  "{parts} of different objects",
+  "areas around {parts}",
+)
+COLORED = (
+  "{c} {many}",
+  "{many} that {are} {c}",
+  "{c} {many}",
+  "{c} colored {many}",
+  "{many} with a {c} color",
+)
+COLORED_PART = (
+  "{c} {parts}",
+  "{parts} in {c}",
+  "{c} {parts}",
+  "{c} colored {parts}",
+)
+LOOK = (
+  "{l} {many}",
+  "{many} that look{s} {l}",
+  "{l} {many}",
+  "different {l} {many}",
+)
+WITH = (
+  "{x} and {y}",
+  "{x} with {y}",
+  "{x} {on} {y}",
+  "{x} {on} {y}",
+  "{x} near {y}",
+)
+AROUND = (
+  "backgrounds of {many}",
+  "the background behind {many}",
+  "areas around {many}",
+  "everything except the {many}",
+  "what surrounds {many}",
+)
+PLACES = {
+  "top": (
+    "the top of the picture",
+    "upper parts of pictures",
+    "the upper edge of the image",
+    "areas at the top",
+    "what is at the top of the scene",
+  ),
+  "bottom": (
+    "the bottom of the picture",
+    "lower parts of pictures",
+    "the lower edge of the image",
+    "areas at the bottom",
+    "what is at the bottom of the scene",
+  ),
+  "left": (
+    "the left side of the picture",
+    "left parts of pictures",
+    "the left edge of the image",
+    "areas on the left",
+    "what is on the left of the scene",
+  ),
+  "right": (
+    "the right side of the picture",
+    "right parts of pictures",
+    "the right edge of the image",
+    "areas on the right",
+    "what is on the right of the scene",
+  ),
+  "border": (
+    "the borders of the picture",
+    "the outer edges of pictures",
+    "the frame of the image",
+    "areas along the sides of the image",
+    "the sides and corners of the picture",
+  ),
+}
+# What is said beside the noun itself.
+SYNONYMS = {
+  "animal": ("animals", "different animals", "creatures"),
+  "person": ("people", "humans", "persons"),
+  "man": ("men", "people", "a man"),
+  "woman": ("women", "people", "a woman"),
+  "child": ("children", "kids", "people"),
+  "text": ("text", "letters", "words", "writing", "letters and numbers", "lettering"),
+  "dog": ("dogs", "dogs", "dogs and puppies"),
+  "cat": ("cats", "cats and kittens"),
+  "airplane": ("airplanes", "planes", "aircraft"),
+  "boat": ("boats", "boats and ships"),
+  "leaves": ("leaves", "foliage", "green leaves"),
+  "grass": ("grass", "lawns", "grassy areas"),
+  "dirt": ("dirt", "the ground", "soil"),
+  "road": ("roads", "streets", "pavement"),
+  "rock": ("rocks", "stones", "rocky surfaces"),
+  "forest": ("forests", "woods", "trees"),
+  "sky": ("the sky", "skies", "open sky"),
+  "water": ("water", "bodies of water", "wet surfaces"),
+  "sea": ("the sea", "water", "ocean water"),
+  "wall": ("walls", "plain walls"),
+  "floor": ("floors", "the floor"),
+  "fabric": ("fabric", "cloth", "textiles"),
+  "wood": ("wood", "wooden surfaces", "boards"),
+  "fence": ("fences", "bars and fences"),
+  "flower": ("flowers", "blossoms"),
+  "tree": ("trees", "trees and branches"),
+  "bug": ("bugs", "bugs and insects", "small crawling animals"),
+  "insect": ("insects", "bugs"),
+  "musical instrument": ("musical instruments", "instruments"),
+  "instrument": ("musical instruments", "instruments"),
+  "electronic device": ("electronics", "electronic devices", "devices"),
+  "clothing": ("clothing", "clothes", "things that people wear"),
+  "food": ("food", "things to eat"),
+  "sea animal": ("sea animals", "aquatic life", "animals in the water"),
+  "structure": ("structures", "built structures"),
+  "car": ("cars", "cars and other vehicles"),
+  "wild cat": ("wild cats", "big cats"),
+  "container": ("containers", "vessels and containers"),
+  "ground": ("the ground", "ground", "the floor or ground"),
+  "landscape": ("landscapes", "scenery", "nature"),
+}
+PART_SYNONYMS = {
+  "head": ("heads", "faces and heads"),
+  "face": ("faces", "faces and heads"),
+  "leg": ("legs", "legs and feet"),
+  "foot": ("feet", "feet and legs"),
+  "nose": ("noses", "snouts"),
+  "wheel": ("wheels", "tires", "wheels and tires"),
+  "spine": ("spikes", "spines"),
+  "body": ("bodies", "torsos"),
+}
+ON = {
+  "grass": "on",
+  "sand": "on",
+  "snow": "in",
+  "water": "in",
+  "sea": "in",
+  "sky": "in front of the",
+  "road": "on",
+  "rock": "on",
+  "table": "on",
+  "floor": "on",
+  "dirt": "on",
+  "leaves": "among",
+  "forest": "in front of a",
+  "wall": "in front of",
+  "fabric": "on",
+  "carpet": "on",
+  "wood": "on",
+  "branches": "on",
+}

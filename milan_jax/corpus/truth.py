@@ -1,0 +1,119 @@
+"""What a description must say to be right of a unit: `truth.json`, for tests.
+
+Leniently right is a description with any word of a list, strictly right one with a word
+of each of some lists. Words are in the singular, or as they are said.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from milan_jax.corpus.concepts import Concept
+
+FILE = "truth.json"
+# Words that any description may have.
+_EMPTY = frozenset(
+  """
+  a an the of and or in on at to with from by for it is are be that this these those as
+  its into where there all any anything something nothing other another more most very
+  mostly thing things area areas object objects part parts region regions place places
+  picture pictures image images scene surface surfaces different various kind kinds many
+  few some side sides one ones color colors colored colour like such have has go going
+  run runs next each together between behind around above below over under lot side's
+  background backgrounds nearly places' look looks against beside not neither nor
+  without no out
+  """.split()
+)
+# Other words for what concepts are named by.
+_OTHERS = {
+  "horizontal": ("horizontal", "level", "sideways", "across", "flat", "left to right"),
+  "vertical": ("vertical", "upright", "up and down", "top to bottom", "standing"),
+  "rising": ("diagonal", "rising", "slanted", "slanting", "leaning", "climb", "angle"),
+  "falling": ("diagonal", "falling", "slanted", "slanting", "leaning", "drop", "angle"),
+  "diagonal": ("diagonal", "slanted", "slanting", "leaning", "angle", "lean"),
+  "edges": ("edge", "line", "border", "contour", "outline", "boundary", "rim"),
+  "lines": ("line", "stroke", "strip", "bar", "string", "wire", "edge", "pole"),
+  "stripes": ("stripe", "line", "striped", "bar", "ridge", "slat", "parallel"),
+  "grids": ("grid", "gridded", "mesh", "cross", "crossing", "square", "checked"),
+  "corners": ("corner", "pointed", "angle", "tip", "edge"),
+  "curves": ("curve", "curved", "curving", "round", "rounded", "bend", "arc"),
+  "smooth": ("smooth", "plain", "flat", "uniform", "even", "empty", "blank"),
+  "blurry": ("blurry", "blurred", "soft", "out of focus"),
+  "fine": ("fine", "finely", "grainy", "small", "tiny", "detail"),
+  "coarse": ("coarse", "rough", "blotchy", "large", "big", "uneven", "bumpy", "lumpy"),
+  "textured": ("texture", "textured", "rough", "grainy", "busy", "detail", "pattern"),
+  "texture": ("texture", "textured", "rough", "grainy", "bumpy", "pattern", "detail"),
+  "bright": ("bright", "brightly", "light", "lightest", "white", "lit", "overexposed"),
+  "dark": ("dark", "darker", "darkest", "black", "shadow", "unlit"),
+  "highlights": ("highlight", "bright", "light", "shiny", "shining", "white"),
+  "shadows": ("shadow", "dark", "black", "shaded"),
+  "contrast": ("contrast", "contrasting", "light next to dark", "dark"),
+  "spots": ("spot", "dot", "speck", "point", "small"),
+  "dots": ("spot", "dot", "speck", "dotted", "speckled", "spotted"),
+  "small": ("small", "spot", "little", "bit", "detail", "patch"),
+  "outlined": ("edge", "outline", "border", "contour", "boundary", "end"),
+  "warm": ("warm", "red", "reddish", "orange", "yellow", "yellowish"),
+  "cool": ("cool", "cold", "blue", "bluish", "green", "greenish", "teal"),
+  "vivid": (
+    "vivid",
+    "colorful",
+    "strong",
+    "bright",
+    "brightly",
+    "intense",
+    "saturated",
+  ),
+  "pale": ("pale", "pastel", "light", "soft", "washed out"),
+  "colorless": ("colorless", "gray", "grayish", "black", "white", "neutral"),
+  "gray": ("gray", "grayish", "dull"),
+  "teal": ("teal", "turquoise", "blue-green", "blue", "green"),
+  "tan": ("tan", "beige", "brown"),
+}
+_LEFT_OUT = frozenset({"of", "and", "any", "light", "medium", "+"})
+
+
+def measured_truth(concept: Concept) -> tuple[list[str], list[list[str]]]:
+  """The words that are right of a measured concept, leniently and strictly.
+
+  Leniently right is any word that at least two of its phrasings have, but for words
+  that say nothing, and other words for its name if all of that has such; strictly right
+  are words for all that its name is made of.
+  """
+  counts = Counter(
+    word
+    for phrasing in concept.phrasings
+    for word in set(re.findall(r"[a-z-]+", phrasing))
+    if word not in _EMPTY
+  )
+  common = [word for word, count in sorted(counts.items()) if count >= 2]
+  tokens = [
+    token
+    for token in re.findall(r"[a-z]+", concept.name)
+    if token not in _LEFT_OUT and (token in _OTHERS or token in counts)
+  ]
+  strict = [list(_OTHERS.get(token, (token,))) for token in tokens]
+  named = strict if all(token in _OTHERS for token in tokens) else []
+  others = [word for words in named for word in words]
+  lenient = list(dict.fromkeys([*(common or sorted(counts)), *others]))
+  return lenient, strict or [lenient]
+
+
+def entry(
+  unit: int,
+  name: str,
+  *,
+  lenient: Sequence[str],
+  strict: Sequence[Sequence[str]],
+  references: Sequence[str],
+  family: str,
+) -> dict:
+  """A unit's row; one that nothing is right of is a negative."""
+  return {
+    "unit": unit,
+    "concept": name,
+    "family": family,
+    "negative": not lenient,
+    "lenient": list(lenient),
+    "strict": [list(group) for group in strict],
+    "references": list(references),
+  }

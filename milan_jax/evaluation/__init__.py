@@ -1,0 +1,1 @@
+"""Tests of a captioner with known truth: what `milan-eval` runs and reports."""
