@@ -1,4 +1,4 @@
-"""The starter captioner: colours, edges and textures over EfficientNet-Lite0.
+"""The captioner that ships: EfficientNet-Lite0's features, trained on the corpus.
 
     milan-corpus --images=FOLDER --workdir=runs/corpus
     python train.py --config=configs/starter.py --workdir=runs/starter
@@ -16,15 +16,23 @@ def get_config() -> Train:
     workdir="runs/starter",
     encoder="efficientnet-lite0",
     encoder_layers="act0,blocks.0,blocks.2,blocks.4,blocks.7,blocks.10,blocks.15",
-    hidden_size=192,
-    embedding_size=64,
-    lm_hidden_size=128,
-    lm_embedding_size=64,
-    max_epochs=40,
-    temperature=0.15,
+    # All components: the features are brought to one scale, and none is left out.
+    projection="32,16,24,40,80,112,320",
+    whitening=0.0,
+    batch_size=128,
+    lm_batch_size=256,
+    learning_rate=1.5e-3,
+    hidden_size=256,
+    embedding_size=96,
+    lm_hidden_size=160,
+    lm_embedding_size=96,
+    max_epochs=24,
+    patience=3,
+    temperature=0.2,
+    release_dtype="float16",
     about=(
-      "Colours, brightness, edges and textures over EfficientNet-Lite0, trained on "
-      "regions computed from 500 photographs, one of each second ImageNet class; "
-      "knows no objects. See docs/starter.md."
+      "Colors, edges, textures, animals, people, plants, food, vehicles, buildings, "
+      "clothing, tools, their parts and materials, over EfficientNet-Lite0; trained on "
+      "regions of photographs, cut-outs and textures. See docs/starter.md."
     ),
   )

@@ -107,6 +107,9 @@ class Description:
     dead: the unit never varied over the images, so the text means nothing.
     margin: by how much the score beats the next best description's, in nats; None where
       no other is known.
+    confidence: the probability that the text fits the unit; None if the captioner's was
+      not measured.
+    guess: what would have been said, where the confidence is too low to say it.
   """
 
   unit: Unit
@@ -116,3 +119,5 @@ class Description:
   lm_log_prob: float | None = None
   dead: bool = False
   margin: float | None = None
+  confidence: float | None = None
+  guess: str | None = None

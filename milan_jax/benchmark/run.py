@@ -139,7 +139,7 @@ def _captioners(
       say(f"peaked random weights of {vocab} tokens ...")
       release = peaked_release(vocab_size=vocab, hidden_size=hidden_size)
       save_release(release, folder / "release")
-      np.save(path, random_features(units, release.captioner.feature_size, seed=0))
+      np.save(path, random_features(units, release.feature_size, seed=0))
       yield release, path
     return
   release = load_milan(milan)
@@ -149,7 +149,7 @@ def _captioners(
       "or beam."
     )
   save_release(release, folder / "release")
-  size = release.captioner.feature_size
+  size = release.feature_size
   if features:
     found = open_features(features).read(0, units)
     if found.shape[2] != size:

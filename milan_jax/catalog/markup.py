@@ -18,6 +18,8 @@ class Entry:
     description: what is said of it.
     scores: further columns; None shows as n/a.
     dead: whether it never varies.
+    confidence: the probability that the description fits; None if it is not known.
+    guess: what was withheld for want of confidence; empty if nothing was.
     picture: path of its picture from the page's folder.
     size: width and height of the picture, in pixels, so that nothing jumps on loading.
   """
@@ -27,6 +29,8 @@ class Entry:
   description: str
   scores: Mapping[str, float | None]
   dead: bool
+  confidence: float | None
+  guess: str
   picture: str
   size: tuple[int, int]
 
@@ -130,7 +134,7 @@ def _card(entry: Entry) -> str:
   link = html.escape(urllib.parse.quote(entry.picture))
   alt = html.escape(f"The regions that {where} answers to most")
   width, height = entry.size
-  kind = "dead" if entry.dead else "said"
+  kind = "dead" if entry.dead else "withheld" if entry.guess else "said"
   scores = {
     name: "n/a" if value is None else f"{value:.2f}"
     for name, value in entry.scores.items()
@@ -139,6 +143,24 @@ def _card(entry: Entry) -> str:
     f'<article class="card"><a href="{link}"><img src="{link}" alt="{alt}" '
     f'width="{width}" height="{height}" loading="lazy" decoding="async"></a>'
     f"<div><h3>{html.escape(where)}</h3>"
-    f'<p class="{kind}">{html.escape(said)}</p>'
+    f'<p class="{kind}">{html.escape(said)}</p>{_confidence(entry)}'
     f'<dl class="scores">{_pairs(scores)}</dl></div></article>'
+  )
+
+
+# A description that is said with less confidence than this is marked.
+LOW = 0.5
+
+
+def _confidence(entry: Entry) -> str:
+  """How sure the captioner is, and what it withheld."""
+  if entry.confidence is None or entry.dead:
+    return ""
+  text = f"confidence {entry.confidence:.0%}"
+  if entry.guess:
+    text += f", too low to say “{entry.guess}”"
+  low = " low" if entry.confidence < LOW else ""
+  return (
+    f'<p class="sure{low}"><meter min="0" max="1" low="{LOW}" optimum="1" '
+    f'value="{entry.confidence:.3f}"></meter> {html.escape(text)}</p>'
   )

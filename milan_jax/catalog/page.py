@@ -37,6 +37,8 @@ class PageUnit:
     regions: gives its images and masks, best first; called only if they are not drawn
       yet, so that a page is remade quickly.
     dead: whether the unit never varies.
+    confidence: the probability that the description fits; None if it is not known.
+    guess: what was withheld for want of confidence; empty if nothing was.
   """
 
   unit: Unit
@@ -44,6 +46,8 @@ class PageUnit:
   regions: Callable[[], Regions]
   scores: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
   dead: bool = False
+  confidence: float | None = None
+  guess: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -117,6 +121,8 @@ def write_page(
         description=shown.description,
         scores={name: _finite(value) for name, value in shown.scores.items()},
         dead=shown.dead,
+        confidence=_finite(shown.confidence),
+        guess=shown.guess,
         picture=picture.relative_to(folder).as_posix(),
         size=regions.picture_size(picture.read_bytes()),
       )
@@ -133,6 +139,8 @@ def write_page(
         "images": [entry.picture],
         "description": entry.description,
         "dead": entry.dead,
+        "confidence": entry.confidence,
+        "guess": entry.guess,
         **entry.scores,
       }
       for layer in layers

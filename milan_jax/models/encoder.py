@@ -4,6 +4,8 @@ Source: Hernandez et al. 2022, section 3. The image alone decides the activation
 the mask only their pooling: a backbone runs once per image, `pool` once per region.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,3 +69,24 @@ def pool(
     for level in pyramid
   ]
   return jnp.concatenate(pooled, axis=-1)
+
+
+class Projection(NamedTuple):
+  """Brings a region's features to one scale and, most often, makes them fewer.
+
+  Attributes:
+    shift: what is subtracted from the pooled features.
+    kernel: what they are then multiplied by.
+  """
+
+  shift: Float[np.ndarray | Array, "features"]
+  kernel: Float[np.ndarray | Array, "features projected"]
+
+
+def project(
+  features: Float[Array, "*lead features"], projection: Projection
+) -> Float[Array, "*lead projected"]:
+  """Projects pooled features: what the captioner sees of a region."""
+  shift = jnp.asarray(projection.shift, features.dtype)
+  shift = shift.reshape((1,) * (features.ndim - 1) + shift.shape)
+  return jnp.matmul(features - shift, projection.kernel)

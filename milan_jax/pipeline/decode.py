@@ -23,6 +23,7 @@ from milan_jax.models.captioner_rows import (
   lay_out_captioner,
   start_captioner,
 )
+from milan_jax.models.encoder import Projection, project
 from milan_jax.models.language_model_rows import (
   LanguageModelRows,
   LanguageModelWeights,
@@ -115,10 +116,11 @@ class Costs(NamedTuple):
 
 
 class Weights(NamedTuple):
-  """Both models' parameters, laid out for decoding."""
+  """Both models' parameters, laid out for decoding, and what projects the features."""
 
   captioner: CaptionerWeights
   language_model: LanguageModelWeights | None
+  projection: Projection | None = None
 
 
 class Decoder:
@@ -160,12 +162,13 @@ class Decoder:
     mesh = make_mesh(devices)
     self.decoding = decoding
     self.batch_size = -(-batch_size // mesh.size) * mesh.size
-    self.feature_size = release.captioner.feature_size
+    self.feature_size = release.feature_size
     self._sharding = NamedSharding(mesh, PartitionSpec(AXIS))
     everywhere = NamedSharding(mesh, PartitionSpec())
     params = {"captioner": release.params["captioner"]}
-    if release.language_model is not None:
-      params["language_model"] = release.params["language_model"]
+    for part in ("language_model", "projection"):
+      if part in release.params:
+        params[part] = release.params[part]
     dtype = jnp.bfloat16 if decoding.precision == "bfloat16" else jnp.float32
     with self._precision():
       self.weights = jax.jit(
@@ -272,9 +275,11 @@ def _fetch(decoded: Decoded, units: int) -> Decoded:
 def lay_out(params: Any, *, dtype: DTypeLike) -> Weights:
   """Lays out both models' parameters, given under their names."""
   language_model = params.get("language_model")
+  projection = params.get("projection")
   return Weights(
     lay_out_captioner(params["captioner"], dtype),
     None if language_model is None else lay_out_language_model(language_model, dtype),
+    None if projection is None else Projection(**projection),
   )
 
 
@@ -313,7 +318,7 @@ def decode(
 
   Args:
     weights: both models' parameters.
-    features: features of each unit's regions.
+    features: features of each unit's regions, as they are pooled.
     valid: units that are no padding, which come first.
     keys: data of one key per unit, for the strategy `sample`.
     decoding: how to search.
@@ -322,6 +327,8 @@ def decode(
   """
   batch = features.shape[0]
   temperature = decoding.temperature
+  if weights.projection is not None:
+    features = project(features, weights.projection)
   captioner = begin(weights.captioner, features, valid)
   lm = None
   if weights.language_model is not None:

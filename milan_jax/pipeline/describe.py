@@ -1,5 +1,6 @@
 """From images and a network to descriptions: every step of `milan-describe`."""
 
+import dataclasses
 import hashlib
 import pathlib
 import zlib
@@ -12,6 +13,7 @@ import numpy as np
 from milan_jax.errors import UserError
 from milan_jax.features import encode_exemplars
 from milan_jax.models.lowering import Rounding
+from milan_jax.pipeline.confidence import judged, knows_confidence
 from milan_jax.pipeline.decode import (
   TIE,
   Decoded,
@@ -172,7 +174,7 @@ def describe(
     written = folder / (PAGE if page and found is not None else DESCRIPTIONS)
     wait_until(written.exists)
     return path
-  journal = _decode(decoder, release, store, folder, seed)
+  journal = _decode(decoder, _as_it_decodes(release, decoding), store, folder, seed)
   write_descriptions(path, journal)
   say(f"{path}: {len(journal)} units described")
   report_ties(journal)
@@ -219,11 +221,21 @@ def _decoding(
   )
 
 
+def _as_it_decodes(release: Release, decoding: Decoding) -> Release:
+  """Forgets a confidence that was measured of another way to decode."""
+  if release.confidence is None or knows_confidence(release, decoding):
+    return release
+  say("no confidence is given: it was measured of the captioner's own way to decode")
+  return dataclasses.replace(release, confidence=None)
+
+
 def _digest(release: Release) -> str:
   digest = hashlib.sha256()
   parts = {k: v for k, v in release.params.items() if k != "encoder"}
   for leaf in jax.tree.leaves(parts):
     digest.update(np.ascontiguousarray(leaf).tobytes())
+  if release.confidence is not None:
+    digest.update(repr(release.confidence).encode())
   return digest.hexdigest()
 
 
@@ -255,10 +267,10 @@ def _open_together(workdir: str, options: dict[str, Any]) -> pathlib.Path:
 
 
 def _check_size(feature_size: int, release: Release) -> None:
-  if feature_size != release.captioner.feature_size:
+  if feature_size != release.feature_size:
     raise UserError(
       f"The features are of size {feature_size}, and the captioner takes "
-      f"{release.captioner.feature_size}: they are of another encoder."
+      f"{release.feature_size}: they are of another encoder."
     )
 
 
@@ -327,8 +339,9 @@ def _decode(
   with bar("descriptions", "units") as show:
     show(done, total)
     for decoded in decoder.stream(_batches(decoder, store, seed, done)):
-      units = store.units(len(journal), len(journal) + size)
-      journal.append(_described(units, decoded, vocabulary))
+      first = len(journal)
+      described = _described(store.units(first, first + size), decoded, vocabulary)
+      journal.append(judged(described, decoded, release, store, first))
       show(len(journal), total)
   return journal
 

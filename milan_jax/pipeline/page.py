@@ -19,8 +19,10 @@ _DEMO_NOTES = (
   "Show it your own: `python describe.py --images FOLDER --workdir runs/mine`.",
 )
 _STARTER_NOTE = (
-  "The starter captioner knows colours, brightness, edges and textures, and nothing "
-  "of objects: what deep layers respond to it can name only by how it looks."
+  "The captioner that ships knows colors, edges, textures and materials, and several "
+  "hundred kinds of things and their parts, from a few hundred photographs and "
+  "cut-outs. What it is less sure of is marked, and where it is not sure enough it "
+  "says that there is no clear pattern."
 )
 
 
@@ -90,6 +92,8 @@ def _units(
         "log p(text)": entry.lm_log_prob,
       },
       dead=entry.dead,
+      confidence=entry.confidence,
+      guess=entry.guess or "",
     )
 
 

@@ -23,11 +23,16 @@ class RegionEncoder:
 
   Attributes:
     encode: gives a batch of images their pyramids; compiled once per shape.
-    feature_size: size of a region's features.
+    channels: features of each level.
   """
 
   encode: Callable[[UInt8[np.ndarray, "batch height width 3"]], Pyramid]
-  feature_size: int
+  channels: tuple[int, ...]
+
+  @property
+  def feature_size(self) -> int:
+    """Size of a region's features."""
+    return sum(self.channels)
 
 
 def region_encoder(
@@ -63,5 +68,5 @@ def region_encoder(
   levels = jax.eval_shape(encode, params, image)
   return RegionEncoder(
     encode=lambda images: encode(params, jnp.asarray(images)),
-    feature_size=sum(level.shape[-1] for level in levels),
+    channels=tuple(level.shape[-1] for level in levels),
   )

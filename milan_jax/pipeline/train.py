@@ -5,25 +5,38 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from milan_jax.corpus.build import MANIFEST
+from milan_jax.corpus.phrasings import NOTHING
 from milan_jax.errors import UserError
 from milan_jax.features import encode_exemplars
 from milan_jax.models.backbones import backbone, params_from_state_dict
+from milan_jax.models.encoder import Projection
+from milan_jax.pipeline.calibrate import TRUTH, calibrate, read_truths
+from milan_jax.pipeline.decode import check_choice
 from milan_jax.pipeline.progress import bar, say
 from milan_jax.pipeline.region_encoder import region_encoder
-from milan_jax.pipeline.train_milan import DECODING, RELEASE, train_milan
+from milan_jax.pipeline.train_milan import DECODING, RELEASE, REPORT, train_milan
 from milan_jax.pipeline.workdir import open_workdir
 from milan_jax.probe.selection import select_layers
 from milan_jax.records import ExemplarSet, Unit
 from milan_jax.store.annotations import read_annotations
+from milan_jax.store.atomic import write_json
 from milan_jax.store.chosen_exemplars import ChosenExemplars
 from milan_jax.store.exemplar_sets import open_exemplars
+from milan_jax.store.feature_store import FeatureStore
 from milan_jax.store.packaged_weights import package_of
 from milan_jax.store.release import INCLUDED, EncoderSpec, Params
 from milan_jax.store.splits import FILE, read_split
 from milan_jax.store.torch_files import read_state_dict
+from milan_jax.training.projection import fit_projection
+
+DTYPES = ("float32", "float16")
+# Units whose features are read together to fit the projection.
+PROJECTED_TOGETHER = 256
 
 
 def train(
@@ -35,6 +48,8 @@ def train(
   encoder: str,
   encoder_weights: str,
   encoder_layers: str,
+  projection: str,
+  whitening: float,
   batch_size: int,
   lm_batch_size: int,
   hidden_size: int,
@@ -54,6 +69,7 @@ def train(
   seed: int,
   checkpoint_every: int,
   temperature: float,
+  release_dtype: str,
   about: str,
 ) -> pathlib.Path:
   """Trains a captioner; see `milan_jax.config.Train` for every option.
@@ -70,6 +86,7 @@ def train(
   """
   if not exemplars:
     raise UserError("--exemplars: name a directory of annotated exemplars.")
+  check_choice("--release_dtype", DTYPES, release_dtype)
   described = read_annotations(annotations or exemplars)
   options = {
     "exemplars": exemplars,
@@ -84,6 +101,8 @@ def train(
   found = _annotated(open_exemplars(exemplars), described)
   folder = open_workdir(workdir, options)
   network = region_encoder(spec, params)
+  channels = network.channels
+  sizes = _sizes(projection, channels)
   with bar("features", "images") as show:
     features = encode_exemplars(
       network.encode,
@@ -92,13 +111,18 @@ def train(
       feature_size=network.feature_size,
       progress=show,
     )
+  card: dict[str, Any] = {"about": about} if about else {}
+  card |= _sources(pathlib.Path(exemplars))
   with bar("training", "batches") as show:
     train_milan(
       features=features.tables(),
       units={layer: found.exemplars(layer).units for layer in found.layers},
       annotations=described,
-      encoder=spec,
+      encoder=dataclasses.replace(spec, projection=sum(sizes)),
       encoder_params=params,
+      projection=_projection(features, parts, channels, sizes, whitening)
+      if sizes
+      else None,
       workdir=folder,
       batch_size=batch_size,
       lm_batch_size=lm_batch_size,
@@ -120,10 +144,14 @@ def train(
       checkpoint_every=checkpoint_every,
       split=parts,
       decoding=dataclasses.replace(DECODING, temperature=temperature),
-      card={"about": about} if about else None,
+      dtype=release_dtype,
+      card=card or None,
       say=say,
       progress=show,
     )
+  truth = pathlib.Path(exemplars) / TRUTH
+  if truth.is_file() and parts is not None:
+    _calibrate(folder, features, parts, truth, release_dtype)
   say(f"{folder / RELEASE}: the captioner; describe with --milan={folder / RELEASE}")
   return folder / RELEASE
 
@@ -151,6 +179,77 @@ def _encoder(name: str, weights: str, layers: str) -> tuple[EncoderSpec, Params 
     package or INCLUDED,
   )
   return spec, params
+
+
+def _sizes(projection: str, channels: Sequence[int]) -> list[int]:
+  """Components of each level, as the user named them; none if there are none."""
+  if not projection:
+    return []
+  words = projection.split(",")
+  sizes = [int(word) if word.strip().isdecimal() else 0 for word in words]
+  fits = len(sizes) == len(channels) and all(
+    1 <= size <= number for size, number in zip(sizes, channels, strict=False)
+  )
+  if not fits:
+    raise UserError(
+      f"--projection={projection}: expected {len(channels)} numbers, one for each "
+      f"encoder layer, from 1 to {','.join(map(str, channels))}."
+    )
+  return sizes
+
+
+def _projection(
+  features: FeatureStore,
+  parts: Mapping[Unit, str] | None,
+  channels: Sequence[int],
+  sizes: Sequence[int],
+  whitening: float,
+) -> Projection:
+  """Fits the projection on the features of the training part, or of all units."""
+  units = [unit for unit, _ in features.units(0, len(features))]
+  rows = [n for n, unit in enumerate(units) if not parts or parts.get(unit) == "train"]
+  batches = (
+    features.read_rows(np.array(rows[start : start + PROJECTED_TOGETHER]))
+    for start in range(0, len(rows), PROJECTED_TOGETHER)
+  )
+  return fit_projection(batches, channels, sizes, whitening=whitening)
+
+
+def _sources(exemplars: pathlib.Path) -> dict[str, Any]:
+  """What the card says of a corpus: which photographs the captioner has seen."""
+  path = exemplars / MANIFEST
+  if not path.is_file():
+    return {}
+  photographs = json.loads(path.read_text(encoding="utf-8")).get("photographs", ())
+  return {
+    "trained_on": [
+      row["sha256"][:16]
+      for row in photographs
+      if row["split"] in ("train", "validation")
+    ]
+  }
+
+
+def _calibrate(
+  folder: pathlib.Path,
+  features: FeatureStore,
+  parts: Mapping[Unit, str],
+  truth: pathlib.Path,
+  dtype: str,
+) -> None:
+  """Gives the release its confidence, unless the report says that it has it."""
+  report = json.loads((folder / REPORT).read_text())
+  if "confidence" in report:
+    return
+  found = calibrate(
+    folder / RELEASE,
+    features,
+    split=parts,
+    truths=read_truths(truth),
+    nothing=NOTHING,
+    dtype=dtype,
+  )
+  write_json(folder / REPORT, report | {"confidence": found})
 
 
 def _annotated(

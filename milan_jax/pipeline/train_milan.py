@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Int
 
 from milan_jax.models.captioner import Captioner
+from milan_jax.models.encoder import Projection
 from milan_jax.models.language_model import LanguageModel
 from milan_jax.pipeline import training_data
 from milan_jax.pipeline.workdir import open_workdir
@@ -27,6 +28,9 @@ CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
 REPORT = "report.json"
 RELEASE = "milan"
+PROJECTED = "projected.npy"
+# Units whose features are projected together.
+PROJECTED_TOGETHER = 256
 # The original's.
 DECODING = release.DecodingSpec("rerank", 15, 50, 0.2)
 Progress = Callable[[int, int], None]
@@ -39,6 +43,7 @@ def train_milan(
   annotations: Mapping[Unit, Sequence[str]],
   encoder: release.EncoderSpec,
   encoder_params: release.Params | None = None,
+  projection: Projection | None = None,
   workdir: str | pathlib.Path,
   batch_size: int = 64,
   lm_batch_size: int = 128,
@@ -61,6 +66,7 @@ def train_milan(
   checkpoint_every: int = 500,
   split: Mapping[Unit, str] | None = None,
   decoding: release.DecodingSpec = DECODING,
+  dtype: str = "float32",
   card: Mapping[str, Any] | None = None,
   say: Callable[[str], None] = lambda line: None,
   progress: Progress = lambda done, total: None,
@@ -77,6 +83,8 @@ def train_milan(
     annotations: descriptions of units. A unit that has no features is left out.
     encoder: the backbone that made the features, to be named in the release.
     encoder_params: its weights, to be released; None if they come from elsewhere.
+    projection: what brings the features to the captioner; None if it sees them as they
+      are.
     workdir: the run directory.
     batch_size: captions in a batch of the captioner.
     lm_batch_size: captions in a batch of the language model.
@@ -99,6 +107,7 @@ def train_milan(
     checkpoint_every: steps between two checkpoints within an epoch.
     split: the part of each unit, train, validation or test; None splits at random.
     decoding: how the release decodes by default.
+    dtype: of the released weights, float32 or float16.
     card: what the release says of itself, beside the report.
     say: called with a line for people after each epoch.
     progress: called with the number of batches done and of all in an epoch.
@@ -133,6 +142,12 @@ def train_milan(
   }
   data = training_data.find_annotated(features, units, annotations)
   workdir = pathlib.Path(workdir)
+  feature_size = data.feature_size
+  if projection is not None:
+    feature_size = projection.kernel.shape[1]
+    options["projection"] = hashlib.sha256(
+      np.ascontiguousarray(projection.kernel).tobytes()
+    ).hexdigest()
   if split is not None:
     options["split"] = _digest(split)
   open_workdir(workdir / CHECKPOINTS, options | {"data": data.fingerprint})
@@ -172,7 +187,7 @@ def train_milan(
   )
   captioner = Captioner(
     known.vocab_size,
-    data.feature_size,
+    feature_size,
     hidden_size=hidden_size,
     embedding_size=embedding_size,
     attention_size=attention_size or hidden_size,
@@ -180,12 +195,14 @@ def train_milan(
   )
   lm_key, key = jax.random.split(jax.random.key(seed))
   tokens = jnp.zeros((1, 1), jnp.int32)
-  regions = jnp.zeros((1, 1, data.feature_size))
+  regions = jnp.zeros((1, 1, feature_size))
   lm_params = jax.jit(language_model.init)(lm_key, tokens)["params"]
   params = jax.jit(captioner.init)(key, regions, tokens)["params"]
 
   def released(params, lm_params, card):
     included = {} if encoder_params is None else {"encoder": encoder_params}
+    if projection is not None:
+      included["projection"] = projection._asdict()
     models = {"captioner": params, "language_model": lm_params}
     return release.Release(
       encoder=encoder,
@@ -193,7 +210,7 @@ def train_milan(
       language_model=_spec(release.LanguageModelSpec, language_model),
       vocabulary=known.tokens,
       decoding=decoding,
-      params=jax.tree.map(np.asarray, included | models),
+      params=jax.tree.map(lambda x: np.asarray(x, dtype), included | models),
       card=card,
     )
 
@@ -219,11 +236,14 @@ def train_milan(
     batch_size=lm_batch_size,
     **shared,
   )
+  gather = data.gather
+  if projection is not None:
+    gather = _projected(data, projection, workdir / PROJECTED)
   trainer = loop.Trainer(
     objectives.captioner_objective(captioner, pad_id=known.pad_id),
     terms=objectives.CAPTIONER_TERMS,
     batch_size=batch_size,
-    gather=data.gather,
+    gather=gather,
     **shared,
   )
   lm_params, lm_losses, lm_epochs = train("language_model", lm_trainer, lm_params)
@@ -242,6 +262,22 @@ def train_milan(
   report = {**facts, "epochs": [*lm_epochs, *epochs]}
   atomic.write_json(workdir / REPORT, report)
   return report
+
+
+def _projected(
+  data: training_data.TrainingData, projection: Projection, path: pathlib.Path
+) -> batches.Gather:
+  """Projects all units' features once, into a file, and reads them from it."""
+  shift, kernel = np.asarray(projection.shift), np.asarray(projection.kernel)
+  rows = np.arange(len(data.captions))
+  k = data.gather(rows[:1]).shape[1]
+  path.parent.mkdir(parents=True, exist_ok=True)
+  shape = (len(rows), k, kernel.shape[1])
+  table = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+  for start in range(0, len(rows), PROJECTED_TOGETHER):
+    some = rows[start : start + PROJECTED_TOGETHER]
+    table[some] = (data.gather(some) - shift) @ kernel
+  return lambda wanted: table[wanted]
 
 
 def _digest(split: Mapping[Unit, str]) -> str:

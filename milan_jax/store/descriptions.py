@@ -14,7 +14,7 @@ from milan_jax.store.atomic import atomic_path
 # The first three columns are what other tools read.
 COLUMNS = (
   *("layer", "unit", "description"),
-  *("score", "log_prob", "lm_log_prob", "dead", "margin"),
+  *("score", "log_prob", "lm_log_prob", "dead", "margin", "confidence", "guess"),
 )
 
 
@@ -101,6 +101,8 @@ def write_descriptions(path: pathlib.Path, descriptions: Iterable[Description]) 
           _number(entry.lm_log_prob),
           int(entry.dead),
           _number(entry.margin),
+          _number(entry.confidence),
+          entry.guess or "",
         ]
       )
 

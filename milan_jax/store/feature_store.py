@@ -164,11 +164,12 @@ class FeatureStore:
 
   def read(self, start: int, stop: int) -> Float[np.ndarray, "units k features"]:
     """Reads the features of units by their places."""
-    return self._read(np.arange(start, min(stop, len(self))))
+    return self.read_rows(np.arange(start, min(stop, len(self))))
 
-  def _read(
+  def read_rows(
     self, places: Int[np.ndarray, "units"]
   ) -> Float[np.ndarray, "units k features"]:
+    """Reads the features of units at any places."""
     found = np.empty((len(places), self.k, self.feature_size), np.float32)
     numbers, rows = self._numbers[places], self._rows[places]
     unit_bytes = found[:1].nbytes
@@ -194,7 +195,7 @@ class FeatureStore:
     """Digest of the index and of some units' features."""
     digest = hashlib.sha256((self._folder / INDEX).read_bytes())
     sampled = np.linspace(0, len(self) - 1, _FINGERPRINT_UNITS).astype(int)
-    digest.update(self._read(np.unique(sampled)).tobytes())
+    digest.update(self.read_rows(np.unique(sampled)).tobytes())
     return digest.hexdigest()
 
 

@@ -20,9 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
+from milan_jax.confidence import EVIDENCE, ConfidenceSpec
 from milan_jax.errors import UserError
 from milan_jax.models.backbones import backbone, registry
 from milan_jax.models.captioner import Captioner
+from milan_jax.models.encoder import Projection
 from milan_jax.models.language_model import LanguageModel
 from milan_jax.store import atomic, torch_files
 from milan_jax.text.vocabulary import Vocabulary
@@ -49,6 +51,7 @@ class EncoderSpec:
     mean: what is subtracted from each channel of an image in [0, 1].
     std: what each channel is then divided by.
     weights: `included`, or the name of the package that carries the weights.
+    projection: size that the pooled features are projected to; 0 leaves them.
   """
 
   backbone: str
@@ -56,8 +59,10 @@ class EncoderSpec:
   mean: tuple[float, ...]
   std: tuple[float, ...]
   weights: str = INCLUDED
+  projection: int = 0
 
   def __post_init__(self):
+    _check(self.projection >= 0, "encoder.projection", "0 or more", self.projection)
     _check(len(self.levels) > 0, "encoder.levels", "at least one layer", self.levels)
     _check(len(self.mean) == 3, "encoder.mean", "three numbers", self.mean)
     _check(len(self.std) == 3, "encoder.std", "three numbers", self.std)
@@ -120,7 +125,10 @@ _SPECS = {
   "captioner": CaptionerSpec,
   "language_model": LanguageModelSpec,
   "decoding": DecodingSpec,
+  "confidence": ConfidenceSpec,
 }
+# Parts that a release may lack.
+_OPTIONAL = ("language_model", "confidence")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -134,7 +142,9 @@ class Release:
     vocabulary: the tokens, without the four specials.
     decoding: the default way to decode.
     params: Flax parameters under `encoder` (unless its weights come from elsewhere),
-      `captioner` and `language_model` (unless there is none).
+      `projection` (`shift` and `kernel`, if the features are projected), `captioner`
+      and `language_model` (unless there is none).
+    confidence: how likely its descriptions fit; None if that was not measured.
     card: where it comes from and what it is, for people: any JSON.
   """
 
@@ -145,6 +155,19 @@ class Release:
   decoding: DecodingSpec
   params: Params
   card: dict[str, Any] = dataclasses.field(default_factory=dict)
+  confidence: ConfidenceSpec | None = None
+
+  @property
+  def projection(self) -> Projection | None:
+    """What projects the pooled features; None if nothing does."""
+    found = self.params.get("projection")
+    return None if found is None else Projection(found["shift"], found["kernel"])
+
+  @property
+  def feature_size(self) -> int:
+    """Size of a region's features as they are pooled, before any projection."""
+    projection = self.projection
+    return self.captioner.feature_size if projection is None else len(projection.shift)
 
   def __post_init__(self):
     vocab_size = Vocabulary(self.vocabulary).vocab_size
@@ -154,6 +177,8 @@ class Release:
         expected = f"{vocab_size}, the vocabulary's tokens and the specials"
         fits = spec.vocab_size == vocab_size
         _check(fits, f"{name}.vocab_size", expected, spec.vocab_size)
+    if self.confidence is not None:
+      _check_confidence(self.confidence)
     _check_params(self)
 
 
@@ -172,6 +197,8 @@ def save_release(release: Release, folder: str | os.PathLike[str]) -> None:
     safetensors.numpy.save_file(tensors, aside)
     aside.chmod(0o644)  # it makes files that nobody else may read
   specs = {name: getattr(release, name) for name in _SPECS}
+  if release.confidence is None:
+    del specs["confidence"]
   value = {
     "format": FORMAT,
     "version": VERSION,
@@ -204,12 +231,12 @@ def load_release(folder: str | os.PathLike[str]) -> Release:
 def _release(value: dict[str, Any], path: pathlib.Path) -> Release:
   for name in ("tensors", "card"):
     _check(isinstance(value[name], dict), name, "an object", value[name])
-  has_language_model = value["language_model"] is not None
   specs = {
     name: _build(spec, value[name], name)
     for name, spec in _SPECS.items()
-    if name != "language_model" or has_language_model
+    if name not in _OPTIONAL or value.get(name) is not None
   }
+  value["language_model"]  # must be named, even where there is none
   if not path.is_file():
     raise UserError(f"{path.name} is missing beside it: copy the whole folder")
   if atomic.sha256(path) != value["tensors"]["sha256"]:
@@ -250,10 +277,17 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
 
 def _build(spec: type[Any], value: Any, where: str) -> Any:
   hints = typing.get_type_hints(spec)
-  if not isinstance(value, dict) or set(value) != set(hints):
+  needed = {
+    field.name
+    for field in dataclasses.fields(spec)
+    if field.default is dataclasses.MISSING or field.name == "weights"
+  }
+  if not isinstance(value, dict) or not needed <= set(value) <= set(hints):
     raise UserError(f"{where} must have the fields {', '.join(hints)}")
   fields = {
-    name: _convert(value[name], hints[name], f"{where}.{name}") for name in hints
+    name: _convert(value[name], hints[name], f"{where}.{name}")
+    for name in hints
+    if name in value
   }
   return spec(**fields)
 
@@ -282,6 +316,14 @@ def _check_sizes(spec: Any, where: str) -> None:
       _check(0 <= value < 1, name, "in [0, 1)", value)
     elif field.type in (int, float):
       _check(value >= (1 if field.type is int else 0), name, "positive", value)
+
+
+def _check_confidence(spec: ConfidenceSpec) -> None:
+  for name in ("centers", "scales", "weights"):
+    values = getattr(spec, name)
+    fits = len(values) == len(EVIDENCE)
+    _check(fits, f"confidence.{name}", f"{len(EVIDENCE)} numbers", values)
+  _check(min(spec.scales) > 0, "confidence.scales", "positive numbers", spec.scales)
 
 
 # The tree of parameters.
@@ -316,11 +358,18 @@ def _check_params(release: Release) -> None:
   crop = network.preprocessing.crop
   levels = network.shapes(release.encoder.levels, crop)
   size = sum(shape[-1] for shape in levels.values())
-  expected = f"{size}, the channels of encoder.levels"
+  projected = release.encoder.projection
+  expected = (
+    f"{projected}, encoder.projection"
+    if projected
+    else f"{size}, the channels of encoder.levels"
+  )
   actual = release.captioner.feature_size
-  _check(actual == size, "captioner.feature_size", expected, actual)
+  _check(actual == (projected or size), "captioner.feature_size", expected, actual)
 
   parts = {"captioner": _captioner_shapes(release.captioner)}
+  if projected:
+    parts["projection"] = {"shift": (size,), "kernel": (size, projected)}
   if release.language_model is not None:
     parts["language_model"] = _language_model_shapes(release.language_model)
   if release.encoder.weights == INCLUDED:

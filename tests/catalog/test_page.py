@@ -170,3 +170,45 @@ def test_a_unit_of_no_layer_and_a_unit_twice_are_errors(tmp_path):
     page.write_page(tmp_path, _units([]), info=INFO, layers=["conv/1"], source="a")
   with pytest.raises(UserError, match="twice"):
     _write(tmp_path, [], layers=("conv/1", "conv/1"))
+
+
+def test_how_sure_a_description_is_and_what_was_withheld(tmp_path):
+  def regions():
+    return np.full((1, 32, 32, 3), 99, np.uint8), np.ones((1, 32, 32), bool)
+
+  some = [
+    page.PageUnit(Unit("a", 0), "Dogs", regions, confidence=0.871),
+    page.PageUnit(Unit("a", 1), "Cats", regions, confidence=0.4),
+    page.PageUnit(
+      Unit("a", 2), "No clear pattern", regions, confidence=0.07, guess="<Red> & round"
+    ),
+    page.PageUnit(Unit("a", 3), "Owls", regions),
+    page.PageUnit(Unit("a", 4), "Mice", regions, dead=True, confidence=0.0),
+    page.PageUnit(Unit("a", 5), "Bats", regions, confidence=float("nan")),
+  ]
+  path = page.write_page(tmp_path, some, info=INFO, layers=["a"], source="a")
+  reader = _Reader()
+  reader.feed(path.read_text(encoding="utf-8"))
+  reader.close()
+  assert not reader.open
+  text = "".join(reader.texts)
+  assert text.count("confidence ") == 3, "unknown, dead and undefined say nothing"
+  for said in ("confidence 87%", "confidence 40%"):
+    assert said in text
+  assert "confidence 7%, too low to say “<Red> & round”" in text
+  kinds = [attrs.get("class") for tag, attrs in reader.tags if tag == "p"]
+  assert [kind for kind in kinds if kind in ("said", "withheld", "dead")] == [
+    *("said", "said", "withheld", "said", "dead", "said")
+  ]
+  assert [kind for kind in kinds if kind and "sure" in kind] == [
+    *("sure", "sure low", "sure low")
+  ]
+  meters = [float(attrs["value"]) for tag, attrs in reader.tags if tag == "meter"]
+  assert meters == [0.871, 0.4, 0.07]
+  data = json.loads((tmp_path / "catalog.json").read_text(encoding="utf-8"))
+  assert [unit["confidence"] for unit in data["units"]] == [
+    *(0.871, 0.4, 0.07, None, 0.0, None)
+  ]
+  assert [unit["guess"] for unit in data["units"]] == [
+    *("", "", "<Red> & round", "", "", "")
+  ]

@@ -63,3 +63,26 @@ def test_bad_files_are_said_plainly(tmp_path):
   (tmp_path / "other.csv").write_text("layer,unit\n")
   with pytest.raises(UserError, match="missing description"):
     read_descriptions(tmp_path / "other.csv")
+
+
+def test_confidence_and_what_was_withheld_are_written_and_come_back(tmp_path):
+  some = [
+    Description(Unit("a", 0), "Dogs", 1.0, -2.0, -3.0, confidence=0.875),
+    Description(
+      Unit("a", 1), "No clear pattern", 1.0, -2.0, confidence=0.125, guess="Red things"
+    ),
+    Description(Unit("a", 2), "Cats", 1.0, -2.0),
+  ]
+  path = tmp_path / "descriptions.csv"
+  write_descriptions(path, some)
+  with path.open(newline="") as file:
+    rows = list(csv.DictReader(file))
+  assert list(rows[0]) == [
+    *("layer", "unit", "description", "score", "log_prob", "lm_log_prob", "dead"),
+    *("margin", "confidence", "guess"),
+  ]
+  assert [row["confidence"] for row in rows] == ["0.875000", "0.125000", ""]
+  assert [row["guess"] for row in rows] == ["", "Red things", ""]
+  journal = Journal(tmp_path / "journal.jsonl", batch_size=3, total=3)
+  journal.append(some)
+  assert list(Journal(tmp_path / "journal.jsonl", batch_size=3, total=3)) == some

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from milan_jax.confidence import ConfidenceSpec
 from milan_jax.errors import UserError
 from milan_jax.models.backbones import registry
 from milan_jax.models.captioner import Captioner
@@ -115,6 +116,123 @@ def test_a_release_with_its_encoder_and_without_language_model(small, tmp_path):
   )
   release.save_release(whole, tmp_path)
   assert_same(release.load_release(tmp_path), whole)
+
+
+CONFIDENCE = ConfidenceSpec(
+  centers=(0.1, -2.0, 3.5, 0.0, 1.0, 1e-3),
+  scales=(1.0, 0.5, 2.0, 1.0, 3.0, 4.0),
+  weights=(0.25, -1.0, 0.0, 2.0, 0.125, 1.0),
+  bias=-0.75,
+  threshold=0.3125,
+  nothing=("no clear pattern", "random areas"),
+)
+
+
+@pytest.fixture(scope="session")
+def projecting(small):
+  """The same captioner over four components, with a confidence."""
+  captioner = dataclasses.replace(small.captioner, feature_size=4)
+  rng = np.random.default_rng(2)
+  projection = {
+    "shift": rng.normal(size=256).astype("f4"),
+    "kernel": rng.normal(size=(256, 4)).astype("f4"),
+  }
+  params = _random(
+    Captioner(**dataclasses.asdict(captioner)),
+    jnp.zeros((1, 1, 4)),
+    jnp.zeros((1, 1), int),
+    seed=3,
+  )
+  return dataclasses.replace(
+    small,
+    encoder=dataclasses.replace(small.encoder, projection=4),
+    captioner=captioner,
+    params=small.params | {"captioner": params, "projection": projection},
+    confidence=CONFIDENCE,
+  )
+
+
+def test_a_projection_and_a_confidence_come_back(projecting, tmp_path):
+  assert projecting.feature_size == 256
+  release.save_release(projecting, tmp_path / "one")
+  back = release.load_release(tmp_path / "one")
+  assert_same(back, projecting)
+  assert back.confidence == CONFIDENCE
+  assert back.projection is not None
+  np.testing.assert_array_equal(
+    back.projection.kernel, projecting.params["projection"]["kernel"]
+  )
+  np.testing.assert_array_equal(
+    back.projection.shift, projecting.params["projection"]["shift"]
+  )
+  release.save_release(back, tmp_path / "two")
+  for name in ("milan.json", "milan.safetensors"):
+    one, two = ((tmp_path / folder / name).read_bytes() for folder in ("one", "two"))
+    assert one == two
+
+
+def test_a_release_without_them_says_nothing_of_confidence(small, tmp_path):
+  assert small.projection is None
+  assert small.confidence is None
+  assert small.feature_size == small.captioner.feature_size == 256
+  release.save_release(small, tmp_path)
+  value = json.loads((tmp_path / "milan.json").read_text("utf-8"))
+  assert "confidence" not in value
+  del value["encoder"]["projection"]  # as in releases made before there was one
+  (tmp_path / "milan.json").write_text(json.dumps(value), "utf-8")
+  assert_same(release.load_release(tmp_path), small)
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    (
+      {"encoder.projection": 5},
+      r"captioner\.feature_size must be 5, encoder\.projection, not '4'",
+    ),
+    ({"encoder.projection": 0}, r"feature_size must be 256, the channels of encoder"),
+    ({"encoder.projection": -1}, r"encoder\.projection must be 0 or more"),
+    ({"captioner.feature_size": 256}, r"feature_size must be 4, encoder\.projection"),
+    ({"encoder.levels": ("features.1",)}, r"projection/kernel must be \(64, 4\), not"),
+  ],
+  ids=str,
+)
+def test_a_projection_of_another_size_is_refused(projecting, change, message):
+  (name, value), = change.items()  # fmt: skip
+  spec, _, field = name.partition(".")
+  with pytest.raises(UserError, match=message):
+    changed = dataclasses.replace(getattr(projecting, spec), **{field: value})
+    dataclasses.replace(projecting, **{spec: changed})
+
+
+def test_a_projection_is_there_as_the_encoder_says(projecting, small):
+  with pytest.raises(UserError, match=r"the parameters must be of .*'projection'"):
+    dataclasses.replace(projecting, params=_without(projecting.params, "projection"))
+  more = small.params | {"projection": projecting.params["projection"]}
+  with pytest.raises(UserError, match=r"the parameters must be of \['captioner', 'lan"):
+    dataclasses.replace(small, params=more)
+  wrong = projecting.params["projection"] | {"shift": np.zeros(4, "f4")}
+  with pytest.raises(UserError, match=r"projection/shift must be \(256,\), not"):
+    dataclasses.replace(projecting, params=projecting.params | {"projection": wrong})
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    (lambda c: c.pop("bias"), "confidence must have the fields centers"),
+    (lambda c: c.update(more=1), "confidence must have the fields centers"),
+    (lambda c: c.update(threshold="0.3"), "threshold must be of type float"),
+    (lambda c: c.update(weights=1.0), "weights must be a list"),
+    (lambda c: c.update(nothing=[1]), "nothing must be of type str"),
+    (lambda c: c.update(weights=[1.0]), "confidence.weights must be 6 numbers"),
+    (lambda c: c.update(scales=[1.0] * 5 + [0.0]), "scales must be positive numbers"),
+  ],
+)
+def test_a_confidence_that_says_other_things(projecting, tmp_path, change, message):
+  release.save_release(projecting, tmp_path)
+  _edit(tmp_path, lambda value: change(value["confidence"]))
+  with pytest.raises(UserError, match=message):
+    release.load_release(tmp_path)
 
 
 # What does not fit together is no release.

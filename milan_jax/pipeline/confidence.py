@@ -1,0 +1,93 @@
+"""Confidence in descriptions, while they are made: below a threshold none is given."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from milan_jax import confidence
+from milan_jax.confidence import NO_PATTERN
+from milan_jax.pipeline.decode import Decoded, Decoding
+from milan_jax.records import Description
+from milan_jax.store.feature_store import FeatureStore
+from milan_jax.store.release import Release
+from milan_jax.text.vocabulary import Vocabulary
+
+
+def knows_confidence(release: Release, decoding: Decoding) -> bool:
+  """Whether a release's confidence was measured of this way to decode."""
+  own = release.decoding
+  return release.confidence is not None and (
+    decoding.strategy == own.strategy
+    and decoding.beam_size == own.beam_size
+    and decoding.length == own.length
+    and decoding.temperature == own.temperature
+    and not (decoding.mi or decoding.parity)
+  )
+
+
+def gather_evidence(
+  release: Release,
+  decoded: Decoded,
+  features: Float[np.ndarray, "units k features"],
+) -> Float[np.ndarray, "units evidence"]:
+  """The evidence for a batch of descriptions.
+
+  Raises:
+    ValueError: if nothing is known of p(description).
+  """
+  if decoded.lm_log_probs is None:
+    raise ValueError("the evidence needs a language model's scores")
+  projection = release.projection
+  seen = features
+  if projection is not None:
+    seen = (features - np.asarray(projection.shift)) @ np.asarray(projection.kernel)
+  tokens = np.asarray(decoded.tokens)
+  return confidence.gather_evidence(
+    confidence.agreement(seen),
+    log_probs=np.asarray(decoded.log_probs),
+    lm_log_probs=np.asarray(decoded.lm_log_probs),
+    margins=np.asarray(decoded.margins),
+    num_tokens=count_tokens(tokens, Vocabulary(release.vocabulary).stop_id),
+  )
+
+
+def count_tokens(
+  tokens: Int[np.ndarray, "units length"], stop_id: int
+) -> Int[np.ndarray, "units"]:
+  """Tokens of each description, its stop included."""
+  return np.minimum((tokens != stop_id).sum(1) + 1, tokens.shape[1])
+
+
+def judged(
+  descriptions: Iterable[Description],
+  decoded: Decoded,
+  release: Release,
+  store: FeatureStore,
+  first: int,
+) -> Iterator[Description]:
+  """Adds its confidence to each description of a batch, and withholds what has none.
+
+  Args:
+    descriptions: those of the batch.
+    decoded: what they were made of.
+    release: the captioner; without a confidence, the descriptions pass as they are.
+    store: the features.
+    first: place in the store of the batch's first unit.
+  """
+  spec = release.confidence
+  if spec is None:
+    yield from descriptions
+    return
+  features = store.read(first, first + len(decoded.tokens))
+  evidence = gather_evidence(release, decoded, features)
+  found = confidence.probabilities(spec, evidence)
+  for entry, value in zip(descriptions, found.tolist(), strict=True):
+    sure = 0.0 if entry.dead else value
+    if sure < spec.threshold or entry.text.lower() in spec.nothing:
+      yield dataclasses.replace(
+        entry, text=NO_PATTERN, confidence=sure, guess=entry.text
+      )
+    else:
+      yield dataclasses.replace(entry, confidence=sure)

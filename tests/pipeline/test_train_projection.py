@@ -1,0 +1,240 @@
+"""Training behind a projection, and the confidence that a known truth gives."""
+
+import dataclasses
+import hashlib
+import json
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+from jax.experimental.compilation_cache import compilation_cache
+
+from milan_jax.confidence import EVIDENCE, NO_PATTERN
+from milan_jax.config import Train
+from milan_jax.corpus import truth
+from milan_jax.errors import UserError
+from milan_jax.models.encoder import Projection
+from milan_jax.pipeline import train
+from milan_jax.records import Unit
+from milan_jax.store import release as releases
+from milan_jax.store.annotations import write_annotations
+from milan_jax.store.feature_store import open_features
+from milan_jax.store.region_sets import RegionSetWriter
+from milan_jax.training.projection import QUIET
+from tests.pipeline.conftest import hasty_compiler
+
+COLORS = {"red": (220, 30, 30), "green": (30, 180, 30), "blue": (30, 30, 220)}
+NUM_UNITS, K, SIZE, COMPONENTS = 32, 3, 64, 6
+PARTS = ["train"] * 16 + ["validation"] * 12 + ["test"] * 4
+PHOTOGRAPHS = {"train": "1" * 64, "validation": "2" * 64, "test": "3" * 64}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+  """Units of three colors and of nothing, with their truth."""
+  folder = tmp_path_factory.mktemp("corpus") / "corpus"
+  rng = np.random.default_rng(0)
+  kinds = [(*COLORS, "")[unit % 4] for unit in range(NUM_UNITS)]
+  with RegionSetWriter(folder, "patches", k=K, size=SIZE) as writer:
+    for unit, kind in enumerate(kinds):
+      rows, masks = [], np.zeros((K, SIZE, SIZE), bool)
+      for slot in range(K):
+        image = rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+        top, left = rng.integers(0, SIZE - 24, 2)
+        masks[slot, top : top + 24, left : left + 24] = True
+        if kind:
+          image[masks[slot]] = COLORS[kind]
+        rows.append(writer.image((unit, slot), image))
+      writer.add(unit, rows, masks)
+  write_annotations(
+    folder / "annotations.csv",
+    {
+      Unit("patches", unit): (f"{kind} things",) * 2 if kind else ("random areas",) * 2
+      for unit, kind in enumerate(kinds)
+    },
+  )
+  lines = [f"patches,{unit},{part}" for unit, part in enumerate(PARTS)]
+  (folder / "split.csv").write_text("\n".join(["layer,unit,split", *lines]) + "\n")
+  rows = [
+    truth.entry(
+      unit,
+      kind or "nothing",
+      lenient=[kind] if kind else [],
+      strict=[[kind]] if kind else [],
+      references=[],
+      family="colors",
+    )
+    for unit, kind in enumerate(kinds)
+  ]
+  (folder / "truth.json").write_text(json.dumps({"layer": "patches", "units": rows}))
+  manifest = {
+    "photographs": [
+      {"name": split, "sha256": digest, "split": split}
+      for split, digest in PHOTOGRAPHS.items()
+    ]
+  }
+  (folder / "manifest.json").write_text(json.dumps(manifest))
+  return folder
+
+
+def _train(corpus, workdir, **options):
+  own = {
+    "exemplars": str(corpus),
+    "workdir": str(workdir),
+    "encoder_layers": "act0",
+    "projection": str(COMPONENTS),
+    "whitening": 1.0,
+    "release_dtype": "float16",
+    "hidden_size": 24,
+    "embedding_size": 8,
+    "lm_hidden_size": 8,
+    "lm_embedding_size": 4,
+    "lm_layers": 1,
+    "batch_size": 8,
+    "lm_batch_size": 8,
+    "learning_rate": 0.05,
+    "max_epochs": 8,
+    "dropout": 0.0,
+    "about": "Colors.",
+  }
+  return train.train(**dataclasses.asdict(Train(**own | options)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled(tmp_path_factory):
+  """Compiles in haste, and keeps programs: a run that goes on compiles the same."""
+  values = {
+    "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+    "jax_persistent_cache_min_entry_size_bytes": 0,
+  }
+  before = {name: getattr(jax.config, name) for name in values}
+  for name, value in values.items():
+    jax.config.update(name, value)
+  compilation_cache.reset_cache()
+  with hasty_compiler():
+    yield
+  for name, value in before.items():
+    jax.config.update(name, value)
+  compilation_cache.reset_cache()
+
+
+@pytest.fixture(scope="module")
+def trained(corpus, tmp_path_factory):
+  """A run directory; it decodes greedily, which compiles faster."""
+  workdir = tmp_path_factory.mktemp("trained") / "run"
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(train, "DECODING", releases.DecodingSpec("greedy", 4, 1, 0.2))
+    assert _train(corpus, workdir) == workdir / "milan"
+    yield workdir
+
+
+def test_the_release_holds_the_projection_of_its_training_features(trained):
+  release = releases.load_release(trained / "milan")
+  assert release.encoder.projection == release.captioner.feature_size == COMPONENTS
+  assert release.feature_size == 32
+  store = open_features(trained / "features")
+  rows = store.read(0, PARTS.count("train")).reshape(-1, 32).astype(float)
+  projection = release.projection
+  assert isinstance(projection, Projection)
+  np.testing.assert_allclose(projection.shift, rows.mean(0), atol=2e-3)
+  # Whitened principal components of what was trained on, up to half precision.
+  projected = (rows - projection.shift) @ projection.kernel
+  np.testing.assert_allclose(
+    np.cov(projected.T, bias=True), np.eye(COMPONENTS), atol=0.02
+  )
+  least = QUIET * np.median(rows.std(0))
+  standard = (rows - rows.mean(0)) / np.maximum(rows.std(0), least)
+  _, _, axes = np.linalg.svd(standard, full_matrices=False)
+  found = projected / np.linalg.norm(projected, axis=0)
+  best = standard @ axes[:COMPONENTS].T
+  best /= np.linalg.norm(best, axis=0)
+  np.testing.assert_allclose(np.abs((found * best).sum(0)), 1, atol=0.01)
+
+
+def test_tensors_are_released_in_half_precision(trained):
+  tensors = safetensors.numpy.load_file(trained / "milan" / "milan.safetensors")
+  assert {"projection/shift", "projection/kernel"} <= set(tensors)
+  assert {array.dtype for array in tensors.values()} == {np.dtype(np.float16)}
+
+
+def test_the_release_knows_its_confidence_and_its_sources(trained):
+  release = releases.load_release(trained / "milan")
+  spec = release.confidence
+  assert spec is not None
+  assert len(spec.weights) == len(spec.centers) == len(EVIDENCE)
+  assert "random areas" in spec.nothing and NO_PATTERN.lower() in spec.nothing
+  report = json.loads((trained / "report.json").read_text())
+  found = report["confidence"]
+  assert found["units"] == PARTS.count("validation")
+  assert found["threshold"] == spec.threshold
+  assert found["right"] > 0.8, "colors of patches are learned"
+  assert found["others_refused"] <= 0.08
+  assert 0 <= found["negatives_refused"] <= 1
+  assert release.card["about"] == "Colors."
+  known = [PHOTOGRAPHS[split][:16] for split in ("train", "validation")]
+  assert release.card["trained_on"] == known
+
+
+def _digests(workdir):
+  return {
+    name: hashlib.sha256((workdir / name).read_bytes()).hexdigest()
+    for name in ("milan/milan.json", "milan/milan.safetensors", "report.json")
+  }
+
+
+def test_a_run_that_was_stopped_before_its_confidence_gets_the_same(trained, corpus):
+  before = _digests(trained)
+  _train(corpus, trained)
+  assert _digests(trained) == before, "nothing is left to do"
+  release = releases.load_release(trained / "milan")
+  report = json.loads((trained / "report.json").read_text())
+  del report["confidence"]
+  # Stopped after the report; then after the release was written once more.
+  for stopped in (dataclasses.replace(release, confidence=None), release):
+    params = {
+      part: _cast(branch, np.float16) for part, branch in stopped.params.items()
+    }
+    releases.save_release(
+      dataclasses.replace(stopped, params=params), trained / "milan"
+    )
+    (trained / "report.json").write_text(json.dumps(report))
+    _train(corpus, trained)
+    assert _digests(trained) == before
+
+
+def _cast(tree, dtype):
+  if isinstance(tree, dict):
+    return {name: _cast(branch, dtype) for name, branch in tree.items()}
+  return tree.astype(dtype)
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    ({"projection": "8,4"}, r"--projection=8,4: expected 1 numbers, .* from 1 to 32"),
+    ({"projection": "33"}, r"--projection=33: expected .* from 1 to 32"),
+    ({"projection": "0"}, r"--projection=0: expected"),
+    ({"projection": "few"}, r"--projection=few: expected"),
+    ({"projection": "-3"}, r"--projection=-3: expected"),
+    ({"release_dtype": "int8"}, r"--release_dtype: .* float16; found 'int8'"),
+  ],
+  ids=str,
+)
+def test_bad_options_are_said_before_anything_is_encoded(
+  corpus, tmp_path, options, message
+):
+  with pytest.raises(UserError, match=message):
+    _train(corpus, tmp_path / "run", **options)
+  assert not (tmp_path / "run" / "features").exists()
+
+
+def test_a_truth_of_other_units_is_an_error(trained, corpus, monkeypatch):
+  monkeypatch.setattr(train, "read_truths", lambda path: {})
+  report = json.loads((trained / "report.json").read_text())
+  (trained / "report.json").write_text(
+    json.dumps({k: v for k, v in report.items() if k != "confidence"})
+  )
+  with pytest.raises(UserError, match="No unit of the validation part"):
+    _train(corpus, trained)
