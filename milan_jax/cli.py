@@ -127,3 +127,16 @@ def corpus() -> int:
     build(**dataclasses.asdict(options))
 
   return _run("milan-corpus", command)
+
+
+def evaluate() -> int:
+  """Runs `milan-eval`."""
+
+  def command(arguments: Sequence[str]) -> None:
+    options, positional = flags.parse(config.Eval, arguments)
+    _no_positional(positional)
+    from milan_jax.evaluation.run import evaluate
+
+    evaluate(**dataclasses.asdict(options))
+
+  return _run("milan-eval", command)

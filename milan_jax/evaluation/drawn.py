@@ -1,0 +1,75 @@
+"""Hidden units of EfficientNet-Lite0 drawn to be judged one by one, by eye.
+
+`python -m milan_jax.evaluation.drawn --images FOLDER --workdir DIR` describes them and
+writes a page for each layer; docs/starter.md tells what was seen.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from milan_jax.config import Describe
+from milan_jax.models.backbones import backbone
+from milan_jax.pipeline.describe import describe
+from milan_jax.records import Unit
+
+NETWORK = "efficientnet-lite0"
+LAYERS = (
+  *("bn0", "blocks.2.bn1", "blocks.5.bn1"),
+  *("blocks.8.bn1", "blocks.10.bn1", "blocks.15.bn1"),
+)
+SEED, NUMBER = 2022, 10
+
+
+def drawn_units(
+  layers: tuple[str, ...] = LAYERS, *, number: int = NUMBER, seed: int = SEED
+) -> list[Unit]:
+  """Units of each layer, in order, none twice."""
+  sizes = backbone(NETWORK).shapes(layers, 224)
+  return [
+    Unit(layer, int(index))
+    for place, layer in enumerate(layers)
+    for index in sorted(
+      np.random.default_rng([seed, place]).choice(
+        sizes[layer][-1], number, replace=False
+      )
+    )
+  ]
+
+
+def describe_drawn(images: str, workdir: str, *, milan: str = "starter") -> list[str]:
+  """Describes the drawn units, a layer at a time.
+
+  Args:
+    images: a folder of photographs.
+    workdir: folder for one run a layer.
+    milan: the captioner.
+
+  Returns:
+    The paths of the tables of descriptions.
+  """
+  paths = []
+  for layer in LAYERS:
+    indices = [unit.index for unit in drawn_units() if unit.layer == layer]
+    options = Describe(
+      workdir=str(pathlib.Path(workdir) / layer),
+      images=images,
+      layers=layer,
+      units=",".join(map(str, indices)),
+      milan=milan,
+    )
+    keywords = dataclasses.asdict(options)
+    keywords.pop("list_layers")
+    paths.append(str(describe(**keywords)))
+  return paths
+
+
+if __name__ == "__main__":
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("--images", required=True)
+  parser.add_argument("--workdir", default="runs/drawn")
+  parser.add_argument("--milan", default="starter")
+  found = parser.parse_args()
+  describe_drawn(found.images, found.workdir, milan=found.milan)

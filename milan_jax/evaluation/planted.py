@@ -1,0 +1,74 @@
+"""Test: region sets that the corpus builder held out, whose truth it wrote beside them.
+
+`truth.json` holds `{"units": [{"unit": 0, "concept": "dog heads", "lenient": ["dog"],
+"strict": [["dog", "puppy"], ["head"]], "references": ["dog heads"]}, ...]}`; units of
+nothing have `"negative": true` and belong to the negatives.
+"""
+
+import json
+import pathlib
+
+from milan_jax.errors import UserError
+from milan_jax.evaluation.described import Run
+from milan_jax.evaluation.job import Job, Outcome
+from milan_jax.evaluation.judge import Truth, read_truth
+from milan_jax.records import Unit
+from milan_jax.store.exemplar_sets import open_exemplars
+from milan_jax.store.splits import FILE, read_split
+
+TRUTH = "truth.json"
+
+
+def run(job: Job) -> Outcome:
+  """Describes the corpus's test units that show something."""
+  found = describe_test_units(job)
+  positive = {unit: t for unit, t in found.truths.items() if not t.negative}
+  return Outcome((Run(found.folder, found.exemplars, found.answers, positive),))
+
+
+def describe_test_units(job: Job) -> Run:
+  """Describes all of the corpus's test units, those of nothing too.
+
+  Raises:
+    MissingSourceError: if there is no corpus.
+    UserError: if it is damaged, or has no test units with a truth.
+  """
+  corpus = job.need_corpus()
+  truths = read_truths(corpus)
+  split = read_split(corpus / FILE)
+  chosen = {
+    unit: truth for unit, truth in truths.items() if split.get(unit, "") == "test"
+  }
+  if not chosen:
+    raise UserError(
+      f"--corpus: of {len(truths)} units in {corpus / TRUTH} none is of the part test "
+      f"in {FILE}: build the corpus again."
+    )
+  units = job.workdir / "planted-units.txt"
+  units.write_text("".join(f"{unit.index}\n" for unit in sorted(chosen)))
+  return job.describe("planted", chosen, exemplars=str(corpus), units=str(units))
+
+
+def read_truths(corpus: pathlib.Path) -> dict[Unit, Truth]:
+  """Reads what is true of a corpus's units; its layer's name is the store's.
+
+  Raises:
+    UserError: if the file is damaged.
+  """
+  path = corpus / TRUTH
+  layer = open_exemplars(corpus).layers[0]
+  try:
+    entries = json.loads(path.read_text(encoding="utf-8"))["units"]
+    return {
+      Unit(layer, int(entry["unit"])): read_truth(
+        entry, f"{path}, unit {entry['unit']}"
+      )
+      for entry in entries
+    }
+  except UserError:
+    raise
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise UserError(
+      f'{path}: expected {{"units": [{{"unit": 0, ...}}, ...]}} ({error}): build the '
+      "corpus again."
+    ) from error
