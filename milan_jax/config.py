@@ -164,6 +164,12 @@ class Train:
   lm_embedding_size: int = _option(128, "size of its word embeddings")
   lm_layers: int = _option(2, "layers of the language model")
   dropout: float = _option(0.5, "rate of dropout")
+  feature_noise: float = _option(
+    0.0, "deviation of noise on the features in training, in the projection's scale"
+  )
+  resample_regions: bool = _option(
+    False, "draw a unit's regions with replacement in training"
+  )
   learning_rate: float = _option(1e-3, "AdamW's learning rate")
   weight_decay: float = _option(1e-2, "AdamW's weight decay")
   max_epochs: int = _option(100, "most epochs")

@@ -54,6 +54,8 @@ def train_milan(
   lm_embedding_size: int = 128,
   lm_layers: int = 2,
   dropout: float = 0.5,
+  feature_noise: float = 0.0,
+  resample_regions: bool = False,
   learning_rate: float = 1e-3,
   weight_decay: float = 1e-2,
   max_epochs: int = 100,
@@ -95,6 +97,8 @@ def train_milan(
     lm_embedding_size: size of the language model's token embeddings.
     lm_layers: number of the language model's layers.
     dropout: rate of both models.
+    feature_noise: deviation of noise on the features, in training only.
+    resample_regions: whether a unit's regions are drawn with replacement in training.
     learning_rate: step size of AdamW.
     weight_decay: decay of AdamW, before the step size multiplies it.
     max_epochs: stop after so many epochs in any case.
@@ -130,6 +134,8 @@ def train_milan(
     "lm_embedding_size": lm_embedding_size,
     "lm_layers": lm_layers,
     "dropout": dropout,
+    "feature_noise": feature_noise,
+    "resample_regions": resample_regions,
     "learning_rate": learning_rate,
     "weight_decay": weight_decay,
     "max_epochs": max_epochs,
@@ -240,7 +246,12 @@ def train_milan(
   if projection is not None:
     gather = _projected(data, projection, workdir / PROJECTED)
   trainer = loop.Trainer(
-    objectives.captioner_objective(captioner, pad_id=known.pad_id),
+    objectives.captioner_objective(
+      captioner,
+      pad_id=known.pad_id,
+      feature_noise=feature_noise,
+      resample_regions=resample_regions,
+    ),
     terms=objectives.CAPTIONER_TERMS,
     batch_size=batch_size,
     gather=gather,

@@ -2,6 +2,10 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
 from milan_jax.models import captioner as captioners
 from milan_jax.models import language_model as language_models
 from milan_jax.training import losses, step
@@ -16,12 +20,58 @@ def _dropout(key):
   return {"deterministic": False, "rngs": {"dropout": key}}
 
 
-def captioner_objective(model: captioners.Captioner, *, pad_id: int) -> step.Objective:
-  """Returns the captioner's objective: token likelihood and attention penalty."""
+def disturbed(
+  features: Float[Array, "batch k features"],
+  key: Key[Array, ""],
+  *,
+  noise: float,
+  resample: bool,
+) -> Float[Array, "batch k features"]:
+  """Features as another draw of a unit's regions might have given them.
+
+  Args:
+    features: features of each unit's regions.
+    key: decides the draw.
+    noise: deviation of the Gaussian noise that all regions of a unit share, and of that
+      which each has for itself, in the features' own scale.
+    resample: draw k of a unit's regions with replacement.
+  """
+  batch, k, size = features.shape
+  draws, shared, own = jax.random.split(key, 3)
+  if resample:
+    places = jax.random.randint(draws, (batch, k), 0, k)
+    features = jnp.take_along_axis(features, places[..., None], axis=1)
+  if noise:
+    features = features + noise * (
+      jax.random.normal(shared, (batch, 1, size))
+      + jax.random.normal(own, (batch, k, size))
+    )
+  return features
+
+
+def captioner_objective(
+  model: captioners.Captioner,
+  *,
+  pad_id: int,
+  feature_noise: float = 0.0,
+  resample_regions: bool = False,
+) -> step.Objective:
+  """Returns the captioner's objective: token likelihood and attention penalty.
+
+  In training, the features are `disturbed` if that is asked for.
+  """
 
   def objective(params, batch, key):
+    features = batch.features
+    if key is not None and (feature_noise or resample_regions):
+      features = disturbed(
+        features,
+        jax.random.fold_in(key, 1),
+        noise=feature_noise,
+        resample=resample_regions,
+      )
     outputs: Any = model.apply(
-      {"params": params}, batch.features, batch.inputs, **_dropout(key)
+      {"params": params}, features, batch.inputs, **_dropout(key)
     )
     log_probs, attentions = outputs
     return losses.captioner_loss(
