@@ -201,7 +201,7 @@ class Corpus:
     "textures, fetched through apt-get where they are not there; none: photographs "
     "alone, which makes a smaller corpus",
   )
-  num_units: int = _option(14000, "region sets to build")
+  num_units: int = _option(12000, "region sets to build")
   seed: int = _option(0, "seed of every draw")
 
 
