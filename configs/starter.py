@@ -31,7 +31,7 @@ def get_config() -> Train:
     resample_regions=True,
     max_epochs=16,
     patience=3,
-    temperature=0.3,
+    temperature=0.2,
     release_dtype="float16",
     about=(
       "Colors, edges, textures, animals, people, plants, food, vehicles, buildings, "

@@ -15,6 +15,10 @@ from milan_jax.store.release import Release
 from milan_jax.text.vocabulary import Vocabulary
 
 
+# Share of a unit's regions that must show anything at all.
+LEAST_SEEN = 1 / 3
+
+
 def knows_confidence(release: Release, decoding: Decoding) -> bool:
   """Whether a release's confidence was measured of this way to decode."""
   own = release.decoding
@@ -83,8 +87,11 @@ def judged(
   features = store.read(first, first + len(decoded.tokens))
   evidence = gather_evidence(release, decoded, features)
   found = confidence.probabilities(spec, evidence)
-  for entry, value in zip(descriptions, found.tolist(), strict=True):
-    sure = 0.0 if entry.dead else value
+  # A region whose mask is empty has no features: such a unit hardly ever varies.
+  blind = features.any(-1).mean(1) < LEAST_SEEN
+  rows = zip(descriptions, found.tolist(), blind.tolist(), strict=True)
+  for entry, value, empty in rows:
+    sure = 0.0 if entry.dead or empty else value
     if sure < spec.threshold or entry.text.lower() in spec.nothing:
       yield dataclasses.replace(
         entry, text=NO_PATTERN, confidence=sure, guess=entry.text

@@ -130,6 +130,22 @@ def test_every_way_to_say_nothing_becomes_one(store, text):
   assert judge.judge(found.text, judge.Truth("nothing", negative=True)).refused
 
 
+def test_a_unit_whose_regions_are_empty_is_not_described(tmp_path):
+  """Its masks vanish, so its features are zero: it hardly ever varies."""
+  rows = np.zeros((2, K), int)
+  layer = LayerExemplars("a", np.arange(2), rows, rows, None, None, rows[:, 0] > 0)
+  with FeatureWriter(tmp_path, [layer], feature_size=POOLED, total=1) as writer:
+    for slot in range(K):  # unit 0 shows nothing in any region
+      writer.write(0, 1, slot, np.ones(POOLED, np.float32))
+    writer.save(1)
+  release = dataclasses.replace(_plain(), confidence=_spec(bias=20.0))
+  said = _descriptions(["Red things", "Blue dots"])
+  store = open_features(tmp_path)
+  found = list(confidence.judged(said, _decoded([0.0, 0.0]), release, store, 0))
+  assert [entry.text for entry in found] == [NO_PATTERN, "Blue dots"]
+  assert found[0].confidence == 0.0 and found[0].guess == "Red things"
+
+
 def test_dead_units_have_no_confidence_in_them(store):
   release = dataclasses.replace(_plain(), confidence=_spec(bias=20.0))
   found = list(
