@@ -14,7 +14,6 @@ from milan_jax.store.feature_store import FeatureStore
 from milan_jax.store.release import Release
 from milan_jax.text.vocabulary import Vocabulary
 
-
 # Share of a unit's regions that must show anything at all.
 LEAST_SEEN = 1 / 3
 

@@ -32,6 +32,8 @@ from milan_jax.store.packaged_weights import package_of
 from milan_jax.store.release import INCLUDED, EncoderSpec, Params
 from milan_jax.store.splits import FILE, read_split
 from milan_jax.store.torch_files import read_state_dict
+from milan_jax.text.reconstruction import reconstruct
+from milan_jax.text.tokenizer import Tokenizer
 from milan_jax.training.projection import fit_projection
 
 DTYPES = ("float32", "float16")
@@ -250,10 +252,16 @@ def _calibrate(
     features,
     split=parts,
     truths=read_truths(truth),
-    nothing=NOTHING,
+    nothing=_as_said(NOTHING),
     dtype=dtype,
   )
   write_json(folder / REPORT, report | {"confidence": found})
+
+
+def _as_said(captions: Sequence[str]) -> list[str]:
+  """Captions as a captioner says them: "cannot" is two tokens, and so two words."""
+  split = Tokenizer()
+  return [reconstruct(split(caption)).lower() for caption in captions]
 
 
 def _annotated(
