@@ -129,7 +129,7 @@ def test_a_second_run_goes_on_and_says_the_same(found):
   folder, first, again = found
   assert json.loads((folder / "figures.json").read_text()) == again == first
   assert first["about"]["milan"] == "starter" and first["about"]["versions"]["jax"]
-  assert "does not say what it was trained on" in first["about"]["notes"][0]
+  assert "that starter was trained on are left out" in first["about"]["notes"][0]
 
 
 def test_misses_are_pictured(found):
