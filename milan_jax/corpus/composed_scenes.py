@@ -4,7 +4,6 @@ Everything in a scene comes from sources of one split: the thing, what stands be
 and the font. Each scene draws from a random generator of its own.
 """
 
-import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -43,15 +42,8 @@ LOOKS = frozenset(
   """.split()
 )
 
+# Loads a picture; backdrops are no more than that.
 Load = Callable[[], UInt8[np.ndarray, "height width channels"]]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Backdrop:
-  """What may stand behind a cut-out: a photograph's view or a texture."""
-
-  split: str
-  load: Load
 
 
 def _rng(key: str, seed: int) -> np.random.Generator:
@@ -68,8 +60,7 @@ def _tags(picture: Picture) -> Tags:
 
 
 def _cells(pixels: Float[np.ndarray, "224 224"]) -> Float[np.ndarray, "56 56"]:
-  step = SIDE // GRID
-  return pixels.reshape(GRID, step, GRID, step).mean((1, 3)).astype(np.float32)
+  return filters.block_means(pixels, GRID).astype(np.float32)
 
 
 def _crop(
@@ -93,14 +84,14 @@ def _lit(image: Image.Image, rng: np.random.Generator) -> Image.Image:
   return Image.fromarray(values.astype(np.uint8), image.mode)
 
 
-def _ground(backdrops: Sequence[Backdrop], rng: np.random.Generator) -> Image.Image:
+def _ground(backdrops: Sequence[Load], rng: np.random.Generator) -> Image.Image:
   """A backdrop: most often a crop of another picture, sometimes blurred or plain."""
   kind = rng.random()
   if kind < 0.12 or not backdrops:
     names = sorted(COLORS)
     color = COLORS[names[int(rng.integers(len(names)))]]
     return _lit(Image.new("RGB", (SIDE, SIDE), color), rng)
-  ground = _crop(backdrops[int(rng.integers(len(backdrops)))].load(), rng)
+  ground = _crop(backdrops[int(rng.integers(len(backdrops)))](), rng)
   if kind < 0.45:
     ground = ground.filter(ImageFilter.GaussianBlur(float(rng.uniform(1, 4))))
   return ground
@@ -109,7 +100,7 @@ def _ground(backdrops: Sequence[Backdrop], rng: np.random.Generator) -> Image.Im
 def cutout_scenes(
   cutouts: Sequence[Picture],
   splits: Mapping[str, str],
-  backdrops: Mapping[str, Sequence[Backdrop]],
+  backdrops: Mapping[str, Sequence[Load]],
   *,
   number: int,
   seed: int,
@@ -151,7 +142,7 @@ def cutout_scenes(
 
 
 def _render_cutouts(
-  pictures: tuple[Picture, ...], backdrops: tuple[Backdrop, ...], key: str, seed: int
+  pictures: tuple[Picture, ...], backdrops: tuple[Load, ...], key: str, seed: int
 ) -> Rendered:
   rng = _rng(key + "/pixels", seed)
   scene = _ground(backdrops, rng)
@@ -183,7 +174,7 @@ def _render_cutouts(
 def texture_scenes(
   textures: Sequence[Picture],
   splits: Mapping[str, str],
-  backdrops: Mapping[str, Sequence[Backdrop]],
+  backdrops: Mapping[str, Sequence[Load]],
   *,
   number: int,
   seed: int,
@@ -210,12 +201,11 @@ def texture_scenes(
 
 def blob(rng: np.random.Generator) -> Float[np.ndarray, "56 56"]:
   """A random smooth map, 0 to 1."""
-  values = filters.filtered(rng.random((GRID, GRID), np.float32), float(GRID) / 9)
-  return (values - values.min()) / (values.max() - values.min())
+  return filters.random_field(GRID, GRID / 9, rng)
 
 
 def _render_texture(
-  picture: Picture, backdrops: tuple[Backdrop, ...], key: str, seed: int
+  picture: Picture, backdrops: tuple[Load, ...], key: str, seed: int
 ) -> Rendered:
   rng = _rng(key + "/pixels", seed)
   surface = _lit(_crop(picture.load(), rng), rng)
@@ -265,7 +255,7 @@ def _render_whole(picture: Picture, key: str, seed: int) -> Rendered:
 
 
 def text_scenes(
-  backdrops: Mapping[str, Sequence[Backdrop]], *, number: Mapping[str, int], seed: int
+  backdrops: Mapping[str, Sequence[Load]], *, number: Mapping[str, int], seed: int
 ) -> list[Scene]:
   """Lettering on backdrops: words, numbers and lines of text in named colours."""
   scenes = []
@@ -289,7 +279,7 @@ def text_scenes(
 
 
 def _render_text(
-  backdrops: tuple[Backdrop, ...], color: str, key: str, seed: int
+  backdrops: tuple[Load, ...], color: str, key: str, seed: int
 ) -> Rendered:
   rng = _rng(key + "/pixels", seed)
   scene = _ground(backdrops, rng)

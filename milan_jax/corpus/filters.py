@@ -82,6 +82,22 @@ def halved(
   )
 
 
+def block_means(
+  maps: Float[np.ndarray, "size size"], cells: int
+) -> Float[np.ndarray, "{cells} {cells}"]:
+  """The means over the cells of a grid of `cells x cells`."""
+  step = maps.shape[-1] // cells
+  return maps.reshape(cells, step, cells, step).mean((1, 3))
+
+
+def random_field(
+  size: int, sigma: float, rng: np.random.Generator
+) -> Float[np.ndarray, "{size} {size}"]:
+  """A random map smoothed by a Gaussian, from 0 to 1."""
+  noise = filtered(rng.random((size, size), np.float32), sigma)
+  return (noise - noise.min()) / (noise.max() - noise.min())
+
+
 def upsampled(
   maps: Float[np.ndarray, "*lead grid grid"], size: int
 ) -> Float[np.ndarray, "*lead {size} {size}"]:

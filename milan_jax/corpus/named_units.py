@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from milan_jax.corpus import named_phrasings, phrasings
+from milan_jax.corpus import filters, named_phrasings, phrasings
 from milan_jax.corpus.named_concepts import Key, Mark, NamedConcept
 from milan_jax.corpus.scenes import GRID, Scene, Tags
 from milan_jax.corpus.units import NOTHING, NUM_CAPTIONS, Looks, draw_looks
@@ -308,9 +308,7 @@ def mark_map(
     found = regions[list(mark.regions)].astype(np.float32).max(0)
     if mark.outside:
       found = np.clip(1 - 2 * found, 0, 1)
-  step = GRID // plan.looks.grid
-  side = plan.looks.grid
-  return found.reshape(side, step, side, step).mean((1, 3))
+  return filters.block_means(found, plan.looks.grid)
 
 
 def place_map(place: str) -> Float[np.ndarray, "56 56"]:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from milan_jax.corpus import composed_scenes, photo_scenes, views
-from milan_jax.corpus.composed_scenes import Backdrop
+from milan_jax.corpus.composed_scenes import Load
 from milan_jax.corpus.scenes import SIDE, Scene
 from milan_jax.corpus.sources.picture import Picture
 from milan_jax.corpus.survey import Survey
@@ -46,13 +46,13 @@ def all_scenes(
   kinds: dict[str, list[Picture]] = {"cutout": [], "photograph": [], "texture": []}
   for picture in pictures:
     kinds[picture.kind].append(picture)
-  backdrops: dict[str, list[Backdrop]] = {}
+  backdrops: dict[str, list[Load]] = {}
   for number, split in sorted(found.splits.items()):
     load = functools.partial(_whole, photographs, number)
-    backdrops.setdefault(split, []).append(Backdrop(split, load))
+    backdrops.setdefault(split, []).append(load)
   for picture in kinds["texture"]:
     split = picture_splits[picture.group]
-    backdrops.setdefault(split, []).append(Backdrop(split, picture.load))
+    backdrops.setdefault(split, []).append(picture.load)
   return [
     *scenes,
     *composed_scenes.cutout_scenes(

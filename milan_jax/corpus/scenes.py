@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from milan_jax.corpus import filters
+
 SIDE = 224
 GRID = 56
 
@@ -75,4 +77,4 @@ def soft_shape(
   down = np.abs(2 * (centres - top) / max(bottom - top, 1e-6) - 1)[:, None]
   away = np.hypot(across, down) if round_ else np.maximum(across, down)
   values = np.where(away <= 1, 1 - 0.5 * away**2, 0).astype(np.float32)
-  return values.reshape(GRID, 2, GRID, 2).mean((1, 3))
+  return filters.block_means(values, GRID)

@@ -255,12 +255,6 @@ def _captions(concepts: Sequence[Concept], rng: np.random.Generator) -> tuple[st
   )
 
 
-def _field(grid: int, rng: np.random.Generator) -> Float[np.ndarray, "{grid} {grid}"]:
-  """A random smooth map, from 0 to 1."""
-  noise = filters.filtered(rng.random((grid, grid), np.float32), max(1.0, grid / 10))
-  return (noise - noise.min()) / (noise.max() - noise.min())
-
-
 def unit_map(
   response: Float[np.ndarray, "grid grid"], looks: Looks, region: int, *, shown: bool
 ) -> Float[np.ndarray, "grid grid"]:
@@ -272,7 +266,8 @@ def unit_map(
     region: number of the region, which seeds its dimming.
     shown: False for a unit of nothing, whose map is random.
   """
-  field = _field(response.shape[-1], np.random.default_rng([looks.seed, region]))
+  grid, rng = response.shape[-1], np.random.default_rng([looks.seed, region])
+  field = filters.random_field(grid, max(1.0, grid / 10), rng)
   if not shown:
     return field
   soft = (

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from milan_jax.corpus import composed_scenes, scene_list, scenes, units
-from milan_jax.corpus.composed_scenes import Backdrop
 from milan_jax.corpus.scenes import Tags
 from milan_jax.corpus.sources.picture import Picture
 from milan_jax.corpus.survey import Survey
@@ -41,7 +40,7 @@ class Shelf:
 
   def backdrop(self, split, color=GREEN):
     key = f"backdrop of {split}"
-    return Backdrop(split, self._noted(key, np.full((64, 80, 3), color, np.uint8)))
+    return self._noted(key, np.full((64, 80, 3), color, np.uint8))
 
 
 def _like(image, color):
@@ -207,7 +206,7 @@ def _everything(shelf, seed):
   backdrops = {
     split: [
       shelf.backdrop(split),
-      *(Backdrop(split, p.load) for p in some[12:21] if splits[p.key] == split),
+      *(p.load for p in some[12:21] if splits[p.key] == split),
     ]
     for split in SPLITS
   }
