@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from milan_jax.errors import UserError
-from milan_jax.evaluation.described import Judged, Run, describe_run
+from milan_jax.evaluation.described import Judged, Run, by_likelihood
 from milan_jax.evaluation.judge import Truth, judge, judge_phrases
 from milan_jax.evaluation.wording import is_refusal, phrases, said
 from milan_jax.records import Unit
@@ -108,11 +108,8 @@ def likelihood(runs: Sequence[Run], milan: str) -> Said:
   """What the captioner says of each unit by beam search alone."""
   found: dict[tuple[pathlib.Path, Unit], str] = {}
   for run in runs:
-    folder = run.folder.with_name(f"{run.folder.name}-likelihood")
-    again = describe_run(
-      folder, milan=milan, features=str(run.features), strategy="beam"
-    )
-    found |= {(run.folder, unit): each.text for unit, each in again.answers.items()}
+    answers = by_likelihood(run, milan).answers
+    found |= {(run.folder, unit): each.text for unit, each in answers.items()}
   return found
 
 

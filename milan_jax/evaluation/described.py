@@ -6,8 +6,9 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from milan_jax.confidence import NO_PATTERN
 from milan_jax.config import Describe
-from milan_jax.evaluation.judge import NO_PATTERN, Truth, Verdict, judge
+from milan_jax.evaluation.judge import Truth, Verdict, judge
 from milan_jax.evaluation.wording import is_refusal
 from milan_jax.pipeline.describe import describe
 from milan_jax.pipeline.probing import STORE
@@ -74,21 +75,32 @@ def judged(run: Run) -> Iterator[Judged]:
 
 
 def describe_run(
-  folder: pathlib.Path, truths: Mapping[Unit, Truth] | None = None, **options: Any
+  folder: pathlib.Path,
+  truths: Mapping[Unit, Truth] | None = None,
+  *,
+  page: bool = False,
+  **options: Any,
 ) -> Run:
   """Describes units as a user would, with all defaults; goes on with an earlier run.
 
   Args:
     folder: the run directory.
     truths: what is true of units; None leaves them to be filled in.
+    page: whether to write the page.
     options: of `milan_jax.config.Describe` that differ from its defaults.
   """
-  keywords = dataclasses.asdict(Describe(workdir=str(folder), page=False, **options))
+  keywords = dataclasses.asdict(Describe(workdir=str(folder), page=page, **options))
   del keywords["list_layers"]
   answers = read_answers(describe(**keywords))
   store = pathlib.Path(options.get("exemplars") or folder / STORE)
   known = {unit: truth for unit, truth in (truths or {}).items() if unit in answers}
   return Run(folder, store, answers, known)
+
+
+def by_likelihood(run: Run, milan: str) -> Run:
+  """The same units by beam search alone, in a folder beside the run's."""
+  folder = run.folder.with_name(f"{run.folder.name}-likelihood")
+  return describe_run(folder, milan=milan, features=str(run.features), strategy="beam")
 
 
 def read_answers(path: pathlib.Path) -> dict[Unit, Answer]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from milan_jax.evaluation.described import Answer, describe_run
+from milan_jax.evaluation.described import Answer, by_likelihood
 from milan_jax.evaluation.job import Job, Outcome
 from milan_jax.evaluation.wording import is_refusal, tokens
 from milan_jax.records import Unit
@@ -40,13 +40,7 @@ def run(job: Job) -> Outcome:
   """
   images = str(job.need_photographs())
   found = job.describe("lite0", images=images, units="all")
-  likely = describe_run(
-    job.workdir / "lite0-likelihood",
-    milan=job.milan,
-    features=str(found.features),
-    strategy="beam",
-  )
-  plain = diversity(likely.answers)
+  plain = diversity(by_likelihood(found, job.milan).answers)
   layers = dict.fromkeys(unit.layer for unit in found.answers)
   extra = {
     **diversity(found.answers),

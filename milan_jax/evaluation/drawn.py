@@ -5,14 +5,12 @@ writes a page for each layer; docs/starter.md tells what was seen.
 """
 
 import argparse
-import dataclasses
 import pathlib
 
 import numpy as np
 
-from milan_jax.config import Describe
+from milan_jax.evaluation.described import describe_run
 from milan_jax.models.backbones import backbone
-from milan_jax.pipeline.describe import describe
 from milan_jax.records import Unit
 
 NETWORK = "efficientnet-lite0"
@@ -39,31 +37,24 @@ def drawn_units(
   ]
 
 
-def describe_drawn(images: str, workdir: str, *, milan: str = "starter") -> list[str]:
-  """Describes the drawn units, a layer at a time.
+def describe_drawn(images: str, workdir: str, *, milan: str = "starter") -> None:
+  """Describes the drawn units, a layer at a time, and writes a page for each layer.
 
   Args:
     images: a folder of photographs.
     workdir: folder for one run a layer.
     milan: the captioner.
-
-  Returns:
-    The paths of the tables of descriptions.
   """
-  paths = []
+  units = drawn_units()
   for layer in LAYERS:
-    indices = [unit.index for unit in drawn_units() if unit.layer == layer]
-    options = Describe(
-      workdir=str(pathlib.Path(workdir) / layer),
+    describe_run(
+      pathlib.Path(workdir) / layer,
+      page=True,
       images=images,
       layers=layer,
-      units=",".join(map(str, indices)),
+      units=",".join(str(unit.index) for unit in units if unit.layer == layer),
       milan=milan,
     )
-    keywords = dataclasses.asdict(options)
-    keywords.pop("list_layers")
-    paths.append(str(describe(**keywords)))
-  return paths
 
 
 if __name__ == "__main__":

@@ -9,14 +9,12 @@ from typing import Any, NamedTuple
 
 from milan_jax.errors import UserError
 from milan_jax.images.folder import FolderImages
-from milan_jax.images.geometry import Geometry
 from milan_jax.images.source import UnreadableImageError
+from milan_jax.pipeline.corpus import GEOMETRY
 from milan_jax.pipeline.progress import bar
 from milan_jax.store import atomic
 from milan_jax.store.aside import folder_aside
 
-# As the corpus builder sees photographs when it takes their digests.
-GEOMETRY = Geometry(resize=256, crop=224, interpolation="bicubic")
 DIGITS = 16
 _FOLDER, _TABLE = "photographs", "photographs.json"
 

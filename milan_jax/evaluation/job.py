@@ -8,6 +8,7 @@ from typing import Any
 from milan_jax.errors import UserError
 from milan_jax.evaluation.described import Run, describe_run
 from milan_jax.evaluation.judge import Truth
+from milan_jax.evaluation.truths import TRUTH
 from milan_jax.records import Unit
 
 
@@ -59,9 +60,9 @@ class Job:
     """
     if self.corpus is None:
       raise MissingSourceError("give a folder that milan-corpus built with --corpus")
-    if not (self.corpus / "truth.json").is_file():
+    if not (self.corpus / TRUTH).is_file():
       raise UserError(
-        f"--corpus: {self.corpus} has no truth.json, which says what is true of its "
+        f"--corpus: {self.corpus} has no {TRUTH}, which says what is true of its "
         "units: build it with this version of milan-corpus."
       )
     return self.corpus

@@ -11,8 +11,6 @@ from typing import Any
 from milan_jax.errors import UserError
 from milan_jax.evaluation.wording import is_refusal, normalized, phrases, said
 
-NO_PATTERN = "No clear pattern"
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Truth:

@@ -1,22 +1,13 @@
 """Test: region sets that the corpus builder held out, whose truth it wrote beside them.
 
-`truth.json` holds `{"units": [{"unit": 0, "concept": "dog heads", "lenient": ["dog"],
-"strict": [["dog", "puppy"], ["head"]], "references": ["dog heads"]}, ...]}`; units of
-nothing have `"negative": true` and belong to the negatives.
+Units of nothing belong to the negatives.
 """
-
-import json
-import pathlib
 
 from milan_jax.errors import UserError
 from milan_jax.evaluation.described import Run
 from milan_jax.evaluation.job import Job, Outcome
-from milan_jax.evaluation.judge import Truth, read_truth
-from milan_jax.records import Unit
-from milan_jax.store.exemplar_sets import open_exemplars
+from milan_jax.evaluation.truths import TRUTH, read_truths
 from milan_jax.store.splits import FILE, read_split
-
-TRUTH = "truth.json"
 
 
 def run(job: Job) -> Outcome:
@@ -47,28 +38,3 @@ def describe_test_units(job: Job) -> Run:
   units = job.workdir / "planted-units.txt"
   units.write_text("".join(f"{unit.index}\n" for unit in sorted(chosen)))
   return job.describe("planted", chosen, exemplars=str(corpus), units=str(units))
-
-
-def read_truths(corpus: pathlib.Path) -> dict[Unit, Truth]:
-  """Reads what is true of a corpus's units; its layer's name is the store's.
-
-  Raises:
-    UserError: if the file is damaged.
-  """
-  path = corpus / TRUTH
-  layer = open_exemplars(corpus).layers[0]
-  try:
-    entries = json.loads(path.read_text(encoding="utf-8"))["units"]
-    return {
-      Unit(layer, int(entry["unit"])): read_truth(
-        entry, f"{path}, unit {entry['unit']}"
-      )
-      for entry in entries
-    }
-  except UserError:
-    raise
-  except (OSError, ValueError, KeyError, TypeError) as error:
-    raise UserError(
-      f'{path}: expected {{"units": [{{"unit": 0, ...}}, ...]}} ({error}): build the '
-      "corpus again."
-    ) from error

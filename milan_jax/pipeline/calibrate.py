@@ -1,7 +1,6 @@
 """Gives a trained captioner its confidence, from units that stopped its training."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +10,8 @@ import numpy as np
 
 from milan_jax import confidence
 from milan_jax.errors import UserError
-from milan_jax.evaluation.judge import Truth, judge, read_truth
+from milan_jax.evaluation.judge import Truth, judge
+from milan_jax.evaluation.truths import TRUTH
 from milan_jax.pipeline.confidence import gather_evidence
 from milan_jax.pipeline.decode import Decoder, Decoding
 from milan_jax.records import Unit
@@ -21,17 +21,7 @@ from milan_jax.text.reconstruction import reconstruct_ids
 from milan_jax.text.vocabulary import Vocabulary
 from milan_jax.training.calibration import fit_confidence
 
-TRUTH = "truth.json"
 BATCH = 64
-
-
-def read_truths(path: pathlib.Path) -> dict[Unit, Truth]:
-  """Reads what is right of the units of a corpus."""
-  value = json.loads(path.read_text(encoding="utf-8"))
-  return {
-    Unit(value["layer"], int(entry["unit"])): read_truth(entry, str(path))
-    for entry in value["units"]
-  }
 
 
 def calibrate(
@@ -60,9 +50,10 @@ def calibrate(
     UserError: if no unit of the validation part has a known truth.
   """
   release = releases.load_release(folder)
+  units = [unit for unit, _ in store.units(0, len(store))]
   places = [
     place
-    for place, (unit, _) in enumerate(store.units(0, len(store)))
+    for place, unit in enumerate(units)
     if split.get(unit) == "validation" and unit in truths
   ]
   if not places:
@@ -70,45 +61,42 @@ def calibrate(
       "No unit of the validation part has a known truth, so that no confidence can be "
       f"fitted: remove {TRUTH}, or make one for these units."
     )
-  units = [unit for unit, _ in store.units(0, len(store))]
   own = release.decoding
   decoding = Decoding(own.strategy, own.length, own.beam_size, own.temperature)
   decoder = Decoder(release, decoding, batch_size=BATCH)
   vocabulary = Vocabulary(release.vocabulary)
-  evidence, right, negative = [], [], []
+  batches: list[np.ndarray] = []
+  verdicts: list[tuple[bool, bool]] = []
   for start in range(0, len(places), BATCH):
     some = places[start : start + BATCH]
     features = store.read_rows(np.array(some))
     keys = jax.random.split(jax.random.key(0), len(some))
     decoded = decoder(features, keys)
     tokens = np.asarray(decoded.tokens)
-    evidence.append(gather_evidence(release, decoded, features))
+    batches.append(gather_evidence(release, decoded, features))
     for row, place in enumerate(some):
       text = reconstruct_ids(tokens[row], vocabulary)
       truth = truths[units[place]]
-      negative.append(truth.negative)
-      right.append(
+      fits = (
         not truth.negative
         and text.lower() not in nothing
         and judge(text, truth).lenient
       )
-  spec = fit_confidence(
-    np.concatenate(evidence), np.array(right), np.array(negative), nothing=nothing
-  )
+      verdicts.append((fits, truth.negative))
+  evidence = np.concatenate(batches)
+  right, negative = np.array(verdicts).T
+  spec = fit_confidence(evidence, right, negative, nothing=nothing)
   whole = dataclasses.replace(
     release,
     confidence=spec,
     params=jax.tree.map(lambda x: np.asarray(x, dtype), release.params),
   )
   releases.save_release(whole, folder)
-  fitted = confidence.probabilities(spec, np.concatenate(evidence))
-  refused = fitted < spec.threshold
+  refused = confidence.probabilities(spec, evidence) < spec.threshold
   return {
     "units": len(right),
-    "right": float(np.mean(np.array(right)[~np.array(negative)])),
+    "right": float(right[~negative].mean()),
     "threshold": spec.threshold,
-    "negatives_refused": float(refused[np.array(negative)].mean())
-    if any(negative)
-    else None,
-    "others_refused": float(refused[~np.array(negative)].mean()),
+    "negatives_refused": float(refused[negative].mean()) if negative.any() else None,
+    "others_refused": float(refused[~negative].mean()),
   }

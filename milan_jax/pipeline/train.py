@@ -12,14 +12,21 @@ import numpy as np
 from milan_jax.corpus.build import MANIFEST
 from milan_jax.corpus.phrasings import NOTHING
 from milan_jax.errors import UserError
+from milan_jax.evaluation.truths import TRUTH, read_truths
 from milan_jax.features import encode_exemplars
 from milan_jax.models.backbones import backbone, params_from_state_dict
 from milan_jax.models.encoder import Projection
-from milan_jax.pipeline.calibrate import TRUTH, calibrate, read_truths
+from milan_jax.pipeline.calibrate import calibrate
 from milan_jax.pipeline.decode import check_choice
 from milan_jax.pipeline.progress import bar, say
 from milan_jax.pipeline.region_encoder import region_encoder
-from milan_jax.pipeline.train_milan import DECODING, RELEASE, REPORT, train_milan
+from milan_jax.pipeline.train_milan import (
+  DECODING,
+  PROJECTED_TOGETHER,
+  RELEASE,
+  REPORT,
+  train_milan,
+)
 from milan_jax.pipeline.workdir import open_workdir
 from milan_jax.probe.selection import select_layers
 from milan_jax.records import ExemplarSet, Unit
@@ -37,8 +44,6 @@ from milan_jax.text.tokenizer import Tokenizer
 from milan_jax.training.projection import fit_projection
 
 DTYPES = ("float32", "float16")
-# Units whose features are read together to fit the projection.
-PROJECTED_TOGETHER = 256
 
 
 def train(
@@ -155,9 +160,8 @@ def train(
       say=say,
       progress=show,
     )
-  truth = pathlib.Path(exemplars) / TRUTH
-  if truth.is_file() and parts is not None:
-    _calibrate(folder, features, parts, truth, release_dtype)
+  if (pathlib.Path(exemplars) / TRUTH).is_file() and parts is not None:
+    _calibrate(folder, features, parts, pathlib.Path(exemplars), release_dtype)
   say(f"{folder / RELEASE}: the captioner; describe with --milan={folder / RELEASE}")
   return folder / RELEASE
 
@@ -240,7 +244,7 @@ def _calibrate(
   folder: pathlib.Path,
   features: FeatureStore,
   parts: Mapping[Unit, str],
-  truth: pathlib.Path,
+  corpus: pathlib.Path,
   dtype: str,
 ) -> None:
   """Gives the release its confidence, unless the report says that it has it."""
@@ -251,7 +255,7 @@ def _calibrate(
     folder / RELEASE,
     features,
     split=parts,
-    truths=read_truths(truth),
+    truths=read_truths(corpus),
     nothing=_as_said(NOTHING),
     dtype=dtype,
   )

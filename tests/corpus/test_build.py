@@ -19,8 +19,8 @@ from milan_jax.corpus import (
 from milan_jax.corpus.sources.picture import Picture
 from milan_jax.errors import UserError
 from milan_jax.evaluation.judge import judge
+from milan_jax.evaluation.truths import read_truths
 from milan_jax.images.source import UnreadableImageError
-from milan_jax.pipeline.calibrate import read_truths
 from milan_jax.records import Unit
 from milan_jax.store.annotations import read_annotations
 from milan_jax.store.exemplar_store import StoredExemplars
@@ -324,7 +324,7 @@ def _check_truth(folder, plans, measured):
   assert value["layer"] == build.LAYER
   rows = value["units"]
   annotations = read_annotations(folder)
-  truths = read_truths(folder / "truth.json")
+  truths = read_truths(folder)
   assert len(truths) == len(rows) == len(plans)
   for number, (row, plan) in enumerate(zip(rows, plans, strict=True)):
     unit = Unit(build.LAYER, number)
