@@ -4,7 +4,7 @@ Source: Hernandez et al. 2022, section 3. The image alone decides the activation
 the mask only their pooling: a backbone runs once per image, `pool` once per region.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import jax
 import jax.numpy as jnp
@@ -83,10 +83,24 @@ class Projection(NamedTuple):
   kernel: Float[np.ndarray | Array, "features projected"]
 
 
+@overload
+def project(
+  features: Float[np.ndarray, "*lead features"], projection: Projection
+) -> Float[np.ndarray, "*lead projected"]: ...
+
+
+@overload
 def project(
   features: Float[Array, "*lead features"], projection: Projection
-) -> Float[Array, "*lead projected"]:
-  """Projects pooled features: what the captioner sees of a region."""
-  shift = jnp.asarray(projection.shift, features.dtype)
-  shift = shift.reshape((1,) * (features.ndim - 1) + shift.shape)
-  return jnp.matmul(features - shift, projection.kernel)
+) -> Float[Array, "*lead projected"]: ...
+
+
+def project(
+  features: Float[np.ndarray | Array, "*lead features"], projection: Projection
+) -> Float[np.ndarray | Array, "*lead projected"]:
+  """Projects pooled features: what the captioner sees of a region.
+
+  NumPy arrays stay on the host, JAX arrays on their device.
+  """
+  shift = projection.shift.reshape((1,) * (features.ndim - 1) + (-1,))
+  return (features - shift) @ projection.kernel

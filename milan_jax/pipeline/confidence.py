@@ -8,9 +8,9 @@ from jaxtyping import Float, Int
 
 from milan_jax import confidence
 from milan_jax.confidence import NO_PATTERN
+from milan_jax.models.encoder import project
 from milan_jax.pipeline.decode import Decoded, Decoding
 from milan_jax.records import Description
-from milan_jax.store.feature_store import FeatureStore
 from milan_jax.store.release import Release
 from milan_jax.text.vocabulary import Vocabulary
 
@@ -43,9 +43,7 @@ def gather_evidence(
   if decoded.lm_log_probs is None:
     raise ValueError("the evidence needs a language model's scores")
   projection = release.projection
-  seen = features
-  if projection is not None:
-    seen = (features - np.asarray(projection.shift)) @ np.asarray(projection.kernel)
+  seen = features if projection is None else project(features, projection)
   tokens = np.asarray(decoded.tokens)
   return confidence.gather_evidence(
     confidence.agreement(seen),
@@ -67,8 +65,7 @@ def judged(
   descriptions: Iterable[Description],
   decoded: Decoded,
   release: Release,
-  store: FeatureStore,
-  first: int,
+  features: Float[np.ndarray, "units k features"],
 ) -> Iterator[Description]:
   """Adds its confidence to each description of a batch, and withholds what has none.
 
@@ -76,14 +73,12 @@ def judged(
     descriptions: those of the batch.
     decoded: what they were made of.
     release: the captioner; without a confidence, the descriptions pass as they are.
-    store: the features.
-    first: place in the store of the batch's first unit.
+    features: features of the batch's regions.
   """
   spec = release.confidence
   if spec is None:
     yield from descriptions
     return
-  features = store.read(first, first + len(decoded.tokens))
   evidence = gather_evidence(release, decoded, features)
   found = confidence.probabilities(spec, evidence)
   # A region whose mask is empty has no features: such a unit hardly ever varies.

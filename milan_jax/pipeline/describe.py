@@ -1,10 +1,11 @@
 """From images and a network to descriptions: every step of `milan-describe`."""
 
+import collections
 import dataclasses
 import hashlib
 import pathlib
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast, get_args
 
 import jax
@@ -338,22 +339,33 @@ def _decode(
     say(f"the search was compiled, or found compiled, in {seconds:.1f} s")
   with bar("descriptions", "units") as show:
     show(done, total)
-    for decoded in decoder.stream(_batches(decoder, store, seed, done)):
+    # Descriptions come a batch behind the features that they are of.
+    waiting: collections.deque[np.ndarray] = collections.deque()
+    for decoded in decoder.stream(_batches(decoder, store, seed, done, waiting.append)):
       first = len(journal)
       described = _described(store.units(first, first + size), decoded, vocabulary)
-      journal.append(judged(described, decoded, release, store, first))
+      journal.append(judged(described, decoded, release, waiting.popleft()))
       show(len(journal), total)
   return journal
 
 
 def _batches(
-  decoder: Decoder, store: FeatureStore, seed: int, start: int
+  decoder: Decoder,
+  store: FeatureStore,
+  seed: int,
+  start: int,
+  keep: Callable[[np.ndarray], None] = lambda features: None,
 ) -> Iterator[tuple[np.ndarray, jax.Array]]:
-  """Reads features batch by batch, from a place on, with a key for each unit."""
+  """Reads features batch by batch, from a place on, with a key for each unit.
+
+  `keep` is given the features of each batch too.
+  """
   size = decoder.batch_size
   for first in range(start, len(store), size):
     keys = _unit_keys(seed, (unit for unit, _ in store.units(first, first + size)))
-    yield store.read(first, first + size), keys
+    features = store.read(first, first + size)
+    keep(features)
+    yield features, keys
 
 
 def _described(

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int
 
 from milan_jax.models.captioner import Captioner
-from milan_jax.models.encoder import Projection
+from milan_jax.models.encoder import Projection, project
 from milan_jax.models.language_model import LanguageModel
 from milan_jax.pipeline import training_data
 from milan_jax.pipeline.workdir import open_workdir
@@ -29,7 +29,7 @@ METRICS = "metrics.jsonl"
 REPORT = "report.json"
 RELEASE = "milan"
 PROJECTED = "projected.npy"
-# Units whose features are projected together.
+# Units whose features are read together, to fit a projection or to apply it.
 PROJECTED_TOGETHER = 256
 # The original's.
 DECODING = release.DecodingSpec("rerank", 15, 50, 0.2)
@@ -279,15 +279,14 @@ def _projected(
   data: training_data.TrainingData, projection: Projection, path: pathlib.Path
 ) -> batches.Gather:
   """Projects all units' features once, into a file, and reads them from it."""
-  shift, kernel = np.asarray(projection.shift), np.asarray(projection.kernel)
   rows = np.arange(len(data.captions))
   k = data.gather(rows[:1]).shape[1]
   path.parent.mkdir(parents=True, exist_ok=True)
-  shape = (len(rows), k, kernel.shape[1])
+  shape = (len(rows), k, projection.kernel.shape[1])
   table = np.lib.format.open_memmap(path, "w+", np.float32, shape)
   for start in range(0, len(rows), PROJECTED_TOGETHER):
     some = rows[start : start + PROJECTED_TOGETHER]
-    table[some] = (data.gather(some) - shift) @ kernel
+    table[some] = project(data.gather(some), projection)
   return lambda wanted: table[wanted]
 
 

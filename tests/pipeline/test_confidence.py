@@ -107,7 +107,7 @@ def test_what_is_unsure_or_says_nothing_is_withheld(store):
   decoded = _decoded([2 * (logit - 2) for logit in logits])
   texts = ["Red things", "Blue dots", "Edges", "I cannot see a pattern"]
   given = _descriptions(texts)
-  found = list(confidence.judged(given, decoded, release, store, 0))
+  found = list(confidence.judged(given, decoded, release, store.read(0, 4)))
   expected = 1 / (1 + np.exp(-np.array(logits)))
   np.testing.assert_allclose([entry.confidence for entry in found], expected, 1e-6)
   assert [entry.text for entry in found] == [
@@ -125,7 +125,7 @@ def test_what_is_unsure_or_says_nothing_is_withheld(store):
 def test_every_way_to_say_nothing_becomes_one(store, text):
   release = dataclasses.replace(_plain(), confidence=_spec(bias=20.0))
   said = _descriptions([text.capitalize()])
-  (found,) = confidence.judged(said, _decoded([0.0]), release, store, 0)
+  (found,) = confidence.judged(said, _decoded([0.0]), release, store.read(0, 1))
   assert (found.text, found.guess) == (NO_PATTERN, text.capitalize())
   assert judge.judge(found.text, judge.Truth("nothing", negative=True)).refused
 
@@ -141,7 +141,7 @@ def test_a_unit_whose_regions_are_empty_is_not_described(tmp_path):
   release = dataclasses.replace(_plain(), confidence=_spec(bias=20.0))
   said = _descriptions(["Red things", "Blue dots"])
   store = open_features(tmp_path)
-  found = list(confidence.judged(said, _decoded([0.0, 0.0]), release, store, 0))
+  found = list(confidence.judged(said, _decoded([0.0, 0.0]), release, store.read(0, 2)))
   assert [entry.text for entry in found] == [NO_PATTERN, "Blue dots"]
   assert found[0].confidence == 0.0 and found[0].guess == "Red things"
 
@@ -150,7 +150,10 @@ def test_dead_units_have_no_confidence_in_them(store):
   release = dataclasses.replace(_plain(), confidence=_spec(bias=20.0))
   found = list(
     confidence.judged(
-      _descriptions(["Red things"] * 2, 4), _decoded([0.0, 0.0]), release, store, 4
+      _descriptions(["Red things"] * 2, 4),
+      _decoded([0.0, 0.0]),
+      release,
+      store.read(4, 6),
     )
   )
   assert [entry.dead for entry in found] == [False, True]
@@ -161,7 +164,7 @@ def test_dead_units_have_no_confidence_in_them(store):
 
 def test_without_a_measured_confidence_descriptions_pass(store):
   given = _descriptions(["Red things", "I cannot see a pattern"])
-  found = confidence.judged(given, _decoded([-9.0, 0.0]), _plain(), store, 0)
+  found = confidence.judged(given, _decoded([-9.0, 0.0]), _plain(), store.read(0, 2))
   assert list(found) == given
 
 
@@ -172,7 +175,7 @@ def test_evidence_comes_from_the_batchs_own_features(store):
   release = dataclasses.replace(release, confidence=spec)
   found = list(
     confidence.judged(
-      _descriptions(["Dots"] * 2, 2), _decoded([0.0, 0.0]), release, store, 2
+      _descriptions(["Dots"] * 2, 2), _decoded([0.0, 0.0]), release, store.read(2, 4)
     )
   )
   shift, kernel = release.projection
