@@ -170,7 +170,13 @@ class Train:
   resample_regions: bool = _option(
     False, "draw a unit's regions with replacement in training"
   )
+  stray_regions: float = _option(
+    0.0, "most of a unit's regions that others' take the place of in training, 0 to 1"
+  )
   learning_rate: float = _option(1e-3, "AdamW's learning rate")
+  cosine_decay: bool = _option(
+    False, "let the learning rate fall to 0 along a cosine in max_epochs"
+  )
   weight_decay: float = _option(1e-2, "AdamW's weight decay")
   max_epochs: int = _option(100, "most epochs")
   patience: int = _option(

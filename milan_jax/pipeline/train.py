@@ -67,7 +67,9 @@ def train(
   dropout: float,
   feature_noise: float,
   resample_regions: bool,
+  stray_regions: float,
   learning_rate: float,
+  cosine_decay: bool,
   weight_decay: float,
   max_epochs: int,
   patience: int,
@@ -96,6 +98,10 @@ def train(
   if not exemplars:
     raise UserError("--exemplars: name a directory of annotated exemplars.")
   check_choice("--release_dtype", DTYPES, release_dtype)
+  if not 0 <= stray_regions <= 1:
+    raise UserError(
+      f"--stray_regions: expected a share, 0 to 1; found {stray_regions}."
+    )
   described = read_annotations(annotations or exemplars)
   options = {
     "exemplars": exemplars,
@@ -143,7 +149,9 @@ def train(
       dropout=dropout,
       feature_noise=feature_noise,
       resample_regions=resample_regions,
+      stray_regions=stray_regions,
       learning_rate=learning_rate,
+      cosine_decay=cosine_decay,
       weight_decay=weight_decay,
       max_epochs=max_epochs,
       patience=patience,

@@ -56,7 +56,9 @@ def train_milan(
   dropout: float = 0.5,
   feature_noise: float = 0.0,
   resample_regions: bool = False,
+  stray_regions: float = 0.0,
   learning_rate: float = 1e-3,
+  cosine_decay: bool = False,
   weight_decay: float = 1e-2,
   max_epochs: int = 100,
   patience: int = 4,
@@ -99,7 +101,10 @@ def train_milan(
     dropout: rate of both models.
     feature_noise: deviation of noise on the features, in training only.
     resample_regions: whether a unit's regions are drawn with replacement in training.
+    stray_regions: share of a unit's regions, at most, that other units' regions take
+      the place of, in training only.
     learning_rate: step size of AdamW.
+    cosine_decay: whether it falls to 0 along half a cosine in `max_epochs`.
     weight_decay: decay of AdamW, before the step size multiplies it.
     max_epochs: stop after so many epochs in any case.
     patience: epochs in a row without improvement that are forgiven.
@@ -136,7 +141,9 @@ def train_milan(
     "dropout": dropout,
     "feature_noise": feature_noise,
     "resample_regions": resample_regions,
+    "stray_regions": stray_regions,
     "learning_rate": learning_rate,
+    "cosine_decay": cosine_decay,
     "weight_decay": weight_decay,
     "max_epochs": max_epochs,
     "patience": patience,
@@ -232,15 +239,19 @@ def train_milan(
     seed=seed,
     progress=progress,
   )
-  shared = {
-    "optimizer": state.make_optimizer(learning_rate, weight_decay),
-    "pad_id": known.pad_id,
-  }
+
+  def optimizer(batch_size):
+    steps = max_epochs * batches.num_batches(parts["training"], batch_size)
+    return state.make_optimizer(
+      learning_rate, weight_decay, decay_steps=steps if cosine_decay else 0
+    )
+
   lm_trainer = loop.Trainer(
     objectives.language_model_objective(language_model, pad_id=known.pad_id),
     terms=objectives.LANGUAGE_MODEL_TERMS,
+    optimizer=optimizer(lm_batch_size),
     batch_size=lm_batch_size,
-    **shared,
+    pad_id=known.pad_id,
   )
   gather = data.gather
   if projection is not None:
@@ -251,11 +262,13 @@ def train_milan(
       pad_id=known.pad_id,
       feature_noise=feature_noise,
       resample_regions=resample_regions,
+      stray_regions=stray_regions,
     ),
     terms=objectives.CAPTIONER_TERMS,
+    optimizer=optimizer(batch_size),
     batch_size=batch_size,
+    pad_id=known.pad_id,
     gather=gather,
-    **shared,
   )
   lm_params, lm_losses, lm_epochs = train("language_model", lm_trainer, lm_params)
   params, losses, epochs = train("captioner", trainer, params, before=lm_epochs)

@@ -26,6 +26,7 @@ def disturbed(
   *,
   noise: float,
   resample: bool,
+  strays: float = 0.0,
 ) -> Float[Array, "batch k features"]:
   """Features as another draw of a unit's regions might have given them.
 
@@ -35,12 +36,16 @@ def disturbed(
     noise: deviation of the Gaussian noise that all regions of a unit share, and of that
       which each has for itself, in the features' own scale.
     resample: draw k of a unit's regions with replacement.
+    strays: put regions of other units in the place of up to this share of a unit's: the
+      share is drawn evenly for each unit, and then each of its regions.
   """
   batch, k, size = features.shape
-  draws, shared, own = jax.random.split(key, 3)
+  draws, shared, own, stray = jax.random.split(key, 4)
   if resample:
     places = jax.random.randint(draws, (batch, k), 0, k)
     features = jnp.take_along_axis(features, places[..., None], axis=1)
+  if strays:
+    features = _with_strays(features, stray, strays)
   if noise:
     features = features + noise * (
       jax.random.normal(shared, (batch, 1, size))
@@ -49,12 +54,26 @@ def disturbed(
   return features
 
 
+def _with_strays(
+  features: Float[Array, "batch k features"], key: Key[Array, ""], most: float
+) -> Float[Array, "batch k features"]:
+  batch, k, _ = features.shape
+  amount, place, lender = jax.random.split(key, 3)
+  share = jax.random.uniform(amount, (batch, 1), maxval=most)
+  chosen = jax.random.uniform(place, (batch, k)) < share
+  # How many rows further the unit is that lends its region of the same place.
+  steps = jax.random.randint(lender, (batch, k), 1, max(2, batch))
+  lenders = (jnp.arange(batch)[:, None] + steps) % batch
+  return jnp.where(chosen[..., None], features[lenders, jnp.arange(k)], features)
+
+
 def captioner_objective(
   model: captioners.Captioner,
   *,
   pad_id: int,
   feature_noise: float = 0.0,
   resample_regions: bool = False,
+  stray_regions: float = 0.0,
 ) -> step.Objective:
   """Returns the captioner's objective: token likelihood and attention penalty.
 
@@ -63,12 +82,13 @@ def captioner_objective(
 
   def objective(params, batch, key):
     features = batch.features
-    if key is not None and (feature_noise or resample_regions):
+    if key is not None and (feature_noise or resample_regions or stray_regions):
       features = disturbed(
         features,
         jax.random.fold_in(key, 1),
         noise=feature_noise,
         resample=resample_regions,
+        strays=stray_regions,
       )
     outputs: Any = model.apply(
       {"params": params}, features, batch.inputs, **_dropout(key)

@@ -236,3 +236,23 @@ def test_adamw_is_torch_s():
     )
     params = params + updates
     np.testing.assert_allclose(params, theirs.detach().numpy(), rtol=1e-6)
+
+
+def test_the_learning_rate_falls_along_torch_s_cosine():
+  torch = pytest.importorskip("torch")
+  values = np.random.default_rng(1).normal(size=5).astype(np.float32)
+  theirs = torch.nn.Parameter(torch.tensor(values.copy()))
+  reference = torch.optim.AdamW([theirs], lr=0.02)
+  schedule = torch.optim.lr_scheduler.CosineAnnealingLR(reference, T_max=6)
+  ours = state.make_optimizer(0.02, decay_steps=6)
+  params, opt_state = jnp.asarray(values), ours.init(jnp.asarray(values))
+  for i in range(6):
+    gradient = np.cos(values * (i + 1))
+    theirs.grad = torch.tensor(gradient)
+    reference.step()
+    schedule.step()
+    updates, opt_state = ours.update(jnp.asarray(gradient), opt_state, params)
+    params = params + updates
+    np.testing.assert_allclose(params, theirs.detach().numpy(), rtol=1e-5)
+  updates, _ = ours.update(jnp.ones(5), opt_state, params)
+  np.testing.assert_allclose(updates, 0, atol=1e-9)  # and stays there

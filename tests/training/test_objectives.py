@@ -49,3 +49,37 @@ def test_the_same_key_disturbs_alike_and_another_does_not():
   assert not np.array_equal(first, other)
   plain = disturbed(features, jax.random.key(3), noise=0.0, resample=False)
   np.testing.assert_array_equal(plain, features)
+
+
+def test_strays_are_other_units_regions_of_the_share_that_was_drawn():
+  units, k, most = 300, 40, 0.6
+  own = np.broadcast_to(np.arange(units)[:, None, None], (units, k, 1))
+  found = np.asarray(
+    disturbed(
+      jnp.asarray(own, jnp.float32),
+      jax.random.key(5),
+      noise=0.0,
+      resample=False,
+      strays=most,
+    )
+  )
+  shares = (found != own).mean((1, 2))
+  # Of a share drawn evenly from 0 to `most`, and then of k regions each.
+  spread = (most**2 / 12 + (most / 2 - most**2 / 3) / k) ** 0.5
+  np.testing.assert_allclose(shares.mean(), most / 2, atol=4 * spread / units**0.5)
+  np.testing.assert_allclose(shares.std(), spread, rtol=0.2)
+  lenders = found[found != own]
+  assert len(np.unique(lenders)) > 0.9 * units
+
+
+def test_a_stray_keeps_its_place_among_the_regions():
+  units, k = 50, 6
+  places = np.broadcast_to(np.arange(k)[None, :, None], (units, k, 1))
+  found = disturbed(
+    jnp.asarray(places, jnp.float32),
+    jax.random.key(6),
+    noise=0.0,
+    resample=False,
+    strays=1.0,
+  )
+  np.testing.assert_array_equal(found, places)

@@ -43,6 +43,8 @@ def train(workdir, **options):
     "learning_rate": 2e-2,
     "dropout": 0.25,
     "max_epochs": 2,
+    "cosine_decay": True,
+    "stray_regions": 0.3,
     "checkpoint_every": 2,
   } | options
   return train_milan.train_milan(
