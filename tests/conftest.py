@@ -1,7 +1,19 @@
 """Settings that every test runs under, and the reference files."""
 
+import atexit
 import json
+import os
 import pathlib
+import shutil
+import tempfile
+
+# What one test compiles no other has to: all processes of a run share a folder. JAX
+# reads these when it is imported.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+  _COMPILED = tempfile.mkdtemp(prefix="milan-jax-tests-")
+  atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
+  os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED
+  os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import jax
 import numpy as np

@@ -18,11 +18,13 @@ jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((9, 9))).block_until_ready()
 
 
 def _run(**environment):
+  inherited = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("JAX_COMPILATION", "JAX_PERSISTENT"))
+  }
   subprocess.run(
-    [sys.executable, "-c", SCRIPT],
-    cwd=ROOT,
-    env={**os.environ, **environment},
-    check=True,
+    [sys.executable, "-c", SCRIPT], cwd=ROOT, env=inherited | environment, check=True
   )
 
 
