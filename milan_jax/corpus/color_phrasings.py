@@ -14,11 +14,11 @@ COLOR = (
   "regions that are {c}",
   "anything that is {c}",
   "patches of {c}",
-  "areas where the color is {c}",
+  "{c} places",
   "mostly {c} regions",
-  "different things, all of them {c}",
+  "different {c} things",
   "objects and backgrounds in {c}",
-  "the color {c} in different places",
+  "{c} objects of any kind",
 )
 COLOR_PATCH = (
   "small {c} patches",
@@ -176,10 +176,10 @@ PALETTES = {
   ),
   "colorless": (
     "gray tones",
-    "areas without color",
+    "colorless areas",
     "colorless surfaces",
     "black and white areas",
-    "parts of the picture with no color",
+    "gray parts of the picture",
     "grayish things",
     "black, gray and white regions",
     "neutral tones",

@@ -47,8 +47,6 @@ STUFF = frozenset(
   "half-timbered wall",
 }
 GROUNDS = tuple(said.ON)
-TOPS = ("animal", "person", "vehicle", "bird", "plant", "building")
-OUTSIDE = ("background", "around", "surrounds", "behind", "everything")
 DRAWN_LOOKS = frozenset(
   """
   furry smooth shiny round blurry rough long curved metallic thin wooden striped scaly
@@ -72,7 +70,8 @@ class NamedConcept:
 
   Attributes:
     name: its name in the manifest.
-    family: "things", "categories", "parts", "colored", "looks", "together", "around".
+    family: "things", "categories", "parts", "colored", "looks", "together",
+      "exceptions".
     phrasings: ways to say it, the short ones first.
     lenient: any of these words makes a description right, leniently.
     strict: a description is right strictly if it has a word of each of these.
@@ -117,6 +116,15 @@ def _keys(tags: Tags) -> Iterable[Key]:
     yield "look", tags.look, "thing"
 
 
+def _exceptions(tags: Tags) -> Iterable[Key]:
+  """The categories without some kind that a whole thing belongs to, by another kind."""
+  names = (tags.what, *things.categories(tags.what))
+  if not tags.part:
+    for kind, other in said.EXCEPTIONS:
+      if kind in names and other not in names:
+        yield "except", kind, other
+
+
 # What looks so by its nature: nobody says "furry fur".
 _OF = defaultdict(
   frozenset,
@@ -135,7 +143,7 @@ def find_marks(scenes: Sequence[Scene]) -> dict[Key, list[Mark]]:
     together: dict[str, list[int]] = defaultdict(list)
     grounds: dict[str, list[int]] = defaultdict(list)
     for region, tags in enumerate(scene.tags):
-      for key in _keys(tags):
+      for key in (*_keys(tags), *_exceptions(tags)):
         found[key].append(Mark(number, (region,)))
       if tags.part:
         continue
@@ -149,13 +157,6 @@ def find_marks(scenes: Sequence[Scene]) -> dict[Key, list[Mark]]:
       for ground, under in grounds.items():
         mark = Mark(number, (regions[0], under[0]))
         found["with", name, ground].append(mark)
-      if name in TOPS and len(scene.tags) > 1:
-        every = tuple(
-          place
-          for place, tags in enumerate(scene.tags)
-          if name in (tags.what, *things.categories(tags.what))
-        )
-        found["around", name].append(Mark(number, every, outside=True))
   return dict(found)
 
 
@@ -189,6 +190,7 @@ def _called(name: str) -> tuple[str, ...]:
   """A noun, its synonyms, and its categories: words that are right of it, leniently."""
   kinds = things.categories(name)
   names = (name, *kinds)
+  names += tuple(word for n in names for word in said.SHOWN_ON.get(n, ()))
   return tuple(dict.fromkeys(w for n in names for w in (n, *said.SYNONYMS.get(n, ()))))
 
 
@@ -289,12 +291,12 @@ def _concept(key: Key) -> NamedConcept:
         (*_called(name), *_called(ground)),
         (_called(name), _called(ground)),
       )
-    case ("around", name):
+    case ("except", name, other):
       return NamedConcept(
-        f"around {name}",
-        "around",
-        _filled(said.AROUND, **_noun(name)),
-        OUTSIDE,
-        (OUTSIDE,),
+        f"{name} except {other}",
+        "exceptions",
+        _filled(said.EXCEPT, others=words.plural(other), **_noun(name)),
+        _called(name),
+        (_own(name),),
       )
   raise ValueError(f"no concept is known by {key}")

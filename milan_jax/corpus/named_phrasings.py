@@ -14,7 +14,7 @@ THING = (
   "{many} in different places",
   "parts of {many}",
   "{many} of different kinds",
-  "objects that are {many}",
+  "different {many}",
 )
 ANIMAL = (
   "{many}",
@@ -24,14 +24,14 @@ ANIMAL = (
   "the bodies of {many}",
   "{many} outside",
   "{many} of different kinds",
-  "{many} looking around",
+  "different {many}",
 )
 STUFF = (
   "{many}",
   "areas of {many}",
   "{many}",
   "places with {many}",
-  "backgrounds of {many}",
+  "large areas of {many}",
   "areas covered with {many}",
   "{many} in the picture",
 )
@@ -51,21 +51,21 @@ PART = (
   "{noun} {parts}",
   "{one}'s {part}",
   "the {part} of {one}",
-  "areas around the {parts} of {many}",
+  "{parts} of different {many}",
 )
 ANY_PART = (
   "{parts}",
   "the {parts} of things",
   "{parts}",
   "{parts} of different objects",
-  "areas around {parts}",
+  "{parts} of all kinds",
 )
 COLORED = (
   "{c} {many}",
   "{many} that {are} {c}",
   "{c} {many}",
   "{c} colored {many}",
-  "{many} with a {c} color",
+  "different {c} {many}",
 )
 COLORED_PART = (
   "{c} {parts}",
@@ -86,12 +86,23 @@ WITH = (
   "{x} {on} {y}",
   "{x} near {y}",
 )
-AROUND = (
-  "backgrounds of {many}",
-  "the background behind {many}",
-  "areas around {many}",
-  "everything except the {many}",
-  "what surrounds {many}",
+# A category without one of its kinds.
+EXCEPT = (
+  "{many} except {others}",
+  "{many} without {others}",
+  "{many} except for {others}",
+  "all {many} except {others}",
+  "{many}, but no {others}",
+)
+EXCEPTIONS = (
+  ("animal", "dog"),
+  ("animal", "bird"),
+  ("vehicle", "car"),
+  ("vehicle", "boat"),
+  ("plant", "flower"),
+  ("food", "fruit"),
+  ("person", "man"),
+  ("clothing", "hat"),
 )
 PLACES = {
   "top": (
@@ -173,6 +184,8 @@ SYNONYMS = {
   "ground": ("the ground", "ground", "the floor or ground"),
   "landscape": ("landscapes", "scenery", "nature"),
 }
+# What is on a thing to be seen, and may be named in its stead.
+SHOWN_ON = {"sign": ("text",)}
 PART_SYNONYMS = {
   "head": ("heads", "faces and heads"),
   "face": ("faces", "faces and heads"),

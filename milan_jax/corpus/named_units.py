@@ -23,7 +23,7 @@ FAMILY_WEIGHTS = {
   "colored": 0.6,
   "looks": 0.5,
   "together": 0.5,
-  "around": 1.0,
+  "exceptions": 0.5,
 }
 # Sources that a concept needs in the split that a unit is drawn for.
 LEAST_SOURCES = {"train": 3, "validation": 2, "test": 3}
@@ -34,6 +34,11 @@ SHARED = 0.75
 # Captions that name what the regions share beyond the concept.
 CHANCE_SHARED = 0.6
 PLACE_SIZE = 0.3
+EXCEPT = "except"
+# How far what surrounds a thing reaches from it, in cells of its map.
+REACH = 5.0
+# Of the units of nothing, those that show what surrounds different things.
+SURROUNDINGS = 0.25
 # Concepts that are drawn to find one unlike another, before that stays alone.
 MOST_DRAWS = 200
 
@@ -129,9 +134,11 @@ class NamedPlanner:
 
   def _shown(self, split: str, number: int, rng: np.random.Generator) -> NamedPlan:
     keys = [self._draw(split, rng)]
-    for _ in range(MOST_DRAWS if number > 1 else 0):
+    # "Animals except dogs and trees" would leave out both.
+    alone = number == 1 or keys[0][0] == EXCEPT
+    for _ in range(0 if alone else MOST_DRAWS):
       other = self._draw(split, rng)
-      if not self._alike(keys[0], other):
+      if other[0] != EXCEPT and not self._alike(keys[0], other):
         keys.append(other)
         break
     number = len(keys)
@@ -228,9 +235,13 @@ class NamedPlanner:
     return found
 
   def _nothing(self, split: str, rng: np.random.Generator) -> NamedPlan:
-    """Random places of random scenes, or regions that have nothing in common."""
+    """Random places of random scenes, or regions that have nothing in common.
+
+    Regions of the latter show different things, or what surrounds different things.
+    """
     numbers = self._of_split[split]
     picked = [numbers[int(n)] for n in rng.choice(len(numbers), 4 * self._k)]
+    outside = rng.random() < SURROUNDINGS
     marks: list[Mark] = []
     shown: set[str] = set()
     for number in picked:
@@ -238,7 +249,7 @@ class NamedPlanner:
       what = self._scenes[number].tags[region].what
       if what not in shown:
         shown.add(what)
-        marks.append(Mark(number, (region,)))
+        marks.append(Mark(number, (region,), outside))
     spare = max(0, self._k - len(marks))
     marks = marks[: self._k] + [Mark(number, (0,)) for number in picked[:spare]]
     random_places = rng.random() < 0.5
@@ -307,8 +318,16 @@ def mark_map(
     mark = plan.marks[region]
     found = regions[list(mark.regions)].astype(np.float32).max(0)
     if mark.outside:
-      found = np.clip(1 - 2 * found, 0, 1)
+      found = surroundings(found)
   return filters.block_means(found, plan.looks.grid)
+
+
+def surroundings(
+  thing: Float[np.ndarray, "56 56"],
+) -> Float[np.ndarray, "56 56"]:
+  """What lies right around a thing: 1 at most, falling with the distance from it."""
+  near = np.clip(1 - 2 * thing, 0, 1) * filters.filtered(thing, REACH)
+  return near / max(float(near.max()), 1e-6)
 
 
 def place_map(place: str) -> Float[np.ndarray, "56 56"]:

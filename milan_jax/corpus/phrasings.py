@@ -23,7 +23,7 @@ LIGHT = {
     "very dark regions",
     "dark backgrounds",
     "the darkest parts of the picture",
-    "areas with hardly any light",
+    "dark areas with little light",
     "black or very dark things",
     "dark objects and shadows",
     "unlit places",
@@ -33,8 +33,8 @@ LIGHT = {
     "mid tones",
     "grayish middle tones",
     "surfaces of average brightness",
-    "areas that are neither bright nor dark",
-    "dull, evenly lit surfaces",
+    "areas of middle brightness",
+    "dull surfaces of medium brightness",
   ),
   "highlights": (
     "highlights",
@@ -131,7 +131,7 @@ SIDED_EDGES = {
     "dark areas right above bright ones",
     "horizontal borders with the light part below",
     "horizontal edges",
-    "where dark turns to light from top to bottom",
+    "where dark above turns to light below",
   ),
   "below": (
     "edges with light above dark",
@@ -141,7 +141,7 @@ SIDED_EDGES = {
     "bright areas right above dark ones",
     "horizontal borders with the dark part below",
     "horizontal edges",
-    "where light turns to dark from top to bottom",
+    "where light above turns to dark below",
   ),
   "left": (
     "edges with dark on the left",
@@ -151,7 +151,7 @@ SIDED_EDGES = {
     "dark areas with bright ones to their right",
     "vertical borders with the light part on the right",
     "vertical edges",
-    "where dark turns to light from left to right",
+    "where dark on the left turns to light on the right",
   ),
   "right": (
     "edges with dark on the right",
@@ -161,7 +161,7 @@ SIDED_EDGES = {
     "bright areas with dark ones to their right",
     "vertical borders with the light part on the left",
     "vertical edges",
-    "where light turns to dark from left to right",
+    "where light on the left turns to dark on the right",
   ),
 }
 LINES = {
@@ -317,7 +317,7 @@ SURFACES = {
     "uniform areas",
     "empty backgrounds",
     "flat areas without texture",
-    "areas with nothing in them",
+    "plain areas where nothing is",
     "plain backgrounds of one color",
     "even surfaces with no detail",
     "blank regions",
@@ -330,7 +330,7 @@ SURFACES = {
     "things that are out of focus",
     "the blurry part behind the subject",
     "soft areas that fade from light to dark",
-    "backgrounds with no sharp edges",
+    "soft, blurred backgrounds",
   ),
   "fine texture": (
     "fine textures",

@@ -56,7 +56,7 @@ def test_the_concepts_of_a_region(tags, expected):
   assert len(keys) == len(set(keys))
 
 
-def test_marks_of_one_region_of_two_and_of_what_surrounds():
+def test_marks_of_one_region_of_two_and_of_all_but_a_kind():
   scenes = [
     scene("a", Tags("dog"), Tags("grass"), Tags("dog", "head"), Tags("cat")),
     scene("b", Tags("dog")),
@@ -70,10 +70,10 @@ def test_marks_of_one_region_of_two_and_of_what_surrounds():
   assert found["with", "cat", "grass"] == [Mark(0, (3, 1))]
   assert ("with", "grass", "grass") not in found
   assert ("with", "dog", "cat") not in found
-  # All of the animals, their parts too; alone in a picture, nothing surrounds.
-  assert found["around", "animal"] == [Mark(0, (0, 2, 3), outside=True)]
-  assert found["around", "vehicle"] == [Mark(2, (0, 2), outside=True)]
-  assert ("around", "dog") not in found
+  # Whole animals that are no dogs; of cars no vehicle but a car is left.
+  assert found["except", "animal", "dog"] == [Mark(0, (3,))]
+  assert ("except", "vehicle", "car") not in found
+  assert found["except", "vehicle", "boat"] == [Mark(2, (0,)), Mark(2, (2,))]
   assert found["with", "car", "road"] == [Mark(2, (0, 1))]
 
 
@@ -91,6 +91,7 @@ def test_a_concept_needs_enough_sources_of_the_training_part():
   assert count(3) == count(4) == {("thing", "owl")}
   every = {
     *(("thing", "owl"), ("category", "bird"), ("category", "animal")),
+    ("except", "animal", "dog"),
     *(("colored", "white", name) for name in ("owl", "bird", "animal")),
   }
   assert count(5) == every
@@ -142,11 +143,11 @@ def test_a_concept_needs_enough_sources_of_the_training_part():
       [{"dog"}, {"snow"}],
     ),
     (
-      ("around", "animal"),
-      "around animal",
-      "around",
-      "backgrounds of animals",
-      [{"background"}],
+      ("except", "animal", "dog"),
+      "animal except dog",
+      "exceptions",
+      "animals except dogs",
+      [{"animal"}],
     ),
   ],
 )

@@ -1,5 +1,6 @@
 import collections
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -220,7 +221,7 @@ def test_a_split_of_concepts_all_alike_has_no_mixtures():
   ]
   planner, _ = _planner(alone)
   families = {planner.unit("test", np.random.default_rng(n)).family for n in range(60)}
-  assert families <= {"things", "categories", "nothing", "places"}
+  assert families <= {"things", "categories", "exceptions", "nothing", "places"}
 
 
 def _plan(marks, *, grid=56, place=""):
@@ -242,14 +243,13 @@ def _plan(marks, *, grid=56, place=""):
 def test_maps_of_marks_cell_by_cell(grid):
   rng = np.random.default_rng(0)
   regions = rng.random((3, 56, 56)).astype(np.float16)
-  marks = (Mark(0, (1,)), Mark(0, (0, 2)), Mark(0, (0, 2), outside=True))
+  marks = (Mark(0, (1,)), Mark(0, (0, 2)))
   plan = _plan(marks, grid=grid)
   step = 56 // grid
   for number, value in enumerate(
     (
       lambda a, b, c: b,
       lambda a, b, c: max(a, c),
-      lambda a, b, c: max(0.0, 1 - 2 * max(a, c)),
     )
   ):
     expected = np.zeros((grid, grid))
@@ -258,6 +258,25 @@ def test_maps_of_marks_cell_by_cell(grid):
       expected[row // step, column // step] += cell / step**2
     found = mark_map(regions.astype(np.float32), plan, number)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_what_surrounds_a_thing_is_strongest_at_its_border_and_never_on_it():
+  thing = np.zeros((1, 56, 56), np.float32)
+  thing[0, 20:36, 24:40] = 1
+  found = mark_map(thing, _plan((Mark(0, (0,), outside=True),), grid=56), 0)
+  assert (found[20:36, 24:40] == 0).all()
+  assert found.max() == 1
+  away = found[28, 40:]  # from its right side to the picture's border
+  assert (np.diff(away) <= 0).all()
+  # A Gaussian's tail beyond a straight border, relative to that right beside it.
+  tail = np.array([0.5 * math.erfc((d + 0.5) / 5 / 2**0.5) for d in range(16)])
+  np.testing.assert_allclose(away / away[0], tail / tail[0], atol=0.03)
+
+
+def test_nothing_surrounds_what_fills_the_picture():
+  thing = np.ones((1, 56, 56), np.float32)
+  found = mark_map(thing, _plan((Mark(0, (0,), outside=True),), grid=14), 0)
+  np.testing.assert_array_equal(found, np.zeros((14, 14)))
 
 
 @pytest.mark.parametrize("place", named_phrasings.PLACES)
