@@ -22,13 +22,16 @@ def get_config() -> Train:
     batch_size=128,
     lm_batch_size=256,
     learning_rate=1.5e-3,
+    cosine_decay=True,
     hidden_size=256,
     embedding_size=96,
     lm_hidden_size=160,
     lm_embedding_size=96,
-    # What 580 sources show of a thing is little: other draws of it are imitated.
+    # What 580 sources show of a thing is little: other draws of it are imitated, and
+    # regions that do not belong, of which no real unit is free.
     feature_noise=0.4,
     resample_regions=True,
+    stray_regions=0.2,
     max_epochs=16,
     patience=3,
     temperature=0.2,

@@ -219,6 +219,7 @@ def _cast(tree, dtype):
     ({"projection": "few"}, r"--projection=few: expected"),
     ({"projection": "-3"}, r"--projection=-3: expected"),
     ({"release_dtype": "int8"}, r"--release_dtype: .* float16; found 'int8'"),
+    ({"stray_regions": 1.5}, r"--stray_regions: expected a share, 0 to 1; found 1.5"),
   ],
   ids=str,
 )
