@@ -34,7 +34,7 @@ def get_config() -> Train:
     stray_regions=0.2,
     max_epochs=16,
     patience=3,
-    temperature=0.2,
+    temperature=0.3,
     release_dtype="float16",
     about=(
       "Colors, edges, textures, animals, people, plants, food, vehicles, buildings, "
