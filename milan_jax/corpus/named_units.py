@@ -37,7 +37,7 @@ PLACE_SIZE = 0.3
 EXCEPT = "except"
 # How far what surrounds a thing reaches from it, in cells of its map.
 REACH = 5.0
-# Of the units of nothing, those that show what surrounds different things.
+# Of the units of nothing that show different things, those of what surrounds them.
 SURROUNDINGS = 0.25
 # Concepts that are drawn to find one unlike another, before that stays alone.
 MOST_DRAWS = 200

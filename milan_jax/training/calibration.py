@@ -10,7 +10,7 @@ from milan_jax.confidence import ConfidenceSpec, probabilities
 # Weight of the squared weights, beside the mean loss of a unit.
 RIDGE = 1e-3
 STEPS = 60
-# Of the units of something that are described rightly, at most this part is refused.
+# Of the units of something, at most this part is refused.
 MOST_REFUSED = 0.07
 
 
