@@ -1,6 +1,7 @@
 """A job to be killed: a pass of a cheap model that goes on from what lies on disk.
 
-Arguments: the working folder, and seconds to wait after each batch.
+Arguments: the working folder, and seconds to wait after each batch. It says when it is
+at work.
 """
 
 import pathlib
@@ -40,6 +41,7 @@ def main() -> None:
   snapshot = folder / "progress.npz"
   images = np.random.default_rng(0).integers(0, 256, (NUM_IMAGES, 16, 16, 3), np.uint8)
   source = ArrayImages(images)
+  print("at work", flush=True)
   found = collect(
     Cheap(),
     source,

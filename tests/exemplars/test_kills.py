@@ -15,7 +15,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 def job(folder, pause):
   command = [sys.executable, "-m", "tests.exemplars.killed_pass"]
-  return subprocess.Popen([*command, str(folder), str(pause)], cwd=ROOT)
+  return subprocess.Popen(
+    [*command, str(folder), str(pause)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+  )
 
 
 def contents(folder):
@@ -26,24 +28,28 @@ def contents(folder):
   }
 
 
+def finish(folder):
+  with job(folder, 0) as process:
+    assert process.wait(120) == 0
+
+
 def test_twenty_kills(tmp_path):
-  began = time.monotonic()
-  assert job(tmp_path / "whole", 0).wait(120) == 0
-  # A process begins later on a busy machine.
-  latest = max(2.6, 1.2 * (time.monotonic() - began))
+  finish(tmp_path / "whole")
   moments = random.Random(0)
   folder, reached = tmp_path / "killed", [0]
-  for _ in range(20):
-    process = job(folder, 0.2)
-    # From before it has begun until it has done a part.
-    time.sleep(moments.uniform(0.2, latest))
-    process.send_signal(signal.SIGKILL)
-    assert process.wait(60) == -signal.SIGKILL, "it ended before it was killed"
+  for kill in range(20):
+    with job(folder, 0.05) as process:
+      # By turns before it is at work and in the middle of it, however busy the machine.
+      if kill % 2:
+        assert process.stdout.readline() == "at work\n"
+      time.sleep(moments.uniform(0.0, 0.8))
+      process.send_signal(signal.SIGKILL)
+      assert process.wait(60) == -signal.SIGKILL, "it ended before it was killed"
     progress = load_progress(folder / "progress.npz", JOB)
     reached.append(progress.done if progress else 0)
   # No kill undid anything, and some came in the middle of the work.
   assert reached == sorted(reached)
   assert len(set(reached)) > 3
   assert reached[-1] < NUM_IMAGES // BATCH_SIZE
-  assert job(folder, 0).wait(120) == 0
+  finish(folder)
   assert contents(folder) == contents(tmp_path / "whole")
