@@ -35,8 +35,8 @@ MAY_IMPORT = {
   "flags": set(),
   "benchmark": {"models", "pipeline", "search", "store"},
   "evaluation": {
-    *("records", "models", "images", "probe", "store", "catalog", "pipeline"),
-    *("benchmark", "config"),
+    *("records", "models", "images", "probe", "text", "store", "catalog"),
+    *("pipeline", "benchmark", "config"),
   },
   "cli": {"config", "flags", "pipeline", "store", "benchmark", "evaluation"},
   "__init__": {"pipeline", "store"},

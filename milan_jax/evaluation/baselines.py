@@ -18,11 +18,11 @@ from jaxtyping import Float
 from milan_jax.errors import UserError
 from milan_jax.evaluation.described import Judged, Run, by_likelihood
 from milan_jax.evaluation.judge import Truth, judge, judge_phrases
-from milan_jax.evaluation.wording import is_refusal, phrases, said
 from milan_jax.records import Unit
 from milan_jax.store.annotations import read_annotations
 from milan_jax.store.feature_store import FeatureStore, open_features
 from milan_jax.store.splits import FILE, read_split
+from milan_jax.text.wording import is_refusal, phrases, said
 
 # The part of a split that is trained on, by whoever names it.
 _TRAIN = ("train", "training")

@@ -9,10 +9,10 @@ from typing import Any
 from milan_jax.confidence import NO_PATTERN
 from milan_jax.config import Describe
 from milan_jax.evaluation.judge import Truth, Verdict, judge
-from milan_jax.evaluation.wording import is_refusal
 from milan_jax.pipeline.describe import describe
 from milan_jax.pipeline.probing import STORE
 from milan_jax.records import Unit
+from milan_jax.text.wording import is_refusal
 
 FEATURES = "features"
 

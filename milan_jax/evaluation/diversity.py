@@ -5,8 +5,8 @@ from typing import Any
 
 from milan_jax.evaluation.described import Answer, by_likelihood
 from milan_jax.evaluation.job import Job, Outcome
-from milan_jax.evaluation.wording import is_refusal, tokens
 from milan_jax.records import Unit
+from milan_jax.text.wording import is_refusal, tokens
 
 NUM_EXAMPLES = 8
 

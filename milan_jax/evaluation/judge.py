@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from milan_jax.errors import UserError
-from milan_jax.evaluation.wording import is_refusal, normalized, phrases, said
+from milan_jax.text.wording import is_refusal, normalized, phrases, said
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

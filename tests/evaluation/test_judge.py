@@ -4,7 +4,7 @@ import pytest
 
 from milan_jax.errors import UserError
 from milan_jax.evaluation.judge import Truth, Verdict, judge, read_truth
-from milan_jax.evaluation.wording import is_refusal, said, singular, words
+from milan_jax.text.wording import is_refusal, said, singular, words
 
 DOG_HEAD = Truth(
   "dog heads",
