@@ -33,7 +33,6 @@ class ConfidenceSpec:
     weights: the weight of each.
     bias: the log-odds where all evidence is at its centre.
     threshold: the probability below which nothing is said.
-    nothing: descriptions that say that there is no pattern, lower case.
   """
 
   centers: tuple[float, ...]
@@ -41,7 +40,6 @@ class ConfidenceSpec:
   weights: tuple[float, ...]
   bias: float
   threshold: float
-  nothing: tuple[str, ...]
 
 
 def agreement(

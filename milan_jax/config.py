@@ -100,6 +100,9 @@ class Describe:
   temperature: float = _option(
     -1.0, "weight of the language model; negative: the captioner's own"
   )
+  consensus: float = _option(
+    -1.0, "weight of the hypotheses' consensus (rerank); negative: the captioner's own"
+  )
   beam_size: int = _option(0, "hypotheses per unit; 0: the captioner's own")
   length: int = _option(0, "most tokens of a description; 0: the captioner's own")
   encoder_precision: str = _option(
@@ -190,6 +193,9 @@ class Train:
   checkpoint_every: int = _option(500, "steps between checkpoints")
   temperature: float = _option(
     0.2, "weight of the language model that the release proposes for decoding"
+  )
+  consensus: float = _option(
+    0.0, "weight of the hypotheses' consensus that the release proposes for decoding"
   )
   release_dtype: str = _option("float32", "of the released weights, or float16")
   about: str = _option("", "what the release says of itself")

@@ -61,9 +61,7 @@ def test_evidence_has_its_order_and_no_margin_is_too_wide():
 
 
 def test_probabilities_are_logistic():
-  spec = ConfidenceSpec(
-    (1.0, -2.0), (2.0, 0.5), (0.7, -0.3), 0.25, threshold=0.5, nothing=()
-  )
+  spec = ConfidenceSpec((1.0, -2.0), (2.0, 0.5), (0.7, -0.3), 0.25, threshold=0.5)
   evidence = np.array([[1.0, -2.0], [3.0, -1.0], [1e9, 0.0], [-1e9, 0.0]])
   found = probabilities(spec, evidence)
   for row, value in zip(evidence[:2], found[:2], strict=True):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -30,7 +30,6 @@ def calibrate(
   *,
   split: Mapping[Unit, str],
   truths: Mapping[Unit, Truth],
-  nothing: Sequence[str],
   dtype: str = "float32",
 ) -> dict[str, Any]:
   """Adds a confidence to a release, fitted on the units of the validation part.
@@ -40,7 +39,6 @@ def calibrate(
     store: features of all units.
     split: the part of each unit.
     truths: what is right of each unit.
-    nothing: descriptions that say that there is no pattern, lower case.
     dtype: of the released weights.
 
   Returns:
@@ -62,7 +60,9 @@ def calibrate(
       f"fitted: remove {TRUTH}, or make one for these units."
     )
   own = release.decoding
-  decoding = Decoding(own.strategy, own.length, own.beam_size, own.temperature)
+  decoding = Decoding(
+    own.strategy, own.length, own.beam_size, own.temperature, own.consensus
+  )
   decoder = Decoder(release, decoding, batch_size=BATCH)
   vocabulary = Vocabulary(release.vocabulary)
   batches: list[np.ndarray] = []
@@ -79,13 +79,13 @@ def calibrate(
       truth = truths[units[place]]
       fits = (
         not truth.negative
-        and text.lower() not in nothing
+        and text.lower() not in own.nothing
         and judge(text, truth).lenient
       )
       verdicts.append((fits, truth.negative))
   evidence = np.concatenate(batches)
   right, negative = np.array(verdicts).T
-  spec = fit_confidence(evidence, right, negative, nothing=nothing)
+  spec = fit_confidence(evidence, right, negative)
   whole = dataclasses.replace(
     release,
     confidence=spec,

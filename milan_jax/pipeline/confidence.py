@@ -26,6 +26,7 @@ def knows_confidence(release: Release, decoding: Decoding) -> bool:
     and decoding.beam_size == own.beam_size
     and decoding.length == own.length
     and decoding.temperature == own.temperature
+    and decoding.consensus == own.consensus
     and not (decoding.mi or decoding.parity)
   )
 
@@ -86,7 +87,7 @@ def judged(
   rows = zip(descriptions, found.tolist(), blind.tolist(), strict=True)
   for entry, value, empty in rows:
     sure = 0.0 if entry.dead or empty else value
-    if sure < spec.threshold or entry.text.lower() in spec.nothing:
+    if sure < spec.threshold or entry.text.lower() in release.decoding.nothing:
       yield dataclasses.replace(
         entry, text=NO_PATTERN, confidence=sure, guess=entry.text
       )

@@ -30,12 +30,15 @@ from milan_jax.models.language_model_rows import (
   lay_out_language_model,
 )
 from milan_jax.search.beam import beam_search
+from milan_jax.search.consensus import log_consensus
 from milan_jax.search.forced import counted, forced_scores
 from milan_jax.search.rerank import best_of, rerank
 from milan_jax.search.rollout import greedy, sample
 from milan_jax.search.rows import chunk_sizes, in_chunks, room_for
 from milan_jax.search.steps import Searched, Work, add_work
 from milan_jax.store.release import STRATEGIES, Release
+from milan_jax.text.content_words import ContentWords, content_words
+from milan_jax.text.vocabulary import Vocabulary
 
 # How products round: float32 exactly; tensorfloat32 rounds operands to 10 bits where
 # the device has it; bfloat16 keeps the weights in it, 7 bits. Sums are float32.
@@ -55,6 +58,7 @@ class Decoding:
     length: most tokens of a description, stop included.
     beam_size: hypotheses per unit, for beam and rerank.
     temperature: weight of the language model, for rerank and `mi`.
+    consensus: weight of the log-consensus with the other hypotheses, for rerank.
     mi: score each token by mutual information, for greedy, sample and beam.
     parity: give the original's scores, its counting errors included: greedy counts
       what comes after the stop, and rerank's language model one token too many.
@@ -65,6 +69,7 @@ class Decoding:
   length: int = 15
   beam_size: int = 50
   temperature: float = 0.2
+  consensus: float = 0.0
   mi: bool = False
   parity: bool = False
   precision: str = "float32"
@@ -76,6 +81,12 @@ class Decoding:
       raise UserError(
         f"--length and --beam_size: expected 1 or more; "
         f"found {self.length} and {self.beam_size}."
+      )
+    if self.consensus < 0:
+      raise UserError(f"--consensus: expected 0 or more; found {self.consensus:g}.")
+    if self.consensus and (self.strategy != "rerank" or self.parity):
+      raise UserError(
+        "--consensus: only --strategy rerank has it, and not with --parity."
       )
 
 
@@ -174,10 +185,19 @@ class Decoder:
       self.weights = jax.jit(
         functools.partial(lay_out, dtype=dtype), out_shardings=everywhere
       )(jax.tree.map(lambda x: _spread(np.asarray(x), everywhere), params))
-    num_words = len(release.vocabulary)
+    vocabulary = Vocabulary(release.vocabulary)
+    words: ContentWords | None = None
+    if decoding.consensus:
+      words = content_words(
+        vocabulary, nothing=release.decoding.nothing, length=decoding.length
+      )
     rows = PartitionSpec(AXIS)
     local = functools.partial(
-      decode, decoding=decoding, start_id=num_words, stop_id=num_words + 1
+      decode,
+      decoding=decoding,
+      words=words,
+      start_id=vocabulary.start_id,
+      stop_id=vocabulary.stop_id,
     )
     self._decode = jax.jit(
       jax.shard_map(
@@ -311,6 +331,7 @@ def decode(
   keys: UInt32[Array, "batch words"],
   *,
   decoding: Decoding,
+  words: ContentWords | None,
   start_id: int,
   stop_id: int,
 ) -> tuple[Decoded, Costs]:
@@ -322,6 +343,7 @@ def decode(
     valid: units that are no padding, which come first.
     keys: data of one key per unit, for the strategy `sample`.
     decoding: how to search.
+    words: the vocabulary's content words, if their consensus counts.
     start_id: the token read first.
     stop_id: the token that ends a description.
   """
@@ -363,7 +385,12 @@ def decode(
     if reranks:
       num_steps = jax.lax.pmax(beams.num_steps, AXIS) if decoding.parity else None
       lm_scores, lm_work = forced(lm, beams.tokens, num_steps)
-      found, places = rerank(beams, lm_scores, temperature=temperature)
+      agreed: Float[Array, "batch beam"] | None = None
+      if words is not None:
+        agreed = decoding.consensus * log_consensus(beams, words.ids, words.nothing)
+      found, places = rerank(
+        beams, lm_scores, temperature=temperature, consensus=agreed
+      )
       log_probs = jnp.take_along_axis(beams.scores, places[:, None], axis=1)[:, 0]
       if not decoding.parity:
         lm_log_probs = jnp.take_along_axis(lm_scores, places[:, None], axis=1)[:, 0]

@@ -86,6 +86,7 @@ def describe(
   strategy: str,
   mi: bool,
   temperature: float,
+  consensus: float,
   beam_size: int,
   length: int,
   encoder_precision: str,
@@ -120,6 +121,7 @@ def describe(
     strategy=strategy,
     mi=mi,
     temperature=temperature,
+    consensus=consensus,
     beam_size=beam_size,
     length=length,
     parity=parity,
@@ -202,6 +204,7 @@ def _decoding(
   strategy: str,
   mi: bool,
   temperature: float,
+  consensus: float,
   beam_size: int,
   length: int,
   parity: bool,
@@ -211,11 +214,14 @@ def _decoding(
   own = release.decoding
   if not strategy:
     strategy = own.strategy if release.language_model else "beam"
+  if consensus < 0:
+    consensus = own.consensus if strategy == "rerank" and not parity else 0.0
   return Decoding(
     strategy=strategy,
     length=length or own.length,
     beam_size=beam_size or own.beam_size,
     temperature=own.temperature if temperature < 0 else temperature,
+    consensus=consensus,
     mi=mi,
     parity=parity,
     precision=precision,
@@ -235,8 +241,7 @@ def _digest(release: Release) -> str:
   parts = {k: v for k, v in release.params.items() if k != "encoder"}
   for leaf in jax.tree.leaves(parts):
     digest.update(np.ascontiguousarray(leaf).tobytes())
-  if release.confidence is not None:
-    digest.update(repr(release.confidence).encode())
+  digest.update(repr((release.decoding, release.confidence)).encode())
   return digest.hexdigest()
 
 

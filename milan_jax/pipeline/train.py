@@ -80,6 +80,7 @@ def train(
   seed: int,
   checkpoint_every: int,
   temperature: float,
+  consensus: float,
   release_dtype: str,
   about: str,
 ) -> pathlib.Path:
@@ -126,6 +127,13 @@ def train(
       feature_size=network.feature_size,
       progress=show,
     )
+  known = (pathlib.Path(exemplars) / TRUTH).is_file()
+  decoding = dataclasses.replace(
+    DECODING,
+    temperature=temperature,
+    consensus=consensus,
+    nothing=tuple(_as_said(NOTHING)) if known else (),
+  )
   card: dict[str, Any] = {"about": about} if about else {}
   card |= _sources(pathlib.Path(exemplars))
   with bar("training", "batches") as show:
@@ -162,13 +170,13 @@ def train(
       seed=seed,
       checkpoint_every=checkpoint_every,
       split=parts,
-      decoding=dataclasses.replace(DECODING, temperature=temperature),
+      decoding=decoding,
       dtype=release_dtype,
       card=card or None,
       say=say,
       progress=show,
     )
-  if (pathlib.Path(exemplars) / TRUTH).is_file() and parts is not None:
+  if known and parts is not None:
     _calibrate(folder, features, parts, pathlib.Path(exemplars), release_dtype)
   say(f"{folder / RELEASE}: the captioner; describe with --milan={folder / RELEASE}")
   return folder / RELEASE
@@ -264,7 +272,6 @@ def _calibrate(
     features,
     split=parts,
     truths=read_truths(corpus),
-    nothing=_as_said(NOTHING),
     dtype=dtype,
   )
   write_json(folder / REPORT, report | {"confidence": found})

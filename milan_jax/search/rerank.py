@@ -1,4 +1,4 @@
-"""Reranking: mutual information of whole descriptions."""
+"""Reranking: mutual information of whole descriptions, and their consensus."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,11 @@ class Reranked(NamedTuple):
 
 
 def rerank(
-  beams: Beams, lm_scores: Float[Array, "batch beam"], *, temperature: float
+  beams: Beams,
+  lm_scores: Float[Array, "batch beam"],
+  *,
+  temperature: float,
+  consensus: Float[Array, "batch beam"] | None = None,
 ) -> Reranked:
   """Picks the hypothesis with the highest weighted pointwise mutual information.
 
@@ -25,14 +29,18 @@ def rerank(
     beams: hypotheses with their `log p(description | regions)`.
     lm_scores: `log p(description)` of each.
     temperature: weight of the language model.
+    consensus: the weighted log-consensus of each, if it shall count.
 
   Returns:
     The best hypothesis of each unit, scored
-    `log p(description | regions) - temperature * log p(description)`.
+    `log p(description | regions) - temperature * log p(description) + consensus`.
 
-  Source: Hernandez et al. 2022, equation 2.
+  Source: Hernandez et al. 2022, equation 2; the consensus is ours.
   """
-  return best_of(beams._replace(scores=beams.scores - temperature * lm_scores))
+  scores = beams.scores - temperature * lm_scores
+  if consensus is not None:
+    scores = scores + consensus
+  return best_of(beams._replace(scores=scores))
 
 
 def best_of(beams: Beams) -> Reranked:

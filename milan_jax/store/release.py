@@ -107,12 +107,17 @@ class DecodingSpec:
     length: the most tokens a description has.
     beam_size: hypotheses kept by the strategies that search.
     temperature: weight of the language model.
+    consensus: weight of the log-consensus with the other hypotheses, for rerank.
+    nothing: descriptions that say that there is no pattern, in lower case, their
+      tokens parted by spaces.
   """
 
   strategy: str
   length: int
   beam_size: int
   temperature: float
+  consensus: float = 0.0
+  nothing: tuple[str, ...] = ()
 
   def __post_init__(self):
     known = self.strategy in STRATEGIES

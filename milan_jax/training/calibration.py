@@ -1,7 +1,5 @@
 """Fits the confidence of descriptions on units whose truth is known."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -11,15 +9,13 @@ from milan_jax.confidence import ConfidenceSpec, probabilities
 RIDGE = 1e-3
 STEPS = 60
 # Of the units of something, at most this part is refused.
-MOST_REFUSED = 0.07
+MOST_REFUSED = 0.04
 
 
 def fit_confidence(
   evidence: Float[np.ndarray, "units evidence"],
   right: Bool[np.ndarray, "units"],
   negative: Bool[np.ndarray, "units"],
-  *,
-  nothing: Sequence[str],
 ) -> ConfidenceSpec:
   """Fits a logistic model by Newton's method, and its threshold.
 
@@ -27,7 +23,6 @@ def fit_confidence(
     evidence: what `milan_jax.confidence.gather_evidence` gives.
     right: whether each unit's description fits; never for a negative.
     negative: units that show nothing, whatever is said of them.
-    nothing: descriptions that say so.
 
   Returns:
     The model. Its threshold refuses as many negatives as it can while it refuses at
@@ -56,13 +51,10 @@ def fit_confidence(
     weights=tuple(map(float, weights[:-1])),
     bias=float(weights[-1]),
     threshold=0.0,
-    nothing=tuple(nothing),
   )
   found = probabilities(spec, evidence)
   of_something = found[~negative]
   threshold = 0.0
   if len(of_something):
     threshold = float(np.quantile(of_something, MOST_REFUSED, method="lower"))
-  return ConfidenceSpec(
-    spec.centers, spec.scales, spec.weights, spec.bias, threshold, spec.nothing
-  )
+  return ConfidenceSpec(spec.centers, spec.scales, spec.weights, spec.bias, threshold)

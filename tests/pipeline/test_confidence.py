@@ -47,7 +47,7 @@ def _plain():
     captioner=captioner,
     language_model=language_model,
     vocabulary=WORDS,
-    decoding=releases.DecodingSpec("rerank", 6, 5, 0.2),
+    decoding=releases.DecodingSpec("rerank", 6, 5, 0.2, nothing=NOTHING),
     params=params,
   )
 
@@ -60,7 +60,6 @@ def _spec(**changes):
     "weights": (0.0, 0.0, 0.0, 1.0, 0.0, 0.0),
     "bias": 2.0,
     "threshold": 0.5,
-    "nothing": NOTHING,
   }
   return ConfidenceSpec(**options | changes)
 
@@ -202,6 +201,7 @@ def test_confidence_is_known_of_the_releases_own_way_to_decode_only():
     {"length": 7},
     {"beam_size": 6},
     {"temperature": 0.3},
+    {"consensus": 1.0},
     {"mi": True},
     {"parity": True},
   ):
@@ -215,8 +215,11 @@ def test_another_confidence_is_another_captioner():
   plain = _plain()
   known = dataclasses.replace(plain, confidence=_spec())
   other = dataclasses.replace(plain, confidence=_spec(threshold=0.25))
-  digests = {describe._digest(release) for release in (plain, known, other)}
-  assert len(digests) == 3
+  more = dataclasses.replace(
+    plain, decoding=dataclasses.replace(plain.decoding, consensus=1.0)
+  )
+  digests = {describe._digest(release) for release in (plain, known, other, more)}
+  assert len(digests) == 4
 
 
 # Projected features.

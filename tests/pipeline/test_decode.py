@@ -11,6 +11,8 @@ import pytest
 
 from milan_jax.errors import UserError
 from milan_jax.pipeline.decode import Decoder, Decoding
+from milan_jax.text.content_words import EMPTY_WORDS
+from milan_jax.text.wording import singular
 
 STOP = 425
 
@@ -61,6 +63,49 @@ def test_corrected_rerank(tiny, outputs, beam_size):
   np.testing.assert_allclose(found.log_probs, log_probs, atol=1e-4)
   np.testing.assert_allclose(found.lm_log_probs, lm_log_probs, atol=1e-4)
   np.testing.assert_allclose(found.scores, log_probs - 0.2 * lm_log_probs, atol=1e-4)
+
+
+def test_consensus_against_the_originals_beams(tiny, outputs):
+  """The reference hypotheses and scores; similarities counted in Python."""
+  weight, rows = 30.0, np.arange(8)
+  scores = outputs["rerank50/beam_scores"]
+  agreed = np.zeros_like(scores)
+  for unit, (hypotheses, log_probs) in enumerate(
+    zip(outputs["rerank50/beam_tokens"], scores, strict=True)
+  ):
+    sets = [
+      {singular(tiny.vocabulary[token]) for token in said} - EMPTY_WORDS
+      for said in _up_to_stop(hypotheses)
+    ]
+    sets = [{word for word in each if word.isalpha()} for each in sets]
+    likely = np.exp(log_probs) / np.exp(log_probs).sum()
+    for place, one in enumerate(sets):
+      similar = [_f1(one, other) for other in sets]
+      agreed[unit, place] = likely @ similar
+  mutual = scores - 0.2 * outputs["rerank50/beam_lm_scores_correct"]
+  best = (mutual + weight * np.log(agreed)).argmax(1)
+  assert (best != mutual.argmax(1)).any(), "it makes no difference here"
+  found = _decode(tiny, outputs["features"], consensus=weight)
+  tokens = outputs["rerank50/beam_tokens"][rows, best]
+  assert _up_to_stop(found.tokens) == _up_to_stop(tokens)
+  expected = (mutual + weight * np.log(agreed))[rows, best]
+  np.testing.assert_allclose(found.scores, expected, atol=1e-4)
+
+
+def _f1(one, other):
+  if not one and not other:
+    return 1.0
+  return 2 * len(one & other) / (len(one) + len(other))
+
+
+@pytest.mark.parametrize(
+  "options", [{"strategy": "beam"}, {"strategy": "greedy"}, {"parity": True}]
+)
+def test_consensus_belongs_to_rerank(options):
+  with pytest.raises(UserError, match="only --strategy rerank has it"):
+    Decoding(**options, consensus=1.0)
+  with pytest.raises(UserError, match=r"--consensus: expected 0 or more; found -1\."):
+    Decoding(consensus=-1.0)
 
 
 def test_corrected_greedy_counts_up_to_the_stop(tiny, outputs):

@@ -164,7 +164,8 @@ def test_the_release_knows_its_confidence_and_its_sources(trained):
   spec = release.confidence
   assert spec is not None
   assert len(spec.weights) == len(spec.centers) == len(EVIDENCE)
-  assert "random areas" in spec.nothing and NO_PATTERN.lower() in spec.nothing
+  nothing = release.decoding.nothing
+  assert "random areas" in nothing and NO_PATTERN.lower() in nothing
   report = json.loads((trained / "report.json").read_text())
   found = report["confidence"]
   assert found["units"] == PARTS.count("validation")

@@ -124,7 +124,6 @@ CONFIDENCE = ConfidenceSpec(
   weights=(0.25, -1.0, 0.0, 2.0, 0.125, 1.0),
   bias=-0.75,
   threshold=0.3125,
-  nothing=("no clear pattern", "random areas"),
 )
 
 
@@ -149,6 +148,9 @@ def projecting(small):
     captioner=captioner,
     params=small.params | {"captioner": params, "projection": projection},
     confidence=CONFIDENCE,
+    decoding=dataclasses.replace(
+      small.decoding, consensus=0.5, nothing=("no clear pattern", "random areas")
+    ),
   )
 
 
@@ -158,6 +160,7 @@ def test_a_projection_and_a_confidence_come_back(projecting, tmp_path):
   back = release.load_release(tmp_path / "one")
   assert_same(back, projecting)
   assert back.confidence == CONFIDENCE
+  assert back.decoding == projecting.decoding
   assert back.projection is not None
   np.testing.assert_array_equal(
     back.projection.kernel, projecting.params["projection"]["kernel"]
@@ -178,7 +181,9 @@ def test_a_release_without_them_says_nothing_of_confidence(small, tmp_path):
   release.save_release(small, tmp_path)
   value = json.loads((tmp_path / "milan.json").read_text("utf-8"))
   assert "confidence" not in value
-  del value["encoder"]["projection"]  # as in releases made before there was one
+  # As in releases made before there were any.
+  del value["encoder"]["projection"]
+  del value["decoding"]["consensus"], value["decoding"]["nothing"]
   (tmp_path / "milan.json").write_text(json.dumps(value), "utf-8")
   assert_same(release.load_release(tmp_path), small)
 
@@ -223,7 +228,6 @@ def test_a_projection_is_there_as_the_encoder_says(projecting, small):
     (lambda c: c.update(more=1), "confidence must have the fields centers"),
     (lambda c: c.update(threshold="0.3"), "threshold must be of type float"),
     (lambda c: c.update(weights=1.0), "weights must be a list"),
-    (lambda c: c.update(nothing=[1]), "nothing must be of type str"),
     (lambda c: c.update(weights=[1.0]), "confidence.weights must be 6 numbers"),
     (lambda c: c.update(scales=[1.0] * 5 + [0.0]), "scales must be positive numbers"),
   ],
@@ -270,6 +274,7 @@ def _without(tree, *path):
     ({"decoding.strategy": "guess"}, r"decoding\.strategy must be one of .*'guess'"),
     ({"decoding.beam_size": 0}, r"decoding\.beam_size must be positive"),
     ({"decoding.temperature": -0.1}, r"decoding\.temperature must be positive"),
+    ({"decoding.consensus": -1.0}, r"decoding\.consensus must be positive"),
   ],
   ids=str,
 )

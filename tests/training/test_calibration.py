@@ -21,7 +21,7 @@ def _units(number=400, seed=0):
 
 def test_weights_equal_those_of_scikit_learn():
   evidence, right, negative = _units()
-  found = fit_confidence(evidence, right, negative, nothing=("random areas",))
+  found = fit_confidence(evidence, right, negative)
   np.testing.assert_allclose(found.centers, evidence.mean(0))
   np.testing.assert_allclose(found.scales, evidence.std(0))
   scaled = (evidence - evidence.mean(0)) / evidence.std(0)
@@ -35,12 +35,11 @@ def test_weights_equal_those_of_scikit_learn():
     other.predict_proba(scaled)[:, 1],
     atol=1e-6,
   )
-  assert found.nothing == ("random areas",)
 
 
 def test_the_loss_is_level_where_it_was_fitted():
   evidence, right, negative = _units(120, seed=1)
-  spec = fit_confidence(evidence, right, negative, nothing=())
+  spec = fit_confidence(evidence, right, negative)
   point = np.array([*spec.weights, spec.bias])
   scaled = (evidence - spec.centers) / spec.scales
 
@@ -56,7 +55,7 @@ def test_the_loss_is_level_where_it_was_fitted():
 
 def test_the_threshold_refuses_so_many_units_of_something():
   evidence, right, negative = _units()
-  spec = fit_confidence(evidence, right, negative, nothing=())
+  spec = fit_confidence(evidence, right, negative)
   found = confidence.probabilities(spec, evidence)
   refused = found < spec.threshold
   of_something = np.sort(found[~negative])
@@ -70,11 +69,11 @@ def test_the_threshold_refuses_so_many_units_of_something():
 def test_evidence_that_never_varies_and_units_all_alike_are_no_errors():
   evidence, right, negative = _units(60)
   evidence[:, 2] = 7
-  spec = fit_confidence(evidence, right, negative, nothing=())
+  spec = fit_confidence(evidence, right, negative)
   assert np.isfinite([*spec.weights, spec.bias, spec.threshold]).all()
   assert spec.weights[2] == pytest.approx(0, abs=1e-6)
   every = np.ones(60, bool)
-  sure = fit_confidence(evidence, every, ~every, nothing=())
+  sure = fit_confidence(evidence, every, ~every)
   assert confidence.probabilities(sure, evidence).min() > 0.9
-  none = fit_confidence(evidence, ~every, every, nothing=())
+  none = fit_confidence(evidence, ~every, every)
   assert none.threshold == 0

@@ -1,0 +1,39 @@
+"""Content words of a vocabulary."""
+
+import numpy as np
+
+from milan_jax.text.content_words import content_words
+from milan_jax.text.vocabulary import Vocabulary
+
+WORDS = (
+  "the",
+  "edge",
+  "edges",
+  "of",
+  "black",
+  "things",
+  "-",
+  "no",
+  "pattern",
+  "people",
+)
+
+
+def _found(nothing=(), length=4):
+  return content_words(Vocabulary(WORDS), nothing=nothing, length=length)
+
+
+def test_singular_and_plural_are_one_and_grammar_is_none():
+  ids = dict(zip(WORDS, _found().ids.tolist(), strict=False))
+  assert ids["edge"] == ids["edges"] > 0
+  assert len({ids[word] for word in ("edge", "black", "no", "pattern", "people")}) == 5
+  assert [ids[word] for word in ("the", "of", "things", "-")] == [0] * 4
+  assert _found().ids[len(WORDS) :].tolist() == [0] * 4
+
+
+def test_what_says_nothing_is_given_as_tokens():
+  stop = Vocabulary(WORDS).stop_id
+  sayings = ("no pattern", "no clear pattern", "no edges of things no", "pattern")
+  rows = _found(sayings, length=4).nothing
+  np.testing.assert_array_equal(rows, [[7, 8, stop, stop], [8, stop, stop, stop]])
+  assert _found(length=3).nothing.shape == (0, 3)
