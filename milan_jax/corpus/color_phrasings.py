@@ -30,16 +30,6 @@ COLOR_PATCH = (
   "little {c} things",
   "small areas of {c} in the scene",
 )
-COLOR_BORDER = (
-  "{c} edges",
-  "edges of {c} things",
-  "outlines of {c} areas",
-  "borders of {c} objects",
-  "where {c} areas end",
-  "the edge between {c} and something else",
-  "the contours of {c} objects",
-  "boundaries around {c} regions",
-)
 COLOR_SMOOTH = (
   "smooth {c} areas",
   "plain {c} surfaces",

@@ -255,10 +255,6 @@ def _combinations() -> Iterable[Concept]:
         functools.partial(responses.color_patch, name=name),
         color_phrasings.COLOR_PATCH,
       ),
-      "outlined": (
-        functools.partial(responses.color_border, name=name),
-        color_phrasings.COLOR_BORDER,
-      ),
     }
     for orientation, templates in color_phrasings.COLOR_EDGES.items():
       edge: Callable[[Measures], Map]

@@ -61,12 +61,6 @@ def color_patch(m: Measures, name: str) -> Map:
   return np.maximum(m[name] - 1.5 * _surroundings(m[name]), 0)
 
 
-def color_border(m: Measures, name: str) -> Map:
-  """The outline of a colour's area, where there is an edge to see."""
-  part = _nearby(m[name])
-  return both(4 * part * (1 - part), edges(m))
-
-
 def color_pair(m: Measures, first: str, second: str) -> Map:
   """Two colours that meet."""
   return 2 * both(_nearby(m[first]), _nearby(m[second]))

@@ -51,7 +51,6 @@ _OTHERS = {
   "spots": ("spot", "dot", "speck", "point", "small"),
   "dots": ("spot", "dot", "speck", "dotted", "speckled", "spotted"),
   "small": ("small", "spot", "little", "bit", "detail", "patch"),
-  "outlined": ("edge", "outline", "border", "contour", "boundary", "end"),
   "warm": ("warm", "red", "reddish", "orange", "yellow", "yellowish"),
   "cool": ("cool", "cold", "blue", "bluish", "green", "greenish", "teal"),
   "vivid": (

@@ -240,15 +240,12 @@ def test_light():
   assert _peak(responses.contrast, pictures.halves(GRAY, (110,) * 3)) < 0.2
 
 
-def test_color_pairs_borders_and_patches():
+def test_color_pairs_and_patches():
   red, green = NAMED["red"], NAMED["green"]
   image = pictures.halves(red, green)
   pair = responses.color_pair(_at(image), "red", "green")
   assert pair[13:15, 5:23].min() > 0.6
   assert pair[:10].max() < 0.01
-  border = responses.color_border(_at(image), "red")
-  assert border[13:15, 5:23].min() > 0.3
-  assert border[:10].max() < 0.01
   small = pictures.disc(red, green, radius=8)
   assert _peak(functools.partial(responses.color_patch, name="red"), small) > 0.5
   assert (
