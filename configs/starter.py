@@ -32,9 +32,10 @@ def get_config() -> Train:
     feature_noise=0.4,
     resample_regions=True,
     stray_regions=0.2,
-    max_epochs=16,
+    max_epochs=24,
     patience=3,
     temperature=0.3,
+    consensus=1.0,
     release_dtype="float16",
     about=(
       "Colors, edges, textures, animals, people, plants, food, vehicles, buildings, "
