@@ -11,18 +11,17 @@ as the gain and the beam for the samples.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from milan_jax.search.steps import Beams
 
-# Number of the content word of all that says that there is nothing to say.
-_NOTHING = -1
+_BITS = 32
 
 
 def log_consensus(
   beams: Beams,
-  content_ids: Int[Array | np.ndarray, "vocab"],
-  nothing: Int[Array | np.ndarray, "sayings length"],
+  content_ids: Int[np.ndarray, "vocab"],
+  nothing: Int[np.ndarray, "sayings length"],
 ) -> Float[Array, "batch beam"]:
   """The log of each hypothesis's expected similarity to those of its unit.
 
@@ -38,27 +37,34 @@ def log_consensus(
   Returns:
     At most 0, which all of a beam have that say the same.
   """
-  words = _content(beams.tokens, jnp.asarray(content_ids), jnp.asarray(nothing))
-  counts = jnp.sum(words != 0, axis=-1)
-  one, other = words[:, :, None, :, None], words[:, None, :, None, :]
-  shared = jnp.sum((one == other) & (one != 0), axis=(-2, -1))
+  sets = _content(beams.tokens, content_ids, nothing)
+  counts = _sizes(sets)
+  shared = _sizes(sets[:, :, None] & sets[:, None])
   total = counts[:, :, None] + counts[:, None, :]
   similar = jnp.where(total > 0, 2 * shared / jnp.maximum(total, 1), 1.0)
   weights = jax.nn.softmax(beams.scores, axis=-1)
   return jnp.log(jnp.einsum("bhg,bg->bh", similar, weights))
 
 
+def _sizes(sets: UInt32[Array, "*batch words"]) -> Int[Array, "*batch"]:
+  return jnp.sum(jax.lax.population_count(sets).astype(jnp.int32), axis=-1)
+
+
 def _content(
   tokens: Int[Array, "batch beam length"],
-  content_ids: Int[Array, "vocab"],
-  nothing: Int[Array, "sayings length"],
-) -> Int[Array, "batch beam length"]:
-  """Content words of each hypothesis, each once; 0 elsewhere."""
-  found = content_ids[tokens]
-  before = jnp.tri(tokens.shape[-1], k=-1, dtype=bool)[None, None]
-  repeated = jnp.any((found[..., :, None] == found[..., None, :]) & before, axis=-1)
-  empty: Bool[Array, "batch beam"] = jnp.any(
-    jnp.all(tokens[:, :, None] == nothing[None, None], axis=-1), axis=-1
+  content_ids: Int[np.ndarray, "vocab"],
+  nothing: Int[np.ndarray, "sayings length"],
+) -> UInt32[Array, "batch beam words"]:
+  """Each hypothesis's set of content words, a bit each; bit 0: there is nothing."""
+  ids = jnp.asarray(content_ids)[tokens]
+  bits = jnp.where(ids > 0, jnp.uint32(1) << (ids % _BITS).astype(jnp.uint32), 0)
+  words = jnp.arange(content_ids.max() // _BITS + 1)
+  here = (ids // _BITS)[..., None] == words[None, None, None]
+  sets = jax.lax.reduce(
+    jnp.where(here, bits[..., None], 0), np.uint32(0), jax.lax.bitwise_or, (2,)
   )
-  first = jnp.zeros(tokens.shape[-1], found.dtype).at[0].set(_NOTHING)
-  return jnp.where(empty[..., None], first[None, None], jnp.where(repeated, 0, found))
+  empty: Bool[Array, "batch beam"] = jnp.any(
+    jnp.all(tokens[:, :, None] == jnp.asarray(nothing)[None, None], axis=-1), axis=-1
+  )
+  only = (words == 0).astype(jnp.uint32)[None, None]
+  return jnp.where(empty[..., None], only, sets)

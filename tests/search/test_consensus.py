@@ -75,6 +75,17 @@ def test_a_meaning_of_many_wordings_beats_a_likelier_one_of_a_single():
   np.testing.assert_allclose(found, [0.4, 0.6, 0.6, 0.6], rtol=1e-5)
 
 
+def test_many_content_words():
+  content = np.append(np.arange(1, 100), 0)  # the last is the stop
+  rng = np.random.default_rng(1)
+  rows = [rng.choice(99, LENGTH, replace=False) for _ in range(30)]
+  rows += [rows[0], rng.permutation(rows[1])]
+  beams = Beams(jnp.array([rows]), jnp.zeros((1, 32)), jnp.array(LENGTH))
+  found = np.exp(log_consensus(beams, content, np.full((0, LENGTH), 99))[0])
+  shared = [[len({*one} & {*other}) / LENGTH for other in rows] for one in rows]
+  np.testing.assert_allclose(found, np.mean(shared, 1), rtol=1e-5)
+
+
 def test_units_are_apart_and_it_compiles_without_any_saying():
   one, other = ([[0], [2]], [0.0, 0.0]), ([[3, 2], [2]], [0.0, -1.0])
   apart = [log_consensus(_beams(*each), CONTENT, NOTHING[:0]) for each in (one, other)]
@@ -82,5 +93,5 @@ def test_units_are_apart_and_it_compiles_without_any_saying():
     lambda *parts: jnp.concatenate(parts), *(_beams(*each)[:2] for each in (one, other))
   )
   beams = Beams(*both, jnp.array(LENGTH))
-  together = jax.jit(log_consensus)(beams, CONTENT, NOTHING[:0])
+  together = jax.jit(lambda given: log_consensus(given, CONTENT, NOTHING[:0]))(beams)
   np.testing.assert_allclose(together, np.concatenate(apart), rtol=1e-6)
