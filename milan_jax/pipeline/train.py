@@ -103,6 +103,13 @@ def train(
     raise UserError(
       f"--stray_regions: expected a share, 0 to 1; found {stray_regions}."
     )
+  known = (pathlib.Path(exemplars) / TRUTH).is_file()
+  decoding = dataclasses.replace(
+    DECODING,
+    temperature=temperature,
+    consensus=consensus,
+    nothing=tuple(_as_said(NOTHING)) if known else (),
+  )
   described = read_annotations(annotations or exemplars)
   options = {
     "exemplars": exemplars,
@@ -127,13 +134,6 @@ def train(
       feature_size=network.feature_size,
       progress=show,
     )
-  known = (pathlib.Path(exemplars) / TRUTH).is_file()
-  decoding = dataclasses.replace(
-    DECODING,
-    temperature=temperature,
-    consensus=consensus,
-    nothing=tuple(_as_said(NOTHING)) if known else (),
-  )
   card: dict[str, Any] = {"about": about} if about else {}
   card |= _sources(pathlib.Path(exemplars))
   with bar("training", "batches") as show:
