@@ -13,7 +13,7 @@ from milan_jax.errors import UserError
 from milan_jax.evaluation.judge import Truth, judge
 from milan_jax.evaluation.truths import TRUTH
 from milan_jax.pipeline.confidence import gather_evidence
-from milan_jax.pipeline.decode import Decoder, Decoding
+from milan_jax.pipeline.decode import Decoder, own_decoding
 from milan_jax.records import Unit
 from milan_jax.store import release as releases
 from milan_jax.store.feature_store import FeatureStore
@@ -59,11 +59,7 @@ def calibrate(
       "No unit of the validation part has a known truth, so that no confidence can be "
       f"fitted: remove {TRUTH}, or make one for these units."
     )
-  own = release.decoding
-  decoding = Decoding(
-    own.strategy, own.length, own.beam_size, own.temperature, own.consensus
-  )
-  decoder = Decoder(release, decoding, batch_size=BATCH)
+  decoder = Decoder(release, own_decoding(release), batch_size=BATCH)
   vocabulary = Vocabulary(release.vocabulary)
   batches: list[np.ndarray] = []
   verdicts: list[tuple[bool, bool]] = []
@@ -79,7 +75,7 @@ def calibrate(
       truth = truths[units[place]]
       fits = (
         not truth.negative
-        and text.lower() not in own.nothing
+        and text.lower() not in release.decoding.nothing
         and judge(text, truth).lenient
       )
       verdicts.append((fits, truth.negative))

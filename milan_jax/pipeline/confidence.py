@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from milan_jax import confidence
 from milan_jax.confidence import NO_PATTERN
 from milan_jax.models.encoder import project
-from milan_jax.pipeline.decode import Decoded, Decoding
+from milan_jax.pipeline.decode import Decoded, Decoding, own_decoding
 from milan_jax.records import Description
 from milan_jax.store.release import Release
 from milan_jax.text.vocabulary import Vocabulary
@@ -20,15 +20,10 @@ LEAST_SEEN = 1 / 3
 
 def knows_confidence(release: Release, decoding: Decoding) -> bool:
   """Whether a release's confidence was measured of this way to decode."""
-  own = release.decoding
-  return release.confidence is not None and (
-    decoding.strategy == own.strategy
-    and decoding.beam_size == own.beam_size
-    and decoding.length == own.length
-    and decoding.temperature == own.temperature
-    and decoding.consensus == own.consensus
-    and not (decoding.mi or decoding.parity)
-  )
+  if release.confidence is None:
+    return False
+  own = own_decoding(release)
+  return decoding == dataclasses.replace(own, precision=decoding.precision)
 
 
 def gather_evidence(

@@ -90,6 +90,14 @@ class Decoding:
       )
 
 
+def own_decoding(release: Release) -> Decoding:
+  """How a captioner decodes when the user does not say."""
+  own = release.decoding
+  return Decoding(
+    own.strategy, own.length, own.beam_size, own.temperature, own.consensus
+  )
+
+
 def check_choice(flag: str, choices: tuple[str, ...], found: str) -> None:
   """Refuses what is none of a flag's choices.
 
