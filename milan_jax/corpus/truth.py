@@ -9,19 +9,16 @@ from collections import Counter
 from collections.abc import Sequence
 
 from milan_jax.corpus.concepts import Concept
+from milan_jax.text.content_words import EMPTY_WORDS
+from milan_jax.text.wording import singular
 
 FILE = "truth.json"
-# Words that any description may have.
-_EMPTY = frozenset(
+# Words that any description may have, in the singular.
+_EMPTY = EMPTY_WORDS | frozenset(
   """
-  a an the of and or in on at to with from by for it is are be that this these those as
-  its into where there all any anything something nothing other another more most very
-  mostly thing things area areas object objects part parts region regions place places
-  picture pictures image images scene surface surfaces different various kind kinds many
-  few some side sides one ones color colors colored colour like such have has go going
-  run runs next each together between behind around above below over under lot side's
-  background backgrounds nearly places' look looks against beside not neither nor
-  without no out
+  another anything nothing something more most mostly very nearly lot side next
+  between behind around above below over under against beside background
+  no not neither nor without out
   """.split()
 )
 # Other words for what concepts are named by.
@@ -82,7 +79,7 @@ def measured_truth(concept: Concept) -> tuple[list[str], list[list[str]]]:
     word
     for phrasing in concept.phrasings
     for word in set(re.findall(r"[a-z-]+", phrasing))
-    if word not in _EMPTY
+    if singular(word) not in _EMPTY
   )
   common = [word for word, count in sorted(counts.items()) if count >= 2]
   tokens = [
