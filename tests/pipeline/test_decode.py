@@ -13,6 +13,7 @@ from milan_jax.errors import UserError
 from milan_jax.pipeline.decode import Decoder, Decoding
 from milan_jax.text.content_words import EMPTY_WORDS
 from milan_jax.text.wording import singular
+from tests.search.similarity import f1
 
 STOP = 425
 
@@ -80,7 +81,7 @@ def test_consensus_against_the_originals_beams(tiny, outputs):
     sets = [{word for word in each if word.isalpha()} for each in sets]
     likely = np.exp(log_probs) / np.exp(log_probs).sum()
     for place, one in enumerate(sets):
-      similar = [_f1(one, other) for other in sets]
+      similar = [f1(one, other) for other in sets]
       agreed[unit, place] = likely @ similar
   mutual = scores - 0.2 * outputs["rerank50/beam_lm_scores_correct"]
   best = (mutual + weight * np.log(agreed)).argmax(1)
@@ -92,18 +93,15 @@ def test_consensus_against_the_originals_beams(tiny, outputs):
   np.testing.assert_allclose(found.scores, expected, atol=1e-4)
 
 
-def _f1(one, other):
-  if not one and not other:
-    return 1.0
-  return 2 * len(one & other) / (len(one) + len(other))
-
-
 @pytest.mark.parametrize(
   "options", [{"strategy": "beam"}, {"strategy": "greedy"}, {"parity": True}]
 )
 def test_consensus_belongs_to_rerank(options):
   with pytest.raises(UserError, match="only --strategy rerank has it"):
     Decoding(**options, consensus=1.0)
+
+
+def test_no_consensus_is_negative():
   with pytest.raises(UserError, match=r"--consensus: expected 0 or more; found -1\."):
     Decoding(consensus=-1.0)
 

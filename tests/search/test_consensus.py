@@ -7,6 +7,7 @@ import pytest
 
 from milan_jax.search.consensus import log_consensus
 from milan_jax.search.steps import Beams
+from tests.search.similarity import f1
 
 STOP = 9
 # Tokens 0 and 1 are one word, 4 and the stop none.
@@ -27,11 +28,6 @@ def _by_hand(rows, scores):
     if list(row) in ([4, 5], [6]):
       return {"nothing"}
     return {int(CONTENT[token]) for token in row} - {0}
-
-  def f1(one, other):
-    if not one and not other:
-      return 1.0
-    return 2 * len(one & other) / (len(one) + len(other))
 
   sets = [said(row) for row in rows]
   likely = np.exp(np.array(scores)) / np.exp(scores).sum()
