@@ -13,7 +13,7 @@ from milan_jax.evaluation import judge
 from milan_jax.models.captioner import Captioner
 from milan_jax.models.language_model import LanguageModel
 from milan_jax.pipeline import confidence, describe
-from milan_jax.pipeline.decode import Decoded, Decoder, Decoding
+from milan_jax.pipeline.decode import Decoded, Decoder, Decoding, own_decoding
 from milan_jax.records import Description, LayerExemplars, Unit
 from milan_jax.store import release as releases
 from milan_jax.store.feature_store import FeatureWriter, open_features
@@ -209,6 +209,22 @@ def test_confidence_is_known_of_the_releases_own_way_to_decode_only():
     assert not confidence.knows_confidence(release, other)
     assert describe._as_it_decodes(release, other).confidence is None
   assert describe._as_it_decodes(release, own) is release
+
+
+def test_a_captioners_own_consensus_is_part_of_its_way_to_decode():
+  plain = _plain()
+  spec = dataclasses.replace(plain.decoding, consensus=0.5)
+  release = dataclasses.replace(plain, confidence=_spec(), decoding=spec)
+  own = own_decoding(release)
+  assert own == Decoding("rerank", 6, 5, temperature=0.2, consensus=0.5)
+  assert confidence.knows_confidence(release, own)
+  for change, known in (
+    ({"precision": "bfloat16"}, True),
+    ({"consensus": 0.0}, False),
+    ({"consensus": 1.0}, False),
+  ):
+    other = dataclasses.replace(own, **change)
+    assert confidence.knows_confidence(release, other) == known
 
 
 def test_another_confidence_is_another_captioner():
