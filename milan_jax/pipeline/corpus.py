@@ -12,6 +12,7 @@ from milan_jax.errors import UserError
 from milan_jax.images.folder import FolderImages
 from milan_jax.images.geometry import Geometry
 from milan_jax.pipeline.progress import bar, say
+from milan_jax.store.hold import hold
 
 GEOMETRY = Geometry(resize=256, crop=224, interpolation="bicubic")
 PACKAGES = (stamps.PACKAGE, named_photographs.PACKAGE, *textures.PACKAGES)
@@ -33,12 +34,13 @@ def build(
   if not images:
     raise UserError("--images: name a folder of photographs; a few hundred are enough.")
   source = FolderImages(images, GEOMETRY)
-  with contextlib.ExitStack() as bars:
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(hold(workdir, beside=True))
     shown: dict[str, Callable[[int, int], None]] = {}
 
     def progress(stage: str, done: int, total: int) -> None:
       if stage not in shown:
-        shown[stage] = bars.enter_context(bar(stage, "steps"))
+        shown[stage] = stack.enter_context(bar(stage, "steps"))
       shown[stage](done, total)
 
     fetched: Mapping[str, Package] = {}

@@ -1,7 +1,9 @@
 """Several processes that work together, on one machine or on many."""
 
+import contextlib
+import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -9,6 +11,7 @@ from jax.experimental import multihost_utils
 
 from milan_jax.errors import UserError
 from milan_jax.exemplars.passes import Part
+from milan_jax.store.hold import hold
 
 # Seconds between looks at what another process has to do.
 _LOOK_EVERY = 0.2
@@ -58,6 +61,27 @@ def is_first() -> bool:
 def own_part() -> Part:
   """The part of the images that this process sees."""
   return Part(jax.process_index(), jax.process_count())
+
+
+@contextlib.contextmanager
+def hold_together(workdir: str) -> Iterator[pathlib.Path]:
+  """Keeps other runs out of a run directory; the first process does it for all.
+
+  Raises:
+    UserError: in all processes, if another run holds it or it cannot be written to.
+  """
+  with contextlib.ExitStack() as held:
+    refused: UserError | None = None
+    if is_first():
+      try:
+        held.enter_context(hold(workdir))
+      except UserError as error:
+        refused = error
+    if not told_by_first(int(refused is None)):
+      raise refused or UserError(
+        f"--workdir: the first process cannot use {workdir}, and says why."
+      )
+    yield pathlib.Path(workdir)
 
 
 def wait_until(done: Callable[[], bool]) -> None:
