@@ -94,8 +94,11 @@ class Describe:
   strategy: str = _option(
     "", "greedy, sample, beam or rerank; empty: the captioner's own"
   )
-  mi: bool = _option(
-    False, "score each token by mutual information (greedy, sample and beam)"
+  mi: bool | None = _option(
+    None,
+    "score each token by mutual information (greedy, sample and beam); not given: as "
+    "the original does with --parity, where the captioner has a language model, else "
+    "not",
   )
   temperature: float = _option(
     -1.0, "weight of the language model; negative: the captioner's own"

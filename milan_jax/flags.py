@@ -12,6 +12,7 @@ from milan_jax.errors import UserError
 
 _DEFINE = {
   bool: flags.DEFINE_boolean,
+  bool | None: flags.DEFINE_boolean,  # None is "not given"
   int: flags.DEFINE_integer,
   float: flags.DEFINE_float,
   str: flags.DEFINE_string,

@@ -39,6 +39,21 @@ def test_a_flag_wins_over_the_file_and_an_override_changes_it(path):
   assert config == expected
 
 
+@pytest.mark.parametrize(
+  ("arguments", "mi"),
+  [
+    ([], None),
+    (["--mi"], True),
+    (["--nomi"], False),
+    (["--mi=false"], False),
+    (["--config={path}", "--config.mi=true"], True),
+    (["--config={path}", "--nomi"], False),
+  ],
+)
+def test_an_option_that_was_not_given_is_neither_on_nor_off(path, arguments, mi):
+  assert _parse(*(each.format(path=path) for each in arguments)).mi is mi
+
+
 def test_every_option_has_a_help_text():
   for field in dataclasses.fields(Describe):
     assert field.metadata["help"]

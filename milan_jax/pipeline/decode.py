@@ -61,7 +61,8 @@ class Decoding:
     consensus: weight of the log-consensus with the other hypotheses, for rerank.
     mi: score each token by mutual information, for greedy, sample and beam.
     parity: give the original's scores, its counting errors included: greedy counts
-      what comes after the stop, and rerank's language model one token too many.
+      what comes after the stop, and rerank's language model one token too many. That
+      the original takes `mi` unless told otherwise is for the caller to say.
     precision: one of `PRECISIONS`.
   """
 

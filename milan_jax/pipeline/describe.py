@@ -84,7 +84,7 @@ def describe(
   save_every: float,
   milan: str,
   strategy: str,
-  mi: bool,
+  mi: bool | None,
   temperature: float,
   consensus: float,
   beam_size: int,
@@ -128,6 +128,7 @@ def describe(
     precision=precision,
   )
   decoder = Decoder(release, decoding, batch_size=batch_size)
+  options["mi"] = decoding.mi
   options["captioner_sha256"] = _digest(release)
   found: ExemplarSet | None = None
   if features:
@@ -202,7 +203,7 @@ def _decoding(
   release: Release,
   *,
   strategy: str,
-  mi: bool,
+  mi: bool | None,
   temperature: float,
   consensus: float,
   beam_size: int,
@@ -214,6 +215,9 @@ def _decoding(
   own = release.decoding
   if not strategy:
     strategy = own.strategy if release.language_model else "beam"
+  if mi is None:
+    # The original's default, which it takes for every search that goes token by token.
+    mi = parity and strategy != "rerank" and release.language_model is not None
   if consensus < 0:
     consensus = own.consensus if strategy == "rerank" and not parity else 0.0
   return Decoding(
@@ -348,7 +352,8 @@ def _decode(
     waiting: collections.deque[np.ndarray] = collections.deque()
     for decoded in decoder.stream(_batches(decoder, store, seed, done, waiting.append)):
       first = len(journal)
-      described = _described(store.units(first, first + size), decoded, vocabulary)
+      units = store.units(first, first + size)
+      described = _described(units, decoded, vocabulary, decoder.decoding.parity)
       journal.append(judged(described, decoded, release, waiting.popleft()))
       show(len(journal), total)
   return journal
@@ -374,14 +379,17 @@ def _batches(
 
 
 def _described(
-  units: Iterable[tuple[Unit, bool]], decoded: Decoded, vocabulary: Vocabulary
+  units: Iterable[tuple[Unit, bool]],
+  decoded: Decoded,
+  vocabulary: Vocabulary,
+  parity: bool,
 ) -> Iterator[Description]:
   lm_log_probs = decoded.lm_log_probs
   for i, (unit, dead) in enumerate(units):
     margin = float(decoded.margins[i])
     yield Description(
       unit=unit,
-      text=reconstruct_ids(np.asarray(decoded.tokens[i]), vocabulary),
+      text=reconstruct_ids(np.asarray(decoded.tokens[i]), vocabulary, parity=parity),
       score=float(decoded.scores[i]),
       log_prob=float(decoded.log_probs[i]),
       lm_log_prob=None if lm_log_probs is None else float(lm_log_probs[i]),

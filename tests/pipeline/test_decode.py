@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from milan_jax.errors import UserError
+from milan_jax.pipeline import describe
 from milan_jax.pipeline.decode import Decoder, Decoding
 from milan_jax.text.content_words import EMPTY_WORDS
+from milan_jax.text.reconstruction import reconstruct_ids
+from milan_jax.text.vocabulary import Vocabulary
 from milan_jax.text.wording import singular
 from tests.search.similarity import f1
 
@@ -30,25 +33,54 @@ def _up_to_stop(tokens):
   return [row[: row.index(STOP)] if STOP in row else row for row in tokens]
 
 
+# With parity, mutual information is what the original takes unless told otherwise.
 CASES = [
-  ("greedy/mi=False", {"strategy": "greedy"}),
-  ("greedy/mi=True", {"strategy": "greedy", "mi": True}),
-  ("beam5/mi=False", {"strategy": "beam", "beam_size": 5}),
-  ("beam5/mi=True", {"strategy": "beam", "beam_size": 5, "mi": True}),
-  ("beam50/mi=False", {"strategy": "beam", "beam_size": 50}),
+  ("greedy/mi=False", {"strategy": "greedy", "mi": False}),
+  ("greedy/mi=True", {"strategy": "greedy"}),
+  ("beam5/mi=False", {"strategy": "beam", "beam_size": 5, "mi": False}),
+  ("beam5/mi=True", {"strategy": "beam", "beam_size": 5}),
+  ("beam50/mi=False", {"strategy": "beam", "beam_size": 50, "mi": False}),
   ("beam50/mi=True", {"strategy": "beam", "beam_size": 50, "mi": True}),
-  ("beam50_len4/mi=False", {"strategy": "beam", "beam_size": 50, "length": 4}),
+  (
+    "beam50_len4/mi=False",
+    {"strategy": "beam", "beam_size": 50, "mi": False, "length": 4},
+  ),
   ("rerank5", {"strategy": "rerank", "beam_size": 5}),
-  ("rerank50", {"strategy": "rerank", "beam_size": 50}),
+  ("rerank50", {"beam_size": 50}),
   ("rerank50_len4", {"strategy": "rerank", "beam_size": 50, "length": 4}),
 ]
 
 
+def _as_asked(release, **options):
+  """How a user's flags decode; what is not given is open."""
+  numbers = {"temperature": -1.0, "consensus": -1.0, "beam_size": 0, "length": 0}
+  words = {"strategy": "", "mi": None, "precision": "float32"}
+  return describe._decoding(release, **(numbers | words | options))
+
+
 @pytest.mark.parametrize(("name", "options"), CASES, ids=[name for name, _ in CASES])
-def test_parity_with_the_original(tiny, outputs, name, options):
-  found = _decode(tiny, outputs["features"], parity=True, **options)
+def test_parity_with_the_original(tiny, outputs, strings, name, options):
+  """Tokens, scores, and sentence for sentence."""
+  decoder = Decoder(tiny, _as_asked(tiny, parity=True, **options), batch_size=8)
+  found = decoder(outputs["features"], jax.random.split(jax.random.key(0), 8))
   assert _up_to_stop(found.tokens) == _up_to_stop(outputs[f"{name}/tokens"])
   np.testing.assert_allclose(found.scores, outputs[f"{name}/scores"], atol=1e-4)
+  words = Vocabulary(tiny.vocabulary)
+  said = [reconstruct_ids(row, words, parity=True) for row in found.tokens]
+  assert said == strings[f"{name}/captions"]
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "sample", "beam", "rerank"])
+def test_only_parity_takes_mutual_information_unasked(tiny, strategy):
+  params = {k: v for k, v in tiny.params.items() if k != "language_model"}
+  alone = dataclasses.replace(tiny, language_model=None, params=params)
+  unasked = strategy != "rerank"
+  assert _as_asked(tiny, strategy=strategy, parity=True).mi == unasked
+  for mi in (False, True):
+    assert _as_asked(tiny, strategy=strategy, parity=True, mi=mi).mi == mi
+    assert _as_asked(tiny, strategy=strategy, parity=False, mi=mi).mi == mi
+  assert not _as_asked(tiny, strategy=strategy, parity=False).mi
+  assert not _as_asked(alone, strategy=strategy, parity=True).mi
 
 
 @pytest.mark.parametrize("beam_size", [5, 50])

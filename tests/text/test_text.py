@@ -70,11 +70,68 @@ def test_a_batch_of_a_given_length_has_it(samples, known):
 
 def test_all_1000_sentences_are_reconstructed(samples, known):
   for sample in samples["samples"]:
-    ids = sample["default"]
-    assert reconstruction.reconstruct_ids(ids, known) == sample["reconstructed_indices"]
-    assert (
-      reconstruction.reconstruct(sample["tokens"]) == (sample["reconstructed_tokens"])
-    )
+    of_ids = reconstruction.reconstruct_ids(sample["default"], known, parity=True)
+    assert of_ids == sample["reconstructed_indices"]
+    of_tokens = reconstruction.reconstruct(sample["tokens"], parity=True)
+    assert of_tokens == sample["reconstructed_tokens"]
+
+
+def _as_the_original_joins(tokens):
+  """Token by token: no space before `. , ; :`, none on either side of a dash."""
+  text = ""
+  for before, token in zip(["-", *tokens], tokens, strict=False):
+    tight = token[0] in ".,;:-" or before[-1] == "-"
+    text += token if tight else f" {token}"
+  sentences = [part.strip() for part in text.split(".")]
+  return ". ".join(part[:1].upper() + part[1:] for part in sentences).strip()
+
+
+def test_2000_random_rows_are_joined_as_the_original_does():
+  """By the rule as it is stated, restated here token by token."""
+  words = [*"abcde", "dog", "person", "do", "10"]
+  marks = [*".,;:!?-", "'s", "n't", "'", '"', "(", ")", "/", "&", "..."]
+  rng = np.random.default_rng(0)
+  differs = 0
+  for _ in range(2000):
+    tokens = rng.choice(words + marks, rng.integers(0, 15)).tolist()
+    expected = _as_the_original_joins(tokens)
+    assert reconstruction.reconstruct(tokens, parity=True) == expected, tokens
+    differs += reconstruction.reconstruct(tokens) != expected
+  assert differs > 500
+
+
+@pytest.mark.parametrize(
+  ("text", "parity", "corrected"),
+  [
+    ("a person's face", "A person 's face", "A person's face"),
+    ("don't look", "Do n't look", "Don't look"),
+    ("it\u2019s 10am", "It \u2019s 10 am", "It\u2019s 10 am"),
+    ("what? no!", "What ? no !", "What? no!"),
+    ("the dogs' tails", "The dogs ' tails", "The dogs ' tails"),
+    ("he'd've, i'm", "He 'd 've, i 'm", "He'd've, i'm"),
+    (
+      "they'll say we're dogs'",
+      "They 'll say we 're dogs '",
+      "They'll say we're dogs '",
+    ),
+  ],
+)
+def test_the_ends_of_words_are_joined_to_them_but_not_in_parity(
+  text, parity, corrected
+):
+  tokens = tokenizer.Tokenizer()(text)
+  assert reconstruction.reconstruct(tokens, parity=True) == parity
+  assert reconstruction.reconstruct(tokens) == corrected
+
+
+def test_what_only_looks_like_the_end_of_a_word_stays_apart():
+  for tokens, text in (
+    (["'s", "clothing"], "'s clothing"),
+    ([",", "'s", "-", "ear"], ", 's-ear"),
+    (["a", "'shirt"], "A 'shirt"),
+    (["'", "s"], "' s"),
+  ):
+    assert reconstruction.reconstruct(tokens) == text
 
 
 def test_what_follows_stop_is_not_said(known):
