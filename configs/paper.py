@@ -12,4 +12,4 @@ from milan_jax.config import Train
 
 def get_config() -> Train:
   """Returns the options of `train.py`."""
-  return Train(workdir="runs/paper", encoder="resnet101")
+  return Train(workdir="runs/paper", encoder="resnet101", stop_by="bleu")

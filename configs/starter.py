@@ -33,6 +33,7 @@ def get_config() -> Train:
     resample_regions=True,
     stray_regions=0.2,
     max_epochs=24,
+    stop_by="nll",
     patience=3,
     temperature=0.3,
     consensus=1.0,

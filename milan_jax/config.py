@@ -185,6 +185,11 @@ class Train:
   )
   weight_decay: float = _option(1e-2, "AdamW's weight decay")
   max_epochs: int = _option(100, "most epochs")
+  stop_by: str = _option(
+    "nll",
+    "what stops the captioner and picks its epoch, over the validation part: nll (of a "
+    "token), or bleu (of greedy captions), as in the original",
+  )
   patience: int = _option(
     4, "epochs without improvement that are borne; the next one stops"
   )

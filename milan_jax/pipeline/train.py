@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from milan_jax.corpus.build import MANIFEST
 from milan_jax.corpus.phrasings import NOTHING
@@ -18,6 +19,7 @@ from milan_jax.models.backbones import backbone, params_from_state_dict
 from milan_jax.models.encoder import Projection
 from milan_jax.pipeline.calibrate import calibrate
 from milan_jax.pipeline.decode import check_choice
+from milan_jax.pipeline.matching import keep_matched, split_rows
 from milan_jax.pipeline.progress import bar, say
 from milan_jax.pipeline.region_encoder import region_encoder
 from milan_jax.pipeline.train_milan import (
@@ -41,6 +43,7 @@ from milan_jax.store.splits import FILE, read_split
 from milan_jax.store.torch_files import read_state_dict
 from milan_jax.text.reconstruction import reconstruct
 from milan_jax.text.tokenizer import Tokenizer
+from milan_jax.training.loop import CRITERIA
 from milan_jax.training.projection import fit_projection
 
 DTYPES = ("float32", "float16")
@@ -72,6 +75,7 @@ def train(
   cosine_decay: bool,
   weight_decay: float,
   max_epochs: int,
+  stop_by: str,
   patience: int,
   validation_fraction: float,
   test_fraction: float,
@@ -93,12 +97,13 @@ def train(
     The folder of the released captioner.
 
   Raises:
-    UserError: an option names nothing, no annotated unit has exemplars, or the workdir
-      is of another run.
+    UserError: an option names nothing, most annotated units have no exemplars, the
+      split lacks one, or the workdir is of another run.
   """
   if not exemplars:
     raise UserError("--exemplars: name a directory of annotated exemplars.")
   check_choice("--release_dtype", DTYPES, release_dtype)
+  check_choice("--stop_by", tuple(CRITERIA), stop_by)
   if not 0 <= stray_regions <= 1:
     raise UserError(
       f"--stray_regions: expected a share, 0 to 1; found {stray_regions}."
@@ -122,6 +127,23 @@ def train(
   parts = read_split(given) if split or given.is_file() else None
   spec, params = _encoder(encoder, encoder_weights, encoder_layers)
   found = _annotated(open_exemplars(exemplars), described)
+  units = [
+    Unit(layer, index)
+    for layer in found.layers
+    for index in found.exemplars(layer).units.tolist()
+  ]
+  kept = keep_matched(described, set(units), what="exemplars", say=say)
+  rows = split_rows(
+    units,
+    parts,
+    validation_fraction=validation_fraction,
+    test_fraction=test_fraction,
+    seed=seed,
+    say=say,
+    name=str(given),
+  )
+  if parts is not None:
+    parts = {unit: parts[unit] for unit in units}
   folder = open_workdir(workdir, options)
   network = region_encoder(spec, params)
   channels = network.channels
@@ -140,10 +162,10 @@ def train(
     train_milan(
       features=features.tables(),
       units={layer: found.exemplars(layer).units for layer in found.layers},
-      annotations=described,
+      annotations=kept,
       encoder=dataclasses.replace(spec, projection=sum(sizes)),
       encoder_params=params,
-      projection=_projection(features, parts, channels, sizes, whitening)
+      projection=_projection(features, rows.training, channels, sizes, whitening)
       if sizes
       else None,
       workdir=folder,
@@ -162,6 +184,7 @@ def train(
       cosine_decay=cosine_decay,
       weight_decay=weight_decay,
       max_epochs=max_epochs,
+      stop_by=stop_by,
       patience=patience,
       validation_fraction=validation_fraction,
       test_fraction=test_fraction,
@@ -226,16 +249,14 @@ def _sizes(projection: str, channels: Sequence[int]) -> list[int]:
 
 def _projection(
   features: FeatureStore,
-  parts: Mapping[Unit, str] | None,
+  rows: Int[np.ndarray, "training"],
   channels: Sequence[int],
   sizes: Sequence[int],
   whitening: float,
 ) -> Projection:
-  """Fits the projection on the features of the training part, or of all units."""
-  units = [unit for unit, _ in features.units(0, len(features))]
-  rows = [n for n, unit in enumerate(units) if not parts or parts.get(unit) == "train"]
+  """Fits the projection on the features of the training part."""
   batches = (
-    features.read_rows(np.array(rows[start : start + PROJECTED_TOGETHER]))
+    features.read_rows(rows[start : start + PROJECTED_TOGETHER])
     for start in range(0, len(rows), PROJECTED_TOGETHER)
   )
   return fit_projection(batches, channels, sizes, whitening=whitening)

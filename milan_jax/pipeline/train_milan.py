@@ -16,13 +16,15 @@ from jaxtyping import Int
 from milan_jax.models.captioner import Captioner
 from milan_jax.models.encoder import Projection, project
 from milan_jax.models.language_model import LanguageModel
-from milan_jax.pipeline import training_data
+from milan_jax.pipeline import matching, training_data
+from milan_jax.pipeline.decode import check_choice
+from milan_jax.pipeline.greedy_bleu import GreedyBleu
 from milan_jax.pipeline.workdir import open_workdir
 from milan_jax.records import Unit
 from milan_jax.store import atomic, release
 from milan_jax.store.training_checkpoints import TrainingCheckpoints
 from milan_jax.text import vocabulary
-from milan_jax.training import batches, loop, objectives, splits, state
+from milan_jax.training import batches, loop, objectives, state
 
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
@@ -61,6 +63,7 @@ def train_milan(
   cosine_decay: bool = False,
   weight_decay: float = 1e-2,
   max_epochs: int = 100,
+  stop_by: str = "nll",
   patience: int = 4,
   validation_fraction: float = 0.1,
   test_fraction: float = 0.1,
@@ -84,7 +87,7 @@ def train_milan(
   Args:
     features: features of each unit's exemplars, by layer; may be memory-mapped.
     units: index in its layer of each row of `features`.
-    annotations: descriptions of units. A unit that has no features is left out.
+    annotations: descriptions of units. Those without features are said and left out.
     encoder: the backbone that made the features, to be named in the release.
     encoder_params: its weights, to be released; None if they come from elsewhere.
     projection: what brings the features to the captioner; None if it sees them as they
@@ -107,6 +110,9 @@ def train_milan(
     cosine_decay: whether it falls to 0 along half a cosine in `max_epochs`.
     weight_decay: decay of AdamW, before the step size multiplies it.
     max_epochs: stop after so many epochs in any case.
+    stop_by: what stops the captioner, and decides which epoch is released, over the
+      validation part: nll, the likelihood of a token without the attention penalty; or
+      bleu, of greedy captions, as the original does by default.
     patience: epochs in a row without improvement that are forgiven.
     validation_fraction: share of the units that decide when to stop.
     test_fraction: share of the units that the report is about.
@@ -125,9 +131,9 @@ def train_milan(
     The report.
 
   Raises:
-    UserError: if no annotated unit has features, if the parts of the split would be
-      empty, if the directory holds a run on other data or with other options, or if the
-      losses are no longer finite.
+    UserError: if most annotated units have no features, if the parts of the split would
+      be empty or lack an annotated unit, if the directory holds a run on other data or
+      with other options, or if the losses are no longer finite.
   """
   options: dict[str, Any] = {
     "batch_size": batch_size,
@@ -146,6 +152,7 @@ def train_milan(
     "cosine_decay": cosine_decay,
     "weight_decay": weight_decay,
     "max_epochs": max_epochs,
+    "stop_by": stop_by,
     "patience": patience,
     "validation_fraction": validation_fraction,
     "test_fraction": test_fraction,
@@ -153,7 +160,9 @@ def train_milan(
     "length": length,
     "seed": seed,
   }
+  check_choice("--stop_by", tuple(loop.CRITERIA), stop_by)
   data = training_data.find_annotated(features, units, annotations)
+  matching.keep_matched(annotations, set(data.units), what="features", say=say)
   workdir = pathlib.Path(workdir)
   feature_size = data.feature_size
   if projection is not None:
@@ -168,15 +177,14 @@ def train_milan(
     say(f"{workdir} holds a finished run")
     return json.loads((workdir / REPORT).read_text())
 
-  if split is None:
-    rows_of = splits.split_units(
-      len(data.captions),
-      validation_fraction=validation_fraction,
-      test_fraction=test_fraction,
-      seed=seed,
-    )
-  else:
-    rows_of = splits.given_split([split.get(unit, "none") for unit in data.units])
+  rows_of = matching.split_rows(
+    data.units,
+    split,
+    validation_fraction=validation_fraction,
+    test_fraction=test_fraction,
+    seed=seed,
+    say=say,
+  )
   known = vocabulary.build_vocabulary(
     (tokens for row in rows_of.training for tokens in data.captions[row]),
     min_count=min_count,
@@ -271,7 +279,18 @@ def train_milan(
     gather=gather,
   )
   lm_params, lm_losses, lm_epochs = train("language_model", lm_trainer, lm_params)
-  params, losses, epochs = train("captioner", trainer, params, before=lm_epochs)
+  measures: dict[str, loop.Measure] = {}
+  if stop_by == "bleu":
+    greedy_bleu = GreedyBleu(
+      gather, data.summaries, vocabulary=known, length=decoding.length
+    )
+    measures = {
+      name: functools.partial(greedy_bleu, rows=getattr(rows_of, name))
+      for name in ("validation", "test")
+    }
+  params, losses, epochs = train(
+    "captioner", trainer, params, before=lm_epochs, stop_by=stop_by, measures=measures
+  )
   facts = {
     "units": {name: len(rows) for name, rows in rows_of._asdict().items()},
     "captions": num_captions,
@@ -314,8 +333,21 @@ def _spec(kind: type[Any], module: Any) -> Any:
   return kind(**{f.name: getattr(module, f.name) for f in dataclasses.fields(kind)})
 
 
-def _train(name, trainer, params, *, parts, workdir, say, before=(), **options):
+def _train(
+  name,
+  trainer,
+  params,
+  *,
+  parts,
+  workdir,
+  say,
+  before=(),
+  stop_by="nll",
+  measures=None,
+  **options,
+):
   """Trains one model; returns its best weights, their losses, and the epochs."""
+  measures = measures or {part: lambda params: {} for part in ("validation", "test")}
   lines: list[dict[str, Any]] = []
 
   def on_epoch(epochs):
@@ -327,7 +359,8 @@ def _train(name, trainer, params, *, parts, workdir, say, before=(), **options):
     last = epochs[-1]
     say(
       f"{name}, epoch {last.epoch}: training loss {last.training['loss']:.4f}, "
-      f"validation loss {last.validation['loss']:.4f}{' *' * last.improved}, "
+      f"validation {stop_by.upper()} {last.validation[stop_by]:.4f}"
+      f"{' *' * last.improved}, "
       f"{last.captions_per_second:.0f} captions/s"
     )
 
@@ -337,14 +370,18 @@ def _train(name, trainer, params, *, parts, workdir, say, before=(), **options):
       training=parts["training"],
       validation=parts["validation"],
       checkpoints=checkpoints,
+      stop_by=stop_by,
+      measure=measures["validation"],
       on_epoch=on_epoch,
       **options,
     )
-  best = min(fitted.epochs, key=lambda epoch: epoch.validation["loss"])
+  best = [epoch for epoch in fitted.epochs if epoch.improved][-1]
   losses = {
     "epoch": best.epoch,
+    "stopped_by": stop_by,
     "training": best.training,
     "validation": best.validation,
-    "test": trainer.evaluate(fitted.params, parts["test"]),
+    "test": trainer.evaluate(fitted.params, parts["test"])
+    | measures["test"](fitted.params),
   }
   return fitted.params, losses, lines

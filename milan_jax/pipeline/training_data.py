@@ -27,6 +27,7 @@ class TrainingData:
     units: the units.
     gather: gives the features of units, by their position here.
     captions: the tokens of each caption of each unit.
+    summaries: the captions as they were written.
     feature_size: size of a region's features.
     fingerprint: differs where units, captions or a sample of the features do.
   """
@@ -34,6 +35,7 @@ class TrainingData:
   units: tuple[Unit, ...]
   gather: batches.Gather
   captions: list[list[list[str]]]
+  summaries: list[list[str]]
   feature_size: int
   fingerprint: str
 
@@ -77,7 +79,8 @@ def find_annotated(
     np.array([row for _, row, _ in found]),
   )
   split = tokenizer.Tokenizer()
-  captions = [[split(summary) for summary in summaries] for _, _, summaries in found]
+  written = [summaries for _, _, summaries in found]
+  captions = [[split(summary) for summary in summaries] for summaries in written]
   sampled = np.linspace(0, len(found) - 1, _FINGERPRINT_ROWS).astype(int)
   digest = hashlib.sha256(json.dumps([list(features), found]).encode())
   digest.update(gather(np.unique(sampled)).tobytes())
@@ -86,7 +89,9 @@ def find_annotated(
   known = tuple(
     Unit(layers[number], int(units[layers[number]][row])) for number, row, _ in found
   )
-  return TrainingData(known, gather, captions, feature_size, digest.hexdigest())
+  return TrainingData(
+    known, gather, captions, written, feature_size, digest.hexdigest()
+  )
 
 
 def _gather_from(

@@ -6,12 +6,12 @@ import math
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EarlyStopping:
-  """What the held-out losses of the epochs so far say.
+  """What the held-out parts of the epochs so far say.
 
   Attributes:
     patience: epochs without improvement that are forgiven. With 4, as in the original,
       the fifth in a row stops the run.
-    best: the lowest loss so far.
+    best: the lowest value so far.
     best_epoch: the epoch that reached it; -1 before the first.
     epoch: number of epochs seen.
   """
@@ -21,11 +21,11 @@ class EarlyStopping:
   best_epoch: int = -1
   epoch: int = 0
 
-  def updated(self, loss: float) -> "EarlyStopping":
-    """Returns the state after an epoch. An equal loss, or NaN, does not improve."""
+  def updated(self, value: float) -> "EarlyStopping":
+    """Returns the state after an epoch. An equal value, or NaN, does not improve."""
     following = dataclasses.replace(self, epoch=self.epoch + 1)
-    if loss < self.best:
-      return dataclasses.replace(following, best=loss, best_epoch=self.epoch)
+    if value < self.best:
+      return dataclasses.replace(following, best=value, best_epoch=self.epoch)
     return following
 
   @property

@@ -39,8 +39,9 @@ class Epoch:
   Attributes:
     epoch: its number, from 0.
     training: each term's mean over the epoch, dropout on, and their sum as "loss".
-    validation: the same over the validation part, dropout off, after the epoch.
-    improved: whether the validation loss is the lowest so far.
+    validation: the same over the validation part, dropout off, after the epoch, and
+      what else was measured there.
+    improved: whether it is the best so far, by what the run stops by.
     seconds: wall time of training since the epoch began, or since it was resumed.
     captions_per_second: training captions per second in that time.
   """
@@ -66,6 +67,12 @@ class _Arrays(NamedTuple):
   train_state: state.TrainState
   so_far: losses.Terms
   best: PyTree
+
+
+# Measures more of the weights after an epoch, by name.
+Measure = Callable[[PyTree], dict[str, float]]
+# What a run may stop by, and whether more of it is better.
+CRITERIA = {"nll": False, "bleu": True}
 
 
 def means(terms: losses.Terms) -> dict[str, float]:
@@ -125,6 +132,8 @@ class Trainer:
     training: batches.Samples,
     validation: batches.Samples,
     checkpoints: Checkpoints,
+    stop_by: str = "nll",
+    measure: Measure = lambda params: {},
     max_epochs: int = 100,
     patience: int = 4,
     checkpoint_every: int = 500,
@@ -132,7 +141,7 @@ class Trainer:
     on_epoch: Callable[[tuple[Epoch, ...]], None] = lambda epochs: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
   ) -> Fitted:
-    """Trains until the validation loss stops improving; goes on where it was stopped.
+    """Trains until the validation part stops improving; goes on where it was stopped.
 
     Seed, samples and initial weights decide the result, however often the run was
     killed: what is random in an epoch depends on the seed and the epoch or step alone.
@@ -142,6 +151,10 @@ class Trainer:
       training: what to train on.
       validation: what to stop by.
       checkpoints: where to keep the state, and to find it again.
+      stop_by: one of `CRITERIA`: a term of the losses over the validation part, or what
+        `measure` gives. Not their sum: the attention penalty depends on a batch's
+        longest caption, and the original leaves it out too.
+      measure: called with the weights after each epoch.
       max_epochs: stop after so many epochs in any case.
       patience: epochs in a row without improvement that are forgiven.
       checkpoint_every: steps between two checkpoints within an epoch.
@@ -150,7 +163,7 @@ class Trainer:
       progress: called with the number of batches done and of all in the epoch.
 
     Returns:
-      The weights of the epoch with the lowest validation loss.
+      The weights of the epoch that was best by `stop_by`.
 
     Raises:
       UserError: if the losses are no longer finite.
@@ -179,8 +192,9 @@ class Trainer:
       checkpoints.save(step, arrays, {"batches": done, **kept})
 
     stopping = early_stopping.EarlyStopping(patience)
+    sign = -1 if CRITERIA[stop_by] else 1
     for epoch in epochs:
-      stopping = stopping.updated(epoch.validation["loss"])
+      stopping = stopping.updated(sign * epoch.validation[stop_by])
 
     while stopping.epoch < max_epochs and not stopping.stop:
       train_state, so_far, best = arrays
@@ -197,7 +211,8 @@ class Trainer:
       seconds = time.monotonic() - began
       validated = self.evaluate(train_state.params, validation)
       _check(trained, validated, stopping.epoch)
-      stopping = stopping.updated(validated["loss"])
+      validated |= measure(train_state.params)
+      stopping = stopping.updated(sign * validated[stop_by])
       if stopping.improved:
         best = jax.tree.map(jnp.copy, train_state.params)
       num_captions = len(training.rows) - skipped * self._batch_size

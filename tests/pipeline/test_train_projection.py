@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -151,6 +152,102 @@ def test_the_release_holds_the_projection_of_its_training_features(trained):
   best = standard @ axes[:COMPONENTS].T
   best /= np.linalg.norm(best, axis=0)
   np.testing.assert_allclose(np.abs((found * best).sum(0)), 1, atol=0.01)
+
+
+class Stopped(Exception):  # noqa: N818
+  """Ends a run before it trains."""
+
+
+@pytest.fixture
+def untrained(trained, monkeypatch):
+  """Runs as far as to the training, on features that are there; gives its arguments."""
+  found = {}
+
+  def stop(**options):
+    found.update(options)
+    raise Stopped
+
+  monkeypatch.setattr(
+    train, "encode_exemplars", lambda *_, **__: open_features(trained / "features")
+  )
+  monkeypatch.setattr(train, "train_milan", stop)
+  return found
+
+
+def _copy(corpus, folder, *without):
+  return shutil.copytree(corpus, folder, ignore=lambda *_: set(without))
+
+
+def test_without_a_split_the_projection_is_of_the_training_part_alone(
+  trained, corpus, tmp_path, untrained
+):
+  bare = _copy(corpus, tmp_path / "bare", "split.csv", "truth.json")
+  with pytest.raises(Stopped):
+    _train(bare, tmp_path / "run", seed=5)
+  store = open_features(trained / "features")
+  # A tenth for validation and a tenth for test come first in the seed's order.
+  training = np.random.default_rng(5).permutation(NUM_UNITS)[3 + 3 :]
+  shift = untrained["projection"].shift
+  of_training = store.read_rows(training).mean((0, 1))
+  np.testing.assert_allclose(shift, of_training, atol=1e-5)
+  assert np.abs(shift - store.read(0, NUM_UNITS).mean((0, 1))).max() > 1e-3
+  assert untrained["split"] is None and untrained["seed"] == 5
+
+
+def _append(path, *lines):
+  path.write_text(path.read_text() + "".join(f"{line}\n" for line in lines))
+
+
+def test_annotations_and_split_rows_that_match_nothing_are_said(
+  corpus, tmp_path, untrained, capfd
+):
+  more = _copy(corpus, tmp_path / "more")
+  _append(more / "annotations.csv", "patches,99,lost", "layer1,0,gone", "layer1,0,too")
+  _append(more / "split.csv", "patches,98,train")
+  with pytest.raises(Stopped):
+    _train(more, tmp_path / "run")
+  said = capfd.readouterr().err
+  assert "3 of 67 annotations, of 2 of 34 units, match no exemplars" in said
+  assert "patches 99, layer1 0" in said
+  assert "1 of 33 units of" in said and "split.csv" in said and "patches 98" in said
+  assert len(untrained["annotations"]) == len(untrained["split"]) == NUM_UNITS
+
+
+def _rename_layers(folder):
+  path = folder / "annotations.csv"
+  path.write_text(path.read_text().replace("patches,", "features.patches,"))
+
+
+def _annotate_one_of_ours(folder):
+  lines = [f"other,{unit},things" for unit in range(3)]
+  text = "\n".join(["layer,unit,summary", "patches,0,red things", *lines])
+  (folder / "annotations.csv").write_text(f"{text}\n")
+
+
+def _cut_split(folder):
+  lines = (folder / "split.csv").read_text().splitlines()
+  (folder / "split.csv").write_text("\n".join(lines[:-2]) + "\n")
+
+
+@pytest.mark.parametrize(
+  ("spoil", "message"),
+  [
+    (
+      _rename_layers,
+      r"annotated are units of features\.patches; exemplars are of patc",
+    ),
+    (_annotate_one_of_ours, r"3 of 4 annotations, .*other 0, other 1, other 2.*most"),
+    (_cut_split, r"split\.csv has no row for 2 of 32 annotated units: patches 30, "),
+  ],
+)
+def test_where_most_is_lost_or_a_part_is_unknown_nothing_is_encoded(
+  corpus, tmp_path, spoil, message
+):
+  spoilt = _copy(corpus, tmp_path / "spoilt")
+  spoil(spoilt)
+  with pytest.raises(UserError, match=message):
+    _train(spoilt, tmp_path / "run")
+  assert not (tmp_path / "run").exists()
 
 
 def test_tensors_are_released_in_half_precision(trained):

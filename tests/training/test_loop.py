@@ -75,6 +75,60 @@ def test_the_best_epoch_is_kept_and_the_fifth_after_it_is_the_last():
     np.testing.assert_allclose(epoch.validation["loss"], loss, rtol=1e-4)
 
 
+def _two_terms(params, batch, key):
+  """What is held out has a penalty that would like yet another number."""
+  terms = objective(params, batch, key)
+  number = batch.weights.sum()
+  goal = GOAL if key is not None else HELD_OUT_GOAL + 5
+  return terms | {
+    "attention": losses.Mean(3 * number * jnp.square(params - goal), number)
+  }
+
+
+@pytest.mark.parametrize("stop_by", ["nll", "bleu"])
+def test_it_stops_by_what_it_is_told_and_by_no_penalty(stop_by):
+  tokens = np.array([[0, 1, 2]] * 2 * BATCHES)
+  samples = batches.Samples(tokens, np.arange(2 * BATCHES))
+  trainer = loop.Trainer(
+    _two_terms,
+    terms=("nll", "attention"),
+    optimizer=optax.sgd(RATE),
+    batch_size=2,
+    pad_id=9,
+  )
+  kept = Kept()
+
+  def run(max_epochs):
+    return trainer.fit(
+      jnp.zeros(()),
+      training=samples,
+      validation=samples,
+      checkpoints=kept,
+      stop_by=stop_by,
+      # Best at a number of its own.
+      measure=lambda params: {"bleu": 50 - abs(float(params) - 9)},
+      max_epochs=max_epochs,
+    )
+
+  run(2)
+  fitted = run(100)
+  # All weights at the ends of epochs, the first 2 of them of the run before.
+  weights = [0.0]
+  for _ in range(len(fitted.epochs) * BATCHES):
+    weights.append(weights[-1] - RATE * 8 * (weights[-1] - GOAL))
+  ends = np.array(weights[BATCHES::BATCHES])
+  goal = HELD_OUT_GOAL if stop_by == "nll" else 9
+  best = int(np.abs(ends - goal).argmin())
+  losses_of_all = [epoch.validation["loss"] for epoch in fitted.epochs]
+  assert int(np.argmin(losses_of_all)) != best, "the sum would have chosen another"
+  np.testing.assert_allclose(fitted.params, ends[best], rtol=1e-5)
+  assert len(fitted.epochs) == best + 1 + 5
+  assert [epoch.improved for epoch in fitted.epochs].count(True) == best + 1
+  for epoch in fitted.epochs:
+    terms = epoch.validation
+    assert terms["loss"] == pytest.approx(terms["nll"] + terms["attention"])
+
+
 def test_a_number_of_epochs_is_a_limit():
   assert len(fit(Kept(), max_epochs=2).epochs) == 2
 

@@ -20,6 +20,7 @@ from milan_jax.models.captioner import Captioner
 from milan_jax.pipeline import train_milan
 from milan_jax.store import release
 from milan_jax.text import reconstruction, vocabulary
+from milan_jax.text.bleu import bleu
 from tests.training import trained
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -95,7 +96,10 @@ def test_what_the_report_says(unbroken):
   for model, losses in report["losses"].items():
     epochs = [epoch for epoch in report["epochs"] if epoch["model"] == model]
     assert len(epochs) == 2
-    best = min(epochs, key=lambda epoch: epoch["validation"]["loss"])
+    sign = 1 if model == "language_model" else -1
+    by = losses["stopped_by"]
+    assert by == ("nll" if model == "language_model" else "bleu")
+    best = min(epochs, key=lambda epoch: sign * epoch["validation"][by])
     assert losses["epoch"] == best["epoch"]
     assert losses["validation"] == best["validation"]
   assert list(report["losses"]) == ["language_model", "captioner"]
@@ -130,6 +134,8 @@ def test_features_of_another_encoder_are_found_out_before_training(tmp_path):
 def test_another_configuration_is_refused(unbroken):
   with pytest.raises(errors.UserError, match="patience is 4 there and 5 here"):
     trained.train(unbroken[0], patience=5)
+  with pytest.raises(errors.UserError, match="stop_by is 'bleu' there and 'nll' here"):
+    trained.train(unbroken[0], stop_by="nll")
 
 
 def test_other_data_is_refused(unbroken, monkeypatch):
@@ -162,7 +168,7 @@ def test_features_that_are_no_numbers_are_found_out(tmp_path, monkeypatch):
 
 
 def test_a_tiny_set_is_learnt_by_heart(tmp_path):
-  trained.train(tmp_path, max_epochs=30, checkpoint_every=100)
+  report = trained.train(tmp_path, max_epochs=30, patience=30, checkpoint_every=100)
   learnt = release.load_release(tmp_path / train_milan.RELEASE)
   words = vocabulary.Vocabulary(learnt.vocabulary)
   sizes = learnt.captioner
@@ -182,3 +188,14 @@ def test_a_tiny_set_is_learnt_by_heart(tmp_path):
   assert [sentence.lower() for sentence in said] == [
     summary.replace("dogs'", "dogs '") for summary in written
   ]
+  epochs = [epoch for epoch in report["epochs"] if epoch["model"] == "captioner"]
+  scores = [epoch["validation"]["bleu"] for epoch in epochs]
+  losses = report["losses"]["captioner"]
+  assert losses["stopped_by"] == "bleu" and losses["epoch"] == int(np.argmax(scores))
+  assert scores[0] < losses["validation"]["bleu"] == max(scores)
+  # The units of the test part, by the seed of the split.
+  test = np.sort(np.random.default_rng(0).permutation(40)[4:8])
+  expected = bleu(
+    [said[row].lower() for row in test], [[written[row]] * 3 for row in test]
+  )
+  assert losses["test"]["bleu"] == pytest.approx(expected)

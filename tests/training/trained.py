@@ -43,6 +43,7 @@ def train(workdir, **options):
     "learning_rate": 2e-2,
     "dropout": 0.25,
     "max_epochs": 2,
+    "stop_by": "bleu",
     "cosine_decay": True,
     "stray_regions": 0.3,
     "checkpoint_every": 2,
