@@ -53,6 +53,9 @@ class LayerExemplars:
     activations: spatial maximum of each exemplar; None where a set does not know it.
     levels: activation above which a pixel belongs to the mask; None where unknown.
     dead: units that never vary, or whose exemplars mean nothing.
+    num_firing: on how many images each unit fires: those where it is above zero if it
+      is never below, otherwise all; None where a set does not know it.
+    num_images: of how many images that is said; None where a set does not know it.
   """
 
   layer: str
@@ -62,6 +65,19 @@ class LayerExemplars:
   activations: Float[np.ndarray, "units k"] | None
   levels: Float[np.ndarray, "units"] | None
   dead: Bool[np.ndarray, "units"]
+  num_firing: Int[np.ndarray, "units"] | None = None
+  num_images: Int[np.ndarray, "units"] | None = None
+
+  @property
+  def num_regions(self) -> Int[np.ndarray, "units"]:
+    """How many exemplars of each unit count, the best ones: those on which it fires.
+
+    All of them where that is not known, or where the unit fires on no image at all.
+    """
+    units, k = self.image_ids.shape
+    if self.num_firing is None:
+      return np.full(units, k)
+    return np.where(self.num_firing > 0, np.minimum(self.num_firing, k), k)
 
 
 @runtime_checkable

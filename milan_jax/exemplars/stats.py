@@ -1,4 +1,4 @@
-"""The streaming statistics of one layer: its top images and its levels together.
+"""The streaming statistics of one layer: its top images, levels and firing together.
 
 `state, batch -> state` and `merge`. A state is donated to the function that takes it,
 as an argument of `jax.jit` may be: use only the state that comes back. The finished
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from milan_jax.exemplars import levels, top_images
+from milan_jax.exemplars import firing, levels, top_images
 from milan_jax.records import LayerShape
 
 
@@ -24,6 +24,7 @@ class LayerState:
 
   top: top_images.TopImages
   levels: levels.LevelState
+  firing: firing.Firing
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,6 +43,10 @@ class LayerStatistics:
       nobody's exemplars.
     num_ties: number of images as good as the unit's last exemplar that are none, since
       their positions are higher: above zero, its exemplars are partly arbitrary.
+    num_firing: number of images on which the unit fires, as `firing` says: those on
+      which it is above zero if it is never below, otherwise all; None if not counted.
+    num_images: number of images that this is of: those on which the unit's maximum was
+      finite; None if not counted.
   """
 
   image_ids: Int[np.ndarray, "units k"]
@@ -51,6 +56,8 @@ class LayerStatistics:
   dead: Bool[np.ndarray, "units"]
   num_bad_maps: Int[np.ndarray, "units"]
   num_ties: Int[np.ndarray, "units"]
+  num_firing: Int[np.ndarray, "units"] | None = None
+  num_images: Int[np.ndarray, "units"] | None = None
 
 
 def start(
@@ -75,6 +82,7 @@ def start(
   return LayerState(
     top=top_images.start(units, k, shape.height, shape.width),
     levels=levels.start(shape, num_images=num_images, quantile=quantile, units=units),
+    firing=firing.start(units),
   )
 
 
@@ -94,6 +102,7 @@ def update(
   return LayerState(
     top=top_images.update(state.top, image_ids, activations, maxima),
     levels=levels.update(state.levels, image_ids, activations, num_nan),
+    firing=firing.update(state.firing, activations, maxima),
   )
 
 
@@ -101,7 +110,9 @@ def merge(*states: LayerState) -> LayerState:
   """The state of disjoint parts of one data set together; all are donated."""
   return functools.reduce(
     lambda a, b: LayerState(
-      top=top_images.merge(a.top, b.top), levels=levels.merge(a.levels, b.levels)
+      top=top_images.merge(a.top, b.top),
+      levels=levels.merge(a.levels, b.levels),
+      firing=firing.merge(a.firing, b.firing),
     ),
     states,
   )
@@ -121,6 +132,8 @@ def finish(state: LayerState) -> LayerStatistics:
     dead=top.dead,
     num_bad_maps=top.num_bad_maps,
     num_ties=top.num_ties,
+    num_firing=state.firing.num_firing,
+    num_images=state.firing.num_images,
   )
 
 

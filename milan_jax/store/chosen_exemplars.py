@@ -45,6 +45,8 @@ class ChosenExemplars:
       activations=None if whole.activations is None else whole.activations[rows],
       levels=None if whole.levels is None else whole.levels[rows],
       dead=whole.dead[rows],
+      num_firing=None if whole.num_firing is None else whole.num_firing[rows],
+      num_images=None if whole.num_images is None else whole.num_images[rows],
     )
 
   def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:

@@ -6,11 +6,13 @@ images.npy         uint8, (images, height, width, 3)
 image_ids.npy      position in the data set of each image
 image_names.json   name of each image
 layers/NAME/       units.npy image_rows.npy activations.npy levels.npy dead.npy maps.npy
-                   num_ties.npy num_bad_maps.npy
+                   num_ties.npy num_bad_maps.npy num_firing.npy num_images.npy
 ```
 
 `num_ties` counts the images as good as a unit's last exemplar that are none only for
 their position; `num_bad_maps` those on which its maximum was NaN or infinite.
+`num_firing` counts the images on which it fires, of the `num_images` on which its
+maximum was finite; stores of earlier versions lack these two.
 
 A layer of regions whose masks were given has `masks.npy`, one bit a pixel, in place of
 activations, levels and maps: see `region_sets`. Both kinds are read alike.
@@ -92,9 +94,16 @@ def write_exemplars(
         maps=found.maps,
         num_ties=found.num_ties,
         num_bad_maps=found.num_bad_maps,
+        **_counts(found),
       )
     names = [source.name(index) for index in image_ids.tolist()]
     write_table(aside, layers, image_ids, names, info or {})
+
+
+def _counts(found: LayerStatistics) -> dict[str, np.ndarray]:
+  if found.num_firing is None or found.num_images is None:
+    return {}
+  return {"num_firing": found.num_firing, "num_images": found.num_images}
 
 
 def write_arrays(folder: pathlib.Path, **arrays: np.ndarray) -> None:
@@ -185,6 +194,8 @@ class StoredExemplars:
       activations=None if given else np.asarray(self._array(layer, "activations")),
       levels=None if given else np.asarray(self._array(layer, "levels")),
       dead=np.asarray(self._array(layer, "dead")),
+      num_firing=self._count(layer, "num_firing"),
+      num_images=self._count(layer, "num_images"),
     )
 
   def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
@@ -225,6 +236,11 @@ class StoredExemplars:
     bits = self._array(layer, "masks")[rows, slots]
     flat = np.unpackbits(bits, axis=-1, count=side * side)
     return flat.reshape(-1, side, side).view(bool)
+
+  def _count(self, layer: str, name: str) -> np.ndarray | None:
+    """Numbers of images, which a store of an earlier version lacks."""
+    path = layer_folder(self._folder, layer) / f"{name}.npy"
+    return np.asarray(self._array(layer, name)) if path.exists() else None
 
   def _masks_are_given(self, layer: str) -> bool:
     return (layer_folder(self._folder, layer) / "masks.npy").exists()
