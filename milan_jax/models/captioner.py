@@ -20,10 +20,13 @@ class Regions(NamedTuple):
   Attributes:
     features: features of the regions.
     keys: their projection for the attention.
+    counts: how many of a unit's regions count, its first ones; None for all. Only
+      decoding knows of it.
   """
 
   features: Float[Array, "batch k features"]
   keys: Float[Array, "batch k attention"]
+  counts: Int[Array, "batch"] | None = None
 
 
 class CaptionerState(NamedTuple):

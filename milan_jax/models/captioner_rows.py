@@ -97,6 +97,9 @@ class CaptionerRows:
     projected = dot(state.hidden, weights.state) + weights.state_bias[None]
     query, gate, gates = jnp.split(projected, [attention, attention + features], axis=1)
     energies = jnp.tanh(query[:, None] + self.regions.keys[units]) @ weights.energy
+    if self.regions.counts is not None:
+      there = jnp.arange(energies.shape[1])[None] < self.regions.counts[units, None]
+      energies = jnp.where(there, energies, -jnp.inf)
     attentions = nn.softmax(energies, axis=-1)
     # Written out over the regions, this is one loop that copies no features.
     contexts = sum(
@@ -124,10 +127,23 @@ class Started(NamedTuple):
 
 
 def start_captioner(
-  weights: CaptionerWeights, features: Float[Array, "batch k features"]
+  weights: CaptionerWeights,
+  features: Float[Array, "batch k features"],
+  counts: Int[Array, "batch"] | None = None,
 ) -> Started:
-  """Projects the regions' keys, and their mean to each unit's first state."""
+  """Projects the regions' keys, and their mean to each unit's first state.
+
+  Args:
+    weights: the captioner's parameters.
+    features: features of the regions.
+    counts: how many of a unit's regions count, its first ones; None for all.
+  """
   batch, k, _ = features.shape
+  if counts is None:
+    mean = features.mean(axis=1)
+  else:
+    there = jnp.arange(k)[None] < counts[:, None]
+    mean = jnp.where(there[..., None], features, 0).sum(axis=1) / counts[:, None]
   keys = dot(features.reshape(batch * k, -1), weights.key) + weights.key_bias[None]
-  state = jnp.tanh(dot(features.mean(axis=1), weights.start) + weights.start_bias[None])
+  state = jnp.tanh(dot(mean, weights.start) + weights.start_bias[None])
   return Started(keys.reshape(batch, k, -1), RowState(*jnp.split(state, 2, axis=1)))

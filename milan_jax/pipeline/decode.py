@@ -208,83 +208,108 @@ class Decoder:
       start_id=vocabulary.start_id,
       stop_id=vocabulary.stop_id,
     )
-    self._decode = jax.jit(
-      jax.shard_map(
+
+    def spread_over_devices(weights, *batch):
+      return jax.shard_map(
         local,
         mesh=mesh,
-        in_specs=(PartitionSpec(), rows, rows, rows),
+        in_specs=(PartitionSpec(), *(rows for _ in batch)),
         out_specs=rows,
         check_vma=False,
-      ),
-      out_shardings=everywhere,
-    )
-    self._compiled: dict[int, Any] = {}
+      )(weights, *batch)
+
+    self._decode = jax.jit(spread_over_devices, out_shardings=everywhere)
+    self._compiled: dict[tuple[int, bool], Any] = {}
 
   def _precision(self):
     kind = "tensorfloat32" if self.decoding.precision == "tensorfloat32" else "highest"
     return jax.default_matmul_precision(kind)
 
-  def compile(self, k: int) -> float:
-    """Compiles for units of `k` regions, unless it is done; returns the seconds."""
+  def compile(self, k: int, *, counted: bool = False) -> float:
+    """Compiles for units of `k` regions, unless it is done; returns the seconds.
+
+    Args:
+      k: regions of a unit.
+      counted: whether it is said of each unit how many of them count.
+    """
     began = time.perf_counter()
-    if k not in self._compiled:
+    if (k, counted) not in self._compiled:
       features = np.zeros((0, k, self.feature_size), np.float32)
-      batch = self._batch(features, np.zeros((0, 2), np.uint32))
+      counts = np.zeros(0, np.int32) if counted else None
+      batch = self._batch(features, np.zeros((0, 2), np.uint32), counts)
       with self._precision():
-        self._compiled[k] = self._decode.lower(self.weights, *batch).compile()
+        program = self._decode.lower(self.weights, *batch).compile()
+      self._compiled[k, counted] = program
       return_freed_memory()
     return time.perf_counter() - began
 
   def memory_bytes(self, k: int) -> int:
     """What a batch takes on a device beside the weights, as the compiler plans it."""
     self.compile(k)
-    return self._compiled[k].memory_analysis().temp_size_in_bytes
+    return self._compiled[k, False].memory_analysis().temp_size_in_bytes
 
-  def _batch(self, features: np.ndarray, keys: np.ndarray) -> tuple[Array, ...]:
+  def _batch(
+    self, features: np.ndarray, keys: np.ndarray, counts: np.ndarray | None
+  ) -> tuple[Array, ...]:
     """Pads a batch with units that are none, and spreads it over the devices."""
     spare = self.batch_size - len(features)
-    if spare:
-      features, keys = (
-        np.concatenate([x, np.zeros((spare, *x.shape[1:]), x.dtype)])
-        for x in (features, keys)
-      )
     valid = np.arange(self.batch_size) < self.batch_size - spare
-    return tuple(_spread(x, self._sharding) for x in (features, valid, keys))
+    features, keys = (
+      np.concatenate([x, np.zeros((spare, *x.shape[1:]), x.dtype)]) if spare else x
+      for x in (features, keys)
+    )
+    batch = [features, valid, keys]
+    if counts is not None:
+      batch.append(np.pad(counts.astype(np.int32), (0, spare), constant_values=1))
+    return tuple(_spread(x, self._sharding) for x in batch)
 
   def start(
-    self, features: Float[np.ndarray, "units k features"], keys: Key[Array, "units"]
+    self,
+    features: Float[np.ndarray, "units k features"],
+    keys: Key[Array, "units"],
+    counts: Int[np.ndarray, "units"] | None = None,
   ) -> tuple[Decoded, Costs]:
     """Begins to describe at most `batch_size` units and does not wait.
 
     Returns:
       Arrays on the devices, of `batch_size` rows, the given units first.
     """
-    self.compile(features.shape[1])
+    kind = features.shape[1], counts is not None
+    self.compile(kind[0], counted=kind[1])
     data = np.asarray(jax.random.key_data(keys))
-    batch = self._batch(np.asarray(features, np.float32), data)
-    return self._compiled[features.shape[1]](self.weights, *batch)
+    batch = self._batch(np.asarray(features, np.float32), data, counts)
+    return self._compiled[kind](self.weights, *batch)
 
   def __call__(
-    self, features: Float[np.ndarray, "units k features"], keys: Key[Array, "units"]
+    self,
+    features: Float[np.ndarray, "units k features"],
+    keys: Key[Array, "units"],
+    counts: Int[np.ndarray, "units"] | None = None,
   ) -> Decoded:
     """Describes at most `batch_size` units.
 
     Args:
       features: features of each unit's regions.
       keys: one key per unit, for the strategy `sample`.
+      counts: how many of each unit's regions count, its first ones, at least one: it is
+        described as if it had no others. None if all do.
 
     Returns:
       NumPy arrays, one row per unit.
     """
-    return _fetch(self.start(features, keys)[0], len(features))
+    return _fetch(self.start(features, keys, counts)[0], len(features))
 
   def stream(
-    self, batches: Iterable[tuple[np.ndarray, Key[Array, "units"]]]
+    self, batches: Iterable[tuple[np.ndarray, Key[Array, "units"], *tuple[Any, ...]]]
   ) -> Iterator[Decoded]:
-    """Describes batch after batch; each begins before the one before it is fetched."""
+    """Describes batch after batch; each begins before the one before it is fetched.
+
+    Args:
+      batches: arguments of `start`.
+    """
     waiting: tuple[Decoded, int] | None = None
-    for features, keys in batches:
-      started = self.start(features, keys)[0], len(features)
+    for features, *others in batches:
+      started = self.start(features, *others)[0], len(features)
       if waiting is not None:
         yield _fetch(*waiting)
       waiting = started
@@ -316,18 +341,23 @@ def begin(
   weights: CaptionerWeights,
   features: Float[Array, "batch k features"],
   valid: Bool[Array, "batch"],
+  counts: Int[Array, "batch"] | None = None,
 ) -> Searched:
   """Projects the keys of the units that are there, and finds their first states."""
   batch = features.shape[0]
-  room = room_for(batch, jax.eval_shape(start_captioner, weights, features))
+  room = room_for(batch, jax.eval_shape(start_captioner, weights, features, counts))
+
+  def start(places):
+    some = jnp.minimum(places, batch - 1)
+    return start_captioner(
+      weights, features[some], None if counts is None else counts[some]
+    )
+
   started = in_chunks(
-    jnp.sum(valid, dtype=jnp.int32),
-    lambda places: start_captioner(weights, features[jnp.minimum(places, batch - 1)]),
-    room,
-    sizes=chunk_sizes(batch),
+    jnp.sum(valid, dtype=jnp.int32), start, room, sizes=chunk_sizes(batch)
   ).outputs
   return Searched(
-    CaptionerRows(weights, Regions(features, started.keys[:batch])),
+    CaptionerRows(weights, Regions(features, started.keys[:batch], counts)),
     jax.tree.map(lambda x: x[:batch], started.state),
     jnp.arange(batch, dtype=jnp.int32),
   )
@@ -338,6 +368,7 @@ def decode(
   features: Float[Array, "batch k features"],
   valid: Bool[Array, "batch"],
   keys: UInt32[Array, "batch words"],
+  counts: Int[Array, "batch"] | None = None,
   *,
   decoding: Decoding,
   words: ContentWords | None,
@@ -351,6 +382,7 @@ def decode(
     features: features of each unit's regions, as they are pooled.
     valid: units that are no padding, which come first.
     keys: data of one key per unit, for the strategy `sample`.
+    counts: how many of each unit's regions count, its first ones; None for all.
     decoding: how to search.
     words: the vocabulary's content words, if their consensus counts.
     start_id: the token read first.
@@ -360,7 +392,7 @@ def decode(
   temperature = decoding.temperature
   if weights.projection is not None:
     features = project(features, weights.projection)
-  captioner = begin(weights.captioner, features, valid)
+  captioner = begin(weights.captioner, features, valid, counts)
   lm = None
   if weights.language_model is not None:
     language_model = LanguageModelRows(weights.language_model)

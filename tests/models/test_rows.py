@@ -80,6 +80,24 @@ def test_captioner_steps_as_it_does_by_itself(captioner, dtype, atol):
   assert logits.dtype == after.hidden.dtype == jnp.float32
 
 
+def test_regions_that_do_not_count_are_not_seen(captioner):
+  _, variables, features = captioner
+  weights = lay_out_captioner(variables["params"])
+  counts = jnp.arange(BATCH) % K + 1
+  started = start_captioner(weights, features, counts)
+  rows = CaptionerRows(weights, Regions(features, started.keys, counts))
+  for unit, count in enumerate(counts.tolist()):
+    own = features[unit : unit + 1, :count]
+    alone = start_captioner(weights, own)
+    alone_rows = CaptionerRows(weights, Regions(own, alone.keys))
+    state = jax.tree.map(lambda x, unit=unit: x[unit : unit + 1], started.state)
+    np.testing.assert_allclose(state.hidden, alone.state.hidden, atol=1e-6)
+    np.testing.assert_allclose(state.cell, alone.state.cell, atol=1e-6)
+    found = rows.prepare(state, jnp.array([unit]))
+    expected = alone_rows.prepare(alone.state, jnp.array([0]))
+    np.testing.assert_allclose(found.gates, expected.gates, atol=1e-6)
+
+
 @pytest.mark.parametrize(("dtype", "atol"), [("float32", 2e-6), ("bfloat16", 0.05)])
 def test_language_model_steps_as_it_does_by_itself(dtype, atol):
   model = LanguageModel(VOCAB, hidden_size=8, embedding_size=6, num_layers=3)

@@ -209,6 +209,27 @@ def test_a_stream_of_batches_says_what_each_says(tiny, outputs, strategy):
       np.testing.assert_array_equal(one, other)
 
 
+def test_only_the_regions_that_count_are_described(tiny, outputs):
+  """As if there were no others, whatever these hold and whoever is in the batch."""
+  features = np.array(outputs["features"])
+  keys = jax.random.split(jax.random.key(0), 8)
+  decoder = Decoder(tiny, Decoding("greedy"), batch_size=8)
+  few = np.array([1, 4, 5])
+  counts = np.full(8, 6)
+  counts[few] = 4
+  features[few, 4:] = 100 * features[few - 1, 4:]
+  found = decoder(features, keys, counts)
+  alone = decoder(features[few, :4], keys[few])
+  np.testing.assert_array_equal(found.tokens[few], alone.tokens)
+  for name in ("scores", "log_probs", "lm_log_probs", "margins"):
+    np.testing.assert_allclose(
+      getattr(found, name)[few], getattr(alone, name), atol=1e-5
+    )
+  whole = outputs["greedy/mi=False/tokens"]
+  assert _up_to_stop(found.tokens[counts == 6]) == _up_to_stop(whole[counts == 6])
+  assert _up_to_stop(found.tokens[few]) != _up_to_stop(whole[few])
+
+
 def test_margins_tell_how_close_the_next_best_was(tiny, outputs):
   found = _decode(tiny, outputs["features"], strategy="rerank", beam_size=50)
   scores = outputs["rerank50/beam_scores"]
