@@ -44,16 +44,26 @@ class ConfidenceSpec:
 
 def agreement(
   features: Float[np.ndarray, "units k features"],
+  counts: Int[np.ndarray, "units"] | None = None,
 ) -> Float[np.ndarray, "units 2"]:
   """How alike a unit's regions are: mean cosine of all pairs, and of the closest ones.
 
   The second is the mean, over regions, of the cosine to the nearest third of the
   others: high for a unit of two concepts, whose regions agree with some others only.
+  Both are 0 for a single region, which agrees with no other.
 
   Args:
     features: projected features of the regions, centred over a data set.
+    counts: how many of a unit's regions count, its first ones; None for all.
   """
+  if counts is not None:
+    alike = np.empty((len(features), 2))
+    for count in np.unique(counts):
+      alike[counts == count] = agreement(features[counts == count, :count])
+    return alike
   k = features.shape[1]
+  if k == 1:
+    return np.zeros((len(features), 2))
   norms = np.linalg.norm(features, axis=-1, keepdims=True)
   unit = features / np.maximum(norms, 1e-6)
   cosines = np.einsum("ukf,ulf->ukl", unit, unit)

@@ -27,14 +27,18 @@ def _pool_one(pyramid, image, masks):
 
 
 def _regions_by_image(exemplars: ExemplarSet) -> Int[np.ndarray, "regions 4"]:
-  """Lists every region as (image row, layer, unit row, slot), ordered by image."""
+  """Lists every region as (image row, layer, unit row, slot), ordered by image.
+
+  Exemplars on which a unit does not fire are left out: no place of them exceeds the
+  unit's level, so their masks are empty and their features zero.
+  """
   tables = []
   for number, layer in enumerate(exemplars.layers):
-    rows = exemplars.exemplars(layer).image_rows
+    found = exemplars.exemplars(layer)
+    rows = found.image_rows
     units, slots = np.indices(rows.shape)
-    tables.append(
-      np.stack([rows, np.full_like(rows, number), units, slots], -1).reshape(-1, 4)
-    )
+    table = np.stack([rows, np.full_like(rows, number), units, slots], -1)
+    tables.append(table[slots < found.num_regions[:, None]])
   regions = np.concatenate(tables)
   return regions[np.lexsort(regions.T[::-1])]
 

@@ -126,6 +126,8 @@ class Description:
     confidence: the probability that the text fits the unit; None if the captioner's was
       not measured.
     guess: what would have been said, where the confidence is too low to say it.
+    fires: on how many images the unit fires, as for `LayerExemplars`; None if unknown.
+    images: of how many images that is said; None if unknown.
   """
 
   unit: Unit
@@ -137,3 +139,5 @@ class Description:
   margin: float | None = None
   confidence: float | None = None
   guess: str | None = None
+  fires: int | None = None
+  images: int | None = None

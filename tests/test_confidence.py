@@ -41,6 +41,16 @@ def test_regions_alike_agree_and_two_groups_agree_among_themselves():
   np.testing.assert_allclose(found, [[1, 1], [0.4, 1], [0, 0]], atol=1e-12)
 
 
+def test_only_the_regions_that_count_agree():
+  features = np.random.default_rng(0).normal(size=(5, 8, 5))
+  counts = np.array([8, 3, 1, 3, 2])
+  found = agreement(features, counts)
+  for unit, count in enumerate(counts.tolist()):
+    alone = agreement(features[unit : unit + 1, :count])
+    np.testing.assert_array_equal(found[unit : unit + 1], alone)
+  assert found[2].tolist() == [0, 0], "one region agrees with no other"
+
+
 def test_evidence_has_its_order_and_no_margin_is_too_wide():
   found = gather_evidence(
     np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]),

@@ -1,5 +1,7 @@
 """Features of an exemplar set: each image once, resumable, equal to plain numpy."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -61,6 +63,27 @@ def _expected(regions, layer):
     coarse = (image[::2, ::2, :2] * half[..., None]).sum((0, 1)) / half.sum()
     features[unit, slot] = np.concatenate([fine, coarse])
   return features
+
+
+def test_exemplars_without_activation_are_not_encoded(tmp_path):
+  regions = Regions()
+  # Images 5 and 6 are exemplars on which nothing fires.
+  regions.rows = {"a": np.array([[1, 2, 3], [2, 5, 6], [4, 1, 6]])}
+  regions.given = {"a": np.ones((3, K, SIZE, SIZE), bool)}
+  fires = np.array([3, 1, 2])
+
+  def counted(layer):
+    found = Regions.exemplars(regions, layer)
+    return dataclasses.replace(found, num_firing=fires, num_images=fires * 0 + 7)
+
+  regions.layers = ("a",)
+  regions.exemplars = counted
+  found = _run(regions, tmp_path)
+  assert sorted(regions.served) == [1, 2, 3, 4]
+  expected = _expected(regions, "a")
+  expected[1, 1:] = expected[2, 2:] = 0
+  np.testing.assert_allclose(found.read(0, 3), expected, atol=1e-5)
+  assert found.num_regions(0, 3).tolist() == [3, 1, 2]
 
 
 def _run(regions, folder, **options):

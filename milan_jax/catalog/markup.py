@@ -20,6 +20,7 @@ class Entry:
     dead: whether it never varies.
     confidence: the probability that the description fits; None if it is not known.
     guess: what was withheld for want of confidence; empty if nothing was.
+    fires: on how many of how many images it fires; None if that is not known.
     picture: path of its picture from the page's folder.
     size: width and height of the picture, in pixels, so that nothing jumps on loading.
   """
@@ -33,6 +34,7 @@ class Entry:
   guess: str
   picture: str
   size: tuple[int, int]
+  fires: tuple[int, int] | None = None
 
 
 def page(
@@ -143,9 +145,17 @@ def _card(entry: Entry) -> str:
     f'<article class="card"><a href="{link}"><img src="{link}" alt="{alt}" '
     f'width="{width}" height="{height}" loading="lazy" decoding="async"></a>'
     f"<div><h3>{html.escape(where)}</h3>"
-    f'<p class="{kind}">{html.escape(said)}</p>{_confidence(entry)}'
+    f'<p class="{kind}">{html.escape(said)}</p>{_confidence(entry)}{_fires(entry)}'
     f'<dl class="scores">{_pairs(scores)}</dl></div></article>'
   )
+
+
+def _fires(entry: Entry) -> str:
+  """On how many images it fires, if not on all."""
+  if entry.fires is None or entry.dead or entry.fires[0] == entry.fires[1]:
+    return ""
+  number, total = entry.fires
+  return f'<p class="fires">fires on {number:,} of {total:,} images</p>'
 
 
 # A description that is said with less confidence than this is marked.

@@ -39,6 +39,7 @@ class PageUnit:
     dead: whether the unit never varies.
     confidence: the probability that the description fits; None if it is not known.
     guess: what was withheld for want of confidence; empty if nothing was.
+    fires: on how many of how many images the unit fires; None if that is not known.
   """
 
   unit: Unit
@@ -48,6 +49,7 @@ class PageUnit:
   dead: bool = False
   confidence: float | None = None
   guess: str = ""
+  fires: tuple[int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ def write_page(
         dead=shown.dead,
         confidence=_finite(shown.confidence),
         guess=shown.guess,
+        fires=shown.fires,
         picture=picture.relative_to(folder).as_posix(),
         size=regions.picture_size(picture.read_bytes()),
       )
@@ -141,6 +144,7 @@ def write_page(
         "dead": entry.dead,
         "confidence": entry.confidence,
         "guess": entry.guess,
+        **_counts(entry.fires),
         **entry.scores,
       }
       for layer in layers
@@ -152,6 +156,10 @@ def write_page(
   page = markup.page(info.title, info.facts, info.notes, entries)
   _write(folder / PAGE, page.encode())
   return folder / PAGE
+
+
+def _counts(fires: tuple[int, int] | None) -> dict[str, int]:
+  return {} if fires is None else {"fires": fires[0], "num_images": fires[1]}
 
 
 def _finite(value: float | None) -> float | None:

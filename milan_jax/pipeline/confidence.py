@@ -30,8 +30,15 @@ def gather_evidence(
   release: Release,
   decoded: Decoded,
   features: Float[np.ndarray, "units k features"],
+  counts: Int[np.ndarray, "units"] | None = None,
 ) -> Float[np.ndarray, "units evidence"]:
   """The evidence for a batch of descriptions.
+
+  Args:
+    release: the captioner.
+    decoded: what it said.
+    features: features of the batch's regions.
+    counts: how many regions of each unit count, its first ones; None for all.
 
   Raises:
     ValueError: if nothing is known of p(description).
@@ -42,7 +49,7 @@ def gather_evidence(
   seen = features if projection is None else project(features, projection)
   tokens = np.asarray(decoded.tokens)
   return confidence.gather_evidence(
-    confidence.agreement(seen),
+    confidence.agreement(seen, counts),
     log_probs=np.asarray(decoded.log_probs),
     lm_log_probs=np.asarray(decoded.lm_log_probs),
     margins=np.asarray(decoded.margins),
@@ -62,6 +69,7 @@ def judged(
   decoded: Decoded,
   release: Release,
   features: Float[np.ndarray, "units k features"],
+  counts: Int[np.ndarray, "units"] | None = None,
 ) -> Iterator[Description]:
   """Adds its confidence to each description of a batch, and withholds what has none.
 
@@ -70,15 +78,17 @@ def judged(
     decoded: what they were made of.
     release: the captioner; without a confidence, the descriptions pass as they are.
     features: features of the batch's regions.
+    counts: how many regions of each unit count, its first ones; None for all.
   """
   spec = release.confidence
   if spec is None:
     yield from descriptions
     return
-  evidence = gather_evidence(release, decoded, features)
+  evidence = gather_evidence(release, decoded, features, counts)
   found = confidence.probabilities(spec, evidence)
   # A region whose mask is empty has no features: such a unit hardly ever varies.
-  blind = features.any(-1).mean(1) < LEAST_SEEN
+  seen = features.any(-1).sum(1)
+  blind = seen / (features.shape[1] if counts is None else counts) < LEAST_SEEN
   rows = zip(descriptions, found.tolist(), blind.tolist(), strict=True)
   for entry, value, empty in rows:
     sure = 0.0 if entry.dead or empty else value

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
 from milan_jax.errors import UserError
 from milan_jax.exemplars import passes
@@ -218,14 +219,23 @@ def _write(
 
 def _report(layer: str, found: LayerStatistics) -> None:
   """Says what is odd about a layer's units."""
+  rare, k = _rare(found), found.image_ids.shape[1]
   odd = {
     "dead (they never vary, or on too few images)": found.dead,
     "with NaN or infinite activations": found.num_bad_maps > 0,
-    "whose last exemplar ties with other images": (found.num_ties > 0) & ~found.dead,
+    "whose last exemplar ties with other images": (found.num_ties > 0)
+    & ~(found.dead | rare),
+    f"that fire on fewer than {k} images, which alone describe them": rare,
   }
   for what, which in odd.items():
     if which.any():
       say(f"{layer}: {which.sum()} of {len(which)} units {what}")
+
+
+def _rare(found: LayerStatistics) -> Bool[np.ndarray, "units"]:
+  if found.num_firing is None:
+    return np.zeros(len(found.dead), bool)
+  return (found.num_firing > 0) & (found.num_firing < found.image_ids.shape[1])
 
 
 def _tell(times: Times, num_images: int) -> None:

@@ -15,6 +15,7 @@ from milan_jax.store.atomic import atomic_path
 COLUMNS = (
   *("layer", "unit", "description"),
   *("score", "log_prob", "lm_log_prob", "dead", "margin", "confidence", "guess"),
+  *("fires", "images"),
 )
 
 
@@ -103,6 +104,8 @@ def write_descriptions(path: pathlib.Path, descriptions: Iterable[Description]) 
           _number(entry.margin),
           _number(entry.confidence),
           entry.guess or "",
+          "" if entry.fires is None else entry.fires,
+          "" if entry.images is None else entry.images,
         ]
       )
 

@@ -1,7 +1,8 @@
 """Features of units' regions on disk: a folder that can be described by itself.
 
 ```
-index.json      format, and the name, units, dead units and shape of each layer
+index.json      format, and the name, units, dead units and shape of each layer; where
+                it is known, on how many of how many images each unit fires
 N.npy           float32, (units, k, features), of the layer at N in the index
 progress.json   number of images encoded, of all
 ```
@@ -58,13 +59,7 @@ class FeatureWriter:
     index = {
       "format": FORMAT,
       "layers": [
-        {
-          "name": layer.layer,
-          "units": layer.units.tolist(),
-          "dead": np.flatnonzero(layer.dead).tolist(),
-          "shape": list(shape),
-        }
-        for layer, shape in zip(layers, shapes, strict=True)
+        _entry(layer, shape) for layer, shape in zip(layers, shapes, strict=True)
       ],
     }
     self._row_bytes = 4 * feature_size
@@ -162,6 +157,23 @@ class FeatureStore:
       layer = self._layers[number]
       yield Unit(layer["name"], layer["units"][row]), row in self._dead[number]
 
+  def firing(self, start: int, stop: int) -> Iterator[tuple[int, int] | None]:
+    """Yields on how many of how many images each unit fires; None if not known."""
+    for number, row in zip(
+      self._numbers[start:stop].tolist(), self._rows[start:stop].tolist(), strict=True
+    ):
+      layer = self._layers[number]
+      yield (layer["fires"][row], layer["images"][row]) if "fires" in layer else None
+
+  def num_regions(self, start: int, stop: int) -> Int[np.ndarray, "units"]:
+    """How many regions of each unit count, its first ones: those where it fires.
+
+    All of them where that is not known, or where the unit fires on no image at all.
+    """
+    known = [self.k if one is None else one[0] for one in self.firing(start, stop)]
+    counts = np.array(known, np.int64)
+    return np.where(counts > 0, np.minimum(counts, self.k), self.k)
+
   def read(self, start: int, stop: int) -> Float[np.ndarray, "units k features"]:
     """Reads the features of units by their places."""
     return self.read_rows(np.arange(start, min(stop, len(self))))
@@ -232,6 +244,19 @@ def features_are_finished(folder: str | os.PathLike[str]) -> bool:
 def _progress(folder: pathlib.Path) -> dict[str, int]:
   path = folder / PROGRESS
   return json.loads(path.read_text()) if path.exists() else {"done": 0, "total": 1}
+
+
+def _entry(layer: LayerExemplars, shape: tuple[int, ...]) -> dict[str, Any]:
+  """What the index says of a layer."""
+  entry: dict[str, Any] = {
+    "name": layer.layer,
+    "units": layer.units.tolist(),
+    "dead": np.flatnonzero(layer.dead).tolist(),
+    "shape": list(shape),
+  }
+  if layer.num_firing is not None and layer.num_images is not None:
+    entry |= {"fires": layer.num_firing.tolist(), "images": layer.num_images.tolist()}
+  return entry
 
 
 def _check_same(folder: pathlib.Path, index: dict[str, Any]) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import html.parser
 import json
 
@@ -108,6 +109,35 @@ def test_the_page_is_sound_html_that_shows_every_unit(tmp_path):
   options = {attrs["value"] for tag, attrs in reader.tags if tag == "option"} - {""}
   assert links == options == targets
   assert len(targets) == 2
+
+
+@pytest.mark.parametrize(
+  ("fires", "dead", "said"),
+  [
+    ((4, 28), False, "fires on 4 of 28 images"),
+    ((1234, 50000), False, "fires on 1,234 of 50,000 images"),
+    ((28, 28), False, ""),
+    ((0, 28), True, ""),
+    (None, False, ""),
+  ],
+)
+def test_a_unit_that_rests_says_on_how_many_images_it_fires(
+  tmp_path, fires, dead, said
+):
+  (unit, *_) = _units([])
+  page.write_page(
+    tmp_path,
+    [dataclasses.replace(unit, fires=fires, dead=dead)],
+    info=INFO,
+    layers=["conv/1"],
+    source="a",
+  )
+  reader = _Reader()
+  reader.feed((tmp_path / "index.html").read_text(encoding="utf-8"))
+  text = "".join(reader.texts)
+  assert said in text and (said or "fires on" not in text)
+  (entry,) = json.loads((tmp_path / "catalog.json").read_text())["units"]
+  assert (entry.get("fires"), entry.get("num_images")) == (fires or (None, None))
 
 
 def test_the_data_lists_layers_and_units(tmp_path):

@@ -1,6 +1,7 @@
 """The journal of descriptions survives a kill; the CSV is what other tools read."""
 
 import csv
+import dataclasses
 
 import pytest
 
@@ -43,6 +44,7 @@ def test_a_finished_journal_keeps_its_smaller_last_batch(tmp_path):
 def test_the_csv_has_the_columns_that_other_tools_read(tmp_path):
   path = tmp_path / "descriptions.csv"
   dead = Description(Unit("0", 7), 'Say "no"', 0.0, -1.0, None, dead=True)
+  dead = dataclasses.replace(dead, fires=0, images=28)
   write_descriptions(path, [_description(3), dead])
   with path.open(newline="") as file:
     rows = list(csv.DictReader(file))
@@ -51,6 +53,10 @@ def test_the_csv_has_the_columns_that_other_tools_read(tmp_path):
   assert rows[0]["score"] == "1.500000"
   assert (rows[0]["dead"], rows[1]["dead"]) == ("0", "1")
   assert rows[1]["lm_log_prob"] == ""
+  assert list(rows[0])[:3] == ["layer", "unit", "description"]
+  assert list(rows[0])[-2:] == ["fires", "images"]
+  assert (rows[0]["fires"], rows[0]["images"]) == ("", "")
+  assert (rows[1]["fires"], rows[1]["images"]) == ("0", "28")
   assert read_descriptions(path) == {
     Unit("layer1", 3): "Dogs, 3",
     Unit("0", 7): 'Say "no"',
@@ -79,7 +85,7 @@ def test_confidence_and_what_was_withheld_are_written_and_come_back(tmp_path):
     rows = list(csv.DictReader(file))
   assert list(rows[0]) == [
     *("layer", "unit", "description", "score", "log_prob", "lm_log_prob", "dead"),
-    *("margin", "confidence", "guess"),
+    *("margin", "confidence", "guess", "fires", "images"),
   ]
   assert [row["confidence"] for row in rows] == ["0.875000", "0.125000", ""]
   assert [row["guess"] for row in rows] == ["", "Red things", ""]

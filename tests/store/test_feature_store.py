@@ -1,5 +1,6 @@
 """Features on disk: written in any order, read by place, refused when not whole."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -55,6 +56,22 @@ def test_units_are_read_across_layers_in_order(store):
   assert list(found.units(3, 5)) == [(Unit("a", 6), False), (Unit("b/c", 9), False)]
   for name, values in zip(found.layers, _values(), strict=True):
     np.testing.assert_array_equal(found.tables()[name], values)
+
+
+def test_units_that_fire_seldom_have_fewer_regions(tmp_path):
+  fires = np.array([7, 2, 0, 1])
+  rare = dataclasses.replace(
+    LAYERS[0], num_firing=fires, num_images=np.array([9, 9, 9, 8])
+  )
+  with FeatureWriter(tmp_path, [rare, LAYERS[1]], feature_size=SIZE, total=1) as writer:
+    writer.save(1)
+  found = open_features(tmp_path)
+  # Of a unit that never fires, as of one of which it is not known, all count.
+  assert found.num_regions(0, 7).tolist() == [K, 2, K, 1, K, K, K]
+  assert list(found.firing(2, 5)) == [(0, 9), (1, 8), None]
+  some = FeatureStore(tmp_path, {"b/c": np.array([1]), "a": np.array([3, 1])})
+  assert some.num_regions(0, 3).tolist() == [K, 1, 2]
+  assert list(some.firing(0, 3)) == [None, (1, 8), (2, 9)]
 
 
 def test_some_units_of_some_layers(store):
