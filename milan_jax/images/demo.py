@@ -74,6 +74,13 @@ class DemoImages(FittedImages):
     name, left, top, _, scale, mirrored = self._crops[index]
     return f"{name}@{left},{top},{scale:g}" + (",mirrored" if mirrored else "")
 
+  def files(self) -> list[tuple[str, pathlib.Path]]:
+    """The photographs, by their names."""
+    return [
+      (f"{package} {file}", _find_photograph(package, file))
+      for package, file in PHOTOGRAPHS
+    ]
+
   def load(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
     """The crop, at the source's size."""
     name, left, top, side, _, mirrored = self._crops[index]
@@ -88,6 +95,11 @@ class DemoImages(FittedImages):
 
 
 def _open_photograph(package: str, file: str) -> Image.Image:
+  with Image.open(_find_photograph(package, file)) as image:
+    return to_rgb(image)
+
+
+def _find_photograph(package: str, file: str) -> pathlib.Path:
   # find_spec looks a package up without running it: importing these takes seconds.
   spec = importlib.util.find_spec(package)
   if spec is None or spec.origin is None:
@@ -101,8 +113,7 @@ def _open_photograph(package: str, file: str) -> Image.Image:
       f"{path} is missing: this version of {package} does not bring the photograph. "
       "Install the version that milan-jax[demo] asks for."
     )
-  with Image.open(path) as image:
-    return to_rgb(image)
+  return path
 
 
 def _crops(width: int, height: int) -> list[tuple[int, int, int, float]]:

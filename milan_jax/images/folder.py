@@ -59,6 +59,10 @@ class FolderImages(FittedImages):
     """The picture's path in the folder."""
     return self._paths[index]
 
+  def files(self) -> list[tuple[str, pathlib.Path]]:
+    """The pictures, by their paths in the folder."""
+    return [(path, self._folder / path) for path in self._paths]
+
   def load(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
     """The picture, resized and cropped."""
     return load_picture(self._folder / self._paths[index], self._geometry)

@@ -50,6 +50,8 @@ class HuggingFaceImages(FittedImages):
     if not len(saved):
       raise UserError(f"{place} holds no image: the data set is empty.")
     self._column = _image_column(saved.features, datasets, place)
+    self._files = [place / "state.json", place / "dataset_info.json"]
+    self._files += [pathlib.Path(each["filename"]) for each in saved.cache_files]
     saved = saved.with_format(None).select_columns([self._column])
     # Undecoded: what cannot be decoded is one image that is missing, and no error.
     self._rows = saved.cast_column(self._column, datasets.Image(decode=False))
@@ -64,6 +66,10 @@ class HuggingFaceImages(FittedImages):
   def name(self, index: int) -> str:
     """The number, after the split if there are several."""
     return f"{self._split}/{index}" if self._split else str(index)
+
+  def files(self) -> list[tuple[str, pathlib.Path]]:
+    """The files of the data set that hold the images, by their names."""
+    return [(path.name, path) for path in self._files]
 
   def load(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
     """The image, resized and cropped."""

@@ -65,6 +65,10 @@ class TfdsImages(FittedImages):
     self._feature, stored = _image_feature(builder.info.features, tfds, self._folder)
     self._parser = example_parser.ExampleParserNp({self._feature: stored})
     self._records = index if index else _records(builder, self._split, tfds)
+    self._shards = [
+      (pathlib.Path(each.filename).name, pathlib.Path(each.filename))
+      for each in builder.info.splits[self._split].file_instructions
+    ]
 
   def __getstate__(self) -> tuple[pathlib.Path, Geometry, str, TfRecords | None]:
     """To another process go the names, and what is open is opened there again.
@@ -91,6 +95,10 @@ class TfdsImages(FittedImages):
   def name(self, index: int) -> str:
     """Split and number."""
     return f"{self._split}/{index}"
+
+  def files(self) -> list[tuple[str, pathlib.Path]]:
+    """The files of the data set that hold the split, by their names."""
+    return [("features.json", self._folder / "features.json"), *self._shards]
 
   def load(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
     """The image, resized and cropped."""

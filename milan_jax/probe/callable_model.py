@@ -1,6 +1,6 @@
 """Any function of images that returns its activations by name."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,7 +9,7 @@ from jaxtyping import Array, UInt8
 
 from milan_jax.errors import UserError
 from milan_jax.models.backbones.registry import Preprocessing
-from milan_jax.probe.jax_model import JaxProbe, as_places
+from milan_jax.probe.jax_model import JaxProbe, as_places, named_arrays
 from milan_jax.probe.layout import Layout
 from milan_jax.probe.protocol import Activations
 
@@ -85,6 +85,10 @@ class CallableProbe(JaxProbe):
       name: as_places(found[name], name, self._known_layouts[name], len(images))
       for name in layers
     }
+
+  def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+    """Those of a function that is a tree, such as a `jax.tree_util.Partial`."""
+    return named_arrays(self._function)
 
   def array_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
     """Shape of what each layer gives for a batch; if not compiled, by running it."""

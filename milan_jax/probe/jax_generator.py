@@ -1,7 +1,7 @@
 """JAX functions that make images of latents, such as GANs."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -11,6 +11,7 @@ from jaxtyping import Array, UInt8
 
 from milan_jax.errors import UserError
 from milan_jax.probe.attention_parts import without_attention
+from milan_jax.probe.jax_model import named_arrays
 from milan_jax.probe.latent_inputs import (
   arguments_of,
   image_side,
@@ -68,6 +69,10 @@ class JaxGenerator(OneDevice):
       layouts=layouts,
     )
     self._layouts = layouts_of(self._shapes)
+
+  def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+    """The parameters of a function that brings them, by name."""
+    return named_arrays(self._function)
 
   def layers(self) -> tuple[LayerShape, ...]:
     """Every layer that can be read, in the function's order."""

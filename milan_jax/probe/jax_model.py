@@ -2,7 +2,7 @@
 
 import difflib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -77,6 +77,10 @@ class JaxProbe:
   def num_devices(self) -> int:
     """Devices that a batch is spread over."""
     return self._mesh.size
+
+  def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+    """All that the model was given beside its images, by name."""
+    return named_arrays(self._params)
 
   def layers(self) -> tuple[LayerShape, ...]:
     """Every layer that can be read, in the order of execution; nothing is computed.
@@ -183,6 +187,19 @@ class JaxProbe:
       out_specs=PartitionSpec("data"),
       check_vma=False,
     )(params, images)
+
+
+def named_arrays(tree: Any) -> Iterator[tuple[str, np.ndarray]]:
+  """The arrays and numbers in a tree, by their paths; keys of random numbers are none.
+
+  What a random key gives is part of nothing that is computed in inference.
+  """
+  for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+    kind = getattr(leaf, "dtype", None)
+    if kind is None and not isinstance(leaf, int | float | complex):
+      continue
+    if kind is None or not jnp.issubdtype(kind, jax.dtypes.prng_key):
+      yield jax.tree_util.keystr(path, simple=True, separator="."), np.asarray(leaf)
 
 
 def as_places(array: Any, layer: str, layout: Layout, batch: int) -> Any:

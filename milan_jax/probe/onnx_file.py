@@ -58,6 +58,7 @@ class OnnxProbe(OneDevice):
     providers: Sequence[str] = ("CPUExecutionProvider",),
   ):
     self._graph = OnnxGraph(model)
+    self._path = None if isinstance(model, onnx.ModelProto) else pathlib.Path(model)
     side = self._graph.input.side
     if image_size and side and image_size != side:
       raise UserError(
@@ -71,6 +72,14 @@ class OnnxProbe(OneDevice):
     self._before_clip = before_clip
     self._providers = list(providers)
     self._session: tuple[tuple[str, ...], onnxruntime.InferenceSession] | None = None
+
+  def files(self) -> list[tuple[str, pathlib.Path]]:
+    """The model's files, by names that do not tell where they lie."""
+    if self._path is None:
+      return []
+    beside = self._graph.weight_files()
+    places = [(name, self._path.parent / name) for name in beside]
+    return [("the ONNX file", self._path), *places]
 
   @functools.cached_property
   def aliases(self) -> Mapping[str, str]:

@@ -76,6 +76,13 @@ class OnnxGraph:
         alive.update(dict.fromkeys(filter(None, node.output)))
     return [name for name in alive if name != self.input.name]
 
+  def weight_files(self) -> list[str]:
+    """The files beside the model's own that hold its weights, by their names in it."""
+    inside = (one for node in self._model.graph.node for one in node.attribute)
+    tensors = [*self._model.graph.initializer, *(one.t for one in inside)]
+    places = (entry for tensor in tensors for entry in tensor.external_data)
+    return sorted({entry.value for entry in places if entry.key == "location"})
+
   def aliases(self) -> dict[str, str]:
     """The tensor that a node gives, by the node's name, where that is clear."""
     times = Counter(node.name for node in self._model.graph.node)

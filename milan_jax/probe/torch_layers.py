@@ -1,6 +1,7 @@
 """From torch's tensors to layers that every part of the program can read."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -108,6 +109,19 @@ class TorchLayersProbe(OneDevice):
   """What probes share that read torch's layers; a probe finds the layers."""
 
   _layers: TorchLayers
+  _module: torch.nn.Module
+
+  def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+    """All parameters and buffers, by name; as bytes, since numpy lacks some types."""
+    module = self._module
+    named = itertools.chain(
+      module.named_parameters(remove_duplicate=False),
+      module.named_buffers(remove_duplicate=False),
+    )
+    for name, tensor in named:
+      flat = tensor.detach().to_dense() if tensor.is_sparse else tensor.detach()
+      flat = flat.cpu().contiguous().reshape(-1)
+      yield f"{name} {tuple(tensor.shape)}", flat.view(torch.uint8).numpy()
 
   def layers(self) -> tuple[LayerShape, ...]:
     """Every tensor of places and units, in the order in which they are done."""

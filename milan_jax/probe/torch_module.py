@@ -52,6 +52,7 @@ class TorchProbe(TorchLayersProbe):
     before_clip: bool = True,
   ):
     module = module.to(device).eval()
+    self._module = module
     self._outputs = ModuleOutputs(module, before_clip=before_clip)
     self._pixels = Pixels(mean, std, dtype=own_dtype(module), device=device)
     self._image_size = image_size

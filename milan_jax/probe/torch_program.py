@@ -73,6 +73,7 @@ class ProgramProbe(TorchLayersProbe):
     self._pixels = Pixels(mean, std, dtype=tensor.dtype, device=tensor.device)
     if tensor.shape[1] != 3:
       self._pixels.axes = "NHWC"
+    self._module = module
     self._outputs = NodeOutputs(module, before_clip=before_clip)
     self._layouts = layouts
 
