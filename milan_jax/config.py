@@ -79,7 +79,7 @@ class Describe:
     "units of each layer: a range 0:64, a list 3,5,9, a file, or all; empty: all, but "
     "the first 32 when no images are named",
   )
-  k: int = _option(15, "exemplars per unit")
+  k: int = _option(15, "exemplars per unit; at least so many images are needed")
   quantile: float = _option(0.99, "quantile of a unit's activations that masks exceed")
   probe_batch_size: int = _option(
     32, "images that go through one device of the network together"

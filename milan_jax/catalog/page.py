@@ -162,6 +162,17 @@ def _counts(fires: tuple[int, int] | None) -> dict[str, int]:
   return {} if fires is None else {"fires": fires[0], "num_images": fires[1]}
 
 
+def page_is_whole(folder: str | os.PathLike[str]) -> bool:
+  """Whether a folder has a page, its data and all of its pictures."""
+  folder = pathlib.Path(folder)
+  try:
+    data = json.loads((folder / DATA).read_text(encoding="utf-8"))
+    pictures = [picture for unit in data["units"] for picture in unit["images"]]
+  except (OSError, ValueError, KeyError, TypeError):
+    return False
+  return all((folder / name).is_file() for name in (PAGE, *pictures))
+
+
 def _finite(value: float | None) -> float | None:
   return None if value is None or not math.isfinite(value) else float(value)
 

@@ -10,7 +10,7 @@ from milan_jax.confidence import NO_PATTERN
 from milan_jax.config import Describe
 from milan_jax.evaluation.judge import Truth, Verdict, judge
 from milan_jax.pipeline.describe import describe
-from milan_jax.pipeline.probing import STORE
+from milan_jax.pipeline.workdir import EXEMPLARS
 from milan_jax.records import Unit
 from milan_jax.text.wording import is_refusal
 
@@ -92,7 +92,7 @@ def describe_run(
   keywords = dataclasses.asdict(Describe(workdir=str(folder), page=page, **options))
   del keywords["list_layers"]
   answers = read_answers(describe(**keywords))
-  store = pathlib.Path(options.get("exemplars") or folder / STORE)
+  store = pathlib.Path(options.get("exemplars") or folder / EXEMPLARS)
   known = {unit: truth for unit, truth in (truths or {}).items() if unit in answers}
   return Run(folder, store, answers, known)
 

@@ -19,8 +19,8 @@ from milan_jax.images.folder import FolderImages
 from milan_jax.images.geometry import Geometry
 from milan_jax.images.source import UnreadableImageError
 from milan_jax.models.backbones.registry import EFFICIENTNET_LITE
-from milan_jax.pipeline.probing import STORE
 from milan_jax.pipeline.wishes import Network, network_of
+from milan_jax.pipeline.workdir import EXEMPLARS
 from milan_jax.probe.callable_model import CallableProbe
 from milan_jax.records import Unit
 from milan_jax.store.exemplar_sets import open_exemplars
@@ -92,7 +92,7 @@ def _write(job: Job, photographs: pathlib.Path, store: pathlib.Path) -> None:
 
 def _layers(job: Job) -> list[tuple[pathlib.Path, str]]:
   """Layers of other tests' stores with units enough that none lends two regions."""
-  stores = [job.workdir / name / STORE for name in _SOURCES]
+  stores = [job.workdir / name / EXEMPLARS for name in _SOURCES]
   if job.corpus is not None:
     stores.append(job.corpus)
   return [

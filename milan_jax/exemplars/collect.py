@@ -120,11 +120,7 @@ def observe(
     UserError: if there are fewer than `k` images, a layer is unknown, or the model
       fails; what was done before that is saved.
   """
-  if len(source) < k:
-    raise UserError(
-      f"{k} exemplars of a unit need at least {k} images, and there are "
-      f"{len(source)}: give more images or a smaller k."
-    )
+  passes.check_enough(len(source), k)
   shapes = _shapes(probe, layers)
   progress = resume or passes.start(
     shapes, units=units, k=k, quantile=quantile, num_images=len(source)

@@ -38,6 +38,15 @@ class Part:
 WHOLE = Part()
 
 
+def check_enough(num_images: int, k: int) -> None:
+  """Raises UserError if there are fewer images than exemplars of a unit."""
+  if num_images < k:
+    raise UserError(
+      f"{k} exemplars of a unit (--k) need at least {k} images, and there are "
+      f"{num_images}: give more images or a smaller k."
+    )
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Progress:
   """A pass part of the way through: all that going on needs.

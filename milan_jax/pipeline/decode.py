@@ -109,6 +109,23 @@ def check_choice(flag: str, choices: tuple[str, ...], found: str) -> None:
     raise UserError(f"{flag}: expected one of {', '.join(choices)}; found {found!r}.")
 
 
+def check_decodes(release: Release, decoding: Decoding, batch_size: int) -> None:
+  """Refuses what a `Decoder` cannot do.
+
+  Raises:
+    UserError: the strategy needs a language model that the release lacks, or the batch
+      is empty.
+  """
+  if batch_size < 1:
+    raise UserError(f"--batch_size: expected 1 or more; found {batch_size}.")
+  needs_lm = decoding.mi or decoding.strategy == "rerank"
+  if needs_lm and release.language_model is None:
+    raise UserError(
+      "This captioner has no language model, which rerank and mi need; "
+      "use --strategy beam or greedy without --mi."
+    )
+
+
 class Decoded(NamedTuple):
   """Descriptions of a batch of units.
 
@@ -171,14 +188,7 @@ class Decoder:
     Raises:
       UserError: the strategy needs a language model that the release lacks.
     """
-    if batch_size < 1:
-      raise UserError(f"--batch_size: expected 1 or more; found {batch_size}.")
-    needs_lm = decoding.mi or decoding.strategy == "rerank"
-    if needs_lm and release.language_model is None:
-      raise UserError(
-        "This captioner has no language model, which rerank and mi need; "
-        "use --strategy beam or greedy without --mi."
-      )
+    check_decodes(release, decoding, batch_size)
     mesh = make_mesh(devices)
     self.decoding = decoding
     self.batch_size = -(-batch_size // mesh.size) * mesh.size

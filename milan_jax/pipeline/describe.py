@@ -1,55 +1,74 @@
 """From images and a network to descriptions: every step of `milan-describe`."""
 
-import collections
 import dataclasses
-import hashlib
 import pathlib
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, cast, get_args
+from collections.abc import Iterable
+from typing import cast, get_args
 
-import jax
 import numpy as np
 
+from milan_jax.catalog.page import PAGE
 from milan_jax.errors import UserError
+from milan_jax.exemplars.passes import check_enough
 from milan_jax.features import encode_exemplars
 from milan_jax.models.lowering import Rounding
-from milan_jax.pipeline.confidence import judged, knows_confidence
+from milan_jax.pipeline.confidence import knows_confidence
 from milan_jax.pipeline.decode import (
   TIE,
-  Decoded,
   Decoder,
   Decoding,
   check_choice,
+  check_decodes,
+)
+from milan_jax.pipeline.identity import (
+  of_captioner,
+  of_exemplars,
+  of_features,
+  of_subject,
 )
 from milan_jax.pipeline.page import write_run_page
 from milan_jax.pipeline.probing import Pass, find_exemplars
 from milan_jax.pipeline.processes import (
+  give_leave,
+  hold_together,
   is_first,
   join_processes,
   told_by_first,
+  wait_for_leave,
   wait_until,
 )
 from milan_jax.pipeline.progress import bar, say
-from milan_jax.pipeline.region_encoder import region_encoder
-from milan_jax.pipeline.subject import find_subject
-from milan_jax.pipeline.workdir import CONFIG, open_workdir
+from milan_jax.pipeline.region_encoder import encoder_params, region_encoder
+from milan_jax.pipeline.subject import Subject, find_subject
+from milan_jax.pipeline.unit_descriptions import describe_units, unit_batches
+from milan_jax.pipeline.workdir import (
+  DESCRIPTIONS,
+  FEATURES,
+  Outputs,
+  begin_run,
+  check_run,
+  job_of,
+  read_run,
+)
 from milan_jax.probe.selection import select_layers, select_units
-from milan_jax.records import Description, ExemplarSet, Unit
+from milan_jax.records import Description, ExemplarSet
 from milan_jax.store.chosen_exemplars import ChosenExemplars
-from milan_jax.store.descriptions import Journal, write_descriptions
-from milan_jax.store.exemplar_sets import open_exemplars
+from milan_jax.store.descriptions import write_descriptions
+from milan_jax.store.exemplar_sets import exemplar_files, open_exemplars
 from milan_jax.store.feature_store import (
   FeatureStore,
   features_are_finished,
   open_features,
 )
+from milan_jax.store.inputs import Identity, Tables
 from milan_jax.store.pretrained import load_milan
-from milan_jax.store.release import Release
-from milan_jax.text.reconstruction import reconstruct_ids
-from milan_jax.text.vocabulary import Vocabulary
+from milan_jax.store.release import Params, Release
 
-DESCRIPTIONS, PAGE = "descriptions.csv", "index.html"
+# Options that name what is told better by its content: they may be spelled otherwise.
+_BY_CONTENT = (
+  *("images", "exemplars", "features", "weights", "latents", "data_dir", "milan"),
+  *("layers", "units"),
+)
 # Options that may differ between the run that began and one that goes on.
 _NOT_IN_RESULTS = (
   *("workdir", "page", "save_every", "workers", "torch_device"),
@@ -113,79 +132,140 @@ def describe(
   options = {
     name: value for name, value in locals().items() if name not in _NOT_IN_RESULTS
   }
-  join_processes(coordinator, num_processes, process_id)
   check_choice("--encoder_precision", get_args(Rounding), encoder_precision)
-  release = load_milan(milan)
-  decoding = _decoding(
-    release,
-    strategy=strategy,
-    mi=mi,
-    temperature=temperature,
-    consensus=consensus,
-    beam_size=beam_size,
-    length=length,
-    parity=parity,
-    precision=precision,
+  _check_numbers(
+    seed=seed, temperature=temperature, consensus=consensus, save_every=save_every
   )
-  decoder = Decoder(release, decoding, batch_size=batch_size)
-  options["mi"] = decoding.mi
-  options["captioner_sha256"] = _digest(release)
-  found: ExemplarSet | None = None
-  if features:
-    if exemplars or images or latents:
-      raise UserError(
-        "--features: name no --exemplars, --images or --latents beside it."
+  how = Pass(k, quantile, probe_batch_size, workers, save_every)
+  join_processes(coordinator, num_processes, process_id)
+  with hold_together(workdir) as folder:
+    # All that may be wrong is found out before a run is begun.
+    outputs = Outputs(
+      folder,
+      exemplars=not (features or exemplars),
+      features=not features,
+      page=page and not features,
+    )
+    finished = bool(told_by_first(outputs.are_there()))
+    if is_first():
+      read_run(folder)
+    release = load_milan(milan)
+    decoding = _decoding(
+      release,
+      strategy=strategy,
+      mi=mi,
+      temperature=temperature,
+      consensus=consensus,
+      beam_size=beam_size,
+      length=length,
+      parity=parity,
+      precision=precision,
+    )
+    check_decodes(release, decoding, batch_size)
+    encoder: Params | None = None
+    if not features:
+      encoder = encoder_params(
+        release.encoder,
+        release.params.get("encoder"),
+        remedy="name a captioner that brings its encoder's weights (--milan)",
       )
-    store = _choose_features(open_features(features), features, layers, units)
-    _check_size(store.feature_size, release)
-    options["features_sha256"] = store.fingerprint()
-    folder = _open_together(workdir, options)
-  elif exemplars:
-    if images or latents:
-      raise UserError("--exemplars: name no --images and no --latents beside it.")
-    found = _choose(open_exemplars(exemplars), layers, units)
-    folder = _open_together(workdir, options)
-  else:
-    how = Pass(k, quantile, probe_batch_size, workers, save_every)
-    subject = find_subject(
-      model=model,
-      weights=weights,
-      image_size=image_size,
-      mean=mean,
-      std=std,
-      layouts=layouts,
-      before_clip=before_clip,
-      torch_device=torch_device,
-      image_range=image_range,
-      images=images,
-      split=split,
-      data_dir=data_dir,
-      latents=latents,
+    store: FeatureStore | None = None
+    found: ExemplarSet | None = None
+    subject: Subject | None = None
+    by_content = set(_BY_CONTENT)
+    if features:
+      if exemplars or images or latents:
+        raise UserError(
+          "--features: name no --exemplars, --images or --latents beside it."
+        )
+      store = _choose_features(open_features(features), features, layers, units)
+      _check_size(store.feature_size, release)
+    elif exemplars:
+      if images or latents:
+        raise UserError("--exemplars: name no --images and no --latents beside it.")
+      found = _choose(open_exemplars(exemplars), layers, units)
+    else:
+      subject = find_subject(
+        model=model,
+        weights=weights,
+        image_size=image_size,
+        mean=mean,
+        std=std,
+        layouts=layouts,
+        before_clip=before_clip,
+        torch_device=torch_device,
+        image_range=image_range,
+        images=images,
+        split=split,
+        data_dir=data_dir,
+        latents=latents,
+      )
+      check_enough(len(subject.inputs), k)
+      chosen = subject.choose(layers, units)
+      if subject.files:
+        by_content.add("model")
+    if not finished:
+      wait_for_leave(folder)
+    tables = Tables(folder)
+    inputs = {"captioner": of_captioner(release, encoder)}
+    if store is not None:
+      identity = Identity(inputs | of_features(store, tables))
+    elif found is not None:
+      identity = Identity(
+        inputs | of_exemplars(found, exemplar_files(exemplars), tables)
+      )
+    else:
+      identity = of_subject(
+        cast(Subject, subject),
+        chosen,
+        model=model,
+        weights=weights,
+        images=images,
+        batch_size=probe_batch_size,
+        tables=tables,
+        others=inputs,
+      )
+    known = read_run(folder)
+    if known is not None:
+      check_run(folder, known, options, identity=identity, paths=by_content)
+    path = folder / DESCRIPTIONS
+    if finished and known is not None:
+      if is_first():
+        say(f"{path}: everything is there, and nothing was left to do")
+      return path
+    if is_first():
+      known = known or begin_run(folder, options, identity)
+      identity.save_tables(folder)
+    give_leave(folder)
+    decoder = Decoder(release, decoding, batch_size=batch_size)
+    job = job_of(cast(dict, known))
+    if subject is not None:
+      found = open_exemplars(
+        find_exemplars(subject, folder, units=chosen, how=how, job=job)
+      )
+    if found is not None:
+      rounding = cast(Rounding, encoder_precision)
+      store = _encode(release, encoder, found, folder, rounding)
+    units_there = cast(FeatureStore, store)
+    if not is_first():
+      for _ in decoder.stream(
+        unit_batches(decoder, units_there, seed, told_by_first(0))
+      ):
+        pass  # the first process hears of them too, and writes them
+      # Who left before it would end it: JAX waits for all at the end, but not for long.
+      written = folder / (PAGE if page and found is not None else DESCRIPTIONS)
+      wait_until(written.exists)
+      return path
+    journal = describe_units(
+      decoder, _as_it_decodes(release, decoding), units_there, folder, seed
     )
-    chosen = subject.choose(layers, units)
-    options |= subject.fingerprint(chosen)
-    folder = _open_together(workdir, options)
-    found = open_exemplars(
-      find_exemplars(subject, folder, units=chosen, how=how, job=options)
-    )
-  if found is not None:
-    store = _encode(release, found, folder, cast(Rounding, encoder_precision))
-  path = folder / DESCRIPTIONS
-  if not is_first():
-    for _ in decoder.stream(_batches(decoder, store, seed, told_by_first(0))):
-      pass  # the first process hears of them too, and writes them
-    # Who left before it would end it: JAX waits for all at the end, but not for long.
-    written = folder / (PAGE if page and found is not None else DESCRIPTIONS)
-    wait_until(written.exists)
+    write_descriptions(path, journal)
+    say(f"{path}: {len(journal)} units described")
+    report_ties(journal)
+    if page and found is not None:
+      write_run_page(folder, found, journal, job)
+      say(f"{folder / PAGE}: the page")
     return path
-  journal = _decode(decoder, _as_it_decodes(release, decoding), store, folder, seed)
-  write_descriptions(path, journal)
-  say(f"{path}: {len(journal)} units described")
-  report_ties(journal)
-  if page and found is not None:
-    write_run_page(folder, found, journal, options)
-    say(f"{folder / PAGE}: the page")
-  return path
 
 
 def report_ties(descriptions: Iterable[Description]) -> None:
@@ -240,15 +320,6 @@ def _as_it_decodes(release: Release, decoding: Decoding) -> Release:
   return dataclasses.replace(release, confidence=None)
 
 
-def _digest(release: Release) -> str:
-  digest = hashlib.sha256()
-  parts = {k: v for k, v in release.params.items() if k != "encoder"}
-  for leaf in jax.tree.leaves(parts):
-    digest.update(np.ascontiguousarray(leaf).tobytes())
-  digest.update(repr((release.decoding, release.confidence)).encode())
-  return digest.hexdigest()
-
-
 def _choose(whole: ExemplarSet, layers: str, units: str) -> ExemplarSet:
   """Restricts an exemplar set to the layers and units that the user named."""
   if not layers and not units:
@@ -269,11 +340,13 @@ def _rows_of(layer: str, known: np.ndarray, units: str) -> np.ndarray:
   return rows
 
 
-def _open_together(workdir: str, options: dict[str, Any]) -> pathlib.Path:
-  """Opens the run directory; of several processes, the first makes it."""
-  if not is_first():
-    wait_until((pathlib.Path(workdir) / CONFIG).exists)
-  return open_workdir(workdir, options)
+def _check_numbers(*, seed: int, **others: float) -> None:
+  for name, value in others.items():
+    if not np.isfinite(value):
+      raise UserError(f"--{name}={value}: expected a number.")
+  limit = 2**31
+  if not -limit <= seed < limit:
+    raise UserError(f"--seed={seed}: expected {-limit} to {limit - 1}.")
 
 
 def _check_size(feature_size: int, release: Release) -> None:
@@ -297,102 +370,22 @@ def _choose_features(
 
 
 def _encode(
-  release: Release, found: ExemplarSet, folder: pathlib.Path, rounding: Rounding
+  release: Release,
+  params: Params | None,
+  found: ExemplarSet,
+  folder: pathlib.Path,
+  rounding: Rounding,
 ) -> FeatureStore:
-  encoder = region_encoder(
-    release.encoder, release.params.get("encoder"), rounding=rounding
-  )
+  encoder = region_encoder(release.encoder, params, rounding=rounding)
   _check_size(encoder.feature_size, release)
   if not is_first():
-    wait_until(lambda: features_are_finished(folder / "features"))
-    return open_features(folder / "features")
+    wait_until(lambda: features_are_finished(folder / FEATURES))
+    return open_features(folder / FEATURES)
   with bar("features", "images") as show:
     return encode_exemplars(
       encoder.encode,
       found,
-      folder / "features",
+      folder / FEATURES,
       feature_size=encoder.feature_size,
       progress=show,
-    )
-
-
-def _unit_keys(seed: int, units: Iterable[Unit]) -> jax.Array:
-  """A key of each unit's own, whatever else is described beside it."""
-  names = [f"{unit.layer}:{unit.index}" for unit in units]
-  return _keys(seed, np.array([zlib.crc32(name.encode()) for name in names], np.uint32))
-
-
-@jax.jit
-def _keys(seed: jax.Array | int, names: jax.Array | np.ndarray) -> jax.Array:
-  return jax.vmap(lambda name: jax.random.fold_in(jax.random.key(seed), name))(names)
-
-
-def _decode(
-  decoder: Decoder,
-  release: Release,
-  store: FeatureStore,
-  folder: pathlib.Path,
-  seed: int,
-) -> Journal:
-  """Describes all units, a batch at a time, each batch journalled at once.
-
-  Memory holds two batches, whatever the number of units: one on its way through the
-  devices while the next is read.
-  """
-  vocabulary = Vocabulary(release.vocabulary)
-  size, total = decoder.batch_size, len(store)
-  journal = Journal(folder / "descriptions.jsonl", size, total=total)
-  done = told_by_first(len(journal))
-  if done < total:
-    seconds = decoder.compile(store.k)
-    say(f"the search was compiled, or found compiled, in {seconds:.1f} s")
-  with bar("descriptions", "units") as show:
-    show(done, total)
-    # Descriptions come a batch behind the features that they are of.
-    waiting: collections.deque[np.ndarray] = collections.deque()
-    for decoded in decoder.stream(_batches(decoder, store, seed, done, waiting.append)):
-      first = len(journal)
-      units = store.units(first, first + size)
-      described = _described(units, decoded, vocabulary, decoder.decoding.parity)
-      journal.append(judged(described, decoded, release, waiting.popleft()))
-      show(len(journal), total)
-  return journal
-
-
-def _batches(
-  decoder: Decoder,
-  store: FeatureStore,
-  seed: int,
-  start: int,
-  keep: Callable[[np.ndarray], None] = lambda features: None,
-) -> Iterator[tuple[np.ndarray, jax.Array]]:
-  """Reads features batch by batch, from a place on, with a key for each unit.
-
-  `keep` is given the features of each batch too.
-  """
-  size = decoder.batch_size
-  for first in range(start, len(store), size):
-    keys = _unit_keys(seed, (unit for unit, _ in store.units(first, first + size)))
-    features = store.read(first, first + size)
-    keep(features)
-    yield features, keys
-
-
-def _described(
-  units: Iterable[tuple[Unit, bool]],
-  decoded: Decoded,
-  vocabulary: Vocabulary,
-  parity: bool,
-) -> Iterator[Description]:
-  lm_log_probs = decoded.lm_log_probs
-  for i, (unit, dead) in enumerate(units):
-    margin = float(decoded.margins[i])
-    yield Description(
-      unit=unit,
-      text=reconstruct_ids(np.asarray(decoded.tokens[i]), vocabulary, parity=parity),
-      score=float(decoded.scores[i]),
-      log_prob=float(decoded.log_probs[i]),
-      lm_log_prob=None if lm_log_probs is None else float(lm_log_probs[i]),
-      dead=dead,
-      margin=margin if np.isfinite(margin) else None,
     )

