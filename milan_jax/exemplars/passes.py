@@ -38,6 +38,10 @@ class Part:
 WHOLE = Part()
 
 
+class TooFewImagesError(UserError):
+  """Fewer images than exemplars of a unit can be read: the pass cannot end well."""
+
+
 def check_enough(num_images: int, k: int) -> None:
   """Raises UserError if there are fewer images than exemplars of a unit."""
   if num_images < k:
@@ -134,10 +138,10 @@ def finish(
   """The statistics of each layer after the whole pass; its states are donated.
 
   Raises:
-    UserError: if fewer than `k` images could be read.
+    TooFewImagesError: if fewer than `k` images could be read.
   """
   if num_images - len(progress.skipped) < k:
-    raise UserError(_too_few(num_images, progress.skipped, k))
+    raise TooFewImagesError(_too_few(num_images, progress.skipped, k))
   states = progress.states
   # One by one, so that no more than one layer is in memory twice.
   return {name: stats.finish(states.pop(name)) for name in tuple(states)}

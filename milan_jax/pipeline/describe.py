@@ -9,7 +9,7 @@ import numpy as np
 
 from milan_jax.catalog.page import PAGE
 from milan_jax.errors import UserError
-from milan_jax.exemplars.passes import check_enough
+from milan_jax.exemplars.passes import TooFewImagesError
 from milan_jax.features import encode_exemplars
 from milan_jax.models.lowering import Rounding
 from milan_jax.pipeline.confidence import knows_confidence
@@ -20,14 +20,10 @@ from milan_jax.pipeline.decode import (
   check_choice,
   check_decodes,
 )
-from milan_jax.pipeline.identity import (
-  of_captioner,
-  of_exemplars,
-  of_features,
-  of_subject,
-)
+from milan_jax.pipeline.identity import of_captioner
+from milan_jax.pipeline.origins import GivenExemplars, GivenFeatures, Origin, Probed
 from milan_jax.pipeline.page import write_run_page
-from milan_jax.pipeline.probing import Pass, find_exemplars
+from milan_jax.pipeline.probing import Pass
 from milan_jax.pipeline.processes import (
   give_leave,
   hold_together,
@@ -39,7 +35,7 @@ from milan_jax.pipeline.processes import (
 )
 from milan_jax.pipeline.progress import bar, say
 from milan_jax.pipeline.region_encoder import encoder_params, region_encoder
-from milan_jax.pipeline.subject import Subject, find_subject
+from milan_jax.pipeline.subject import find_subject
 from milan_jax.pipeline.unit_descriptions import describe_units, unit_batches
 from milan_jax.pipeline.workdir import (
   DESCRIPTIONS,
@@ -49,18 +45,16 @@ from milan_jax.pipeline.workdir import (
   check_run,
   job_of,
   read_run,
+  withdraw_run,
 )
-from milan_jax.probe.selection import select_layers, select_units
 from milan_jax.records import Description, ExemplarSet
-from milan_jax.store.chosen_exemplars import ChosenExemplars
 from milan_jax.store.descriptions import write_descriptions
-from milan_jax.store.exemplar_sets import exemplar_files, open_exemplars
 from milan_jax.store.feature_store import (
   FeatureStore,
   features_are_finished,
   open_features,
 )
-from milan_jax.store.inputs import Identity, Tables
+from milan_jax.store.inputs import Tables
 from milan_jax.store.pretrained import load_milan
 from milan_jax.store.release import Params, Release
 
@@ -169,21 +163,18 @@ def describe(
         release.params.get("encoder"),
         remedy="name a captioner that brings its encoder's weights (--milan)",
       )
-    store: FeatureStore | None = None
-    found: ExemplarSet | None = None
-    subject: Subject | None = None
-    by_content = set(_BY_CONTENT)
+    origin: Origin
     if features:
       if exemplars or images or latents:
         raise UserError(
           "--features: name no --exemplars, --images or --latents beside it."
         )
-      store = _choose_features(open_features(features), features, layers, units)
-      _check_size(store.feature_size, release)
+      origin = GivenFeatures(features, layers, units)
+      _check_size(origin.store.feature_size, release)
     elif exemplars:
       if images or latents:
         raise UserError("--exemplars: name no --images and no --latents beside it.")
-      found = _choose(open_exemplars(exemplars), layers, units)
+      origin = GivenExemplars(exemplars, layers, units)
     else:
       subject = find_subject(
         model=model,
@@ -200,34 +191,16 @@ def describe(
         data_dir=data_dir,
         latents=latents,
       )
-      check_enough(len(subject.inputs), k)
       chosen = subject.choose(layers, units)
-      if subject.files:
-        by_content.add("model")
+      origin = Probed(subject, chosen, how, model, weights, images)
     if not finished:
       wait_for_leave(folder)
-    tables = Tables(folder)
-    inputs = {"captioner": of_captioner(release, encoder)}
-    if store is not None:
-      identity = Identity(inputs | of_features(store, tables))
-    elif found is not None:
-      identity = Identity(
-        inputs | of_exemplars(found, exemplar_files(exemplars), tables)
-      )
-    else:
-      identity = of_subject(
-        cast(Subject, subject),
-        chosen,
-        model=model,
-        weights=weights,
-        images=images,
-        batch_size=probe_batch_size,
-        tables=tables,
-        others=inputs,
-      )
+    captioner = of_captioner(release, encoder)
+    identity = origin.identity(captioner, Tables(folder))
     known = read_run(folder)
     if known is not None:
-      check_run(folder, known, options, identity=identity, paths=by_content)
+      paths = {*_BY_CONTENT, "model"} if origin.is_file else _BY_CONTENT
+      check_run(folder, known, options, identity=identity, paths=paths)
     path = folder / DESCRIPTIONS
     if finished and known is not None:
       if is_first():
@@ -239,25 +212,25 @@ def describe(
     give_leave(folder)
     decoder = Decoder(release, decoding, batch_size=batch_size)
     job = job_of(cast(dict, known))
-    if subject is not None:
-      found = open_exemplars(
-        find_exemplars(subject, folder, units=chosen, how=how, job=job)
-      )
-    if found is not None:
+    try:
+      found = origin.exemplars(folder, job)
+    except TooFewImagesError:
+      withdraw_run(folder)
+      raise
+    if found is None:
+      store = cast(GivenFeatures, origin).store
+    else:
       rounding = cast(Rounding, encoder_precision)
       store = _encode(release, encoder, found, folder, rounding)
-    units_there = cast(FeatureStore, store)
     if not is_first():
-      for _ in decoder.stream(
-        unit_batches(decoder, units_there, seed, told_by_first(0))
-      ):
+      for _ in decoder.stream(unit_batches(decoder, store, seed, told_by_first(0))):
         pass  # the first process hears of them too, and writes them
       # Who left before it would end it: JAX waits for all at the end, but not for long.
       written = folder / (PAGE if page and found is not None else DESCRIPTIONS)
       wait_until(written.exists)
       return path
     journal = describe_units(
-      decoder, _as_it_decodes(release, decoding), units_there, folder, seed
+      decoder, _as_it_decodes(release, decoding), store, folder, seed
     )
     write_descriptions(path, journal)
     say(f"{path}: {len(journal)} units described")
@@ -320,26 +293,6 @@ def _as_it_decodes(release: Release, decoding: Decoding) -> Release:
   return dataclasses.replace(release, confidence=None)
 
 
-def _choose(whole: ExemplarSet, layers: str, units: str) -> ExemplarSet:
-  """Restricts an exemplar set to the layers and units that the user named."""
-  if not layers and not units:
-    return whole
-  names = select_layers(whole.layers, layers) if layers else whole.layers
-  rows: dict[str, np.ndarray] = {}
-  for name in names:
-    rows[name] = _rows_of(name, whole.exemplars(name).units, units)
-  return ChosenExemplars(whole, rows)
-
-
-def _rows_of(layer: str, known: np.ndarray, units: str) -> np.ndarray:
-  """Finds the rows of the units that the user named."""
-  wanted = select_units(units, int(known.max()) + 1)
-  rows = np.flatnonzero(np.isin(known, wanted))
-  if not rows.size:
-    raise UserError(f"--units={units}: {layer} is here without any of them.")
-  return rows
-
-
 def _check_numbers(*, seed: int, **others: float) -> None:
   for name, value in others.items():
     if not np.isfinite(value):
@@ -355,18 +308,6 @@ def _check_size(feature_size: int, release: Release) -> None:
       f"The features are of size {feature_size}, and the captioner takes "
       f"{release.feature_size}: they are of another encoder."
     )
-
-
-def _choose_features(
-  whole: FeatureStore, folder: str, layers: str, units: str
-) -> FeatureStore:
-  """Restricts a feature store to the layers and units that the user named."""
-  if not layers and not units:
-    return whole
-  names = select_layers(whole.layers, layers) if layers else whole.layers
-  return FeatureStore(
-    folder, {name: _rows_of(name, whole.units_of(name), units) for name in names}
-  )
 
 
 def _encode(

@@ -32,7 +32,7 @@ from milan_jax.images.source import ImageSource
 from milan_jax.pipeline.processes import is_first, own_part, wait_until
 from milan_jax.pipeline.progress import bar, say
 from milan_jax.pipeline.subject import Subject
-from milan_jax.pipeline.workdir import EXEMPLARS
+from milan_jax.pipeline.workdir import EXEMPLARS, PARTIAL
 from milan_jax.store.exemplar_snapshots import load_progress, save_progress
 from milan_jax.store.exemplar_store import write_exemplars
 
@@ -120,7 +120,7 @@ class _Files:
 
   def __init__(self, folder: pathlib.Path, part: Part):
     self._part = part
-    self._folder = folder / f"{EXEMPLARS}.partial"
+    self._folder = folder / PARTIAL
     self.partial = self._of(part.index, "npz")
     self.over = self._of(part.index, "over.npz")
 

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import pathlib
+import shutil
 from collections.abc import Collection, Mapping
 from importlib import metadata
 from typing import Any
@@ -19,7 +20,7 @@ from milan_jax.store.inputs import FILE, Identity, Tables
 from milan_jax.version import __version__
 
 CONFIG = "config.json"
-EXEMPLARS, FEATURES = "exemplars", "features"
+EXEMPLARS, PARTIAL, FEATURES = "exemplars", "exemplars.partial", "features"
 JOURNAL, DESCRIPTIONS = "descriptions.jsonl", "descriptions.csv"
 # What a killed run may leave behind before it has begun.
 _LEFTOVERS = {LOCK, BEGUN, ".config.partial.json", FILE, ".inputs.partial.npz"}
@@ -144,6 +145,19 @@ def begin_run(
     record["inputs"] = identity.record()
   write_json(folder / CONFIG, record)
   return record
+
+
+def withdraw_run(folder: pathlib.Path) -> None:
+  """Takes back a run that cannot end well, before anything came of it.
+
+  Its command, corrected, may name the same folder.
+  """
+  inside = {path.name for path in folder.iterdir()}
+  if inside - _LEFTOVERS - {CONFIG, PARTIAL}:
+    return
+  shutil.rmtree(folder / PARTIAL, ignore_errors=True)
+  for name in (CONFIG, FILE):
+    (folder / name).unlink(missing_ok=True)
 
 
 def job_of(known: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,11 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from milan_jax.errors import UserError
 from milan_jax.pipeline import describe as module
+from milan_jax.pipeline import origins
 from milan_jax.store import packaged_weights
 from milan_jax.store.hold import LOCK
 from milan_jax.store.release import load_release, save_release
@@ -70,8 +72,9 @@ def refused(workdir, words, **options):
 
 
 def test_a_finished_run_has_nothing_left_to_do(options, whole, monkeypatch, capsys):
-  for step in ("find_exemplars", "Decoder", "region_encoder", "write_run_page"):
+  for step in ("Decoder", "region_encoder", "write_run_page"):
     monkeypatch.setattr(module, step, None)  # is not called
+  monkeypatch.setattr(origins, "find_exemplars", None)
   before = contents(whole)
   run(whole, **options)
   assert "everything is there, and nothing was left to do" in capsys.readouterr().err
@@ -228,6 +231,20 @@ def fails(images):
     run(tmp_path / "run", **options | changed)
   # The corrected command may name the same folder.
   assert not (tmp_path / "run").exists()
+
+
+def test_too_few_pictures_that_can_be_read(options, tmp_path):
+  folder = tmp_path / "pictures"
+  folder.mkdir()
+  for number, pixels in enumerate(IMAGES[:4]):
+    Image.fromarray(pixels).save(folder / f"{number}.png")
+  for number in range(2):
+    (folder / f"{number}.png").write_bytes(b"no picture")
+  changed = {"images": str(folder), "page": False}
+  with pytest.raises(UserError, match="Only 2 of 4 images can be read"):
+    run(tmp_path / "run", **options | changed)
+  assert not (tmp_path / "run").exists()
+  run(tmp_path / "run", **options | changed | {"k": 2})
 
 
 def test_without_the_encoders_weights(options, whole, tmp_path, monkeypatch):
