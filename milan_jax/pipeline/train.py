@@ -1,7 +1,6 @@
 """From annotated exemplars to a released captioner: every step of `milan-train`."""
 
 import dataclasses
-import hashlib
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from milan_jax.pipeline.calibrate import calibrate
 from milan_jax.pipeline.decode import check_choice
 from milan_jax.pipeline.matching import keep_matched, split_rows
 from milan_jax.pipeline.progress import bar, say
-from milan_jax.pipeline.region_encoder import region_encoder
+from milan_jax.pipeline.region_encoder import encoder_params, region_encoder
 from milan_jax.pipeline.train_milan import (
   DECODING,
   PROJECTED_TOGETHER,
@@ -30,13 +29,16 @@ from milan_jax.pipeline.train_milan import (
   train_milan,
 )
 from milan_jax.pipeline.workdir import open_workdir
+from milan_jax.probe.jax_model import named_arrays
 from milan_jax.probe.selection import select_layers
 from milan_jax.records import ExemplarSet, Unit
 from milan_jax.store.annotations import read_annotations
 from milan_jax.store.atomic import write_json
 from milan_jax.store.chosen_exemplars import ChosenExemplars
-from milan_jax.store.exemplar_sets import open_exemplars
+from milan_jax.store.exemplar_sets import exemplar_files, open_exemplars
 from milan_jax.store.feature_store import FeatureStore
+from milan_jax.store.hold import holding_workdir
+from milan_jax.store.inputs import Identity, Input, Tables, of_contents, of_files
 from milan_jax.store.packaged_weights import package_of
 from milan_jax.store.release import INCLUDED, EncoderSpec, Params
 from milan_jax.store.splits import FILE, read_split
@@ -49,6 +51,7 @@ from milan_jax.training.projection import fit_projection
 DTYPES = ("float32", "float16")
 
 
+@holding_workdir
 def train(
   *,
   workdir: str,
@@ -118,7 +121,6 @@ def train(
   described = read_annotations(annotations or exemplars)
   options = {
     "exemplars": exemplars,
-    "annotations_sha256": _digest(described),
     "encoder": encoder,
     "encoder_weights": encoder_weights,
     "encoder_layers": encoder_layers,
@@ -144,8 +146,22 @@ def train(
   )
   if parts is not None:
     parts = {unit: parts[unit] for unit in units}
-  folder = open_workdir(workdir, options)
-  network = region_encoder(spec, params)
+  weights = encoder_params(spec, params)
+  tables = Tables(pathlib.Path(workdir))
+  inputs = {
+    "annotations": _of_annotations(described),
+    "exemplars": of_files(
+      "--exemplars",
+      "files",
+      exemplar_files(exemplars),
+      known=tables.known("exemplars"),
+    ),
+    "encoder": of_contents("--encoder", "parameters", named_arrays(weights)),
+  }
+  folder = open_workdir(
+    workdir, options, identity=Identity(inputs), paths=("exemplars", "encoder_weights")
+  )
+  network = region_encoder(spec, weights)
   channels = network.channels
   sizes = _sizes(projection, channels)
   with bar("features", "images") as show:
@@ -323,6 +339,10 @@ def _annotated(
   return ChosenExemplars(whole, rows)
 
 
-def _digest(annotations: Mapping[Unit, Sequence[str]]) -> str:
-  rows = [[unit.layer, unit.index, *said] for unit, said in annotations.items()]
-  return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+def _of_annotations(annotations: Mapping[Unit, Sequence[str]]) -> Input:
+  """What was said of each unit."""
+  rows = (
+    (f"{unit.layer} {unit.index}", json.dumps(list(said)).encode())
+    for unit, said in annotations.items()
+  )
+  return of_contents("--annotations", "annotated units", rows)

@@ -13,8 +13,8 @@ from milan_jax.records import Unit
 from milan_jax.text import tokenizer
 from milan_jax.training import batches
 
-# Rows of features that enter the fingerprint: all would mean to read the whole file.
-_FINGERPRINT_ROWS = 64
+# Rows of features that are read together for the fingerprint.
+_TOGETHER = 256
 # Features of the units of each layer.
 Tables = Mapping[str, Float[np.ndarray, "_ k features"]]
 
@@ -29,7 +29,7 @@ class TrainingData:
     captions: the tokens of each caption of each unit.
     summaries: the captions as they were written.
     feature_size: size of a region's features.
-    fingerprint: differs where units, captions or a sample of the features do.
+    fingerprint: differs where units, captions or features do.
   """
 
   units: tuple[Unit, ...]
@@ -81,9 +81,10 @@ def find_annotated(
   split = tokenizer.Tokenizer()
   written = [summaries for _, _, summaries in found]
   captions = [[split(summary) for summary in summaries] for summaries in written]
-  sampled = np.linspace(0, len(found) - 1, _FINGERPRINT_ROWS).astype(int)
   digest = hashlib.sha256(json.dumps([list(features), found]).encode())
-  digest.update(gather(np.unique(sampled)).tobytes())
+  for start in range(0, len(found), _TOGETHER):
+    some = np.arange(start, min(start + _TOGETHER, len(found)))
+    digest.update(gather(some).data)
   feature_size = shapes.pop()[-1]
   layers = list(features)
   known = tuple(

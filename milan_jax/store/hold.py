@@ -6,16 +6,21 @@ however that ends: the file that a killed process leaves behind keeps nobody out
 
 import contextlib
 import errno
+import functools
 import os
 import pathlib
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import ParamSpec, TypeVar, cast
 
 from milan_jax.errors import UserError
 
 if sys.platform != "win32":
   import fcntl
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 LOCK = ".lock"
 # Of file systems that know no locks: nothing is kept out there, as on Windows.
@@ -72,6 +77,17 @@ def hold(
       with contextlib.suppress(OSError):
         place.rmdir()  # only what is empty goes
     os.close(file)
+
+
+def holding_workdir(function: Callable[P, R]) -> Callable[P, R]:
+  """Holds the folder `workdir`, a keyword of a function, while the function runs."""
+
+  @functools.wraps(function)
+  def run(*arguments: P.args, **keywords: P.kwargs) -> R:
+    with hold(cast(str, keywords["workdir"])):
+      return function(*arguments, **keywords)
+
+  return run
 
 
 def _lock(lock: pathlib.Path, made: list[pathlib.Path]) -> int:

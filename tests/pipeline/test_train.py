@@ -1,16 +1,23 @@
 """`train.py` as a user runs it: to a release that describes, and with bad input."""
 
+import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from milan_jax.config import Train
+from milan_jax.errors import UserError
+from milan_jax.pipeline import train as module
+from milan_jax.pipeline.training_data import find_annotated
 from milan_jax.records import Unit
 from milan_jax.store.annotations import write_annotations
+from milan_jax.store.hold import hold
 from milan_jax.store.region_sets import RegionSetWriter
 from milan_jax.store.release import load_release
 
@@ -120,3 +127,81 @@ def test_bad_options(flags, tmp_path, changed, words):
   assert message.startswith("milan-train: ")
   for word in words:
     assert word in message
+
+
+class _BegunError(Exception):
+  """The run directory is open, and the work would begin."""
+
+
+@pytest.fixture
+def begin(corpus, tmp_path, monkeypatch):
+  """Begins a training, or goes on with one, as far as its inputs are looked at."""
+
+  def stop(*_, **__):
+    raise _BegunError
+
+  monkeypatch.setattr(module, "region_encoder", stop)
+  path = tmp_path / "corpus"
+  shutil.copytree(corpus, path)
+
+  def begin(exemplars=path, **options):
+    keywords = dataclasses.asdict(Train(workdir=str(tmp_path / "run")))
+    keywords |= {"exemplars": str(exemplars), "encoder_layers": "act0"} | options
+    module.train(**keywords)
+
+  return path, begin
+
+
+def _change_a_mask(corpus):
+  path = corpus / "layers" / "patches" / "masks.npy"
+  masks = np.load(path)
+  masks[-1, -1, 0] ^= 1
+  np.save(path, masks)
+
+
+def _change_a_caption(corpus):
+  path = corpus / "annotations.csv"
+  path.write_text(path.read_text().replace("blue areas", "azure areas", 1))
+
+
+@pytest.mark.parametrize(
+  ("change", "words"),
+  [
+    (_change_a_mask, r"--exemplars: 1 of \d+ files changed .*layers/patches/masks.npy"),
+    (_change_a_caption, "--annotations: 1 of 24 .* changed since .*first patches 2;"),
+  ],
+)
+def test_a_training_goes_on_from_what_it_began_with(begin, tmp_path, change, words):
+  path, begin = begin
+  with pytest.raises(_BegunError):
+    begin()
+  shutil.copytree(path, tmp_path / "moved")
+  with pytest.raises(_BegunError):
+    begin(tmp_path / "moved")
+  change(path)
+  noted = (tmp_path / "run" / "config.json").read_bytes()
+  with pytest.raises(UserError, match=words):
+    begin()
+  assert (tmp_path / "run" / "config.json").read_bytes() == noted
+
+
+def test_one_training_at_a_time_works_in_a_folder(begin, tmp_path):
+  _, begin = begin
+  with hold(tmp_path / "run"), pytest.raises(UserError, match="in use by another run"):
+    begin()
+  with pytest.raises(_BegunError):
+    begin()
+  assert not (tmp_path / "run" / ".lock").exists()
+
+
+def test_every_feature_is_part_of_what_a_training_began_with():
+  features = np.random.default_rng(0).normal(size=(300, 2, 3)).astype(np.float32)
+  described = {Unit("a", unit): ("red",) for unit in range(300)}
+
+  def fingerprint():
+    units = {"a": np.arange(300)}
+    return find_annotated({"a": features}, units, described).fingerprint
+
+  before = fingerprint()
+  features[1, 1, 2] += 1e-3
+  assert fingerprint() != before
