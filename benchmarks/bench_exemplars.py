@@ -43,7 +43,7 @@ from milan_jax.models.backbones.registry import TORCHVISION, Preprocessing
 from milan_jax.store.exemplar_snapshots import save_progress
 from milan_jax.store.exemplar_store import write_exemplars
 from milan_jax.store.packaged_weights import packaged_weights
-from milan_jax.store.torch_files import read_state_dict
+from milan_jax.store.state_dicts import read_state_dict
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 WIDE = ("wide7", "wide14")

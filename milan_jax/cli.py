@@ -97,7 +97,8 @@ def convert() -> int:
       )
     from milan_jax.store.official import convert
 
-    convert(*positional)
+    digest = convert(*positional)
+    print(f"{positional[0]}: sha256 {digest}")
     print(positional[1])
 
   return _run("milan-convert", command)

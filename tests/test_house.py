@@ -45,7 +45,7 @@ MAY_IMPORT = {
 EXTRAS = {
   "torch": {
     "probe/transformers_model.py",
-    *("probe/torch_module.py", "probe/torch_weights.py"),
+    *("probe/torch_module.py", "probe/torch_weights.py", "probe/torch_wrappers.py"),
     *("probe/torch_calls.py", "probe/torch_outputs.py", "probe/torch_windows.py"),
     *("probe/torch_layers.py", "probe/torch_pixels.py", "probe/torch_generator.py"),
     *("probe/torch_program.py", "probe/torch_nodes.py"),

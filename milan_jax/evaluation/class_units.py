@@ -20,7 +20,7 @@ from milan_jax.probe.jax_model import JaxProbe
 from milan_jax.records import Unit
 from milan_jax.store.exemplar_store import StoredExemplars
 from milan_jax.store.packaged_weights import packaged_weights
-from milan_jax.store.torch_files import read_state_dict
+from milan_jax.store.state_dicts import read_state_dict
 
 MODEL = "milan_jax.evaluation.class_units:class_logits"
 LAYER = "class_logits"

@@ -9,7 +9,7 @@ from milan_jax.evaluation.kernels import preferences
 from milan_jax.models.backbones.registry import EFFICIENTNET_LITE
 from milan_jax.records import Unit
 from milan_jax.store.packaged_weights import packaged_weights
-from milan_jax.store.torch_files import read_state_dict
+from milan_jax.store.state_dicts import read_state_dict
 
 LAYER = "bn0"
 

@@ -8,13 +8,14 @@ import flax.linen as nn
 from flax import nnx
 
 from milan_jax.errors import UserError
+from milan_jax.pipeline.progress import say
 from milan_jax.pipeline.wishes import Network, Wishes, network_of, refuse
 from milan_jax.probe.callable_model import CallableProbe
 from milan_jax.probe.linen_module import LinenProbe
 from milan_jax.probe.named import named_model
 from milan_jax.probe.nnx_module import NnxProbe
 from milan_jax.probe.protocol import Probe
-from milan_jax.store.torch_files import read_state_dict
+from milan_jax.store.state_dicts import read_state_dict
 
 _EXPECTED = (
   "a torch.nn.Module, an exported torch program, a pair of a Flax Linen module and its "
@@ -90,10 +91,13 @@ def program_network(program: Any, wishes: Wishes) -> Network:
 
 
 def _torch(model: str, module: Any, wishes: Wishes) -> Network:
-  from milan_jax.probe.torch_weights import load_weights, torch_device
+  from milan_jax.probe.torch_weights import load_weights, torch_device, weight_names
+  from milan_jax.probe.torch_wrappers import plain_module
 
+  module = plain_module(module, model)
   if wishes.weights:
-    load_weights(module, read_state_dict(wishes.weights), model)
+    names = weight_names(module)
+    load_weights(module, read_state_dict(wishes.weights, names, say=say), model)
   device = torch_device(wishes.torch_device)
   layouts, prepared = wishes.read_layouts(), wishes.preprocessing()
   if wishes.latents is not None:

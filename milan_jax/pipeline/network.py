@@ -7,13 +7,16 @@ from milan_jax.errors import UserError
 from milan_jax.models.backbones import (
   backbone,
   backbone_names,
+  has_head,
   params_from_state_dict,
+  weight_names,
 )
 from milan_jax.pipeline.named_network import named_network, program_network
+from milan_jax.pipeline.progress import say
 from milan_jax.pipeline.wishes import Network, Wishes, missing, network_of, refuse
 from milan_jax.probe.flax_backbone import FlaxProbe
 from milan_jax.store.packaged_weights import packaged_weights
-from milan_jax.store.torch_files import read_state_dict
+from milan_jax.store.state_dicts import read_state_dict
 
 TRANSFORMERS = "transformers:"
 
@@ -56,7 +59,11 @@ def open_network(model: str, wishes: Wishes) -> Network:
 def _backbone(model: str, wishes: Wishes) -> Network:
   network = backbone(model)
   path = pathlib.Path(wishes.weights) if wishes.weights else packaged_weights(model)
-  params = params_from_state_dict(model, read_state_dict(path))
+  state_dict = read_state_dict(path, weight_names(model), say=say)
+  head = has_head(model, state_dict)
+  if not head:
+    say(f"{path} has no classifier: its layers are not offered")
+  params = params_from_state_dict(model, state_dict, head=head)
   prepared = wishes.preprocessing(network.preprocessing)
   probe = FlaxProbe(network, params, prepared.crop, before_clip=wishes.before_clip)
   return network_of(probe, prepared, network.default_layers)

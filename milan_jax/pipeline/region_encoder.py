@@ -14,7 +14,7 @@ from milan_jax.models.backbones import backbone, params_from_state_dict
 from milan_jax.models.encoder import Pyramid
 from milan_jax.store.packaged_weights import packaged_weights
 from milan_jax.store.release import INCLUDED, EncoderSpec
-from milan_jax.store.torch_files import read_state_dict
+from milan_jax.store.state_dicts import read_state_dict
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,11 @@ from milan_jax.corpus.phrasings import NOTHING
 from milan_jax.errors import UserError
 from milan_jax.evaluation.truths import TRUTH, read_truths
 from milan_jax.features import encode_exemplars
-from milan_jax.models.backbones import backbone, params_from_state_dict
+from milan_jax.models.backbones import (
+  backbone,
+  params_from_state_dict,
+  weight_names,
+)
 from milan_jax.models.encoder import Projection
 from milan_jax.pipeline.calibrate import calibrate
 from milan_jax.pipeline.decode import check_choice
@@ -42,7 +46,7 @@ from milan_jax.store.inputs import Identity, Input, Tables, of_contents, of_file
 from milan_jax.store.packaged_weights import package_of
 from milan_jax.store.release import INCLUDED, EncoderSpec, Params
 from milan_jax.store.splits import FILE, read_split
-from milan_jax.store.torch_files import read_state_dict
+from milan_jax.store.state_dicts import read_state_dict
 from milan_jax.text.reconstruction import reconstruct
 from milan_jax.text.tokenizer import Tokenizer
 from milan_jax.training.loop import CRITERIA
@@ -235,7 +239,8 @@ def _encoder(name: str, weights: str, layers: str) -> tuple[EncoderSpec, Params 
     )
   params: Params | None = None
   if package is None:
-    params = dict(params_from_state_dict(name, read_state_dict(weights), head=False))
+    state_dict = read_state_dict(weights, weight_names(name), say=say)
+    params = dict(params_from_state_dict(name, state_dict, head=False))
   spec = EncoderSpec(
     name,
     tuple(levels),

@@ -97,7 +97,8 @@ def train_milan(
     lm_batch_size: captions in a batch of the language model.
     hidden_size: size of the captioner's state.
     embedding_size: size of the captioner's token embeddings.
-    attention_size: size of the attention's hidden layer; `hidden_size` by default.
+    attention_size: size of the attention's hidden layer; by default the lesser of
+      `hidden_size` and the features' size, as in the original.
     lm_hidden_size: size of the language model's states.
     lm_embedding_size: size of the language model's token embeddings.
     lm_layers: number of the language model's layers.
@@ -140,7 +141,6 @@ def train_milan(
     "lm_batch_size": lm_batch_size,
     "hidden_size": hidden_size,
     "embedding_size": embedding_size,
-    "attention_size": attention_size or hidden_size,
     "lm_hidden_size": lm_hidden_size,
     "lm_embedding_size": lm_embedding_size,
     "lm_layers": lm_layers,
@@ -170,6 +170,8 @@ def train_milan(
     options["projection"] = hashlib.sha256(
       np.ascontiguousarray(projection.kernel).tobytes()
     ).hexdigest()
+  attention_size = attention_size or min(hidden_size, feature_size)
+  options["attention_size"] = attention_size
   if split is not None:
     options["split"] = _digest(split)
   open_workdir(workdir / CHECKPOINTS, options | {"data": data.fingerprint})
@@ -211,7 +213,7 @@ def train_milan(
     feature_size,
     hidden_size=hidden_size,
     embedding_size=embedding_size,
-    attention_size=attention_size or hidden_size,
+    attention_size=attention_size,
     dropout=dropout,
   )
   lm_key, key = jax.random.split(jax.random.key(seed))

@@ -18,8 +18,8 @@ class FlaxProbe(JaxProbe):
 
   Args:
     backbone: the network.
-    params: its weights; the classifier may be missing, whose layers are listed but
-      cannot be run then.
+    params: its weights; the classifier may be missing, and its layers are then too, or
+      have any number of classes.
     image_size: side of the images in pixels; None takes the backbone's own.
     devices: what to run on; None takes all of this process.
     before_clip: whether efficientnet-lite0's activations (`act0`, `blocks.3.act1`) are
@@ -34,6 +34,7 @@ class FlaxProbe(JaxProbe):
     devices: Sequence[jax.Device] | None = None,
     before_clip: bool = True,
   ):
+    backbone = backbone.fitted(params)
     clipped = before_clip and backbone.name == "efficientnet-lite0"
 
     def run(

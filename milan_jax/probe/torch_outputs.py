@@ -97,7 +97,11 @@ class ModuleOutputs:
         shape = tuple(tensor.shape)
         found.append((own, next(same, own), shape, windows.layout(name, shape)))
 
-    names = [name for name, _ in self._module.named_modules() if name]
+    names = [
+      name
+      for name, part in self._module.named_modules()
+      if name and not isinstance(part, torch.jit.ScriptModule)  # they have no hooks
+    ]
 
     def enter(name: str, call: int, arguments: list) -> None:
       windows.enter(name, arguments)

@@ -8,6 +8,11 @@ import torch
 from milan_jax.errors import UserError
 
 
+def weight_names(module: torch.nn.Module) -> tuple[str, ...]:
+  """Names of a module's weights, as a state dict should have them."""
+  return tuple(module.state_dict())
+
+
 def load_weights(
   module: torch.nn.Module, state_dict: Mapping[str, np.ndarray], name: str
 ) -> None:
@@ -27,8 +32,30 @@ def load_weights(
   try:
     module.load_state_dict(tensors)
   except RuntimeError as error:
-    message = " ".join(str(error).split())
-    raise UserError(f"--weights do not fit {name}: {message}") from error
+    faults = _faults(module.state_dict(), tensors) or " ".join(str(error).split())
+    raise UserError(
+      f"--weights do not fit {name}: {faults}. Save the state dict of this very model."
+    ) from error
+
+
+def _faults(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str:
+  """What does not fit, a few names of each kind; empty if names and shapes do."""
+  # Those of modules that never counted batches are made up by torch.
+  needed = [key for key in own if not key.endswith(".num_batches_tracked")]
+  kinds = {
+    "missing": [key for key in needed if key not in found],
+    "not the model's": [key for key in found if key not in own],
+    "of another shape": [
+      f"{key} {tuple(found[key].shape)} for {tuple(own[key].shape)}"
+      for key in needed
+      if key in found and found[key].shape != own[key].shape
+    ],
+  }
+  return "; ".join(
+    f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+    for kind, keys in kinds.items()
+    if keys
+  )
 
 
 def torch_device(wanted: str = "") -> str:

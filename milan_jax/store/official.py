@@ -121,13 +121,14 @@ def _backbone_params(name: str, state: StateDict) -> Params:
   return jax.tree.map(lambda array: np.asarray(array, dtype), dict(params))
 
 
-def convert(
-  checkpoint: str | os.PathLike[str], out_dir: str | os.PathLike[str]
-) -> None:
+def convert(checkpoint: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> str:
   """Converts an official checkpoint to a release in a folder of its own.
 
   Run again, it verifies what is there and does nothing; what a killed run left is
-  overwritten.
+  overwritten. No digest of the official files is public: users can compare theirs.
+
+  Returns:
+    The checkpoint's SHA-256, in hexadecimal, which the release's card names too.
 
   Raises:
     UserError: as `read_official`, or if the folder holds anything else.
@@ -137,16 +138,17 @@ def convert(
     raise UserError(f"{checkpoint} is no file: expected an official checkpoint (.pth)")
   if out_dir.exists() and not out_dir.is_dir():
     raise UserError(f"{out_dir} is a file: name a folder to write the release to")
-  source = {
+  source: dict[str, Any] = {
     "name": checkpoint.name,
     "size": checkpoint.stat().st_size,
     "sha256": atomic.sha256(checkpoint),
   }
   if _holds(out_dir, source):
-    return
+    return source["sha256"]
   converted = to_release(read_official(checkpoint))
   card = {**converted.card, "source": source}
   releases.save_release(dataclasses.replace(converted, card=card), out_dir)
+  return source["sha256"]
 
 
 def _holds(folder: pathlib.Path, source: dict[str, Any]) -> bool:
@@ -192,6 +194,7 @@ def _official(value: Any) -> OfficialCheckpoint:
   states = _split(value["state_dict"])
   vocab_size = len(vocabulary) + len(SPECIAL_TOKENS)
   hidden_size = properties["hidden_size"]
+  feature_size = states["captioner"]["init_h.0.weight"].shape[1]
   language_model = None
   if properties.get("lm") is not None:
     words = properties["lm"]["properties"]
@@ -209,10 +212,12 @@ def _official(value: Any) -> OfficialCheckpoint:
     tokenizer=tokenizer,
     backbone=backbone,
     captioner=releases.CaptionerSpec(
-      feature_size=states["captioner"]["init_h.0.weight"].shape[1],
+      feature_size=feature_size,
       hidden_size=hidden_size,
       embedding_size=properties["embedding_size"],
-      attention_size=properties["attention_hidden_size"] or hidden_size,
+      # Where it is not told, it is the lesser of the state's and the features' sizes.
+      attention_size=properties["attention_hidden_size"]
+      or min(hidden_size, feature_size),
       vocab_size=vocab_size,
       dropout=properties["dropout"],
     ),

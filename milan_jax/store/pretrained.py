@@ -90,7 +90,8 @@ def pretrained(
       with _bar(name) if progress is None else contextlib.nullcontext(progress) as show:
         checkpoint = download(f"{host}/models/{name}", cache / name, progress=show)
       with _remedy(checkpoint, "fetched"):
-        official.convert(checkpoint, folder)
+        digest = official.convert(checkpoint, folder)
+      tqdm.tqdm.write(f"{name}: sha256 {digest}", file=sys.stderr)
     release = _load_cached(folder)
     (cache / name).unlink(missing_ok=True)
   return release

@@ -5,6 +5,9 @@ of pickles. Tensors come as read-only numpy views of the mapped file, so that a 
 1 GB costs the memory of what is looked at; only bfloat16, which numpy lacks, comes as a
 float32 copy. Tensors that share a storage share it here too. What is neither tensor
 nor plain container comes as an `Inert` record.
+
+The checksum of every record of a zip archive is compared. A file without checksums, as
+torch can be told to write, and the older format cannot be checked so.
 """
 
 import dataclasses
@@ -14,9 +17,11 @@ import os
 import pathlib
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import safetensors
 
@@ -46,8 +51,6 @@ _LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip entry: lengths of name and e
 _COUNT = struct.Struct("<q")
 # What a damaged file can make the reader raise.
 _DAMAGE = (ValueError, TypeError, LookupError, OverflowError, struct.error)
-# Keys under which training scripts put a state dict beside other things.
-_NESTED_KEYS = ("state_dict", "model_state_dict", "model")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,49 +91,34 @@ def read_torch_file(path: str | os.PathLike[str]) -> Any:
     ) from error
 
 
-def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-  """Reads named tensors from a `.safetensors` file or from what `torch.save` wrote.
-
-  A state dict nested under `state_dict`, `model_state_dict` or `model` is found, and
-  the `module.` that data-parallel training puts before every name is taken off.
-
-  Raises:
-    UserError: as `read_torch_file`, or if the file holds no state dict.
-  """
-  path = pathlib.Path(path)
-  if path.suffix == ".safetensors":
-    return _strip_module(read_safetensors(path))
-  value = read_torch_file(path)
-  while not _is_state_dict(value):
-    nested = [key for key in _NESTED_KEYS if isinstance(value, dict) and key in value]
-    if not nested:
-      raise UserError(
-        f"{path} holds no state dict but {_say(value)}: save model.state_dict() "
-        "itself, or a dict with it under 'state_dict'"
-      )
-    value = value[nested[0]]
-  for name, tensor in value.items():
-    if not isinstance(tensor, np.ndarray):
-      raise UserError(f"entry {name!r} of {path} is no tensor but {_say(tensor)}")
-  return _strip_module(value)
-
-
 def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
   """Reads all tensors of a safetensors file, at the dtypes they are stored in.
 
+  Tensors of bfloat16, which numpy lacks, come as float32.
+
   Raises:
-    UserError: if the file is missing, cut short or of another kind.
+    UserError: if the file is missing, cut short or of another kind, or holds a tensor
+      of a type that is not read, such as an 8-bit float.
   """
   path = pathlib.Path(path)
   _open(path).close()
   try:
     with safetensors.safe_open(path, framework="numpy") as file:
-      return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+      names = file.keys()
+      return {name: _without_bfloat16(file.get_tensor(name)) for name in names}
+  except (TypeError, ValueError, AttributeError) as error:  # a type that numpy lacks
+    raise UserError(
+      f"{path} holds a tensor of a type that is not read ({error}): save it as float32"
+    ) from error
   except safetensors.SafetensorError as error:
     raise UserError(
       f"{path} cannot be read as safetensors ({error}): it is cut short, damaged or of "
       "another kind"
     ) from error
+
+
+def _without_bfloat16(array: np.ndarray) -> np.ndarray:
+  return array.astype(np.float32) if array.dtype == ml_dtypes.bfloat16 else array
 
 
 def _open(path: pathlib.Path) -> io.BufferedReader:
@@ -140,21 +128,8 @@ def _open(path: pathlib.Path) -> io.BufferedReader:
     raise UserError(f"{path} cannot be opened: {error.strerror}") from error
 
 
-def _is_state_dict(value: Any) -> bool:
-  return (
-    isinstance(value, dict)
-    and all(isinstance(key, str) for key in value)
-    and any(isinstance(tensor, np.ndarray) for tensor in value.values())
-  )
-
-
-def _strip_module(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-  if all(name.startswith("module.") for name in state):
-    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
-  return state
-
-
-def _say(value: Any) -> str:
+def say_value(value: Any) -> str:
+  """What a value that was read is, for messages."""
   if isinstance(value, Inert):
     return f"a pickled {value.module}.{value.name}"
   if isinstance(value, dict):
@@ -184,18 +159,31 @@ def _read_zip(data: mmap.mmap, path: pathlib.Path) -> Any:
       "state_dict() with torch.save instead"
     )
 
+  has_checksums = any(entry.CRC for entry in entries.values())
+
   def record(name: str) -> memoryview:
     entry = entries[root + name]
     if entry.compress_type != zipfile.ZIP_STORED:
       raise ValueError(f"the record {name!r} is compressed")
     start = entry.header_offset + _LOCAL_HEADER.size
     start += sum(_LOCAL_HEADER.unpack_from(data, entry.header_offset))
-    return _span(data, start, entry.file_size)
+    found = _span(data, start, entry.file_size)
+    if has_checksums:
+      if zlib.crc32(found) != entry.CRC:
+        raise ValueError(f"the record {name!r} does not have its checksum")
+      _forget_pages(data)
+    return found
 
   if f"{root}byteorder" in entries:
     _check_byte_order(record("byteorder") == b"little", path)
   pickle = io.BytesIO(record("data.pkl"))
   return _unpickle(pickle, lambda storage: record(f"data/{storage.key}"))
+
+
+def _forget_pages(data: mmap.mmap) -> None:
+  """Has what was read of a mapped file no longer count as the process's memory."""
+  if hasattr(mmap, "MADV_DONTNEED"):
+    data.madvise(mmap.MADV_DONTNEED)
 
 
 def _is_value(name: str) -> bool:

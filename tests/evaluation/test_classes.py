@@ -10,7 +10,7 @@ from milan_jax.evaluation.wordnet_table import read_synset, table
 from milan_jax.images.folder import FolderImages
 from milan_jax.models.backbones import backbone, params_from_state_dict
 from milan_jax.store.packaged_weights import packaged_weights
-from milan_jax.store.torch_files import read_state_dict
+from milan_jax.store.state_dicts import read_state_dict
 
 RETRIEVER = "n02099601"
 LINES = """\

@@ -12,7 +12,7 @@ from milan_jax.models.backbones import backbone, params_from_state_dict
 from milan_jax.probe.flax_backbone import FlaxProbe
 from milan_jax.records import LayerShape
 from milan_jax.store.packaged_weights import packaged_weights
-from milan_jax.store.torch_files import read_state_dict
+from milan_jax.store.state_dicts import read_state_dict
 
 NAME, NUM_IMAGES, BATCH_SIZE = "efficientnet-lite0", 64, 16
 # Signed; mostly zero and clipped; signed, late; negative nearly everywhere, late.

@@ -73,16 +73,26 @@ def test_a_network_without_its_classifier(network, probe):
   params = {"conv": probe._params["conv"]}
   headless = FlaxProbe(network, params, devices=jax.local_devices()[:1])
   assert headless.num_devices == 1
-  assert headless.layers() == probe.layers()
+  assert headless.layers() == probe.layers()[:-1]
   images = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), np.uint8)
   np.testing.assert_array_equal(
     headless.activations(images, ("conv",))["conv"],
     probe.activations(images, ("conv",))["conv"],
   )
-  with pytest.raises(UserError, match="classifier, which these weights do not have"):
+  with pytest.raises(UserError, match=r"no layer 'fc' that can be read"):
     headless.activations(images, ("fc",))
+
+
+def test_a_classifier_of_other_classes_has_as_many_units(network, probe):
+  fc = jax.tree.map(lambda leaf: leaf[..., :3], probe._params["fc"])
+  three = FlaxProbe(network, {**probe._params, "fc": fc})
+  assert three.layers()[-1] == LayerShape("fc", 1, 1, 3)
+
+
+def test_an_unknown_layer(probe):
+  images = np.zeros((3, 32, 32, 3), np.uint8)
   with pytest.raises(UserError, match=r"no layer 'con' that can be read.* conv"):
-    headless.activations(images, ("con",))
+    probe.activations(images, ("con",))
 
 
 def test_another_size(network):

@@ -1,6 +1,8 @@
 import copy
 import json
 import os
+import sys
+import types
 
 import jax.numpy as jnp
 import numpy as np
@@ -260,6 +262,53 @@ def test_an_attention_of_its_own_size(variant):
   made = official.to_release(official.read_official(variant(change)))
   assert made.captioner.attention_size == 7
   assert made.params["captioner"]["attention"]["key"]["kernel"].shape == (1024, 7)
+
+
+def test_an_attention_that_is_not_told_is_no_wider_than_the_features(variant):
+  def change(value):
+    # A state of 1,030 over features of 1,024, in the weights that the attention has.
+    value["properties"]["hidden_size"] = 1030
+    state = value["state_dict"]
+    for name, tensor in list(state.items()):
+      if name.startswith(("encoder.", "lm.", "embedding")):
+        continue
+      shape = [4 * 1030 if size == 4 * 64 else size for size in tensor.shape]
+      shape = [1030 if size == 64 else size for size in shape]
+      if name.startswith("attend."):
+        is_query = name == "attend.query_to_hidden.weight"
+        shape = [1024, 1030] if is_query else [1024 if s == 1030 else s for s in shape]
+      if name == "lstm.weight_ih":
+        shape[1] = tensor.shape[1]
+      state[name] = torch.zeros(shape)
+
+  made = official.to_release(official.read_official(variant(change)))
+  assert made.captioner.hidden_size == 1030
+  assert made.captioner.attention_size == 1024
+
+
+def test_the_spacy_of_another_day_pickles_its_configuration_by_another_name(
+  variant, checkpoint, tmp_path, monkeypatch
+):
+  class Config(dict):
+    pass
+
+  Config.__module__, Config.__qualname__ = "thinc.config", "Config"
+  module = types.ModuleType("thinc.config")
+  module.Config = Config
+  monkeypatch.setitem(sys.modules, "thinc", types.ModuleType("thinc"))
+  monkeypatch.setitem(sys.modules, "thinc.config", module)
+
+  def change(value):
+    for part in (value, value["properties"]["lm"]):
+      tokenize = part["properties"]["indexer"]["properties"]["tokenize"]["properties"]
+      tokenize["nlp"] = (Config(tokenize["nlp"][0]), *tokenize["nlp"][1:])
+
+  path = variant(change)
+  assert b"thinc.config" in path.read_bytes()
+  monkeypatch.undo()
+  back, expected = official.read_official(path), official.read_official(checkpoint)
+  assert back.vocabulary == expected.vocabulary
+  assert back.captioner == expected.captioner
 
 
 def _set(*keys, to):

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from milan_jax.errors import UserError
 from milan_jax.store import torch_files
 from milan_jax.store.inert_pickle import Inert, Name
+from milan_jax.store.state_dicts import read_state_dict
 
 FORMATS = {"zip": True, "legacy": False}
 DTYPES = [
@@ -109,7 +110,7 @@ def test_a_module_with_batch_norm_and_shared_weights(save):
   model.add_module("tied", torch.nn.Linear(4, 4))
   model.tied.weight = model[2].weight
   path = save(model.state_dict())
-  assert_same(torch_files.read_state_dict(path), dict(torch.load(path)))
+  assert_same(read_state_dict(path), dict(torch.load(path)))
 
 
 def test_other_classes_become_records(save):
@@ -135,7 +136,7 @@ def test_a_tensor_of_a_type_that_is_not_read(tmp_path):
   back = torch_files.read_torch_file(tmp_path / "a.pth")
   assert back["b"].name == "_rebuild_tensor_v3"
   with pytest.raises(UserError, match=r"entry 'b' .* no tensor but a pickled torch"):
-    torch_files.read_state_dict(tmp_path / "a.pth")
+    read_state_dict(tmp_path / "a.pth")
   torch.save(value, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
   with pytest.raises(UserError, match="UntypedStorage is of a type that is not read"):
     torch_files.read_torch_file(tmp_path / "a.pth")
@@ -156,7 +157,7 @@ def test_a_hostile_file_runs_nothing_and_its_tensors_are_read(save, tmp_path):
   back = torch_files.read_torch_file(path)
   assert not marker.exists()
   assert back["config"][0].name == "system"
-  assert_same(torch_files.read_state_dict(path), {"a": weight})
+  assert_same(read_state_dict(path), {"a": weight})
   assert not marker.exists()
   torch.load(path, weights_only=False)  # the same file, read by torch
   assert marker.exists()
@@ -165,34 +166,34 @@ def test_a_hostile_file_runs_nothing_and_its_tensors_are_read(save, tmp_path):
 def test_a_hostile_entry_of_a_state_dict_is_named(save, tmp_path):
   path = save({"a": torch.ones(1), "b": Hostile(tmp_path / "it-ran")})
   with pytest.raises(UserError, match=r"'b' of .* no tensor but a pickled \w+\.system"):
-    torch_files.read_state_dict(path)
+    read_state_dict(path)
   assert not (tmp_path / "it-ran").exists()
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model"])
 def test_a_nested_state_dict_is_found_and_module_is_stripped(save, key):
   state = {"module.a.weight": torch.ones(2), "module.b": torch.zeros(3)}
-  back = torch_files.read_state_dict(save({"epoch": 3, key: state}))
+  back = read_state_dict(save({"epoch": 3, key: state}))
   assert_same(back, {"a.weight": state["module.a.weight"], "b": state["module.b"]})
   mixed = {"module.a": torch.ones(2), "b": torch.zeros(3)}
-  assert list(torch_files.read_state_dict(save(mixed))) == ["module.a", "b"]
+  assert list(read_state_dict(save(mixed))) == ["module.a", "b"]
 
 
 @pytest.mark.parametrize("value", [[1], {"epoch": 3}, {}, torch.nn.Linear(1, 1)])
 def test_what_is_no_state_dict_is_said(save, value):
   with pytest.raises(UserError, match="holds no state dict but"):
-    torch_files.read_state_dict(save(value))
+    read_state_dict(save(value))
 
 
 def test_safetensors_equal_torch(tmp_path):
   value = {"module.a": torch.randn(2, 3), "module.b": torch.arange(4).half()}
   save_file(value, tmp_path / "a.safetensors")
-  back = torch_files.read_state_dict(tmp_path / "a.safetensors")
+  back = read_state_dict(tmp_path / "a.safetensors")
   assert_same(back, {"a": value["module.a"], "b": value["module.b"]})
   whole = (tmp_path / "a.safetensors").read_bytes()
   (tmp_path / "a.safetensors").write_bytes(whole[:-3])
   with pytest.raises(UserError, match="cannot be read as safetensors"):
-    torch_files.read_state_dict(tmp_path / "a.safetensors")
+    read_state_dict(tmp_path / "a.safetensors")
 
 
 def test_the_packaged_network_equals_torch():
@@ -278,6 +279,37 @@ def test_damage_never_raises_anything_else(save):
     except UserError:
       outcomes["refused"] += 1
   assert min(outcomes["read"], outcomes["refused"]) > 20
+
+
+def test_every_flipped_bit_of_a_zip_file_is_found(tmp_path):
+  path = tmp_path / "a.pth"
+  value = {"x": torch.randn(64), "y": torch.arange(6).reshape(2, 3), "z": [1, 2.5, "s"]}
+  torch.save(value, path)
+  whole = path.read_bytes()
+  rng = random.Random(0)
+  refused = 0
+  for _ in range(300):
+    data = bytearray(whole)
+    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+    try:
+      back = torch_files.read_torch_file(path)
+    except UserError as error:
+      assert str(path) in str(error)
+      refused += 1
+    else:  # of padding, of time stamps
+      assert_same(back, value)
+  assert 20 < refused < 280
+
+
+def test_a_file_that_was_saved_without_checksums(tmp_path):
+  torch.serialization.set_crc32_options(False)
+  try:
+    torch.save({"x": torch.ones(3)}, tmp_path / "a.pth")
+  finally:
+    torch.serialization.set_crc32_options(True)
+  back = torch_files.read_torch_file(tmp_path / "a.pth")
+  assert_same(back, {"x": torch.ones(3)})
 
 
 def _with_record(path, name, data):

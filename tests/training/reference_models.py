@@ -6,7 +6,7 @@ import numpy as np
 
 from milan_jax.models.captioner import Captioner
 from milan_jax.models.language_model import LanguageModel
-from milan_jax.store import torch_files
+from milan_jax.store import state_dicts
 
 START, PAD, VOCAB = 424, 426, 428
 CAPTIONER = Captioner(VOCAB, feature_size=1024, hidden_size=64, embedding_size=32)
@@ -22,7 +22,7 @@ def training_reference(reference):
 
 def weights(reference):
   """Reads the recorded initial weights by the original's names."""
-  return torch_files.read_state_dict(reference / "decoder-tiny.pth")
+  return state_dicts.read_state_dict(reference / "decoder-tiny.pth")
 
 
 def _linear(tensors, name):

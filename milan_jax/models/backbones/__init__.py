@@ -7,7 +7,11 @@ from milan_jax.models.backbones.registry import (
   backbone,
   backbone_names,
 )
-from milan_jax.models.backbones.state_dict import params_from_state_dict
+from milan_jax.models.backbones.state_dict import (
+  has_head,
+  params_from_state_dict,
+  weight_names,
+)
 
 __all__ = [
   "Backbone",
@@ -15,5 +19,7 @@ __all__ = [
   "Preprocessing",
   "backbone",
   "backbone_names",
+  "has_head",
   "params_from_state_dict",
+  "weight_names",
 ]

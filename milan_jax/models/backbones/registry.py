@@ -98,6 +98,11 @@ class Backbone:
     """Name of the classifier, which parameters may lack."""
     return self.logits.split(".")[0]
 
+  def fitted(self, params: Params) -> "Backbone":
+    """The backbone with the classifier that parameters have, or without one."""
+    module = self.module.clone(num_classes=self._num_classes(params))
+    return dataclasses.replace(self, module=module)
+
   def init(self, key: Key[Array, ""]) -> Params:
     """Random parameters: He's normal kernels, batch norms that do nothing."""
     params = _constants(self.module, self.preprocessing.crop)

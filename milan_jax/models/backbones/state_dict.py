@@ -24,6 +24,20 @@ _IGNORED = "num_batches_tracked"
 _TRANSPOSED = {4: (2, 3, 1, 0), 2: (1, 0)}
 
 
+def weight_names(name: str) -> tuple[str, ...]:
+  """Names of a backbone's weights in a torch state dict, the classifier's included.
+
+  Raises:
+    UserError: if the backbone is unknown.
+  """
+  return tuple(_expected(name, {}, head=True))
+
+
+def has_head(name: str, state_dict: Mapping[str, Any]) -> bool:
+  """Whether a state dict holds weights of a backbone's classifier."""
+  return any(_in_head(name, key) for key in _without_prefix(state_dict))
+
+
 def params_from_state_dict(
   name: str, state_dict: Mapping[str, np.ndarray], *, head: bool = True
 ) -> registry.Params:
@@ -126,7 +140,7 @@ def _check(
     if keys
   ]
   if head and not unexpected and not wrong and all(_in_head(name, k) for k in missing):
-    advice = "they have no classifier: load them without one (`head=False`)"
+    advice = "they have no classifier, which is needed here"
   else:
     advice = _guess(name, found, head=head)
   raise UserError(f"These are no weights of {name}: {', '.join(faults)}; {advice}.")
