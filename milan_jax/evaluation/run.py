@@ -23,10 +23,17 @@ from milan_jax.evaluation.described import Judged, judged
 from milan_jax.evaluation.held_out import held_out_photographs
 from milan_jax.evaluation.job import Job, MissingSourceError, Outcome
 from milan_jax.evaluation.page import write_misses
+from milan_jax.images.folder import FolderImages
+from milan_jax.pipeline.corpus import GEOMETRY
+from milan_jax.pipeline.identity import of_captioner
 from milan_jax.pipeline.progress import say
 from milan_jax.pipeline.workdir import open_workdir
 from milan_jax.store.atomic import write_json
+from milan_jax.store.exemplar_sets import exemplar_files
+from milan_jax.store.hold import holding_workdir
+from milan_jax.store.inputs import Identity, Input, Tables, of_files
 from milan_jax.store.pretrained import load_milan
+from milan_jax.store.release import Release
 
 # In the order in which they are run: the last takes the others' regions.
 TESTS: Mapping[str, Callable[[Job], Outcome]] = {
@@ -43,6 +50,7 @@ _TRUE = ("planted", "classes", "stem", "hand_built")
 _MISSES = "misses"
 
 
+@holding_workdir
 def evaluate(
   *,
   workdir: str,
@@ -79,7 +87,10 @@ def evaluate(
     pathlib.Path(corpus) if corpus else None, corpus_features
   )
   folder = open_workdir(
-    workdir, {"milan": milan, "images": images, "corpus": corpus, "seed": seed}
+    workdir,
+    {"milan": milan, "images": images, "corpus": corpus, "seed": seed},
+    identity=_identity(release, images, corpus, Tables(pathlib.Path(workdir))),
+    paths=("milan", "images", "corpus"),
   )
   photographs, notes = None, []
   if images:
@@ -128,6 +139,20 @@ def evaluate(
       print(f"{name}: {note}")
   _finish(result, counted, folder, milan=milan, json=json, plot=plot, page=page)
   return result
+
+
+def _identity(release: Release, images: str, corpus: str, tables: Tables) -> Identity:
+  """What is tested and what it is tested on, by content."""
+  found: dict[str, Input] = {"captioner": of_captioner(release, None)}
+  if images:
+    files = FolderImages(images, GEOMETRY).files()
+    known = tables.known("images")
+    found["images"] = of_files("--images", "pictures", files, known=known)
+  if corpus:
+    files = exemplar_files(corpus)
+    known = tables.known("corpus")
+    found["corpus"] = of_files("--corpus", "files", files, known=known)
+  return Identity(found)
 
 
 def _chosen(tests: str) -> tuple[str, ...]:

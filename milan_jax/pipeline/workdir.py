@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping
 from importlib import metadata
 from typing import Any
 
+import numpy as np
+
 from milan_jax.catalog.page import page_is_whole
 from milan_jax.errors import UserError
 from milan_jax.pipeline.processes import BEGUN
@@ -80,14 +82,24 @@ def read_run(folder: pathlib.Path) -> dict[str, Any] | None:
     known = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(known["config"], dict):
       raise TypeError("config is no object")
-    if not isinstance(known.get("inputs", {}), dict):
-      raise TypeError("inputs is no object")
+    _check_inputs(known.get("inputs", {}))
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise UserError(
       f"{path} is damaged ({type(error).__name__}: {error}); remove the folder or name "
       "another --workdir."
     ) from error
   return known
+
+
+def _check_inputs(inputs: Any) -> None:
+  if not isinstance(inputs, dict):
+    raise TypeError("inputs is no object")
+  answers = inputs.get("answers", {})
+  if not isinstance(answers, dict):
+    raise TypeError("answers is no object")
+  for numbers in answers.values():
+    if np.array(numbers, np.float64).ndim != 1:
+      raise TypeError("answers are no lists of numbers")
 
 
 def check_run(

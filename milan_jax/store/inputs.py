@@ -84,14 +84,16 @@ class Tables:
       names = _split(self._arrays[f"{name}.names"])
       rows = self._arrays[f"{name}.digests"]
       return dict(zip(names, map(bytes, rows), strict=True))
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
       return None
 
   def known(self, name: str) -> dict[tuple[str, bytes], bytes]:
     """Digests of files by their names and signatures, where these still say it."""
     digests = self.digests(name)
     signatures = self._arrays.get(f"{name}.signatures")
-    if digests is None or signatures is None or len(signatures) != len(digests):
+    if digests is None or signatures is None:
+      return {}
+    if signatures.shape != (len(digests), 4):
       return {}
     settled = signatures[:, 1:3].max(1) < self._noted - _TOO_SOON
     settled &= signatures.any(1)

@@ -1,4 +1,5 @@
 import io
+import pathlib
 import pickle
 import shutil
 import socket
@@ -51,6 +52,10 @@ def test_images_of_a_saved_data_set(tmp_path, workers):
   source = HuggingFaceImages(tmp_path / "saved", GEOMETRY)
   assert isinstance(source, ImageSource)
   assert source.name(4) == "4"
+  files = dict(source.files())
+  assert sorted(files)[0].endswith(".arrow") and all(
+    map(pathlib.Path.is_file, files.values())
+  )
   (batch,) = batches(source, 8, workers=workers)
   expected = np.zeros((8, 8, 8, 3), np.uint8)
   expected[[0, 1, 4], ..., 0] = np.array([10, 20, 50])[:, None, None]

@@ -118,6 +118,12 @@ def test_by_name_version_and_folder(home, monkeypatch):
   part = TfdsImages("tiny_pictures", GEOMETRY, split="train[5:]+test", data_dir=home)
   reds = expected(home, "train")[5:] + expected(home, "test")
   assert [part.load(index)[0, 0, 0] for index in range(4)] == reds
+  files = dict(part.files())
+  assert all(path.is_file() for path in files.values())
+  assert [name.split("-")[1] for name in list(files)[1:]] == [
+    "train.array_record",
+    "test.array_record",
+  ]
 
 
 def test_a_record_that_cannot_be_decoded_is_skipped_in_workers(home):

@@ -347,3 +347,11 @@ def test_arrays_of_images(array, tmp_path):
   np.save(array, images)
   with pytest.raises(UserError, match="--images: the array changed since"):
     look_again(array)
+
+
+def test_damaged_tables_mean_that_files_are_read_again(pictures):
+  path = pictures.workdir / "inputs.npz"
+  whole = path.read_bytes()
+  for change in (b"", whole[:-40], whole.replace(b"0/04.png", b"0/0X.png")):
+    path.write_bytes(change)
+    pictures.look()

@@ -36,3 +36,39 @@ def test_a_file_and_a_damaged_run(tmp_path):
   (run / "config.json").write_text("{")
   with pytest.raises(UserError, match="damaged"):
     open_workdir(run, {})
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    "",
+    "[]",
+    '{"config": 1}',
+    '{"config": {}, "inputs": []}',
+    '{"config": {}, "inputs": {"answers": [1]}}',
+    '{"config": {}, "inputs": {"answers": {"a": ["x"]}}}',
+    '{"config": {}, "inputs": {"answers": {"a": {"b": 1}}}}',
+    '{"config": {}, "inputs": {"answers": {"a": [[1]]}}}',
+    "\udcff",
+  ],
+)
+def test_a_damaged_configuration(text, tmp_path):
+  path = tmp_path / "config.json"
+  path.write_bytes(text.encode(errors="surrogateescape"))
+  with pytest.raises(UserError, match=r"config.json is damaged .*another --workdir"):
+    open_workdir(tmp_path, {})
+  assert path.read_bytes() == text.encode(errors="surrogateescape")
+
+
+def test_what_a_killed_run_leaves_is_no_run(tmp_path):
+  for name in (".lock", ".config.partial.json"):
+    (tmp_path / name).write_text("{")
+  open_workdir(tmp_path, {"seed": 0})
+  assert json.loads((tmp_path / "config.json").read_text())["config"] == {"seed": 0}
+
+
+def test_paths_are_noted_and_not_compared(tmp_path):
+  open_workdir(tmp_path / "run", {"images": "a", "k": 1}, paths=("images",))
+  open_workdir(tmp_path / "run", {"images": "./a", "k": 1}, paths=("images",))
+  with pytest.raises(UserError, match="k is 1 there and 2 here"):
+    open_workdir(tmp_path / "run", {"images": "a", "k": 2}, paths=("images",))
