@@ -121,7 +121,8 @@ class TorchLayersProbe(OneDevice):
     for name, tensor in named:
       flat = tensor.detach().to_dense() if tensor.is_sparse else tensor.detach()
       flat = flat.cpu().contiguous().reshape(-1)
-      yield f"{name} {tuple(tensor.shape)}", flat.view(torch.uint8).numpy()
+      shape = (*tensor.shape, tensor.element_size())
+      yield name, flat.view(torch.uint8).numpy().reshape(shape)
 
   def layers(self) -> tuple[LayerShape, ...]:
     """Every tensor of places and units, in the order in which they are done."""

@@ -22,6 +22,8 @@ from milan_jax.store import atomic
 FILE = "inputs.npz"
 _DIGEST_BYTES = 16
 _THREADS = 4
+# Files that one thread looks at before it is given others.
+_TOGETHER = 64
 # Nanoseconds. A file written to again so soon may keep its times, so that those of a
 # file written to that shortly before they were noted say nothing.
 _TOO_SOON = 2_000_000_000
@@ -29,6 +31,12 @@ _NOT_THERE = np.zeros(4, np.int64)
 
 Files = Sequence[tuple[str, pathlib.Path]]
 Progress = Callable[[int, int], None]
+# The digest of a file by its name and signature; None if it has to be read.
+Known = Callable[[str, Int64[np.ndarray, "4"]], bytes | None]
+
+
+def _nothing_known(part: str, signature: Int64[np.ndarray, "4"]) -> bytes | None:
+  return None
 
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
@@ -87,23 +95,22 @@ class Tables:
     except (KeyError, TypeError, ValueError):
       return None
 
-  def known(self, name: str) -> dict[tuple[str, bytes], bytes]:
-    """Digests of files by their names and signatures, where these still say it."""
+  def known(self, name: str) -> Known:
+    """Gives digests of an input's files by name and signature, as far as these tell."""
     digests = self.digests(name)
     signatures = self._arrays.get(f"{name}.signatures")
-    if digests is None or signatures is None:
-      return {}
-    if signatures.shape != (len(digests), 4):
-      return {}
+    if digests is None or signatures is None or signatures.shape != (len(digests), 4):
+      return _nothing_known
+    rows = {part: row for row, part in enumerate(digests)}
     settled = signatures[:, 1:3].max(1) < self._noted - _TOO_SOON
     settled &= signatures.any(1)
-    return {
-      (part, signature.tobytes()): digest
-      for (part, digest), signature, fits in zip(
-        digests.items(), signatures, settled.tolist(), strict=True
-      )
-      if fits
-    }
+
+    def known(part: str, signature: Int64[np.ndarray, "4"]) -> bytes | None:
+      row = rows.get(part, -1)
+      same = row >= 0 and settled[row] and np.array_equal(signatures[row], signature)
+      return digests[part] if same else None
+
+    return known
 
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
@@ -181,7 +188,7 @@ def of_files(
   kind: str,
   files: Files,
   *,
-  known: Mapping[tuple[str, bytes], bytes] | None = None,
+  known: Known = _nothing_known,
   progress: Progress = lambda done, total: None,
   question: str = "",
 ) -> Input:
@@ -192,23 +199,24 @@ def of_files(
     kind: what the files are called.
     files: the name of each, which does not tell where it lies, and its path. A file
       that cannot be read counts as another than any that can.
-    known: digests by names and signatures, as `Tables.known` gives them.
+    known: gives digests by names and signatures, as `Tables.known` does.
     progress: called with the number of files done and of all.
     question: asked in the message about a change.
   """
   digests = np.zeros((len(files), _DIGEST_BYTES), np.uint8)
   signatures = np.zeros((len(files), 4), np.int64)
-  known = known or {}
 
-  def digest(row: int) -> None:
-    name, path = files[row]
-    signature, found = _digest_file(path, lambda key: known.get((name, key)))
-    signatures[row] = signature
-    digests[row] = np.frombuffer(found, np.uint8)
+  def digest(rows: range) -> None:
+    for row in rows:
+      name, path = files[row]
+      signatures[row], found = _digest_file(name, path, known)
+      digests[row] = np.frombuffer(found, np.uint8)
 
+  starts = range(0, len(files), _TOGETHER)
+  parts = [range(start, min(start + _TOGETHER, len(files))) for start in starts]
   with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-    for done, _ in enumerate(pool.map(digest, range(len(files))), 1):
-      progress(done, len(files))
+    for part, _ in zip(parts, pool.map(digest, parts), strict=True):
+      progress(part.stop, len(files))
   names = tuple(name for name, _ in files)
   return Input(option, kind, names, digests, signatures, question)
 
@@ -272,7 +280,7 @@ def difference(found: Input, before: Mapping[str, bytes] | None) -> str:
 
 
 def _digest_file(
-  path: pathlib.Path, known: Callable[[bytes], bytes | None]
+  name: str, path: pathlib.Path, known: Known
 ) -> tuple[Int64[np.ndarray, "4"], bytes]:
   try:
     about = path.stat()
@@ -280,7 +288,7 @@ def _digest_file(
     signature = np.array(
       [about.st_size, about.st_mtime_ns, about.st_ctime_ns, number], np.int64
     )
-    found = known(signature.tobytes())
+    found = known(name, signature)
     if found is None:
       with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").digest()[:_DIGEST_BYTES]

@@ -6,8 +6,12 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from milan_jax.config import Describe
+from milan_jax.errors import UserError
 from milan_jax.flags import parse
+from milan_jax.pipeline import processes
 from milan_jax.pipeline.describe import describe
 from tests.pipeline.runs import contents
 from tests.pipeline.together import ROOT
@@ -70,3 +74,15 @@ def test_one_works_and_the_other_says_so(
   describe(**keywords)
   assert "nothing was left to do" in capsys.readouterr().err
   assert contents(workdir) == whole
+
+
+def test_the_others_of_a_refused_run_write_nothing(tmp_path, monkeypatch):
+  """Of processes that work together, the first holds the folder for all."""
+  monkeypatch.setattr(processes, "is_first", lambda: False)
+  monkeypatch.setattr(processes, "told_by_first", lambda value: 0)
+  with (
+    pytest.raises(UserError, match=r"first process cannot use .*run, and says why"),
+    processes.hold_together(str(tmp_path / "run")),
+  ):
+    pass
+  assert not list(tmp_path.iterdir())
