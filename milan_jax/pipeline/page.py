@@ -65,7 +65,7 @@ def write_run_page(
   )
   return write_page(
     folder,
-    _units(found, descriptions),
+    _units(found, descriptions, all_regions=options["parity"]),
     info=info,
     layers=found.layers,
     source=json.dumps(dict(options), sort_keys=True),
@@ -73,7 +73,7 @@ def write_run_page(
 
 
 def _units(
-  found: ExemplarSet, descriptions: Iterable[Description]
+  found: ExemplarSet, descriptions: Iterable[Description], *, all_regions: bool
 ) -> Iterator[PageUnit]:
   places = {
     layer: {unit: row for row, unit in enumerate(found.exemplars(layer).units.tolist())}
@@ -85,7 +85,7 @@ def _units(
     yield PageUnit(
       unit=entry.unit,
       description=entry.text,
-      regions=functools.partial(_regions, found, layer, row),
+      regions=functools.partial(_regions, found, layer, row, all_regions),
       scores={
         "score": entry.score,
         "log p(text | regions)": entry.log_prob,
@@ -94,11 +94,15 @@ def _units(
       dead=entry.dead,
       confidence=entry.confidence,
       guess=entry.guess or "",
+      fires=None if entry.fires is None else (entry.fires, entry.images or 0),
     )
 
 
-def _regions(found: ExemplarSet, layer: str, row: int) -> Regions:
-  image_rows = found.exemplars(layer).image_rows[row]
+def _regions(found: ExemplarSet, layer: str, row: int, everything: bool) -> Regions:
+  """The regions of a unit that count, which come first, or all of them."""
+  known = found.exemplars(layer)
+  count = None if everything else int(known.num_regions[row])
+  image_rows = known.image_rows[row, :count]
   slots = np.arange(len(image_rows))
   masks = found.masks(layer, np.full_like(slots, row), slots)
   return found.images(image_rows), masks

@@ -35,10 +35,11 @@ def describe_units(
   """
   vocabulary = Vocabulary(release.vocabulary)
   size, total = decoder.batch_size, len(store)
+  counted = _some_rarely_fire(decoder, store)
   journal = Journal(folder / JOURNAL, size, total=total)
   done = told_by_first(len(journal))
   if done < total:
-    seconds = decoder.compile(store.k)
+    seconds = decoder.compile(store.k, counted=counted)
     say(f"the search was compiled, or found compiled, in {seconds:.1f} s")
   with bar("descriptions", "units") as show:
     show(done, total)
@@ -48,9 +49,12 @@ def describe_units(
       unit_batches(decoder, store, seed, done, waiting.append)
     ):
       first = len(journal)
-      units = store.units(first, first + size)
+      units = zip(
+        store.units(first, first + size), store.firing(first, first + size), strict=True
+      )
       described = _described(units, decoded, vocabulary, decoder.decoding.parity)
-      journal.append(judged(described, decoded, release, waiting.popleft()))
+      counts = store.num_regions(first, first + size) if counted else None
+      journal.append(judged(described, decoded, release, waiting.popleft(), counts))
       show(len(journal), total)
   return journal
 
@@ -61,27 +65,38 @@ def unit_batches(
   seed: int,
   start: int,
   keep: Callable[[np.ndarray], None] = lambda features: None,
-) -> Iterator[tuple[np.ndarray, jax.Array]]:
+) -> Iterator[tuple[np.ndarray, jax.Array, np.ndarray | None]]:
   """Reads features batch by batch, from a place on, with a key for each unit.
 
-  `keep` is given the features of each batch too.
+  Exemplars on which a unit does not fire do not count, but in parity: where any unit
+  has such, the number of those that count comes too. `keep` is given the features of
+  each batch.
   """
   size = decoder.batch_size
+  counted = _some_rarely_fire(decoder, store)
   for first in range(start, len(store), size):
     keys = _unit_keys(seed, (unit for unit, _ in store.units(first, first + size)))
     features = store.read(first, first + size)
     keep(features)
-    yield features, keys
+    yield features, keys, store.num_regions(first, first + size) if counted else None
+
+
+def _some_rarely_fire(decoder: Decoder, store: FeatureStore) -> bool:
+  """Whether some regions do not count: all the run's units then go by one program."""
+  if decoder.decoding.parity:
+    return False
+  return bool((store.num_regions(0, len(store)) < store.k).any())
 
 
 def _described(
-  units: Iterable[tuple[Unit, bool]],
+  units: Iterable[tuple[tuple[Unit, bool], tuple[int, int] | None]],
   decoded: Decoded,
   vocabulary: Vocabulary,
   parity: bool,
 ) -> Iterator[Description]:
   lm_log_probs = decoded.lm_log_probs
-  for i, (unit, dead) in enumerate(units):
+  for i, ((unit, dead), firing) in enumerate(units):
+    fires, images = firing or (None, None)
     margin = float(decoded.margins[i])
     yield Description(
       unit=unit,
@@ -91,6 +106,8 @@ def _described(
       lm_log_prob=None if lm_log_probs is None else float(lm_log_probs[i]),
       dead=dead,
       margin=margin if np.isfinite(margin) else None,
+      fires=fires,
+      images=images,
     )
 
 
