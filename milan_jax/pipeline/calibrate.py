@@ -24,6 +24,19 @@ from milan_jax.training.calibration import fit_confidence
 BATCH = 64
 
 
+def check_truths(split: Mapping[Unit, str], truths: Mapping[Unit, Truth]) -> None:
+  """Refuses a split and truths that no confidence can be fitted on.
+
+  Raises:
+    UserError: if no unit of the validation part has a known truth.
+  """
+  if not any(part == "validation" and unit in truths for unit, part in split.items()):
+    raise UserError(
+      "No unit of the validation part has a known truth, so that no confidence can be "
+      f"fitted: remove {TRUTH}, or make one for these units."
+    )
+
+
 def calibrate(
   folder: pathlib.Path,
   store: FeatureStore,
@@ -47,6 +60,7 @@ def calibrate(
   Raises:
     UserError: if no unit of the validation part has a known truth.
   """
+  check_truths(split, truths)
   release = releases.load_release(folder)
   units = [unit for unit, _ in store.units(0, len(store))]
   places = [
@@ -54,11 +68,6 @@ def calibrate(
     for place, unit in enumerate(units)
     if split.get(unit) == "validation" and unit in truths
   ]
-  if not places:
-    raise UserError(
-      "No unit of the validation part has a known truth, so that no confidence can be "
-      f"fitted: remove {TRUTH}, or make one for these units."
-    )
   decoder = Decoder(release, own_decoding(release), batch_size=BATCH)
   vocabulary = Vocabulary(release.vocabulary)
   batches: list[np.ndarray] = []

@@ -12,6 +12,7 @@ from jaxtyping import Int
 from milan_jax.corpus.build import MANIFEST
 from milan_jax.corpus.phrasings import NOTHING
 from milan_jax.errors import UserError
+from milan_jax.evaluation.judge import Truth
 from milan_jax.evaluation.truths import TRUTH, read_truths
 from milan_jax.features import encode_exemplars
 from milan_jax.models.backbones import (
@@ -20,7 +21,7 @@ from milan_jax.models.backbones import (
   weight_names,
 )
 from milan_jax.models.encoder import Projection
-from milan_jax.pipeline.calibrate import calibrate
+from milan_jax.pipeline.calibrate import calibrate, check_truths
 from milan_jax.pipeline.decode import check_choice
 from milan_jax.pipeline.matching import keep_matched, split_rows
 from milan_jax.pipeline.progress import bar, say
@@ -30,19 +31,21 @@ from milan_jax.pipeline.train_milan import (
   PROJECTED_TOGETHER,
   RELEASE,
   REPORT,
+  is_finished,
+  read_report,
   train_milan,
 )
-from milan_jax.pipeline.workdir import open_workdir
-from milan_jax.probe.jax_model import named_arrays
+from milan_jax.pipeline.training_inputs import of_training
+from milan_jax.pipeline.workdir import FEATURES, begin_run, check_run, read_run
 from milan_jax.probe.selection import select_layers
 from milan_jax.records import ExemplarSet, Unit
 from milan_jax.store.annotations import read_annotations
 from milan_jax.store.atomic import write_json
 from milan_jax.store.chosen_exemplars import ChosenExemplars
-from milan_jax.store.exemplar_sets import exemplar_files, open_exemplars
+from milan_jax.store.exemplar_sets import open_exemplars
 from milan_jax.store.feature_store import FeatureStore
 from milan_jax.store.hold import holding_workdir
-from milan_jax.store.inputs import Identity, Input, Tables, of_contents, of_files
+from milan_jax.store.inputs import Tables
 from milan_jax.store.packaged_weights import package_of
 from milan_jax.store.release import INCLUDED, EncoderSpec, Params
 from milan_jax.store.splits import FILE, read_split
@@ -53,6 +56,10 @@ from milan_jax.training.loop import CRITERIA
 from milan_jax.training.projection import fit_projection
 
 DTYPES = ("float32", "float16")
+# Options that name what is told better by its content: they may be spelled otherwise.
+_BY_CONTENT = ("exemplars", "annotations", "split", "encoder_weights")
+# Options that may differ between the run that began and one that goes on.
+_NOT_IN_RESULTS = ("workdir", "checkpoint_every")
 
 
 @holding_workdir
@@ -107,6 +114,9 @@ def train(
     UserError: an option names nothing, most annotated units have no exemplars, the
       split lacks one, or the workdir is of another run.
   """
+  options = {
+    name: value for name, value in locals().items() if name not in _NOT_IN_RESULTS
+  }
   if not exemplars:
     raise UserError("--exemplars: name a directory of annotated exemplars.")
   check_choice("--release_dtype", DTYPES, release_dtype)
@@ -115,23 +125,25 @@ def train(
     raise UserError(
       f"--stray_regions: expected a share, 0 to 1; found {stray_regions}."
     )
-  known = (pathlib.Path(exemplars) / TRUTH).is_file()
+  Tokenizer()  # it is needed after hours, and says at once what it lacks
+  corpus = pathlib.Path(exemplars)
+  known = (corpus / TRUTH).is_file()
   decoding = dataclasses.replace(
     DECODING,
     temperature=temperature,
     consensus=consensus,
     nothing=tuple(_as_said(NOTHING)) if known else (),
   )
+  folder = pathlib.Path(workdir)
+  # All that may be wrong is found out before a run is begun.
+  before = read_run(folder)
   described = read_annotations(annotations or exemplars)
-  options = {
-    "exemplars": exemplars,
-    "encoder": encoder,
-    "encoder_weights": encoder_weights,
-    "encoder_layers": encoder_layers,
-  }
-  given = pathlib.Path(split or pathlib.Path(exemplars) / FILE)
+  given = pathlib.Path(split or corpus / FILE)
   parts = read_split(given) if split or given.is_file() else None
   spec, params = _encoder(encoder, encoder_weights, encoder_layers)
+  everything = encoder_params(spec, params)
+  network = region_encoder(spec, everything)
+  sizes = _sizes(projection, network.channels)
   found = _annotated(open_exemplars(exemplars), described)
   units = [
     Unit(layer, index)
@@ -150,34 +162,38 @@ def train(
   )
   if parts is not None:
     parts = {unit: parts[unit] for unit in units}
-  weights = encoder_params(spec, params)
-  tables = Tables(pathlib.Path(workdir))
-  inputs = {
-    "annotations": _of_annotations(described),
-    "exemplars": of_files(
-      "--exemplars",
-      "files",
-      exemplar_files(exemplars),
-      known=tables.known("exemplars"),
-    ),
-    "encoder": of_contents("--encoder", "parameters", named_arrays(weights)),
-  }
-  folder = open_workdir(
-    workdir, options, identity=Identity(inputs), paths=("exemplars", "encoder_weights")
+  truths = read_truths(corpus) if known and parts is not None else None
+  if truths is not None and parts is not None:
+    check_truths(parts, truths)
+  identity = of_training(
+    corpus,
+    described,
+    parts,
+    everything,
+    encoder=encoder_weights or encoder,
+    tables=Tables(folder),
   )
-  network = region_encoder(spec, weights)
-  channels = network.channels
-  sizes = _sizes(projection, channels)
+  if before is None:
+    begin_run(folder, options, identity)
+  else:
+    check_run(folder, before, options, identity=identity, paths=_BY_CONTENT)
+    identity.save_tables(folder)
+  if is_finished(folder, judged=truths is not None):
+    say(f"{folder / RELEASE}: the captioner is there, and nothing was left to do")
+    return folder / RELEASE
   with bar("features", "images") as show:
     features = encode_exemplars(
       network.encode,
       found,
-      folder / "features",
+      folder / FEATURES,
       feature_size=network.feature_size,
       progress=show,
     )
+  fitted: Projection | None = None
+  if sizes:
+    fitted = _projection(features, rows.training, network.channels, sizes, whitening)
   card: dict[str, Any] = {"about": about} if about else {}
-  card |= _sources(pathlib.Path(exemplars))
+  card |= _sources(corpus)
   with bar("training", "batches") as show:
     train_milan(
       features=features.tables(),
@@ -185,9 +201,7 @@ def train(
       annotations=kept,
       encoder=dataclasses.replace(spec, projection=sum(sizes)),
       encoder_params=params,
-      projection=_projection(features, rows.training, channels, sizes, whitening)
-      if sizes
-      else None,
+      projection=fitted,
       workdir=folder,
       batch_size=batch_size,
       lm_batch_size=lm_batch_size,
@@ -219,8 +233,8 @@ def train(
       say=say,
       progress=show,
     )
-  if known and parts is not None:
-    _calibrate(folder, features, parts, pathlib.Path(exemplars), release_dtype)
+  if truths is not None and parts is not None:
+    _calibrate(folder, features, parts, truths, release_dtype)
   say(f"{folder / RELEASE}: the captioner; describe with --milan={folder / RELEASE}")
   return folder / RELEASE
 
@@ -302,18 +316,18 @@ def _calibrate(
   folder: pathlib.Path,
   features: FeatureStore,
   parts: Mapping[Unit, str],
-  corpus: pathlib.Path,
+  truths: Mapping[Unit, Truth],
   dtype: str,
 ) -> None:
   """Gives the release its confidence, unless the report says that it has it."""
-  report = json.loads((folder / REPORT).read_text())
+  report = read_report(folder)
   if "confidence" in report:
     return
   found = calibrate(
     folder / RELEASE,
     features,
     split=parts,
-    truths=read_truths(corpus),
+    truths=truths,
     dtype=dtype,
   )
   write_json(folder / REPORT, report | {"confidence": found})
@@ -342,12 +356,3 @@ def _annotated(
       f"; exemplars are of {', '.join(whole.layers[:8])}."
     )
   return ChosenExemplars(whole, rows)
-
-
-def _of_annotations(annotations: Mapping[Unit, Sequence[str]]) -> Input:
-  """What was said of each unit."""
-  rows = (
-    (f"{unit.layer} {unit.index}", json.dumps(list(said)).encode())
-    for unit, said in annotations.items()
-  )
-  return of_contents("--annotations", "annotated units", rows)

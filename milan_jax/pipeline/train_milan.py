@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
+from milan_jax.errors import UserError
 from milan_jax.models.captioner import Captioner
 from milan_jax.models.encoder import Projection, project
 from milan_jax.models.language_model import LanguageModel
@@ -175,9 +176,9 @@ def train_milan(
   if split is not None:
     options["split"] = _digest(split)
   open_workdir(workdir / CHECKPOINTS, options | {"data": data.fingerprint})
-  if (workdir / REPORT).exists():
-    say(f"{workdir} holds a finished run")
-    return json.loads((workdir / REPORT).read_text())
+  if is_finished(workdir):
+    say(f"{workdir} holds a finished run, and nothing was left to do")
+    return read_report(workdir)
 
   rows_of = matching.split_rows(
     data.units,
@@ -306,6 +307,39 @@ def train_milan(
   # Times differ from run to run: they are reported, and not released.
   report = {**facts, "epochs": [*lm_epochs, *epochs]}
   atomic.write_json(workdir / REPORT, report)
+  return report
+
+
+def is_finished(workdir: pathlib.Path, *, judged: bool = False) -> bool:
+  """Whether a run directory has all that a training run gives.
+
+  Args:
+    workdir: the run directory.
+    judged: whether the release is to know its confidence too.
+
+  Raises:
+    UserError: if its report is damaged.
+  """
+  if not all((workdir / name).exists() for name in (REPORT, RELEASE)):
+    return False
+  return not judged or "confidence" in read_report(workdir)
+
+
+def read_report(workdir: pathlib.Path) -> dict[str, Any]:
+  """Reads the report of a finished run.
+
+  Raises:
+    UserError: if it is damaged.
+  """
+  path = workdir / REPORT
+  try:
+    report = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(report, dict):
+      raise ValueError("no object")
+  except (OSError, ValueError) as error:
+    raise UserError(
+      f"{path} is damaged ({error}): remove it, and the same command writes it again."
+    ) from error
   return report
 
 

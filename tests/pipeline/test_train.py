@@ -7,17 +7,21 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
-from milan_jax.config import Train
+from milan_jax.config import Describe, Train
 from milan_jax.errors import UserError
+from milan_jax.flags import parse
 from milan_jax.pipeline import train as module
+from milan_jax.pipeline.describe import describe
+from milan_jax.pipeline.train import train
 from milan_jax.pipeline.training_data import find_annotated
 from milan_jax.records import Unit
 from milan_jax.store.annotations import write_annotations
-from milan_jax.store.hold import hold
+from milan_jax.store.hold import LOCK, hold
 from milan_jax.store.region_sets import RegionSetWriter
 from milan_jax.store.release import load_release
 
@@ -26,14 +30,22 @@ COLORS = {"red": (220, 30, 30), "green": (30, 180, 30), "blue": (30, 30, 220)}
 UNITS, K, SIZE = 24, 3, 64
 
 
-def _run(script, *flags):
-  return subprocess.run(
-    [sys.executable, str(ROOT / script), *map(str, flags)],
+def _start(*flags):
+  return subprocess.Popen(
+    [sys.executable, str(ROOT / "train.py"), *map(str, flags)],
     cwd=ROOT,
     env=dict(os.environ),
-    capture_output=True,
+    stderr=subprocess.PIPE,
     text=True,
   )
+
+
+def _call(kind, command, *flags):
+  """Runs a command in this process, as the command line would."""
+  options, _ = parse(kind, ["command", *map(str, flags)])
+  keywords = dataclasses.asdict(options)
+  keywords.pop("list_layers", None)
+  return command(**keywords)
 
 
 @pytest.fixture(scope="module")
@@ -83,16 +95,38 @@ def flags(corpus):
   )
 
 
+def _check_together(processes):
+  """One of them works; the others say that it does, or that it did."""
+  said = [process.communicate()[1] for process in processes]
+  codes = [process.returncode for process in processes]
+  assert set(codes) <= {0, 2} and "Traceback" not in "".join(said), said
+  assert sum("captioner, epoch 0:" in text for text in said) == 1, said
+  for code, text in zip(codes, said, strict=True):
+    last = text.strip().splitlines()[-1]
+    if code == 2:
+      assert last.startswith("milan-train: --workdir: ")
+      assert "is in use by another run (process " in last
+    elif "captioner, epoch 0:" not in text:
+      # Whoever was so late as to find the run finished.
+      assert "nothing was left to do" in last
+
+
 def test_a_trained_captioner_names_colours_it_was_not_shown(corpus, flags, tmp_path):
+  """Trained by one of two processes that were started together, and a later one."""
   workdir = tmp_path / "train"
-  found = _run("train.py", *flags, f"--workdir={workdir}")
-  assert found.returncode == 0, found.stderr
+  command = (*flags, f"--workdir={workdir}")
+  processes = [_start(*command), _start(*command)]
+  time.sleep(0.3)
+  processes.append(_start(*command))
+  _check_together(processes)
+  assert not (workdir / LOCK).exists()
   report = json.loads((workdir / "report.json").read_text())
   assert report["units"] == {"training": 18, "validation": 3, "test": 3}
   release = load_release(workdir / "milan")
   assert set(release.vocabulary) == {*COLORS, "things", "areas"}
-  found = _run(
-    "describe.py",
+  _call(
+    Describe,
+    describe,
     f"--exemplars={corpus}",
     "--units=21:24",
     f"--milan={workdir / 'milan'}",
@@ -101,16 +135,23 @@ def test_a_trained_captioner_names_colours_it_was_not_shown(corpus, flags, tmp_p
     "--beam_size=4",
     "--nopage",
   )
-  assert found.returncode == 0, found.stderr
   lines = (tmp_path / "describe" / "descriptions.csv").read_text().splitlines()[1:]
   said = [line.split(",")[2].split()[0] for line in lines]
   assert said == ["Red", "Green", "Blue"]
 
 
+def test_a_bad_option_ends_in_one_sentence(flags, tmp_path):
+  process = _start(*flags, f"--workdir={tmp_path / 'run'}", "--exemplars=/nowhere")
+  said = process.communicate()[1].strip()
+  assert process.returncode == 2
+  assert said.startswith("milan-train: ") and "/nowhere" in said
+  assert len(said.splitlines()) == 1
+  assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
   ("changed", "words"),
   [
-    (("--exemplars=/nowhere",), ("/nowhere",)),
     (("--exemplars=",), ("--exemplars",)),
     (("--encoder=resnet18", "--encoder_layers="), ("--encoder_weights",)),
     (("--encoder_layers=layer1",), ("layer1",)),
@@ -120,13 +161,11 @@ def test_a_trained_captioner_names_colours_it_was_not_shown(corpus, flags, tmp_p
   ids=lambda value: value[0] if isinstance(value, tuple) else None,
 )
 def test_bad_options(flags, tmp_path, changed, words):
-  found = _run("train.py", *flags, f"--workdir={tmp_path / 'run'}", *changed)
-  assert found.returncode == 2, found.stderr
-  assert "Traceback" not in found.stderr
-  message = found.stderr.strip().splitlines()[-1]
-  assert message.startswith("milan-train: ")
+  with pytest.raises(UserError) as error:
+    _call(Train, train, *flags, f"--workdir={tmp_path / 'run'}", *changed)
   for word in words:
-    assert word in message
+    assert word in str(error.value)
+  assert not (tmp_path / "run").exists()
 
 
 class _BegunError(Exception):
@@ -140,14 +179,14 @@ def begin(corpus, tmp_path, monkeypatch):
   def stop(*_, **__):
     raise _BegunError
 
-  monkeypatch.setattr(module, "region_encoder", stop)
+  monkeypatch.setattr(module, "encode_exemplars", stop)
   path = tmp_path / "corpus"
   shutil.copytree(corpus, path)
 
   def begin(exemplars=path, **options):
     keywords = dataclasses.asdict(Train(workdir=str(tmp_path / "run")))
     keywords |= {"exemplars": str(exemplars), "encoder_layers": "act0"} | options
-    module.train(**keywords)
+    train(**keywords)
 
   return path, begin
 

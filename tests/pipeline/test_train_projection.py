@@ -21,6 +21,7 @@ from milan_jax.records import Unit
 from milan_jax.store import release as releases
 from milan_jax.store.annotations import write_annotations
 from milan_jax.store.feature_store import open_features
+from milan_jax.store.hold import hold
 from milan_jax.store.region_sets import RegionSetWriter
 from milan_jax.training.projection import QUIET
 from tests.pipeline.conftest import hasty_compiler
@@ -300,6 +301,101 @@ def test_a_run_that_was_stopped_before_its_confidence_gets_the_same(trained, cor
     (trained / "report.json").write_text(json.dumps(report))
     _train(corpus, trained)
     assert _digests(trained) == before
+
+
+def _replace(name, before, after):
+  def change(folder):
+    path = folder / name
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+
+  return change
+
+
+def _flip(name):
+  def change(folder):
+    path = folder / name
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+  return change
+
+
+@pytest.mark.parametrize(
+  ("change", "options", "message"),
+  [
+    (
+      _replace("annotations.csv", "red things", "dark things"),
+      {},
+      r"--annotations: 1 of 32 annotated units changed since .*, first patches 0",
+    ),
+    (
+      _replace("split.csv", "patches,5,train", "patches,5,validation"),
+      {},
+      r"--split: 1 of 32 units of the split changed .*, first patches 5; name",
+    ),
+    (_flip("images.npy"), {}, r"--exemplars: 1 of \d+ files changed .* images\.npy"),
+    (_flip("layers/patches/masks.npy"), {}, r"first layers/patches/masks\.npy"),
+    (_replace("truth.json", "red", "dark"), {}, r"first truth\.json"),
+    (lambda folder: None, {"temperature": 0.3}, "temperature is 0.2 there and 0.3"),
+    (lambda folder: None, {"release_dtype": "float32"}, "release_dtype is 'float16'"),
+    (lambda folder: None, {"seed": 1}, "seed is 0 there and 1 here"),
+  ],
+)
+def test_a_run_is_not_gone_on_with_from_other_inputs(
+  trained, corpus, tmp_path, change, options, message
+):
+  before = _digests(trained)
+  other = _copy(corpus, tmp_path / "other")
+  change(other)
+  with pytest.raises(UserError, match=message) as error:
+    _train(other, trained, **options)
+  assert "\n" not in str(error.value)
+  assert _digests(trained) == before
+
+
+def test_a_copy_of_its_inputs_is_the_same_and_a_finished_run_says_so(
+  trained, corpus, tmp_path, monkeypatch, capfd
+):
+  monkeypatch.setattr(
+    train, "encode_exemplars", lambda *_, **__: pytest.fail("encoded")
+  )
+  before = _digests(trained)
+  other = _copy(corpus, tmp_path / "other")
+  assert _train(other, trained, checkpoint_every=7) == trained / "milan"
+  assert "nothing was left to do" in capfd.readouterr().err
+  assert _digests(trained) == before
+
+
+def test_a_release_that_is_gone_is_written_again(trained, corpus, tmp_path):
+  run = shutil.copytree(trained, tmp_path / "run")
+  shutil.rmtree(run / "milan")
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(train, "DECODING", releases.DecodingSpec("greedy", 4, 1, 0.2))
+    _train(corpus, run)
+  assert (
+    _digests(run)["milan/milan.safetensors"]
+    == (_digests(trained)["milan/milan.safetensors"])
+  )
+
+
+def test_a_damaged_report_is_named(trained, corpus, tmp_path):
+  run = shutil.copytree(trained, tmp_path / "run")
+  (run / "report.json").write_text("{")
+  with pytest.raises(UserError, match=r"report\.json is damaged .*: remove it, and"):
+    _train(corpus, run)
+
+
+def test_a_run_that_another_process_works_on_is_left_alone(trained, corpus):
+  before = _digests(trained)
+  with (
+    hold(trained),
+    pytest.raises(UserError, match=r"--workdir: .* is in use by another run \(process"),
+  ):
+    _train(corpus, trained)
+  assert _digests(trained) == before
 
 
 def _cast(tree, dtype):
