@@ -224,7 +224,7 @@ def _report(layer: str, found: LayerStatistics) -> None:
     "with NaN or infinite activations": found.num_bad_maps > 0,
     "whose last exemplar ties with other images": (found.num_ties > 0)
     & ~(found.dead | rare),
-    f"that fire on fewer than {k} images, which alone describe them": rare,
+    f"that fire on fewer than {k} images": rare,
   }
   for what, which in odd.items():
     if which.any():

@@ -34,7 +34,9 @@ def runs(captioner, tmp_path_factory):
   images = rng.integers(60, 200, (IMAGES, 32, 32, 1), np.uint8).repeat(3, -1)
   for place, image in enumerate(RARE):
     left = 3 * place
-    images[image, 4:20, left : left + 16] = (20, 230, 20)
+    square = images[image, 4:20, left : left + 16]
+    square[..., [0, 2]] = 20
+    square[..., 1] = rng.integers(180, 256, (16, 16))
   np.save(folder / "images.npy", images)
   made = {}
 
@@ -70,6 +72,12 @@ def test_a_rare_unit_is_described_from_the_images_on_which_it_fires(runs):
   many, few = runs(k=K), runs(k=len(RARE))
   found, expected = _rows(many)[GREEN], _rows(few)[GREEN]
   assert found["description"] == expected["description"]
+  assert (
+    open_features(many / "features")
+    .read(GREEN, GREEN + 1)[0, : len(RARE)]
+    .any(-1)
+    .all()
+  )
   for name in ("score", "log_prob", "lm_log_prob", "margin"):
     assert float(found[name]) == pytest.approx(float(expected[name]), abs=1e-5)
   parity = _rows(runs(k=K, parity=True, mi=False))[GREEN]
