@@ -177,7 +177,6 @@ def train(
     begin_run(folder, options, identity)
   else:
     check_run(folder, before, options, identity=identity, paths=_BY_CONTENT)
-    identity.save_tables(folder)
   if is_finished(folder, judged=truths is not None):
     say(f"{folder / RELEASE}: the captioner is there, and nothing was left to do")
     return folder / RELEASE
