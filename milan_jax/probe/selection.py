@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from milan_jax.errors import UserError
+from milan_jax.plain_text import read_text, whole_number
 from milan_jax.records import LayerShape
 
 
@@ -120,10 +121,14 @@ def select_units(selection: str, num_units: int) -> Int[np.ndarray, "chosen"]:
         f"Units {selection!r}: expected indices and slices such as 3,5,9 or 0:64, "
         "or a file with one index a line, and found no such file."
       )
-    text = path.read_text(errors="replace")
-    items = [line.strip() for line in text.splitlines() if line.strip()]
-    if not all(item.isdecimal() for item in items):
-      raise UserError(f"{path}: expected one unit's index a line, such as 17.")
+    lines = [line for line in read_text(path).splitlines() if line.strip()]
+    numbers = [whole_number(line) for line in lines]
+    if None in numbers:
+      raise UserError(
+        f"{path}: expected one unit's index a line, such as 17, found "
+        f"{lines[numbers.index(None)][:80]!r}."
+      )
+    items = list(map(str, numbers))
   chosen: set[int] = set()
   for item in items:
     if item.isdecimal():

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from milan_jax.errors import UserError
 from milan_jax.records import Description, Unit
 from milan_jax.store.atomic import atomic_path
+from milan_jax.store.tables import UnitsOnce, read_rows
 
 # The first three columns are what other tools read.
 COLUMNS = (
@@ -114,17 +115,14 @@ def read_descriptions(path: str | pathlib.Path) -> dict[Unit, str]:
   """Reads `layer,unit,description` from a CSV, ours or the original's.
 
   Raises:
-    UserError: no such file, or columns are missing.
+    UserError: no such file, columns are missing, a row is cut short, or two are of one
+      unit; the line is named.
   """
   path = pathlib.Path(path)
   if not path.is_file():
     raise UserError(f"{path}: expected a CSV of descriptions, found no such file.")
-  with path.open(newline="") as file:
-    reader = csv.DictReader(file)
-    missing = {"layer", "unit", "description"} - set(reader.fieldnames or ())
-    if missing:
-      raise UserError(
-        f"{path}: expected columns layer,unit,description; "
-        f"missing {', '.join(sorted(missing))}."
-      )
-    return {Unit(row["layer"], int(row["unit"])): row["description"] for row in reader}
+  once = UnitsOnce()
+  return {
+    once.check(row): row.values["description"]
+    for row in read_rows(path, ("layer", "unit", "description"))
+  }

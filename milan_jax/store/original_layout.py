@@ -18,6 +18,7 @@ from milan_jax.errors import UserError
 from milan_jax.records import ExemplarSet, LayerExemplars
 from milan_jax.store.aside import folder_aside
 from milan_jax.store.atomic import atomic_path
+from milan_jax.store.tables import read_numbers
 
 # Any of these in a folder makes it a layer.
 _SIGNS = ("images.npy", "masks.npy", "ids.csv")
@@ -183,18 +184,7 @@ def _array(path: pathlib.Path, *, channels: int) -> np.ndarray:
 def _table(
   path: pathlib.Path, dtype: np.dtype, shape: tuple[int, int]
 ) -> np.ndarray | None:
-  if not path.exists():
-    return None
-  try:
-    table = np.loadtxt(path, delimiter=",", dtype=dtype, ndmin=2)
-  except ValueError as error:
-    raise UserError(f"{path}: expected a table of numbers ({error}).") from error
-  if table.shape != shape:
-    raise UserError(
-      f"{path}: expected {shape[0]} rows of {shape[1]}, as the layer's arrays have, "
-      f"found {table.shape[0]} rows of {table.shape[1]}."
-    )
-  return table
+  return read_numbers(path, dtype, shape) if path.exists() else None
 
 
 def _units(path: pathlib.Path, units: int) -> np.ndarray:

@@ -67,7 +67,7 @@ def test_bad_files_are_said_plainly(tmp_path):
   with pytest.raises(UserError, match="no such file"):
     read_descriptions(tmp_path / "none.csv")
   (tmp_path / "other.csv").write_text("layer,unit\n")
-  with pytest.raises(UserError, match="missing description"):
+  with pytest.raises(UserError, match="but description is not there"):
     read_descriptions(tmp_path / "other.csv")
 
 
