@@ -1,31 +1,91 @@
-"""The commands: flags and configuration in, exit codes out."""
+"""The commands: flags and configuration in, exit codes out.
 
-import dataclasses
+This module imports nothing that takes time: what a command needs is imported once
+errors and Ctrl-C are looked after.
+"""
+
+from __future__ import annotations
+
 import errno
 import os
 import sys
-from collections.abc import Callable, Sequence
 
-import jax
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+  from collections.abc import Callable
+  from typing import Any
 
-from milan_jax import config, flags
-from milan_jax.errors import UserError
-from milan_jax.store.compile_cache import use_compile_cache
+  from milan_jax.interrupts import Interrupts
 
 # The user's to mend: a full disk, a quota, a folder that may not be written to.
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}
 
 
-def _run(name: str, command: Callable[[Sequence[str]], None]) -> int:
-  """Runs a command and returns its exit code: 0, or 2 after one message."""
-  # Products in full float32 on every device: scores are exact before they are fast.
-  jax.config.update("jax_default_matmul_precision", "highest")
-  use_compile_cache()
+def _run(
+  name: str,
+  options: str,
+  load: Callable[[], Callable[..., Any]],
+  positional: tuple[str, ...] = (),
+) -> int:
+  """Runs a command.
+
+  Args:
+    name: what it is called.
+    options: the name of its class in `milan_jax.config`.
+    load: imports it; it takes positional arguments, and options by keyword.
+    positional: names of its positional arguments.
+
+  Returns:
+    The exit code: 0, 2 after one message, or 130 after Ctrl-C.
+  """
   try:
-    command(sys.argv)
+    from milan_jax.interrupts import Interrupts
+
+    interrupts = Interrupts(name)
+  except KeyboardInterrupt:
+    print(f"{name}: stopped; the same command goes on.", file=sys.stderr)
+    return 130
+  try:
+    code = _exit_code(name, options, load, positional, interrupts)
+  except BaseException:
+    # KeyboardInterrupt, or what a library made of it.
+    if not interrupts.heard:
+      raise
+  finally:
+    interrupts.end()
+  if not interrupts.heard:
+    return code
+  interrupts.say()
+  return 130
+
+
+def _exit_code(
+  name: str,
+  options: str,
+  load: Callable[[], Callable[..., Any]],
+  positional: tuple[str, ...],
+  interrupts: Interrupts,
+) -> int:
+  from milan_jax.errors import UserError
+
+  try:
+    import dataclasses
+
+    from milan_jax import config, flags
+
+    keywords, arguments = flags.parse(getattr(config, options), sys.argv)
+    if len(arguments) != len(positional):
+      expected = " ".join(positional) or "flags only"
+      found = " ".join(map(repr, arguments)) or "none"
+      raise UserError(f"Expected {expected}, found {found}; --help lists the flags.")
+    _prepare_jax()
+    command = load()
+    interrupts.unwind()
+    command(*arguments, **dataclasses.asdict(keywords))
   except UserError as error:
     print(f"{name}: {error}", file=sys.stderr)
-    if jax.distributed.is_initialized():
+    jax = sys.modules.get("jax")
+    if jax and jax.distributed.is_initialized():
       # At a usual exit JAX would wait minutes for the other processes.
       sys.stderr.flush()
       os._exit(2)
@@ -44,100 +104,91 @@ def _run(name: str, command: Callable[[Sequence[str]], None]) -> int:
       file=sys.stderr,
     )
     return 2
-  except KeyboardInterrupt:
-    print(f"\n{name}: stopped; the same command goes on.", file=sys.stderr)
-    return 130
   return 0
 
 
-def _no_positional(positional: Sequence[str]) -> None:
-  if positional:
-    raise UserError(f"Expected flags only, found {positional[0]!r}; --help lists them.")
+def _prepare_jax() -> None:
+  import jax
+
+  from milan_jax.store.compile_cache import use_compile_cache
+
+  # Products in full float32 on every device: scores are exact before they are fast.
+  jax.config.update("jax_default_matmul_precision", "highest")
+  use_compile_cache()
 
 
 def describe() -> int:
   """Runs `milan-describe`."""
 
-  def command(arguments: Sequence[str]) -> None:
-    options, positional = flags.parse(config.Describe, arguments)
-    _no_positional(positional)
-    from milan_jax.pipeline.describe import describe
-    from milan_jax.pipeline.subject import list_layers
+  def load() -> Callable[..., Any]:
+    from milan_jax.pipeline import describe, subject
 
-    keywords = dataclasses.asdict(options)
-    if keywords.pop("list_layers"):
-      print(list_layers(**keywords))
-      return
-    describe(**keywords)
+    def command(*, list_layers: bool, **options: Any) -> None:
+      if list_layers:
+        print(subject.list_layers(**options))
+      else:
+        describe.describe(**options)
 
-  return _run("milan-describe", command)
+    return command
+
+  return _run("milan-describe", "Describe", load)
 
 
 def train() -> int:
   """Runs `milan-train`."""
 
-  def command(arguments: Sequence[str]) -> None:
-    options, positional = flags.parse(config.Train, arguments)
-    _no_positional(positional)
+  def load() -> Callable[..., Any]:
     from milan_jax.pipeline.train import train
 
-    train(**dataclasses.asdict(options))
+    return train
 
-  return _run("milan-train", command)
+  return _run("milan-train", "Train", load)
 
 
 def convert() -> int:
   """Runs `milan-convert`."""
 
-  def command(arguments: Sequence[str]) -> None:
-    _, positional = flags.parse(config.Convert, arguments)
-    if len(positional) != 2:
-      raise UserError(
-        f"Expected CHECKPOINT OUT_DIR, found {len(positional)} arguments."
-      )
+  def load() -> Callable[..., Any]:
     from milan_jax.store.official import convert
 
-    digest = convert(*positional)
-    print(f"{positional[0]}: sha256 {digest}")
-    print(positional[1])
+    def command(checkpoint: str, folder: str) -> None:
+      digest = convert(checkpoint, folder)
+      print(f"{checkpoint}: sha256 {digest}")
+      print(folder)
 
-  return _run("milan-convert", command)
+    return command
+
+  return _run("milan-convert", "Convert", load, ("CHECKPOINT", "OUT_DIR"))
 
 
 def bench() -> int:
   """Runs `milan-bench`."""
 
-  def command(arguments: Sequence[str]) -> None:
-    options, positional = flags.parse(config.Bench, arguments)
-    _no_positional(positional)
+  def load() -> Callable[..., Any]:
     from milan_jax.benchmark.run import bench
 
-    bench(**dataclasses.asdict(options))
+    return bench
 
-  return _run("milan-bench", command)
+  return _run("milan-bench", "Bench", load)
 
 
 def corpus() -> int:
   """Runs `milan-corpus`."""
 
-  def command(arguments: Sequence[str]) -> None:
-    options, positional = flags.parse(config.Corpus, arguments)
-    _no_positional(positional)
+  def load() -> Callable[..., Any]:
     from milan_jax.pipeline.corpus import build
 
-    build(**dataclasses.asdict(options))
+    return build
 
-  return _run("milan-corpus", command)
+  return _run("milan-corpus", "Corpus", load)
 
 
 def evaluate() -> int:
   """Runs `milan-eval`."""
 
-  def command(arguments: Sequence[str]) -> None:
-    options, positional = flags.parse(config.Eval, arguments)
-    _no_positional(positional)
+  def load() -> Callable[..., Any]:
     from milan_jax.evaluation.run import evaluate
 
-    evaluate(**dataclasses.asdict(options))
+    return evaluate
 
-  return _run("milan-eval", command)
+  return _run("milan-eval", "Eval", load)

@@ -1,6 +1,7 @@
 """Typed configurations as command-line flags."""
 
 import dataclasses
+import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from milan_jax.errors import UserError
+from milan_jax.version import __version__
 
 _DEFINE = {
   bool: flags.DEFINE_boolean,
@@ -17,6 +19,13 @@ _DEFINE = {
   float: flags.DEFINE_float,
   str: flags.DEFINE_string,
 }
+# Flags that ask something of the command: name, short name, text.
+_ASKS = (
+  ("help", "h", "show this help"),
+  ("helpshort", None, "show this help"),
+  ("helpfull", None, "show this help"),
+  ("version", None, "show the version"),
+)
 
 
 def _flag_values(kind: type, arguments: Sequence[str]) -> flags.FlagValues:
@@ -31,8 +40,31 @@ def _flag_values(kind: type, arguments: Sequence[str]) -> flags.FlagValues:
     flag_values=values,
     sys_argv=list(arguments),
   )
-  flags.DEFINE_boolean("help", False, "show this help", flag_values=values)
+  for name, short, text in _ASKS:
+    flags.DEFINE_boolean(name, False, text, short_name=short, flag_values=values)
   return values
+
+
+def _shipped_configs(arguments: Sequence[str]) -> list[str]:
+  """Finds `--config=configs/NAME.py` in the package where there is no such file."""
+  here = pathlib.Path(__file__).resolve().parent
+  found = list(arguments)
+  for index, argument in enumerate(arguments):
+    flag, equals, value = argument.partition("=")
+    if flag not in ("--config", "-config"):
+      continue
+    if not equals:  # the next argument is the value
+      flag, index = "", index + 1
+      value = arguments[index] if index < len(arguments) else ""
+    path = pathlib.Path(value)
+    if path.parent != pathlib.Path("configs") or path.exists():
+      continue
+    # Installed, the folder is the package's; in a clone it is beside the package.
+    for shipped in (here / path, here.parent / path):
+      if shipped.is_file():
+        found[index] = f"{flag}={shipped}" if flag else str(shipped)
+        break
+  return found
 
 
 def usage(kind: type, values: flags.FlagValues) -> str:
@@ -40,7 +72,11 @@ def usage(kind: type, values: flags.FlagValues) -> str:
   lines = [kind.__doc__ or "", "", "Flags (also fields of a --config file):"]
   for field in dataclasses.fields(kind):
     lines.append(f"  --{field.name}: {values[field.name].help}")
-  return "\n".join([*lines, "  --config: " + (values["config"].help or "")])
+  lines.append(f"  --config: {values['config'].help}")
+  lines.append("Others:")
+  for name, short, text in _ASKS:
+    lines.append(f"  --{name}{f', -{short}' if short else ''}: {text}")
+  return "\n".join(lines)
 
 
 def parse(kind: type, arguments: Sequence[str]) -> tuple[Any, list[str]]:
@@ -57,8 +93,9 @@ def parse(kind: type, arguments: Sequence[str]) -> tuple[Any, list[str]]:
 
   Raises:
     UserError: an unknown flag or field, a value of the wrong type, a bad file.
-    SystemExit: after printing the help that was asked for.
+    SystemExit: after printing the help or version that was asked for.
   """
+  arguments = _shipped_configs(arguments)
   values = _flag_values(kind, arguments)
   try:
     _, *positional = values(list(arguments))
@@ -72,7 +109,10 @@ def parse(kind: type, arguments: Sequence[str]) -> tuple[Any, list[str]]:
   except (KeyError, TypeError, AttributeError, OSError, SyntaxError) as error:
     message = " ".join(str(error).split())
     raise UserError(f"--config: {message}.") from error
-  if values.help:
+  if values.version:
+    print(f"milan-jax {__version__}")
+    sys.exit(0)
+  if values.help or values.helpshort or values.helpfull:
     print(usage(kind, values))
     sys.exit(0)
   if found != kind.__name__:

@@ -1,12 +1,18 @@
 """Flags and configuration files."""
 
 import dataclasses
+import pathlib
+import subprocess
+import sys
 
 import pytest
 
 from milan_jax import flags
-from milan_jax.config import Describe
+from milan_jax.config import Bench, Convert, Corpus, Describe, Eval, Train
 from milan_jax.errors import UserError
+from milan_jax.version import __version__
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 FILE = """
 from milan_jax.config import Describe
@@ -92,3 +98,56 @@ def test_help_lists_every_flag(capsys):
   printed = capsys.readouterr().out
   for field in dataclasses.fields(Describe):
     assert f"--{field.name}" in printed
+
+
+@pytest.mark.parametrize("kind", [Bench, Convert, Corpus, Describe, Eval, Train])
+@pytest.mark.parametrize("flag", ["-h", "--help", "--helpshort", "--helpfull"])
+def test_every_way_to_ask_for_help(kind, flag, capsys):
+  with pytest.raises(SystemExit) as end:
+    flags.parse(kind, ["command", flag])
+  assert not end.value.code
+  assert capsys.readouterr().out.startswith(kind.__doc__)
+
+
+def test_the_version(capsys):
+  with pytest.raises(SystemExit) as end:
+    _parse("--version")
+  assert not end.value.code
+  assert capsys.readouterr().out == f"milan-jax {__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["describe", "train"])
+def test_help_comes_without_jax(command):
+  script = (
+    "import sys\n"
+    f"from milan_jax.cli import {command}\n"
+    "sys.argv = ['command', '-h']\n"
+    f"try: {command}()\n"
+    "finally: assert 'jax' not in sys.modules"
+  )
+  found = subprocess.run(
+    [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT
+  )
+  assert (found.returncode, found.stderr) == (0, "")
+  assert "--workdir" in found.stdout
+
+
+@pytest.mark.parametrize("separator", ["=", None])
+def test_a_shipped_configuration_is_found_from_anywhere(
+  separator, tmp_path, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  given = ["--config=configs/starter.py"]
+  if separator is None:
+    given = given[0].split("=")
+  found, _ = flags.parse(Train, ["train", *given, "--config.seed=3"])
+  assert (found.workdir, found.seed) == ("runs/starter", 3)
+  with pytest.raises(UserError, match=r"configs/none\.py"):
+    _parse("--config=configs/none.py")
+
+
+def test_a_configuration_of_ones_own_comes_first(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "configs").mkdir()
+  (tmp_path / "configs" / "parity.py").write_text(FILE)
+  assert _parse("--config=configs/parity.py").beam_size == 7

@@ -55,6 +55,8 @@ class _Process:
       stdout=subprocess.PIPE,
       text=True,
       env=environment,
+      # Ctrl-C reaches a group: this process gets it, and ends the others.
+      process_group=0 if os.name == "posix" else None,
     )
     self._send(dataclasses.asdict(spec))
     self.prepared = self._answer()

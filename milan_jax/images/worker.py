@@ -54,7 +54,7 @@ def deliver(dataset: Any, workers: int, memory: SharedMemory) -> Iterator[Any]:
   """
   with contextlib.closing(iter(dataset)) as iterator:
     try:
-      with _in_place_of_main():
+      with _in_place_of_main(), _without_interrupts():
         # Asked for its state, grain makes the iterators of all workers: from then on
         # its `close` ends them all, also those that have delivered nothing.
         iterator.get_state()
@@ -84,6 +84,22 @@ def _in_place_of_main() -> Iterator[None]:
     yield
   finally:
     main.__spec__ = spec
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+  """A thread or process that starts meanwhile gets no interrupt from the keyboard.
+
+  It reaches the whole group of processes, and this one deals with it.
+  """
+  if not hasattr(signal, "pthread_sigmask"):  # Windows
+    yield
+    return
+  earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+  try:
+    yield
+  finally:
+    signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 def _drain(iterator: Any, workers: int) -> None:
@@ -119,8 +135,7 @@ def _end_with_parent() -> None:
 
 
 def _import_grain_alone() -> None:
-  # An interrupt from the keyboard reaches the whole group: the parent deals with it.
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not blocked
   hidden = {name: None for name in ("jax", "orbax", "orbax.checkpoint")}
   sys.modules.update(hidden)  # type: ignore[arg-type]
   logging.disable(logging.WARNING)  # grain says that it misses JAX's profiler

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
-from flax import nnx
 
 from milan_jax.errors import UserError
 from milan_jax.pipeline.progress import say
@@ -13,7 +12,6 @@ from milan_jax.pipeline.wishes import Network, Wishes, network_of, refuse
 from milan_jax.probe.callable_model import CallableProbe
 from milan_jax.probe.linen_module import LinenProbe
 from milan_jax.probe.named import named_model
-from milan_jax.probe.nnx_module import NnxProbe
 from milan_jax.probe.protocol import Probe
 from milan_jax.store.state_dicts import read_state_dict
 
@@ -60,7 +58,10 @@ def named_network(model: str, wishes: Wishes) -> Network:
     and isinstance(found[1], Mapping)
   ):
     return network_of(LinenProbe(*found, prepared, layouts=layouts), prepared)
-  if isinstance(found, nnx.Module):
+  nnx = sys.modules.get("flax.nnx")  # imported by whoever made such a module
+  if nnx and isinstance(found, nnx.Module):
+    from milan_jax.probe.nnx_module import NnxProbe
+
     return network_of(NnxProbe(found, prepared, layouts=layouts), prepared)
   if torch and isinstance(found, torch.export.ExportedProgram):
     return program_network(found, wishes)

@@ -60,7 +60,7 @@ def test_bad_arguments(released, reference, tmp_path):
   cut.write_bytes((reference / "decoder-tiny.pth").read_bytes()[:100_000])
   kind = reference / "exemplars" / "tiny-cnn.pth"
   for arguments, words in (
-    ((), "found 0 arguments"),
+    ((), "found none"),
     ((tmp_path / "none.pth", tmp_path / "a"), "none.pth"),
     ((cut, tmp_path / "b"), "cut.pth"),
     ((kind, tmp_path / "c"), "no official MILAN checkpoint"),
