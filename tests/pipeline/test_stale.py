@@ -100,6 +100,24 @@ CHANGES = {
 }
 
 
+def test_a_network_that_cannot_bear_noise(tmp_path):
+  """It is shown the run's own pictures in its place."""
+  images = tmp_path / "images.npy"
+  np.save(images, np.full((3, 16, 16, 3), 9, np.uint8))
+  picky = TORCH.replace(
+    "return self", "assert images.std() < 1, 'too loud'\n      return self"
+  )
+
+  def look_again(text):
+    make_module(text)
+    look(tmp_path / "run", model="changing:Net", images=str(images), layers="-1")
+
+  look_again(picky)
+  look_again(picky)
+  with pytest.raises(UserError, match=OTHER):
+    look_again(picky.replace("conv(images)", "conv(-images)"))
+
+
 @pytest.fixture
 def array(tmp_path):
   """A file of small images."""
