@@ -56,6 +56,12 @@ class Describe:
     "", "split of a data set's images; empty: train of tfds:, the only one of hf:"
   )
   data_dir: str = _option("", "where tfds:NAME was prepared; empty: tfds's own folder")
+  fit: str = _option(
+    "",
+    "what is done to images: resize-crop, resize (to the network's size, whatever "
+    "their proportions) or none; empty: resize-crop, but for images that have the "
+    "network's size, which are taken as they are",
+  )
   latents: str = _option(
     "", "for a generator: .npz file of its latents, and classes, in place of images"
   )

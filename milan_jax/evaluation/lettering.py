@@ -44,7 +44,7 @@ def write_lettering(photographs: pathlib.Path, folder: pathlib.Path, seed: int) 
     folder: the store to make.
     seed: of every draw.
   """
-  source = FolderImages(photographs, Geometry(256, SIZE))
+  source = FolderImages(photographs, Geometry(256, SIZE, fitting="resize-crop"))
   rng = np.random.default_rng([seed, 7])
   order = iter(_forever(len(source), rng))
   with RegionSetWriter(folder, LAYER, K, SIZE, info={"seed": seed}) as writer:

@@ -85,7 +85,7 @@ def _write(job: Job, photographs: pathlib.Path, store: pathlib.Path) -> None:
   with RegionSetWriter(store, LAYER, K, SIZE, info=info) as writer:
     for unit in range(NUM_SHUFFLED):
       _add_shuffled(writer, unit, *layers[unit % len(layers)], rng)
-    source = FolderImages(photographs, Geometry(256, SIZE))
+    source = FolderImages(photographs, Geometry(256, SIZE, fitting="resize-crop"))
     for unit in range(NUM_RANDOM):
       _add_random(writer, NUM_SHUFFLED + unit, source, rng)
 

@@ -8,7 +8,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from milan_jax.errors import UserError
-from milan_jax.images.geometry import Geometry, fit
+from milan_jax.images.fitted import other_size
+from milan_jax.images.geometry import Geometry, OtherSizeError, fit
 from milan_jax.images.source import black
 
 EXPECTED = "uint8 images of shape (N, height, width, 3) or (N, 3, height, width)"
@@ -19,7 +20,8 @@ class ArrayImages:
 
   Args:
     images: uint8, `(N, height, width, 3)` or `(N, 3, height, width)`.
-    geometry: how each becomes a square; None takes them as they are, if square.
+    geometry: how each becomes a square; None takes them as they are, if they are
+      squares.
     origin: what to call the array in messages, such as its file.
 
   Raises:
@@ -43,7 +45,9 @@ class ArrayImages:
         "crop them first."
       )
     self._images = images
-    self._geometry = geometry
+    self._origin = origin
+    shape = images.shape[1:3]
+    self._geometry = geometry or Geometry(None, shape[0])
 
   def __len__(self) -> int:
     return len(self._images)
@@ -51,21 +55,41 @@ class ArrayImages:
   @property
   def size(self) -> int:
     """Side of every image, in pixels."""
-    return self._geometry.crop if self._geometry else self._images.shape[1]
+    return self._geometry.crop
 
   @property
   def blank(self) -> UInt8[np.ndarray, "size size 3"]:
     """A black image."""
     return black(self.size)
 
+  @property
+  def geometry(self) -> Geometry:
+    """What is done to each image."""
+    return self._geometry
+
+  def own_shape(self, index: int) -> tuple[int, int]:
+    """Height and width in the array, in pixels."""
+    del index
+    height, width = self._images.shape[1:3]
+    return height, width
+
   def name(self, index: int) -> str:
     """The image's number."""
     return str(index)
 
   def load(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
-    """The image, resized and cropped if there is a geometry."""
+    """The image, resized and cropped as far as its size is another.
+
+    Raises:
+      UserError: if its size is another, and nothing is to be resized.
+    """
     image = np.ascontiguousarray(self._images[index])
-    return fit(Image.fromarray(image), self._geometry) if self._geometry else image
+    try:
+      return fit(Image.fromarray(image), self._geometry)
+    except OtherSizeError as error:
+      raise other_size(
+        f"{self._origin}: image {index}", error.found, self._geometry
+      ) from error
 
 
 class _MappedImages(ArrayImages):

@@ -1,13 +1,15 @@
 """From the bytes of a picture file to the square that a network sees."""
 
+import contextlib
 import io
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, JpegImagePlugin
+from PIL import ExifTags, Image, JpegImagePlugin
 
-from milan_jax.images.geometry import Geometry, fit, to_rgb
+from milan_jax.images.geometry import Geometry, OtherSizeError, fit, to_rgb
 from milan_jax.images.source import UnreadableImageError
 
 # What pictures are recognised by their first bytes, whatever a file is called. Pillow
@@ -23,7 +25,7 @@ def load_picture(
   """Reads one picture.
 
   A JPEG of more than `MAX_PIXELS` pixels is read at a half, a quarter or an eighth of
-  its size, as far as its shorter side stays at least `geometry.resize`.
+  its size, as far as its shorter side stays at least what the geometry needs.
 
   Args:
     file: where the picture is, or the bytes of its file.
@@ -31,13 +33,33 @@ def load_picture(
 
   Raises:
     UnreadableImageError: if it is missing, damaged, too large or no picture.
+    OtherSizeError: if it is to be taken as it is and has another size.
   """
+  with _opened(file) as image:
+    _shrink(image, geometry)
+    return fit(to_rgb(image), geometry)
+
+
+def picture_shape(file: pathlib.Path | bytes) -> tuple[int, int]:
+  """Height and width of a picture, upright, in pixels; its pixels are not decoded.
+
+  Raises:
+    UnreadableImageError: if it is missing, damaged or no picture.
+  """
+  with _opened(file) as image:
+    width, height = image.size
+    lies = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    return (width, height) if lies else (height, width)
+
+
+@contextlib.contextmanager
+def _opened(file: pathlib.Path | bytes) -> Iterator[Image.Image]:
+  """Opens a picture; what fails inside is said to be the picture's fault."""
   try:
     content = io.BytesIO(file) if isinstance(file, bytes) else file.open("rb")
     with content, _open(content) as image:
-      _shrink(image, geometry)
-      return fit(to_rgb(image), geometry)
-  except UnreadableImageError:
+      yield image
+  except (UnreadableImageError, OtherSizeError):
     raise
   except FileNotFoundError as error:
     raise UnreadableImageError("there is no such file") from error
@@ -87,11 +109,11 @@ def _shrink(image: Image.Image, geometry: Geometry) -> None:
   if width * height <= MAX_PIXELS:
     return
   size = f"its {width} x {height} pixels are more than the {MAX_PIXELS:,} that are read"
-  if image.format != "JPEG" or not geometry.resize:
+  if image.format != "JPEG" or not geometry.least:
     raise UnreadableImageError(f"{size}: make it smaller")
   if image.info.get("progressive"):
     # Its decoder holds all of it at full size, whatever is asked for.
     raise UnreadableImageError(f"{size} of a progressive JPEG: make it smaller")
-  image.draft(None, (geometry.resize, geometry.resize))
+  image.draft(None, (geometry.least, geometry.least))
   if image.width * image.height > MAX_PIXELS:
     raise UnreadableImageError(f"{size}, and it is too narrow to be read smaller")

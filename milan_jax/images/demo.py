@@ -13,8 +13,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from milan_jax.errors import UserError
-from milan_jax.images.fitted import FittedImages
 from milan_jax.images.geometry import INTERPOLATIONS, Geometry, to_rgb
+from milan_jax.images.source import black
 
 # Every colour photograph of the two wheels. Left out: drawings and test charts
 # (logo, color, phantom, chessboard, horse), grey pictures, a thumbnail, and
@@ -38,7 +38,7 @@ SCALES = (1.0, 0.75, 0.5)
 STEP = 0.5
 
 
-class DemoImages(FittedImages):
+class DemoImages:
   """Square crops of the packaged photographs, at several scales and mirrored.
 
   The list is the same on every machine. A crop is named by its photograph, its left
@@ -68,6 +68,16 @@ class DemoImages(FittedImages):
 
   def __len__(self) -> int:
     return len(self._crops)
+
+  @property
+  def size(self) -> int:
+    """Side of every image, in pixels."""
+    return self._geometry.crop
+
+  @property
+  def blank(self) -> UInt8[np.ndarray, "size size 3"]:
+    """A black image."""
+    return black(self.size)
 
   def name(self, index: int) -> str:
     """Photograph, left edge, top edge, scale, and whether mirrored."""

@@ -4,18 +4,14 @@ import os
 import pathlib
 from collections.abc import Iterator
 
-import numpy as np
-from jaxtyping import UInt8
-
 from milan_jax.errors import UserError
-from milan_jax.images.decoding import load_picture
-from milan_jax.images.fitted import FittedImages
+from milan_jax.images.fitted import FittedPictures
 from milan_jax.images.geometry import Geometry
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
-class FolderImages(FittedImages):
+class FolderImages(FittedPictures):
   """The pictures in a folder and its sub-folders, sorted by their path.
 
   Flat, one folder a class, or any deeper. Links to files and to folders are followed,
@@ -63,9 +59,9 @@ class FolderImages(FittedImages):
     """The pictures, by their paths in the folder."""
     return [(path, self._folder / path) for path in self._paths]
 
-  def load(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
-    """The picture, resized and cropped."""
-    return load_picture(self._folder / self._paths[index], self._geometry)
+  def content(self, index: int) -> pathlib.Path:
+    """The picture's file."""
+    return self._folder / self._paths[index]
 
 
 def _pictures(

@@ -15,6 +15,20 @@ INTERPOLATIONS = {
 }
 # Longer over shorter side of what is resized whole. Photographs stay far below.
 MAX_ASPECT = 16
+# What is done to an image, where the user says it.
+FITS = ("resize-crop", "resize", "none")
+
+
+class OtherSizeError(Exception):
+  """A picture has another size than the one that alone is taken.
+
+  Attributes:
+    found: its height and width, in pixels.
+  """
+
+  def __init__(self, found: tuple[int, int]):
+    super().__init__(found)
+    self.found = found
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,12 +40,17 @@ class Geometry:
     crop: side of the square cut from the centre, in pixels.
     interpolation: `bilinear` or `bicubic`, both antialiased.
     squash: resize both sides to `resize`, whatever their proportions.
+    fitting: which pictures this is done to: empty for all but those that are squares of
+      `crop` pixels already, which are taken as they are; `resize-crop` for all;
+      `resize` has all resized to the square, whatever their proportions; `none` takes
+      all as they are, and no other size than the square.
   """
 
   resize: int | None
   crop: int
   interpolation: str = "bicubic"
   squash: bool = False
+  fitting: str = ""
 
   def __post_init__(self):
     if not 0 < self.crop <= (self.resize or self.crop):
@@ -43,6 +62,18 @@ class Geometry:
         f"interpolation is one of {', '.join(INTERPOLATIONS)}, not "
         f"{self.interpolation!r}"
       )
+    if self.fitting not in ("", *FITS):
+      raise ValueError(f"fitting is one of {', '.join(FITS)}, not {self.fitting!r}")
+
+  @property
+  def shape(self) -> tuple[int, int]:
+    """Height and width of what comes out, in pixels."""
+    return self.crop, self.crop
+
+  @property
+  def least(self) -> int | None:
+    """Least side, in pixels, that a picture is needed at; None if all of it is."""
+    return {"resize": self.crop, "none": None}.get(self.fitting, self.resize)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -77,6 +108,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def fit(image: Image.Image, geometry: Geometry) -> UInt8[np.ndarray, "size size 3"]:
   """Resizes the shorter side of an RGB picture, or both, then cuts the centre.
 
+  A picture that has the size already is not touched, unless `geometry.fitting` says so.
+
   Sizes are rounded as torchvision rounds them: the longer side down, the corner of the
   crop to the nearest pixel, halves to the even one. Of a picture whose longer side is
   over `MAX_ASPECT` times the shorter, only what is kept is resized, which bounds the
@@ -85,8 +118,16 @@ def fit(image: Image.Image, geometry: Geometry) -> UInt8[np.ndarray, "size size 
 
   Raises:
     ValueError: if the picture is not resized and is smaller than the crop.
+    OtherSizeError: if it is to be taken as it is and has another size.
   """
   width, height = image.size
+  interpolation = INTERPOLATIONS[geometry.interpolation]
+  if (height, width) == geometry.shape and geometry.fitting != "resize-crop":
+    return np.asarray(image)
+  if geometry.fitting == "none":
+    raise OtherSizeError((height, width))
+  if geometry.fitting == "resize":
+    return np.asarray(image.resize((geometry.crop,) * 2, interpolation))
   shorter = min(width, height)
   if geometry.resize and geometry.squash:
     width = height = geometry.resize
@@ -101,7 +142,6 @@ def fit(image: Image.Image, geometry: Geometry) -> UInt8[np.ndarray, "size size 
   box = (left, top, left + geometry.crop, top + geometry.crop)
   if (width, height) == image.size:
     return np.asarray(image.crop(box))
-  interpolation = INTERPOLATIONS[geometry.interpolation]
   if geometry.squash or max(image.size) <= MAX_ASPECT * shorter:
     return np.asarray(image.resize((width, height), interpolation).crop(box))
   across, down = image.width / width, image.height / height

@@ -4,17 +4,13 @@ import json
 import pathlib
 from typing import Any
 
-import numpy as np
-from jaxtyping import UInt8
-
 from milan_jax.errors import UserError
-from milan_jax.images.decoding import load_picture
-from milan_jax.images.fitted import FittedImages
+from milan_jax.images.fitted import FittedPictures
 from milan_jax.images.geometry import Geometry
 from milan_jax.images.source import UnreadableImageError
 
 
-class HuggingFaceImages(FittedImages):
+class HuggingFaceImages(FittedPictures):
   """The images of a folder written by `save_to_disk`. An image's name is its number.
 
   After the split, where there are several: `train/17`. The folder is memory-mapped, and
@@ -71,15 +67,13 @@ class HuggingFaceImages(FittedImages):
     """The files of the data set that hold the images, by their names."""
     return [(path.name, path) for path in self._files]
 
-  def load(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
-    """The image, resized and cropped."""
+  def content(self, index: int) -> pathlib.Path | bytes:
+    """The image's file, or the bytes of it."""
     found = self._rows[index][self._column]
     if found is None or (found["bytes"] is None and not found["path"]):
       raise UnreadableImageError("the data set holds no image here")
     content = found["bytes"]
-    return load_picture(
-      pathlib.Path(found["path"]) if content is None else content, self._geometry
-    )
+    return pathlib.Path(found["path"]) if content is None else content
 
 
 def _open_again(

@@ -4,17 +4,15 @@ import pathlib
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 
 from milan_jax.errors import UserError
-from milan_jax.images.decoding import load_picture
-from milan_jax.images.fitted import FittedImages
+from milan_jax.images.fitted import FittedPictures
 from milan_jax.images.geometry import Geometry
 from milan_jax.images.source import UnreadableImageError
 from milan_jax.images.tfrecord import Part, TfRecords
 
 
-class TfdsImages(FittedImages):
+class TfdsImages(FittedPictures):
   """The images of one split. An image's name is its split and number: `train/17`.
 
   Nothing is downloaded, and no code of the data set is run. Records of array_record and
@@ -100,18 +98,17 @@ class TfdsImages(FittedImages):
     """The files of the data set that hold the split, by their names."""
     return [("features.json", self._folder / "features.json"), *self._shards]
 
-  def load(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
-    """The image, resized and cropped."""
+  def content(self, index: int) -> bytes:
+    """The bytes of the image's file."""
     try:
       example = self._parser.parse_example(bytes(self._records[index]))
-      content = example[self._feature]
+      return example[self._feature]
     except (UserError, UnreadableImageError):
       raise
     except Exception as error:
       raise UnreadableImageError(
         f"its record cannot be read ({type(error).__name__}: {error})"
       ) from error
-    return load_picture(content, self._geometry)
 
 
 def _library() -> Any:

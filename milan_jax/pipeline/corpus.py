@@ -14,7 +14,9 @@ from milan_jax.images.geometry import Geometry
 from milan_jax.pipeline.progress import bar, say
 from milan_jax.store.hold import hold
 
-GEOMETRY = Geometry(resize=256, crop=224, interpolation="bicubic")
+GEOMETRY = Geometry(
+  resize=256, crop=224, interpolation="bicubic", fitting="resize-crop"
+)
 PACKAGES = (stamps.PACKAGE, named_photographs.PACKAGE, *textures.PACKAGES)
 NO_PACKAGES = "none"
 

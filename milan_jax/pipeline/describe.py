@@ -84,6 +84,7 @@ def describe(
   images: str,
   split: str,
   data_dir: str,
+  fit: str,
   latents: str,
   image_range: str,
   exemplars: str,
@@ -189,6 +190,7 @@ def describe(
         images=images,
         split=split,
         data_dir=data_dir,
+        fit=fit,
         latents=latents,
       )
       chosen = subject.choose(layers, units)

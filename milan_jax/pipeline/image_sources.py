@@ -1,13 +1,17 @@
 """The images to show, from what the user wrote."""
 
+import dataclasses
 import pathlib
 
 from milan_jax.errors import UserError
 from milan_jax.images.arrays import open_array_images
 from milan_jax.images.demo import DemoImages
+from milan_jax.images.fitted import Fitted, fitting_line
 from milan_jax.images.folder import FolderImages
-from milan_jax.images.geometry import Geometry
+from milan_jax.images.geometry import FITS, Geometry
 from milan_jax.images.source import ImageSource
+from milan_jax.pipeline.processes import is_first
+from milan_jax.pipeline.progress import say
 
 TFDS, HUGGING_FACE = "tfds:", "hf:"
 # Files by which a folder that a library wrote is told from a folder of pictures.
@@ -19,9 +23,14 @@ _MARKS = {
 
 
 def open_images(
-  images: str, geometry: Geometry, *, split: str = "", data_dir: str = ""
+  images: str,
+  geometry: Geometry,
+  *,
+  split: str = "",
+  data_dir: str = "",
+  fitting: str = "",
 ) -> ImageSource:
-  """Finds images.
+  """Finds images, and says what is done to their sizes.
 
   Args:
     images: path of a folder of pictures, or of a `.npy` or `.npz` file; `tfds:NAME` or
@@ -30,10 +39,25 @@ def open_images(
     geometry: how the network wants them.
     split: of a data set that has several.
     data_dir: where `tfds:NAME` was prepared; empty for the library's own folder.
+    fitting: as `Geometry` takes it.
 
   Raises:
     UserError: they cannot be found or read.
   """
+  if fitting not in ("", *FITS):
+    raise UserError(f"--fit={fitting}: expected {', '.join(FITS)}, or nothing.")
+  if fitting and not images:
+    raise UserError(
+      "--fit is for images of your own: the packaged photographs are cut to size."
+    )
+  geometry = dataclasses.replace(geometry, fitting=fitting)
+  source = _find(images, geometry, split, data_dir)
+  if isinstance(source, Fitted) and is_first():
+    say(fitting_line(source))
+  return source
+
+
+def _find(images: str, geometry: Geometry, split: str, data_dir: str) -> ImageSource:
   kind, place = _kind(images)
   if kind == TFDS:
     from milan_jax.images.tfds import TfdsImages

@@ -80,7 +80,14 @@ class Subject:
 
 
 def find_subject(
-  *, model: str, images: str, split: str, data_dir: str, latents: str, **wishes: Any
+  *,
+  model: str,
+  images: str,
+  split: str,
+  data_dir: str,
+  fit: str = "",
+  latents: str,
+  **wishes: Any,
 ) -> Subject:
   """Finds the network and what it is shown, from the options of `milan-describe`.
 
@@ -89,6 +96,7 @@ def find_subject(
     images: as `open_images` takes them; empty for a generator.
     split: of the images.
     data_dir: of the images.
+    fit: what is done to images of another size; empty: what the network likes.
     latents: path of a generator's inputs; empty for models that look at images.
     wishes: of `Wishes`.
 
@@ -98,12 +106,14 @@ def find_subject(
   network, inputs = _open(model, latents, wishes)
   files = _files(model, network.probe)
   if inputs is None:
-    source = open_images(images, network.geometry, split=split, data_dir=data_dir)
+    source = open_images(
+      images, network.geometry, split=split, data_dir=data_dir, fitting=fit
+    )
     return Subject(network, source, source, files, demo=not images)
-  if images or split or data_dir:
+  if images or split or data_dir or fit:
     raise UserError(
-      "--latents: a generator makes its images; name no --images, no --split and no "
-      "--data_dir."
+      "--latents: a generator makes its images; name no --images, no --split, no "
+      "--data_dir and no --fit."
     )
   probe = network.probe
   if not isinstance(probe, Generator):
