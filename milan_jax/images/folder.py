@@ -1,5 +1,6 @@
 """A folder of photographs, flat or nested."""
 
+import collections
 import os
 import pathlib
 from collections.abc import Iterator
@@ -8,7 +9,15 @@ from milan_jax.errors import UserError
 from milan_jax.images.fitted import FittedPictures
 from milan_jax.images.geometry import Geometry
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+# Those of the formats that are read (`decoding.FORMATS`).
+SUFFIXES = (
+  *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif"),
+  *(".bmp", ".tif", ".tiff", ".avif", ".avifs"),
+  *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+  *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
+# Kinds of files that are named one by one.
+_NAMED = 8
 
 
 class FolderImages(FittedPictures):
@@ -39,11 +48,17 @@ class FolderImages(FittedPictures):
       raise UserError(
         f"{folder} is a file: give the path of the folder that holds the photographs."
       )
-    self._paths = sorted(_pictures(folder, "", ()))
+    found = sorted(_files(folder, "", ()))
+    self._paths = [path for path in found if path.lower().endswith(SUFFIXES)]
+    self._others = collections.Counter(
+      pathlib.PurePath(path).suffix.lower()
+      for path in found
+      if not path.lower().endswith(SUFFIXES)
+    )
     if not self._paths:
       raise UserError(
         f"No photograph in {folder} or its sub-folders: looked for files that end in "
-        f"{', '.join(SUFFIXES)}."
+        f"{', '.join(SUFFIXES)}; found {self.left_out() or 'no file'}."
       )
     self._folder = folder
     self._geometry = geometry
@@ -55,6 +70,16 @@ class FolderImages(FittedPictures):
     """The picture's path in the folder."""
     return self._paths[index]
 
+  def left_out(self) -> str:
+    """How many files are no pictures by their names, by suffix; empty if none are.
+
+    Hidden files are not counted.
+    """
+    kinds = sorted(self._others.items(), key=lambda item: (-item[1], item[0]))
+    named = [f"{count:,} {kind or 'without suffix'}" for kind, count in kinds[:_NAMED]]
+    rest = sum(count for _, count in kinds[_NAMED:])
+    return ", ".join([*named, f"{rest:,} of other kinds"] if rest else named)
+
   def files(self) -> list[tuple[str, pathlib.Path]]:
     """The pictures, by their paths in the folder."""
     return [(path, self._folder / path) for path in self._paths]
@@ -64,7 +89,7 @@ class FolderImages(FittedPictures):
     return self._folder / self._paths[index]
 
 
-def _pictures(
+def _files(
   folder: pathlib.Path, prefix: str, above: tuple[tuple[int, int], ...]
 ) -> Iterator[str]:
   """Paths below a folder, each after `prefix`; `above` are the folders it is in."""
@@ -79,11 +104,11 @@ def _pictures(
         if entry.name.startswith("."):
           continue
         if entry.is_dir():
-          yield from _pictures(folder / entry.name, f"{path}/", (*above, here))
+          yield from _files(folder / entry.name, f"{path}/", (*above, here))
           continue
-        # A link that leads nowhere counts: it is a picture that cannot be read.
+        # A link that leads nowhere counts: it may be a picture that cannot be read.
         is_file = entry.is_file() or entry.is_symlink()
-        if is_file and path.lower().endswith(SUFFIXES):
+        if is_file:
           yield path
   except OSError as error:
     raise UserError(

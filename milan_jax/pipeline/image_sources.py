@@ -54,6 +54,8 @@ def open_images(
   source = _find(images, geometry, split, data_dir)
   if isinstance(source, Fitted) and is_first():
     say(fitting_line(source))
+  if isinstance(source, FolderImages) and source.left_out() and is_first():
+    say(f"{images}: left out, as no pictures by their names: {source.left_out()}")
   return source
 
 

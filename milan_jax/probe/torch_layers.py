@@ -150,17 +150,18 @@ def image_layers(
     special: tokens in front that are no patches, where the model's kind tells.
   """
   try:
-    return TorchLayers(outputs, [pixels(images)], layouts, special=special)
-  except RuntimeError as error:
-    # `x.view(len(x), -1)` wants the order that torch's tensors usually have.
-    if "view" not in str(error):
-      raise _does_not_run(images, error) from error
+    try:
+      return TorchLayers(outputs, [pixels(images)], layouts, special=special)
+    except RuntimeError as error:
+      # `x.view(len(x), -1)` wants the order that torch's tensors usually have.
+      if "view" not in str(error):
+        raise
+      pixels.colours_last = False
+      return TorchLayers(outputs, [pixels(images)], layouts, special=special)
   except UserError:
     raise
   except Exception as error:  # whatever the user's model raises
     raise _does_not_run(images, error) from error
-  pixels.colours_last = False
-  return TorchLayers(outputs, [pixels(images)], layouts, special=special)
 
 
 def _does_not_run(

@@ -48,6 +48,42 @@ def test_an_empty_folder_says_what_was_looked_for(tmp_path):
   assert all(suffix in str(error.value) for suffix in SUFFIXES)
 
 
+FORMATS = {
+  **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+  **dict.fromkeys((".ppm", ".pnm"), "PPM"),
+  **dict.fromkeys((".jp2", ".j2k", ".jpx", ".j2c"), "JPEG2000"),
+  **{".apng": "PNG", ".avif": "AVIF"},
+}
+
+
+def test_every_format_that_is_read_is_looked_for(tmp_path):
+  for suffix, kind in FORMATS.items():
+    Image.new("RGB", (8, 8), (90, 90, 90)).save(tmp_path / f"a{suffix}", format=kind)
+  Image.new("L", (8, 8), 90).save(tmp_path / "a.pgm")
+  Image.new("1", (8, 8), 1).save(tmp_path / "a.pbm")
+  source = FolderImages(tmp_path, GEOMETRY)
+  assert len(source) == len(FORMATS) + 2 and source.left_out() == ""
+  for index in range(len(source)):
+    expected = 255 if source.name(index) == "a.pbm" else 90
+    np.testing.assert_allclose(source.load(index), expected, atol=2)
+
+
+def test_what_is_left_out_is_told_by_suffix(tmp_path):
+  save(tmp_path / "a.png", 0)
+  for name in ("x.txt", "y.TXT", "b/z.heic", "README", ".hidden.txt"):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("")
+  source = FolderImages(tmp_path, GEOMETRY)
+  assert source.left_out() == "2 .txt, 1 without suffix, 1 .heic"
+  for number in range(9):
+    (tmp_path / f"x.{number}").write_text("")
+  found = FolderImages(tmp_path, GEOMETRY).left_out()
+  assert found.startswith("2 .txt, ") and found.endswith("4 of other kinds")
+  (tmp_path / "a.png").unlink()
+  with pytest.raises(UserError, match=r"No photograph.*found 2 \.txt, 1 without"):
+    FolderImages(tmp_path, GEOMETRY)
+
+
 def test_an_image_that_was_lost(tmp_path):
   save(tmp_path / "a.png", 0)
   source = FolderImages(tmp_path, GEOMETRY)
