@@ -60,6 +60,18 @@ DTYPES = ("float32", "float16")
 _BY_CONTENT = ("exemplars", "annotations", "split", "encoder_weights")
 # Options that may differ between the run that began and one that goes on.
 _NOT_IN_RESULTS = ("workdir", "checkpoint_every")
+# What options that are numbers lie between, both ends included.
+_MANY = 2**31 - 1
+_BETWEEN = (
+  *((name, 1, 2**20) for name in ("batch_size", "lm_batch_size")),
+  *((name, 1, 2**16) for name in ("hidden_size", "embedding_size")),
+  *((name, 1, 2**16) for name in ("lm_hidden_size", "lm_embedding_size")),
+  *(("lm_layers", 1, 64), ("max_epochs", 1, _MANY), ("patience", 0, _MANY)),
+  *(("min_count", 1, _MANY), ("length", 0, _MANY), ("checkpoint_every", 1, _MANY)),
+  *(("seed", 0, _MANY), ("dropout", 0, 0.99), ("stray_regions", 0, 1)),
+  *(("feature_noise", 0, 1e6), ("whitening", 0, 1), ("weight_decay", 0, 1e6)),
+  *(("learning_rate", 1e-12, 1e6), ("consensus", 0, 1e6), ("temperature", -1e6, 1e6)),
+)
 
 
 @holding_workdir
@@ -114,17 +126,15 @@ def train(
     UserError: an option names nothing, most annotated units have no exemplars, the
       split lacks one, or the workdir is of another run.
   """
-  options = {
-    name: value for name, value in locals().items() if name not in _NOT_IN_RESULTS
-  }
+  given = dict(locals())
+  options = {k: value for k, value in given.items() if k not in _NOT_IN_RESULTS}
   if not exemplars:
     raise UserError("--exemplars: name a directory of annotated exemplars.")
   check_choice("--release_dtype", DTYPES, release_dtype)
   check_choice("--stop_by", tuple(CRITERIA), stop_by)
-  if not 0 <= stray_regions <= 1:
-    raise UserError(
-      f"--stray_regions: expected a share, 0 to 1; found {stray_regions}."
-    )
+  for name, least, most in _BETWEEN:
+    if not least <= given[name] <= most:  # nor is NaN
+      raise UserError(f"--{name}: expected {least} to {most}; found {given[name]}.")
   Tokenizer()  # it is needed after hours, and says at once what it lacks
   corpus = pathlib.Path(exemplars)
   known = (corpus / TRUTH).is_file()
@@ -138,8 +148,8 @@ def train(
   # All that may be wrong is found out before a run is begun.
   before = read_run(folder)
   described = read_annotations(annotations or exemplars)
-  given = pathlib.Path(split or corpus / FILE)
-  parts = read_split(given) if split or given.is_file() else None
+  table = pathlib.Path(split or corpus / FILE)
+  parts = read_split(table) if split or table.is_file() else None
   spec, params = _encoder(encoder, encoder_weights, encoder_layers)
   everything = encoder_params(spec, params)
   network = region_encoder(spec, everything)
@@ -158,7 +168,7 @@ def train(
     test_fraction=test_fraction,
     seed=seed,
     say=say,
-    name=str(given),
+    name=str(table),
   )
   if parts is not None:
     parts = {unit: parts[unit] for unit in units}

@@ -225,6 +225,10 @@ def _annotate_one_of_ours(folder):
   (folder / "annotations.csv").write_text(f"{text}\n")
 
 
+def _repeat_a_unit(folder):
+  _append(folder / "split.csv", "patches,3,test")
+
+
 def _cut_split(folder):
   lines = (folder / "split.csv").read_text().splitlines()
   (folder / "split.csv").write_text("\n".join(lines[:-2]) + "\n")
@@ -238,6 +242,7 @@ def _cut_split(folder):
       r"annotated are units of features\.patches; exemplars are of patc",
     ),
     (_annotate_one_of_ours, r"3 of 4 annotations, .*other 0, other 1, other 2.*most"),
+    (_repeat_a_unit, r"split\.csv, line 34: .*patches"),
     (_cut_split, r"split\.csv has no row for 2 of 32 annotated units: patches 30, "),
   ],
 )
@@ -413,7 +418,12 @@ def _cast(tree, dtype):
     ({"projection": "few"}, r"--projection=few: expected"),
     ({"projection": "-3"}, r"--projection=-3: expected"),
     ({"release_dtype": "int8"}, r"--release_dtype: .* float16; found 'int8'"),
-    ({"stray_regions": 1.5}, r"--stray_regions: expected a share, 0 to 1; found 1.5"),
+    ({"stray_regions": 1.5}, r"--stray_regions: expected 0 to 1; found 1.5"),
+    ({"batch_size": 0}, r"--batch_size: expected 1 to \d+; found 0"),
+    ({"hidden_size": 10**9}, r"--hidden_size: expected 1 to 65536; found 10+\."),
+    ({"learning_rate": float("nan")}, r"--learning_rate: expected .*; found nan"),
+    ({"temperature": float("inf")}, r"--temperature: expected .*; found inf"),
+    ({"seed": -1}, r"--seed: expected 0 to \d+; found -1"),
   ],
   ids=str,
 )
