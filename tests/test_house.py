@@ -11,12 +11,21 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "milan_jax"
 
 # A room may import itself, what is common to all, and the rooms named here.
-COMMON = {"confidence", "errors", "memory", "mesh", "plain_text", "version"}
+COMMON = {
+  "confidence",
+  "errors",
+  "memory",
+  "mesh",
+  "npy_files",
+  "plain_text",
+  "version",
+}
 MAY_IMPORT = {
   "confidence": set(),
   "errors": set(),
   "memory": set(),
   "mesh": set(),
+  "npy_files": set(),
   "plain_text": set(),
   "version": set(),
   "records": set(),

@@ -20,7 +20,8 @@ def select_layers(
 
   They come in the order of the list, and each once; the matches of one glob in the
   model's order. `*` stands for any characters, dots included. A number that is no
-  layer's name is an index in the model's order, from the end if it is negative.
+  layer's name is an index in the model's order, from the end if it is negative. A name
+  that holds commas is written as it is.
 
   Args:
     names: the model's layers.
@@ -31,7 +32,7 @@ def select_layers(
     UserError: if an item matches no layer; the message names the nearest ones.
   """
   chosen: list[str] = []
-  for item in _items(selection):
+  for item in _layer_items(selection, names):
     if item not in names:
       item = (aliases or {}).get(item, item)
     # A name that is there is meant literally, whatever characters it holds.
@@ -145,6 +146,18 @@ def select_units(selection: str, num_units: int) -> Int[np.ndarray, "chosen"]:
       f"Units {selection!r} name none: the layer has units 0 to {num_units - 1}."
     )
   return np.array(sorted(chosen))
+
+
+def _layer_items(selection: str, names: Sequence[str]) -> list[str]:
+  """Splits at commas, but for those that are in a layer's name."""
+  parts, items = selection.split(","), []
+  while parts:
+    ends = range(len(parts), 1, -1)
+    joined = (",".join(parts[:end]).strip() for end in ends)
+    end = next((e for e, name in zip(ends, joined, strict=True) if name in names), 1)
+    items.append(",".join(parts[:end]).strip())
+    parts = parts[end:]
+  return [item for item in items if item]
 
 
 def _items(selection: str) -> list[str]:

@@ -19,6 +19,7 @@ activations, levels and maps: see `region_sets`. Both kinds are read alike.
 """
 
 import concurrent.futures
+import hashlib
 import json
 import os
 import pathlib
@@ -33,6 +34,7 @@ from milan_jax.errors import UserError
 from milan_jax.exemplars.masks import activation_masks
 from milan_jax.exemplars.stats import LayerStatistics
 from milan_jax.images.source import ImageSource, load_again
+from milan_jax.npy_files import open_npy
 from milan_jax.records import LayerExemplars
 from milan_jax.store import atomic
 from milan_jax.store.aside import GrowingArray, folder_aside
@@ -41,11 +43,24 @@ FORMAT = "milan-jax exemplars 1"
 META = "meta.json"
 # Images decoded ahead while the store is written.
 _AHEAD = 64
+_REMEDY = "make the exemplar store again"
+# Bytes that most file systems allow a name.
+_LONGEST_NAME = 255
 
 
 def layer_folder(folder: pathlib.Path, layer: str) -> pathlib.Path:
-  """Where a layer's arrays lie; a name may hold characters that no path may."""
-  return folder / "layers" / urllib.parse.quote(layer, safe="")
+  """Where a layer's arrays lie; a name may hold characters that no path may.
+
+  A name that is too long for a folder is cut, and told apart by a digest behind a `+`,
+  which no other folder has.
+  """
+  name = urllib.parse.quote(layer, safe="", errors="surrogatepass")
+  if name in ("", ".", ".."):
+    name = f"+{name.replace('.', '%2E')}"
+  if len(name) > _LONGEST_NAME:
+    digest = hashlib.sha256(name.encode()).hexdigest()[:32]
+    name = f"{name[: _LONGEST_NAME - len(digest) - 1]}+{digest}"
+  return folder / "layers" / name
 
 
 def write_exemplars(
@@ -135,33 +150,92 @@ class StoredExemplars:
     folder: the store.
 
   Raises:
-    UserError: if it is no such store, or a file of it is missing or spoilt.
+    UserError: if it is no such store, or a file of it is missing, damaged, or does not
+      fit the others. Maps and masks are looked at when they are read.
   """
 
   def __init__(self, folder: str | os.PathLike[str]):
     self._folder = pathlib.Path(folder)
-    self._opened: dict[tuple[str, str], np.ndarray] = {}
     meta = _read_json(self._folder / META)
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
       raise UserError(
         f"{self._folder / META} is no description of an exemplar store: expected the "
         f"format {FORMAT!r}."
       )
-    self._layers: tuple[str, ...] = tuple(meta["layers"])
-    self._info: dict[str, Any] = meta["info"]
-    self._images = _read_array(self._folder / "images.npy")
-    self._image_ids = _read_array(self._folder / "image_ids.npy")
-    self._names: list[str] = _read_json(self._folder / "image_names.json")
-    if self._images.ndim != 4 or self._images.shape[3] != 3:
+    self._layers = _layer_names(meta.get("layers"), self._folder / META)
+    self._info = _typed(meta.get("info"), dict, "info", self._folder / META)
+    self._images = self._open("images.npy", "u", (None, None, None, 3))
+    number = len(self._images)
+    self._image_ids = self._open("image_ids.npy", "iu", (number,))
+    path = self._folder / "image_names.json"
+    self._names = _typed(_read_json(path), list, "names of images", path)
+    if len(self._names) != number or not all(isinstance(x, str) for x in self._names):
       raise UserError(
-        f"{self._folder / 'images.npy'}: expected shape (images, height, width, 3), "
-        f"found {self._images.shape}."
+        f"{path}: expected a name for each of {number} images, found "
+        f"{len(self._names)} entries: {_REMEDY}."
       )
-    if not len(self._images) == len(self._image_ids) == len(self._names):
+    _check_values(
+      self._folder / "image_ids.npy",
+      self._image_ids,
+      self._image_ids >= 0,
+      "ids from 0",
+    )
+    self._arrays = {layer: self._open_layer(layer) for layer in self._layers}
+
+  def _open(
+    self, name: str | pathlib.Path, kinds: str, shape: tuple[int | None, ...]
+  ) -> np.ndarray:
+    return open_npy(self._folder / name, kinds=kinds, shape=shape, remedy=_REMEDY)
+
+  def _open_layer(self, layer: str) -> dict[str, np.ndarray]:
+    """The arrays of a layer, whose values are checked, but for maps and masks.
+
+    Those are large, and looked at when they are read.
+    """
+    folder = layer_folder(self._folder, layer)
+    height, width = self._images.shape[1:3]
+    rows = self._open(folder / "image_rows.npy", "iu", (None, None))
+    units, k = rows.shape
+    kinds: dict[str, tuple[str, tuple[int | None, ...]]] = {
+      "units": ("iu", (units,)),
+      "dead": ("b", (units,)),
+    }
+    if (folder / "masks.npy").exists():
+      kinds["masks"] = ("u", (units, k, -(-height * width // 8)))
+    else:
+      kinds["activations"] = ("f", (units, k))
+      kinds["levels"] = ("f", (units,))
+      kinds["maps"] = ("f", (units, k, None, None))
+    for name in ("num_ties", "num_bad_maps", "num_firing", "num_images"):
+      if (folder / f"{name}.npy").exists():  # not in stores of earlier versions
+        kinds[name] = ("iu", (units,))
+    arrays = {
+      name: self._open(folder / f"{name}.npy", *expected)
+      for name, expected in kinds.items()
+    }
+    arrays["image_rows"] = rows
+    if not rows.size:
       raise UserError(
-        f"{self._folder} has {len(self._images)} images, {len(self._image_ids)} ids "
-        f"and {len(self._names)} names: the store is damaged; make it again."
+        f"{folder / 'image_rows.npy'}: expected a unit and an exemplar at the least, "
+        f"found shape {rows.shape}: {_REMEDY}."
       )
+
+    def check(name: str, fits: np.ndarray, expected: str) -> None:
+      _check_values(folder / f"{name}.npy", arrays[name], fits, expected)
+
+    number, indices, dead = len(self._images), arrays["units"], arrays["dead"]
+    check("image_rows", (rows >= 0) & (rows < number), f"rows of {number} images")
+    check("units", indices >= 0, "indices from 0")
+    once = np.isin(np.arange(units), np.unique(indices, return_index=True)[1])
+    check("units", once, "each unit once")
+    for name in ("activations", "levels"):
+      if name in arrays:
+        alive = ~dead.reshape(-1, *[1] * (arrays[name].ndim - 1))
+        check(name, np.isfinite(arrays[name]) | ~alive, "numbers")
+    for name in kinds:
+      if name.startswith("num_"):
+        check(name, arrays[name] >= 0, "counts")
+    return arrays
 
   @property
   def layers(self) -> tuple[str, ...]:
@@ -185,7 +259,7 @@ class StoredExemplars:
   def exemplars(self, layer: str) -> LayerExemplars:
     """Ids, rows, activations and levels of a layer's units."""
     rows = np.asarray(self._array(layer, "image_rows"))
-    given = self._masks_are_given(layer)
+    given = "masks" in self._arrays[layer]
     return LayerExemplars(
       layer=layer,
       units=np.asarray(self._array(layer, "units")),
@@ -223,8 +297,11 @@ class StoredExemplars:
       UserError: if given masks are asked for at another size.
     """
     side = self._images.shape[1]
-    if not self._masks_are_given(layer):
+    if "masks" not in self._arrays.get(layer, ()):
       maps = self._array(layer, "maps")[rows, slots]
+      fits = ~np.isnan(maps).any((1, 2)) | self._array(layer, "dead")[rows]
+      path = layer_folder(self._folder, layer) / "maps.npy"
+      _check_values(path, maps[:, 0, 0], fits, "maps without NaN")
       return activation_masks(
         maps, self._array(layer, "levels")[rows], size=size or side
       )
@@ -239,21 +316,42 @@ class StoredExemplars:
 
   def _count(self, layer: str, name: str) -> np.ndarray | None:
     """Numbers of images, which a store of an earlier version lacks."""
-    path = layer_folder(self._folder, layer) / f"{name}.npy"
-    return np.asarray(self._array(layer, name)) if path.exists() else None
-
-  def _masks_are_given(self, layer: str) -> bool:
-    return (layer_folder(self._folder, layer) / "masks.npy").exists()
+    found = self._arrays[layer].get(name)
+    return None if found is None else np.asarray(found)
 
   def _array(self, layer: str, name: str) -> np.ndarray:
-    if layer not in self._layers:
+    if layer not in self._arrays:
       raise UserError(
         f"{self._folder} has no layer {layer!r}; it has {', '.join(self._layers)}."
       )
-    if (layer, name) not in self._opened:
-      path = layer_folder(self._folder, layer) / f"{name}.npy"
-      self._opened[layer, name] = _read_array(path)
-    return self._opened[layer, name]
+    return self._arrays[layer][name]
+
+
+def _layer_names(value: Any, path: pathlib.Path) -> tuple[str, ...]:
+  names = _typed(value, list, "layers", path)
+  if not names or len(set(map(str, names))) != len(names):
+    raise UserError(f"{path}: expected layers, each once, found {names}: {_REMEDY}.")
+  return tuple(_typed(name, str, "layers", path) for name in names)
+
+
+def _typed(value: Any, kind: type, what: str, path: pathlib.Path) -> Any:
+  if not isinstance(value, kind):
+    raise UserError(
+      f"{path}: expected {what} as a {kind.__name__}, found a "
+      f"{type(value).__name__}: {_REMEDY}."
+    )
+  return value
+
+
+def _check_values(
+  path: pathlib.Path, values: np.ndarray, fits: np.ndarray, expected: str
+) -> None:
+  """Raises UserError with the first value that does not fit."""
+  if not fits.all():
+    place = tuple(np.argwhere(~fits)[0].tolist())
+    raise UserError(
+      f"{path}: expected {expected}, found {values[place]} at {list(place)}: {_REMEDY}."
+    )
 
 
 def _read_json(path: pathlib.Path) -> Any:
@@ -263,14 +361,3 @@ def _read_json(path: pathlib.Path) -> Any:
     raise UserError(f"{path} is missing: this is no whole exemplar store.") from error
   except ValueError as error:
     raise UserError(f"{path} is no JSON ({error}): make the store again.") from error
-
-
-def _read_array(path: pathlib.Path) -> np.ndarray:
-  try:
-    return np.lib.format.open_memmap(path, mode="r")
-  except FileNotFoundError as error:
-    raise UserError(f"{path} is missing: make the exemplar store again.") from error
-  except (ValueError, OSError, EOFError) as error:
-    raise UserError(
-      f"{path} is spoilt ({error}): make the exemplar store again."
-    ) from error

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from milan_jax.errors import UserError
+from milan_jax.npy_files import open_npy
 from milan_jax.records import ExemplarSet, LayerExemplars
 from milan_jax.store.aside import folder_aside
 from milan_jax.store.atomic import atomic_path
@@ -22,6 +23,7 @@ from milan_jax.store.tables import read_numbers
 
 # Any of these in a folder makes it a layer.
 _SIGNS = ("images.npy", "masks.npy", "ids.csv")
+_REMEDY = "fetch or write the exemplars again"
 # Units of which pixels are held in memory together.
 _TOGETHER = 16
 
@@ -166,17 +168,14 @@ class _Layer:
 
 
 def _array(path: pathlib.Path, *, channels: int) -> np.ndarray:
-  expected = f"uint8 of shape (units, k, {channels}, height, width)"
-  if not path.exists():
-    raise UserError(f"{path} is missing: expected {expected}.")
-  try:
-    array = np.lib.format.open_memmap(path, mode="r")
-  except (ValueError, OSError, EOFError) as error:
-    raise UserError(f"{path} is spoilt ({error}): expected {expected}.") from error
+  shape = f"(units, k, {channels}, height, width)"
+  array = open_npy(path, remedy=f"expected uint8 of shape {shape}; {_REMEDY}")
   kinds = (np.uint8, np.bool_) if channels == 1 else (np.uint8,)
-  if array.dtype not in kinds or array.ndim != 5 or array.shape[2] != channels:
+  fits = array.ndim == 5 and array.shape[2] == channels and array.size > 0
+  if array.dtype not in kinds or not fits:
     raise UserError(
-      f"{path}: expected {expected}, found {array.dtype} of shape {array.shape}."
+      f"{path}: expected uint8 of shape {shape}, found {array.dtype} of shape "
+      f"{array.shape}."
     )
   return array
 
@@ -190,16 +189,19 @@ def _table(
 def _units(path: pathlib.Path, units: int) -> np.ndarray:
   if not path.exists():
     return np.arange(units)
-  try:
-    indices = np.load(path, allow_pickle=False)
-  except (ValueError, OSError, EOFError) as error:
-    raise UserError(f"{path} is spoilt ({error}): expected {units} indices.") from error
+  indices = open_npy(path, remedy=_REMEDY)
   if indices.shape != (units,) or not np.issubdtype(indices.dtype, np.integer):
     raise UserError(
       f"{path}: expected {units} integers, the index of each unit in its layer, found "
       f"{indices.dtype} of shape {indices.shape}."
     )
-  return indices.astype(np.int64)
+  indices = np.asarray(indices, np.int64)
+  if (indices < 0).any() or len(np.unique(indices)) != units:
+    raise UserError(
+      f"{path}: expected the index of each unit in its layer, from 0 and each once, "
+      f"found {indices[:8].tolist()}{', ...' if units > 8 else ''}."
+    )
+  return indices
 
 
 def write_original_layout(
@@ -217,8 +219,15 @@ def write_original_layout(
       set's own.
 
   Raises:
-    UserError: if `folder` exists.
+    UserError: if `folder` exists, or a layer's name is no path inside it.
   """
+  for layer in exemplars.layers:
+    parts = layer.split("/")
+    if any(part in ("", ".", "..") or len(os.fsencode(part)) > 255 for part in parts):
+      raise UserError(
+        f"Layer {layer[:80]!r} cannot be a folder of {folder}: the original's layout "
+        "names folders as layers are named; leave it out."
+      )
   with folder_aside(folder) as aside:
     for layer in exemplars.layers:
       found = exemplars.exemplars(layer)
