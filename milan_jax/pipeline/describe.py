@@ -193,7 +193,7 @@ def describe(
         fit=fit,
         latents=latents,
       )
-      chosen = subject.choose(layers, units)
+      chosen = subject.choose(layers, units, batch_size=probe_batch_size)
       origin = Probed(subject, chosen, how, model, weights, images)
     if not finished:
       wait_for_leave(folder)

@@ -15,7 +15,16 @@ from milan_jax.pipeline.image_sources import open_images
 from milan_jax.pipeline.network import open_network
 from milan_jax.pipeline.processes import is_first
 from milan_jax.pipeline.progress import say
+from milan_jax.pipeline.tried import (
+  Tried,
+  check_alone,
+  complaint,
+  list_tried,
+  say_places,
+  try_layers,
+)
 from milan_jax.pipeline.wishes import Network, Wishes
+from milan_jax.probe.default_layers import default_layers
 from milan_jax.probe.protocol import Generator, Probe
 from milan_jax.probe.selection import describe_layers, select_layers, select_units
 from milan_jax.store.inputs import Files
@@ -24,6 +33,8 @@ from milan_jax.store.inputs import Files
 WISHES = tuple(field.name for field in dataclasses.fields(Wishes))[:-1]
 # Units of each layer that the demonstration describes: it takes a minute or two.
 DEMO_UNITS = "0:32"
+# Pictures that a network which is compiled sees together for a list of its layers.
+_LISTED_BATCH = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,24 +55,24 @@ class Subject:
   files: Files
   demo: bool
 
-  def choose(self, layers: str, units: str) -> dict[str, np.ndarray]:
+  def choose(
+    self, layers: str, units: str, *, batch_size: int = 32
+  ) -> dict[str, np.ndarray]:
     """The units of each layer that the user named, and how those layers are read.
 
+    The network is tried on a few pictures first.
+
+    Args:
+      layers: what the user wrote; empty for the network's default layers.
+      units: the same, of units.
+      batch_size: images that go through one device together.
+
     Raises:
-      UserError: if there is no such layer or unit.
+      UserError: if there is no such layer or unit, its places are not the picture's, or
+        its numbers depend on chance or on the batch.
     """
-    probe = self.network.probe
-    shapes = {shape.name: shape for shape in probe.layers()}
-    names = self.network.default_layers
-    if layers:
-      # The nodes of an ONNX graph have names of their own.
-      aliases = getattr(probe, "aliases", None)
-      names = select_layers(tuple(shapes), layers, aliases)
-    if not names:
-      raise UserError(
-        "This network has no default layers: name some with --layers; "
-        "--list_layers prints them."
-      )
+    names, tried = self._tried(layers, batch_size)
+    shapes = {shape.name: shape for shape in tried.shapes}
     if self.demo and not units:
       units = DEMO_UNITS
       if is_first():
@@ -69,7 +80,43 @@ class Subject:
     if is_first():
       say(describe_layers(tuple(shapes.values()), names))
       self._say_notes(names)
+      say_places(tried)
     return {name: select_units(units, shapes[name].units) for name in names}
+
+  def _tried(self, layers: str, batch_size: int) -> tuple[tuple[str, ...], Tried]:
+    """The layers to describe, and what a trial of them found."""
+    probe = self.network.probe
+    shapes = probe.layers()
+    names = self.network.default_layers
+    if layers:
+      # The nodes of an ONNX graph have names of their own.
+      aliases = getattr(probe, "aliases", None)
+      names = select_layers([shape.name for shape in shapes], layers, aliases)
+    first = ""
+    while names:
+      latents = _some(self.inputs)
+      tried = try_layers(probe, names, batch_size=batch_size, latents=latents)
+      check_alone(tried, batch_size=batch_size)
+      wrong = {name: complaint(tried, name) for name in names}
+      wrong = {name: why for name, why in wrong.items() if why}
+      if not wrong:
+        return names, tried
+      first = first or next(iter(wrong.values()))
+      if layers:
+        asked = [item.strip() for item in layers.split(",")]
+        # Of a glob, what fits is taken.
+        if len(wrong) == len(names) or any(name in asked for name in wrong):
+          raise UserError(first)
+        names = tuple(name for name in names if name not in wrong)
+        say(f"left out {len(wrong)} layers: {first}")
+      else:
+        shapes = tuple(one for one in tried.shapes if one.name not in wrong)
+        names = default_layers(shapes) if shapes else ()
+    raise UserError(
+      first
+      or "This network has no default layers: name some with --layers; "
+      "--list_layers prints them."
+    )
 
   def _say_notes(self, names: tuple[str, ...]) -> None:
     # Only some probes have something to say.
@@ -135,10 +182,24 @@ def _files(model: str, probe: Probe) -> Files:
   return []
 
 
+def _some(inputs: Source | None) -> np.ndarray | None:
+  """Some inputs of a generator; None where pictures go in."""
+  if not isinstance(inputs, Latents):
+    return None
+  return np.stack([inputs.load(index) for index in range(min(10, len(inputs)))])
+
+
 def list_layers(*, model: str, latents: str, **options: Any) -> str:
-  """A table of a network's layers: what each gives, and how that is read."""
+  """A table of a network's layers: what each gives, and how that is read.
+
+  The network is tried on a few pictures for it.
+  """
   wishes = {name: options[name] for name in WISHES}
-  return describe_layers(_open(model, latents, wishes)[0].probe.layers())
+  network, inputs = _open(model, latents, wishes)
+  names = [shape.name for shape in network.probe.layers()]
+  return list_tried(
+    try_layers(network.probe, names, batch_size=_LISTED_BATCH, latents=_some(inputs))
+  )
 
 
 def _open(

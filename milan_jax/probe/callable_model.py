@@ -67,7 +67,7 @@ class CallableProbe(JaxProbe):
       convolution=convolution,
     )
     self._function = function
-    self._compiled = compiled
+    self.compiled = compiled
 
   def activations(
     self, images: UInt8[np.ndarray, "batch size size 3"], layers: tuple[str, ...]
@@ -77,12 +77,12 @@ class CallableProbe(JaxProbe):
     Raises:
       UserError: if a layer is unknown, or the batch cannot be spread evenly.
     """
-    if self._compiled:
+    if self.compiled:
       return super().activations(images, layers)
     self.check_request(len(images), layers)
     found = self._arrays(images)
     return {
-      name: as_places(found[name], name, self._known_layouts[name], len(images))
+      name: as_places(found[name], name, self.readings.layouts[name], len(images))
       for name in layers
     }
 
@@ -92,7 +92,7 @@ class CallableProbe(JaxProbe):
 
   def array_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
     """Shape of what each layer gives for a batch; if not compiled, by running it."""
-    if self._compiled:
+    if self.compiled:
       return super().array_shapes(batch)
     images = np.zeros((batch, self._image_size, self._image_size, 3), np.uint8)
     return {

@@ -20,7 +20,7 @@ from milan_jax.probe.latent_inputs import (
 )
 from milan_jax.probe.layout import Layout, to_places
 from milan_jax.probe.protocol import OneDevice
-from milan_jax.probe.readings import layouts_of, read_shapes
+from milan_jax.probe.readings import Readings
 from milan_jax.records import LayerShape
 
 # No array of it is made. No usual number of heads or colours.
@@ -46,6 +46,9 @@ class JaxGenerator(OneDevice):
     UserError: if it does not run, or makes no images in colour.
   """
 
+  # Each size of batch takes a while to compile.
+  compiled = True
+
   def __init__(
     self,
     function: Callable[..., tuple[Any, Mapping[str, Any]]],
@@ -62,13 +65,12 @@ class JaxGenerator(OneDevice):
     self._image_range = image_range
     images, arrays = self._trial()
     self._image_size = image_side(images, _TRIAL_BATCH)
-    self._shapes = read_shapes(
+    self.readings = Readings(
       without_attention(arrays, _TRIAL_BATCH, given=layouts or {}),
       _TRIAL_BATCH,
       convolution="NHWC",
       layouts=layouts,
     )
-    self._layouts = layouts_of(self._shapes)
 
   def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
     """The parameters of a function that brings them, by name."""
@@ -76,7 +78,11 @@ class JaxGenerator(OneDevice):
 
   def layers(self) -> tuple[LayerShape, ...]:
     """Every layer that can be read, in the function's order."""
-    return self._shapes
+    return self.readings.shapes
+
+  def reread(self, corrections: Mapping[str, Layout | None]) -> None:
+    """Reads layers in other ways."""
+    self.readings.correct(corrections)
 
   def activations(
     self, inputs: np.ndarray, layers: tuple[str, ...]
@@ -90,8 +96,9 @@ class JaxGenerator(OneDevice):
     Raises:
       UserError: if a name is no layer, or the records are of another kind.
     """
+    layouts = self.readings.layouts
     for name in layers:
-      if name not in self._layouts:
+      if name not in layouts:
         raise UserError(
           f"The generator has no layer {name!r} that can be read as places and units: "
           "--list_layers prints all that can. Choose another, or set --layouts."
@@ -100,7 +107,7 @@ class JaxGenerator(OneDevice):
     found = _activations(self._function, self._arguments(inputs), layers)
     batch = len(inputs)
     return {
-      name: np.asarray(to_places(found[name], name, self._layouts[name], batch=batch))
+      name: np.asarray(to_places(found[name], name, layouts[name], batch=batch))
       for name in layers
     }
 

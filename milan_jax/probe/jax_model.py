@@ -14,9 +14,10 @@ from jaxtyping import Array, UInt8
 from milan_jax.errors import UserError
 from milan_jax.mesh import make_mesh
 from milan_jax.models.backbones.registry import Preprocessing
+from milan_jax.probe.attention_parts import without_attention
 from milan_jax.probe.layout import Layout, to_places
 from milan_jax.probe.protocol import Activations
-from milan_jax.probe.readings import layouts_of, read_shapes
+from milan_jax.probe.readings import Readings
 from milan_jax.records import LayerShape
 
 # Params, normalised images and the chosen layers, None for all, in the order of their
@@ -45,6 +46,9 @@ class JaxProbe:
     special: tokens in front that are no patches, if the layers have any.
     convolution: `NHWC` or `NCHW`, what four axes are.
   """
+
+  # Each size of batch takes a while to compile.
+  compiled = True
 
   def __init__(
     self,
@@ -89,7 +93,14 @@ class JaxProbe:
       UserError: if the model does not take an image of `image_size`, or a layer does
         not fit the layout that the user gave to it by name.
     """
-    return self._shapes
+    return self.readings.shapes
+
+  def reread(self, corrections: Mapping[str, Layout | None]) -> None:
+    """Reads layers in other ways, which compiles the model anew."""
+    self.readings.correct(corrections)
+    # JAX takes an equal method for the same function, and would not trace it again.
+    again = functools.partial(self._spread)
+    self._program = jax.jit(again, static_argnames="layers")
 
   def activations(
     self, images: UInt8[np.ndarray, "batch size size 3"], layers: tuple[str, ...]
@@ -137,9 +148,9 @@ class JaxProbe:
       UserError: if a layer is unknown, or the batch cannot be spread evenly.
     """
     for name in layers:
-      if name not in self._known_layouts:
-        near = difflib.get_close_matches(name, self._known_layouts, n=5, cutoff=0.3)
-        near = near or list(self._known_layouts)[:5]
+      if name not in self.readings.layouts:
+        near = difflib.get_close_matches(name, self.readings.layouts, n=5, cutoff=0.3)
+        near = near or list(self.readings.layouts)[:5]
         raise UserError(
           f"The model has no layer {name!r} that can be read as places and units; near "
           f"it are {', '.join(near) or 'none'}. Choose another, or set --layouts."
@@ -151,18 +162,16 @@ class JaxProbe:
       )
 
   @functools.cached_property
-  def _shapes(self) -> tuple[LayerShape, ...]:
-    return read_shapes(
-      self.array_shapes(_TRIAL_BATCH),
+  def readings(self) -> Readings:
+    """How the layers are read."""
+    arrays = self.array_shapes(_TRIAL_BATCH)
+    return Readings(
+      without_attention(arrays, _TRIAL_BATCH, given=self._layouts or {}),
       _TRIAL_BATCH,
       convolution=self._convolution,
       layouts=self._layouts,
       special=self._special,
     )
-
-  @functools.cached_property
-  def _known_layouts(self) -> dict[str, Layout]:
-    return layouts_of(self._shapes)
 
   @functools.cached_property
   def _replicas(self) -> Any:
@@ -174,7 +183,7 @@ class JaxProbe:
     def part(params: Any, images: Array) -> dict[str, Array]:
       found = self._run(params, self._preprocessing.normalise(images), layers)
       return {
-        name: as_places(found[name], name, self._known_layouts[name], len(images))
+        name: as_places(found[name], name, self.readings.layouts[name], len(images))
         for name in layers
       }
 

@@ -20,14 +20,16 @@ from jaxtyping import Float
 from milan_jax.errors import UserError
 
 AXES = ("NCHW", "NHWC", "NC", "NLC", "LNC", "NCL", "windows")
-_TOKENS = ("NLC", "LNC", "NCL")
+TOKENS = ("NLC", "LNC", "NCL")
 # More special tokens than this, and the grid is a guess of something else.
 _MOST_SPECIAL = 64
 
+_NUMBERS = ("special", "after", "token", "side", "shift", "unroll")
+
 HELP = (
   "NCHW, NHWC, NC, NLC:special=1 (NLC: tokens of which the first are not of the image; "
-  "also LNC, NCL), NLC:token=0 (one token alone), NLC:grid=14x14, or "
-  "windows:side=7:shift=3"
+  "also LNC, NCL), NLC:after=5 (nor are the last 5), NLC:token=0 (one token alone), "
+  "NLC:grid=14x14, NLC:unroll=3 (in Hiera's order), or windows:side=7:shift=3"
 )
 
 
@@ -43,6 +45,9 @@ class Layout:
       without their padding; None: a square.
     side: side of a window, in places; None: the square root of its tokens.
     shift: places by which the map was rolled up and left before it was cut.
+    after: tokens behind the patches that are none, such as those of detections.
+    unroll: how many times the patches were put in order of their place in a square of 2
+      x 2, as Hiera does: at first all that are up and left in theirs, and so on.
   """
 
   axes: str
@@ -51,14 +56,18 @@ class Layout:
   grid: tuple[int, int] | None = None
   side: int | None = None
   shift: int = 0
+  after: int = 0
+  unroll: int = 0
 
   def __str__(self) -> str:
     options = {
       "special": self.special or None,
+      "after": self.after or None,
       "token": self.token,
       "grid": "x".join(map(str, self.grid)) if self.grid else None,
       "side": self.side,
       "shift": self.shift or None,
+      "unroll": self.unroll or None,
     }
     given = [f":{name}={value}" for name, value in options.items() if value is not None]
     return self.axes + "".join(given)
@@ -77,7 +86,7 @@ def parse_layout(text: str) -> Layout:
     rows, _, columns = value.partition("x")
     if name == "grid" and rows.isdecimal() and columns.isdecimal():
       values[name] = (int(rows), int(columns))
-    elif name in ("special", "token", "side", "shift") and value.isdecimal():
+    elif name in _NUMBERS and value.isdecimal():
       values[name] = int(value)
     else:
       axes = ""
@@ -137,6 +146,8 @@ def guess_layout(
     square = {"NCHW": shape[2] == shape[3], "NHWC": shape[1] == shape[2]}
     other = "NHWC" if convolution == "NCHW" else "NCHW"
     return Layout(other if square[other] and not square[convolution] else convolution)
+  if len(shape) == 3 and shape[0] == batch and shape[2] == 1 != shape[1] != patches:
+    return Layout("NCL")  # pooled: one token
   if len(shape) == 3 and shape[0] == batch:
     return _guess_tokens("NLC", shape[1], patches, special)
   if len(shape) == 3 and shape[1] == batch:
@@ -183,7 +194,7 @@ def to_places(
     UserError: if the array does not fit the layout.
   """
   places = None
-  if layout.axes in _TOKENS and activations.ndim == 3:
+  if layout.axes in TOKENS and activations.ndim == 3:
     order = ["NLC".index(axis) for axis in layout.axes]
     tokens = activations.transpose(*(order.index(axis) for axis in range(3)))
     places = _arrange_tokens(tokens, layout)
@@ -209,17 +220,37 @@ def _arrange_tokens(tokens: Any, layout: Layout) -> Any | None:
   if layout.token is not None:
     token = layout.token
     return tokens[:, token, None, None, :] if token < number else None
-  patches = number - layout.special
+  patches = number - layout.special - layout.after
   side = math.isqrt(max(patches, 0))
   height, width = layout.grid or (side, side)
   if patches <= 0 or height * width != patches:
     return None
-  return tokens[:, layout.special :].reshape(batch, height, width, units)
+  tokens = tokens[:, layout.special : layout.special + patches]
+  if layout.unroll:
+    return _roll(tokens, layout.unroll, height, width)
+  return tokens.reshape(batch, height, width, units)
+
+
+def _roll(tokens: Any, times: int, height: int, width: int) -> Any | None:
+  """Undoes what `unroll` did `times` times."""
+  parts = 2**times if times < 16 else 0
+  if not parts or height % parts or width % parts:
+    return None
+  batch, _, units = tokens.shape
+  rest = (height // parts, width // parts)
+  blocks = tokens.reshape(batch, *(2, 2) * times, *rest, units)
+  # A row is the rest's, and within it that of the last block, and so on.
+  rows, columns = 1 + 2 * times, 2 + 2 * times
+  order = (0, *range(rows, 0, -2), *range(columns, 0, -2), columns + 1)
+  return blocks.transpose(order).reshape(batch, height, width, units)
 
 
 def _join_windows(windows: Any, layout: Layout, batch: int) -> Any | None:
   """Puts windows back where they were cut from, and rolls the map back."""
   units = windows.shape[-1]
+  if layout.side and windows.ndim == 4 and windows.shape[2] == layout.side**2:
+    # The windows of an image have an axis of their own.
+    windows = windows.reshape(-1, layout.side**2, units)
   tokens = math.prod(windows.shape[1:-1])
   side = layout.side or math.isqrt(tokens)
   if tokens != side * side or windows.shape[0] % batch:

@@ -16,7 +16,7 @@ from milan_jax.probe.batches import run_in_batches
 from milan_jax.probe.layout import Layout, to_places
 from milan_jax.probe.onnx_graph import FLOATS, Clip, OnnxGraph
 from milan_jax.probe.protocol import OneDevice
-from milan_jax.probe.readings import layouts_of, read_shapes
+from milan_jax.probe.readings import Readings
 from milan_jax.records import LayerShape
 
 _TRIAL_BATCH = 5
@@ -90,11 +90,15 @@ class OnnxProbe(OneDevice):
 
   def layers(self) -> tuple[LayerShape, ...]:
     """Every tensor of places and units, in the order of the graph."""
-    return self._shapes
+    return self.readings.shapes
+
+  def reread(self, corrections: Mapping[str, Layout | None]) -> None:
+    """Reads layers in other ways."""
+    self.readings.correct(corrections)
 
   def notes(self) -> Mapping[str, str]:
     """What is special about reading a layer, by the layer's name."""
-    clips = {shape.name: self._clip(shape.name) for shape in self._shapes}
+    clips = {shape.name: self._clip(shape.name) for shape in self.layers()}
     return {
       name: f"before its clip at {clip.high:g}" for name, clip in clips.items() if clip
     }
@@ -109,7 +113,7 @@ class OnnxProbe(OneDevice):
     """
     tensors = {name: self.aliases.get(name, name) for name in layers}
     for name, tensor in tensors.items():
-      if tensor not in self._known_layouts:
+      if tensor not in self.readings.layouts:
         raise UserError(
           f"The model has no tensor {name!r} that can be read as places and units: "
           "--list_layers prints all that can. Choose another, or set --layouts."
@@ -119,7 +123,7 @@ class OnnxProbe(OneDevice):
       found = self._run(part, tuple(tensors.values()))
       return {
         name: np.asarray(
-          to_places(found[tensor], name, self._known_layouts[tensor], batch=len(part))
+          to_places(found[tensor], name, self.readings.layouts[tensor], batch=len(part))
         )
         for name, tensor in tensors.items()
       }
@@ -188,11 +192,8 @@ class OnnxProbe(OneDevice):
     return self._graph.clip(tensor) if self._before_clip else None
 
   @functools.cached_property
-  def _known_layouts(self) -> dict[str, Layout]:
-    return layouts_of(self._shapes)
-
-  @functools.cached_property
-  def _shapes(self) -> tuple[LayerShape, ...]:
+  def readings(self) -> Readings:
+    """How the tensors are read."""
     batch = self._graph.input.batch or _TRIAL_BATCH
     names = self._graph.tensors()
     inferred = self._graph.shapes(batch, self._image_size)
@@ -204,4 +205,4 @@ class OnnxProbe(OneDevice):
       shapes |= {name: array.shape for name, array in found.items()}
     arrays = {name: shapes[name] for name in names if name in shapes}
     arrays = without_attention(arrays, batch, given=self._layouts or {})
-    return read_shapes(arrays, batch, convolution="NCHW", layouts=self._layouts)
+    return Readings(arrays, batch, convolution="NCHW", layouts=self._layouts)

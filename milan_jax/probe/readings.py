@@ -1,6 +1,8 @@
 """Which layers of a model can be read, and how: found out by one trial run."""
 
+import functools
 from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -23,6 +25,7 @@ def read_shapes(
   layouts: Mapping[str, Layout] | None = None,
   known: Mapping[str, Layout] | None = None,
   special: int | None = None,
+  corrections: Mapping[str, Layout | None] | None = None,
 ) -> tuple[LayerShape, ...]:
   """The layers that can be read, with their places, units and layouts.
 
@@ -36,6 +39,8 @@ def read_shapes(
     layouts: by name or glob, from the user. A glob is for the layers it suits.
     known: by name, from the model's own attributes.
     special: tokens that are no patches, where the model's kind tells.
+    corrections: by name, what a trial found; None leaves the layer out. What the user
+      gave comes first all the same.
 
   Raises:
     UserError: if a layer does not fit the layout that the user gave to it by name, or
@@ -54,7 +59,10 @@ def read_shapes(
       rows, columns = (shape[guess.axes.index(axis)] for axis in "HW")
       patches = rows * columns if rows == columns else patches
     named = layouts_named(given, name)
-    likely = (*named.items(), (None, (known or {}).get(name)), (None, guess))
+    if corrections and name in corrections:
+      likely: tuple = (*named.items(), (None, corrections[name]))
+    else:
+      likely = (*named.items(), (None, (known or {}).get(name)), (None, guess))
     for item, layout in likely:
       if layout is None:
         continue
@@ -75,6 +83,58 @@ def read_shapes(
       "layer gives."
     )
   return tuple(shapes)
+
+
+class Readings:
+  """How the layers of a model are read, and what a trial corrects in that.
+
+  Args:
+    arrays: shape of each layer's array, in the model's order.
+    batch: images that went in.
+    layouts: by name or glob, from the user.
+    options: more of `read_shapes`'s.
+  """
+
+  def __init__(
+    self,
+    arrays: Mapping[str, tuple[int, ...]],
+    batch: int,
+    *,
+    layouts: Mapping[str, Layout] | None = None,
+    **options: Any,
+  ):
+    self._corrections: dict[str, Layout | None] = {}
+    self._given = layouts or {}
+    self._read = functools.partial(
+      read_shapes, arrays, batch, layouts=layouts, **options
+    )
+    self._set()
+
+  def _set(self) -> None:
+    self.shapes = self._read(corrections=self._corrections)
+    self.layouts = layouts_of(self.shapes)
+
+  def is_given(self, name: str) -> bool:
+    """Whether the user set how a layer is read."""
+    layouts = layouts_named(self._given, name).values()
+    return self.layouts.get(name) in layouts
+
+  def correct(self, corrections: Mapping[str, Layout | None]) -> None:
+    """Reads layers in other ways, but for those that the user set; None drops them."""
+    self._corrections |= corrections
+    self._set()
+
+
+@runtime_checkable
+class Readable(Protocol):
+  """A probe whose layers can be read in other ways."""
+
+  @property
+  def readings(self) -> Readings:
+    """How its layers are read."""
+
+  def reread(self, corrections: Mapping[str, Layout | None]) -> None:
+    """Reads layers in other ways, as `Readings.correct` does."""
 
 
 def layouts_of(shapes: tuple[LayerShape, ...]) -> dict[str, Layout]:

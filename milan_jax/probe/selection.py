@@ -67,15 +67,26 @@ def _unknown_layer(names: Sequence[str], item: str) -> str:
 
 
 def describe_layers(
-  shapes: Sequence[LayerShape], chosen: Sequence[str] | None = None
+  shapes: Sequence[LayerShape],
+  chosen: Sequence[str] | None = None,
+  notes: Mapping[str, str] | None = None,
 ) -> str:
   """A table of layers, one a line: its index, what it gives, and how that is read.
 
   Args:
     shapes: all layers of the model.
     chosen: names of those to show; None shows all.
+    notes: on some layers, by name, in a last column.
   """
-  header = ("", "layer", "array", "read as", "places", "units")
+  header = (
+    "",
+    "layer",
+    "array",
+    "read as",
+    "places",
+    "units",
+    "trial" if notes else "",
+  )
   rows = [header] + [
     (
       str(index),
@@ -85,12 +96,13 @@ def describe_layers(
       shape.layout,
       f"{shape.height} x {shape.width}",
       str(shape.units),
+      (notes or {}).get(shape.name, ""),
     )
     for index, shape in enumerate(shapes)
     if chosen is None or shape.name in chosen
   ]
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  sides = (">", "<", ">", "<", ">", ">")
+  sides = (">", "<", ">", "<", ">", ">", "<")
   return "\n".join(
     "  ".join(
       f"{cell:{side}{width}}"

@@ -12,7 +12,7 @@ from milan_jax.errors import UserError
 from milan_jax.probe.attention_parts import without_attention
 from milan_jax.probe.layout import Layout, to_places
 from milan_jax.probe.protocol import OneDevice
-from milan_jax.probe.readings import layouts_of, read_shapes
+from milan_jax.probe.readings import Readings
 from milan_jax.probe.torch_pixels import Pixels
 from milan_jax.records import LayerShape
 
@@ -60,7 +60,7 @@ class TorchLayers:
     self._arrays = arrays
     self._outputs = outputs
     batch, known = len(trial[0]), outputs.known
-    self.shapes: tuple[LayerShape, ...] = read_shapes(
+    self.readings = Readings(
       without_attention(arrays, batch, given={**known, **(layouts or {})}),
       batch,
       convolution="NCHW",
@@ -68,7 +68,11 @@ class TorchLayers:
       known=known,
       special=special,
     )
-    self._layouts = layouts_of(self.shapes)
+
+  @property
+  def shapes(self) -> tuple[LayerShape, ...]:
+    """The layers that can be read."""
+    return self.readings.shapes
 
   def notes(self) -> dict[str, str]:
     """What is special about reading a layer, by the layer's name."""
@@ -84,7 +88,7 @@ class TorchLayers:
       UserError: if a name is no layer, or nothing tells its axes.
     """
     for name in layers:
-      if name in self._arrays and name not in self._layouts:
+      if name in self._arrays and name not in self.readings.layouts:
         raise UserError(
           f"Layer {name} gives an array of shape {self._arrays[name]}, and nothing "
           f"tells which axes are places and units: set --layouts, such as {name}=NLC."
@@ -96,10 +100,10 @@ class TorchLayers:
         f"Layer {absent[0]} was not run for these images, though it was for black "
         "ones: choose a layer that is run for all."
       )
-    batch = len(inputs[0])
+    batch, layouts = len(inputs[0]), self.readings.layouts
     return {
       name: np.asarray(
-        to_places(_to_numpy(tensors[name]), name, self._layouts[name], batch=batch)
+        to_places(_to_numpy(tensors[name]), name, layouts[name], batch=batch)
       )
       for name in layers
     }
@@ -127,6 +131,15 @@ class TorchLayersProbe(OneDevice):
   def layers(self) -> tuple[LayerShape, ...]:
     """Every tensor of places and units, in the order in which they are done."""
     return self._layers.shapes
+
+  @property
+  def readings(self) -> Readings:
+    """How the layers are read."""
+    return self._layers.readings
+
+  def reread(self, corrections: Mapping[str, Layout | None]) -> None:
+    """Reads layers in other ways."""
+    self.readings.correct(corrections)
 
   def notes(self) -> Mapping[str, str]:
     """What is special about reading a layer, by the layer's name."""

@@ -25,7 +25,7 @@ _TOWERS = {
 }
 # Tokens in front of the patches, beside registers: of the class, of distillation.
 _SPECIAL = {
-  **dict.fromkeys(("vit", "vit_msn", "beit", "data2vec-vision"), 1),
+  **dict.fromkeys(("vit", "vit_mae", "vit_msn", "beit", "data2vec-vision"), 1),
   **dict.fromkeys(("dinov2", "dinov2_with_registers", "dinov3_vit"), 1),
   **dict.fromkeys(("clip", "clip_vision_model"), 1),
   **dict.fromkeys(("siglip", "siglip_vision_model", "swin", "swinv2", "ijepa"), 0),
@@ -75,6 +75,8 @@ def transformers_network(
       f"{name} takes images of {image_size} pixels, and its image processor makes them "
       f"{preprocessing.crop}: correct preprocessor_config.json."
     )
+  if kind == "vit_mae":
+    _show_all_patches(model)
   special = _SPECIAL.get(kind)
   if special is not None:
     special += getattr(config, "num_register_tokens", 0)
@@ -89,6 +91,23 @@ def transformers_network(
     special=special,
   )
   return probe, preprocessing
+
+
+def _show_all_patches(model: torch.nn.Module) -> None:
+  """Lets a masked autoencoder see every patch, in its place, as in fine-tuning.
+
+  By itself it takes a quarter of them at random, in random order, at every pass.
+  """
+  masked: Any = model
+  masked.config.mask_ratio = 0.0
+
+  def in_order(module: Any, given: tuple, keywords: dict) -> Any:
+    number = module.patch_embeddings.num_patches
+    # Patches are sorted by it.
+    noise = torch.arange(number, device=given[0].device).expand(len(given[0]), -1)
+    return given, {**keywords, "noise": noise}
+
+  masked.embeddings.register_forward_pre_hook(in_order, with_kwargs=True)
 
 
 def _load_from_hub(name: str) -> tuple[torch.nn.Module, Any]:
