@@ -67,6 +67,7 @@ def _exit_code(
   interrupts: Interrupts,
 ) -> int:
   from milan_jax.errors import UserError
+  from milan_jax.file_names import shown
 
   try:
     import dataclasses
@@ -83,7 +84,7 @@ def _exit_code(
     interrupts.unwind()
     command(*arguments, **dataclasses.asdict(keywords))
   except UserError as error:
-    print(f"{name}: {error}", file=sys.stderr)
+    print(f"{name}: {shown(str(error))}", file=sys.stderr)
     jax = sys.modules.get("jax")
     if jax and jax.distributed.is_initialized():
       # At a usual exit JAX would wait minutes for the other processes.

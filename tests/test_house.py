@@ -14,6 +14,7 @@ PACKAGE = ROOT / "milan_jax"
 COMMON = {
   "confidence",
   "errors",
+  "file_names",
   "memory",
   "mesh",
   "npy_files",
@@ -23,6 +24,7 @@ COMMON = {
 MAY_IMPORT = {
   "confidence": set(),
   "errors": set(),
+  "file_names": set(),
   "memory": set(),
   "mesh": set(),
   "npy_files": set(),

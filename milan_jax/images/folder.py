@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Iterator
 
 from milan_jax.errors import UserError
+from milan_jax.file_names import shown
 from milan_jax.images.fitted import FittedPictures
 from milan_jax.images.geometry import Geometry
 
@@ -67,8 +68,8 @@ class FolderImages(FittedPictures):
     return len(self._paths)
 
   def name(self, index: int) -> str:
-    """The picture's path in the folder."""
-    return self._paths[index]
+    """The picture's path in the folder, as people can read it."""
+    return shown(self._paths[index])
 
   def left_out(self) -> str:
     """How many files are no pictures by their names, by suffix; empty if none are.
@@ -78,7 +79,7 @@ class FolderImages(FittedPictures):
     kinds = sorted(self._others.items(), key=lambda item: (-item[1], item[0]))
     named = [f"{count:,} {kind or 'without suffix'}" for kind, count in kinds[:_NAMED]]
     rest = sum(count for _, count in kinds[_NAMED:])
-    return ", ".join([*named, f"{rest:,} of other kinds"] if rest else named)
+    return shown(", ".join([*named, f"{rest:,} of other kinds"] if rest else named))
 
   def files(self) -> list[tuple[str, pathlib.Path]]:
     """The pictures, by their paths in the folder."""

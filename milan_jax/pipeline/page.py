@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from milan_jax.catalog.page import PageInfo, PageUnit, Regions, write_page
+from milan_jax.file_names import shown
 from milan_jax.images.demo import PHOTOGRAPHS
 from milan_jax.records import Description, ExemplarSet
 
@@ -44,10 +45,10 @@ def write_run_page(
     The path of the page.
   """
   demo = not (options["exemplars"] or options["images"] or options["latents"])
-  network = options["exemplars"] or options["model"]
-  images = options["images"] or "packaged photographs"
+  network = shown(options["exemplars"] or options["model"])
+  images = shown(options["images"] or "packaged photographs")
   if options["latents"]:
-    images = f"those that it makes of {options['latents']}"
+    images = f"those that it makes of {shown(options['latents'])}"
   notes = (*_DEMO_NOTES,) if demo else ()
   if options["milan"] == "starter":
     notes = (*notes, _STARTER_NOTE)
@@ -59,7 +60,7 @@ def write_run_page(
       "Network": network,
       "Images": f"{found.num_images} distinct ones shown, from "
       + ("the exemplars given" if options["exemplars"] else images),
-      "Captioner": options["milan"],
+      "Captioner": shown(options["milan"]),
     },
     notes=notes,
   )

@@ -6,10 +6,12 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from milan_jax.file_names import shown
+
 
 def say(line: str) -> None:
   """Prints a line beside the bars."""
-  tqdm.write(line, file=sys.stderr)
+  tqdm.write(shown(line), file=sys.stderr)
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from milan_jax.file_names import escaped
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
@@ -53,13 +55,15 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
   """Writes `value` as JSON: the same value gives the same bytes.
 
+  Paths that are not UTF-8 come back as they are.
+
   Raises:
     ValueError: if `value` holds NaN or an infinity, which JSON has no word for.
   """
   text = json.dumps(
     value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False
   )
-  write_text(path, text + "\n")
+  write_text(path, escaped(text) + "\n")
 
 
 def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> None:

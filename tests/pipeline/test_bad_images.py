@@ -1,6 +1,7 @@
 """A folder of all that may be wrong with a picture, described from end to end."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -9,14 +10,31 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from milan_jax.exemplars.stats import LayerStatistics
+from milan_jax.file_names import shown
+from milan_jax.images.arrays import ArrayImages
+from milan_jax.pipeline.page import write_run_page
+from milan_jax.records import Description, Unit
+from milan_jax.store.atomic import write_json
+from milan_jax.store.exemplar_sets import open_exemplars
+from milan_jax.store.exemplar_store import write_exemplars
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-UNREADABLE = ("corrupt.png", "huge.png", "text.jpg", "truncated.jpg", "zero.png")
+UNREADABLE = (
+  *("corrupt.png", "huge.png", "text.jpg", "truncated.jpg"),
+  *("video\ufffd.png", "zero.png"),
+)
+# Names that are not UTF-8, as old archives have them.
+FOLDER, RUN, CAFE, VIDEO = map(
+  os.fsdecode, (b"f\xe9te", b"r\xe9s", b"caf\xe9", b"video\xe9")
+)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
   """Pictures of every odd kind between plain ones."""
-  folder = tmp_path_factory.mktemp("odd")
+  folder = tmp_path_factory.mktemp("odd") / FOLDER
+  folder.mkdir()
   rng = np.random.default_rng(0)
   pixels = rng.integers(0, 256, (64, 80, 3), np.uint8)
   plain = Image.fromarray(pixels)
@@ -32,6 +50,8 @@ def folder(tmp_path_factory):
   Image.new("RGB", (20000, 1), (9, 9, 9)).save(folder / "wide.png")
   Image.new("L", (20000, 20000)).save(folder / "huge.png")
   (folder / "zero.png").write_bytes(b"")
+  plain.save(folder / f"{CAFE}.png")
+  (folder / f"{VIDEO}.png").write_bytes(b"")
   (folder / "text.jpg").write_text("no picture")
   plain.save(folder / "truncated.jpg")
   whole = (folder / "truncated.jpg").read_bytes()
@@ -49,7 +69,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_described(
   command = [
     *(sys.executable, str(ROOT / "describe.py")),
     *("--model=tests.pipeline.tiny_network:build", "--layers=0", "--k=4"),
-    *(f"--images={folder}", f"--milan={captioner}", f"--workdir={tmp_path / 'run'}"),
+    *(f"--images={folder}", f"--milan={captioner}", f"--workdir={tmp_path / RUN}"),
     *("--probe_batch_size=4", "--strategy=greedy", "--workers=2"),
   ]
   found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -58,11 +78,42 @@ def test_what_cannot_be_read_is_named_and_the_rest_described(
   for name in UNREADABLE:
     assert f"skipped {name}: " in found.stderr
   assert found.stderr.count("skipped ") == len(UNREADABLE)
-  meta = json.loads((tmp_path / "run" / "exemplars" / "meta.json").read_text())
+  meta = json.loads((tmp_path / RUN / "exemplars" / "meta.json").read_text())
   assert tuple(name for name, _ in meta["info"]["skipped"]) == UNREADABLE
-  names = sorted(path.name for path in folder.iterdir())
-  ids = np.load(tmp_path / "run" / "exemplars" / "image_ids.npy")
-  stored = json.loads((tmp_path / "run" / "exemplars" / "image_names.json").read_text())
+  names = [shown(name) for name in sorted(path.name for path in folder.iterdir())]
+  assert "caf\ufffd.png" in names
+  ids = np.load(tmp_path / RUN / "exemplars" / "image_ids.npy")
+  stored = json.loads((tmp_path / RUN / "exemplars" / "image_names.json").read_text())
   # Positions are those in the folder, whatever could be read.
   assert stored == [names[index] for index in ids]
-  assert (tmp_path / "run" / "index.html").exists()
+  assert (tmp_path / RUN / "index.html").exists()
+  assert "from " + shown(str(folder)) in (tmp_path / RUN / "index.html").read_text()
+  config = json.loads((tmp_path / RUN / "config.json").read_text())
+  assert config["config"]["images"] == str(folder)
+
+
+def test_a_page_of_exemplars_whose_folder_is_so_named(tmp_path):
+  folder = tmp_path / FOLDER
+  layer = LayerStatistics(
+    image_ids=np.arange(6).reshape(2, 3),
+    activations=np.ones((2, 3), np.float32),
+    maps=np.ones((2, 3, 2, 2), np.float32),
+    levels=np.zeros(2, np.float32),
+    dead=np.zeros(2, bool),
+    num_bad_maps=np.zeros(2, int),
+    num_ties=np.zeros(2, int),
+  )
+  write_exemplars(folder, {"a": layer}, ArrayImages(np.zeros((6, 8, 8, 3), np.uint8)))
+  options = {"exemplars": str(folder), "model": "", "images": "", "latents": ""}
+  options |= {"milan": "starter", "parity": False}
+  found = open_exemplars(folder)
+  said = [Description(Unit("a", unit), "Dots", 0.0, 0.0) for unit in range(2)]
+  page = write_run_page(tmp_path / "page", found, said, options).read_text()
+  assert "the units of f\ufffdte respond to" in page
+
+
+@pytest.mark.parametrize("name", [b"a\xe9.png", "a\u00e9.png".encode(), b"\xff\xfe"])
+def test_names_come_back_from_json(tmp_path, name):
+  write_json(tmp_path / "a.json", os.fsdecode(name))
+  text = (tmp_path / "a.json").read_text(encoding="utf-8")
+  assert os.fsencode(json.loads(text)) == name
