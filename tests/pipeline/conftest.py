@@ -32,10 +32,11 @@ def tiny_release():
   language_model = releases.LanguageModelSpec(12, 8, 2, vocab_size, 0.5)
   tokens = jnp.zeros((1, 2), jnp.int32)
   params = {
-    "captioner": Captioner(**dataclasses.asdict(captioner)).init(
+    # Compiled whole: operation by operation it takes seconds.
+    "captioner": jax.jit(Captioner(**dataclasses.asdict(captioner)).init)(
       jax.random.key(0), jnp.zeros((1, 2, 32)), tokens
     ),
-    "language_model": LanguageModel(**dataclasses.asdict(language_model)).init(
+    "language_model": jax.jit(LanguageModel(**dataclasses.asdict(language_model)).init)(
       jax.random.key(1), tokens
     ),
   }

@@ -1,61 +1,58 @@
 """Two processes that a user starts on one run directory by mistake."""
 
-import dataclasses
-import os
+import re
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
-from milan_jax.config import Describe
 from milan_jax.errors import UserError
-from milan_jax.flags import parse
 from milan_jax.pipeline import processes
-from milan_jax.pipeline.describe import describe
-from tests.pipeline.runs import contents
+from tests.pipeline.runs import contents, run
 from tests.pipeline.together import ROOT
 
 
-def test_one_works_and_the_other_says_so(
-  captioner, photos, tmp_path, monkeypatch, capsys
-):
+def test_one_works_and_the_other_says_so(captioner, tmp_path, monkeypatch, capsys):
   workdir, go = tmp_path / "new" / "run", tmp_path / "go"
-  command = [
-    *(sys.executable, str(ROOT / "describe.py"), f"--workdir={workdir}"),
-    *("--model=tests.pipeline.waiting_network:build", "--layers=0", "--units=0:2"),
-    *(f"--images={photos}", f"--milan={captioner}", "--strategy=greedy", "--k=4"),
-    *("--length=2", "--workers=0", "--batch_size=2", "--nopage"),
-  ]
-
-  def start():
-    return subprocess.Popen(
-      command,
-      cwd=ROOT,
-      env=os.environ | {"MILAN_JAX_TEST_GO": str(go)},
-      stdout=subprocess.DEVNULL,
-      stderr=subprocess.PIPE,
-      text=True,
-    )
-
-  def refused(process):
-    message = process.communicate()[1].strip()
-    assert process.returncode == 2, message
-    assert message.startswith("milan-describe: --workdir: ")
-    assert "run is in use by another run (process " in message
-    assert len(message.splitlines()) == 1
-
+  images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+  np.save(tmp_path / "images.npy", images)
+  options = {
+    "model": "tests.pipeline.waiting_network:build",
+    "layers": "0",
+    "units": "0:2",
+    "image_size": 32,
+    "images": str(tmp_path / "images.npy"),
+    "milan": str(captioner),
+    "strategy": "greedy",
+    "k": 3,
+    "length": 2,
+    "batch_size": 2,
+    "workers": 0,
+    "page": False,
+  }
+  monkeypatch.setenv("MILAN_JAX_TEST_GO", str(go))
   # Together, in a folder that is not there yet: whoever works waits for `go`.
-  processes = [start(), start()]
+  command = [sys.executable, str(ROOT / "describe.py"), f"--workdir={workdir}"]
+  command += [f"--{name}={value}" for name, value in options.items()]
+  processes = [
+    subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    for _ in range(2)
+  ]
   try:
     while all(process.poll() is None for process in processes):
       time.sleep(0.02)
     processes.sort(key=lambda process: process.poll() is None)
-    refused(processes[0])
-    time.sleep(0.3)
+    message = processes[0].communicate()[1].strip()
+    assert processes[0].returncode == 2, message
+    assert message.startswith("milan-describe: --workdir: ")
+    at_work = f"in use by another run (process {processes[1].pid} on "
+    assert at_work in message and len(message.splitlines()) == 1
     # And later on.
-    processes.append(start())
-    refused(processes[2])
+    time.sleep(0.3)
+    with pytest.raises(UserError, match=re.escape(at_work)):
+      run(workdir, **options)
     assert [path.name for path in workdir.iterdir()] == [".lock"]
     go.touch()
     message = processes[1].communicate()[1]
@@ -67,11 +64,7 @@ def test_one_works_and_the_other_says_so(
   assert len(whole["descriptions.jsonl"].splitlines()) == 2
   assert ".lock" not in whole
   # Nothing was damaged: the run knows that it is finished.
-  monkeypatch.setenv("MILAN_JAX_TEST_GO", str(go))
-  options, _ = parse(Describe, command[1:])
-  keywords = dataclasses.asdict(options)
-  del keywords["list_layers"]
-  describe(**keywords)
+  run(workdir, **options)
   assert "nothing was left to do" in capsys.readouterr().err
   assert contents(workdir) == whole
 
