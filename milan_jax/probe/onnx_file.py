@@ -15,8 +15,10 @@ from milan_jax.probe.attention_parts import without_attention
 from milan_jax.probe.batches import run_in_batches
 from milan_jax.probe.layout import Layout, to_places
 from milan_jax.probe.onnx_graph import FLOATS, Clip, OnnxGraph
+from milan_jax.probe.places import settle_places
 from milan_jax.probe.protocol import OneDevice
 from milan_jax.probe.readings import Readings
+from milan_jax.probe.white_square import pictures
 from milan_jax.records import LayerShape
 
 _TRIAL_BATCH = 5
@@ -99,9 +101,12 @@ class OnnxProbe(OneDevice):
   def notes(self) -> Mapping[str, str]:
     """What is special about reading a layer, by the layer's name."""
     clips = {shape.name: self._clip(shape.name) for shape in self.layers()}
-    return {
+    notes = {
       name: f"before its clip at {clip.high:g}" for name, clip in clips.items() if clip
     }
+    for name, note in self.readings.notes().items():
+      notes[name] = f"{notes[name]}; {note}" if name in notes else note
+    return notes
 
   def activations(
     self, images: UInt8[np.ndarray, "batch size size 3"], layers: tuple[str, ...]
@@ -205,4 +210,10 @@ class OnnxProbe(OneDevice):
       shapes |= {name: array.shape for name, array in found.items()}
     arrays = {name: shapes[name] for name in names if name in shapes}
     arrays = without_attention(arrays, batch, given=self._layouts or {})
-    return Readings(arrays, batch, convolution="NCHW", layouts=self._layouts)
+    readings = Readings(arrays, batch, convolution="NCHW", layouts=self._layouts)
+    # What shows pictures reads tensors as they are read so far.
+    self.__dict__["readings"] = readings
+    side = self._image_size
+    shown = pictures(side, side)
+    settle_places(self, lambda names: self.activations(shown, names))
+    return readings

@@ -83,6 +83,7 @@ def find_places(
   ours = [name for name in chosen if not probe.readings.is_given(name)]
   patches = _patches(shapes, aspect)
   likely = {name for name in of if _is_likely(of[name], patches, aspect)}
+  ours = [name for name in ours if name not in probe.readings.orders]
   unsure = [
     name
     for name in ours
@@ -99,13 +100,18 @@ def find_places(
     if _is_wrong(seen[name])
     or (seen[name].order is Order.UNCLEAR and name not in likely)
   ]
+  if doubtful and _varies(show, doubtful[0]):
+    # Nothing is seen in what chance makes.
+    return Places(dict.fromkeys(chosen, Order.UNCLEAR), {}, {})
   known = {name: parse_layout(of[name].layout) for name in seen if _fits(seen[name])}
   known |= _other_readings(probe, of, doubtful, patches, show)
   corrections: dict[str, Layout | None] = {}
   for name in ours:
     own, found = parse_layout(of[name].layout), known.get(name)
     if found is None:
-      found = _from_neighbours(of, name, known)
+      # The order of tokens is never that of their shape, and the form of a map is.
+      if own.axes in TOKENS or name not in likely:
+        found = _from_neighbours(of, name, known)
       if found is None and name not in likely:
         corrections[name] = None
     if found is not None and found != own:
@@ -115,7 +121,9 @@ def find_places(
   dropped = {name for name, layout in corrections.items() if layout is None}
   orders = {}
   for name in chosen:
-    if name in known:
+    if name in probe.readings.orders:
+      orders[name] = probe.readings.orders[name]
+    elif name in known:
       orders[name] = Order.FOLLOWS
     elif seen[name].order is Order.ELSEWHERE and name not in corrections:
       orders[name] = Order.ELSEWHERE
@@ -127,6 +135,55 @@ def find_places(
     {name: text for name, text in taken.items() if name not in dropped},
     {name: text for name, text in taken.items() if name in dropped},
   )
+
+
+def settle_places(
+  probe: Readable,
+  show: Show,
+  *,
+  aspect: float = 1.0,
+) -> None:
+  """Finds the places of all layers whose shape alone does not tell them.
+
+  These are tokens, and maps that have not the form of the picture or as many units as
+  rows. A model that cannot bear the pictures is left as it is.
+
+  Args:
+    probe: the model, whose readings are corrected, and know what was seen.
+    show: shows white squares, and reads some layers.
+    aspect: height of the picture over its width.
+  """
+  readings = probe.readings
+  shapes = readings.shapes
+  of = {shape.name: shape for shape in shapes}
+  open_ = [
+    name for name in of if _is_open(of[name], aspect) and not readings.is_given(name)
+  ]
+  sights: dict[str, Sight] = {}
+  try:
+    for part in in_parts(shapes, open_):
+      sights |= {name: look(of[name], array) for name, array in show(part).items()}
+    places = find_places(probe, shapes, sights, show, aspect=aspect)
+  except Exception:  # whatever the user's model raises: a run says it
+    return
+  readings.orders |= places.orders
+  readings.corrected |= places.corrected
+
+
+def _is_open(shape: LayerShape, aspect: float) -> bool:
+  if shape.height * shape.width < 2:
+    return False
+  axes = shape.layout.partition(":")[0]
+  if axes in TOKENS:
+    return True
+  cube = len(set(shape.raw[1:])) == 1
+  return axes in ("NCHW", "NHWC") and (cube or not _is_picture(shape, aspect))
+
+
+def _varies(show: Show, name: str) -> bool:
+  """Whether a layer's activations are not the same each time."""
+  first, second = (np.nan_to_num(show((name,))[name]) for _ in range(2))
+  return float(np.abs(first - second).max()) > 1e-3 * float(np.abs(first).max())
 
 
 def _fits(seen: Sight) -> bool:

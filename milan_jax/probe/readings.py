@@ -14,6 +14,7 @@ from milan_jax.probe.layout import (
   parse_layout,
   to_places,
 )
+from milan_jax.probe.white_square import Order
 from milan_jax.records import LayerShape
 
 
@@ -93,6 +94,12 @@ class Readings:
     batch: images that went in.
     layouts: by name or glob, from the user.
     options: more of `read_shapes`'s.
+
+  Attributes:
+    shapes: of the layers that can be read.
+    layouts: how each of them is read.
+    orders: what white squares said of some layers, as `milan_jax.probe.places` has it.
+    corrected: the layers that are read in another way than first, and how they were.
   """
 
   def __init__(
@@ -103,6 +110,8 @@ class Readings:
     layouts: Mapping[str, Layout] | None = None,
     **options: Any,
   ):
+    self.orders: dict[str, Order] = {}
+    self.corrected: dict[str, str] = {}
     self._corrections: dict[str, Layout | None] = {}
     self._given = layouts or {}
     self._read = functools.partial(
@@ -118,6 +127,17 @@ class Readings:
     """Whether the user set how a layer is read."""
     layouts = layouts_named(self._given, name).values()
     return self.layouts.get(name) in layouts
+
+  def notes(self) -> dict[str, str]:
+    """What white squares said of layers, where it is worth a word."""
+    notes = {
+      name: f"not as {before}: white squares are seen where they are so"
+      for name, before in self.corrected.items()
+    }
+    for name, order in self.orders.items():
+      if order is Order.ELSEWHERE:
+        notes[name] = "its places are not in the picture's order: set --layouts"
+    return notes
 
   def correct(self, corrections: Mapping[str, Layout | None]) -> None:
     """Reads layers in other ways, but for those that the user set; None drops them."""

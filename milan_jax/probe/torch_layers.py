@@ -10,10 +10,13 @@ from jaxtyping import UInt8
 
 from milan_jax.errors import UserError
 from milan_jax.probe.attention_parts import without_attention
+from milan_jax.probe.batches import run_in_batches
 from milan_jax.probe.layout import Layout, to_places
+from milan_jax.probe.places import settle_places
 from milan_jax.probe.protocol import OneDevice
 from milan_jax.probe.readings import Readings
 from milan_jax.probe.torch_pixels import Pixels
+from milan_jax.probe.white_square import pictures
 from milan_jax.records import LayerShape
 
 
@@ -76,8 +79,16 @@ class TorchLayers:
 
   def notes(self) -> dict[str, str]:
     """What is special about reading a layer, by the layer's name."""
-    notes = self._outputs.notes
-    return {one.name: notes[one.name] for one in self.shapes if one.name in notes}
+    kinds = (self._outputs.notes, self.readings.notes())
+    found = {
+      one.name: "; ".join(notes[one.name] for notes in kinds if one.name in notes)
+      for one in self.shapes
+    }
+    return {name: note for name, note in found.items() if note}
+
+  def reread(self, corrections: Mapping[str, Layout | None]) -> None:
+    """Reads layers in other ways."""
+    self.readings.correct(corrections)
 
   def activations(
     self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
@@ -149,11 +160,14 @@ class TorchLayersProbe(OneDevice):
 def image_layers(
   outputs: Outputs,
   pixels: Pixels,
-  images: UInt8[np.ndarray, "batch size size 3"],
+  images: UInt8[np.ndarray, "batch height width channels"],
   layouts: Mapping[str, Layout] | None,
   special: int | None = None,
+  *,
+  fewest: int = 1,
+  most: int | None = None,
 ) -> TorchLayers:
-  """The layers of a model of images.
+  """The layers of a model of images, with their places as white squares tell them.
 
   Args:
     outputs: the model.
@@ -161,7 +175,31 @@ def image_layers(
     images: for a trial.
     layouts: of layers by name or glob, where the guess would be wrong.
     special: tokens in front that are no patches, where the model's kind tells.
+    fewest: images that the model takes at once.
+    most: the same; None: any number.
   """
+  found = _run_on_trial(outputs, pixels, images, layouts, special)
+  squares = pictures(*images.shape[1:])
+
+  def show(names: tuple[str, ...]) -> Mapping[str, np.ndarray]:
+    return run_in_batches(
+      lambda part: found.activations([pixels(part)], names),
+      squares,
+      fewest=fewest,
+      most=most,
+    )
+
+  settle_places(found, show, aspect=images.shape[1] / images.shape[2])
+  return found
+
+
+def _run_on_trial(
+  outputs: Outputs,
+  pixels: Pixels,
+  images: UInt8[np.ndarray, "batch height width channels"],
+  layouts: Mapping[str, Layout] | None,
+  special: int | None,
+) -> TorchLayers:
   try:
     try:
       return TorchLayers(outputs, [pixels(images)], layouts, special=special)

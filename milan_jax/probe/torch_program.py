@@ -98,7 +98,14 @@ class ProgramProbe(TorchLayersProbe):
     batch = max(_TRIAL_BATCH, self._fewest)
     batch = min(batch, self._most or batch)
     images = np.zeros((batch, self._image_size, self._image_size, 3), np.uint8)
-    return image_layers(self._outputs, self._pixels, images, self._layouts)
+    return image_layers(
+      self._outputs,
+      self._pixels,
+      images,
+      self._layouts,
+      fewest=self._fewest,
+      most=self._most,
+    )
 
 
 def _load(path: pathlib.Path) -> ExportedProgram:
