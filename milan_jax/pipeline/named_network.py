@@ -8,6 +8,7 @@ import flax.linen as nn
 
 from milan_jax.errors import UserError
 from milan_jax.pipeline.progress import say
+from milan_jax.pipeline.progress import say
 from milan_jax.pipeline.wishes import Network, Wishes, network_of, refuse
 from milan_jax.probe.callable_model import CallableProbe
 from milan_jax.probe.linen_module import LinenProbe
@@ -17,9 +18,19 @@ from milan_jax.store.state_dicts import read_state_dict
 
 _EXPECTED = (
   "a torch.nn.Module, an exported torch program, a pair of a Flax Linen module and its "
-  "variables, a Flax NNX module, a function of images that returns activations by "
-  "name, a Probe, or a Network; or a function without arguments that returns one"
+  "variables, a Flax NNX module, a function of images that returns activations, "
+  "a Probe, or a Network; or a function without arguments that returns one"
 )
+
+# Keras, whatever library runs it: a model in torch is a torch module too, and takes its
+# images otherwise.
+_KERAS = ("keras", "keras_core", "tf_keras")
+_KERAS_REMEDY = """\
+give a function of images that returns what its layers give, by name, and set \
+KERAS_BACKEND=jax; of a functional model, such as
+parts = {layer.name: layer.output for layer in model.layers}
+inside = keras.Model(model.inputs, parts)
+network = lambda images: inside(images, training=False)"""
 
 
 def named_network(model: str, wishes: Wishes) -> Network:
@@ -32,13 +43,26 @@ def named_network(model: str, wishes: Wishes) -> Network:
   Raises:
     UserError: if there is no such thing, it is no model, or something does not fit it.
   """
-  found = named_model(model)
+  found, made = named_model(model)
+  network = _network(model, found, wishes)
+  if wishes.weights:
+    return network.weights_from(wishes.weights_place())
+  if not made:
+    return network.weights_from(f"as {model} holds them")
+  return network.weights_from(
+    f"as the factory {model} made them (at random, if it loads none)"
+  )
+
+
+def _network(model: str, found: Any, wishes: Wishes) -> Network:
   if isinstance(found, Network | Probe):
     refuse(model, wishes, "weights", "mean", "std", "layouts")
   if isinstance(found, Network):
     return found
   if isinstance(found, Probe):
     return network_of(found, wishes.preprocessing(size=found.image_size))
+  if any(kind.__module__.split(".")[0] in _KERAS for kind in type(found).__mro__):
+    raise UserError(f"--model={model} is a Keras model: {_KERAS_REMEDY}")
   torch = sys.modules.get("torch")
   if torch and isinstance(found, torch.nn.Module):
     return _torch(model, found, wishes)
@@ -51,6 +75,13 @@ def named_network(model: str, wishes: Wishes) -> Network:
     return _jax_generator(model, found, wishes)
   prepared = wishes.preprocessing()
   layouts = wishes.read_layouts()
+  if isinstance(found, nn.Module):
+    if found.scope is None:
+      raise UserError(
+        f"--model={model} is a Flax Linen module without its variables: expected the "
+        "pair of both, such as module, module.init(key, images)."
+      )
+    found = found.unbind()
   if (
     isinstance(found, tuple)
     and len(found) == 2
@@ -66,7 +97,13 @@ def named_network(model: str, wishes: Wishes) -> Network:
   if torch and isinstance(found, torch.export.ExportedProgram):
     return program_network(found, wishes)
   if callable(found):
-    return network_of(CallableProbe(found, prepared, layouts=layouts), prepared)
+    probe = CallableProbe(found, prepared, layouts=layouts)
+    if probe.untraced:
+      say(
+        f"--model={model} cannot be traced by JAX ({probe.untraced}): it runs "
+        "uncompiled, and all of it for every batch"
+      )
+    return network_of(probe, prepared)
   raise UserError(
     f"--model={model}: expected {_EXPECTED}; found a {type(found).__name__}."
   )

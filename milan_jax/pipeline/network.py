@@ -15,7 +15,7 @@ from milan_jax.pipeline.named_network import named_network, program_network
 from milan_jax.pipeline.progress import say
 from milan_jax.pipeline.wishes import Network, Wishes, missing, network_of, refuse
 from milan_jax.probe.flax_backbone import FlaxProbe
-from milan_jax.store.packaged_weights import packaged_weights
+from milan_jax.store.packaged_weights import package_of, packaged_weights
 from milan_jax.store.state_dicts import read_state_dict
 
 TRANSFORMERS = "transformers:"
@@ -36,16 +36,23 @@ def open_network(model: str, wishes: Wishes) -> Network:
   if model in backbone_names():
     # Before folders: that of a run may have a backbone's name.
     refuse(model, wishes, "mean", "std", "layouts", "latents")
-    return _backbone(model, wishes)
+    network = _backbone(model, wishes)
+    package = f"the package {package_of(model)}"
+    return network.weights_from(wishes.weights_place() if wishes.weights else package)
   if model.startswith(TRANSFORMERS) or (pathlib.Path(model) / "config.json").is_file():
     refuse(model, wishes, "weights", "image_size", "mean", "std", "latents")
-    return _transformers(model.removeprefix(TRANSFORMERS), wishes)
+    name = model.removeprefix(TRANSFORMERS)
+    network = _transformers(name, wishes)
+    folder = pathlib.Path(name).is_dir()
+    what = "transformers folder" if folder else "transformers model"
+    return network.weights_from(f"the {what} {name}")
   if model.endswith(".onnx"):
     refuse(model, wishes, "weights", "latents")
-    return _onnx(model, wishes)
+    return _onnx(model, wishes).weights_from(f"the ONNX file {model}")
   if model.endswith(".pt2"):
     refuse(model, wishes, "weights", "latents")
-    return _program(model, wishes)
+    network = _program(model, wishes)
+    return network.weights_from(f"the exported program {model}")
   if ":" in model:
     return named_network(model, wishes)
   if pathlib.Path(model).is_dir():

@@ -206,4 +206,7 @@ def _open(
   model: str, latents: str, wishes: dict[str, Any]
 ) -> tuple[Network, Latents | None]:
   inputs = open_latents(latents) if latents else None
-  return open_network(model, Wishes(**wishes, latents=inputs)), inputs
+  network = open_network(model, Wishes(**wishes, latents=inputs))
+  if network.weights and is_first():
+    say(f"weights: {network.weights}")
+  return network, inputs

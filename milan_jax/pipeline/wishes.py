@@ -1,6 +1,7 @@
 """What the user may say of a network, and what is made of it."""
 
 import dataclasses
+import pathlib
 
 from milan_jax.errors import UserError
 from milan_jax.images.geometry import Geometry
@@ -19,11 +20,17 @@ class Network:
     probe: reads its activations.
     geometry: how its images are resized and cropped.
     default_layers: layers to describe when none are named; empty if none is known.
+    weights: where its weights come from, in words; empty if nobody asks.
   """
 
   probe: Probe
   geometry: Geometry
   default_layers: tuple[str, ...]
+  weights: str = ""
+
+  def weights_from(self, place: str) -> "Network":
+    """The same network, unless it says itself where its weights come from."""
+    return self if self.weights else dataclasses.replace(self, weights=place)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,6 +58,11 @@ class Wishes:
   before_clip: bool = True
   image_range: str = "-1,1"
   latents: Latents | None = None
+
+  def weights_place(self) -> str:
+    """The state dict, in words."""
+    kind = "folder" if pathlib.Path(self.weights).is_dir() else "file"
+    return f"the {kind} {self.weights}"
 
   def read_layouts(self) -> dict[str, Layout]:
     """The layouts, by name or glob."""

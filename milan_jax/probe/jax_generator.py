@@ -11,7 +11,7 @@ from jaxtyping import Array, UInt8
 
 from milan_jax.errors import UserError
 from milan_jax.probe.attention_parts import without_attention
-from milan_jax.probe.jax_model import named_arrays
+from milan_jax.probe.jax_model import in_a_line, named_arrays
 from milan_jax.probe.latent_inputs import (
   arguments_of,
   image_side,
@@ -21,6 +21,7 @@ from milan_jax.probe.latent_inputs import (
 from milan_jax.probe.layout import Layout, to_places
 from milan_jax.probe.protocol import OneDevice
 from milan_jax.probe.readings import Readings
+from milan_jax.probe.returned import named_activations
 from milan_jax.records import LayerShape
 
 # No array of it is made. No usual number of heads or colours.
@@ -126,28 +127,46 @@ class JaxGenerator(OneDevice):
     order: list[str] = []
 
     def run(arguments: list[Array]) -> tuple[Array, dict[str, Array]]:
-      images, found = self._function(*arguments)
+      images, found = _made(self._function, arguments)
       order.extend(found)
-      return images, dict(found)
+      return images, found
 
     try:
       images, found = jax.eval_shape(run, self._arguments(inputs))
+    except UserError:
+      raise
     except Exception as error:  # whatever the user's function raises
       raise UserError(
         f"The generator does not run on latents of shape {self._latent_shape} "
-        f"({type(error).__name__}: {error}): expected a function of latents"
+        f"({in_a_line(error)}): expected a function of latents"
         f"{' and classes' if self._classes else ''} that JAX can trace, which returns "
         "images and a dictionary of activations."
       ) from error
-    floats = [name for name in order if jnp.issubdtype(found[name].dtype, jnp.floating)]
-    return images.shape, {name: found[name].shape for name in floats}
+    return images.shape, {name: found[name].shape for name in order}
+
+
+def _made(function: Callable, arguments: list[Array]) -> tuple[Array, dict[str, Array]]:
+  """The images that a function makes, and its activations by name.
+
+  Raises:
+    UserError: if it returns something else.
+  """
+  made = function(*arguments)
+  if not isinstance(made, tuple | list) or len(made) != 2:
+    raise UserError(
+      f"The generator returns a {type(made).__name__}: expected a pair of images and "
+      "activations by name, as in\nreturn images, {'maps': maps}"
+    )
+  images, found = made
+  empty = isinstance(found, Mapping) and not found
+  return images, {} if empty else named_activations(found)
 
 
 @functools.partial(jax.jit, static_argnames="layers")
 def _activations(
   function: Callable, arguments: list[Array], layers: tuple[str, ...]
 ) -> dict[str, Array]:
-  _, found = function(*arguments)
+  _, found = _made(function, arguments)
   return {name: found[name].astype(jnp.float32) for name in layers}
 
 

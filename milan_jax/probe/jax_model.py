@@ -26,7 +26,7 @@ Run = Callable[[Any, Array, tuple[str, ...] | None], Mapping[str, Array]]
 
 # No array of it is made. A prime that no network has for its number of heads, blocks
 # or colours, so that an axis of this length is the batch.
-_TRIAL_BATCH = 13
+TRIAL_BATCH = 13
 
 
 class JaxProbe:
@@ -90,9 +90,15 @@ class JaxProbe:
     """Every layer that can be read, in the order of execution; nothing is computed.
 
     Raises:
-      UserError: if the model does not take an image of `image_size`, or a layer does
-        not fit the layout that the user gave to it by name.
+      UserError: if the model does not take an image of `image_size`, nothing can be
+        read, or a layer does not fit the layout that the user gave to it by name.
     """
+    if not self.readings.shapes:
+      arrays = self.array_shapes(TRIAL_BATCH).items()
+      shapes = [f"{name} of shape {shape}" for name, shape in arrays]
+      more = f" and {len(shapes) - 3} more" if len(shapes) > 3 else ""
+      what = f"{', '.join(shapes[:3])}{more}" if shapes else "no array of fractions"
+      raise self.not_read(f"returns {what} for {TRIAL_BATCH} images")
     return self.readings.shapes
 
   def reread(self, corrections: Mapping[str, Layout | None]) -> None:
@@ -116,6 +122,15 @@ class JaxProbe:
 
   def array_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
     """Shape of what each layer gives for a batch, in the order of execution."""
+    try:
+      return self.traced_shapes(batch)
+    except UserError:
+      raise
+    except Exception as error:  # whatever the user's model raises
+      raise self.does_not_run(error) from error
+
+  def traced_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
+    """As `array_shapes`, but raises whatever the model does."""
     size = self._image_size
     images = jax.ShapeDtypeStruct((batch, size, size, 3), np.uint8)
     order: list[str] = []
@@ -125,21 +140,26 @@ class JaxProbe:
       order.extend(found)
       return dict(found)
 
-    try:
-      arrays = jax.eval_shape(trial, self._params, images)
-    except UserError:
-      raise
-    except Exception as error:  # whatever the user's model raises
-      raise UserError(
-        f"The model does not run on images of {size} x {size} pixels "
-        f"({type(error).__name__}: {error}): check its parameters, how it is called, "
-        "and the size."
-      ) from error
+    arrays = jax.eval_shape(trial, self._params, images)
     return {
       name: arrays[name].shape
       for name in order
       if jnp.issubdtype(arrays[name].dtype, jnp.floating)
     }
+
+  def does_not_run(self, error: Exception) -> UserError:
+    """What to raise when a trial of the model raised something."""
+    size = self._image_size
+    return UserError(
+      f"The model does not run on images of {size} x {size} pixels "
+      f"({in_a_line(error)}): check its parameters, how it is called, and the size."
+    )
+
+  def not_read(self, fault: str) -> UserError:
+    """What to raise when no layer can be read; `fault` is what the model does."""
+    return UserError(
+      f"The model {fault}, which cannot be read as places and units: set --layouts."
+    )
 
   def check_request(self, batch: int, layers: tuple[str, ...]) -> None:
     """Checks what is asked for.
@@ -164,10 +184,10 @@ class JaxProbe:
   @functools.cached_property
   def readings(self) -> Readings:
     """How the layers are read."""
-    arrays = self.array_shapes(_TRIAL_BATCH)
+    arrays = self.array_shapes(TRIAL_BATCH)
     return Readings(
-      without_attention(arrays, _TRIAL_BATCH, given=self._layouts or {}),
-      _TRIAL_BATCH,
+      without_attention(arrays, TRIAL_BATCH, given=self._layouts or {}),
+      TRIAL_BATCH,
       convolution=self._convolution,
       layouts=self._layouts,
       special=self._special,
@@ -209,6 +229,12 @@ def named_arrays(tree: Any) -> Iterator[tuple[str, np.ndarray]]:
       continue
     if kind is None or not jnp.issubdtype(kind, jax.dtypes.prng_key):
       yield jax.tree_util.keystr(path, simple=True, separator="."), np.asarray(leaf)
+
+
+def in_a_line(error: Exception) -> str:
+  """The kind of an error and the first line of its message."""
+  lines = str(error).strip().splitlines() or [""]
+  return f"{type(error).__name__}: {lines[0].rstrip('.')}"
 
 
 def as_places(array: Any, layer: str, layout: Layout, batch: int) -> Any:

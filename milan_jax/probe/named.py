@@ -3,12 +3,24 @@
 import importlib
 import inspect
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 from milan_jax.errors import UserError
 
 
-def named_model(name: str) -> Any:
+class Named(NamedTuple):
+  """What a name stands for.
+
+  Attributes:
+    model: the model.
+    made: whether the name is that of a factory, which made it.
+  """
+
+  model: Any
+  made: bool
+
+
+def named_model(name: str) -> Named:
   """Imports what a name stands for, and calls it if it is a function without arguments.
 
   Args:
@@ -28,9 +40,9 @@ def named_model(name: str) -> Any:
       f"returns one; {type(error).__name__}: {error}."
     ) from error
   if not (inspect.isfunction(found) or inspect.isclass(found)) or _needs_more(found):
-    return found
+    return Named(found, made=False)
   try:
-    return found()
+    return Named(found(), made=True)
   except UserError:
     raise
   except Exception as error:
