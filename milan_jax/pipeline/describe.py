@@ -209,7 +209,9 @@ def describe(
         say(f"{path}: everything is there, and nothing was left to do")
       return path
     if is_first():
-      known = known or begin_run(folder, options, identity)
+      known = known or begin_run(
+        folder, options, identity, weights_from=origin.weights_from
+      )
       identity.save_tables(folder)
     give_leave(folder)
     decoder = Decoder(release, decoding, batch_size=batch_size)

@@ -8,7 +8,6 @@ import flax.linen as nn
 
 from milan_jax.errors import UserError
 from milan_jax.pipeline.progress import say
-from milan_jax.pipeline.progress import say
 from milan_jax.pipeline.wishes import Network, Wishes, network_of, refuse
 from milan_jax.probe.callable_model import CallableProbe
 from milan_jax.probe.linen_module import LinenProbe

@@ -28,6 +28,10 @@ class Origin(Protocol):
   def is_file(self) -> bool:
     """Whether the network is a file or folder, known by its content."""
 
+  @property
+  def weights_from(self) -> str:
+    """Where the network's weights come from, in words; empty without a network."""
+
   def identity(self, captioner: Input, tables: Tables) -> Identity:
     """The inputs of the run, by content.
 
@@ -60,6 +64,7 @@ class GivenFeatures:
   """
 
   is_file = False
+  weights_from = ""
 
   def __init__(self, folder: str, layers: str, units: str):
     whole = open_features(folder)
@@ -90,6 +95,7 @@ class GivenExemplars:
   """
 
   is_file = False
+  weights_from = ""
 
   def __init__(self, folder: str, layers: str, units: str):
     whole = open_exemplars(folder)
@@ -143,6 +149,11 @@ class Probed:
   def is_file(self) -> bool:
     """Whether the network is a file or folder."""
     return bool(self.subject.files)
+
+  @property
+  def weights_from(self) -> str:
+    """Where the network's weights come from, in words."""
+    return self.subject.network.weights
 
   def identity(self, captioner: Input, tables: Tables) -> Identity:
     """Those of the network and its images; a trial batch goes through the network."""

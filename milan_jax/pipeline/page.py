@@ -58,6 +58,7 @@ def write_run_page(
     dataset="exemplars" if options["exemplars"] else images,
     facts={
       "Network": network,
+      **({"Weights": options["weights_from"]} if "weights_from" in options else {}),
       "Images": f"{found.num_images} distinct ones shown, from "
       + ("the exemplars given" if options["exemplars"] else images),
       "Captioner": shown(options["milan"]),

@@ -145,9 +145,20 @@ def check_run(
 
 
 def begin_run(
-  folder: pathlib.Path, config: Mapping[str, Any], identity: Identity | None = None
+  folder: pathlib.Path,
+  config: Mapping[str, Any],
+  identity: Identity | None = None,
+  *,
+  weights_from: str = "",
 ) -> dict[str, Any]:
-  """Writes the `config.json` of a run, which begins it, and returns what it says."""
+  """Writes the `config.json` of a run, which begins it, and returns what it says.
+
+  Args:
+    folder: the run directory.
+    config: as for `open_workdir`.
+    identity: the inputs.
+    weights_from: where the network's weights come from, in words: noted for people.
+  """
   folder.mkdir(parents=True, exist_ok=True)
   versions = {"milan-jax": __version__}
   versions |= {name: metadata.version(name) for name in _LIBRARIES}
@@ -155,6 +166,8 @@ def begin_run(
   if identity is not None:
     identity.save_tables(folder)
     record["inputs"] = identity.record()
+  if weights_from:
+    record["weights_from"] = weights_from
   write_json(folder / CONFIG, record)
   return record
 
@@ -179,7 +192,8 @@ def job_of(known: Mapping[str, Any]) -> dict[str, Any]:
     known: as `read_run` gives it.
   """
   inputs = {name: one for name, one in known["inputs"].items() if name != "answers"}
-  return known["config"] | {"inputs": inputs}
+  notes = {name: known[name] for name in ("weights_from",) if name in known}
+  return known["config"] | {"inputs": inputs} | notes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

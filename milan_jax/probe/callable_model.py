@@ -77,7 +77,7 @@ class CallableProbe(JaxProbe):
     )
     self._function = function
     self._trial_shapes: Mapping[str, tuple[int, ...]] | None = None
-    self._to_input: Callable[[np.ndarray], Any] = np.array
+    self._to_input: Callable[[Any], Any] = np.array
     # Why it is not compiled, though nobody said that it should not be.
     self.untraced = ""
     self.compiled = compiled if compiled is not None else self._traces()

@@ -288,3 +288,9 @@ def test_a_file_in_the_way(place, options, tmp_path):
   with pytest.raises(UserError, match=r"file is a file.*a new name"):
     run(tmp_path / place, **options)
   assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_run_notes_where_the_weights_come_from(whole):
+  words = "as changing:net holds them"
+  assert json.loads((whole / "config.json").read_text())["weights_from"] == words
+  assert words in (whole / "index.html").read_text()

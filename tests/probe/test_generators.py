@@ -106,6 +106,24 @@ def gan(latents, classes=None):
   return colours, {**named, "colours": colours, "count": jnp.arange(3)}
 
 
+@pytest.mark.parametrize(
+  ("returned", "names"),
+  [
+    (lambda images, dense: (images, dense), ["output"]),
+    (lambda images, dense: [images, (images > 0, dense)], ["output.0", "output.1"]),
+    (
+      lambda images, dense: (images, {"up": {"one": dense}, "to": images}),
+      ["up.one", "to"],
+    ),
+  ],
+)
+def test_what_a_jax_generator_may_return(returned, names):
+  generator = JaxGenerator(lambda z: returned(gan(z)[0], z @ DENSE), (6,))
+  assert [layer.name for layer in generator.layers()] == names
+  found = generator.activations(records(2, classes=False), tuple(names))
+  assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
+
+
 @pytest.mark.parametrize("classes", [False, True])
 def test_a_jax_generator_of_any_number(classes):
   traces = []
@@ -184,5 +202,9 @@ def test_what_makes_no_images():
     TorchGenerator(gray, (80,))
   with pytest.raises(UserError, match=r"does not run on latents of shape \(7,\)"):
     JaxGenerator(gan, (7,))
+  with pytest.raises(UserError, match=r"returns a \w+: expected a pair of images"):
+    JaxGenerator(lambda latents: gan(latents)[0], (6,))
+  with pytest.raises(UserError, match="returns None"):
+    JaxGenerator(lambda latents: (gan(latents)[0], None), (6,))
   with pytest.raises(UserError, match=r"shape \(13, 5, 4, 4\), colours last"):
     JaxGenerator(lambda x: ((x @ DENSE).reshape(-1, 5, 4, 4), {}), (6,))
