@@ -11,7 +11,7 @@ from jaxtyping import Int
 from milan_jax.images.latents import Latents
 from milan_jax.images.source import Source
 from milan_jax.pipeline.answers import trial_answers
-from milan_jax.pipeline.progress import bar
+from milan_jax.pipeline.progress import bar, say
 from milan_jax.pipeline.subject import Subject
 from milan_jax.probe.jax_model import named_arrays
 from milan_jax.records import ExemplarSet
@@ -22,8 +22,8 @@ from milan_jax.store.release import Params, Release
 # Shares of a layer's scale by which its activations may differ from one machine to
 # another: where the parameters are known to be the same, and where nothing else is.
 _TOLERANCE, _TIGHT_TOLERANCE = 1e-2, 2e-3
-# Files whose digests take so long that a bar is shown.
-_MANY = 2000
+# Files, and bytes, whose digests take so long that it is shown.
+_MANY, _LARGE = 2000, 4 * 2**30
 
 Units = Mapping[str, Int[np.ndarray, "_"]]
 
@@ -133,6 +133,8 @@ def _of_images(source: Source, images: str, tables: Tables) -> Input:
   known = tables.known("images")
   option = "--images" if images else "the packaged photographs"
   if len(files) < _MANY:
+    if sum(path.stat().st_size for _, path in files if path.is_file()) > _LARGE:
+      say("the images' files are read once, to tell whether they change")
     return of_files(option, "pictures", files, known=known)
   with bar("digests", "files") as show:
     return of_files(option, "pictures", files, known=known, progress=show)

@@ -11,7 +11,7 @@ from jax.experimental import multihost_utils
 
 from milan_jax.errors import UserError
 from milan_jax.exemplars.passes import Part
-from milan_jax.store.hold import hold
+from milan_jax.store.hold import LOCK, hold
 
 BEGUN = ".begun"
 # Seconds between looks at what another process has to do.
@@ -88,6 +88,9 @@ def hold_together(workdir: str) -> Iterator[pathlib.Path]:
       raise refused or UserError(
         f"--workdir: the first process cannot use {workdir}, and says why."
       )
+    if not is_first():
+      # Of a run whose first process was killed, the others may still be at work.
+      held.enter_context(hold(workdir, name=f"{LOCK}-{jax.process_index()}"))
     yield folder
 
 

@@ -25,7 +25,7 @@ CONFIG = "config.json"
 EXEMPLARS, PARTIAL, FEATURES = "exemplars", "exemplars.partial", "features"
 JOURNAL, DESCRIPTIONS = "descriptions.jsonl", "descriptions.csv"
 # What a killed run may leave behind before it has begun.
-_LEFTOVERS = {LOCK, BEGUN, ".config.partial.json", FILE, ".inputs.partial.npz"}
+_LEFTOVERS = {BEGUN, ".config.partial.json", FILE, ".inputs.partial.npz"}
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -72,7 +72,7 @@ def read_run(folder: pathlib.Path) -> dict[str, Any] | None:
     raise UserError(f"--workdir: {folder} is a file; expected a folder or a new name.")
   if not path.exists():
     inside = folder.iterdir() if folder.exists() else ()
-    if any(each.name not in _LEFTOVERS for each in inside):
+    if any(not _is_leftover(each.name) for each in inside):
       raise UserError(
         f"--workdir: {folder} holds files but no {CONFIG}, so it is no run of ours; "
         "name a new folder."
@@ -89,6 +89,11 @@ def read_run(folder: pathlib.Path) -> dict[str, Any] | None:
       "another --workdir."
     ) from error
   return known
+
+
+def _is_leftover(name: str) -> bool:
+  """Whether a file says nothing of a run by itself."""
+  return name in _LEFTOVERS or name.startswith(LOCK)
 
 
 def _check_inputs(inputs: Any) -> None:
@@ -177,8 +182,8 @@ def withdraw_run(folder: pathlib.Path) -> None:
 
   Its command, corrected, may name the same folder.
   """
-  inside = {path.name for path in folder.iterdir()}
-  if inside - _LEFTOVERS - {CONFIG, PARTIAL}:
+  inside = {path.name for path in folder.iterdir()} - {CONFIG, PARTIAL}
+  if not all(map(_is_leftover, inside)):
     return
   shutil.rmtree(folder / PARTIAL, ignore_errors=True)
   for name in (CONFIG, FILE):

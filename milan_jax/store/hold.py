@@ -31,7 +31,11 @@ _TRIES = 100
 
 @contextlib.contextmanager
 def hold(
-  folder: str | os.PathLike[str], *, flag: str = "--workdir", beside: bool = False
+  folder: str | os.PathLike[str],
+  *,
+  flag: str = "--workdir",
+  name: str = LOCK,
+  beside: bool = False,
 ) -> Iterator[pathlib.Path]:
   """Keeps other processes out of a folder while the block runs.
 
@@ -41,6 +45,7 @@ def hold(
   Args:
     folder: the folder.
     flag: the option that names it, for messages.
+    name: of the lock: who holds another one is not kept out.
     beside: whether the lock lies beside the folder, as `.NAME.lock`, and the folder is
       not made: for a folder that appears whole.
 
@@ -51,10 +56,10 @@ def hold(
     UserError: if another process holds it, or it cannot be made or written to.
   """
   folder = pathlib.Path(folder)
-  lock = folder / LOCK
+  lock = folder / name
   if beside:
     folder = folder.absolute()
-    lock = folder.with_name(f".{folder.name}{LOCK}")
+    lock = folder.with_name(f".{folder.name}{name}")
   made: list[pathlib.Path] = []
   try:
     file = _lock(lock, made)

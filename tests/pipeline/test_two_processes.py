@@ -79,3 +79,17 @@ def test_the_others_of_a_refused_run_write_nothing(tmp_path, monkeypatch):
   ):
     pass
   assert not list(tmp_path.iterdir())
+
+
+def test_each_process_of_a_run_keeps_its_like_out(tmp_path, monkeypatch):
+  """The others of a run whose first process was killed may still be at work."""
+  monkeypatch.setattr(processes, "is_first", lambda: False)
+  monkeypatch.setattr(processes, "told_by_first", lambda value: 1)
+  monkeypatch.setattr(processes.jax, "process_index", lambda: 1)
+  workdir = str(tmp_path / "run")
+  with (
+    processes.hold_together(workdir),
+    pytest.raises(UserError, match="in use by another run"),
+    processes.hold_together(workdir),
+  ):
+    pass

@@ -118,6 +118,18 @@ def test_a_place_that_cannot_be_written_to(tmp_path, place):
     pass
 
 
+def test_two_names_are_two_locks(tmp_path):
+  with hold(tmp_path / "run"), hold(tmp_path / "run", name=".lock-1"):
+    with pytest.raises(UserError, match="in use"), hold(tmp_path / "run"):
+      pass
+    with (
+      pytest.raises(UserError, match="in use"),
+      hold(tmp_path / "run", name=".lock-1"),
+    ):
+      pass
+  assert _names(tmp_path) == []
+
+
 def test_a_file_system_without_locks_keeps_nobody_out(tmp_path, monkeypatch):
   def flock(file, how):
     raise OSError(errno.ENOLCK, "No locks available")
