@@ -164,9 +164,9 @@ class StoredExemplars:
       )
     self._layers = _layer_names(meta.get("layers"), self._folder / META)
     self._info = _typed(meta.get("info"), dict, "info", self._folder / META)
-    self._images = self._open("images.npy", "u", (None, None, None, 3))
+    self._images = _open(self._folder / "images.npy", "u", (None, None, None, 3))
     number = len(self._images)
-    self._image_ids = self._open("image_ids.npy", "iu", (number,))
+    self._image_ids = _open(self._folder / "image_ids.npy", "iu", (number,))
     path = self._folder / "image_names.json"
     self._names = _typed(_read_json(path), list, "names of images", path)
     if len(self._names) != number or not all(isinstance(x, str) for x in self._names):
@@ -182,11 +182,6 @@ class StoredExemplars:
     )
     self._arrays = {layer: self._open_layer(layer) for layer in self._layers}
 
-  def _open(
-    self, name: str | pathlib.Path, kinds: str, shape: tuple[int | None, ...]
-  ) -> np.ndarray:
-    return open_npy(self._folder / name, kinds=kinds, shape=shape, remedy=_REMEDY)
-
   def _open_layer(self, layer: str) -> dict[str, np.ndarray]:
     """The arrays of a layer, whose values are checked, but for maps and masks.
 
@@ -194,7 +189,7 @@ class StoredExemplars:
     """
     folder = layer_folder(self._folder, layer)
     height, width = self._images.shape[1:3]
-    rows = self._open(folder / "image_rows.npy", "iu", (None, None))
+    rows = _open(folder / "image_rows.npy", "iu", (None, None))
     units, k = rows.shape
     kinds: dict[str, tuple[str, tuple[int | None, ...]]] = {
       "units": ("iu", (units,)),
@@ -210,8 +205,7 @@ class StoredExemplars:
       if (folder / f"{name}.npy").exists():  # not in stores of earlier versions
         kinds[name] = ("iu", (units,))
     arrays = {
-      name: self._open(folder / f"{name}.npy", *expected)
-      for name, expected in kinds.items()
+      name: _open(folder / f"{name}.npy", *expected) for name, expected in kinds.items()
     }
     arrays["image_rows"] = rows
     if not rows.size:
@@ -325,6 +319,10 @@ class StoredExemplars:
         f"{self._folder} has no layer {layer!r}; it has {', '.join(self._layers)}."
       )
     return self._arrays[layer][name]
+
+
+def _open(path: pathlib.Path, kinds: str, shape: tuple[int | None, ...]) -> np.ndarray:
+  return open_npy(path, kinds=kinds, shape=shape, remedy=_REMEDY)
 
 
 def _layer_names(value: Any, path: pathlib.Path) -> tuple[str, ...]:

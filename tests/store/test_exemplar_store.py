@@ -71,6 +71,15 @@ def test_what_is_written_is_read(store, layers):
   assert store.exemplars("a").units.tolist() == [0, 1, 2, 3]
 
 
+def test_a_store_is_read_by_a_relative_path(store, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  relative = open_exemplars("store")
+  for name in store.layers:
+    np.testing.assert_array_equal(
+      relative.exemplars(name).image_rows, store.exemplars(name).image_rows
+    )
+
+
 def test_each_image_is_there_once(store, layers):
   ids = np.unique(
     np.concatenate([store.exemplars(layer).image_ids.ravel() for layer in store.layers])
