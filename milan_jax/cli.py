@@ -94,6 +94,13 @@ def _exit_code(
   except BrokenPipeError:
     # Whoever read our output (head, less) has seen enough; say nothing at exit either.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+  except MemoryError as error:
+    print(
+      f"{name}: not enough memory ({error or 'no more is given'}). What was finished "
+      "is kept: lower the sizes of batches, beams or images.",
+      file=sys.stderr,
+    )
+    return 2
   except OSError as error:
     if error.errno not in _DISK:
       raise

@@ -1,7 +1,35 @@
-"""Memory that was freed, given back to the system."""
+"""The memory that there is, and memory that was freed, given back to the system."""
 
 import ctypes
+import os
+import pathlib
 import sys
+
+import jax
+
+# Where Linux says what a container may take.
+_CGROUPS = (
+  pathlib.Path("/sys/fs/cgroup/memory.max"),
+  pathlib.Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+
+
+def memory_of(device: jax.Device) -> int | None:
+  """Bytes of memory that a device has in all; None if nothing tells."""
+  if device.platform != "cpu":
+    return (device.memory_stats() or {}).get("bytes_limit")
+  limits = []
+  if (
+    hasattr(os, "sysconf")
+    and {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= os.sysconf_names.keys()
+  ):
+    limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+  for path in _CGROUPS:
+    try:
+      limits.append(int(path.read_text()))
+    except (OSError, ValueError):  # not there, or `max`
+      continue
+  return min(limits, default=None)
 
 
 def return_freed_memory() -> None:

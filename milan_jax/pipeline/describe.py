@@ -35,6 +35,7 @@ from milan_jax.pipeline.processes import (
 )
 from milan_jax.pipeline.progress import bar, say
 from milan_jax.pipeline.region_encoder import encoder_params, region_encoder
+from milan_jax.pipeline.search_memory import check_search_fits
 from milan_jax.pipeline.subject import find_subject
 from milan_jax.pipeline.unit_descriptions import describe_units, unit_batches
 from milan_jax.pipeline.workdir import (
@@ -157,6 +158,7 @@ def describe(
       precision=precision,
     )
     check_decodes(release, decoding, batch_size)
+    check_search_fits(release, decoding, batch_size)
     encoder: Params | None = None
     if not features:
       encoder = encoder_params(

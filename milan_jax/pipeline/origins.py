@@ -5,11 +5,13 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import jax
 import numpy as np
 from jaxtyping import Int
 
 from milan_jax.errors import UserError
 from milan_jax.exemplars.passes import check_enough
+from milan_jax.memory import memory_of
 from milan_jax.pipeline.identity import of_exemplars, of_features, of_subject
 from milan_jax.pipeline.probing import Pass, find_exemplars
 from milan_jax.pipeline.subject import Subject
@@ -132,7 +134,8 @@ class Probed:
     images: what the user wrote to name the images.
 
   Raises:
-    UserError: if there are fewer images than exemplars of a unit.
+    UserError: if there are fewer images than exemplars of a unit, or a batch of them
+      does not fit into memory.
   """
 
   subject: Subject
@@ -144,6 +147,16 @@ class Probed:
 
   def __post_init__(self):
     check_enough(len(self.subject.inputs), self.how.k)
+    self._check_batch_fits()
+
+  def _check_batch_fits(self) -> None:
+    batch = self.how.batch_size * self.subject.inputs.blank.nbytes
+    memory = memory_of(jax.local_devices(backend="cpu")[0])
+    if memory is not None and batch > memory:
+      raise UserError(
+        f"--probe_batch_size={self.how.batch_size} would take {batch / 1e9:,.0f} GB for "
+        f"the images alone, and there are {memory / 1e9:,.0f} GB: lower it."
+      )
 
   @property
   def is_file(self) -> bool:
