@@ -154,8 +154,8 @@ class Probed:
     memory = memory_of(jax.local_devices(backend="cpu")[0])
     if memory is not None and batch > memory:
       raise UserError(
-        f"--probe_batch_size={self.how.batch_size} would take {batch / 1e9:,.0f} GB for "
-        f"the images alone, and there are {memory / 1e9:,.0f} GB: lower it."
+        f"--probe_batch_size={self.how.batch_size} would take {batch / 1e9:,.0f} GB "
+        f"for the images alone, and there are {memory / 1e9:,.0f} GB: lower it."
       )
 
   @property
