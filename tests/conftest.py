@@ -14,6 +14,10 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
   atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
   os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED
   os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+# Most programs of the tests run once or twice, and compiling them takes far longer than
+# running them: they are compiled in haste. Where tests are of what optimization could
+# change, or run long, they use the fixture `optimized`.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax
 import numpy as np
@@ -22,6 +26,46 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
+
+
+# Files that take longest, by size: begun last, one would keep a process waiting for the
+# other at the end.
+LONG = (
+  "pipeline/test_probing_together.py",
+  "docs/test_probing.py",
+  "pipeline/test_describe.py",
+  "pipeline/test_decode.py",
+  "benchmark/test_bench.py",
+  "pipeline/test_processes.py",
+  "evaluation/test_eval.py",
+  "models/test_backbones.py",
+  "test_tooling.py",
+  "training/test_train_milan.py",
+  "pipeline/test_train.py",
+  "pipeline/test_beams.py",
+  "pipeline/test_convert.py",
+  "pipeline/test_full_disk.py",
+  "exemplars/test_kills.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+  """Puts the longest files first."""
+  rank = {f"tests/{name}": number for number, name in enumerate(LONG)}
+  items.sort(key=lambda item: rank.get(item.nodeid.split("::")[0], len(LONG)))
+
+
+@pytest.fixture(scope="module")
+def optimized():
+  """Programs as users have them, here and in processes that the tests start."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
+    earlier = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()
+    yield
+    jax.config.update("jax_disable_most_optimizations", earlier)
+    jax.clear_caches()
 
 
 def _shared(name: str) -> pathlib.Path:

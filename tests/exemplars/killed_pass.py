@@ -1,12 +1,13 @@
 """A job to be killed: a pass of a cheap model that goes on from what lies on disk.
 
-Arguments: the working folder, and seconds to wait after each batch. It says when it is
-at work.
+Arguments: the working folder, and how many calls of Python functions it survives; 0 is
+not killed, and says how many there were.
 """
 
+import os
 import pathlib
+import signal
 import sys
-import time
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from milan_jax.store.exemplar_snapshots import load_progress, save_progress
 from milan_jax.store.exemplar_store import write_exemplars
 
 JOB = {"model": "cheap"}
-NUM_IMAGES, BATCH_SIZE = 600, 2
+NUM_IMAGES, BATCH_SIZE = 240, 2
 
 
 class Cheap:
@@ -33,15 +34,35 @@ class Cheap:
     return {"pixels": pixels, "rows": pixels.mean(axis=1, keepdims=True)}
 
 
+class Calls:
+  """Counts the calls of Python functions in this thread, and dies of the last one."""
+
+  def __init__(self, most: int):
+    self.most, self.number = most, 0
+
+  def __call__(self, frame, event, argument) -> None:
+    del frame, argument
+    if event == "call":
+      self.number += 1
+      if self.number == self.most:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def main() -> None:
-  folder, pause = pathlib.Path(sys.argv[1]), float(sys.argv[2])
+  folder, calls = pathlib.Path(sys.argv[1]), Calls(int(sys.argv[2]))
+  sys.setprofile(calls)
+  work(folder)
+  sys.setprofile(None)
+  print(calls.number)
+
+
+def work(folder: pathlib.Path) -> None:
   folder.mkdir(exist_ok=True)
   if (folder / "store").exists():
     return
   snapshot = folder / "progress.npz"
   images = np.random.default_rng(0).integers(0, 256, (NUM_IMAGES, 16, 16, 3), np.uint8)
   source = ArrayImages(images)
-  print("at work", flush=True)
   found = collect(
     Cheap(),
     source,
@@ -51,7 +72,6 @@ def main() -> None:
     resume=load_progress(snapshot, JOB),
     save=lambda progress: save_progress(snapshot, progress, JOB),
     save_every=0.0,
-    report=lambda *_: time.sleep(pause),
   )
   write_exemplars(folder / "store", found.layers, source, info=JOB)
   snapshot.unlink(missing_ok=True)

@@ -1,12 +1,12 @@
 """A job to be killed: a pass over 40 images that goes on from what lies on disk.
 
-Arguments: the working folder, and seconds to wait after each image.
+Arguments: the working folder; with a second one, it says after each batch that it was
+seen, and waits for a line.
 """
 
 import json
 import pathlib
 import sys
-import time
 
 from milan_jax.exemplars.collect import collect
 from milan_jax.images.arrays import ArrayImages
@@ -17,8 +17,13 @@ from tests.exemplars import tiny
 JOB = {"model": "tiny", "k": 4}
 
 
+def ask(*_) -> None:
+  print("seen", flush=True)
+  sys.stdin.readline()
+
+
 def main() -> None:
-  folder, pause = pathlib.Path(sys.argv[1]), float(sys.argv[2])
+  folder, asks = pathlib.Path(sys.argv[1]), len(sys.argv) > 2
   folder.mkdir(exist_ok=True)
   snapshot = folder / "progress.npz"
   resume = load_progress(snapshot, JOB)
@@ -33,7 +38,7 @@ def main() -> None:
     resume=resume,
     save=lambda progress: save_progress(snapshot, progress, JOB),
     save_every=0.0,
-    report=lambda *_: time.sleep(pause),
+    report=ask if asks else None,
   )
   write_exemplars(folder / "store", found.layers, source, info=JOB)
 

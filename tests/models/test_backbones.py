@@ -16,6 +16,7 @@ from milan_jax.models import backbones, lowering
 from milan_jax.models.backbones import backbone, params_from_state_dict
 from tests.models import torch_networks
 
+pytestmark = pytest.mark.usefixtures("optimized")  # to the last digits
 LITE = "efficientnet-lite0"
 TOLERANCE = 1e-5  # of the layer's maximum
 

@@ -9,6 +9,7 @@ import torch
 from milan_jax.errors import UserError
 from milan_jax.models import lowering
 
+pytestmark = pytest.mark.usefixtures("optimized")  # to the last digits
 LOWERINGS = ("cpu", "plain")
 
 

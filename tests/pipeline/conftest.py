@@ -1,6 +1,5 @@
 """A captioner of random weights over the first layer of EfficientNet-Lite0."""
 
-import contextlib
 import dataclasses
 
 import jax
@@ -13,17 +12,6 @@ from milan_jax.models.language_model import LanguageModel
 from milan_jax.store import release as releases
 
 WORDS = ("red", "green", "blue", "edges", "dots", "of", "things", "and")
-
-
-@contextlib.contextmanager
-def hasty_compiler():
-  """Compiles faster and to slower programs: for tests whose programs run once."""
-  jax.config.update("jax_disable_most_optimizations", True)
-  try:
-    yield
-  finally:
-    jax.config.update("jax_disable_most_optimizations", False)
-    jax.clear_caches()
 
 
 def tiny_release():

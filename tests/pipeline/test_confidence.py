@@ -19,7 +19,7 @@ from milan_jax.records import Description, LayerExemplars, Unit
 from milan_jax.store import release as releases
 from milan_jax.store.feature_store import FeatureWriter, open_features
 from milan_jax.text.vocabulary import Vocabulary
-from tests.pipeline.conftest import WORDS, hasty_compiler
+from tests.pipeline.conftest import WORDS
 
 UNITS, K, POOLED = 7, 4, 32
 STOP = Vocabulary(WORDS).stop_id
@@ -266,10 +266,9 @@ def test_decoding_projects_as_numpy_does():
   projected = ((features - shift) @ kernel).astype("f4")
   keys = jax.random.split(jax.random.key(0), 5)
   decoding = Decoding("greedy", length=6)
-  with hasty_compiler():
-    found = Decoder(projecting, decoding, batch_size=8)(features, keys)
-    plain = Decoder(_plain(), decoding, batch_size=8)
-    expected = plain(projected, keys)
+  found = Decoder(projecting, decoding, batch_size=8)(features, keys)
+  plain = Decoder(_plain(), decoding, batch_size=8)
+  expected = plain(projected, keys)
   np.testing.assert_array_equal(found.tokens, expected.tokens)
   for name in ("scores", "log_probs", "lm_log_probs"):
     np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-4)

@@ -8,6 +8,8 @@ import sys
 import numpy as np
 import pytest
 
+from tests.commands import run_here
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -26,6 +28,7 @@ def released(reference, tmp_path_factory):
   return folder
 
 
+@pytest.mark.usefixtures("optimized")
 def test_exemplars_and_checkpoint_of_the_original_give_its_descriptions(
   released, outputs, strings, tmp_path
 ):
@@ -66,7 +69,7 @@ def test_bad_arguments(released, reference, tmp_path):
     ((kind, tmp_path / "c"), "no official MILAN checkpoint"),
     ((reference / "decoder-tiny.pth", ROOT / "tests"), "not empty"),
   ):
-    found = _convert(*arguments)
+    found = run_here("convert", *arguments)
     assert found.returncode == 2, found.stderr
     assert "Traceback" not in found.stderr
     assert len(found.stderr.strip().splitlines()) == 1

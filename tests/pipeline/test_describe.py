@@ -7,11 +7,13 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.commands import run_here
+from tests.pipeline.killed_describe import MOMENTS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -28,6 +30,10 @@ def _run(*flags, **environment):
     capture_output=True,
     text=True,
   )
+
+
+def _here(*flags):
+  return run_here("describe", *flags)
 
 
 @pytest.fixture(scope="module")
@@ -78,38 +84,21 @@ def test_a_run_writes_descriptions_exemplars_and_a_page(whole):
   assert not list(whole.glob("*.partial*"))
 
 
-def _features_begun(workdir):
-  path = workdir / "features" / "progress.json"
-  return path.exists() and json.loads(path.read_text())["done"] > 0
-
-
-def _some_described(workdir):
-  path = workdir / "descriptions.jsonl"
-  return path.exists() and path.stat().st_size > 0
-
-
-MOMENTS = {
-  "exemplars": lambda workdir: any(workdir.glob("exemplars.partial/0-of-1.npz")),
-  "features": _features_begun,
-  "decoding": _some_described,
-}
-
-
 def test_killed_at_every_step_it_gives_the_same_bytes(flags, whole, tmp_path):
   workdir = tmp_path / "run"
-  for name, reached in MOMENTS.items():
-    process = subprocess.Popen(
-      _command(*flags, f"--workdir={workdir}"),
+  for moment, reached in MOMENTS.items():
+    found = subprocess.run(
+      [
+        *(sys.executable, "-m", "tests.pipeline.killed_describe", moment),
+        *(*flags, f"--workdir={workdir}"),
+      ],
       cwd=ROOT,
-      stdout=subprocess.DEVNULL,
-      stderr=subprocess.DEVNULL,
+      capture_output=True,
+      text=True,
     )
-    while not reached(workdir):
-      assert process.poll() is None, f"it ended before {name}"
-      time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (workdir / "descriptions.csv").exists(), f"{name} came too late"
+    assert found.returncode == -signal.SIGKILL, f"{moment}: {found.stderr}"
+    assert reached(workdir)
+    assert not (workdir / "descriptions.csv").exists()
   found = _run(*flags, f"--workdir={workdir}")
   assert found.returncode == 0, found.stderr
   assert _bytes(workdir) == _bytes(whole)
@@ -117,7 +106,7 @@ def test_killed_at_every_step_it_gives_the_same_bytes(flags, whole, tmp_path):
 
 def test_a_finished_run_does_nothing_again(flags, whole):
   before = _bytes(whole)
-  assert _run(*flags, f"--workdir={whole}").returncode == 0
+  assert _here(*flags, f"--workdir={whole}").returncode == 0
   assert _bytes(whole) == before
 
 
@@ -132,7 +121,7 @@ def _refused(found, *words):
 
 def test_a_workdir_of_another_configuration(flags, whole):
   before = _bytes(whole)
-  found = _run(*flags, f"--workdir={whole}", "--beam_size=3")
+  found = _here(*flags, f"--workdir={whole}", "--beam_size=3")
   _refused(found, "beam_size is 0 there and 3 here")
   assert _bytes(whole) == before
 
@@ -153,7 +142,7 @@ def test_a_workdir_of_another_configuration(flags, whole):
   ids=lambda value: value[0] if isinstance(value, tuple) else None,
 )
 def test_bad_options(flags, tmp_path, changed, words):
-  found = _run(*flags, f"--workdir={tmp_path / 'run'}", *changed)
+  found = _here(*flags, f"--workdir={tmp_path / 'run'}", *changed)
   _refused(found, *words)
   # No run is begun: the corrected command may name the same folder.
   assert not (tmp_path / "run").exists()
@@ -163,20 +152,25 @@ def test_an_empty_folder_and_unreadable_photographs(flags, tmp_path):
   folder = tmp_path / "photos"
   folder.mkdir()
   images = f"--images={folder}"
-  _refused(_run(*flags, images, f"--workdir={tmp_path / 'a'}"), str(folder))
+  _refused(_here(*flags, images, f"--workdir={tmp_path / 'a'}"), str(folder))
   rng = np.random.default_rng(0)
   for i in range(6):
     pixels = rng.integers(0, 256, (256, 300, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(folder / f"{i}.png")
   (folder / "2.png").write_bytes(b"no picture")
-  found = _run(*flags, images, f"--workdir={tmp_path / 'b'}", "--nopage")
+  found = run_here(
+    "describe", *flags, images, f"--workdir={tmp_path / 'b'}", "--nopage"
+  )
   assert found.returncode == 0, found.stderr
   assert "skipped 2.png" in found.stderr
   ids = np.load(tmp_path / "b" / "exemplars" / "image_ids.npy")
   assert 2 not in ids
   for i in range(6):
     (folder / f"{i}.png").write_bytes(b"")
-  _refused(_run(*flags, images, f"--workdir={tmp_path / 'c'}"), "None of the 6 images")
+  _refused(
+    _here(*flags, images, f"--workdir={tmp_path / 'c'}"),
+    "None of the 6 images",
+  )
 
 
 def test_exemplars_of_the_wrong_shape(captioner, tmp_path):
@@ -184,7 +178,7 @@ def test_exemplars_of_the_wrong_shape(captioner, tmp_path):
   layer.mkdir(parents=True)
   np.save(layer / "images.npy", np.zeros((2, 3, 3, 32, 32), np.uint8))
   np.save(layer / "masks.npy", np.zeros((2, 3, 1, 16, 16), np.uint8))
-  found = _run(
+  found = _here(
     f"--exemplars={tmp_path / 'exemplars'}",
     f"--milan={captioner}",
     f"--workdir={tmp_path / 'run'}",
@@ -200,7 +194,7 @@ def test_a_truncated_captioner(captioner, photos, tmp_path):
     data = path.read_bytes()
     cut = len(data) // 2 if path.suffix == ".safetensors" else len(data)
     (broken / path.name).write_bytes(data[:cut])
-  found = _run(
-    f"--milan={broken}", f"--images={photos}", f"--workdir={tmp_path / 'run'}"
+  found = _here(
+    *(f"--milan={broken}", f"--images={photos}", f"--workdir={tmp_path / 'run'}"),
   )
   _refused(found, "milan.safetensors")

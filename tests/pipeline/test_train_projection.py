@@ -24,7 +24,6 @@ from milan_jax.store.feature_store import open_features
 from milan_jax.store.hold import hold
 from milan_jax.store.region_sets import RegionSetWriter
 from milan_jax.training.projection import QUIET
-from tests.pipeline.conftest import hasty_compiler
 
 COLORS = {"red": (220, 30, 30), "green": (30, 180, 30), "blue": (30, 30, 220)}
 NUM_UNITS, K, SIZE, COMPONENTS = 32, 3, 64, 6
@@ -105,7 +104,7 @@ def _train(corpus, workdir, **options):
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled(tmp_path_factory):
-  """Compiles in haste, and keeps programs: a run that goes on compiles the same."""
+  """Keeps all programs: a run that goes on compiles none anew."""
   values = {
     "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
     "jax_persistent_cache_min_compile_time_secs": 0.0,
@@ -115,8 +114,7 @@ def compiled(tmp_path_factory):
   for name, value in values.items():
     jax.config.update(name, value)
   compilation_cache.reset_cache()
-  with hasty_compiler():
-    yield
+  yield
   for name, value in before.items():
     jax.config.update(name, value)
   compilation_cache.reset_cache()

@@ -16,6 +16,7 @@ from milan_jax.probe.layout import parse_layouts
 from milan_jax.probe.protocol import Probe
 from milan_jax.records import LayerShape
 
+pytestmark = pytest.mark.usefixtures("optimized")  # to the last digits
 PREPROCESSING = Preprocessing(10, 8, "bilinear", (100.0, 110.0, 120.0), (50.0,) * 3)
 
 

@@ -4,7 +4,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -229,33 +228,28 @@ def files(folder):
   }
 
 
-def job(folder, pause):
+def job(*arguments, **streams):
   # A fresh process, so that what survives is what lies on disk.
   environment = os.environ | {"JAX_PLATFORMS": "cpu"}
-  arguments = [
-    sys.executable,
-    "-m",
-    "tests.exemplars.resumable_pass",
-    folder,
-    str(pause),
-  ]
-  return subprocess.Popen(arguments, env=environment, cwd=ROOT)
+  command = [sys.executable, "-m", "tests.exemplars.resumable_pass", *arguments]
+  return subprocess.Popen(command, env=environment, cwd=ROOT, **streams)
 
 
 def test_killed_in_the_middle_and_run_again_gives_the_same_bytes(tmp_path):
-  assert job(tmp_path / "whole", 0).wait(120) == 0
+  assert job(tmp_path / "whole").wait(120) == 0
   broken = tmp_path / "broken"
-  first = job(broken, 0.15)
-  deadline = time.monotonic() + 120
-  while not (broken / "progress.npz").exists():
-    assert first.poll() is None, "it ended before it was killed"
-    assert time.monotonic() < deadline
-    time.sleep(0.01)
-  time.sleep(0.3)
-  first.send_signal(signal.SIGKILL)
-  assert first.wait(60) == -signal.SIGKILL
+  # It waits after each batch to be told to go on, and is not told after the third.
+  with job(broken, "ask", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+    for number in range(3):
+      assert first.stdout.readline() == b"seen\n"
+      if number < 2:
+        first.stdin.write(b"\n")
+        first.stdin.flush()
+    assert (broken / "progress.npz").exists()
+    first.kill()
+    assert first.wait(60) == -signal.SIGKILL
   assert not (broken / "store").exists()
-  assert job(broken, 0).wait(120) == 0
+  assert job(broken).wait(120) == 0
   resumed_at = json.loads((broken / "resumed.json").read_text())
   assert 0 < resumed_at < 10
   assert files(broken / "store") == files(tmp_path / "whole" / "store")
