@@ -15,7 +15,6 @@ from milan_jax.pipeline import origins
 from milan_jax.store import packaged_weights
 from milan_jax.store.hold import LOCK
 from milan_jax.store.release import load_release, save_release
-from tests.pipeline.conftest import hasty_compiler
 from tests.pipeline.runs import contents, make_module, run
 
 FUNCTION = """
@@ -27,12 +26,6 @@ def net(images):
 IMAGES = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), np.uint8)
 # Of the decoding, which all runs here share.
 DECODING = {"strategy": "greedy", "batch_size": 4, "length": 4}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def hasty():
-  with hasty_compiler():
-    yield
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ import pytest
 
 from milan_jax.store.exemplar_sets import open_exemplars
 from milan_jax.store.feature_store import open_features
-from tests.pipeline.conftest import hasty_compiler
 from tests.pipeline.runs import make_module, run
 
 IMAGES, RARE, K = 28, (3, 10, 17, 24), 15
@@ -59,8 +58,7 @@ def runs(captioner, tmp_path_factory):
       )
     return made[name]
 
-  with hasty_compiler():
-    yield describe
+  return describe
 
 
 def _rows(folder):
