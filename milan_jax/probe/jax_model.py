@@ -27,6 +27,14 @@ Run = Callable[[Any, Array, tuple[str, ...] | None], Mapping[str, Array]]
 # No array of it is made. A prime that no network has for its number of heads, blocks
 # or colours, so that an axis of this length is the batch.
 TRIAL_BATCH = 13
+# What is raised where a model looks at the numbers in its arrays.
+_ONLY_TRACED = (
+  jax.errors.ConcretizationTypeError,
+  jax.errors.TracerArrayConversionError,
+  jax.errors.TracerBoolConversionError,
+  jax.errors.TracerIntegerConversionError,
+  jax.errors.NonConcreteBooleanIndexError,
+)
 
 
 class JaxProbe:
@@ -97,7 +105,12 @@ class JaxProbe:
       arrays = self.array_shapes(TRIAL_BATCH).items()
       shapes = [f"{name} of shape {shape}" for name, shape in arrays]
       more = f" and {len(shapes) - 3} more" if len(shapes) > 3 else ""
-      what = f"{', '.join(shapes[:3])}{more}" if shapes else "no array of fractions"
+      if not shapes:
+        raise UserError(
+          "The model gives no array of floating numbers: return one, whose first axis "
+          "is the images."
+        )
+      what = f"{', '.join(shapes[:3])}{more}"
       raise self.not_read(f"returns {what} for {TRIAL_BATCH} images")
     return self.readings.shapes
 
@@ -150,9 +163,15 @@ class JaxProbe:
   def does_not_run(self, error: Exception) -> UserError:
     """What to raise when a trial of the model raised something."""
     size = self._image_size
+    remedy = "check its parameters, how it is called, and the size"
+    if isinstance(error, _ONLY_TRACED):
+      remedy = (
+        "JAX cannot trace it; make it of jax.numpy, or give a function of images that "
+        "calls it, which is run without being traced"
+      )
     return UserError(
       f"The model does not run on images of {size} x {size} pixels "
-      f"({in_a_line(error)}): check its parameters, how it is called, and the size."
+      f"({in_a_line(error)}): {remedy}."
     )
 
   def not_read(self, fault: str) -> UserError:

@@ -6,6 +6,7 @@ import pytest
 
 from milan_jax.errors import UserError
 from milan_jax.models.backbones import Preprocessing
+from milan_jax.probe.callable_model import CallableProbe
 from milan_jax.probe.linen_module import LinenProbe
 
 PREPROCESSING = Preprocessing(10, 8, "bilinear", (100.0, 110.0, 120.0), (50.0,) * 3)
@@ -158,6 +159,36 @@ def test_an_option_among_the_attributes(images):
   probe = LinenProbe(Dropped(), {}, PREPROCESSING)
   found = probe.activations(images, ("drop",))["drop"]
   np.testing.assert_allclose(found, normalised(images), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ("returned", "words"),
+  [
+    (lambda images: None, "gives no array of floating numbers: return one"),
+    (lambda images: {"mask": images > 0}, "gives no array of floating numbers"),
+    (lambda images: images.mean(), r"returns __call__ of shape \(\) for 13 images"),
+    (lambda images: np.sort(np.asarray(images)), "JAX cannot trace it; make it of jax"),
+    (lambda images: images if images.max() > 0 else None, "JAX cannot trace it; make"),
+  ],
+)
+def test_what_a_module_returns_that_cannot_be_read(returned, words):
+  class Odd(nn.Module):
+    def __call__(self, images):
+      return returned(images)
+
+  with pytest.raises(UserError, match=words) as error:
+    LinenProbe(Odd(), {}, PREPROCESSING).layers()
+  assert "\n" not in str(error.value)
+
+
+def test_a_module_that_cannot_be_traced_can_be_called_by_a_function(images):
+  class Sorts(nn.Module):
+    def __call__(self, images):
+      return {"sorted": np.sort(np.asarray(images), axis=3)}
+
+  probe = CallableProbe(lambda images: Sorts().apply({}, images), PREPROCESSING)
+  found = probe.activations(images, ("sorted",))["sorted"]
+  np.testing.assert_allclose(found, np.sort(normalised(images), axis=3), atol=1e-5)
 
 
 def test_variables_that_do_not_fit(variables):
