@@ -26,11 +26,15 @@ class Describe:
   weights: str = _option(
     "", "state dict of the network (.pth, .pt, .safetensors); empty: the packaged one"
   )
-  image_size: int = _option(
-    0, "side of the network's images, in pixels; 0: its own, or 224"
+  image_size: str = _option(
+    "",
+    "size of the network's images, in pixels: 224, or HEIGHTxWIDTH such as 128x64; "
+    "empty: its own, or 224",
   )
   mean: str = _option(
-    "", "subtracted from the colours, R,G,B from 0 to 1; empty: its own, or ImageNet's"
+    "",
+    "subtracted from the colours, R,G,B from 0 to 1, or as many numbers as the "
+    "network's images have channels; empty: its own, or ImageNet's",
   )
   std: str = _option(
     "", "the colours are divided by it, R,G,B from 0 to 1; empty: as for mean"

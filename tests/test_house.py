@@ -19,6 +19,7 @@ COMMON = {
   "mesh",
   "npy_files",
   "plain_text",
+  "sizes",
   "version",
 }
 MAY_IMPORT = {
@@ -29,6 +30,7 @@ MAY_IMPORT = {
   "mesh": set(),
   "npy_files": set(),
   "plain_text": set(),
+  "sizes": set(),
   "version": set(),
   "records": set(),
   "images": {"records"},
@@ -69,6 +71,7 @@ EXTRAS = {
     *("probe/torch_module.py", "probe/torch_weights.py", "probe/torch_wrappers.py"),
     *("probe/torch_calls.py", "probe/torch_outputs.py", "probe/torch_windows.py"),
     *("probe/torch_layers.py", "probe/torch_pixels.py", "probe/torch_generator.py"),
+    "probe/torch_channels.py",
     *("probe/torch_program.py", "probe/torch_nodes.py"),
     *("benchmark/textbook.py", "benchmark/worker.py"),
     "evaluation/sentence_similarity.py",

@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
+from milan_jax.sizes import Size, sides
+
 YELLOW = (255, 221, 0)
 DIMMED = 0.35
 BORDER = 1
@@ -51,18 +53,19 @@ def render_region(
 
 
 def resized_mask(
-  mask: Bool[np.ndarray, "height width"], size: int
-) -> Bool[np.ndarray, "{size} {size}"]:
+  mask: Bool[np.ndarray, "height width"], size: Size
+) -> Bool[np.ndarray, "rows columns"]:
   """The mask at another size: where any pixel of it fell, so that a small one stays."""
   height, width = mask.shape
-  if (height, width) == (size, size):
+  down, across = sides(size)
+  if (height, width) == (down, across):
     return mask
   rows, columns = np.nonzero(mask)
-  result = np.zeros((size, size), bool)
-  result[rows * size // height, columns * size // width] = True
-  if height < size or width < size:
-    row = np.arange(size) * height // size
-    column = np.arange(size) * width // size
+  result = np.zeros((down, across), bool)
+  result[rows * down // height, columns * across // width] = True
+  if height < down or width < across:
+    row = np.arange(down) * height // down
+    column = np.arange(across) * width // across
     result |= mask[row][:, column]
   return result
 
@@ -72,9 +75,19 @@ def tile(
   mask: Bool[np.ndarray, "height width"],
   size: int = TILE,
 ) -> UInt8[np.ndarray, "{size} {size} 3"]:
-  """A region at the size of the page's tiles; the border is drawn at that size."""
-  small = Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS)
-  return render_region(np.asarray(small), resized_mask(mask, size))
+  """A region at the size of the page's tiles; the border is drawn at that size.
+
+  An oblong image keeps its proportions, between bars of gray.
+  """
+  height, width = image.shape[:2]
+  longer = max(height, width)
+  down, across = (max(1, side * size // longer) for side in (height, width))
+  small = Image.fromarray(image).resize((across, down), Image.Resampling.LANCZOS)
+  drawn = render_region(np.asarray(small), resized_mask(mask, (down, across)))
+  whole = np.full((size, size, 3), GAP_GRAY, np.uint8)
+  top, left = (size - down) // 2, (size - across) // 2
+  whole[top : top + down, left : left + across] = drawn
+  return whole
 
 
 def sprite(

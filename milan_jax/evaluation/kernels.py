@@ -38,7 +38,7 @@ UNIFORM_PART = 0.5
 DEAD = 0.02
 
 
-Colors = tuple[float, float, float]
+Colors = tuple[float, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -3,13 +3,15 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
+from milan_jax.sizes import Size, sides
+
 
 def activation_masks(
   maps: Float[np.ndarray, "*batch height width"],
   levels: Float[np.ndarray, "*batch"],
   *,
-  size: int,
-) -> Bool[np.ndarray, "*batch {size} {size}"]:
+  size: Size,
+) -> Bool[np.ndarray, "*batch rows columns"]:
   """Marks the pixels where the upsampled activation exceeds the unit's level.
 
   The upsampling is bilinear between the centres of places (half-pixel), and the map is
@@ -23,7 +25,7 @@ def activation_masks(
   Args:
     maps: raw activations, in the model's own units.
     levels: the .99 quantile of each map's unit, in the same units as `maps`.
-    size: side of the output, in pixels.
+    size: of the output, in pixels.
 
   Raises:
     ValueError: if `size` is not positive.
@@ -31,14 +33,15 @@ def activation_masks(
   Source: Bau et al. 2017, "Network Dissection", section 3. The zeros around the map are
   the original MILAN's; they shrink masks at the edges of coarse layers.
   """
-  if size < 1:
+  down, across = sides(size)
+  if min(down, across) < 1:
     raise ValueError(f"the side of a mask is positive, not {size}")
   height, width = maps.shape[-2:]
   above = levels[..., None, None]
   if (height, width) == (1, 1):
-    return np.broadcast_to(maps > above, (*maps.shape[:-2], size, size))
-  rows = interpolation_matrix(height, size)
-  columns = interpolation_matrix(width, size).T
+    return np.broadcast_to(maps > above, (*maps.shape[:-2], down, across))
+  rows = interpolation_matrix(height, down)
+  columns = interpolation_matrix(width, across).T
   return (rows @ maps.astype(np.float32) @ columns) > above
 
 

@@ -9,19 +9,32 @@ from PIL import Image
 
 from milan_jax.errors import UserError
 from milan_jax.images.fitted import other_size
-from milan_jax.images.geometry import Geometry, OtherSizeError, fit
+from milan_jax.images.geometry import Geometry, OtherSizeError, fit_array
 from milan_jax.images.source import black
+from milan_jax.sizes import Size, of_sides
 
-EXPECTED = "uint8 images of shape (N, height, width, 3) or (N, 3, height, width)"
+EXPECTED = (
+  "uint8 images of shape (N, height, width, {channels}) or (N, {channels}, height, "
+  "width)"
+)
+_CONVERSIONS = {
+  "f": "if they are of 0 to 1, save (255 * x).clip(0, 255).round().astype(np.uint8)",
+  "b": "save 255 * x.astype(np.uint8)",
+  "u": "if they fill 16 bits, save (x // 257).astype(np.uint8)",
+  "i": "if they are of 0 to 255, save x.astype(np.uint8)",
+}
 
 
 class ArrayImages:
   """Images from one array. An image's name is its number.
 
+  Gray images are repeated for a network of colours; of colours, a network of gray gets
+  the luma. Any other number of channels must be the network's.
+
   Args:
-    images: uint8, `(N, height, width, 3)` or `(N, 3, height, width)`.
-    geometry: how each becomes a square; None takes them as they are, if they are
-      squares.
+    images: uint8, `(N, height, width, channels)` or `(N, channels, height, width)`;
+      gray ones may be `(N, height, width)`.
+    geometry: what is done to each; None takes them as they are, in colours.
     origin: what to call the array in messages, such as its file.
 
   Raises:
@@ -31,36 +44,32 @@ class ArrayImages:
   def __init__(
     self, images: np.ndarray, geometry: Geometry | None = None, origin: str = "images"
   ):
-    if images.ndim == 4 and images.shape[3] != 3 and images.shape[1] == 3:
-      images = images.transpose(0, 2, 3, 1)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+    channels = geometry.channels if geometry else 3
+    expected = _expected(channels)
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+      remedy = _CONVERSIONS.get(images.dtype.kind, "") if images.ndim == 4 else ""
       raise UserError(
-        f"{origin}: expected {EXPECTED}, found {images.dtype} of shape {images.shape}."
+        f"{origin}: expected {expected}, found {images.dtype} of shape {images.shape}"
+        f"{': ' if remedy else ''}{remedy}."
       )
     if not images.size:
       raise UserError(f"{origin} holds no image: its shape is {images.shape}.")
-    if geometry is None and images.shape[1] != images.shape[2]:
-      raise UserError(
-        f"{origin}: expected square images, found shape {images.shape}: "
-        "crop them first."
-      )
-    self._images = images
+    self._images = _channels_last(images, channels, origin)
     self._origin = origin
-    shape = images.shape[1:3]
-    self._geometry = geometry or Geometry(None, shape[0])
+    self._geometry = geometry or Geometry(None, of_sides(*self.own_shape(0)))
 
   def __len__(self) -> int:
     return len(self._images)
 
   @property
-  def size(self) -> int:
-    """Side of every image, in pixels."""
+  def size(self) -> Size:
+    """Size of every image, in pixels."""
     return self._geometry.crop
 
   @property
-  def blank(self) -> UInt8[np.ndarray, "size size 3"]:
+  def blank(self) -> UInt8[np.ndarray, "height width channels"]:
     """A black image."""
-    return black(self.size)
+    return black(self.size, self._geometry.channels)
 
   @property
   def geometry(self) -> Geometry:
@@ -77,19 +86,57 @@ class ArrayImages:
     """The image's number."""
     return str(index)
 
-  def load(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
+  def load(self, index: int) -> UInt8[np.ndarray, "height width channels"]:
     """The image, resized and cropped as far as its size is another.
 
     Raises:
       UserError: if its size is another, and nothing is to be resized.
     """
-    image = np.ascontiguousarray(self._images[index])
+    image = _with_channels(self._images[index], self._geometry.channels)
     try:
-      return fit(Image.fromarray(image), self._geometry)
+      return fit_array(image, self._geometry)
     except OtherSizeError as error:
       raise other_size(
         f"{self._origin}: image {index}", error.found, self._geometry
       ) from error
+
+
+def _expected(channels: int) -> str:
+  gray = ", or gray (N, height, width)" if channels in (1, 3) else ""
+  return EXPECTED.format(channels=channels) + gray
+
+
+def _channels_last(images: np.ndarray, channels: int, origin: str) -> np.ndarray:
+  """Images as `(N, height, width, own channels)`, which suit a number of channels."""
+  shape, suited = images.shape, (channels, 4 - channels) if channels in (1, 3) else ()
+  if images.ndim == 3:
+    if shape[2] <= 4:
+      raise UserError(
+        f"{origin}: the shape {shape} is that of one image: expected "
+        f"{_expected(channels)}; images[None] makes an array of one."
+      )
+    images = images[..., None]
+    shape = images.shape
+  for own in suited or (channels,):
+    if shape[3] == own:
+      return images
+    if shape[1] == own:
+      return images.transpose(0, 2, 3, 1)
+  raise UserError(
+    f"{origin}: the images have {min(shape[1], shape[3])} channels, by their shape "
+    f"{shape}, and the network takes {channels}: expected {_expected(channels)}."
+  )
+
+
+def _with_channels(image: np.ndarray, channels: int) -> np.ndarray:
+  """Gray for colours, and colours for gray."""
+  own = image.shape[2]
+  if own == 1 and channels == 3:
+    return np.repeat(image, 3, axis=2)
+  if own == 3 and channels == 1:
+    colours = Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(colours.convert("L"))[..., None]
+  return np.ascontiguousarray(image)
 
 
 class _MappedImages(ArrayImages):
@@ -116,7 +163,10 @@ def open_array_images(
   """
   path = pathlib.Path(path)
   if not path.is_file():
-    raise UserError(f"No file {path}: expected a .npy or .npz file of {EXPECTED}.")
+    raise UserError(
+      f"No file {path}: expected a .npy or .npz file of "
+      f"{_expected(geometry.channels if geometry else 3)}."
+    )
   try:
     if path.suffix == ".npz":
       # Opened here, since numpy leaves a file open that is no archive.
@@ -128,7 +178,8 @@ def open_array_images(
     raise
   except Exception as error:
     raise UserError(
-      f"{path} is no readable .npy or .npz file ({error}): expected {EXPECTED}."
+      f"{path} is no readable .npy or .npz file ({error}): expected "
+      f"{_expected(geometry.channels if geometry else 3)}."
     ) from error
   return ArrayImages(images, geometry, origin=str(path))
 

@@ -1,4 +1,4 @@
-"""From the bytes of a picture file to the square that a network sees."""
+"""From the bytes of a picture file to the size that a network sees."""
 
 import contextlib
 import io
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image, JpegImagePlugin
 
-from milan_jax.images.geometry import Geometry, OtherSizeError, fit, to_rgb
+from milan_jax.images.geometry import Geometry, OtherSizeError, fit, to_channels
 from milan_jax.images.source import UnreadableImageError
 
 # What pictures are recognised by their first bytes, whatever a file is called. Pillow
@@ -21,7 +21,7 @@ MAX_PIXELS = 89_478_485
 
 def load_picture(
   file: pathlib.Path | bytes, geometry: Geometry
-) -> UInt8[np.ndarray, "size size 3"]:
+) -> UInt8[np.ndarray, "height width channels"]:
   """Reads one picture.
 
   A JPEG of more than `MAX_PIXELS` pixels is read at a half, a quarter or an eighth of
@@ -29,7 +29,7 @@ def load_picture(
 
   Args:
     file: where the picture is, or the bytes of its file.
-    geometry: how it becomes a square.
+    geometry: what is done to it.
 
   Raises:
     UnreadableImageError: if it is missing, damaged, too large or no picture.
@@ -37,7 +37,7 @@ def load_picture(
   """
   with _opened(file) as image:
     _shrink(image, geometry)
-    return fit(to_rgb(image), geometry)
+    return fit(to_channels(image, geometry.channels), geometry)
 
 
 def picture_shape(file: pathlib.Path | bytes) -> tuple[int, int]:
@@ -114,6 +114,6 @@ def _shrink(image: Image.Image, geometry: Geometry) -> None:
   if image.info.get("progressive"):
     # Its decoder holds all of it at full size, whatever is asked for.
     raise UnreadableImageError(f"{size} of a progressive JPEG: make it smaller")
-  image.draft(None, (geometry.least, geometry.least))
+  image.draft(None, geometry.least[::-1])
   if image.width * image.height > MAX_PIXELS:
     raise UnreadableImageError(f"{size}, and it is too narrow to be read smaller")

@@ -13,8 +13,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from milan_jax.errors import UserError
-from milan_jax.images.geometry import INTERPOLATIONS, Geometry, to_rgb
+from milan_jax.images.geometry import INTERPOLATIONS, Geometry, to_channels, to_rgb
 from milan_jax.images.source import black
+from milan_jax.sizes import Size
 
 # Every colour photograph of the two wheels. Left out: drawings and test charts
 # (logo, color, phantom, chessboard, horse), grey pictures, a thumbnail, and
@@ -62,7 +63,7 @@ class DemoImages:
     self._crops = [
       (name, *crop, mirrored)
       for name, photograph in self._photographs.items()
-      for crop in _crops(*photograph.size)
+      for crop in _crops(*photograph.size, geometry.shape)
       for mirrored in (False, True)
     ]
 
@@ -70,18 +71,18 @@ class DemoImages:
     return len(self._crops)
 
   @property
-  def size(self) -> int:
-    """Side of every image, in pixels."""
+  def size(self) -> Size:
+    """Size of every image, in pixels."""
     return self._geometry.crop
 
   @property
-  def blank(self) -> UInt8[np.ndarray, "size size 3"]:
+  def blank(self) -> UInt8[np.ndarray, "height width channels"]:
     """A black image."""
-    return black(self.size)
+    return black(self.size, self._geometry.channels)
 
   def name(self, index: int) -> str:
     """Photograph, left edge, top edge, scale, and whether mirrored."""
-    name, left, top, _, scale, mirrored = self._crops[index]
+    name, left, top, _, _, scale, mirrored = self._crops[index]
     return f"{name}@{left},{top},{scale:g}" + (",mirrored" if mirrored else "")
 
   def files(self) -> list[tuple[str, pathlib.Path]]:
@@ -91,17 +92,18 @@ class DemoImages:
       for package, file in PHOTOGRAPHS
     ]
 
-  def load(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
+  def load(self, index: int) -> UInt8[np.ndarray, "height width channels"]:
     """The crop, at the source's size."""
-    name, left, top, side, _, mirrored = self._crops[index]
+    name, left, top, width, height, _, mirrored = self._crops[index]
     image = self._photographs[name].resize(
-      (self.size, self.size),
+      self._geometry.shape[::-1],
       INTERPOLATIONS[self._geometry.interpolation],
-      box=(left, top, left + side, top + side),
+      box=(left, top, left + width, top + height),
     )
     if mirrored:
       image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return np.asarray(image)
+    pixels = np.asarray(to_channels(image, self._geometry.channels))
+    return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
 def _open_photograph(package: str, file: str) -> Image.Image:
@@ -126,13 +128,27 @@ def _find_photograph(package: str, file: str) -> pathlib.Path:
   return path
 
 
-def _crops(width: int, height: int) -> list[tuple[int, int, int, float]]:
-  """Left, top, side and scale of every crop, from large to small."""
+def _crops(
+  width: int, height: int, shape: tuple[int, int]
+) -> list[tuple[int, int, int, int, float]]:
+  """Left, top, width, height and scale of every crop, from large to small.
+
+  Args:
+    width: of the photograph, in pixels.
+    height: of the photograph, in pixels.
+    shape: height and width that have the proportions of a crop.
+  """
+  rows, columns = shape
   crops = []
   for scale in SCALES:
-    side = round(scale * min(width, height))
-    tops, lefts = _starts(height, side), _starts(width, side)
-    crops += [(left, top, side, scale) for top, left in itertools.product(tops, lefts)]
+    if width * rows <= height * columns:
+      across, down = round(scale * width), round(scale * width * rows / columns)
+    else:
+      across, down = round(scale * height * columns / rows), round(scale * height)
+    tops, lefts = _starts(height, down), _starts(width, across)
+    crops += [
+      (left, top, across, down, scale) for top, left in itertools.product(tops, lefts)
+    ]
   return crops
 
 

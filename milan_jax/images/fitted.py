@@ -10,6 +10,7 @@ from milan_jax.errors import UserError
 from milan_jax.images.decoding import load_picture, picture_shape
 from milan_jax.images.geometry import Geometry, OtherSizeError
 from milan_jax.images.source import ImageSource, UnreadableImageError, black
+from milan_jax.sizes import Size, by
 
 # Images looked at to say what is done to them; of a picture, only its head is read.
 _SAMPLE = 500
@@ -41,14 +42,14 @@ class FittedPictures:
     return self._geometry
 
   @property
-  def size(self) -> int:
-    """Side of every image, in pixels."""
+  def size(self) -> Size:
+    """Size of every image, in pixels."""
     return self._geometry.crop
 
   @property
-  def blank(self) -> UInt8[np.ndarray, "size size 3"]:
+  def blank(self) -> UInt8[np.ndarray, "height width channels"]:
     """A black image."""
-    return black(self.size)
+    return black(self.size, self._geometry.channels)
 
   def name(self, index: int) -> str:
     """A name that a person recognises the picture by."""
@@ -65,7 +66,7 @@ class FittedPictures:
     except UnreadableImageError:
       return None
 
-  def load(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
+  def load(self, index: int) -> UInt8[np.ndarray, "height width channels"]:
     """The picture, resized and cropped.
 
     Raises:
@@ -81,8 +82,8 @@ class FittedPictures:
 def other_size(name: str, found: tuple[int, int], geometry: Geometry) -> UserError:
   """The error of an image that has another size than the one that alone is taken."""
   return UserError(
-    f"{name} has {_by(found)} pixels, and --fit=none takes images of "
-    f"{_by(geometry.shape)} alone: resize them, or leave --fit out."
+    f"{name} has {by(found)} pixels, and --fit=none takes images of "
+    f"{by(geometry.crop)} alone: resize them, or leave --fit out."
   )
 
 
@@ -98,7 +99,7 @@ def fitting_line(source: Fitted) -> str:
   fits = sum(shape == geometry.shape for shape in shapes.values())
   known = [index for index, shape in shapes.items() if shape]
   others = [index for index in known if shapes[index] != geometry.shape]
-  size = _by(geometry.shape)
+  size = by(geometry.crop)
   if geometry.fitting == "none" and others:
     found = shapes[others[0]]
     assert found is not None
@@ -115,15 +116,13 @@ def fitting_line(source: Fitted) -> str:
 
 
 def _done(geometry: Geometry) -> str:
-  size = _by(geometry.shape)
+  size = by(geometry.crop)
   if geometry.fitting == "resize":
     return f"resized to {size} pixels, whatever their proportions"
   if geometry.resize and geometry.squash:
-    return f"resized to {geometry.resize} x {geometry.resize} and cut to {size} pixels"
+    return f"resized to {by(geometry.resize)} and cut to {size} pixels"
   if geometry.resize:
-    return f"resized to {geometry.resize} pixels and cut to {size}"
+    whole = isinstance(geometry.resize, int)
+    least = geometry.resize if whole else f"at least {by(geometry.resize)}"
+    return f"resized to {least} pixels and cut to {size}"
   return f"cut to {size} pixels"
-
-
-def _by(shape: tuple[int, int]) -> str:
-  return f"{shape[0]} x {shape[1]}"

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, UInt8
 
 from milan_jax.errors import UserError
 from milan_jax.images.source import black
+from milan_jax.sizes import Size
 
 EXPECTED = (
   "an .npz file with `latents`, floats of shape (N, ...), and for a generator of "
@@ -117,14 +118,14 @@ class GeneratedImages:
   Args:
     latents: the generator's inputs.
     make: gives a batch of them their images.
-    size: side of the images, in pixels.
+    size: of the images, in pixels.
   """
 
   def __init__(
     self,
     latents: Latents,
-    make: Callable[[np.ndarray], UInt8[np.ndarray, "batch size size 3"]],
-    size: int,
+    make: Callable[[np.ndarray], UInt8[np.ndarray, "batch height width 3"]],
+    size: Size,
   ):
     self._latents = latents
     self._make = make
@@ -136,12 +137,12 @@ class GeneratedImages:
     return len(self._latents)
 
   @property
-  def size(self) -> int:
-    """Side of every image, in pixels."""
+  def size(self) -> Size:
+    """Size of every image, in pixels."""
     return self._size
 
   @property
-  def blank(self) -> UInt8[np.ndarray, "size size 3"]:
+  def blank(self) -> UInt8[np.ndarray, "height width 3"]:
     """A black image."""
     return black(self._size)
 
@@ -149,7 +150,7 @@ class GeneratedImages:
     """The latent's number, and its class."""
     return self._latents.name(index)
 
-  def load(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
+  def load(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
     """The image, made alone: what else is made changes nothing."""
     with self._lock:
       return self._make(self._latents.load(index)[None])[0]

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from milan_jax.errors import UserError
+from milan_jax.sizes import Size, sides
 
 
 class UnreadableImageError(Exception):
@@ -41,13 +42,13 @@ class Source(Protocol):
 
 @runtime_checkable
 class ImageSource(Source, Protocol):
-  """Square uint8 RGB images; the blank one is black."""
+  """Images of one size, uint8, most often RGB; the blank one is black."""
 
   @property
-  def size(self) -> int:
-    """Side of every image, in pixels."""
+  def size(self) -> Size:
+    """Size of every image, in pixels."""
 
-  def load(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
+  def load(self, index: int) -> UInt8[np.ndarray, "height width channels"]:
     """The image.
 
     Raises:
@@ -64,9 +65,53 @@ class Skipped:
   reason: str
 
 
-def black(size: int) -> UInt8[np.ndarray, "{size} {size} 3"]:
+def black(
+  size: Size, channels: int = 3
+) -> UInt8[np.ndarray, "height width {channels}"]:
   """The blank image of a source of images."""
-  return np.zeros((size, size, 3), np.uint8)
+  return np.zeros((*sides(size), channels), np.uint8)
+
+
+class RgbImages:
+  """Pictures in RGB of inputs of another number of channels.
+
+  Gray is repeated; of two channels blue is 0, and of more the first three are shown.
+
+  Args:
+    source: of arrays `(height, width, channels)`.
+    size: of each, in pixels.
+  """
+
+  def __init__(self, source: Source, size: Size):
+    self._source = source
+    self._size = size
+
+  def __len__(self) -> int:
+    return len(self._source)
+
+  @property
+  def size(self) -> Size:
+    """Size of every image, in pixels."""
+    return self._size
+
+  @property
+  def blank(self) -> UInt8[np.ndarray, "height width 3"]:
+    """A black image."""
+    return black(self._size)
+
+  def name(self, index: int) -> str:
+    """The input's name."""
+    return self._source.name(index)
+
+  def load(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+    """The picture of an input."""
+    pixels = self._source.load(index)
+    channels = pixels.shape[2]
+    if channels == 1:
+      return np.repeat(pixels, 3, axis=2)
+    if channels == 2:
+      return np.pad(pixels, ((0, 0), (0, 0), (0, 1)))
+    return np.ascontiguousarray(pixels[:, :, :3])
 
 
 def load_again(source: Source, index: int) -> Shaped[np.ndarray, "..."]:

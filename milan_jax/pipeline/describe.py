@@ -76,7 +76,7 @@ def describe(
   workdir: str,
   model: str,
   weights: str,
-  image_size: int,
+  image_size: str,
   mean: str,
   std: str,
   layouts: str,

@@ -8,7 +8,7 @@ from milan_jax.images.arrays import open_array_images
 from milan_jax.images.demo import DemoImages
 from milan_jax.images.fitted import Fitted, fitting_line
 from milan_jax.images.folder import FolderImages
-from milan_jax.images.geometry import FITS, Geometry
+from milan_jax.images.geometry import FITS, PICTURE_CHANNELS, Geometry
 from milan_jax.images.source import ImageSource
 from milan_jax.pipeline.processes import is_first
 from milan_jax.pipeline.progress import say
@@ -49,6 +49,12 @@ def open_images(
   if fitting and not images:
     raise UserError(
       "--fit is for images of your own: the packaged photographs are cut to size."
+    )
+  is_array = images.endswith((".npy", ".npz"))
+  if geometry.channels not in PICTURE_CHANNELS and not is_array:
+    raise UserError(
+      f"The network takes images of {geometry.channels} channels, and pictures have 1, "
+      "3 or 4: name an array of such images with --images, an .npy or .npz file."
     )
   geometry = dataclasses.replace(geometry, fitting=fitting)
   source = _find(images, geometry, split, data_dir)

@@ -1,15 +1,18 @@
 """Networks named as `package.module:name`: what kind of model the name stands for."""
 
+import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
 
 from milan_jax.errors import UserError
+from milan_jax.models.backbones.registry import TORCHVISION, Preprocessing
 from milan_jax.pipeline.progress import say
 from milan_jax.pipeline.wishes import Network, Wishes, network_of, refuse
 from milan_jax.probe.callable_model import CallableProbe
+from milan_jax.probe.jax_model import JaxProbe
 from milan_jax.probe.linen_module import LinenProbe
 from milan_jax.probe.named import named_model
 from milan_jax.probe.protocol import Probe
@@ -59,7 +62,9 @@ def _network(model: str, found: Any, wishes: Wishes) -> Network:
   if isinstance(found, Network):
     return found
   if isinstance(found, Probe):
-    return network_of(found, wishes.preprocessing(size=found.image_size))
+    channels = getattr(found, "channels", 0)
+    prepared = wishes.preprocessing(size=found.image_size, channels=channels)
+    return network_of(found, prepared)
   if any(kind.__module__.split(".")[0] in _KERAS for kind in type(found).__mro__):
     raise UserError(f"--model={model} is a Keras model: {_KERAS_REMEDY}")
   torch = sys.modules.get("torch")
@@ -72,7 +77,6 @@ def _network(model: str, found: Any, wishes: Wishes) -> Network:
     )
   if wishes.latents is not None:
     return _jax_generator(model, found, wishes)
-  prepared = wishes.preprocessing()
   layouts = wishes.read_layouts()
   if isinstance(found, nn.Module):
     if found.scope is None:
@@ -87,15 +91,16 @@ def _network(model: str, found: Any, wishes: Wishes) -> Network:
     and isinstance(found[0], nn.Module)
     and isinstance(found[1], Mapping)
   ):
-    return network_of(LinenProbe(*found, prepared, layouts=layouts), prepared)
+    return _flax(lambda how: LinenProbe(*found, how, layouts=layouts), wishes)
   nnx = sys.modules.get("flax.nnx")  # imported by whoever made such a module
   if nnx and isinstance(found, nnx.Module):
     from milan_jax.probe.nnx_module import NnxProbe
 
-    return network_of(NnxProbe(found, prepared, layouts=layouts), prepared)
+    return _flax(lambda how: NnxProbe(found, how, layouts=layouts), wishes)
   if torch and isinstance(found, torch.export.ExportedProgram):
     return program_network(found, wishes)
   if callable(found):
+    prepared = wishes.preprocessing()
     probe = CallableProbe(found, prepared, layouts=layouts)
     if probe.untraced:
       say(
@@ -113,18 +118,36 @@ def program_network(program: Any, wishes: Wishes) -> Network:
   from milan_jax.probe.torch_program import ProgramProbe
   from milan_jax.probe.torch_weights import torch_device
 
-  prepared = wishes.preprocessing()
   probe = ProgramProbe(
     program,
-    wishes.image_size or None,
-    mean=prepared.mean,
-    std=prepared.std,
+    wishes.read_size(),
+    mean=wishes.read_mean(),
+    std=wishes.read_std(),
     # Where nothing is said, it stays where it was exported.
     device=torch_device(wishes.torch_device) if wishes.torch_device else None,
     layouts=wishes.read_layouts(),
     before_clip=wishes.before_clip,
   )
-  return network_of(probe, wishes.preprocessing(size=probe.image_size))
+  prepared = wishes.preprocessing(size=probe.image_size, channels=probe.channels)
+  return network_of(probe, prepared)
+
+
+def _flax(make: Callable[[Preprocessing], JaxProbe], wishes: Wishes) -> Network:
+  """A Flax module, whose kernels tell how many channels its images have."""
+  prepared = wishes.preprocessing()
+  probe = make(prepared)
+  try:
+    return network_of(probe, prepared)
+  except UserError:
+    if wishes.channels:
+      raise
+    shapes = [array.shape for _, array in probe.parameters()]
+    inputs = dict.fromkeys(shape[2] for shape in shapes if len(shape) == 4)
+    for channels in inputs:
+      with contextlib.suppress(UserError):
+        prepared = wishes.preprocessing(channels=channels)
+        return network_of(make(prepared), prepared)
+    raise
 
 
 def _torch(model: str, module: Any, wishes: Wishes) -> Network:
@@ -136,7 +159,7 @@ def _torch(model: str, module: Any, wishes: Wishes) -> Network:
     names = weight_names(module)
     load_weights(module, read_state_dict(wishes.weights, names, say=say), model)
   device = torch_device(wishes.torch_device)
-  layouts, prepared = wishes.read_layouts(), wishes.preprocessing()
+  layouts = wishes.read_layouts()
   if wishes.latents is not None:
     from milan_jax.probe.torch_generator import TorchGenerator
 
@@ -150,8 +173,11 @@ def _torch(model: str, module: Any, wishes: Wishes) -> Network:
       before_clip=wishes.before_clip,
     )
     return network_of(generator, wishes.preprocessing(size=generator.image_size))
+  from milan_jax.probe.torch_channels import channels_of
   from milan_jax.probe.torch_module import TorchProbe
 
+  channels = channels_of(module, wishes.read_size() or TORCHVISION.crop, device)
+  prepared = wishes.preprocessing(channels=channels or 0)
   probe = TorchProbe(
     module,
     prepared.crop,

@@ -81,16 +81,16 @@ def _onnx(model: str, wishes: Wishes) -> Network:
     from milan_jax.probe.onnx_file import OnnxProbe
   except ImportError as error:
     raise missing(model, "onnx") from error
-  prepared = wishes.preprocessing()
   probe = OnnxProbe(
     model,
-    wishes.image_size or None,
-    mean=prepared.mean,
-    std=prepared.std,
+    wishes.read_size(),
+    mean=wishes.read_mean(),
+    std=wishes.read_std(),
     layouts=wishes.read_layouts(),
     before_clip=wishes.before_clip,
   )
-  return network_of(probe, wishes.preprocessing(size=probe.image_size))
+  prepared = wishes.preprocessing(size=probe.image_size, channels=probe.channels)
+  return network_of(probe, prepared)
 
 
 def _program(model: str, wishes: Wishes) -> Network:

@@ -9,8 +9,9 @@ import numpy as np
 
 from milan_jax.errors import UserError
 from milan_jax.images.latents import GeneratedImages, Latents, open_latents
-from milan_jax.images.source import ImageSource, Source
+from milan_jax.images.source import ImageSource, RgbImages, Source
 from milan_jax.models.backbones import backbone_names
+from milan_jax.models.backbones.registry import usual_colors
 from milan_jax.pipeline.image_sources import open_images
 from milan_jax.pipeline.network import open_network
 from milan_jax.pipeline.processes import is_first
@@ -156,7 +157,12 @@ def find_subject(
     source = open_images(
       images, network.geometry, split=split, data_dir=data_dir, fitting=fit
     )
-    return Subject(network, source, source, files, demo=not images)
+    pictures: ImageSource = source
+    if network.geometry.channels != 3:
+      pictures = RgbImages(source, source.size)
+      if is_first() and not (wishes["mean"] or wishes["std"]):
+        say(_channels_line(network.geometry.channels))
+    return Subject(network, source, pictures, files, demo=not images)
   if images or split or data_dir or fit:
     raise UserError(
       "--latents: a generator makes its images; name no --images, no --split, no "
@@ -167,6 +173,15 @@ def find_subject(
     raise UserError(f"--latents are for a generator, which --model={model} is not.")
   pictures = GeneratedImages(inputs, probe.images, probe.image_size)
   return Subject(network, inputs, pictures, files, demo=False)
+
+
+def _channels_line(channels: int) -> str:
+  mean, std = (values[0] / 255 for values in usual_colors(channels))
+  what = "of gray" if channels == 1 else f"of {channels} channels"
+  return (
+    f"the network takes images {what}, prepared with mean {mean:.3f} and deviation "
+    f"{std:.3f}, the means of ImageNet's three: --mean and --std set others"
+  )
 
 
 def _files(model: str, probe: Probe) -> Files:

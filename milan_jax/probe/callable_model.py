@@ -21,6 +21,7 @@ from milan_jax.probe.jax_model import (
 from milan_jax.probe.layout import Layout
 from milan_jax.probe.protocol import Activations
 from milan_jax.probe.returned import expected, named_activations
+from milan_jax.sizes import Size, sides
 
 
 class CallableProbe(JaxProbe):
@@ -36,7 +37,7 @@ class CallableProbe(JaxProbe):
       than the chosen layers need. If not, it gets numpy arrays, or JAX's where it runs
       on no others, and may do anything; all of it runs, whatever is chosen. None
       compiles it if it can be traced.
-    image_size: side of the images, in pixels; None takes `preprocessing.crop`.
+    image_size: of the images, in pixels; None takes `preprocessing.crop`.
     layouts: of layers by name or glob, where the guess would be wrong.
     devices: what to run on, if compiled; None takes all of this process.
     special: tokens in front that are no patches, if the layers have any.
@@ -53,7 +54,7 @@ class CallableProbe(JaxProbe):
     preprocessing: Preprocessing,
     *,
     compiled: bool | None = None,
-    image_size: int | None = None,
+    image_size: Size | None = None,
     layouts: Mapping[str, Layout] | None = None,
     devices: Sequence[jax.Device] | None = None,
     special: int | None = None,
@@ -89,7 +90,9 @@ class CallableProbe(JaxProbe):
       self._mesh = make_mesh(jax.local_devices()[:1])
 
   def activations(
-    self, images: UInt8[np.ndarray, "batch size size 3"], layers: tuple[str, ...]
+    self,
+    images: UInt8[np.ndarray, "batch rows columns c"],
+    layers: tuple[str, ...],
   ) -> Activations:
     """Activations of some layers, in the model's own units, as 32-bit floats or wider.
 
@@ -167,11 +170,11 @@ class CallableProbe(JaxProbe):
     raise self.does_not_run(fault) from fault
 
   def _run_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
-    images = np.zeros((batch, self._image_size, self._image_size, 3), np.uint8)
+    images = np.zeros((batch, *sides(self._image_size), self.channels), np.uint8)
     return {name: array.shape for name, array in self._arrays(images).items()}
 
   def _arrays(
-    self, images: UInt8[np.ndarray, "batch size size 3"]
+    self, images: UInt8[np.ndarray, "batch rows columns c"]
   ) -> dict[str, np.ndarray]:
     # A copy: the function may write into its images, as torch warns that it may.
     pixels = self._to_input(self._preprocessing.normalise(images))

@@ -8,6 +8,7 @@ from jaxtyping import Array
 
 from milan_jax.models.backbones.registry import Backbone, Params
 from milan_jax.probe.jax_model import JaxProbe
+from milan_jax.sizes import Size
 
 # `act1` is `bn1` behind a ReLU6.
 _ACTIVATION = re.compile(r"(^|\.)act(?=\d$)")
@@ -20,7 +21,7 @@ class FlaxProbe(JaxProbe):
     backbone: the network.
     params: its weights; the classifier may be missing, and its layers are then too, or
       have any number of classes.
-    image_size: side of the images in pixels; None takes the backbone's own.
+    image_size: of the images in pixels; None takes the backbone's own.
     devices: what to run on; None takes all of this process.
     before_clip: whether efficientnet-lite0's activations (`act0`, `blocks.3.act1`) are
       read before their upper clip, where their largest values still differ.
@@ -33,7 +34,7 @@ class FlaxProbe(JaxProbe):
     self,
     backbone: Backbone,
     params: Params,
-    image_size: int | None = None,
+    image_size: Size | None = None,
     devices: Sequence[jax.Device] | None = None,
     before_clip: bool = True,
   ):

@@ -2,22 +2,25 @@
 
 from typing import Any
 
+import numpy as np
+
 from milan_jax.errors import UserError
 from milan_jax.models.backbones.registry import Preprocessing
+from milan_jax.sizes import Size, of_sides, sides
 
 _BILINEAR, _BICUBIC = 2, 3  # as Pillow counts
 # ConvNeXt's keeps a margin around the crop below this size, and squashes from it on.
 _CONVNEXT_SQUASHES = 384
 
 
-def read_preprocessing(processor: Any, image_size: int | None) -> Preprocessing:
+def read_preprocessing(processor: Any, image_size: Size | None) -> Preprocessing:
   """How an image processor of transformers prepares an image.
 
   A processor that keeps an oblong image whole is followed up to its centre square.
 
   Args:
     processor: of one image, such as `AutoImageProcessor` finds.
-    image_size: side that the model was made for, in pixels; taken where the processor
+    image_size: that the model was made for, in pixels; taken where the processor
       does not set any.
 
   Raises:
@@ -25,39 +28,40 @@ def read_preprocessing(processor: Any, image_size: int | None) -> Preprocessing:
   """
   resize, squash = _resizing(processor)
   crop = resize or image_size
-  if _is_convnext(processor) and resize and not squash:
+  if _is_convnext(processor) and isinstance(resize, int) and not squash:
     crop, resize = resize, int(resize / processor.crop_pct)
   elif getattr(processor, "crop_pct", None) and not squash:
     raise _cannot_follow(processor, f"crop_pct={processor.crop_pct}")
   elif getattr(processor, "do_center_crop", None):
-    crop = _square(processor, "crop_size")
-  if crop is None or crop > (resize or crop):
+    crop = _size(processor, "crop_size")
+  if crop is None or any(np.greater(sides(crop), sides(resize or crop))):
     raise _cannot_follow(processor, f"a crop of {crop} from a size of {resize}")
   resample = _BILINEAR if processor.resample is None else int(processor.resample)
   if resize and resample not in (_BILINEAR, _BICUBIC):
     raise _cannot_follow(processor, f"resample={resample}")
   # Pixels are of 0 to 255 here, and there often of 0 to 1.
   scale = processor.rescale_factor if processor.do_rescale else 1.0
-  mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+  mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+  std: tuple[float, ...] = (1.0, 1.0, 1.0)
   if processor.do_normalize:
     mean, std = _colours(processor.image_mean), _colours(processor.image_std)
   return Preprocessing(
     resize=resize,
     crop=crop,
     interpolation="bilinear" if resample == _BILINEAR else "bicubic",
-    mean=(mean[0] / scale, mean[1] / scale, mean[2] / scale),
-    std=(std[0] / scale, std[1] / scale, std[2] / scale),
+    mean=tuple(value / scale for value in mean),
+    std=tuple(value / scale for value in std),
     squash=squash,
   )
 
 
-def _resizing(processor: Any) -> tuple[int | None, bool]:
-  """Length after resizing, in pixels, and whether it is that of both sides."""
+def _resizing(processor: Any) -> tuple[Size | None, bool]:
+  """Length or size after resizing, in pixels, and whether it is that of both sides."""
   if not processor.do_resize:
     return None, False
   shortest = processor.size.shortest_edge
   if shortest is None:
-    return _square(processor, "size"), True
+    return _size(processor, "size"), True
   if processor.size.longest_edge is not None:
     raise _cannot_follow(processor, f"size={dict(processor.size)}")
   return shortest, _is_convnext(processor) and shortest >= _CONVNEXT_SQUASHES
@@ -67,23 +71,22 @@ def _is_convnext(processor: Any) -> bool:
   return "ConvNext" in type(processor).__name__
 
 
-def _square(processor: Any, attribute: str) -> int:
+def _size(processor: Any, attribute: str) -> Size:
   size = getattr(processor, attribute)
-  if not size.height or size.height != size.width:
+  if not size.height or not size.width:
     raise _cannot_follow(processor, f"{attribute}={dict(size)}")
-  return size.height
+  return of_sides(size.height, size.width)
 
 
-def _colours(values: Any) -> tuple[float, float, float]:
+def _colours(values: Any) -> tuple[float, ...]:
   if not isinstance(values, list | tuple):
     return values, values, values
-  red, green, blue = values
-  return red, green, blue
+  return tuple(values)
 
 
 def _cannot_follow(processor: Any, what: str) -> UserError:
   return UserError(
     f"Images cannot be prepared as {type(processor).__name__} does ({what}): expected "
-    "a resize, bilinear or bicubic, and a square crop of the centre. Make a torch "
+    "a resize, bilinear or bicubic, and a crop of the centre. Make a torch "
     "module of the model and name it as package.module:name."
   )

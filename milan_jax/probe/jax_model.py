@@ -19,6 +19,7 @@ from milan_jax.probe.layout import Layout, to_places
 from milan_jax.probe.protocol import Activations
 from milan_jax.probe.readings import Readings
 from milan_jax.records import LayerShape
+from milan_jax.sizes import Size, by, sides
 
 # Params, normalised images and the chosen layers, None for all, in the order of their
 # execution.
@@ -48,7 +49,7 @@ class JaxProbe:
     run: gives the activations of the layers asked for; traced by JAX.
     params: its first argument, any tree of arrays; copied to every device.
     preprocessing: how the model wants its images.
-    image_size: side of the images, in pixels; None takes `preprocessing.crop`.
+    image_size: of the images, in pixels; None takes `preprocessing.crop`.
     layouts: of layers by name or glob, where the guess would be wrong.
     devices: what to run on; None takes all of this process.
     special: tokens in front that are no patches, if the layers have any.
@@ -64,7 +65,7 @@ class JaxProbe:
     params: Any,
     preprocessing: Preprocessing,
     *,
-    image_size: int | None = None,
+    image_size: Size | None = None,
     layouts: Mapping[str, Layout] | None = None,
     devices: Sequence[jax.Device] | None = None,
     special: int | None = None,
@@ -81,9 +82,14 @@ class JaxProbe:
     self._program = jax.jit(self._spread, static_argnames="layers")
 
   @property
-  def image_size(self) -> int:
-    """Side of the square images that the model takes, in pixels."""
+  def image_size(self) -> Size:
+    """Size of the images that the model takes, in pixels."""
     return self._image_size
+
+  @property
+  def channels(self) -> int:
+    """Channels of the images that the model takes."""
+    return self._preprocessing.channels
 
   @property
   def num_devices(self) -> int:
@@ -122,7 +128,9 @@ class JaxProbe:
     self._program = jax.jit(again, static_argnames="layers")
 
   def activations(
-    self, images: UInt8[np.ndarray, "batch size size 3"], layers: tuple[str, ...]
+    self,
+    images: UInt8[np.ndarray, "batch rows columns c"],
+    layers: tuple[str, ...],
   ) -> Activations:
     """Activations of some layers, in the model's own units, as 32-bit floats or wider.
 
@@ -144,8 +152,8 @@ class JaxProbe:
 
   def traced_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
     """As `array_shapes`, but raises whatever the model does."""
-    size = self._image_size
-    images = jax.ShapeDtypeStruct((batch, size, size, 3), np.uint8)
+    shape = (batch, *sides(self._image_size), self.channels)
+    images = jax.ShapeDtypeStruct(shape, np.uint8)
     order: list[str] = []
 
     def trial(params: Any, images: Array) -> dict[str, Array]:
@@ -162,15 +170,18 @@ class JaxProbe:
 
   def does_not_run(self, error: Exception) -> UserError:
     """What to raise when a trial of the model raised something."""
-    size = self._image_size
-    remedy = "check its parameters, how it is called, and the size"
+    remedy = (
+      "check its parameters, how it is called, the size (--image_size) and the "
+      "channels (--mean and --std of as many numbers)"
+    )
     if isinstance(error, _ONLY_TRACED):
       remedy = (
         "JAX cannot trace it; make it of jax.numpy, or give a function of images that "
         "calls it, which is run without being traced"
       )
     return UserError(
-      f"The model does not run on images of {size} x {size} pixels "
+      f"The model does not run on images of {by(self._image_size)} pixels and "
+      f"{self.channels} channel{'s' * (self.channels != 1)} "
       f"({in_a_line(error)}): {remedy}."
     )
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from milan_jax.errors import UserError
+from milan_jax.sizes import Size, of_sides
 
 
 def trial_inputs(
@@ -53,34 +54,36 @@ def arguments_of(
   return [np.ascontiguousarray(inputs[name], kinds[name]) for name in fields]
 
 
-def image_side(shape: tuple[int, ...], batch: int) -> int:
-  """Side of the images that a generator makes, in pixels.
+def image_side(shape: tuple[int, ...], batch: int) -> Size:
+  """Size of the images that a generator makes, in pixels.
 
   Args:
     shape: of what it makes, colours last.
     batch: how many it should have made.
 
   Raises:
-    UserError: if these are no square images in colour.
+    UserError: if these are no images in colour or gray.
   """
-  if len(shape) != 4 or shape[0] != batch or shape[1] != shape[2] or shape[3] != 3:
+  if len(shape) != 4 or shape[0] != batch or shape[3] not in (1, 3):
     raise UserError(
       f"The generator makes an array of shape {shape}, colours last, of {batch} "
-      "latents: expected a square image of three colours of each."
+      "latents: expected an image of three colours, or of gray, of each."
     )
-  return shape[1]
+  return of_sides(*shape[1:3])
 
 
 def to_colours(
   images: np.ndarray, image_range: tuple[float, float]
-) -> UInt8[np.ndarray, "batch size size 3"]:
+) -> UInt8[np.ndarray, "batch height width 3"]:
   """Images as they are stored, 0 to 255.
 
   Args:
-    images: `(batch, size, size, 3)`, of fractions; what is outside the range is cut.
+    images: `(batch, height, width, 3)`, or 1 of gray, of fractions; what is outside the
+      range is cut.
     image_range: the values of black and of white.
   """
   black, white = image_range
   scaled = (np.asarray(images, np.float32) - black) * (255 / (white - black))
   # Of what is no number, black.
-  return np.nan_to_num(scaled).clip(0, 255).round().astype(np.uint8)
+  pixels = np.nan_to_num(scaled).clip(0, 255).round().astype(np.uint8)
+  return np.repeat(pixels, 3, axis=3) if pixels.shape[3] == 1 else pixels

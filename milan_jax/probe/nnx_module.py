@@ -16,6 +16,7 @@ from milan_jax.models.backbones.registry import Preprocessing
 from milan_jax.probe.jax_model import JaxProbe
 from milan_jax.probe.jax_modules import inference_keywords, named_outputs
 from milan_jax.probe.layout import Layout
+from milan_jax.sizes import Size
 
 
 class NnxProbe(JaxProbe):
@@ -33,7 +34,7 @@ class NnxProbe(JaxProbe):
       its `__call__` has a keyword such as `train` or `deterministic`, it is set.
     preprocessing: how it wants its images; they go in as `(batch, height, width, 3)`.
     pattern: a regular expression that the whole name of a layer must match.
-    image_size: side of the images, in pixels; None takes `preprocessing.crop`.
+    image_size: of the images, in pixels; None takes `preprocessing.crop`.
     layouts: of layers by name or glob, where the guess would be wrong.
     devices: what to run on; None takes all of this process.
     special: tokens in front that are no patches, if the layers have any.
@@ -47,7 +48,7 @@ class NnxProbe(JaxProbe):
     preprocessing: Preprocessing,
     *,
     pattern: str = ".*",
-    image_size: int | None = None,
+    image_size: Size | None = None,
     layouts: Mapping[str, Layout] | None = None,
     devices: Sequence[jax.Device] | None = None,
     special: int | None = None,

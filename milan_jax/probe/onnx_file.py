@@ -10,7 +10,7 @@ import onnxruntime
 from jaxtyping import UInt8
 
 from milan_jax.errors import UserError
-from milan_jax.models.backbones.registry import TORCHVISION
+from milan_jax.models.backbones.registry import usual_colors
 from milan_jax.probe.attention_parts import without_attention
 from milan_jax.probe.batches import run_in_batches
 from milan_jax.probe.layout import Layout, to_places
@@ -20,6 +20,7 @@ from milan_jax.probe.protocol import OneDevice
 from milan_jax.probe.readings import Readings
 from milan_jax.probe.white_square import pictures
 from milan_jax.records import LayerShape
+from milan_jax.sizes import Size, by, sides
 
 _TRIAL_BATCH = 5
 _FLOAT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(double)")
@@ -36,7 +37,7 @@ class OnnxProbe(OneDevice):
 
   Args:
     model: it, or its file, beside which its weights may lie.
-    image_size: side of the images, in pixels; None takes the model's own, or 224.
+    image_size: of the images, in pixels; None takes the model's own, or 224.
     mean: subtracted from each colour, in units of 0 to 255; ImageNet's by default. A
       model of `uint8` gets the colours as they are.
     std: each colour is divided by it, in units of 0 to 255.
@@ -51,25 +52,22 @@ class OnnxProbe(OneDevice):
   def __init__(
     self,
     model: str | pathlib.Path | onnx.ModelProto,
-    image_size: int | None = None,
+    image_size: Size | None = None,
     *,
-    mean: tuple[float, float, float] = TORCHVISION.mean,
-    std: tuple[float, float, float] = TORCHVISION.std,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
     layouts: Mapping[str, Layout] | None = None,
     before_clip: bool = True,
     providers: Sequence[str] = ("CPUExecutionProvider",),
   ):
-    self._graph = OnnxGraph(model)
+    self._graph = OnnxGraph(model, len(mean or std or ()) or None)
     self._path = None if isinstance(model, onnx.ModelProto) else pathlib.Path(model)
-    side = self._graph.input.side
-    if image_size and side and image_size != side:
-      raise UserError(
-        f"The model takes images of {side} x {side} pixels: expected {image_size} x "
-        f"{image_size}. Export it for the size that you want, or for any."
-      )
-    self._image_size = side or image_size or 224
-    self._mean = np.array(mean, np.float32)
-    self._std = np.array(std, np.float32)
+    given = self._graph.input.images
+    self._image_size = given.size(image_size, "model")
+    self._channels = given.channels
+    usual_mean, usual_std = usual_colors(given.channels)
+    self._mean = np.array(mean or usual_mean, np.float32)
+    self._std = np.array(std or usual_std, np.float32)
     self._layouts = layouts
     self._before_clip = before_clip
     self._providers = list(providers)
@@ -109,7 +107,9 @@ class OnnxProbe(OneDevice):
     return notes
 
   def activations(
-    self, images: UInt8[np.ndarray, "batch size size 3"], layers: tuple[str, ...]
+    self,
+    images: UInt8[np.ndarray, "batch rows columns c"],
+    layers: tuple[str, ...],
   ) -> dict[str, np.ndarray]:
     """The tensors, as float32.
 
@@ -137,7 +137,9 @@ class OnnxProbe(OneDevice):
     return run_in_batches(run, images, fewest=batch or 1, most=batch)
 
   def _run(
-    self, images: UInt8[np.ndarray, "batch size size 3"], tensors: tuple[str, ...]
+    self,
+    images: UInt8[np.ndarray, "batch rows columns c"],
+    tensors: tuple[str, ...],
   ) -> dict[str, np.ndarray]:
     clips = {name: self._clip(name) for name in tensors}
     sources = {name: clip.tensor if clip else name for name, clip in clips.items()}
@@ -150,7 +152,7 @@ class OnnxProbe(OneDevice):
 
   def _fetch(
     self,
-    images: UInt8[np.ndarray, "batch size size 3"],
+    images: UInt8[np.ndarray, "batch rows columns c"],
     tensors: tuple[str, ...],
   ) -> dict[str, np.ndarray]:
     """Runs the model, as far as it must, by the session for these tensors."""
@@ -163,7 +165,7 @@ class OnnxProbe(OneDevice):
       pixels = ((images.astype(np.float32) - self._mean) / self._std).astype(
         given.dtype
       )
-    if given.axes == "NCHW":
+    if given.images.axes == "NCHW":
       pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
     # Those that are no tensors of fractions cannot be read, and may be nothing at all.
     session = self._session[1]
@@ -172,8 +174,8 @@ class OnnxProbe(OneDevice):
       return dict(zip(names, session.run(names, {given.name: pixels}), strict=True))
     except Exception as error:  # onnxruntime's have no common class
       raise UserError(
-        f"The model does not run on {len(images)} images of {self._image_size} x "
-        f"{self._image_size} pixels: {error}."
+        f"The model does not run on {len(images)} images of "
+        f"{by(self._image_size)} pixels and {self._channels} channels: {error}."
       ) from error
 
   def _open(self, tensors: Sequence[str]) -> onnxruntime.InferenceSession:
@@ -205,15 +207,16 @@ class OnnxProbe(OneDevice):
     shapes = {name: shape for name, (kind, shape) in inferred.items() if kind in FLOATS}
     unclear = tuple(name for name in names if name not in inferred)
     if unclear:
-      images = np.zeros((batch, self._image_size, self._image_size, 3), np.uint8)
-      found = self._fetch(images, unclear)
+      found = self._fetch(self.trial_images(batch), unclear)
       shapes |= {name: array.shape for name, array in found.items()}
     arrays = {name: shapes[name] for name in names if name in shapes}
     arrays = without_attention(arrays, batch, given=self._layouts or {})
     readings = Readings(arrays, batch, convolution="NCHW", layouts=self._layouts)
     # What shows pictures reads tensors as they are read so far.
     self.__dict__["readings"] = readings
-    side = self._image_size
-    shown = pictures(side, side)
-    settle_places(self, lambda names: self.activations(shown, names))
+    height, width = sides(self._image_size)
+    shown = pictures(height, width, self._channels)
+    settle_places(
+      self, lambda names: self.activations(shown, names), aspect=height / width
+    )
     return readings

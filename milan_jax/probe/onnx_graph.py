@@ -14,6 +14,7 @@ from onnx import TensorProto, numpy_helper
 
 from milan_jax.errors import UserError
 from milan_jax.probe.onnx_input import ImageInput, image_input
+from milan_jax.sizes import Size
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 
@@ -32,12 +33,16 @@ class OnnxGraph:
 
   Args:
     model: the model, or its file; weights in files beside it stay there.
+    channels: of its images, if the user says it.
 
   Raises:
     UserError: if there is no such file, or no model in it.
   """
 
-  def __init__(self, model: str | pathlib.Path | onnx.ModelProto):
+  def __init__(
+    self, model: str | pathlib.Path | onnx.ModelProto, channels: int | None = None
+  ):
+    self._channels = channels
     self.folder: pathlib.Path | None = None
     self._model = onnx.ModelProto()
     if isinstance(model, onnx.ModelProto):
@@ -65,7 +70,9 @@ class OnnxGraph:
       UserError: if it has several, or it does not take images.
     """
     given = self._model.graph.input
-    return image_input([one for one in given if one.name not in self._initializers])
+    return image_input(
+      [one for one in given if one.name not in self._initializers], self._channels
+    )
 
   def tensors(self) -> list[str]:
     """What depends on the input, in the order of the graph."""
@@ -115,20 +122,20 @@ class OnnxGraph:
       return None
     return Clip(source, low, high)
 
-  def shapes(self, batch: int, side: int) -> dict[str, tuple[int, tuple[int, ...]]]:
+  def shapes(self, batch: int, size: Size) -> dict[str, tuple[int, tuple[int, ...]]]:
     """The kinds of elements and the shapes of the tensors for which that is plain.
 
     Args:
       batch: images that go in.
-      side: of the images, in pixels.
+      size: of the images, in pixels.
     """
     model = onnx.ModelProto()
     model.CopyFrom(self._model)
     del model.graph.value_info[:]  # may be of another batch
     (one,) = (one for one in model.graph.input if one.name == self.input.name)
     del one.type.tensor_type.shape.dim[:]
-    for size in self.input.shape(batch, side):
-      one.type.tensor_type.shape.dim.add(dim_value=size)
+    for length in self.input.shape(batch, size):
+      one.type.tensor_type.shape.dim.add(dim_value=length)
     for output in model.graph.output:
       output.ClearField("type")
     try:

@@ -7,6 +7,8 @@ import onnx
 from onnx import TensorProto
 
 from milan_jax.errors import UserError
+from milan_jax.probe.image_shape import ImageShape, read_image_shape
+from milan_jax.sizes import Size, sides
 
 _DTYPES: dict[int, str] = {
   TensorProto.FLOAT: "float32",
@@ -23,24 +25,31 @@ class ImageInput:
   Attributes:
     name: of its tensor.
     dtype: of its values, as numpy calls it.
-    axes: `NCHW` or `NHWC`.
     batch: images that it takes at once; None: any number.
-    side: of the images, in pixels; None: any.
+    images: their axes, channels and size.
   """
 
   name: str
   dtype: str
-  axes: str
   batch: int | None
-  side: int | None
+  images: ImageShape
 
-  def shape(self, batch: int, side: int) -> tuple[int, int, int, int]:
+  def shape(self, batch: int, size: Size) -> tuple[int, ...]:
     """The shape of some images, as the model takes them."""
-    return (batch, 3, side, side) if self.axes == "NCHW" else (batch, side, side, 3)
+    channels = self.images.channels
+    if self.images.axes == "NCHW":
+      return batch, channels, *sides(size)
+    return batch, *sides(size), channels
 
 
-def image_input(inputs: Sequence[onnx.ValueInfoProto]) -> ImageInput:
+def image_input(
+  inputs: Sequence[onnx.ValueInfoProto], channels: int | None = None
+) -> ImageInput:
   """Reads what a model says of its inputs.
+
+  Args:
+    inputs: of the model.
+    channels: of its images, if the user says it.
 
   Raises:
     UserError: if there are several, or it does not take images.
@@ -56,20 +65,12 @@ def image_input(inputs: Sequence[onnx.ValueInfoProto]) -> ImageInput:
       f"The model's input {one.name} is of {given}: expected images, of FLOAT or UINT8."
     )
   sizes = [dim.dim_value or None for dim in kind.shape.dim]
-  sizes = sizes if kind.HasField("shape") else [None, 3, None, None]
-  if len(sizes) != 4 or (sizes[1] not in (3, None) and sizes[3] != 3):
+  sizes = sizes if kind.HasField("shape") else [None, channels or 3, None, None]
+  images = read_image_shape(sizes, channels)
+  if images is None:
     shape = ", ".join(str(size or "?") for size in sizes)
     raise UserError(
       f"The model's input {one.name} has the shape ({shape}): expected images, "
-      "(batch, 3, height, width) or (batch, height, width, 3)."
+      "(batch, channels, height, width) or (batch, height, width, channels)."
     )
-  axes = "NHWC" if sizes[3] == 3 and sizes[1] != 3 else "NCHW"
-  sides = {size for size in (sizes[2:] if axes == "NCHW" else sizes[1:3]) if size}
-  if len(sides) > 1:
-    raise UserError(
-      f"The model's input {one.name} takes images whose sides differ: expected square "
-      "ones. Export it for them."
-    )
-  return ImageInput(
-    one.name, _DTYPES[kind.elem_type], axes, sizes[0], next(iter(sides), None)
-  )
+  return ImageInput(one.name, _DTYPES[kind.elem_type], sizes[0], images)

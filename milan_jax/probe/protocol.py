@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from milan_jax.records import LayerShape
+from milan_jax.sizes import Size, sides
 
 Activations = Mapping[str, Float[np.ndarray | jax.Array, "batch height width units"]]
 
@@ -20,8 +21,8 @@ class Probe(Protocol):
   """
 
   @property
-  def image_size(self) -> int:
-    """Side of the square images that the model takes, or makes, in pixels."""
+  def image_size(self) -> Size:
+    """Size of the images that the model takes, or makes, in pixels."""
 
   @property
   def num_devices(self) -> int:
@@ -34,7 +35,8 @@ class Probe(Protocol):
     """Activations of some layers, in the model's own units.
 
     Args:
-      inputs: for most models UInt8[batch size size 3], RGB, 0 to 255; the probe
+      inputs: for most models UInt8[batch height width 3], RGB, 0 to 255, or of
+        as many channels as its attribute `channels` says; the probe
         normalises them as its model wants. For a generator, its latents.
       layers: names among those of `layers()`.
 
@@ -50,18 +52,28 @@ class Probe(Protocol):
 class Generator(Probe, Protocol):
   """A model that makes images of latents, whose layers' activations can be read."""
 
-  def images(self, inputs: np.ndarray) -> UInt8[np.ndarray, "batch size size 3"]:
+  def images(self, inputs: np.ndarray) -> UInt8[np.ndarray, "batch height width 3"]:
     """The images that it makes of some inputs, RGB, 0 to 255."""
 
 
 class OneDevice:
   """What probes share that run on one device; a probe sets the size of its images."""
 
-  _image_size: int
+  _image_size: Size
+  _channels: int = 3
 
   @property
-  def image_size(self) -> int:
-    """Side of the square images that the model takes, or makes, in pixels."""
+  def channels(self) -> int:
+    """Channels of the images that the model takes."""
+    return self._channels
+
+  def trial_images(self, batch: int) -> UInt8[np.ndarray, "batch rows columns c"]:
+    """Black images, as the model takes them."""
+    return np.zeros((batch, *sides(self._image_size), self._channels), np.uint8)
+
+  @property
+  def image_size(self) -> Size:
+    """Size of the images that the model takes, or makes, in pixels."""
     return self._image_size
 
   @property

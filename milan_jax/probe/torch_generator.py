@@ -29,8 +29,8 @@ class TorchGenerator(TorchLayersProbe):
 
   Args:
     module: takes latents `(batch, *latent_shape)`, in the type of its weights, and
-      classes, int64 `(batch,)`, if it has any; returns images `(batch, 3, size, size)`,
-      or several things of which they are the first.
+      classes, int64 `(batch,)`, if it has any; returns images, `(batch, 3, height,
+      width)`, or several things of which they are the first.
     latent_shape: shape of one latent.
     classes: whether it takes classes.
     image_range: the values of black and of white in its images.
@@ -87,7 +87,7 @@ class TorchGenerator(TorchLayersProbe):
     """
     return self._layers.activations(self._arguments(inputs), layers)
 
-  def images(self, inputs: np.ndarray) -> UInt8[np.ndarray, "batch size size 3"]:
+  def images(self, inputs: np.ndarray) -> UInt8[np.ndarray, "batch height width 3"]:
     """The images that the module makes of records, RGB, 0 to 255."""
     return to_colours(self._made(inputs), self._image_range)
 
@@ -99,7 +99,7 @@ class TorchGenerator(TorchLayersProbe):
     if images is None or images.ndim != 4:
       found = type(value).__name__ if images is None else tuple(images.shape)
       raise UserError(
-        f"The generator returns {found}: expected images, (batch, 3, size, size)."
+        f"The generator returns {found}: expected images, (batch, 3, height, width)."
       )
     return images.permute(0, 2, 3, 1).float().cpu().numpy()
 

@@ -160,7 +160,7 @@ class TorchLayersProbe(OneDevice):
 def image_layers(
   outputs: Outputs,
   pixels: Pixels,
-  images: UInt8[np.ndarray, "batch height width channels"],
+  images: UInt8[np.ndarray, "batch rows columns c"],
   layouts: Mapping[str, Layout] | None,
   special: int | None = None,
   *,
@@ -196,7 +196,7 @@ def image_layers(
 def _run_on_trial(
   outputs: Outputs,
   pixels: Pixels,
-  images: UInt8[np.ndarray, "batch height width channels"],
+  images: UInt8[np.ndarray, "batch rows columns c"],
   layouts: Mapping[str, Layout] | None,
   special: int | None,
 ) -> TorchLayers:
@@ -216,12 +216,13 @@ def _run_on_trial(
 
 
 def _does_not_run(
-  images: UInt8[np.ndarray, "batch size size 3"], error: Exception
+  images: UInt8[np.ndarray, "batch rows columns c"], error: Exception
 ) -> UserError:
-  size = images.shape[1]
+  _, height, width, channels = images.shape
   return UserError(
-    f"The model does not run on images of {size} x {size} pixels "
-    f"({type(error).__name__}: {error}): check the size (--image_size), and that it "
+    f"The model does not run on images of {height} x {width} pixels and {channels} "
+    f"channel{'s' * (channels != 1)} ({type(error).__name__}: {error}): check the size "
+    "(--image_size), the channels (--mean and --std of as many numbers), and that it "
     "takes one tensor of images. A generator needs --latents."
   )
 

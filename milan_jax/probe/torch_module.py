@@ -16,6 +16,7 @@ from milan_jax.probe.torch_layers import (
 )
 from milan_jax.probe.torch_outputs import ModuleOutputs
 from milan_jax.probe.torch_pixels import Pixels, own_dtype
+from milan_jax.sizes import Size
 
 # No usual number of heads or of windows, so that an axis of this length is the batch.
 TRIAL_BATCH = 5
@@ -27,10 +28,11 @@ class TorchProbe(TorchLayersProbe):
   The module is moved to the device and put into evaluation mode.
 
   Args:
-    module: the model; an image of `image_size` goes in, as `(batch, 3, size, size)`, in
-      the type of its weights.
-    image_size: side of the images, in pixels.
+    module: the model; an image of `image_size` goes in, as `(batch, 3, height, width)`,
+      in the type of its weights.
+    image_size: of the images, in pixels.
     mean: subtracted from each colour, in units of 0 to 255; ImageNet's by default.
+      There are as many channels as numbers.
     std: each colour is divided by it, in units of 0 to 255.
     device: where the model runs.
     layouts: of layers by name or glob, where the guess would be wrong.
@@ -42,10 +44,10 @@ class TorchProbe(TorchLayersProbe):
   def __init__(
     self,
     module: torch.nn.Module,
-    image_size: int,
+    image_size: Size,
     *,
-    mean: tuple[float, float, float] = TORCHVISION.mean,
-    std: tuple[float, float, float] = TORCHVISION.std,
+    mean: tuple[float, ...] = TORCHVISION.mean,
+    std: tuple[float, ...] = TORCHVISION.std,
     device: str = "cpu",
     layouts: Mapping[str, Layout] | None = None,
     special: int | None = None,
@@ -56,11 +58,14 @@ class TorchProbe(TorchLayersProbe):
     self._outputs = ModuleOutputs(module, before_clip=before_clip)
     self._pixels = Pixels(mean, std, dtype=own_dtype(module), device=device)
     self._image_size = image_size
+    self._channels = len(mean)
     self._layouts = layouts
     self._special = special
 
   def activations(
-    self, images: UInt8[np.ndarray, "batch size size 3"], layers: tuple[str, ...]
+    self,
+    images: UInt8[np.ndarray, "batch rows columns c"],
+    layers: tuple[str, ...],
   ) -> dict[str, np.ndarray]:
     """What the submodules return, as float32.
 
@@ -73,8 +78,7 @@ class TorchProbe(TorchLayersProbe):
 
   @functools.cached_property
   def _layers(self) -> TorchLayers:  # type: ignore[override]
-    size = self._image_size
-    images = np.zeros((TRIAL_BATCH, size, size, 3), np.uint8)
+    images = self.trial_images(TRIAL_BATCH)
     return image_layers(
       self._outputs, self._pixels, images, self._layouts, self._special
     )

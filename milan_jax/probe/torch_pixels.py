@@ -22,8 +22,8 @@ class Pixels:
 
   def __init__(
     self,
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
     *,
     dtype: torch.dtype,
     device: torch.device | str,
@@ -34,8 +34,8 @@ class Pixels:
     self._std = torch.tensor(std, device=device)[:, None, None]
     self._dtype = dtype
 
-  def __call__(self, images: UInt8[np.ndarray, "batch size size 3"]) -> torch.Tensor:
-    """The images, `(batch, 3, size, size)` or `(batch, size, size, 3)`."""
+  def __call__(self, images: UInt8[np.ndarray, "batch rows columns c"]) -> torch.Tensor:
+    """The images, `(batch, channels, height, width)` or with the channels last."""
     # Images that are not to be written to are only read here.
     images = images if images.flags.writeable else images.copy()
     pixels = torch.from_numpy(images).to(self._mean.device).permute(0, 3, 1, 2)

@@ -3,7 +3,7 @@
 import functools
 import pathlib
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,9 @@ from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
 from milan_jax.errors import UserError
-from milan_jax.models.backbones.registry import TORCHVISION
+from milan_jax.models.backbones.registry import usual_colors
 from milan_jax.probe.batches import run_in_batches
+from milan_jax.probe.image_shape import ImageShape, read_image_shape
 from milan_jax.probe.layout import Layout
 from milan_jax.probe.torch_layers import (
   TorchLayers,
@@ -23,6 +24,7 @@ from milan_jax.probe.torch_layers import (
 )
 from milan_jax.probe.torch_nodes import NodeOutputs
 from milan_jax.probe.torch_pixels import Pixels
+from milan_jax.sizes import Size
 
 _TRIAL_BATCH = 5
 # Where the arguments of an operator say that it trains.
@@ -36,7 +38,7 @@ class ProgramProbe(TorchLayersProbe):
 
   Args:
     program: it, or its file. Reading a file may run code that is in it: trust it.
-    image_size: side of the images, in pixels; None takes the program's own, or 224.
+    image_size: of the images, in pixels; None takes the program's own, or 224.
     mean: subtracted from each colour, in units of 0 to 255; ImageNet's by default. A
       program that takes integers gets the colours as they are.
     std: each colour is divided by it, in units of 0 to 255.
@@ -53,10 +55,10 @@ class ProgramProbe(TorchLayersProbe):
   def __init__(
     self,
     program: str | pathlib.Path | ExportedProgram,
-    image_size: int | None = None,
+    image_size: Size | None = None,
     *,
-    mean: tuple[float, float, float] = TORCHVISION.mean,
-    std: tuple[float, float, float] = TORCHVISION.std,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
     device: str | None = None,
     layouts: Mapping[str, Layout] | None = None,
     before_clip: bool = True,
@@ -67,18 +69,23 @@ class ProgramProbe(TorchLayersProbe):
       program = move_to_device_pass(program, device)
     module = program.module()
     _check_mode(module)
-    tensor = _input(module)
+    tensor, images = _input(module, len(mean or std or ()))
     self._fewest, self._most = _batch_sizes(program, tensor)
-    self._image_size = _image_size(tensor.shape, image_size)
-    self._pixels = Pixels(mean, std, dtype=tensor.dtype, device=tensor.device)
-    if tensor.shape[1] != 3:
-      self._pixels.axes = "NHWC"
+    self._image_size = images.size(image_size, "program")
+    self._channels = images.channels
+    usual_mean, usual_std = usual_colors(images.channels)
+    self._pixels = Pixels(
+      mean or usual_mean, std or usual_std, dtype=tensor.dtype, device=tensor.device
+    )
+    self._pixels.axes = images.axes
     self._module = module
     self._outputs = NodeOutputs(module, before_clip=before_clip)
     self._layouts = layouts
 
   def activations(
-    self, images: UInt8[np.ndarray, "batch size size 3"], layers: tuple[str, ...]
+    self,
+    images: UInt8[np.ndarray, "batch rows columns c"],
+    layers: tuple[str, ...],
   ) -> dict[str, np.ndarray]:
     """What the nodes give, as float32.
 
@@ -97,11 +104,10 @@ class ProgramProbe(TorchLayersProbe):
   def _layers(self) -> TorchLayers:  # type: ignore[override]
     batch = max(_TRIAL_BATCH, self._fewest)
     batch = min(batch, self._most or batch)
-    images = np.zeros((batch, self._image_size, self._image_size, 3), np.uint8)
     return image_layers(
       self._outputs,
       self._pixels,
-      images,
+      self.trial_images(batch),
       self._layouts,
       fewest=self._fewest,
       most=self._most,
@@ -137,8 +143,13 @@ def _check_mode(module: torch.fx.GraphModule) -> None:
       )
 
 
-def _input(module: torch.fx.GraphModule) -> Any:
-  """What the program says of its one input."""
+def _input(module: torch.fx.GraphModule, channels: int) -> tuple[Any, ImageShape]:
+  """What the program says of its one input, and of images that it is.
+
+  Args:
+    module: the program.
+    channels: of the images, if the user says it; else 0.
+  """
   inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
   tensor = inputs[0].meta.get("val") if len(inputs) == 1 else None
   if not isinstance(tensor, torch.Tensor):
@@ -146,12 +157,14 @@ def _input(module: torch.fx.GraphModule) -> Any:
     raise UserError(
       f"The program takes {names or 'nothing'}: expected one tensor of images."
     )
-  if tensor.ndim != 4 or (tensor.shape[1] != 3 and tensor.shape[3] != 3):
+  shape = [side if isinstance(side, int) else None for side in tensor.shape]
+  images = read_image_shape(shape, channels or None)
+  if images is None:
     raise UserError(
       f"The program takes an array of shape {tuple(tensor.shape)}: expected images, "
-      "(batch, 3, height, width) or (batch, height, width, 3)."
+      "(batch, channels, height, width) or (batch, height, width, channels)."
     )
-  return tensor
+  return tensor, images
 
 
 def _batch_sizes(program: ExportedProgram, tensor: Any) -> tuple[int, int | None]:
@@ -164,15 +177,3 @@ def _batch_sizes(program: ExportedProgram, tensor: Any) -> tuple[int, int | None
     return 1, None
   most = None if bounds.upper > 2**31 else int(bounds.upper)
   return max(int(bounds.lower), 1), most
-
-
-def _image_size(shape: Sequence[Any], size: int | None) -> int:
-  sides = shape[2:] if shape[1] == 3 else shape[1:3]
-  fixed = {side for side in sides if isinstance(side, int)}
-  if len(fixed) > 1 or (size and fixed and fixed != {size}):
-    asked = f"{size} x {size} pixels" if size else "square ones"
-    raise UserError(
-      f"The program takes images of {' x '.join(map(str, sides))} pixels: expected "
-      f"{asked}. Export it for the size that you want."
-    )
-  return fixed.pop() if fixed else size or 224

@@ -15,6 +15,7 @@ from milan_jax.models.backbones.registry import Preprocessing
 from milan_jax.probe.image_processor import read_preprocessing
 from milan_jax.probe.layout import Layout
 from milan_jax.probe.torch_module import TorchProbe
+from milan_jax.sizes import of_sides
 
 # The part that sees, of models that read as well.
 _TOWERS = {
@@ -69,6 +70,8 @@ def transformers_network(
   config: Any = model.config
   kind = config.model_type
   image_size = getattr(config, "image_size", None)
+  if isinstance(image_size, list | tuple):
+    image_size = of_sides(*image_size)
   preprocessing = read_preprocessing(processor, image_size)
   if kind in _OF_ONE_SIZE and preprocessing.crop != image_size:
     raise UserError(

@@ -36,6 +36,7 @@ from milan_jax.exemplars.stats import LayerStatistics
 from milan_jax.images.source import ImageSource, load_again
 from milan_jax.npy_files import open_npy
 from milan_jax.records import LayerExemplars
+from milan_jax.sizes import Size, by, of_sides, sides
 from milan_jax.store import atomic
 from milan_jax.store.aside import GrowingArray, folder_aside
 
@@ -90,7 +91,7 @@ def write_exemplars(
   with folder_aside(folder) as aside:
     with (
       GrowingArray(
-        aside / "images.npy", (source.size, source.size, 3), np.dtype(np.uint8)
+        aside / "images.npy", (*sides(source.size), 3), np.dtype(np.uint8)
       ) as images,
       concurrent.futures.ThreadPoolExecutor(threads) as pool,
     ):
@@ -276,7 +277,7 @@ class StoredExemplars:
     rows: Int[np.ndarray, "n"],
     slots: Int[np.ndarray, "n"],
     *,
-    size: int | None = None,
+    size: Size | None = None,
   ) -> Bool[np.ndarray, "n height width"]:
     """Masks of some exemplars of a layer, made now; memory grows with their number.
 
@@ -284,29 +285,30 @@ class StoredExemplars:
       layer: the layer's name.
       rows: rows of `exemplars(layer)`, one per mask.
       slots: which of the unit's k exemplars, one per mask.
-      size: side of the masks in pixels; None takes the images' own. Masks that were
+      size: of the masks in pixels; None takes the images' own. Masks that were
         given exist at the images' size alone.
 
     Raises:
       UserError: if given masks are asked for at another size.
     """
-    side = self._images.shape[1]
+    own = of_sides(*self._images.shape[1:3])
     if "masks" not in self._arrays.get(layer, ()):
       maps = self._array(layer, "maps")[rows, slots]
       fits = ~np.isnan(maps).any((1, 2)) | self._array(layer, "dead")[rows]
       path = layer_folder(self._folder, layer) / "maps.npy"
       _check_values(path, maps[:, 0, 0], fits, "maps without NaN")
       return activation_masks(
-        maps, self._array(layer, "levels")[rows], size=size or side
+        maps, self._array(layer, "levels")[rows], size=size or own
       )
-    if size not in (None, side):
+    if size is not None and size != own:
       raise UserError(
-        f"The masks of {layer} were given at {side} x {side} pixels: they cannot be "
-        f"made at {size} x {size}."
+        f"The masks of {layer} were given at {by(own)} pixels: they cannot be made at "
+        f"{by(size)}."
       )
     bits = self._array(layer, "masks")[rows, slots]
-    flat = np.unpackbits(bits, axis=-1, count=side * side)
-    return flat.reshape(-1, side, side).view(bool)
+    height, width = sides(own)
+    flat = np.unpackbits(bits, axis=-1, count=height * width)
+    return flat.reshape(-1, height, width).view(bool)
 
   def _count(self, layer: str, name: str) -> np.ndarray | None:
     """Numbers of images, which a store of an earlier version lacks."""

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Int, UInt8
 from milan_jax.errors import UserError
 from milan_jax.npy_files import open_npy
 from milan_jax.records import ExemplarSet, LayerExemplars
+from milan_jax.sizes import Size, of_sides, sides
 from milan_jax.store.aside import folder_aside
 from milan_jax.store.atomic import atomic_path
 from milan_jax.store.tables import read_numbers
@@ -205,7 +206,7 @@ def _units(path: pathlib.Path, units: int) -> np.ndarray:
 
 
 def write_original_layout(
-  folder: str | os.PathLike[str], exemplars: ExemplarSet, *, size: int | None = None
+  folder: str | os.PathLike[str], exemplars: ExemplarSet, *, size: Size | None = None
 ) -> None:
   """Writes exemplars in the original's layout; all or nothing.
 
@@ -215,7 +216,7 @@ def write_original_layout(
   Args:
     folder: where to write, a folder for each layer.
     exemplars: what to write.
-    size: side of the images and masks in pixels, by nearest neighbour; None takes the
+    size: of the images and masks in pixels, by nearest neighbour; None takes the
       set's own.
 
   Raises:
@@ -236,17 +237,18 @@ def write_original_layout(
       inside = aside / layer
       inside.mkdir(parents=True)
       example = exemplars.images(found.image_rows[0, :1])
-      side = size or example.shape[1]
-      images = _create(inside / "images.npy", (units, k, 3, side, side))
-      masks = _create(inside / "masks.npy", (units, k, 1, side, side))
+      side = size or of_sides(*example.shape[1:3])
+      shape = sides(side)
+      images = _create(inside / "images.npy", (units, k, 3, *shape))
+      masks = _create(inside / "masks.npy", (units, k, 1, *shape))
       for first in range(0, units, _TOGETHER):
         some = np.arange(first, min(first + _TOGETHER, units))
         pixels = exemplars.images(found.image_rows[some].ravel())
         pixels = nearest(pixels, side).transpose(0, 3, 1, 2)
-        images[some] = pixels.reshape(len(some), k, 3, side, side)
+        images[some] = pixels.reshape(len(some), k, 3, *shape)
         marks = exemplars.masks(layer, np.repeat(some, k), np.tile(slots, len(some)))
         marks = nearest(marks[..., None], side)
-        masks[some] = marks.reshape(len(some), k, 1, side, side)
+        masks[some] = marks.reshape(len(some), k, 1, *shape)
       images.flush()
       masks.flush()
       np.save(inside / "units.npy", found.units, allow_pickle=False)
@@ -266,7 +268,8 @@ def merge_images(
   Args:
     folder: holds one folder for each layer; those without `images.npy` get it, at the
       size of their masks.
-    load: the image at a position of a local copy of the data set, square.
+    load: the image at a position of a local copy of the data set, of the proportions
+      of the masks.
 
   Raises:
     UserError: if a layer has neither images nor ids, or its ids and masks do not fit.
@@ -283,18 +286,20 @@ def merge_images(
     with atomic_path(inside / "images.npy") as aside:
       images = _create(aside, (*ids.shape, 3, *masks.shape[3:]))
       for at in np.ndindex(*ids.shape):
-        pixels = nearest(load(int(ids[at]))[None], masks.shape[3])
+        pixels = nearest(load(int(ids[at]))[None], of_sides(*masks.shape[3:]))
         images[at] = pixels[0].transpose(2, 0, 1)
       images.flush()
 
 
-def nearest(images: np.ndarray, size: int) -> np.ndarray:
-  """Square images `(n, side, side, channels)` at another side, by nearest neighbour.
+def nearest(images: np.ndarray, size: Size) -> np.ndarray:
+  """Images `(n, height, width, channels)` at another size, by nearest neighbour.
 
-  Pixel i shows pixel floor(i side / size), as torch's `nearest` does.
+  Pixel i of a side shows pixel floor(i side / size), as torch's `nearest` does.
   """
-  at = np.arange(size) * images.shape[1] // size
-  return images[:, at][:, :, at]
+  height, width = sides(size)
+  down = np.arange(height) * images.shape[1] // height
+  across = np.arange(width) * images.shape[2] // width
+  return images[:, down][:, :, across]
 
 
 def _create(path: pathlib.Path, shape: tuple[int, ...]) -> np.memmap:

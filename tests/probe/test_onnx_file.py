@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional
 
 from milan_jax.errors import UserError
+from milan_jax.models.backbones.registry import usual_colors
 from milan_jax.probe.layout import parse_layouts
 from milan_jax.probe.protocol import Probe
 from milan_jax.records import LayerShape
@@ -274,6 +275,44 @@ def test_no_model(tmp_path, content, message):
     OnnxProbe(path)
 
 
+@pytest.mark.parametrize(
+  ("shape", "size", "channels"),
+  [
+    (("N", 1, 16, 16), 16, 1),
+    ((2, 4, 16, 16), 16, 4),
+    (("N", 13, "h", "w"), 224, 13),
+    (("N", 3, 12, 20), (12, 20), 3),
+    (("N", 1, 12, "w"), 12, 1),
+  ],
+)
+def test_images_of_other_channels_and_sizes(shape, size, channels):
+  weight = np.random.default_rng(0).standard_normal((6, channels, 1, 1), np.float32)
+  given = [helper.make_tensor_value_info("image", 1, shape)]
+  graph = helper.make_graph(
+    [helper.make_node("Conv", ["image", "weight"], ["maps"])],
+    "net",
+    given,
+    [helper.make_tensor_value_info("maps", 1, None)],
+    [numpy_helper.from_array(weight, "weight")],
+  )
+  proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+  proto.ir_version = 8
+  probe = OnnxProbe(proto)
+  assert (probe.image_size, probe.channels) == (size, channels)
+  mean, std = (np.array(one, np.float32) for one in usual_colors(channels))
+  height, width = size if isinstance(size, tuple) else (size, size)
+  rng = np.random.default_rng(1)
+  pixels = rng.integers(0, 256, (2, height, width, channels), np.uint8)
+  found = probe.activations(pixels, ("maps",))["maps"]
+  expected = ((pixels - mean) / std) @ weight[:, :, 0, 0].T
+  np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_size_that_the_model_does_not_take():
+  with pytest.raises(UserError, match="images of 16 x 16 pixels: expected 16 x 20"):
+    OnnxProbe(model(), (16, 20))
+
+
 def test_models_of_something_else(images):
   two = [helper.make_tensor_value_info(name, 1, ["N", 3, 16, 16]) for name in "xy"]
   nodes = [helper.make_node("Add", ["x", "y"], ["logits"])]
@@ -281,10 +320,8 @@ def test_models_of_something_else(images):
     OnnxProbe(model(nodes=nodes, inputs=two))
   with pytest.raises(UserError, match="image is of INT64: expected images"):
     OnnxProbe(model(dtype=TensorProto.INT64))
-  with pytest.raises(UserError, match=r"the shape \(\?, 1, 16, 16\): expected images"):
-    OnnxProbe(model(("N", 1, 16, 16)))
-  with pytest.raises(UserError, match="whose sides differ"):
-    OnnxProbe(model(("N", 3, 16, 17)))
+  with pytest.raises(UserError, match=r"the shape \(\?, 64, 8, 64\): expected images"):
+    OnnxProbe(model(("N", 64, 8, 64)))
   with pytest.raises(UserError, match="of 16 x 16 pixels: expected 32 x 32"):
     OnnxProbe(model(), 32)
   with pytest.raises(UserError, match="no tensor 'sizes' that can be read"):

@@ -121,17 +121,19 @@ def test_the_words_of_a_processor():
   assert (how.interpolation, how.mean, how.std) == ("bilinear", (0.0,) * 3, (1.0,) * 3)
   whole = processor("Bit", size={"shortest_edge": 36}, do_center_crop=False)
   assert read_preprocessing(whole, 224).crop == 36
+  oblong = {"height": 32, "width": 48}
+  how = read_preprocessing(processor("ViT", size=oblong), 32)
+  assert (how.resize, how.crop, how.squash) == ((32, 48), (32, 48), True)
 
 
 @pytest.mark.parametrize(
   ("options", "message"),
   [
-    ({"size": {"height": 32, "width": 48}}, "size="),
     ({"size": SQUARE, "resample": 1}, "resample=1"),
     ({"size": {"shortest_edge": 32, "longest_edge": 64}}, "size="),
     (
-      {"size": SQUARE, "do_center_crop": True, "crop_size": {"height": 9, "width": 8}},
-      "crop_size",
+      {"size": SQUARE, "do_center_crop": True, "crop_size": {"height": 9, "width": 33}},
+      "crop of \\(9, 33\\) from a size of 32",
     ),
     (
       {

@@ -8,14 +8,17 @@ import sys
 import numpy as np
 import pytest
 
+from milan_jax.catalog.regions import GAP_GRAY, TILE, tile
 from milan_jax.errors import UserError
 from milan_jax.exemplars.masks import activation_masks
 from milan_jax.exemplars.stats import LayerStatistics
 from milan_jax.images.arrays import ArrayImages
+from milan_jax.images.geometry import Geometry
+from milan_jax.images.source import RgbImages
 from milan_jax.records import ExemplarSet
 from milan_jax.store.exemplar_sets import open_exemplars
 from milan_jax.store.exemplar_store import StoredExemplars, write_exemplars
-from milan_jax.store.original_layout import OriginalExemplars
+from milan_jax.store.original_layout import OriginalExemplars, write_original_layout
 from milan_jax.store.region_sets import RegionSetWriter
 
 K, SIZE = 3, 16
@@ -103,6 +106,28 @@ def test_masks_are_made_at_any_size(store, layers, size):
   )
   np.testing.assert_array_equal(masks, want)
   assert 0 < masks.mean() < 1
+
+
+def test_oblong_images_and_their_masks(tmp_path):
+  found = statistics(2, 4, 0)
+  pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 48, 1), np.uint8)
+  gray = ArrayImages(pixels, Geometry((18, 54), (16, 48), channels=1))
+  write_exemplars(tmp_path / "store", {"a": found}, RgbImages(gray, gray.size))
+  store = open_exemplars(tmp_path / "store")
+  ids = store.exemplars("a").image_ids
+  shown = store.images(store.exemplars("a").image_rows[0])
+  np.testing.assert_array_equal(shown, np.repeat(pixels[ids[0]], 3, axis=3))
+  rows, slots = np.zeros(K, int), np.arange(K)
+  masks = store.masks("a", rows, slots)
+  assert masks.shape == (K, 16, 48)
+  # Side by side, as two squares of the same maps would have them.
+  square = activation_masks(found.maps[0], found.levels[[0] * K], size=16)
+  np.testing.assert_array_equal(masks[:, :, 1::3], square)
+  write_original_layout(tmp_path / "theirs", store)
+  theirs = open_exemplars(tmp_path / "theirs")
+  np.testing.assert_array_equal(theirs.masks("a", rows, slots), masks)
+  assert tile(shown[0], masks[0]).shape == (TILE, TILE, 3)
+  assert (tile(shown[0], masks[0])[:18] == GAP_GRAY).all()
 
 
 def test_a_layer_that_is_not_there(store):

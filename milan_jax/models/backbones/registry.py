@@ -19,6 +19,7 @@ from milan_jax.models.backbones import vgg
 from milan_jax.models.backbones.alexnet import AlexNet
 from milan_jax.models.backbones.efficientnet_lite import EfficientNetLite0
 from milan_jax.models.backbones.resnet import BasicBlock, Bottleneck, ResNet
+from milan_jax.sizes import Size, sides
 
 Params = Mapping[str, Any]
 Shape = tuple[int, ...]
@@ -29,8 +30,9 @@ class Preprocessing:
   """How a network wants its images: resized, cropped at the centre, normalised.
 
   Attributes:
-    resize: shorter side after resizing, in pixels; None to leave the size alone.
-    crop: side of the square cut out of the centre, in pixels.
+    resize: shorter side after resizing, in pixels, or the least height and width; None
+      to leave the size alone.
+    crop: size of what is cut out of the centre, in pixels; a number is a square's.
     interpolation: how to resize.
     mean: subtracted per channel, red first, in units of 0..255.
     std: divided by per channel, in units of 0..255.
@@ -38,16 +40,21 @@ class Preprocessing:
       shorter one.
   """
 
-  resize: int | None
-  crop: int
+  resize: Size | None
+  crop: Size
   interpolation: Literal["bilinear", "bicubic"]
-  mean: tuple[float, float, float]
-  std: tuple[float, float, float]
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
   squash: bool = False
 
+  @property
+  def channels(self) -> int:
+    """Channels of an image: 3 of colours, 1 of gray."""
+    return len(self.mean)
+
   def normalise(
-    self, images: UInt8[Array | np.ndarray, "batch height width 3"]
-  ) -> Float[Array, "batch height width 3"]:
+    self, images: UInt8[Array | np.ndarray, "batch height width channels"]
+  ) -> Float[Array, "batch height width channels"]:
     """Images as the network wants their values; their size is not changed."""
     mean = jnp.asarray(self.mean)[None, None, None]
     std = jnp.asarray(self.std)[None, None, None]
@@ -61,6 +68,16 @@ TORCHVISION = Preprocessing(
   mean=(123.675, 116.28, 103.53),
   std=(58.395, 57.12, 57.375),
 )
+
+
+def usual_colors(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+  """Mean and deviation of each channel, of 0 to 255: ImageNet's, or their means."""
+  if channels == 3:
+    return TORCHVISION.mean, TORCHVISION.std
+  mean, std = (round(sum(one) / 3, 3) for one in (TORCHVISION.mean, TORCHVISION.std))
+  return (mean,) * channels, (std,) * channels
+
+
 EFFICIENTNET_LITE = Preprocessing(
   resize=256,
   crop=224,
@@ -156,8 +173,8 @@ class Backbone:
       lowering.current_rounding(),
     )
 
-  def shapes(self, layers: Sequence[str], image_size: int) -> dict[str, Shape]:
-    """Shape of each layer's activations of one square image, without computing any.
+  def shapes(self, layers: Sequence[str], image_size: Size) -> dict[str, Shape]:
+    """Shape of each layer's activations of one image, without computing any.
 
     Returns:
       For each layer `(height, width, units)`, or `(units,)` in a classifier.
@@ -201,7 +218,7 @@ def backbone_names() -> tuple[str, ...]:
   return tuple(_BACKBONES)
 
 
-def parameter_shapes(module: nn.Module, image_size: int) -> dict[str, Any]:
+def parameter_shapes(module: nn.Module, image_size: Size) -> dict[str, Any]:
   """The tree of a network's parameters, each as a `jax.ShapeDtypeStruct`."""
   return _trace(module, image_size)[1]
 
@@ -212,7 +229,7 @@ def _near(name: str, names: Sequence[str]) -> str:
 
 
 @functools.cache
-def _trace(module: nn.Module, image_size: int) -> tuple[dict[str, Shape], Any]:
+def _trace(module: nn.Module, image_size: Size) -> tuple[dict[str, Shape], Any]:
   """Shapes of all layers in execution order, and the parameters, computing nothing."""
   order: dict[str, None] = {}
 
@@ -224,7 +241,7 @@ def _trace(module: nn.Module, image_size: int) -> tuple[dict[str, Shape], Any]:
     return True
 
   def run(key: Array) -> Any:
-    images = jnp.zeros((1, image_size, image_size, 3))
+    images = jnp.zeros((1, *sides(image_size), 3))
     with lowering.use_lowering("plain"):  # shapes are the same, and traced faster
       return module.init_with_output(key, images, capture_intermediates=note)
 
@@ -235,9 +252,9 @@ def _trace(module: nn.Module, image_size: int) -> tuple[dict[str, Shape], Any]:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _constants(module: nn.Module, image_size: int) -> Params:
+def _constants(module: nn.Module, image_size: Size) -> Params:
   """Initial parameters but for the kernels, which are zero."""
-  images = jnp.zeros((1, image_size, image_size, 3))
+  images = jnp.zeros((1, *sides(image_size), 3))
   with lowering.use_lowering("plain"):  # the activations are not computed anyhow
     return module.init(jax.random.key(0), images)["params"]
 
