@@ -1,22 +1,17 @@
-"""Numbers that tell a network by what it computes, where no parameter or file does."""
+"""Answers of a network that could not bear the trial before a run."""
 
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float
 
 from milan_jax.errors import UserError
 from milan_jax.images.latents import Latents
 from milan_jax.images.source import Source, UnreadableImageError
-from milan_jax.probe.jax_generator import JaxGenerator
-from milan_jax.probe.jax_model import JaxProbe
+from milan_jax.probe.answers import summary
 from milan_jax.probe.protocol import Probe
 
 # Inputs of a trial batch that are looked at.
 _LOOKED_AT = 2
-_PROJECTIONS = 4
-# Its square is still a number.
-_HUGE = 1e100
 
 
 def trial_answers(
@@ -43,7 +38,7 @@ def trial_answers(
     UserError: if the network fails.
   """
   looked_at = min(_LOOKED_AT, batch_size)
-  compiled = isinstance(probe, JaxProbe | JaxGenerator)
+  compiled = getattr(probe, "compiled", False)
   size = (batch_size if compiled else looked_at) * probe.num_devices
   failure: Exception | None = None
   for batch in _batches(source, size):
@@ -62,30 +57,6 @@ def trial_answers(
     f"--model={model} fails on a trial batch of {size} inputs "
     f"({type(failure).__name__}: {words}): mend it, or try another --probe_batch_size."
   ) from failure
-
-
-def summary(activations: Float[np.ndarray, "batch height width units"]) -> list[float]:
-  """A few numbers of a layer's activations, which nearly any change of them changes.
-
-  Args:
-    activations: of a trial batch.
-
-  Returns:
-    The root of their mean square, the layer's scale; then random projections of the
-    units' means, root mean squares and sums with random signs, each of about that
-    scale.
-  """
-  wide = np.asarray(activations, np.float64)
-  finite = np.clip(np.nan_to_num(wide, posinf=0.0, neginf=0.0), -_HUGE, _HUGE)
-  flat = finite.reshape(-1, finite.shape[-1])
-  rng = np.random.default_rng(0)
-  places = rng.choice([-1.0, 1.0], len(flat)) / np.sqrt(len(flat))
-  units = rng.choice([-1.0, 1.0], (_PROJECTIONS, flat.shape[1]))
-  squares = np.mean(flat**2, axis=0)
-  about = np.stack([flat.mean(0), np.sqrt(squares), places @ flat])
-  projected = about @ units.T / np.sqrt(flat.shape[1])
-  numbers = [np.sqrt(squares.mean()), *projected.ravel()]
-  return [float(f"{number:.6e}") for number in numbers]
 
 
 def _batches(source: Source, size: int) -> Iterator[np.ndarray]:

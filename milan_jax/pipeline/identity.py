@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 
 from milan_jax.images.latents import Latents
 from milan_jax.images.source import Source
 from milan_jax.pipeline.answers import trial_answers
 from milan_jax.pipeline.progress import bar, say
-from milan_jax.pipeline.subject import Subject
+from milan_jax.pipeline.subject import Chosen, Subject
 from milan_jax.probe.jax_model import named_arrays
 from milan_jax.records import ExemplarSet
 from milan_jax.store.feature_store import FeatureStore
@@ -24,8 +23,6 @@ from milan_jax.store.release import Params, Release
 _TOLERANCE, _TIGHT_TOLERANCE = 1e-2, 2e-3
 # Files, and bytes, whose digests take so long that it is shown.
 _MANY, _LARGE = 2000, 4 * 2**30
-
-Units = Mapping[str, Int[np.ndarray, "_"]]
 
 
 def of_captioner(release: Release, encoder: Params | None) -> Input:
@@ -62,7 +59,7 @@ def of_units(table: Mapping[str, Sequence[Any]]) -> Input:
 
 def of_subject(
   subject: Subject,
-  chosen: Units,
+  chosen: Chosen,
   *,
   model: str,
   weights: str,
@@ -75,7 +72,7 @@ def of_subject(
 
   Args:
     subject: the two.
-    chosen: the units of each layer.
+    chosen: what of it is described.
     model: what the user wrote to name the network.
     weights: path of its weights, if the user gave any.
     images: what the user wrote to name the images.
@@ -106,7 +103,7 @@ def of_subject(
   found["units"] = of_units(
     {
       name: [units.tolist(), *shapes[name].raw[1:], shapes[name].layout]
-      for name, units in chosen.items()
+      for name, units in chosen.units.items()
     }
   )
   geometry = repr(subject.network.geometry).encode()
@@ -120,9 +117,12 @@ def of_subject(
     found["images"] = _of_images(subject.inputs, images, tables)
   answers: dict[str, list[float]] = {}
   if named:
-    answers = trial_answers(
-      probe, subject.inputs, tuple(chosen), batch_size=batch_size, model=model
-    )
+    answers = dict(chosen.answers)
+    if len(answers) < len(chosen.units):
+      layers = tuple(chosen.units)
+      answers = trial_answers(
+        probe, subject.inputs, layers, batch_size=batch_size, model=model
+      )
   known = "parameters" in found or "model" in found
   return Identity(found, answers, model, _TOLERANCE if known else _TIGHT_TOLERANCE)
 

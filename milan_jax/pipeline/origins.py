@@ -14,7 +14,7 @@ from milan_jax.exemplars.passes import check_enough
 from milan_jax.memory import memory_of
 from milan_jax.pipeline.identity import of_exemplars, of_features, of_subject
 from milan_jax.pipeline.probing import Pass, find_exemplars
-from milan_jax.pipeline.subject import Subject
+from milan_jax.pipeline.subject import Chosen, Subject
 from milan_jax.probe.selection import select_layers, select_units
 from milan_jax.records import ExemplarSet
 from milan_jax.store.chosen_exemplars import ChosenExemplars
@@ -127,7 +127,7 @@ class Probed:
 
   Attributes:
     subject: the two.
-    units: the units of each layer.
+    chosen: what of it is described.
     how: how it is shown.
     model: what the user wrote to name the network.
     weights: path of its weights, if the user gave any.
@@ -139,7 +139,7 @@ class Probed:
   """
 
   subject: Subject
-  units: Mapping[str, Int[np.ndarray, "_"]]
+  chosen: Chosen
   how: Pass
   model: str
   weights: str
@@ -172,7 +172,7 @@ class Probed:
     """Those of the network and its images; a trial batch goes through the network."""
     return of_subject(
       self.subject,
-      self.units,
+      self.chosen,
       model=self.model,
       weights=self.weights,
       images=self.images,
@@ -184,7 +184,7 @@ class Probed:
   def exemplars(self, folder: pathlib.Path, job: Mapping[str, Any]) -> ExemplarSet:
     """Those that the one pass over the images finds, unless it was done before."""
     store = find_exemplars(
-      self.subject, folder, units=self.units, how=self.how, job=job
+      self.subject, folder, units=self.chosen.units, how=self.how, job=job
     )
     return open_exemplars(store)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from milan_jax.errors import UserError
 from milan_jax.images.latents import GeneratedImages, Latents, open_latents
@@ -56,9 +57,7 @@ class Subject:
   files: Files
   demo: bool
 
-  def choose(
-    self, layers: str, units: str, *, batch_size: int = 32
-  ) -> dict[str, np.ndarray]:
+  def choose(self, layers: str, units: str, *, batch_size: int = 32) -> "Chosen":
     """The units of each layer that the user named, and how those layers are read.
 
     The network is tried on a few pictures first.
@@ -82,7 +81,10 @@ class Subject:
       say(describe_layers(tuple(shapes.values()), names))
       self._say_notes(names)
       say_places(tried)
-    return {name: select_units(units, shapes[name].units) for name in names}
+    return Chosen(
+      {name: select_units(units, shapes[name].units) for name in names},
+      {name: tried.answers[name] for name in names if name in tried.answers},
+    )
 
   def _tried(self, layers: str, batch_size: int) -> tuple[tuple[str, ...], Tried]:
     """The layers to describe, and what a trial of them found."""
@@ -125,6 +127,19 @@ class Subject:
     for name in names:
       if name in notes:
         say(f"{name}: {notes[name]}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chosen:
+  """What of a network is described.
+
+  Attributes:
+    units: the units of each layer.
+    answers: numbers of what each layer gave in the trial; none where there was none.
+  """
+
+  units: Mapping[str, Int[np.ndarray, "_"]]
+  answers: Mapping[str, list[float]]
 
 
 def find_subject(

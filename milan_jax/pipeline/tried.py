@@ -8,6 +8,7 @@ import numpy as np
 from milan_jax.errors import UserError
 from milan_jax.pipeline.progress import say
 from milan_jax.probe import trial
+from milan_jax.probe.answers import summary
 from milan_jax.probe.places import Places, find_places, look
 from milan_jax.probe.protocol import Probe
 from milan_jax.probe.readings import Readable
@@ -38,12 +39,14 @@ class Tried:
     places: where they see white squares; None where none were shown.
     differences: the layers whose numbers are not always the same.
     failure: why the trial came to no end; empty if it did.
+    answers: a `summary` of what the layers gave for noise, or for some latents.
   """
 
   shapes: tuple[LayerShape, ...]
   places: Places | None = None
   differences: tuple[Difference, ...] = ()
   failure: str = ""
+  answers: Mapping[str, list[float]] = dataclasses.field(default_factory=dict)
 
   def of_cause(self, cause: Cause) -> list[Difference]:
     """The layers that differ for a reason."""
@@ -84,14 +87,16 @@ def try_layers(
   of = {shape.name: shape for shape in shapes}
   differences: list[Difference] = []
   sights: dict[str, Sight] = {}
+  answers: dict[str, list[float]] = {}
   try:
     for part in trial.in_parts(shapes, layers):
       shown = trial.show(probe, part, batch_size=batch_size, latents=latents)
       differences += shown.differences
+      answers |= {name: summary(array) for name, array in shown.beside.items()}
       if latents is None:
         sights |= {name: look(of[name], shown.activations[name]) for name in part}
     if latents is not None or not isinstance(probe, Readable):
-      return Tried(shapes, differences=tuple(differences))
+      return Tried(shapes, differences=tuple(differences), answers=answers)
 
     def again(names: tuple[str, ...]) -> Mapping[str, np.ndarray]:
       once = trial.show(probe, names, batch_size=batch_size, in_company=False)
@@ -106,7 +111,10 @@ def try_layers(
     return Tried(shapes, failure=f"{type(error).__name__}: {error}")
   now = {shape.name: shape for shape in probe.layers()}
   return Tried(
-    tuple(now.get(shape.name, shape) for shape in shapes), places, tuple(differences)
+    tuple(now.get(shape.name, shape) for shape in shapes),
+    places,
+    tuple(differences),
+    answers=answers,
   )
 
 

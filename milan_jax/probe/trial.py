@@ -59,11 +59,13 @@ class Shown:
   Attributes:
     activations: of the grey picture and of those with squares; of a generator, of some
       of its latents.
+    beside: of two of those that were beside it the first time.
     differences: the layers that gave other numbers in other company.
     are_pictures: whether pictures were shown, and not latents.
   """
 
   activations: Mapping[str, Float[np.ndarray, "shown height width units"]]
+  beside: Mapping[str, Float[np.ndarray, "beside height width units"]]
   differences: tuple[Difference, ...]
   are_pictures: bool
 
@@ -96,6 +98,8 @@ def show(
   first = np.concatenate([inputs, beside])
   found = _run(probe, first, beside[-1], tuple(layers), size)
   shown = {name: array[: len(inputs)] for name, array in found.items()}
+  some = slice(len(inputs), len(inputs) + 2)
+  noise = {name: array[some] for name, array in found.items()}
   differences: list[Difference] = []
   if in_company:
     second = np.concatenate([inputs, others])[np.argsort(_OTHER_ORDER)]
@@ -113,7 +117,7 @@ def show(
           differences.append(Difference(name, Cause.CHANCE, *by_chance[1:]))
         elif share > _COMPANY:
           differences.append(Difference(name, Cause.COMPANY, most, largest))
-  return Shown(shown, tuple(differences), latents is None)
+  return Shown(shown, noise, tuple(differences), latents is None)
 
 
 def in_parts(

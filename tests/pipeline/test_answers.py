@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from milan_jax.pipeline.answers import summary
+from milan_jax.probe.answers import summary
 from milan_jax.store.inputs import Identity, Tables
 
 RNG = np.random.default_rng(0)

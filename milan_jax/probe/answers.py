@@ -1,0 +1,32 @@
+"""Numbers that tell a network by what it computes, where no parameter or file does."""
+
+import numpy as np
+from jaxtyping import Float
+
+_PROJECTIONS = 4
+# Its square is still a number.
+_HUGE = 1e100
+
+
+def summary(activations: Float[np.ndarray, "batch height width units"]) -> list[float]:
+  """A few numbers of a layer's activations, which nearly any change of them changes.
+
+  Args:
+    activations: of a trial batch.
+
+  Returns:
+    The root of their mean square, the layer's scale; then random projections of the
+    units' means, root mean squares and sums with random signs, each of about that
+    scale.
+  """
+  wide = np.asarray(activations, np.float64)
+  finite = np.clip(np.nan_to_num(wide, posinf=0.0, neginf=0.0), -_HUGE, _HUGE)
+  flat = finite.reshape(-1, finite.shape[-1])
+  rng = np.random.default_rng(0)
+  places = rng.choice([-1.0, 1.0], len(flat)) / np.sqrt(len(flat))
+  units = rng.choice([-1.0, 1.0], (_PROJECTIONS, flat.shape[1]))
+  squares = np.mean(flat**2, axis=0)
+  about = np.stack([flat.mean(0), np.sqrt(squares), places @ flat])
+  projected = about @ units.T / np.sqrt(flat.shape[1])
+  numbers = [np.sqrt(squares.mean()), *projected.ravel()]
+  return [float(f"{number:.6e}") for number in numbers]
