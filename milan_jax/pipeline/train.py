@@ -1,7 +1,6 @@
 """From annotated exemplars to a released captioner: every step of `milan-train`."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -46,6 +45,7 @@ from milan_jax.store.exemplar_sets import open_exemplars
 from milan_jax.store.feature_store import FeatureStore
 from milan_jax.store.hold import holding_workdir
 from milan_jax.store.inputs import Tables
+from milan_jax.store.json_files import read_json
 from milan_jax.store.packaged_weights import package_of
 from milan_jax.store.release import INCLUDED, EncoderSpec, Params
 from milan_jax.store.splits import FILE, read_split
@@ -311,14 +311,20 @@ def _sources(exemplars: pathlib.Path) -> dict[str, Any]:
   path = exemplars / MANIFEST
   if not path.is_file():
     return {}
-  photographs = json.loads(path.read_text(encoding="utf-8")).get("photographs", ())
-  return {
-    "trained_on": [
-      row["sha256"][:16]
-      for row in photographs
-      if row["split"] in ("train", "validation")
-    ]
-  }
+  manifest = read_json(path, dict, remedy="build the corpus again")
+  try:
+    return {
+      "trained_on": [
+        row["sha256"][:16]
+        for row in manifest.get("photographs", ())
+        if row["split"] in ("train", "validation")
+      ]
+    }
+  except (TypeError, KeyError) as error:
+    raise UserError(
+      f"{path}: expected photographs with sha256 and split ({error}): build the corpus "
+      "again."
+    ) from error
 
 
 def _calibrate(

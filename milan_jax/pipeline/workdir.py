@@ -1,6 +1,5 @@
 """Run directories: one folder per run, with the configuration that made it."""
 
-import csv
 import dataclasses
 import json
 import pathlib
@@ -15,6 +14,7 @@ from milan_jax.catalog.page import page_is_whole
 from milan_jax.errors import UserError
 from milan_jax.pipeline.processes import BEGUN
 from milan_jax.store.atomic import write_json
+from milan_jax.store.descriptions import descriptions_are_whole, read_journal
 from milan_jax.store.exemplar_store import META
 from milan_jax.store.feature_store import features_are_finished
 from milan_jax.store.hold import LOCK
@@ -230,11 +230,9 @@ class Outputs:
 
 
 def _journal_is_whole(folder: pathlib.Path) -> bool:
-  """Whether a run's journal has a line for each of its descriptions, and no more."""
+  """Whether a run's descriptions are those of its journal, line by line."""
   try:
-    journal = (folder / JOURNAL).read_bytes()
-    with (folder / DESCRIPTIONS).open(newline="", encoding="utf-8") as file:
-      rows = sum(1 for _ in csv.reader(file))
-  except (OSError, ValueError, csv.Error):
+    descriptions = read_journal(folder / JOURNAL)
+    return descriptions_are_whole(folder / DESCRIPTIONS, descriptions)
+  except (OSError, UserError):
     return False
-  return journal.endswith(b"\n") and journal.count(b"\n") == rows - 1

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import json
 import os
 import pathlib
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from milan_jax.errors import UserError
 from milan_jax.records import Description, Unit
 from milan_jax.store.atomic import atomic_path
+from milan_jax.store.json_files import SEAL, seal_holds, sealed
 from milan_jax.store.tables import UnitsOnce, read_rows
 
 # The first three columns are what other tools read.
@@ -24,7 +26,8 @@ class Journal:
   """Descriptions in the order in which they are made, one JSON line each.
 
   A batch is appended whole and flushed to the disk, so that a run that is killed at
-  any moment goes on after its last whole batch. Memory holds none of them.
+  any moment goes on after its last whole batch, and one of whose lines were damaged
+  goes on before that. Memory holds none of them.
   """
 
   def __init__(self, path: pathlib.Path, batch_size: int, *, total: int):
@@ -47,7 +50,7 @@ class Journal:
     with self._path.open("rb") as file:
       for line in file:
         size += len(line)
-        if not line.endswith(b"\n"):
+        if not line.endswith(b"\n") or _parse(line) is None or lines == self._total:
           break
         lines += 1
         if lines % self._batch_size == 0 or lines == self._total:
@@ -60,22 +63,47 @@ class Journal:
 
   def __iter__(self) -> Iterator[Description]:
     """Reads everything described so far, one after another."""
-    if not self._length:
-      return
-    with self._path.open() as file:
-      for line in file:
-        entry = json.loads(line)
-        yield Description(unit=Unit(**entry.pop("unit")), **entry)
+    return read_journal(self._path) if self._length else iter(())
 
   def append(self, batch: Iterable[Description]) -> None:
     """Appends a batch; on return it is on the disk."""
     batch = list(batch)
-    lines = "".join(json.dumps(dataclasses.asdict(entry)) + "\n" for entry in batch)
+    entries = (sealed(dataclasses.asdict(entry)) for entry in batch)
+    lines = "".join(json.dumps(entry) + "\n" for entry in entries)
     with self._path.open("ab") as file:
       file.write(lines.encode())
       file.flush()
       os.fsync(file.fileno())
     self._length += len(batch)
+
+
+def read_journal(path: pathlib.Path) -> Iterator[Description]:
+  """Reads the descriptions of a journal, one after another.
+
+  Raises:
+    UserError: if a line is damaged.
+  """
+  with path.open("rb") as file:
+    for number, line in enumerate(file, 1):
+      entry = _parse(line)
+      if entry is None:
+        raise UserError(
+          f"{path}, line {number} is damaged: run the command that wrote it again, and "
+          "it goes on from there."
+        )
+      yield entry
+
+
+def _parse(line: bytes) -> Description | None:
+  """The description of a line; None if it is none, or changed since it was written."""
+  try:
+    entry = json.loads(line)
+    if not seal_holds(entry):
+      return None
+    entry.pop(SEAL, None)
+    return Description(unit=Unit(**entry.pop("unit")), **entry)
+  except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+    return None
 
 
 def _number(value: float | None) -> str:
@@ -90,25 +118,48 @@ def write_descriptions(path: pathlib.Path, descriptions: Iterable[Description]) 
     descriptions: one per unit.
   """
   with atomic_path(path) as aside, aside.open("w", newline="") as file:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for entry in descriptions:
-      writer.writerow(
-        [
-          entry.unit.layer,
-          entry.unit.index,
-          entry.text,
-          _number(entry.score),
-          _number(entry.log_prob),
-          _number(entry.lm_log_prob),
-          int(entry.dead),
-          _number(entry.margin),
-          _number(entry.confidence),
-          entry.guess or "",
-          "" if entry.fires is None else entry.fires,
-          "" if entry.images is None else entry.images,
-        ]
-      )
+    file.writelines(_csv_lines(descriptions))
+
+
+def descriptions_are_whole(
+  path: pathlib.Path, descriptions: Iterable[Description]
+) -> bool:
+  """Whether a CSV is what `write_descriptions` writes of some descriptions."""
+  try:
+    with path.open(newline="", encoding="utf-8") as file:
+      for text in _csv_lines(descriptions):
+        if file.read(len(text)) != text:
+          return False
+      return not file.read(1)
+  except (OSError, ValueError):
+    return False
+
+
+def _csv_lines(descriptions: Iterable[Description]) -> Iterator[str]:
+  line = io.StringIO()
+  writer = csv.writer(line, lineterminator="\n")
+  writer.writerow(COLUMNS)
+  yield line.getvalue()
+  for entry in descriptions:
+    line.seek(0)
+    line.truncate()
+    writer.writerow(
+      [
+        entry.unit.layer,
+        entry.unit.index,
+        entry.text,
+        _number(entry.score),
+        _number(entry.log_prob),
+        _number(entry.lm_log_prob),
+        int(entry.dead),
+        _number(entry.margin),
+        _number(entry.confidence),
+        entry.guess or "",
+        "" if entry.fires is None else entry.fires,
+        "" if entry.images is None else entry.images,
+      ]
+    )
+    yield line.getvalue()
 
 
 def read_descriptions(path: str | pathlib.Path) -> dict[Unit, str]:

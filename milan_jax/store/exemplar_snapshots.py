@@ -12,6 +12,7 @@ from milan_jax.errors import UserError
 from milan_jax.exemplars import stats
 from milan_jax.exemplars.passes import Progress
 from milan_jax.images.source import Skipped
+from milan_jax.npy_files import read_npz
 from milan_jax.store import atomic
 
 
@@ -51,9 +52,7 @@ def load_progress(
   if not path.exists():
     return None
   try:
-    # Opened here, since numpy leaves a file open that is no archive.
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-      arrays = dict(archive)
+    arrays = read_npz(path)
     about = json.loads(str(arrays.pop("about")))
     states = {
       layer: stats.from_arrays(

@@ -1,7 +1,7 @@
 """The native exemplar store: every image once, and maps and levels in place of masks.
 
 ```
-meta.json          format, image size, layers, and what made the store
+meta.json          format, layers, what made the store, checksums of the files
 images.npy         uint8, (images, height, width, 3)
 image_ids.npy      position in the data set of each image
 image_names.json   name of each image
@@ -20,7 +20,6 @@ activations, levels and maps: see `region_sets`. Both kinds are read alike.
 
 import concurrent.futures
 import hashlib
-import json
 import os
 import pathlib
 import urllib.parse
@@ -39,6 +38,7 @@ from milan_jax.records import LayerExemplars
 from milan_jax.sizes import Size, by, of_sides, sides
 from milan_jax.store import atomic
 from milan_jax.store.aside import GrowingArray, folder_aside
+from milan_jax.store.json_files import check_files, checksums, read_json, sealed
 
 FORMAT = "milan-jax exemplars 1"
 META = "meta.json"
@@ -136,12 +136,17 @@ def write_table(
   names: list[str],
   info: Mapping[str, Any],
 ) -> None:
-  """Writes what goes with the images, and the store's description."""
+  """Writes what goes with the images, and last the store's description."""
   np.save(folder / "image_ids.npy", image_ids, allow_pickle=False)
   atomic.write_json(folder / "image_names.json", names)
-  atomic.write_json(
-    folder / META, {"format": FORMAT, "layers": list(layers), "info": dict(info)}
-  )
+  files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+  meta = {
+    "format": FORMAT,
+    "layers": list(layers),
+    "info": dict(info),
+    "files": checksums(folder, (path.relative_to(folder).as_posix() for path in files)),
+  }
+  atomic.write_json(folder / META, sealed(meta))
 
 
 class StoredExemplars:
@@ -157,19 +162,21 @@ class StoredExemplars:
 
   def __init__(self, folder: str | os.PathLike[str]):
     self._folder = pathlib.Path(folder)
-    meta = _read_json(self._folder / META)
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+    meta = read_json(self._folder / META, dict, remedy=_REMEDY)
+    if meta.get("format") != FORMAT:
       raise UserError(
         f"{self._folder / META} is no description of an exemplar store: expected the "
         f"format {FORMAT!r}."
       )
     self._layers = _layer_names(meta.get("layers"), self._folder / META)
     self._info = _typed(meta.get("info"), dict, "info", self._folder / META)
+    # Stores of earlier versions have no checksums.
+    check_files(self._folder, meta.get("files"), remedy=_REMEDY)
     self._images = _open(self._folder / "images.npy", "u", (None, None, None, 3))
     number = len(self._images)
     self._image_ids = _open(self._folder / "image_ids.npy", "iu", (number,))
     path = self._folder / "image_names.json"
-    self._names = _typed(_read_json(path), list, "names of images", path)
+    self._names = read_json(path, list, remedy=_REMEDY)
     if len(self._names) != number or not all(isinstance(x, str) for x in self._names):
       raise UserError(
         f"{path}: expected a name for each of {number} images, found "
@@ -352,12 +359,3 @@ def _check_values(
     raise UserError(
       f"{path}: expected {expected}, found {values[place]} at {list(place)}: {_REMEDY}."
     )
-
-
-def _read_json(path: pathlib.Path) -> Any:
-  try:
-    return json.loads(path.read_text(encoding="utf-8"))
-  except FileNotFoundError as error:
-    raise UserError(f"{path} is missing: this is no whole exemplar store.") from error
-  except ValueError as error:
-    raise UserError(f"{path} is no JSON ({error}): make the store again.") from error

@@ -4,7 +4,7 @@
 index.json      format, and the name, units, dead units and shape of each layer; where
                 it is known, on how many of how many images each unit fires
 N.npy           float32, (units, k, features), of the layer at N in the index
-progress.json   number of images encoded, of all
+progress.json   number of images encoded, of all; when it is all of them, checksums
 ```
 
 Units are numbered through the layers, in their order. Reading and writing hold what is
@@ -12,7 +12,6 @@ read or written and no more: files are not mapped into memory unless asked for, 
 what has been seen of a mapped file counts as the process's own.
 """
 
-import json
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,11 +21,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from milan_jax.errors import UserError
+from milan_jax.npy_files import open_npy
 from milan_jax.records import LayerExemplars, Unit
 from milan_jax.store.atomic import write_json
+from milan_jax.store.json_files import check_files, checksums, read_json, sealed
 
 FORMAT = "milan-jax features 1"
 INDEX, PROGRESS = "index.json", "progress.json"
+_REMEDY = "remove the folder, and make the features again"
 
 
 class FeatureWriter:
@@ -70,7 +72,7 @@ class FeatureWriter:
       for path, shape in zip(paths, shapes, strict=True):
         np.lib.format.open_memmap(path, "w+", np.float32, shape)
       write_json(folder / INDEX, index)
-    self.done = _progress(folder)["done"]
+    self.done = _read_progress(folder)["done"]
     self._offsets = [_begin(path) for path in paths]
     self._files: list[BinaryIO] = [path.open("r+b") for path in paths]
 
@@ -88,7 +90,13 @@ class FeatureWriter:
     for file in self._files:
       os.fsync(file.fileno())
     self.done = done
-    write_json(self._folder / PROGRESS, {"done": done, "total": self._total})
+    progress: dict[str, Any] = {"done": done, "total": self._total}
+    if done == self._total:
+      for file in self._files:
+        file.flush()
+      names = [INDEX, *(f"{number}.npy" for number in range(len(self._files)))]
+      progress["files"] = checksums(self._folder, names)
+    write_json(self._folder / PROGRESS, sealed(progress))
 
   def __enter__(self) -> "FeatureWriter":
     return self
@@ -112,8 +120,7 @@ class FeatureStore:
     chosen: Mapping[str, Int[np.ndarray, "_"]] | None = None,
   ):
     self._folder = pathlib.Path(folder)
-    index = json.loads((self._folder / INDEX).read_text())
-    self._layers = index["layers"]
+    self._layers = _read_index(self._folder)
     numbers = {layer["name"]: number for number, layer in enumerate(self._layers)}
     kept = (
       [
@@ -196,7 +203,12 @@ class FeatureStore:
   def tables(self) -> dict[str, Float[np.ndarray, "units k features"]]:
     """Maps the files of all layers into memory, for reading in any order."""
     return {
-      name: np.load(self._folder / f"{number}.npy", mmap_mode="r")
+      name: open_npy(
+        self._folder / f"{number}.npy",
+        kinds="f",
+        shape=self._layers[number]["shape"],
+        remedy=_REMEDY,
+      )
       for number, name in enumerate(self.layers)
     }
 
@@ -210,7 +222,7 @@ def open_features(folder: str | os.PathLike[str]) -> FeatureStore:
   """Opens a finished store.
 
   Raises:
-    UserError: it is no feature store, or not finished.
+    UserError: it is no feature store, not finished, or damaged.
   """
   folder = pathlib.Path(folder)
   if not (folder / INDEX).is_file():
@@ -218,27 +230,97 @@ def open_features(folder: str | os.PathLike[str]) -> FeatureStore:
       f"{folder} holds no features: looked for {INDEX}, which the folder `features` of "
       "a run of milan-describe has."
     )
-  progress = _progress(folder)
+  progress = _read_progress(folder)
   if progress["done"] < progress["total"]:
     raise UserError(
       f"{folder}: features of {progress['done']} of {progress['total']} images are "
       "there; finish the run that makes them first."
     )
-  return FeatureStore(folder)
+  check_files(folder, progress.get("files"), remedy=_REMEDY)
+  store = FeatureStore(folder)
+  store.tables()  # whose types and shapes must be those of the index
+  return store
 
 
 def features_are_finished(folder: str | os.PathLike[str]) -> bool:
-  """Whether a folder holds all the features that it is to hold."""
+  """Whether a folder holds all the features that it is to hold.
+
+  Raises:
+    UserError: if what says so is damaged.
+  """
   folder = pathlib.Path(folder)
   if not (folder / INDEX).is_file():
     return False
-  progress = _progress(folder)
+  progress = _read_progress(folder)
   return progress["done"] == progress["total"]
 
 
-def _progress(folder: pathlib.Path) -> dict[str, int]:
+def _read_progress(folder: pathlib.Path) -> dict[str, Any]:
   path = folder / PROGRESS
-  return json.loads(path.read_text()) if path.exists() else {"done": 0, "total": 1}
+  if not path.exists():
+    return {"done": 0, "total": 1}
+  progress = read_json(path, dict, remedy=_REMEDY)
+  done, total = progress.get("done"), progress.get("total")
+  files = progress.get("files", {})
+  if (
+    not (_is_count(done) and _is_count(total) and done <= total)
+    or not isinstance(files, dict)
+    or not all(isinstance(name, str) and "/" not in name for name in files)
+  ):
+    raise UserError(
+      f"{path}: expected how many images are done, of how many, found {done!r} and "
+      f"{total!r}: {_REMEDY}."
+    )
+  return progress
+
+
+def _is_count(value: Any) -> bool:
+  return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _read_index(folder: pathlib.Path) -> list[dict[str, Any]]:
+  """What the index says of each layer, checked."""
+  path = folder / INDEX
+  index = read_json(path, dict, remedy=_REMEDY)
+  layers = index.get("layers")
+  if index.get("format") != FORMAT or not isinstance(layers, list) or not layers:
+    raise UserError(f"{path}: expected layers in the format {FORMAT!r}: {_REMEDY}.")
+  for number, layer in enumerate(layers):
+    if not _is_entry(layer):
+      raise UserError(
+        f"{path}: what it says of layer {number} does not fit together (name, units, "
+        f"dead, shape, fires, images): {_REMEDY}."
+      )
+  names = [layer["name"] for layer in layers]
+  if len(set(names)) < len(names):
+    raise UserError(f"{path}: a layer stands there twice: {_REMEDY}.")
+  return layers
+
+
+def _is_entry(layer: Any) -> bool:
+  if not isinstance(layer, dict) or not isinstance(layer.get("name"), str):
+    return False
+
+  def is_counts(value: Any, length: int | None = None) -> bool:
+    return (
+      isinstance(value, list)
+      and all(map(_is_count, value))
+      and length in (None, len(value))
+    )
+
+  units: Any = layer.get("units")
+  dead: Any = layer.get("dead")
+  shape: Any = layer.get("shape")
+  if not (is_counts(units) and is_counts(dead) and is_counts(shape, 3)):
+    return False
+  both = [name for name in ("fires", "images") if name in layer]
+  return (
+    min(shape) > 0
+    and len(units) == len(set(units)) == shape[0]
+    and all(row < shape[0] for row in dead)
+    and len(both) != 1
+    and all(is_counts(layer[name], shape[0]) for name in both)
+  )
 
 
 def _entry(layer: LayerExemplars, shape: tuple[int, ...]) -> dict[str, Any]:
@@ -255,7 +337,8 @@ def _entry(layer: LayerExemplars, shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _check_same(folder: pathlib.Path, index: dict[str, Any]) -> None:
-  known = json.loads((folder / INDEX).read_text())
+  layers = _read_index(folder)
+  known: dict[str, Any] = {"format": FORMAT, "layers": layers}
   if known != index:
     wanted, found = (
       {layer["name"]: layer["shape"] for layer in one["layers"]}
@@ -270,6 +353,7 @@ def _check_same(folder: pathlib.Path, index: dict[str, Any]) -> None:
 
 def _begin(path: pathlib.Path) -> int:
   """Where the items of a `.npy` file begin, in bytes."""
+  open_npy(path, kinds="f", remedy=_REMEDY)  # what it says is so
   with path.open("rb") as file:
     np.lib.format.read_magic(file)
     np.lib.format.read_array_header_1_0(file)

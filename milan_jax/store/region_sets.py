@@ -123,6 +123,9 @@ class RegionSetWriter:
         image_rows=np.array(self._image_rows, np.int64),
         dead=np.zeros(len(self._units), bool),
       )
+      # Whole, before their checksums are taken.
+      self._images.close()
+      self._masks.close()
       names = [str(key) for key in self._rows_of]
       ids = np.arange(len(names))
       write_table(self._aside, [self._layer], ids, names, self._info)

@@ -7,7 +7,6 @@ folder is checked as a whole when it is loaded: a release that loads fits its ow
 
 import dataclasses
 import functools
-import json
 import os
 import pathlib
 import types
@@ -27,6 +26,7 @@ from milan_jax.models.captioner import Captioner
 from milan_jax.models.encoder import Projection
 from milan_jax.models.language_model import LanguageModel
 from milan_jax.store import atomic, torch_files
+from milan_jax.store.json_files import check_seal, read_json, sealed
 from milan_jax.text.vocabulary import Vocabulary
 
 FORMAT = "milan-jax-release"
@@ -34,6 +34,7 @@ VERSION = 1
 JSON_FILE = "milan.json"
 TENSORS_FILE = "milan.safetensors"
 INCLUDED = "included"
+_REMEDY = "it is cut short or damaged, fetch it again"
 STRATEGIES = ("greedy", "sample", "beam", "rerank")
 
 # A tree of dicts whose leaves are arrays.
@@ -212,7 +213,7 @@ def save_release(release: Release, folder: str | os.PathLike[str]) -> None:
     "tensors": {"sha256": atomic.sha256(folder / TENSORS_FILE)},
     "card": release.card,
   }
-  atomic.write_json(folder / JSON_FILE, value)
+  atomic.write_json(folder / JSON_FILE, sealed(value))
 
 
 def load_release(folder: str | os.PathLike[str]) -> Release:
@@ -226,11 +227,13 @@ def load_release(folder: str | os.PathLike[str]) -> Release:
   path = folder / JSON_FILE
   value = _read_json(path)
   try:
-    return _release(value, folder / TENSORS_FILE)
+    release = _release(value, folder / TENSORS_FILE)
   except KeyError as error:
     raise UserError(f"{path} lacks {error}: it is no whole release") from error
   except UserError as error:
     raise UserError(f"{path}: {error}") from error
+  check_seal(value, path, remedy=_REMEDY)
+  return release
 
 
 def _release(value: dict[str, Any], path: pathlib.Path) -> Release:
@@ -261,12 +264,7 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
       f"{path} is missing: expected a released captioner, a folder with {JSON_FILE} "
       f"and {TENSORS_FILE} (milan-convert makes one of an official checkpoint)"
     )
-  try:
-    value = json.loads(path.read_bytes())
-  except ValueError as error:
-    raise UserError(
-      f"{path} is no JSON ({error}): it is cut short or damaged"
-    ) from error
+  value = read_json(path, object, remedy=_REMEDY, check=False)
   if not isinstance(value, dict) or value.get("format") != FORMAT:
     raise UserError(f"{path} is no released captioner: its format is not {FORMAT!r}")
   if value.get("version") != VERSION:

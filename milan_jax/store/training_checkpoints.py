@@ -2,16 +2,22 @@
 
 Saving is synchronous: the arrays of a step are consumed by the next one, and a
 checkpoint that is there is whole. A process killed while it saves leaves the checkpoint
-before it as the latest.
+before it as the latest. Values and progress have checksums: no run goes on from a
+damaged checkpoint.
 """
 
 import os
 import pathlib
+import zlib
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
+
+from milan_jax.errors import UserError
+from milan_jax.store.json_files import seal_holds, sealed
 
 
 class TrainingCheckpoints:
@@ -43,10 +49,11 @@ class TrainingCheckpoints:
 
   def save(self, step: int, arrays: PyTree, progress: dict[str, Any]) -> None:
     """Saves arrays and a JSON value as the checkpoint of `step`."""
+    kept = sealed({"progress": progress, "arrays": _checksum(arrays)})
     self._manager.save(
       step,
       args=ocp.args.Composite(
-        arrays=ocp.args.StandardSave(arrays), progress=ocp.args.JsonSave(progress)
+        arrays=ocp.args.StandardSave(arrays), progress=ocp.args.JsonSave(kept)
       ),
       force=True,
     )
@@ -58,12 +65,36 @@ class TrainingCheckpoints:
     Args:
       step: one that `latest` named.
       like: arrays of the same structure, shapes, types and placement.
+
+    Raises:
+      UserError: if it is damaged.
     """
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    restored = self._manager.restore(
-      step,
-      args=ocp.args.Composite(
-        arrays=ocp.args.StandardRestore(abstract), progress=ocp.args.JsonRestore()
-      ),
-    )
-    return restored.arrays, restored.progress
+    try:
+      restored = self._manager.restore(
+        step,
+        args=ocp.args.Composite(
+          arrays=ocp.args.StandardRestore(abstract), progress=ocp.args.JsonRestore()
+        ),
+      )
+      arrays, kept = restored.arrays, restored.progress
+      if not seal_holds(kept) or kept["arrays"] != _checksum(arrays):
+        raise ValueError("it does not have its checksum")
+      return arrays, kept["progress"]
+    except Exception as error:  # Orbax and what it builds on raise many kinds
+      words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+      raise UserError(
+        f"{self._manager.directory / str(step)} is damaged ({words[:200]}): remove it, "
+        "and the training goes on from the checkpoint before it."
+      ) from error
+
+
+def _checksum(arrays: PyTree) -> str:
+  """CRC-32 of the values of all leaves, in their order."""
+  checksum = 0
+  for leaf in jax.tree.leaves(arrays):
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+      leaf = jax.random.key_data(leaf)
+    values = np.ascontiguousarray(leaf).reshape(-1)
+    checksum = zlib.crc32(values.view(np.uint8).data, checksum)
+  return f"{checksum:08x}"

@@ -16,6 +16,7 @@ from milan_jax.store import packaged_weights
 from milan_jax.store.hold import LOCK
 from milan_jax.store.release import load_release, save_release
 from tests.pipeline.runs import contents, make_module, run
+from tests.store.resealed import reseal
 
 FUNCTION = """
 import jax.numpy as jnp, numpy as np
@@ -158,9 +159,11 @@ def test_a_directory_of_exemplars(options, whole, tmp_path, capsys):
   maps = np.load(store / "layers" / "colors" / "maps.npy")
   maps[-1, -1, -1, -1] += 1
   np.save(store / "layers" / "colors" / "maps.npy", maps)
+  refused(folder, "maps.npy is spoilt", exemplars=str(store), **given)
+  reseal(store)
   refused(
     folder,
-    "--exemplars: 1 of .* files changed since .*layers/colors/maps.npy;",
+    "--exemplars: 2 of .* files changed since .*meta.json;",
     exemplars=str(store),
     **given,
   )
@@ -175,6 +178,8 @@ def test_a_folder_of_features(options, whole, tmp_path, capsys):
   features = np.load(store / "0.npy")
   features[1, 2, -1] += 1e-3
   np.save(store / "0.npy", features)
+  refused(folder, "0.npy is spoilt", features=str(store), **given)
+  reseal(store, "progress.json")
   refused(folder, "--features: 1 of 2 files .*0.npy;", features=str(store), **given)
 
 

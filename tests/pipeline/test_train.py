@@ -23,6 +23,7 @@ from milan_jax.store.annotations import write_annotations
 from milan_jax.store.hold import LOCK, hold
 from milan_jax.store.region_sets import RegionSetWriter
 from milan_jax.store.release import load_release
+from tests.store.resealed import reseal
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COLORS = {"red": (220, 30, 30), "green": (30, 180, 30), "blue": (30, 30, 220)}
@@ -192,6 +193,7 @@ def _change_a_mask(corpus):
   masks = np.load(path)
   masks[-1, -1, 0] ^= 1
   np.save(path, masks)
+  reseal(corpus)
 
 
 def _change_a_caption(corpus):
@@ -202,7 +204,7 @@ def _change_a_caption(corpus):
 @pytest.mark.parametrize(
   ("change", "words"),
   [
-    (_change_a_mask, r"--exemplars: 1 of \d+ files changed .*layers/patches/masks.npy"),
+    (_change_a_mask, r"--exemplars: 2 of \d+ files changed .*first meta.json;"),
     (_change_a_caption, "--annotations: 1 of 24 .* changed since .*first patches 2;"),
   ],
 )

@@ -17,12 +17,20 @@ from tests.store.test_exemplar_store import SIZE, K, images, statistics
 UNITS = 3
 
 
+def without_checksums(folder):
+  """The store as an earlier version wrote it, or as somebody's own program does."""
+  meta = json.loads((folder / "meta.json").read_text())
+  del meta["files"], meta["crc32"]
+  (folder / "meta.json").write_text(json.dumps(meta))
+  return folder
+
+
 @pytest.fixture
 def folder(tmp_path):
   found = statistics(UNITS, 4, 0)
   found.dead[:] = [False, True, False]
   write_exemplars(tmp_path / "store", {"conv": found}, ArrayImages(images()))
-  return tmp_path / "store"
+  return without_checksums(tmp_path / "store")
 
 
 def changed(array, place, value):
@@ -125,7 +133,7 @@ WHOLE = {
   ),
   "names of numbers": ("image_names.json", [1] * 8, "expected a name for each"),
   "names missing": ("image_names.json", ["a"], "a name for each of 6 images, found 1"),
-  "names as an object": ("image_names.json", {}, "names of images as a list"),
+  "names as an object": ("image_names.json", {}, "expected a list, found a dict"),
 }
 
 
@@ -154,12 +162,29 @@ def test_regions_whose_masks_are_too_short(tmp_path):
   with RegionSetWriter(tmp_path / "store", "c", k=2, size=SIZE) as writer:
     rows = [writer.image(n, image) for n, image in enumerate(images(2))]
     writer.add(0, rows, np.ones((2, SIZE, SIZE), bool))
-  path = layer_folder(tmp_path / "store", "c") / "masks.npy"
+  path = layer_folder(without_checksums(tmp_path / "store"), "c") / "masks.npy"
   np.save(path, np.load(path)[..., :-1])
   with pytest.raises(
     UserError, match=r"masks.npy: expected integers of shape \(1, 2, 32"
   ):
     open_exemplars(tmp_path / "store")
+
+
+def test_a_changed_byte_of_any_file_is_found(tmp_path):
+  found = statistics(UNITS, 4, 0)
+  folder = tmp_path / "store"
+  write_exemplars(folder, {"conv": found}, ArrayImages(images()))
+  files = [path for path in folder.rglob("*") if path.is_file()]
+  assert len(files) > 10
+  for path in files:
+    whole = path.read_bytes()
+    place = whole.rindex(b"0") if path.suffix == ".json" else len(whole) - 1
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    with pytest.raises(UserError) as caught:
+      open_exemplars(folder)
+    assert str(path) in str(caught.value)
+    path.write_bytes(whole)
+  assert open_exemplars(folder).layers == ("conv",)
 
 
 # Names of layers.

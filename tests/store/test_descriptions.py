@@ -9,7 +9,9 @@ from milan_jax.errors import UserError
 from milan_jax.records import Description, Unit
 from milan_jax.store.descriptions import (
   Journal,
+  descriptions_are_whole,
   read_descriptions,
+  read_journal,
   write_descriptions,
 )
 
@@ -39,6 +41,58 @@ def test_a_finished_journal_keeps_its_smaller_last_batch(tmp_path):
   journal.append([_description(0), _description(1)])
   journal.append([_description(2)])
   assert len(Journal(path, batch_size=2, total=3)) == 3
+
+
+@pytest.mark.parametrize(
+  "change",
+  [
+    lambda line: line.replace(b"Dogs", b"Hogs"),
+    lambda line: line.replace(b"1.5", b"1.4"),
+    lambda line: line.replace(b'"score"', b'"scare"'),
+    lambda line: line.replace(b"{", b"[", 1),
+    lambda line: b"\xff" + line[1:],
+    lambda line: b"null\n",
+    lambda line: b"\n",
+  ],
+)
+def test_a_damaged_line_and_what_follows_are_made_again(tmp_path, change):
+  path = tmp_path / "journal.jsonl"
+  journal = Journal(path, batch_size=2, total=6)
+  for first in (0, 2, 4):
+    journal.append([_description(first), _description(first + 1)])
+  lines = path.read_bytes().splitlines(keepends=True)
+  path.write_bytes(b"".join([*lines[:3], change(lines[3]), *lines[4:]]))
+  with pytest.raises(UserError, match=r"journal\.jsonl, line 4 is damaged"):
+    list(read_journal(path))
+  again = Journal(path, batch_size=2, total=6)
+  assert tuple(again) == (_description(0), _description(1))
+  assert path.read_bytes() == b"".join(lines[:2])
+
+
+def test_more_lines_than_units_are_dropped(tmp_path):
+  path = tmp_path / "journal.jsonl"
+  journal = Journal(path, batch_size=2, total=3)
+  journal.append([_description(0), _description(1)])
+  journal.append([_description(2)])
+  whole = path.read_bytes()
+  path.write_bytes(whole + whole)
+  assert len(Journal(path, batch_size=2, total=3)) == 3
+  assert path.read_bytes() == whole
+
+
+def test_a_csv_that_was_changed_is_not_whole(tmp_path):
+  path = tmp_path / "descriptions.csv"
+  some = [_description(index) for index in range(3)]
+  write_descriptions(path, some)
+  assert descriptions_are_whole(path, some)
+  whole = path.read_text()
+  for text in (whole[:-1], whole + "x", whole.replace("Dogs, 1", "Dogs, 7"), ""):
+    path.write_text(text)
+    assert not descriptions_are_whole(path, some)
+  path.write_bytes(b"\xff")
+  assert not descriptions_are_whole(path, some)
+  path.unlink()
+  assert not descriptions_are_whole(path, some)
 
 
 def test_the_csv_has_the_columns_that_other_tools_read(tmp_path):

@@ -110,9 +110,48 @@ def test_progress_without_an_index_is_not_believed(tmp_path):
 
 def test_a_file_that_was_cut_short_is_told(store):
   path = store / "1.npy"
-  path.write_bytes(path.read_bytes()[:-4])
-  with pytest.raises(UserError, match="cut short"):
-    open_features(store).read(0, 7)
+  whole, opened = path.read_bytes(), open_features(store)
+  path.write_bytes(whole[:-4])
+  with pytest.raises(UserError, match=r"1\.npy is spoilt"):
+    opened.read(0, 7)
+  with pytest.raises(UserError, match=r"1\.npy is spoilt"):
+    open_features(store)
+
+
+@pytest.mark.parametrize("name", ["index.json", "0.npy", "1.npy", "progress.json"])
+def test_a_changed_byte_of_any_file_is_found(store, name):
+  path = store / name
+  whole = path.read_bytes()
+  place = whole.rindex(b"2") if path.suffix == ".json" else len(whole) - 1
+  path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+  with pytest.raises(UserError) as caught:
+    open_features(store)
+  assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  "change",
+  [
+    lambda layer: layer.update(name=3),
+    lambda layer: layer.update(units=[0, 0, 5]),
+    lambda layer: layer.update(units=[0, 1.5, 5]),
+    lambda layer: layer.update(units=[0]),
+    lambda layer: layer.update(dead=[99]),
+    lambda layer: layer.update(dead="no"),
+    lambda layer: layer.update(shape=[-1, 2, 3]),
+    lambda layer: layer.update(shape=[4, 2]),
+    lambda layer: layer.update(fires=[1, 2, 3]),
+    lambda layer: layer.pop("units"),
+  ],
+)
+def test_an_index_that_does_not_fit(store, change):
+  """As a program of somebody else's may write it, without checksums."""
+  index = json.loads((store / "index.json").read_text())
+  change(index["layers"][0])
+  (store / "index.json").write_text(json.dumps(index))
+  (store / "progress.json").write_text(json.dumps({"done": 2, "total": 2}))
+  with pytest.raises(UserError, match=r"index\.json: what it says of layer 0"):
+    open_features(store)
 
 
 def test_features_of_something_else_are_not_overwritten(store):

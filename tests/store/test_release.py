@@ -182,7 +182,7 @@ def test_a_release_without_them_says_nothing_of_confidence(small, tmp_path):
   value = json.loads((tmp_path / "milan.json").read_text("utf-8"))
   assert "confidence" not in value
   # As in releases made before there were any.
-  del value["encoder"]["projection"]
+  del value["encoder"]["projection"], value["crc32"]
   del value["decoding"]["consensus"], value["decoding"]["nothing"]
   (tmp_path / "milan.json").write_text(json.dumps(value), "utf-8")
   assert_same(release.load_release(tmp_path), small)
@@ -323,6 +323,18 @@ def test_tensors_cut_short_or_changed(folder, change):
   path.write_bytes(change(path.read_bytes()))
   with pytest.raises(UserError, match="damaged or of another release"):
     release.load_release(folder)
+
+
+def test_every_change_of_the_json_is_found(folder):
+  path = folder / "milan.json"
+  value = json.loads(path.read_text("utf-8"))
+  value["vocabulary"][0] += "s"
+  path.write_text(json.dumps(value), "utf-8")
+  with pytest.raises(UserError, match=r"milan\.json was changed .* remove 'crc32' if"):
+    release.load_release(folder)
+  del value["crc32"]
+  path.write_text(json.dumps(value), "utf-8")
+  assert release.load_release(folder).vocabulary[0] == value["vocabulary"][0]
 
 
 def test_json_cut_short_or_of_another_kind(folder):

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from milan_jax.errors import UserError
 from milan_jax.store.training_checkpoints import TrainingCheckpoints
 from milan_jax.training import state
 
@@ -64,3 +65,27 @@ def test_a_checkpoint_cut_short_does_not_count(tmp_path):
     assert kept == {"batches": 1}
     checkpoints.save(2, {"a": np.full(4, 2, np.float32)}, {"batches": 2})
     assert checkpoints.latest() == 2
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_left(tmp_path):
+  with TrainingCheckpoints(tmp_path) as checkpoints:
+    for step in (1, 2):
+      checkpoints.save(step, {"a": np.arange(999, dtype=np.float32)}, {"batches": step})
+  files = [path for path in (tmp_path / "2").rglob("*") if path.is_file()]
+  like = {"a": np.zeros(999, np.float32)}
+  refused = 0
+  for path in files:
+    whole = path.read_bytes()
+    for data in (whole[: len(whole) // 2], whole[:-9] + b"\x07" * len(whole[-9:])):
+      path.write_bytes(data)
+      with TrainingCheckpoints(tmp_path) as checkpoints:
+        try:
+          restored, kept = checkpoints.restore(2, like)
+        except UserError as error:
+          assert f"{tmp_path / '2'} is damaged" in str(error)
+          refused += 1
+        else:  # what Orbax keeps for itself
+          np.testing.assert_array_equal(restored["a"], np.arange(999))
+          assert kept == {"batches": 2}
+    path.write_bytes(whole)
+  assert refused > 2
