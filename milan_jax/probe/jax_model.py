@@ -171,8 +171,9 @@ class JaxProbe:
   def does_not_run(self, error: Exception) -> UserError:
     """What to raise when a trial of the model raised something."""
     remedy = (
-      "check its parameters, how it is called, the size (--image_size) and the "
-      "channels (--mean and --std of as many numbers)"
+      "check its parameters, how it is called, and the size (--image_size), and that "
+      f"it takes {self.channels} channel{'s' * (self.channels != 1)} (for others, give "
+      "--mean and --std as many numbers)"
     )
     if isinstance(error, _ONLY_TRACED):
       remedy = (
@@ -180,8 +181,7 @@ class JaxProbe:
         "calls it, which is run without being traced"
       )
     return UserError(
-      f"The model does not run on images of {by(self._image_size)} pixels and "
-      f"{self.channels} channel{'s' * (self.channels != 1)} "
+      f"The model does not run on images of {by(self._image_size)} pixels "
       f"({in_a_line(error)}): {remedy}."
     )
 

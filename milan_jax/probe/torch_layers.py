@@ -220,10 +220,10 @@ def _does_not_run(
 ) -> UserError:
   _, height, width, channels = images.shape
   return UserError(
-    f"The model does not run on images of {height} x {width} pixels and {channels} "
-    f"channel{'s' * (channels != 1)} ({type(error).__name__}: {error}): check the size "
-    "(--image_size), the channels (--mean and --std of as many numbers), and that it "
-    "takes one tensor of images. A generator needs --latents."
+    f"The model does not run on images of {height} x {width} pixels "
+    f"({type(error).__name__}: {error}): check the size (--image_size), and that it "
+    f"takes one tensor of images of {channels} channel{'s' * (channels != 1)} (for "
+    "others, give --mean and --std as many numbers). A generator needs --latents."
   )
 
 
