@@ -215,12 +215,14 @@ class JaxProbe:
   def readings(self) -> Readings:
     """How the layers are read."""
     arrays = self.array_shapes(TRIAL_BATCH)
+    height, width = sides(self._image_size)
     return Readings(
       without_attention(arrays, TRIAL_BATCH, given=self._layouts or {}),
       TRIAL_BATCH,
       convolution=self._convolution,
       layouts=self._layouts,
       special=self._special,
+      aspect=height / width,
     )
 
   @functools.cached_property

@@ -127,6 +127,8 @@ def guess_layout(
   convolution: str,
   patches: int | None = None,
   special: int | None = None,
+  grid: tuple[int, int] | None = None,
+  aspect: float = 1.0,
 ) -> Layout | None:
   """The likeliest layout of an array; None where a guess would be none.
 
@@ -138,23 +140,33 @@ def guess_layout(
     convolution: `NCHW` or `NHWC`, what four axes are where the shape leaves both open.
     patches: how many patches the image was cut into, where known.
     special: how many tokens are no patches, where known.
+    grid: the patches' rows and columns, where known.
+    aspect: height of the image over its width: if it is no square, the grid must be
+      known.
   """
   if not shape or 0 in shape:
     return None
   if len(shape) == 4 and shape[0] == batch:
-    # Images are square, and so are nearly all maps.
-    square = {"NCHW": shape[2] == shape[3], "NHWC": shape[1] == shape[2]}
+    # Nearly all maps have the form of the image.
+    formed = {
+      "NCHW": abs(shape[2] - shape[3] * aspect) < 1,
+      "NHWC": abs(shape[1] - shape[2] * aspect) < 1,
+    }
     other = "NHWC" if convolution == "NCHW" else "NCHW"
-    return Layout(other if square[other] and not square[convolution] else convolution)
+    return Layout(other if formed[other] and not formed[convolution] else convolution)
   if len(shape) == 3 and shape[0] == batch and shape[2] == 1 != shape[1] != patches:
     return Layout("NCL")  # pooled: one token
   if len(shape) == 3 and shape[0] == batch:
-    return _guess_tokens("NLC", shape[1], patches, special)
-  if len(shape) == 3 and shape[1] == batch:
-    return _guess_tokens("LNC", shape[0], patches, special)
-  if len(shape) == 2 and shape[0] == batch:
-    return Layout("NC")
-  return None
+    axes, tokens = "NLC", shape[1]
+  elif len(shape) == 3 and shape[1] == batch:
+    axes, tokens = "LNC", shape[0]
+  else:
+    return Layout("NC") if len(shape) == 2 and shape[0] == batch else None
+  if aspect == 1.0:
+    return _guess_tokens(axes, tokens, patches, special)
+  rest = tokens - math.prod(grid) if grid else -1
+  fits = rest == special if special is not None else 0 <= rest <= _MOST_SPECIAL
+  return Layout(axes, special=rest, grid=grid) if fits else None
 
 
 def _guess_tokens(

@@ -211,10 +211,16 @@ class OnnxProbe(OneDevice):
       shapes |= {name: array.shape for name, array in found.items()}
     arrays = {name: shapes[name] for name in names if name in shapes}
     arrays = without_attention(arrays, batch, given=self._layouts or {})
-    readings = Readings(arrays, batch, convolution="NCHW", layouts=self._layouts)
+    height, width = sides(self._image_size)
+    readings = Readings(
+      arrays,
+      batch,
+      convolution="NCHW",
+      layouts=self._layouts,
+      aspect=height / width,
+    )
     # What shows pictures reads tensors as they are read so far.
     self.__dict__["readings"] = readings
-    height, width = sides(self._image_size)
     shown = pictures(height, width, self._channels)
     settle_places(
       self, lambda names: self.activations(shown, names), aspect=height / width

@@ -27,6 +27,7 @@ def read_shapes(
   known: Mapping[str, Layout] | None = None,
   special: int | None = None,
   corrections: Mapping[str, Layout | None] | None = None,
+  aspect: float = 1.0,
 ) -> tuple[LayerShape, ...]:
   """The layers that can be read, with their places, units and layouts.
 
@@ -42,23 +43,31 @@ def read_shapes(
     special: tokens that are no patches, where the model's kind tells.
     corrections: by name, what a trial found; None leaves the layer out. What the user
       gave comes first all the same.
+    aspect: height of the image over its width.
 
   Raises:
     UserError: if a layer does not fit the layout that the user gave to it by name, or
       a glob of the user's fits none.
   """
-  shapes, patches = [], None
+  shapes: list[LayerShape] = []
+  grid: tuple[int, int] | None = None
   given = layouts or {}
   unused = set(given)
   for name, shape in arrays.items():
     guess = guess_layout(
-      shape, batch, convolution=convolution, patches=patches, special=special
+      shape,
+      batch,
+      convolution=convolution,
+      patches=grid[0] * grid[1] if grid else None,
+      special=special,
+      grid=grid,
+      aspect=aspect,
     )
     if len(shape) == 4 and guess:
       # A vision transformer's patches are those of the convolution that cuts them; what
-      # heads of attention give is no square.
+      # heads of attention give has not the form of the image.
       rows, columns = (shape[guess.axes.index(axis)] for axis in "HW")
-      patches = rows * columns if rows == columns else patches
+      grid = (rows, columns) if abs(rows - columns * aspect) < 1 else grid
     named = layouts_named(given, name)
     if corrections and name in corrections:
       likely: tuple = (*named.items(), (None, corrections[name]))

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -49,6 +49,7 @@ class TorchLayers:
     trial: inputs that tell the layers' shapes, the batch first.
     layouts: of layers by name or glob, where the guess would be wrong.
     special: tokens in front that are no patches, where the model's kind tells.
+    aspect: height of the images over their width.
   """
 
   def __init__(
@@ -58,6 +59,7 @@ class TorchLayers:
     layouts: Mapping[str, Layout] | None,
     *,
     special: int | None = None,
+    aspect: float = 1.0,
   ):
     arrays = outputs.survey(trial)
     self._arrays = arrays
@@ -70,6 +72,7 @@ class TorchLayers:
       layouts=layouts,
       known=known,
       special=special,
+      aspect=aspect,
     )
 
   @property
@@ -200,15 +203,19 @@ def _run_on_trial(
   layouts: Mapping[str, Layout] | None,
   special: int | None,
 ) -> TorchLayers:
+  options: dict[str, Any] = {
+    "special": special,
+    "aspect": images.shape[1] / images.shape[2],
+  }
   try:
     try:
-      return TorchLayers(outputs, [pixels(images)], layouts, special=special)
+      return TorchLayers(outputs, [pixels(images)], layouts, **options)
     except RuntimeError as error:
       # `x.view(len(x), -1)` wants the order that torch's tensors usually have.
       if "view" not in str(error):
         raise
       pixels.colours_last = False
-      return TorchLayers(outputs, [pixels(images)], layouts, special=special)
+      return TorchLayers(outputs, [pixels(images)], layouts, **options)
   except UserError:
     raise
   except Exception as error:  # whatever the user's model raises

@@ -18,7 +18,9 @@ from milan_jax.errors import UserError
 from milan_jax.models.backbones.registry import usual_colors
 from milan_jax.pipeline.network import open_network
 from milan_jax.pipeline.wishes import Wishes
+from milan_jax.probe.layout import guess_layout
 from milan_jax.probe.torch_channels import channels_of
+from milan_jax.probe.torch_module import TorchProbe
 
 
 @pytest.fixture
@@ -231,3 +233,44 @@ def test_no_image_is_resized_otherwise_than_a_square_was():
   assert dataclasses.asdict(own)["resize"] == 256 and own.crop == 224
   assert Wishes(image_size="64").preprocessing().resize == 73
   assert Wishes(image_size="128x64").preprocessing().resize == (146, 73)
+
+
+class Tokens(nn.Module):
+  """A vision transformer's first layers, with a token in front."""
+
+  def __init__(self):
+    super().__init__()
+    torch.manual_seed(0)
+    self.patches = nn.Conv2d(3, 8, 4, stride=4)
+    self.norm = nn.LayerNorm(8)
+    self.mlp = nn.Linear(8, 5)
+
+  def forward(self, images):
+    tokens = self.patches(images).flatten(2).transpose(1, 2)
+    return self.mlp(self.norm(torch.cat([0 * tokens[:, :1], tokens], 1)))
+
+
+@pytest.mark.parametrize("size", [(16, 24), (32, 16), (16, 16)])
+def test_tokens_of_an_oblong_image(size):
+  probe = TorchProbe(Tokens(), size)
+  shapes = {one.name: (one.height, one.width) for one in probe.layers()}
+  rows, columns = size[0] // 4, size[1] // 4
+  assert shapes == dict.fromkeys(("patches", "norm", "mlp"), (rows, columns))
+  images = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
+  found = probe.activations(images, ("patches", "norm"))
+  maps = torch.tensor(found["patches"])
+  expected = functional.layer_norm(maps, (8,)).numpy()
+  np.testing.assert_allclose(found["norm"], expected, atol=1e-5)
+
+
+def test_maps_whose_units_are_as_many_as_their_rows():
+  module = nn.Sequential(nn.Conv2d(3, 8, 2, stride=2), nn.ReLU())
+  shapes = TorchProbe(module, (16, 8)).layers()
+  assert [(one.height, one.width, one.units) for one in shapes] == [(8, 4, 8)] * 2
+
+
+def test_tokens_whose_grid_is_not_known_are_not_listed():
+  assert guess_layout((2, 25, 8), 2, convolution="NCHW").special == 0
+  assert guess_layout((2, 25, 8), 2, convolution="NCHW", aspect=0.5) is None
+  known = guess_layout((2, 19, 8), 2, convolution="NCHW", aspect=0.5, grid=(3, 6))
+  assert str(known) == "NLC:special=1:grid=3x6"
