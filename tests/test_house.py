@@ -12,6 +12,7 @@ PACKAGE = ROOT / "milan_jax"
 
 # A room may import itself, what is common to all, and the rooms named here.
 COMMON = {
+  "bars",
   "confidence",
   "errors",
   "file_names",
@@ -23,6 +24,7 @@ COMMON = {
   "version",
 }
 MAY_IMPORT = {
+  "bars": set(),
   "confidence": set(),
   "errors": set(),
   "file_names": set(),

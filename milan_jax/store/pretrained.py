@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import tqdm
 
+from milan_jax.bars import bar
 from milan_jax.errors import UserError
 from milan_jax.store import official
 from milan_jax.store.download import Progress, download
@@ -87,7 +88,11 @@ def pretrained(
   name = f"milan-{key}.pth"
   with _alone(cache):
     if not (folder / JSON_FILE).exists():
-      with _bar(name) if progress is None else contextlib.nullcontext(progress) as show:
+      with (
+        bar(name, "B", scale=True)
+        if progress is None
+        else contextlib.nullcontext(progress) as show
+      ):
         checkpoint = download(f"{host}/models/{name}", cache / name, progress=show)
       with _remedy(checkpoint, "fetched"):
         digest = official.convert(checkpoint, folder)
@@ -148,14 +153,3 @@ def _alone(cache: pathlib.Path) -> Iterator[None]:
     if sys.platform != "win32":
       fcntl.flock(file, fcntl.LOCK_EX)
     yield
-
-
-@contextlib.contextmanager
-def _bar(name: str) -> Iterator[Progress]:
-  with tqdm.tqdm(desc=name, unit="B", unit_scale=True) as bar:
-
-    def show(done: int, total: int) -> None:
-      bar.total = total
-      bar.update(done - bar.n)
-
-    yield show

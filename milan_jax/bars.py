@@ -1,0 +1,58 @@
+"""How far a step is, on standard error: a bar on a terminal, lines in a log."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+# Seconds between lines.
+_PAUSE = 10.0
+
+Show = Callable[[int, int], None]
+
+
+@contextmanager
+def bar(label: str, unit: str, *, scale: bool = False) -> Iterator[Show]:
+  """Yields a function that is told how much is done and how much there is.
+
+  Where standard error is no terminal, it writes a line when all is done, and at most
+  every ten seconds before.
+
+  Args:
+    label: what is done.
+    unit: what is counted, in the plural.
+    scale: whether to count in thousands, millions and so on.
+  """
+  if not sys.stderr.isatty():
+    yield _lines(label, unit, scale)
+    return
+  with tqdm(
+    desc=label, unit=f" {unit}", unit_scale=scale, mininterval=0.5, leave=True
+  ) as shown:
+
+    def show(done: int, total: int) -> None:
+      if shown.total != total:
+        # What an earlier run did counts as done, and not for the speed.
+        shown.reset(total)
+        shown.initial = done
+      shown.n = done
+      shown.refresh()
+
+    yield show
+
+
+def _lines(label: str, unit: str, scale: bool) -> Show:
+  count = tqdm.format_sizeof if scale else str
+  last, written = time.monotonic(), -1
+
+  def show(done: int, total: int) -> None:
+    nonlocal last, written
+    now = time.monotonic()
+    if done == written or (done < total and now - last < _PAUSE):
+      return
+    last, written = now, done
+    print(f"{label}: {count(done)} of {count(total)} {unit}", file=sys.stderr)
+
+  return show
