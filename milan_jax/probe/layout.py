@@ -260,9 +260,12 @@ def _roll(tokens: Any, times: int, height: int, width: int) -> Any | None:
 def _join_windows(windows: Any, layout: Layout, batch: int) -> Any | None:
   """Puts windows back where they were cut from, and rolls the map back."""
   units = windows.shape[-1]
-  if layout.side and windows.ndim == 4 and windows.shape[2] == layout.side**2:
-    # The windows of an image have an axis of their own.
-    windows = windows.reshape(-1, layout.side**2, units)
+  area = layout.side**2 if layout.side else 0
+  own_axis = windows.ndim == 4 and windows.shape[2] == area
+  one_axis = windows.ndim == 3 and area and windows.shape[1] % area == 0
+  if own_axis or one_axis:
+    # An image's windows have an axis of their own, or follow each other in one.
+    windows = windows.reshape(-1, area, units)
   tokens = math.prod(windows.shape[1:-1])
   side = layout.side or math.isqrt(tokens)
   if tokens != side * side or windows.shape[0] % batch:

@@ -51,8 +51,10 @@ def look(shape: LayerShape, array: Float[np.ndarray, "_ _ _ _"]) -> Sight:
     array: its activations of `milan_jax.probe.white_square.pictures`.
   """
   layout = parse_layout(shape.layout) if shape.layout else Layout("NHWC")
+  if layout.axes not in TOKENS:
+    return sight(array)
   # A special token that is behind was taken for one in front.
-  return sight(array, latest=layout.special if layout.axes in TOKENS else 0)
+  return sight(array, latest=layout.special, exact=True)
 
 
 def find_places(
@@ -298,7 +300,7 @@ def _best(
   fitting: list[tuple[float, Layout]] = []
   for layout in readings:
     tried = layout
-    if is_tokens and layout.axes != "NCL":
+    if is_tokens and layout.axes == own.axes:
       tried = dataclasses.replace(layout, axes="NLC")
     try:
       places = to_places(array, shape.name, tried, batch=len(array))
@@ -335,8 +337,17 @@ def _of_tokens(
     for times in range(1, _MOST_UNROLLS):
       if math.isqrt(number) % 2**times == 0:
         yield Layout(own.axes, special=rest, unroll=times)
+    if own.axes == "NLC" and not rest:
+      yield from _of_windows(math.isqrt(number))
   if own.axes == "NLC" and units in patches and math.isqrt(units) ** 2 == units:
     yield Layout("NCL")
+
+
+def _of_windows(length: int) -> Iterator[Layout]:
+  """Windows of a map, one after another."""
+  for side in range(2, length):
+    if length % side == 0:
+      yield Layout("windows", side=side)
 
 
 def _of_four_axes(shape: tuple[int, ...], own: Layout) -> Iterator[Layout]:

@@ -68,13 +68,18 @@ def pictures(
 
 
 def sight(
-  activations: Float[np.ndarray, "shown height width units"], *, latest: int = 0
+  activations: Float[np.ndarray, "shown height width units"],
+  *,
+  latest: int = 0,
+  exact: bool = False,
 ) -> Sight:
   """Where a layer sees the squares of `pictures`.
 
   Args:
     activations: of the layer, for the grey picture and those with a square.
     latest: the most places that the order of rows may be late by.
+    exact: whether a place sees nothing of its neighbours, as a patch does: if as much
+      is changed as a square covers, and not there, that is elsewhere however near.
   """
   change = _change(activations)
   _, height, width = change.shape
@@ -86,22 +91,21 @@ def sight(
   above = np.maximum(change - np.median(change, axis=(1, 2), keepdims=True), 0)
   total = above.sum((1, 2)) + 1e-30
   inside = (above * near).sum((1, 2)) / total
-  # As many places as the square and what is near it have, wherever they are.
-  flat = np.sort(above.reshape(NUM_SQUARES, -1))[:, ::-1]
-  sizes = near.sum((1, 2))
-  densest = np.array([row[:size].sum() for row, size in zip(flat, sizes, strict=True)])
-  sharp = (densest / total > 0.8) & (sizes <= 0.3 * height * width)
+  densest = _densest(above, near) / total
+  sharp = (densest > 0.8) & (near.sum((1, 2)) <= 0.3 * height * width)
+  elsewhere = (sharp & (inside < 0.35)).sum() >= NUM_SQUARES - 1
+  if exact:
+    # In a wrong order too, some squares are where they are by accident.
+    there = (above * (covered > 0)).sum((1, 2)) / total
+    found = _densest(above, covered > 0) / total > 0.9
+    elsewhere |= (found & (there < 0.35)).sum() >= NUM_SQUARES / 2
   most = NUM_SQUARES - 1
   is_sharp = sharp.sum() >= most
   order = Order.UNCLEAR
-  if _matches(change, near) >= most and not (is_sharp and (inside < 0.5).sum() > 1):
-    order = Order.FOLLOWS
-  elif (
-    height * width >= _FEWEST
-    and (sharp & (inside < 0.35)).sum() >= most
-    and _moves(above)
-  ):
+  if height * width >= _FEWEST and elsewhere and _moves(above):
     order = Order.ELSEWHERE
+  elif _matches(change, near) >= most and not (is_sharp and (inside < 0.5).sum() > 1):
+    order = Order.FOLLOWS
   shares = _shares(above / total[:, None, None], covered > 0, latest)
   late = int(np.argmax(shares))
   if shares[late] < shares[0] + 0.15:
@@ -120,6 +124,13 @@ def _change(
   seeing = most > _ROUNDING * largest
   scale = np.where(seeing, most, 1)
   return np.einsum("shwu,u->shw", change, seeing / scale).astype(np.float64)
+
+
+def _densest(above: np.ndarray, places: np.ndarray) -> np.ndarray:
+  """How much of the change lies in as many places as these, wherever they are."""
+  flat = np.sort(above.reshape(len(above), -1))[:, ::-1]
+  sizes = places.sum((1, 2))
+  return np.array([row[:size].sum() for row, size in zip(flat, sizes, strict=True)])
 
 
 def _covered(
