@@ -96,21 +96,21 @@ def show(
     size = math.ceil(_ALL / devices) * devices
   inputs, beside, others = _inputs(probe, latents)
   first = np.concatenate([inputs, beside])
-  found = _run(probe, first, beside[-1], tuple(layers), size)
+  found = _run(probe, first, beside[-1:], tuple(layers), size)
   shown = {name: array[: len(inputs)] for name, array in found.items()}
   some = slice(len(inputs), len(inputs) + 2)
   noise = {name: array[some] for name, array in found.items()}
   differences: list[Difference] = []
   if in_company:
     second = np.concatenate([inputs, others])[np.argsort(_OTHER_ORDER)]
-    again = _run(probe, second, others[-1], tuple(layers), size)
+    again = _run(probe, second, others[-1:], tuple(layers), size)
     differing = {
       name: _difference(shown[name], again[name][_OTHER_ORDER][: len(inputs)])
       for name in layers
     }
     differing = {name: pair for name, pair in differing.items() if pair[0] > _CHANCE}
     if differing:
-      repeated = _run(probe, first, beside[-1], tuple(differing), size)
+      repeated = _run(probe, first, beside[-1:], tuple(differing), size)
       for name, (share, most, largest) in differing.items():
         by_chance = _difference(shown[name], repeated[name][: len(inputs)])
         if by_chance[0] > _CHANCE:
@@ -163,7 +163,7 @@ def _run(
 ) -> dict[str, np.ndarray]:
   """The activations of inputs, in batches of a size, the last of them filled up."""
   missing = -len(inputs) % size
-  whole = np.concatenate([inputs, np.repeat(filling[None], missing, axis=0)])
+  whole = np.concatenate([inputs, np.repeat(filling, missing, axis=0)])
   parts = []
   for start in range(0, len(whole), size):
     found = probe.activations(whole[start : start + size], layers)

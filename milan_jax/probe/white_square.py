@@ -6,6 +6,7 @@ square changes in a layer must lie where the square is.
 
 import dataclasses
 import enum
+import functools
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -85,8 +86,7 @@ def sight(
   _, height, width = change.shape
   if height * width < 2 or not change.any(axis=(1, 2)).all():
     return Sight(Order.UNCLEAR, 0.0, sharp=False)
-  covered = np.stack([_covered(height, width, at) for at in _EIGHTHS])
-  near = np.stack([_widened(one) for one in covered > 0])
+  covered, near = _squares(height, width)
   # What a square changes everywhere says nothing of places.
   above = np.maximum(change - np.median(change, axis=(1, 2), keepdims=True), 0)
   total = above.sum((1, 2)) + 1e-30
@@ -111,6 +111,13 @@ def sight(
   if shares[late] < shares[0] + 0.15:
     late = 0
   return Sight(order, float(shares[0]), sharp=bool(is_sharp), late=late)
+
+
+@functools.lru_cache(maxsize=64)
+def _squares(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+  """What the squares cover of a map, and which places are near them."""
+  covered = np.stack([_covered(height, width, at) for at in _EIGHTHS])
+  return covered, np.stack([_widened(one) for one in covered > 0])
 
 
 def _change(

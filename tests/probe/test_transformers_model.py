@@ -10,8 +10,10 @@ from milan_jax.probe.default_layers import default_layers
 
 transformers = pytest.importorskip("transformers")
 
+from milan_jax.pipeline.tried import try_layers  # noqa: E402
 from milan_jax.probe.image_processor import read_preprocessing  # noqa: E402
 from milan_jax.probe.transformers_model import transformers_network  # noqa: E402
+from milan_jax.probe.white_square import Order  # noqa: E402
 
 TINY = {
   "hidden_size": 16,
@@ -32,6 +34,14 @@ TEXT = {
   "eos_token_id": 1,
 }
 SQUARE = {"height": 32, "width": 32}
+SWIN = {
+  "image_size": 32,
+  "patch_size": 2,
+  "window_size": 4,
+  "embed_dim": 8,
+  "depths": [1, 2],
+  "num_heads": [1, 2],
+}
 STAGES = {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 2, 1]}
 
 
@@ -188,14 +198,7 @@ def test_processors_that_cannot_be_followed(options, message):
     ),
     (
       "SwinModel",
-      {
-        "image_size": 32,
-        "patch_size": 2,
-        "window_size": 4,
-        "embed_dim": 8,
-        "depths": [1, 2],
-        "num_heads": [1, 2],
-      },
+      SWIN,
       "vit",
       "encoder.layers.1.blocks.1",
       0,
@@ -233,6 +236,17 @@ def test_models_in_a_folder(
     side = int(patches.shape[1] ** 0.5)
     want = patches.reshape(2, side, side, -1)
   np.testing.assert_allclose(found, want, atol=1e-5)
+
+  # All layers are read as they were meant, and depend on one image alone.
+  tried = try_layers(probe, tuple(shapes), batch_size=8)
+  assert not tried.failure
+  assert not tried.differences
+  assert not tried.dropped
+  orders = set(tried.places.orders.values())
+  assert Order.FOLLOWS in orders
+  assert Order.ELSEWHERE not in orders
+  if not kind.startswith("ConvNext"):  # whose cubes of 8 x 8 x 8 tell no axes apart
+    assert not probe.readings.corrected
 
 
 @pytest.mark.parametrize("kind", ["CLIP", "Siglip"])
@@ -300,3 +314,70 @@ def test_names_that_cannot_be_had(monkeypatch):
   monkeypatch.setenv("HF_HUB_OFFLINE", "1")
   with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
     transformers_network("no/one")
+
+
+def test_a_masked_autoencoder_sees_all_patches_in_their_places(tmp_path):
+  model = save(tmp_path, "ViTMAEModel", TINY, PROCESSORS["vit"])
+  probe, preprocessing = transformers_network(str(tmp_path))
+  layers = ("embeddings", "layers.4.mlp.fc1")
+  assert layers[1] in default_layers(probe.layers())
+  images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+  first, second = (probe.activations(images, layers) for _ in range(2))
+  for layer in layers:
+    np.testing.assert_array_equal(first[layer], second[layer])
+  # Each patch by itself, before anything is masked.
+  mean, std = np.float32(preprocessing.mean), np.float32(preprocessing.std)
+  pixels = torch.from_numpy((images - mean) / std).permute(0, 3, 1, 2)
+  embeddings = model.embeddings
+  with torch.no_grad():
+    want = embeddings.patch_embeddings(pixels) + embeddings.position_embeddings[:, 1:]
+  want = want.numpy().reshape(2, 4, 4, 16)
+  np.testing.assert_allclose(first["embeddings"], want, atol=1e-5)
+
+
+HIERA = {
+  "embed_dim": 8,
+  "image_size": [64, 64],
+  "depths": [1, 1, 1, 1],
+  "num_heads": [1, 1, 2, 2],
+  "mlp_ratio": 2.0,
+}
+YOLOS = TINY | {"num_hidden_layers": 3, "image_size": [64, 64]}
+
+
+@pytest.mark.parametrize(
+  ("kind", "options", "layer", "layout"),
+  [
+    ("HieraModel", HIERA, "encoder.stages.0", "NLC:unroll=3"),
+    ("HieraModel", HIERA, "encoder.stages.1", "NLC:unroll=2"),
+    (
+      "YolosModel",
+      YOLOS | {"num_detection_tokens": 5},
+      "encoder.layer.1",
+      "NLC:special=1:after=5",
+    ),
+    (
+      "YolosModel",
+      YOLOS | {"num_detection_tokens": 9},
+      "encoder.layer.1.intermediate.dense",
+      "NLC:special=1:after=9",
+    ),
+  ],
+)
+def test_places_in_an_order_of_the_models_own(kind, options, layer, layout, tmp_path):
+  side = {"height": 64, "width": 64}
+  save(tmp_path, kind, options, processor("ViT", size=side))
+  probe, _ = transformers_network(str(tmp_path))
+  shapes = {shape.name: shape for shape in probe.layers()}
+  assert shapes[layer].layout == layout
+  grey = np.full((1, 64, 64, 3), 128, np.uint8)
+  corners = ((0, 0), (0, 56), (24, 8), (40, 8), (8, 48))
+  images = np.repeat(grey, 1 + len(corners), axis=0)
+  for image, (row, column) in zip(images[1:], corners, strict=True):
+    image[row : row + 8, column : column + 8] = 255
+  found = probe.activations(images, (layer,))[layer]
+  for seen, (row, column) in zip(found[1:], corners, strict=True):
+    change = abs(seen - found[0]).sum(-1)
+    place = np.unravel_index(change.argmax(), change.shape)
+    middle = (np.array(place) + 0.5) * 64 / len(change)
+    assert np.abs(middle - (row + 4, column + 4)).max() <= 8
