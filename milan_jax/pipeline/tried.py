@@ -16,6 +16,7 @@ from milan_jax.probe.selection import describe_layers
 from milan_jax.probe.trial import Cause, Difference
 from milan_jax.probe.white_square import Order, Sight
 from milan_jax.records import LayerShape
+from milan_jax.sizes import sides
 
 _WHY = {
   Cause.CHANCE: (
@@ -104,8 +105,7 @@ def try_layers(
 
     constant = {one.layer for one in differences if one.cause is Cause.CHANCE}
     sights = {name: one for name, one in sights.items() if name not in constant}
-    size = probe.image_size
-    height, width = size if isinstance(size, tuple) else (size, size)
+    height, width = sides(probe.image_size)
     places = find_places(probe, shapes, sights, again, aspect=height / width)
   except Exception as error:  # whatever the user's model raises
     return Tried(shapes, failure=f"{type(error).__name__}: {error}")

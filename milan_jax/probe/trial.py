@@ -16,6 +16,7 @@ from jaxtyping import Float
 from milan_jax.probe.protocol import Probe
 from milan_jax.probe.white_square import NUM_SQUARES, pictures
 from milan_jax.records import LayerShape
+from milan_jax.sizes import sides
 
 # What is shown, and three more beside it. The second time the n-th is where the first
 # time the (3 n + 1)-th was, so that nothing stays in its place or beside the same.
@@ -142,8 +143,7 @@ def _inputs(
   if latents is not None:
     some = latents[np.arange(_ALL) % len(latents)]
     return some[:_SHOWN], some[_SHOWN:], np.zeros_like(some[_SHOWN:])
-  size = probe.image_size
-  height, width = size if isinstance(size, tuple) else (size, size)
+  height, width = sides(probe.image_size)
   shown = pictures(height, width, getattr(probe, "channels", 3))
   # The extremes of anything are beside it the first time only.
   rng = np.random.default_rng(0)
