@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from milan_jax.errors import UserError
+from milan_jax.store.exemplar_sets import exemplar_files
 from tests.pipeline.runs import look, make_module
 
 TORCH = """
@@ -373,3 +374,15 @@ def test_damaged_tables_mean_that_files_are_read_again(pictures):
   for change in (b"", whole[:-40], whole.replace(b"0/04.png", b"0/0X.png")):
     path.write_bytes(change)
     pictures.look()
+
+
+def test_the_files_of_exemplars_in_the_originals_layout(tmp_path):
+  for name in ("a/b/images.npy", "a/b/masks.npy", "a/b/ids.csv", "c/images.npy"):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text(name)
+  (tmp_path / "c" / "viz.png").write_text("no part of it")
+  found = exemplar_files(tmp_path)
+  assert [name for name, _ in found] == [
+    *("a/b/images.npy", "a/b/masks.npy", "a/b/ids.csv", "c/images.npy")
+  ]
+  assert [path.read_text() for _, path in found] == [name for name, _ in found]
