@@ -28,7 +28,7 @@ def look(workdir, *, model, images="", latents="", layers="", weights="", **opti
     for field in dataclasses.fields(Wishes)
     if field.name != "latents"
   }
-  wishes |= {"weights": weights, "image_size": 16} | options
+  wishes |= {"weights": weights, "image_size": "16"} | options
   paths = {"images": images, "latents": latents, "split": "", "data_dir": ""}
   subject = find_subject(model=model, **paths, **wishes)
   identity = of_subject(

@@ -41,7 +41,7 @@ def options(captioner, tmp_path_factory):
   np.save(path, IMAGES)
   return DECODING | {
     "model": "changing:net",
-    "image_size": 32,
+    "image_size": "32",
     "images": str(path),
     "milan": str(captioner),
     "k": 3,

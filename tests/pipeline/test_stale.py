@@ -155,7 +155,7 @@ def test_generators_and_their_latents(tmp_path):
   def look_again(latents):
     np.savez(tmp_path / "z.npz", latents=latents)
     path = str(tmp_path / "z.npz")
-    look(tmp_path / "run", model="changing:Gan", latents=path, image_size=0)
+    look(tmp_path / "run", model="changing:Gan", latents=path, image_size="")
 
   make_module(GENERATOR)
   look_again(latents)
@@ -215,7 +215,7 @@ def test_onnx_files(array, tmp_path):
     )
     (tmp_path / f"{name}.bak").write_text(name)  # is no part of it
     model = str(tmp_path / name)
-    look(tmp_path / "run", model=model, images=str(array), image_size=0)
+    look(tmp_path / "run", model=model, images=str(array), image_size="")
 
   look_again(1.0)
   look_again(1.0, "moved.onnx")
@@ -244,7 +244,7 @@ def test_transformers_folders(array, tmp_path):
   processor = transformers.ViTImageProcessor(size=size)
 
   def look_again(folder=folder):
-    look(tmp_path / "run", model=str(folder), images=str(array), image_size=0)
+    look(tmp_path / "run", model=str(folder), images=str(array), image_size="")
 
   def save():
     network.save_pretrained(folder)

@@ -22,7 +22,7 @@ def test_one_works_and_the_other_says_so(captioner, tmp_path, monkeypatch, capsy
     "model": "tests.pipeline.waiting_network:build",
     "layers": "0",
     "units": "0:2",
-    "image_size": 32,
+    "image_size": "32",
     "images": str(tmp_path / "images.npy"),
     "milan": str(captioner),
     "strategy": "greedy",
@@ -60,6 +60,8 @@ def test_one_works_and_the_other_says_so(captioner, tmp_path, monkeypatch, capsy
   finally:
     for process in processes:
       process.kill()
+      process.wait()
+      process.stderr.close()
   whole = contents(workdir)
   assert len(whole["descriptions.jsonl"].splitlines()) == 2
   assert ".lock" not in whole
