@@ -18,8 +18,10 @@ from milan_jax.errors import UserError
 from milan_jax.models.backbones.registry import usual_colors
 from milan_jax.pipeline.network import open_network
 from milan_jax.pipeline.wishes import Wishes
+from milan_jax.probe.latent_inputs import trial_inputs
 from milan_jax.probe.layout import guess_layout
 from milan_jax.probe.torch_channels import channels_of
+from milan_jax.probe.torch_generator import TorchGenerator
 from milan_jax.probe.torch_module import TorchProbe
 
 
@@ -274,3 +276,27 @@ def test_tokens_whose_grid_is_not_known_are_not_listed():
   assert guess_layout((2, 25, 8), 2, convolution="NCHW", aspect=0.5) is None
   known = guess_layout((2, 19, 8), 2, convolution="NCHW", aspect=0.5, grid=(3, 6))
   assert str(known) == "NLC:special=1:grid=3x6"
+
+
+class Digits(nn.Module):
+  """Makes oblong images of gray."""
+
+  def __init__(self):
+    super().__init__()
+    torch.manual_seed(0)
+    self.start = nn.Linear(6, 4 * 3 * 2)
+    self.out = nn.Conv2d(4, 1, 1)
+
+  def forward(self, latents):
+    return self.out(self.start(latents).view(-1, 4, 3, 2)).tanh()
+
+
+def test_a_generator_of_oblong_gray_images():
+  generator = TorchGenerator(Digits(), (6,))
+  assert generator.image_size == (3, 2)
+  inputs = trial_inputs((6,), classes=False, batch=4)
+  found = generator.images(inputs)
+  assert found.shape == (4, 3, 2, 3) and (found == found[..., :1]).all()
+  latents = torch.tensor(inputs["latent"])
+  made = Digits()(latents).detach().numpy()[:, 0]
+  np.testing.assert_allclose(found[..., 0], (made + 1) * 127.5, atol=0.51)
