@@ -11,6 +11,7 @@ from milan_jax.errors import UserError
 from milan_jax.images.fitted import other_size
 from milan_jax.images.geometry import Geometry, OtherSizeError, fit_array
 from milan_jax.images.source import black
+from milan_jax.npy_files import open_npy, read_npz
 from milan_jax.sizes import Size, of_sides
 
 EXPECTED = (
@@ -143,7 +144,7 @@ class _MappedImages(ArrayImages):
   """Images that stay in their file: to another process goes its name, not the array."""
 
   def __init__(self, path: pathlib.Path, geometry: Geometry | None):
-    super().__init__(np.lib.format.open_memmap(path, mode="r"), geometry, str(path))
+    super().__init__(open_npy(path, remedy="save it again"), geometry, str(path))
     self._path = path
 
   def __reduce__(self):
@@ -167,21 +168,9 @@ def open_array_images(
       f"No file {path}: expected a .npy or .npz file of "
       f"{_expected(geometry.channels if geometry else 3)}."
     )
-  try:
-    if path.suffix == ".npz":
-      # Opened here, since numpy leaves a file open that is no archive.
-      with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        images = _images_of(archive, path)
-    else:
-      return _MappedImages(path, geometry)
-  except UserError:
-    raise
-  except Exception as error:
-    raise UserError(
-      f"{path} is no readable .npy or .npz file ({error}): expected "
-      f"{_expected(geometry.channels if geometry else 3)}."
-    ) from error
-  return ArrayImages(images, geometry, origin=str(path))
+  if path.suffix == ".npz":
+    return ArrayImages(_images_of(read_npz(path), path), geometry, origin=str(path))
+  return _MappedImages(path, geometry)
 
 
 def _images_of(archive: Mapping[str, np.ndarray], path: pathlib.Path) -> np.ndarray:

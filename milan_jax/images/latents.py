@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, UInt8
 
 from milan_jax.errors import UserError
 from milan_jax.images.source import black
+from milan_jax.npy_files import read_npz
 from milan_jax.sizes import Size
 
 EXPECTED = (
@@ -89,14 +90,7 @@ def open_latents(path: str | pathlib.Path) -> Latents:
   path = pathlib.Path(path)
   if not path.is_file():
     raise UserError(f"No file {path}: expected {EXPECTED}.")
-  try:
-    # Opened here, since numpy leaves a file open that is no archive.
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-      found = dict(archive)
-  except Exception as error:
-    raise UserError(
-      f"{path} is no readable .npz file ({error}): expected {EXPECTED}."
-    ) from error
+  found = read_npz(path)
   latents, classes = found.get("latents"), found.get("classes")
   if latents is None or not np.issubdtype(latents.dtype, np.floating):
     raise UserError(
