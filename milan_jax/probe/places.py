@@ -26,6 +26,8 @@ _WITNESSES = 4
 _MOST_UNROLLS = 5
 # Units that are looked at where many readings are tried.
 _SAMPLE = 64
+# The same, where one reading is.
+_LOOKED_AT = 128
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ def look(shape: LayerShape, array: Float[np.ndarray, "_ _ _ _"]) -> Sight:
     array: its activations of `milan_jax.probe.white_square.pictures`.
   """
   layout = parse_layout(shape.layout) if shape.layout else Layout("NHWC")
+  # Some units tell as well as all, and in less time.
+  array = array[..., :: math.ceil(array.shape[3] / _LOOKED_AT)]
   if layout.axes not in TOKENS:
     return sight(array)
   # A special token that is behind was taken for one in front.
