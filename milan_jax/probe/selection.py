@@ -77,7 +77,16 @@ def describe_layers(
     shapes: all layers of the model.
     chosen: names of those to show; None shows all.
     notes: on some layers, by name, in a last column.
+
+  Raises:
+    UserError: if the model has none.
   """
+  if not shapes:
+    raise UserError(
+      "The model has no layer that can be read as places and units. Layers are the "
+      "parts that a model is made of: put a single one into another, such as "
+      "torch.nn.Sequential; tell how arrays of other kinds are read with --layouts."
+    )
   header = (
     "",
     "layer",

@@ -104,12 +104,7 @@ def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
   _open(path).close()
   try:
     with safetensors.safe_open(path, framework="numpy") as file:
-      names = file.keys()
-      return {name: _without_bfloat16(file.get_tensor(name)) for name in names}
-  except (TypeError, ValueError, AttributeError) as error:  # a type that numpy lacks
-    raise UserError(
-      f"{path} holds a tensor of a type that is not read ({error}): save it as float32"
-    ) from error
+      return {name: _tensor_of(file, name, path) for name in list(file.keys())}
   except safetensors.SafetensorError as error:
     raise UserError(
       f"{path} cannot be read as safetensors ({error}): it is cut short, damaged or of "
@@ -117,7 +112,14 @@ def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     ) from error
 
 
-def _without_bfloat16(array: np.ndarray) -> np.ndarray:
+def _tensor_of(file: Any, name: str, path: pathlib.Path) -> np.ndarray:
+  try:
+    array = file.get_tensor(name)
+  except (TypeError, ValueError, AttributeError) as error:  # a type that numpy lacks
+    kind = file.get_slice(name).get_dtype()
+    raise UserError(
+      f"{path} holds {name!r} of the type {kind}, which is not read: save it as float32"
+    ) from error
   return array.astype(np.float32) if array.dtype == ml_dtypes.bfloat16 else array
 
 

@@ -105,3 +105,8 @@ def test_units_that_are_not_there(selection, message):
 
 def test_all_units_by_word():
   np.testing.assert_array_equal(select_units("all", 3), [0, 1, 2])
+
+
+def test_a_model_without_layers_is_no_empty_table():
+  with pytest.raises(UserError, match=r"no layer that can be read .* Sequential"):
+    describe_layers(())
