@@ -108,5 +108,5 @@ def test_all_units_by_word():
 
 
 def test_a_model_without_layers_is_no_empty_table():
-  with pytest.raises(UserError, match=r"no layer that can be read .* Sequential"):
+  with pytest.raises(UserError, match=r"no layer that can be read .*Sequential"):
     describe_layers(())
