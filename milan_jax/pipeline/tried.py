@@ -41,6 +41,7 @@ class Tried:
     differences: the layers whose numbers are not always the same.
     failure: why the trial came to no end; empty if it did.
     answers: a `summary` of what the layers gave for noise, or for some latents.
+    given: the layers whose layout the user set, which is not overruled.
   """
 
   shapes: tuple[LayerShape, ...]
@@ -48,6 +49,7 @@ class Tried:
   differences: tuple[Difference, ...] = ()
   failure: str = ""
   answers: Mapping[str, list[float]] = dataclasses.field(default_factory=dict)
+  given: frozenset[str] = frozenset()
 
   def of_cause(self, cause: Cause) -> list[Difference]:
     """The layers that differ for a reason."""
@@ -115,6 +117,7 @@ def try_layers(
     places,
     tuple(differences),
     answers=answers,
+    given=frozenset(name for name in layers if probe.readings.is_given(name)),
   )
 
 
@@ -182,6 +185,12 @@ def say_places(tried: Tried) -> None:
       f"{_some(names)} read as {after} and not as {before}: white squares are seen "
       "where they are so"
     )
+  against = [name for name in tried.in_order(Order.ELSEWHERE) if name in tried.given]
+  if against:
+    say(
+      f"{_some(against)} read as you set it, though white squares are seen elsewhere "
+      "than they are so: look at --layouts again"
+    )
   unclear = tried.in_order(Order.UNCLEAR)
   if unclear:
     say(
@@ -200,7 +209,7 @@ def complaint(tried: Tried, name: str) -> str:
       "places of the picture: what a white square changes is not in one place; "
       f"{remedy}"
     )
-  if name in tried.in_order(Order.ELSEWHERE):
+  if name in tried.in_order(Order.ELSEWHERE) and name not in tried.given:
     layout = next(one.layout for one in tried.shapes if one.name == name)
     return (
       f"Layer {name} is read as {layout}, and its places are not in the order of the "
@@ -219,7 +228,9 @@ def list_tried(tried: Tried) -> str:
     found = tried.of_cause(cause)
     if found:
       lines.append(f"{_differing(found)} {why}.")
-  elsewhere = tried.in_order(Order.ELSEWHERE)
+  elsewhere = [
+    name for name in tried.in_order(Order.ELSEWHERE) if complaint(tried, name)
+  ]
   if elsewhere:
     lines.append(complaint(tried, elsewhere[0]))
   if tried.failure:

@@ -111,7 +111,8 @@ def show(
     }
     differing = {name: pair for name, pair in differing.items() if pair[0] > _CHANCE}
     if differing:
-      repeated = _run(probe, first, beside[-1:], tuple(differing), size)
+      # All layers, as before: an ONNX session that reads others draws its noise anew.
+      repeated = _run(probe, first, beside[-1:], tuple(layers), size)
       for name, (share, most, largest) in differing.items():
         by_chance = _difference(shown[name], repeated[name][: len(inputs)])
         if by_chance[0] > _CHANCE:

@@ -14,6 +14,7 @@ pytest.importorskip("onnxruntime")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
+from milan_jax.pipeline.tried import try_layers  # noqa: E402
 from milan_jax.probe.onnx_file import OnnxProbe  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -342,3 +343,43 @@ def test_a_batch_that_the_model_does_not_run_on(images):
   with pytest.raises(UserError, match="does not run on 7 images of 16 x 16 pixels"):
     probe.activations(images, ("sum",))
   assert probe.activations(images[:1], ("sum",))
+
+
+def _in_training_mode(kind):
+  node, tensor = helper.make_node, numpy_helper.from_array
+  kernel = np.random.default_rng(0).standard_normal((4, 3, 3, 3)).astype(np.float32)
+  four = {name: np.full(4, name in "sv", np.float32) for name in "sbmv"}
+  nodes = {
+    "BatchNormalization": node(
+      *("BatchNormalization", ["conv", "s", "b", "m", "v"]),
+      ["read", "mean", "variance"],
+      training_mode=1,
+    ),
+    "Dropout": node("Dropout", ["conv", "half", "yes"], ["read"]),
+    "RandomNormalLike": node("RandomNormalLike", ["conv"], ["read"]),
+  }
+  weights = {"kernel": kernel, "half": np.float32(0.5), "yes": np.array(True), **four}
+  used = {"kernel", *nodes[kind].input} & weights.keys()
+  graph = helper.make_graph(
+    [node("Conv", ["image", "kernel"], ["conv"], strides=[2, 2]), nodes[kind]],
+    "training",
+    [helper.make_tensor_value_info("image", TensorProto.FLOAT, ("N", 3, 16, 16))],
+    [helper.make_tensor_value_info("read", TensorProto.FLOAT, None)],
+    [tensor(np.asarray(weights[name]), name) for name in sorted(used)],
+  )
+  opsets = [helper.make_opsetid("", 17)]
+  return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+@pytest.mark.parametrize(
+  ("kind", "cause"),
+  [
+    ("BatchNormalization", "company"),
+    ("Dropout", "chance"),
+    ("RandomNormalLike", "chance"),
+  ],
+)
+def test_nodes_in_training_mode_are_told(kind, cause):
+  probe = OnnxProbe(_in_training_mode(kind))
+  found = try_layers(probe, ("conv", "read"), batch_size=4).differences
+  assert [(one.layer, one.cause.value) for one in found] == [("read", cause)]

@@ -16,7 +16,12 @@ from milan_jax.probe.white_square import NUM_SQUARES, Order, pictures, sight
 
 torch = pytest.importorskip("torch")
 
-from milan_jax.pipeline.tried import complaint, list_tried, try_layers  # noqa: E402
+from milan_jax.pipeline.tried import (  # noqa: E402
+  complaint,
+  list_tried,
+  say_places,
+  try_layers,
+)
 from milan_jax.probe.torch_module import TorchProbe  # noqa: E402
 from tests.probe import orders  # noqa: E402
 
@@ -106,6 +111,17 @@ def test_a_pooled_vector_has_one_place():
   assert (pooled.height, pooled.width, pooled.units) == (1, 1, 36)
 
 
+def test_a_layout_that_the_user_set_is_kept_and_said(capsys):
+  # The order of Hiera's tokens, which the user takes for that of rows.
+  given = parse_layouts("fc1=NLC")
+  probe = TorchProbe(orders.Unrolled(), 32, layouts=given)
+  tried = try_layers(probe, ("cut", "fc1"), batch_size=8)
+  assert complaint(tried, "fc1") == ""
+  say_places(tried)
+  assert "fc1 is read as you set it, though white squares" in capsys.readouterr().err
+  assert next(one.layout for one in tried.shapes if one.name == "fc1") == "NLC"
+
+
 @pytest.mark.parametrize(
   ("module", "layer"), [(orders.Columns, "fc1"), (orders.Turned, "turned")]
 )
@@ -167,12 +183,30 @@ def test_a_compiled_model_is_read_in_another_order_too():
   np.testing.assert_allclose(found["norm"], want, atol=1e-5)
 
 
-def test_our_default_network_sees_squares_where_they_are():
-  network = backbone("efficientnet-lite0")
-  probe = FlaxProbe(network, network.init(jax.random.key(0)), 96)
-  layer = network.default_layers[0]
-  found = probe.activations(pictures(96, 96), (layer,))
-  assert sight(np.asarray(found[layer])).order is Order.FOLLOWS
+@pytest.mark.parametrize(
+  ("name", "size"),
+  [
+    ("efficientnet-lite0", 96),
+    ("resnet18", 96),
+    ("resnet50", 64),
+    ("vgg11_bn", 64),
+    ("alexnet", 96),
+  ],
+)
+def test_our_backbones_see_squares_where_they_are(name, size):
+  network = backbone(name)
+  params = jax.eval_shape(network.init, jax.random.key(0))
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(
+    lambda leaf: rng.standard_normal(leaf.shape, np.float32) * leaf.size**-0.3, params
+  )
+  probe = FlaxProbe(network, params, size)
+  shapes = {one.name: one for one in probe.layers()}
+  layers = [one for one in network.default_layers if shapes[one].height >= 4][:3]
+  found = probe.activations(pictures(size, size), tuple(layers))
+  orders = {name: sight(np.asarray(found[name])).order for name in layers}
+  assert Order.ELSEWHERE not in orders.values(), orders
+  assert orders[layers[0]] is Order.FOLLOWS
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
