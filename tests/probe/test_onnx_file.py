@@ -371,15 +371,9 @@ def _in_training_mode(kind):
   return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
-@pytest.mark.parametrize(
-  ("kind", "cause"),
-  [
-    ("BatchNormalization", "company"),
-    ("Dropout", "chance"),
-    ("RandomNormalLike", "chance"),
-  ],
-)
-def test_nodes_in_training_mode_are_told(kind, cause):
+@pytest.mark.parametrize("kind", ["BatchNormalization", "Dropout", "RandomNormalLike"])
+def test_nodes_in_training_mode_are_told(kind):
+  # onnxruntime moves the statistics of its batch norm on with every pass.
   probe = OnnxProbe(_in_training_mode(kind))
   found = try_layers(probe, ("conv", "read"), batch_size=4).differences
-  assert [(one.layer, one.cause.value) for one in found] == [("read", cause)]
+  assert [(one.layer, one.cause.value) for one in found] == [("read", "chance")]
