@@ -135,7 +135,7 @@ def select_units(selection: str, num_units: int) -> Int[np.ndarray, "chosen"]:
   """
   if selection.strip() in ("", "all"):
     return np.arange(num_units)
-  items = _items(selection)
+  items, where = _items(selection), ""
   if not all(_is_number_or_slice(item) for item in items):
     path = pathlib.Path(selection)
     if not path.is_file():
@@ -150,13 +150,13 @@ def select_units(selection: str, num_units: int) -> Int[np.ndarray, "chosen"]:
         f"{path}: expected one unit's index a line, such as 17, found "
         f"{lines[numbers.index(None)][:80]!r}."
       )
-    items = list(map(str, numbers))
+    items, where = list(map(str, numbers)), f"{path}: "
   chosen: set[int] = set()
   for item in items:
     if item.isdecimal():
       if int(item) >= num_units:
         raise UserError(
-          f"There is no unit {item}: the layer has units 0 to {num_units - 1}."
+          f"{where}There is no unit {item}: the layer has units 0 to {num_units - 1}."
         )
       chosen.add(int(item))
     else:

@@ -34,6 +34,8 @@ VERSION = 1
 JSON_FILE = "milan.json"
 TENSORS_FILE = "milan.safetensors"
 INCLUDED = "included"
+# No size of a model, and no number that decodes, comes near it.
+_LARGEST = 2**24
 _REMEDY = "it is cut short or damaged, fetch it again"
 STRATEGIES = ("greedy", "sample", "beam", "rerank")
 
@@ -318,7 +320,8 @@ def _check_sizes(spec: Any, where: str) -> None:
     if field.name == "dropout":
       _check(0 <= value < 1, name, "in [0, 1)", value)
     elif field.type in (int, float):
-      _check(value >= (1 if field.type is int else 0), name, "positive", value)
+      least = 1 if field.type is int else 0
+      _check(least <= value <= _LARGEST, name, f"of {least} to {_LARGEST}", value)
 
 
 def _check_confidence(spec: ConfidenceSpec) -> None:

@@ -162,8 +162,9 @@ def read_numbers(
       f"found {table.shape[0]} rows of {table.shape[1]}."
     )
   whole = np.issubdtype(dtype, np.integer)
+  with np.errstate(over="ignore"):
+    fits = np.isfinite(table) & np.isfinite(table.astype(np.float32))
   # Beyond 2^53 a float is no longer every whole number.
-  fits = np.isfinite(table)
   if whole:
     fits &= (table >= 0) & (table <= 2**53) & (table == np.floor(table))
   if not fits.all():

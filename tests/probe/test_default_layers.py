@@ -1,5 +1,6 @@
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 import torch
@@ -72,7 +73,8 @@ def test_real_models(name):
 )
 def test_our_own_backbones_choose_the_same(name):
   network = backbone(name)
-  assert default_layers(FlaxProbe(network, {}).layers()) == network.default_layers
+  params = jax.eval_shape(network.init, jax.random.key(0))
+  assert default_layers(FlaxProbe(network, params).layers()) == network.default_layers
 
 
 def test_a_generator_gives_a_layer_a_resolution_and_not_its_image():
