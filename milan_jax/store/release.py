@@ -321,7 +321,8 @@ def _check_sizes(spec: Any, where: str) -> None:
       _check(0 <= value < 1, name, "in [0, 1)", value)
     elif field.type in (int, float):
       least = 1 if field.type is int else 0
-      _check(least <= value <= _LARGEST, name, f"of {least} to {_LARGEST}", value)
+      fits = least <= value <= _LARGEST
+      _check(fits, name, f"positive and at most {_LARGEST}", value)
 
 
 def _check_confidence(spec: ConfidenceSpec) -> None:
