@@ -65,6 +65,8 @@ def workers():
   start = multiprocessing.process.BaseProcess.start
 
   def started(process):
+    # Once: another may start while the first interrupt ends what there is.
+    multiprocessing.process.BaseProcess.start = start
     start(process)
     status = pathlib.Path(f"/proc/{process.pid}/status")
     if status.exists():

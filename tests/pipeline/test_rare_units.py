@@ -46,7 +46,7 @@ def runs(captioner, tmp_path_factory):
       made[name] = run(
         folder / name,
         model="rare:net",
-        image_size=32,
+        image_size="32",
         images=str(folder / "images.npy"),
         milan=str(captioner),
         workers=0,
