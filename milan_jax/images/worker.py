@@ -68,7 +68,9 @@ def deliver(dataset: Any, workers: int, memory: SharedMemory) -> Iterator[Any]:
     finally:
       if memory.buf is not None:
         memory.buf[0] = 1
-      _drain(iterator, workers)
+      # Where an interrupt came before all had started, the others start here.
+      with _in_place_of_main(), _without_interrupts():
+        _drain(iterator, workers)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import os
 import pathlib
 import platform
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import ParamSpec, TypeVar, cast
 
@@ -143,11 +144,15 @@ def _is_still(path: pathlib.Path, file: int) -> bool:
 
 
 def _holder(lock: pathlib.Path) -> str:
-  try:
-    words = lock.read_text()
-  except OSError:
-    return ""
-  return f" (process {words})" if words else ""
+  for _ in range(_TRIES):
+    try:
+      words = lock.read_text()
+    except OSError:
+      return ""
+    if words:
+      return f" (process {words})"
+    time.sleep(0.01)  # it has just locked the file, and writes next
+  return ""
 
 
 def _unusable(flag: str, folder: pathlib.Path, error: OSError) -> UserError:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from milan_jax.errors import UserError
 from milan_jax.pipeline import corpus
+from milan_jax.store import hold as holds
 from milan_jax.store.hold import LOCK, hold
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -146,3 +147,14 @@ def test_a_corpus_is_built_by_one_process(tmp_path):
     corpus.build(
       workdir=str(out), images=str(tmp_path), packages="none", num_units=1, seed=0
     )
+
+
+def test_who_has_just_taken_a_folder_is_waited_for(tmp_path, monkeypatch):
+  lock = tmp_path / LOCK
+  lock.touch()
+  monkeypatch.setattr(holds.time, "sleep", lambda _: lock.write_text("12 on there"))
+  with lock.open("r+") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    expected = r"another run \(process 12 on there\): wait"
+    with pytest.raises(UserError, match=expected), hold(tmp_path):
+      pass
