@@ -42,6 +42,8 @@ class Journal:
     self._total = total
     self._batch_size = batch_size
     self._length = 0
+    if path.is_dir():
+      raise UserError(f"{path} is a folder; expected a file: remove it.")
     if path.exists():
       self._recover()
 

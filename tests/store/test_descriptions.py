@@ -69,6 +69,11 @@ def test_a_damaged_line_and_what_follows_are_made_again(tmp_path, change):
   assert path.read_bytes() == b"".join(lines[:2])
 
 
+def test_a_folder_in_the_place_of_a_journal_is_named(tmp_path):
+  with pytest.raises(UserError, match=tmp_path.name):
+    Journal(tmp_path, batch_size=2, total=4)
+
+
 def test_more_lines_than_units_are_dropped(tmp_path):
   path = tmp_path / "journal.jsonl"
   journal = Journal(path, batch_size=2, total=3)
