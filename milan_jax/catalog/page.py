@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from milan_jax.catalog import markup, regions
+from milan_jax.catalog.signatures import is_signed, signed
 from milan_jax.errors import UserError
 from milan_jax.records import Unit
 
@@ -82,8 +83,9 @@ def write_page(
 ) -> pathlib.Path:
   """Writes `index.html`, `catalog.json` and one picture per unit.
 
-  Pictures that are there already are kept, so a run that was killed goes on; the page
-  and the data are replaced whole, last. One unit's regions are in memory at a time.
+  Pictures that are there already are kept, so a run that was killed goes on; one that
+  is damaged, or of another unit, is drawn anew. The page and the data are replaced
+  whole, last. One unit's regions are in memory at a time.
 
   Args:
     folder: where to; made if missing, other files in it are left alone.
@@ -114,8 +116,10 @@ def write_page(
       raise UserError(f"Unit {index} of layer {layer!r} comes twice: give it once.")
     seen.add(shown.unit)
     picture = folder / IMAGES / urllib.parse.quote(layer, safe="") / f"{index}.jpg"
-    if not picture.exists():
-      _write(picture, regions.sprite(*shown.regions()))
+    data = _kept(picture, f"{layer}:{index}")
+    if data is None:
+      data = signed(regions.sprite(*shown.regions()), f"{layer}:{index}")
+      _write(picture, data)
     entries[layer].append(
       markup.Entry(
         layer=layer,
@@ -127,10 +131,10 @@ def write_page(
         guess=shown.guess,
         fires=shown.fires,
         picture=picture.relative_to(folder).as_posix(),
-        size=regions.picture_size(picture.read_bytes()),
+        size=regions.picture_size(data),
       )
     )
-  data = {
+  table = {
     "name": info.title,
     "architecture": info.architecture,
     "dataset": info.dataset,
@@ -151,7 +155,7 @@ def write_page(
       for entry in entries[layer]
     ],
   }
-  text = json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False)
+  text = json.dumps(table, ensure_ascii=False, indent=1, allow_nan=False)
   _write(folder / DATA, (text + "\n").encode())
   page = markup.page(info.title, info.facts, info.notes, entries)
   _write(folder / PAGE, page.encode())
@@ -180,9 +184,23 @@ def _finite(value: float | None) -> float | None:
 def _keep_only(images: pathlib.Path, source: str) -> None:
   """Throws away the pictures of another source."""
   marker = images / _SOURCE
-  if not marker.exists() or marker.read_text(encoding="utf-8") != source:
-    shutil.rmtree(images, ignore_errors=True)
+  if not marker.is_file() or marker.read_bytes() != source.encode():
+    if images.is_dir():
+      shutil.rmtree(images, ignore_errors=True)
     _write(marker, source.encode())
+
+
+def _kept(picture: pathlib.Path, unit: str) -> bytes | None:
+  """The bytes of a unit's picture; None if it must be drawn."""
+  try:
+    data = picture.read_bytes()
+  except FileNotFoundError:
+    return None
+  except OSError as error:
+    raise UserError(
+      f"{picture} cannot be read ({error.strerror}): remove it, and it is drawn anew."
+    ) from error
+  return data if is_signed(data, unit) else None
 
 
 def _write(path: pathlib.Path, data: bytes) -> None:

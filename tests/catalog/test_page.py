@@ -171,6 +171,38 @@ def test_what_is_drawn_is_not_drawn_again_and_the_bytes_stay(tmp_path):
   assert _snapshot(tmp_path) == before
 
 
+@pytest.mark.parametrize("way", ["flip", "cut", "text", "empty", "swap"])
+def test_a_damaged_picture_is_drawn_anew(tmp_path, way):
+  _write(tmp_path, [])
+  pictures = sorted((tmp_path / "images").rglob("*.jpg"))
+  whole = [picture.read_bytes() for picture in pictures]
+  data = bytearray(whole[1])
+  data[len(data) // 2] ^= 4
+  ways = {"flip": bytes(data), "cut": whole[1][:-9], "text": b"text", "empty": b""}
+  pictures[1].write_bytes({**ways, "swap": whole[0]}[way])
+  calls = []
+  _write(tmp_path, calls)
+  assert len(calls) == 1
+  assert [picture.read_bytes() for picture in pictures] == whole
+
+
+def test_a_marker_that_is_no_text_is_one_of_another_source(tmp_path):
+  _write(tmp_path, [])
+  (tmp_path / "images" / "source.txt").write_bytes(b"\xffa")
+  calls = []
+  _write(tmp_path, calls)
+  assert len(calls) == 4
+
+
+def test_a_folder_in_the_place_of_a_picture_is_named(tmp_path):
+  _write(tmp_path, [])
+  picture = next((tmp_path / "images").rglob("*.jpg"))
+  picture.unlink()
+  picture.mkdir()
+  with pytest.raises(UserError, match=picture.name):
+    _write(tmp_path, [])
+
+
 def test_pictures_of_other_regions_are_drawn_anew(tmp_path):
   calls = []
   _write(tmp_path, calls, source="a")
