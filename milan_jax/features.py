@@ -88,7 +88,7 @@ def encode_exemplars(
     The store.
 
   Raises:
-    UserError: the folder holds features of something else.
+    UserError: the folder holds features of something else, or damaged ones.
   """
   regions = _regions_by_image(exemplars)
   used, begins = np.unique(regions[:, 0], return_index=True)
@@ -96,6 +96,8 @@ def encode_exemplars(
   total = len(used)
   layers = [exemplars.exemplars(name) for name in exemplars.layers]
   with FeatureWriter(folder, layers, feature_size=feature_size, total=total) as writer:
+    if writer.done:
+      writer.check(regions[: ends[min(writer.done, total) - 1], 1:])
     progress(writer.done, total)
     for start in range(writer.done, total, batch_size):
       stop = min(start + batch_size, total)

@@ -101,18 +101,34 @@ def test_features_equal_plain_numpy_and_each_image_is_read_once(tmp_path):
   assert sorted(regions.served) == list(range(7))
 
 
+class StoppedError(Exception):
+  """As if the process had been killed."""
+
+
+def _stop(done, total):
+  if done >= 4:
+    raise StoppedError
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_features_damaged_while_unfinished_are_named(tmp_path, layer):
+  with pytest.raises(StoppedError):
+    _run(Regions(), tmp_path, progress=_stop)
+  path = tmp_path / f"{layer}.npy"
+  header = path.read_bytes().index(b"\n") + 1
+  table = np.frombuffer(path.read_bytes()[header:], np.float32)
+  data = bytearray(path.read_bytes())
+  data[header + 4 * int(np.flatnonzero(table)[-1])] ^= 1  # the lowest bit of one value
+  path.write_bytes(data)
+  with pytest.raises(UserError, match=path.name):
+    _run(Regions(), tmp_path)
+
+
 def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(tmp_path):
   whole = _run(Regions(), tmp_path / "whole")
 
-  class StoppedError(Exception):
-    pass
-
-  def stop(done, total):
-    if done >= 4:
-      raise StoppedError
-
   with pytest.raises(StoppedError):
-    _run(Regions(), tmp_path / "again", progress=stop)
+    _run(Regions(), tmp_path / "again", progress=_stop)
   regions = Regions()
   again = _run(regions, tmp_path / "again")
   assert min(regions.served) == 4

@@ -4,7 +4,8 @@
 index.json      format, and the name, units, dead units and shape of each layer; where
                 it is known, on how many of how many images each unit fires
 N.npy           float32, (units, k, features), of the layer at N in the index
-progress.json   number of images encoded, of all; when it is all of them, checksums
+progress.json   number of images encoded, of all; checksums of the features of each
+                layer so far, in the order of writing; when it is all, of the files
 ```
 
 Units are numbered through the layers, in their order. Reading and writing hold what is
@@ -14,6 +15,7 @@ what has been seen of a mapped file counts as the process's own.
 
 import os
 import pathlib
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
@@ -72,7 +74,12 @@ class FeatureWriter:
       for path, shape in zip(paths, shapes, strict=True):
         np.lib.format.open_memmap(path, "w+", np.float32, shape)
       write_json(folder / INDEX, index)
-    self.done = _read_progress(folder)["done"]
+    progress = _read_progress(folder)
+    self.done = progress["done"]
+    # Of each layer, over what was written in its order; None where that is not known.
+    self._written: list[int] | None = progress.get("written")
+    if not self.done:
+      self._written = [0] * len(layers)
     self._offsets = [_begin(path) for path in paths]
     self._files: list[BinaryIO] = [path.open("r+b") for path in paths]
 
@@ -80,10 +87,37 @@ class FeatureWriter:
     self, layer: int, row: int, slot: int, features: Float[np.ndarray, "features"]
   ) -> None:
     """Writes one region's features: the layer's number, the unit's row, the slot."""
-    place = row * self._slots[layer] + slot
-    offset = self._offsets[layer] + place * self._row_bytes
     data = np.ascontiguousarray(features, np.float32).tobytes()
-    os.pwrite(self._files[layer].fileno(), data, offset)
+    os.pwrite(self._files[layer].fileno(), data, self._offset(layer, row, slot))
+    if self._written is not None:
+      self._written[layer] = zlib.crc32(data, self._written[layer])
+
+  def _offset(self, layer: int, row: int, slot: int) -> int:
+    place = row * self._slots[layer] + slot
+    return self._offsets[layer] + place * self._row_bytes
+
+  def check(self, places: Int[np.ndarray, "places 3"]) -> None:
+    """Compares what an earlier writer saved with its checksums.
+
+    Args:
+      places: layer, row and slot of all that it wrote, in its order.
+
+    Raises:
+      UserError: if a file is not as it was written.
+    """
+    if self._written is None:
+      return  # by an earlier version
+    found = [0] * len(self._files)
+    for layer, row, slot in (place.tolist() for place in places):
+      file = self._files[layer].fileno()
+      data = os.pread(file, self._row_bytes, self._offset(layer, row, slot))
+      found[layer] = zlib.crc32(data, found[layer])
+    for layer, checksum in enumerate(found):
+      if self._written[layer : layer + 1] != [checksum]:
+        raise UserError(
+          f"{self._folder / f'{layer}.npy'} is spoilt (what was written before does "
+          f"not have its checksum): {_REMEDY}."
+        )
 
   def save(self, done: int) -> None:
     """Puts all that was written on the disk and notes how many images are done."""
@@ -91,6 +125,8 @@ class FeatureWriter:
       os.fsync(file.fileno())
     self.done = done
     progress: dict[str, Any] = {"done": done, "total": self._total}
+    if self._written is not None:
+      progress["written"] = self._written
     if done == self._total:
       for file in self._files:
         file.flush()
@@ -262,9 +298,11 @@ def _read_progress(folder: pathlib.Path) -> dict[str, Any]:
   progress = read_json(path, dict, remedy=_REMEDY)
   done, total = progress.get("done"), progress.get("total")
   files = progress.get("files", {})
+  written = progress.get("written", [])
   if (
     not (_is_count(done) and _is_count(total) and done <= total)
     or not isinstance(files, dict)
+    or not (isinstance(written, list) and all(map(_is_count, written)))
     or not all(isinstance(name, str) and "/" not in name for name in files)
   ):
     raise UserError(
