@@ -361,6 +361,26 @@ def test_a_damaged_file_gives_the_same_result_or_is_named(name, built, tmp_path)
   assert refused or name in ("journal", "inputs")
 
 
+CHANGES = ({"done": "x"}, {"done": -1}, {"skipped": 3}, {"job": None}, {"job": []})
+
+
+@pytest.mark.parametrize(
+  ("change", "seal"),
+  [({"done": 4}, True), *((change, seal) for change in CHANGES for seal in (0, 1))],
+)
+def test_a_changed_snapshot_is_named(tmp_path, change, seal):
+  make_snapshot(tmp_path)
+  path = tmp_path / "0-of-1.npz"
+  with np.load(path) as archive:
+    arrays = dict(archive)
+  about = json.loads(str(arrays["about"])) | change
+  if not seal:
+    del about["crc32"]  # as an earlier version wrote it
+  np.savez(path, **arrays | {"about": np.array(json.dumps(about))})
+  with pytest.raises(UserError, match=path.name):
+    read_snapshot(tmp_path)
+
+
 def test_every_kind_of_file_of_a_run_is_here(built):
   root, _ = built
   suffixes = {path.suffix for path in root.rglob("*") if path.is_file()}

@@ -14,6 +14,7 @@ from milan_jax.exemplars.passes import Progress
 from milan_jax.images.source import Skipped
 from milan_jax.npy_files import read_npz
 from milan_jax.store import atomic
+from milan_jax.store.json_files import seal_holds, sealed
 
 
 def save_progress(
@@ -33,7 +34,7 @@ def save_progress(
     "layers": list(progress.states),
     "skipped": [[item.image_id, item.name, item.reason] for item in progress.skipped],
   }
-  arrays = {"about": np.array(json.dumps(about))}
+  arrays = {"about": np.array(json.dumps(sealed(about)))}
   for index, state in enumerate(progress.states.values()):
     for name, array in stats.to_arrays(state).items():
       arrays[f"{index}.{name}"] = array
@@ -54,6 +55,12 @@ def load_progress(
   try:
     arrays = read_npz(path)
     about = json.loads(str(arrays.pop("about")))
+    found, done = about["job"], about["done"]
+    if not (
+      seal_holds(about) and isinstance(found, dict) and type(done) is int and done >= 0
+    ):
+      raise ValueError("what it says of itself was changed")
+    skipped = tuple(Skipped(*item) for item in about["skipped"])
     states = {
       layer: stats.from_arrays(
         {
@@ -69,7 +76,6 @@ def load_progress(
     raise UserError(
       f"{path} is no readable progress of a pass ({error}): remove it to begin anew."
     ) from error
-  found = about["job"]
   if found != json.loads(json.dumps(dict(job))):
     different = sorted(
       name for name in {*found, *job} if found.get(name) != job.get(name)
@@ -78,8 +84,4 @@ def load_progress(
       f"{path} is the progress of another job, with another "
       f"{', '.join(different)}: choose another working folder, or remove it."
     )
-  return Progress(
-    done=about["done"],
-    states=states,
-    skipped=tuple(Skipped(*item) for item in about["skipped"]),
-  )
+  return Progress(done=done, states=states, skipped=skipped)
