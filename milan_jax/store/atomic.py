@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from milan_jax.errors import UserError
 from milan_jax.file_names import escaped
 
 
@@ -26,8 +27,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   The yielded path has the suffix of `path` (`np.save` and others add one otherwise) and
   lies in the same folder, which is made where it is missing. If the block raises,
   it is removed and `path` stays what it was.
+
+  Raises:
+    UserError: if `path` is a folder.
   """
   path = pathlib.Path(path)
+  if path.is_dir():
+    raise UserError(f"{path} is a folder; expected a file or nothing: remove it.")
   path.parent.mkdir(parents=True, exist_ok=True)
   aside = path.with_name(f".{path.stem}.partial{path.suffix}")
   aside.unlink(missing_ok=True)

@@ -6,11 +6,19 @@ import sys
 import numpy as np
 import pytest
 
+from milan_jax.errors import UserError
 from milan_jax.store import atomic
 
 
 def names(folder):
   return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+  (tmp_path / "descriptions.csv").mkdir()
+  with pytest.raises(UserError, match=r"descriptions\.csv"):
+    atomic.write_bytes(tmp_path / "descriptions.csv", b"new")
+  assert names(tmp_path) == ["descriptions.csv"]
 
 
 def test_a_file_appears_only_when_the_block_ends(tmp_path):
