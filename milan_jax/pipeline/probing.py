@@ -27,6 +27,7 @@ from milan_jax.exemplars import passes
 from milan_jax.exemplars.collect import observe
 from milan_jax.exemplars.passes import Part, Progress, Times
 from milan_jax.exemplars.stats import LayerStatistics
+from milan_jax.exemplars.top_images import NO_IMAGE
 from milan_jax.images.loader import default_workers
 from milan_jax.images.source import ImageSource
 from milan_jax.pipeline.processes import is_first, own_part, wait_until
@@ -208,12 +209,31 @@ def _write(
   found = passes.finish(progress, k=how.k, num_images=len(images))
   for layer, statistics in found.items():
     _report(layer, statistics)
+  found = _with_images(found)
   info = {
     **job,
     "num_images": len(images),
     "skipped": [[item.name, item.reason] for item in skipped],
   }
   write_exemplars(store, found, images, units=units, info=info)
+
+
+def _with_images(found: Mapping[str, LayerStatistics]) -> dict[str, LayerStatistics]:
+  """Layers without a finite activation, which are dead, show another layer's image."""
+  first = min(int(statistics.image_ids.min()) for statistics in found.values())
+  if first == NO_IMAGE:
+    raise UserError(
+      f"{', '.join(found)}: every unit is NaN or infinite on every image; expected "
+      "finite activations. Check the model's weights, and how its images are "
+      "prepared (--mean, --std)."
+    )
+  return {
+    layer: dataclasses.replace(
+      statistics,
+      image_ids=np.where(statistics.image_ids == NO_IMAGE, first, statistics.image_ids),
+    )
+    for layer, statistics in found.items()
+  }
 
 
 def _report(layer: str, found: LayerStatistics) -> None:
