@@ -67,6 +67,11 @@ def _network(model: str, found: Any, wishes: Wishes) -> Network:
     return network_of(found, prepared)
   if any(kind.__module__.split(".")[0] in _KERAS for kind in type(found).__mro__):
     raise UserError(f"--model={model} is a Keras model: {_KERAS_REMEDY}")
+  if isinstance(found, type):
+    raise UserError(
+      f"--model={model} gives the class {found.__name__}: give an instance of it, or a "
+      "function that returns one."
+    )
   torch = sys.modules.get("torch")
   if torch and isinstance(found, torch.nn.Module):
     return _torch(model, found, wishes)
@@ -151,13 +156,19 @@ def _flax(make: Callable[[Preprocessing], JaxProbe], wishes: Wishes) -> Network:
 
 
 def _torch(model: str, module: Any, wishes: Wishes) -> Network:
-  from milan_jax.probe.torch_weights import load_weights, torch_device, weight_names
+  from milan_jax.probe.torch_weights import (
+    check_weights,
+    load_weights,
+    torch_device,
+    weight_names,
+  )
   from milan_jax.probe.torch_wrappers import plain_module
 
   module = plain_module(module, model)
   if wishes.weights:
     names = weight_names(module)
     load_weights(module, read_state_dict(wishes.weights, names, say=say), model)
+  check_weights(module, model)
   device = torch_device(wishes.torch_device)
   layouts = wishes.read_layouts()
   if wishes.latents is not None:

@@ -1,6 +1,6 @@
 """What a torch module needs before it is probed: weights, and a device."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -30,12 +30,45 @@ def load_weights(
     key: torch.from_numpy(np.array(value)) for key, value in state_dict.items()
   }
   try:
-    module.load_state_dict(tensors)
+    # Into a module that was made without memory nothing can be copied.
+    module.load_state_dict(tensors, assign=any(map(_is_absent, _tensors_of(module))))
   except RuntimeError as error:
     faults = _faults(module.state_dict(), tensors) or " ".join(str(error).split())
     raise UserError(
       f"--weights do not fit {name}: {faults}. Save the state dict of this very model."
     ) from error
+
+
+def check_weights(module: torch.nn.Module, name: str) -> None:
+  """Refuses a module whose weights are not in memory.
+
+  Args:
+    module: the model.
+    name: what to call it in messages.
+
+  Raises:
+    UserError: if a weight is on torch's meta device, or is made by a first pass only.
+  """
+  absent = [
+    key
+    for key, tensor in (*module.named_parameters(), *module.named_buffers())
+    if _is_absent(tensor)
+  ]
+  if absent:
+    raise UserError(
+      f"--model={name} has {len(absent)} weights that are not there, such as "
+      f"{absent[0]} (on the meta device, or of a lazy module): load them where the "
+      "model is made, or name them with --weights."
+    )
+
+
+def _tensors_of(module: torch.nn.Module) -> Iterator[torch.Tensor]:
+  yield from module.parameters()
+  yield from module.buffers()
+
+
+def _is_absent(tensor: torch.Tensor) -> bool:
+  return tensor.is_meta or torch.nn.parameter.is_lazy(tensor)
 
 
 def _faults(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str:

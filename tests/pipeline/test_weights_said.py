@@ -155,3 +155,46 @@ def test_a_function_that_cannot_be_traced_is_said(monkeypatch, capsys):
   assert [layer.name for layer in network.probe.layers()] == ["output"]
   words = "cannot be traced by JAX (TracerArrayConversionError: "
   assert words in capsys.readouterr().err
+
+
+def _without_memory():
+  with torch.device("meta"):
+    return torch_module()
+
+
+def _buffer_without_memory():
+  module = torch_module()
+  module.register_buffer("table", torch.zeros(2, device="meta"))
+  return module
+
+
+def _lazy():
+  return torch.nn.Sequential(torch.nn.LazyConv2d(4, 1), torch.nn.ReLU())
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
+@pytest.mark.parametrize(
+  ("make", "words"),
+  [
+    (_without_memory, "has 2 weights that are not there, such as 0.weight"),
+    (_buffer_without_memory, "has 1 weights that are not there, such as table"),
+    (_lazy, "has 2 weights that are not there, such as 0.weight"),
+    (lambda: torch.nn.ReLU, "gives the class ReLU: give an instance"),
+    (lambda: Linen, "gives the class Linen: give an instance"),
+  ],
+)
+def test_a_model_that_is_not_there_yet(make, words, monkeypatch):
+  monkeypatch.setitem(sys.modules, MODULE, types.SimpleNamespace(made=make))
+  with pytest.raises(UserError, match=words):
+    open_network(f"{MODULE}:made", Wishes(image_size="16"))
+
+
+def test_weights_go_into_a_module_without_memory(monkeypatch, tmp_path):
+  state = torch_module().state_dict()
+  torch.save(state, tmp_path / "weights.pth")
+  module = _without_memory()
+  monkeypatch.setitem(sys.modules, MODULE, types.SimpleNamespace(held=module))
+  wishes = Wishes(image_size="16", weights=str(tmp_path / "weights.pth"))
+  open_network(f"{MODULE}:held", wishes)
+  for name, tensor in state.items():
+    torch.testing.assert_close(module.state_dict()[name], tensor)
