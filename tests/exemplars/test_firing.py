@@ -9,6 +9,7 @@ from milan_jax.records import LayerExemplars, LayerShape
 from milan_jax.store.chosen_exemplars import ChosenExemplars
 from milan_jax.store.exemplar_sets import open_exemplars
 from milan_jax.store.exemplar_store import layer_folder, write_exemplars
+from tests.store.resealed import reseal
 
 IMAGES, SIZE, K = 28, 3, 15
 # Units, and on how many of the images each fires.
@@ -97,6 +98,7 @@ def test_a_store_tells_and_so_does_a_choice_of_it(store):
 def test_a_store_of_an_earlier_version_counts_all_its_exemplars(store):
   for name in ("num_firing", "num_images"):
     (layer_folder(store, "a") / f"{name}.npy").unlink()
+  reseal(store)
   found = open_exemplars(store).exemplars("a")
   assert found.num_firing is None and found.num_images is None
   assert isinstance(found, LayerExemplars)

@@ -24,6 +24,7 @@ from milan_jax.store.feature_store import open_features
 from milan_jax.store.hold import hold
 from milan_jax.store.region_sets import RegionSetWriter
 from milan_jax.training.projection import QUIET
+from tests.store.resealed import reseal
 
 COLORS = {"red": (220, 30, 30), "green": (30, 180, 30), "blue": (30, 30, 220)}
 NUM_UNITS, K, SIZE, COMPONENTS = 32, 3, 64, 6
@@ -322,6 +323,7 @@ def _flip(name):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
+    reseal(folder)
 
   return change
 
@@ -339,8 +341,8 @@ def _flip(name):
       {},
       r"--split: 1 of 32 units of the split changed .*, first patches 5; name",
     ),
-    (_flip("images.npy"), {}, r"--exemplars: 1 of \d+ files changed .* images\.npy"),
-    (_flip("layers/patches/masks.npy"), {}, r"first layers/patches/masks\.npy"),
+    (_flip("images.npy"), {}, r"--exemplars: 2 of \d+ files changed .* meta\.json"),
+    (_flip("layers/patches/masks.npy"), {}, r"--exemplars: 2 of \d+ files changed"),
     (_replace("truth.json", "red", "dark"), {}, r"first truth\.json"),
     (lambda folder: None, {"temperature": 0.3}, "temperature is 0.2 there and 0.3"),
     (lambda folder: None, {"release_dtype": "float32"}, "release_dtype is 'float16'"),

@@ -14,5 +14,6 @@ def reseal(folder: pathlib.Path, name: str = "meta.json") -> None:
     name: of the file that notes them; `progress.json` in a feature store.
   """
   noted = json.loads((folder / name).read_text())
-  noted["files"] = checksums(folder, noted["files"])
+  there = [file for file in noted["files"] if (folder / file).exists()]
+  noted["files"] = checksums(folder, there)
   (folder / name).write_text(json.dumps(sealed(noted)))
