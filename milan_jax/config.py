@@ -81,8 +81,8 @@ class Describe:
   )
   layers: str = _option(
     "",
-    "layers to describe: names, globs or indices, comma-separated; empty: the default "
-    "ones",
+    "layers to describe: names, globs or indices, comma-separated (a name that holds "
+    "commas as it is); empty: the default ones",
   )
   units: str = _option(
     "",
