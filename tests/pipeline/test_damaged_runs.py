@@ -3,12 +3,11 @@
 import random
 import shutil
 
-import numpy as np
 import pytest
 
 from milan_jax.errors import UserError
 from tests.pipeline.runs import make_module, run
-from tests.pipeline.test_finished import DECODING, FUNCTION, IMAGES
+from tests.pipeline.test_finished import FUNCTION, small_run
 from tests.test_damaged_files import damage
 
 MUTANTS = 16
@@ -18,18 +17,7 @@ RESULTS = ("descriptions.csv", "descriptions.jsonl", "features", "exemplars")
 
 @pytest.fixture(scope="module")
 def options(captioner, tmp_path_factory):
-  path = tmp_path_factory.mktemp("images") / "images.npy"
-  np.save(path, IMAGES)
-  return DECODING | {
-    "model": "changing:net",
-    "image_size": "32",
-    "images": str(path),
-    "milan": str(captioner),
-    "k": 3,
-    "probe_batch_size": 4,
-    "workers": 0,
-    "page": False,
-  }
+  return small_run(captioner, tmp_path_factory.mktemp("images")) | {"page": False}
 
 
 @pytest.fixture(scope="module")

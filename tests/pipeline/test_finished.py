@@ -29,6 +29,20 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), np.uint8)
 DECODING = {"strategy": "greedy", "batch_size": 4, "length": 4}
 
 
+def small_run(captioner, folder):
+  """The options of a run over a few images, which are written into a folder."""
+  np.save(folder / "images.npy", IMAGES)
+  return DECODING | {
+    "model": "changing:net",
+    "image_size": "32",
+    "images": str(folder / "images.npy"),
+    "milan": str(captioner),
+    "k": 3,
+    "probe_batch_size": 4,
+    "workers": 0,
+  }
+
+
 @pytest.fixture(autouse=True)
 def model():
   make_module(FUNCTION)
@@ -37,17 +51,7 @@ def model():
 @pytest.fixture(scope="module")
 def options(captioner, tmp_path_factory):
   """The options of a run."""
-  path = tmp_path_factory.mktemp("images") / "images.npy"
-  np.save(path, IMAGES)
-  return DECODING | {
-    "model": "changing:net",
-    "image_size": "32",
-    "images": str(path),
-    "milan": str(captioner),
-    "k": 3,
-    "probe_batch_size": 4,
-    "workers": 0,
-  }
+  return small_run(captioner, tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="module")
