@@ -272,11 +272,17 @@ def difference(found: Input, before: Mapping[str, bytes] | None) -> str:
     counts = (
       f"{len(changed)} of {len(old)} {found.kind} changed" if changed else "",
       f"{len(gone)} of {len(old)} {found.kind} gone" if gone else "",
-      f"{len(new)} {found.kind} added" if new else "",
+      f"{_counted(len(new), found.kind)} added" if new else "",
     )
     first = (*changed, *gone, *new)[0]
     words = f"{', '.join(filter(None, counts))} since this run began, first {first}"
   return f"{found.option}: {words}{question}"
+
+
+def _counted(number: int, kind: str) -> str:
+  """`1 picture`, `2 pictures`."""
+  what, *rest = kind.split(" ", 1)
+  return " ".join([str(number), what.removesuffix("s") if number == 1 else what, *rest])
 
 
 def _digest_file(

@@ -319,7 +319,7 @@ def test_pictures_that_are_others(pictures):
     pictures.write(f"{number % 2}/{number:02}.png", number)
   pictures.look()  # they are back
   (pictures.folder / "1/09.png").rename(pictures.folder / "1/99.png")
-  with pytest.raises(UserError, match=r"1 of 20 pictures gone, 1 pictures added since"):
+  with pytest.raises(UserError, match=r"1 of 20 pictures gone, 1 picture added since"):
     pictures.look()
   (pictures.folder / "1/99.png").rename(pictures.folder / "1/09.png")
   (pictures.folder / "1/09.png").write_bytes(b"")
