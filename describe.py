@@ -2,7 +2,7 @@
 
 import sys
 
-from milan_jax.cli import describe
+from milan_jax._src.commands.main import describe
 
 if __name__ == "__main__":
   sys.exit(describe())

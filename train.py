@@ -2,7 +2,7 @@
 
 import sys
 
-from milan_jax.cli import train
+from milan_jax._src.commands.main import train
 
 if __name__ == "__main__":
   sys.exit(train())

@@ -19,9 +19,9 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from milan_jax.benchmark.machine import describe_machine, use_cores
-from milan_jax.models import lowering
-from milan_jax.models.backbones import backbone, backbone_names
+from milan_jax._src.lab.benchmark.machine import describe_machine, use_cores
+from milan_jax._src.models import lowering
+from milan_jax._src.models.backbones import backbone, backbone_names
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 

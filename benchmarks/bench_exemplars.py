@@ -34,16 +34,16 @@ import warnings
 import jax
 import numpy as np
 
-from milan_jax.benchmark.machine import describe_machine
-from milan_jax.exemplars.collect import collect
-from milan_jax.images.folder import FolderImages
-from milan_jax.images.geometry import Geometry
-from milan_jax.models.backbones import backbone, params_from_state_dict
-from milan_jax.models.backbones.registry import TORCHVISION, Preprocessing
-from milan_jax.store.exemplar_snapshots import save_progress
-from milan_jax.store.exemplar_store import write_exemplars
-from milan_jax.store.packaged_weights import packaged_weights
-from milan_jax.store.state_dicts import read_state_dict
+from milan_jax._src.exemplars.accumulation import collect
+from milan_jax._src.images.folder import FolderImages
+from milan_jax._src.images.geometry import Geometry
+from milan_jax._src.images.preprocessing import TORCHVISION, Preprocessing
+from milan_jax._src.lab.benchmark.machine import describe_machine
+from milan_jax._src.models.backbones import backbone, params_from_state_dict
+from milan_jax._src.store.exemplar_snapshots import save_progress
+from milan_jax._src.store.exemplar_store import write_exemplars
+from milan_jax._src.weights.packaged_weights import packaged_weights
+from milan_jax._src.weights.state_dicts import read_state_dict
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 WIDE = ("wide7", "wide14")
@@ -166,19 +166,19 @@ def open_probe(kind: str, network: str, layers: tuple[str, ...], folder: str):
   """A probe, and what it calls the layers."""
   prepared = preprocessing_of(network)
   if kind == "torch":
-    from milan_jax.probe.torch_module import TorchProbe
+    from milan_jax._src.probe.torch_module import TorchProbe
 
     names = torch_names(network, layers)
     module = torch_network(network)
     probe = TorchProbe(module, prepared.crop, mean=prepared.mean, std=prepared.std)
     return probe, tuple(names[layer] for layer in layers)
   if kind == "onnx":
-    from milan_jax.probe.onnx_file import OnnxProbe
+    from milan_jax._src.probe.onnx_file import OnnxProbe
 
     path = f"{folder}/network.onnx"
     onnx_file(network, layers, path)
     return OnnxProbe(path, mean=prepared.mean, std=prepared.std), layers
-  from milan_jax.probe.flax_backbone import FlaxProbe
+  from milan_jax._src.probe.flax_backbone import FlaxProbe
 
   if network == "resnet18":
     params = backbone(network).init(jax.random.key(0))

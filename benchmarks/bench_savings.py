@@ -19,11 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from milan_jax.benchmark.machine import use_cores
-from milan_jax.benchmark.peaked import peaked_release, random_features
-from milan_jax.benchmark.work import count_work
-from milan_jax.pipeline.decode import Decoder, Decoding
-from milan_jax.search import advance, prefixes, rows
+from milan_jax._src.decoding.decoder import Decoder, Decoding
+from milan_jax._src.lab.benchmark.machine import use_cores
+from milan_jax._src.lab.benchmark.peaked import peaked_release, random_features
+from milan_jax._src.lab.benchmark.work import count_work
+from milan_jax._src.search import advance, prefixes, rows
 
 
 def every_row_its_own_parent(wanted: advance.Rows) -> advance.Parents:

@@ -18,10 +18,10 @@ import time
 
 import numpy as np
 
-from milan_jax.benchmark.peaked import REGIONS, peaked_release, random_features
-from milan_jax.records import LayerExemplars
-from milan_jax.store.feature_store import FeatureWriter
-from milan_jax.store.release import save_release
+from milan_jax._src.lab.benchmark.peaked import REGIONS, peaked_release, random_features
+from milan_jax._src.records import LayerExemplars
+from milan_jax._src.store.feature_store import FeatureWriter
+from milan_jax._src.store.release import save_release
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 UNITS_AT_ONCE = 250

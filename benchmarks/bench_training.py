@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from milan_jax.models.captioner import Captioner
-from milan_jax.models.language_model import LanguageModel
-from milan_jax.training import batches, losses, objectives, state, step
+from milan_jax._src.models.captioner import Captioner
+from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.training import batches, losses, objectives, state, step
 
 VOCAB, FEATURES, REGIONS = 5000, 3904, 15
 START, STOP, PAD = VOCAB - 4, VOCAB - 3, VOCAB - 2

@@ -11,9 +11,9 @@ import sys
 import time
 from typing import Any
 
-from milan_jax import cli
-from milan_jax.pipeline import subject
-from milan_jax.probe import torch_layers
+from milan_jax._src.commands import main as cli
+from milan_jax._src.probe import probe_target as subject
+from milan_jax._src.probe import torch_layers
 
 # The module that calls it, and the name there.
 PARTS = {"trial": (subject, "try_layers"), "tokens": (torch_layers, "settle_places")}

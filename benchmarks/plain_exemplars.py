@@ -10,8 +10,8 @@ preparation of milan-jax, so that only the passes differ.
 import numpy as np
 import torch
 
-from milan_jax.images.loader import batches
-from milan_jax.images.source import ImageSource
+from milan_jax._src.images.loader import batches
+from milan_jax._src.images.source import ImageSource
 
 SAMPLES = 8192  # activations of a unit of which the quantile is taken
 

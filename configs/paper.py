@@ -7,7 +7,7 @@ DIR holds exemplars in the original's layout and its annotations.csv. Not run he
 human annotations' images may not be redistributed.
 """
 
-from milan_jax.config import Train
+from milan_jax._src.options import Train
 
 
 def get_config() -> Train:

@@ -3,7 +3,7 @@
 python describe.py --config=configs/parity.py --exemplars=DIR --workdir=runs/parity
 """
 
-from milan_jax.config import Describe
+from milan_jax._src.options import Describe
 
 
 def get_config() -> Describe:

@@ -6,7 +6,7 @@
 The release is `runs/starter/milan`. Times and scores are in docs/starter.md.
 """
 
-from milan_jax.config import Train
+from milan_jax._src.options import Train
 
 
 def get_config() -> Train:

@@ -31,20 +31,20 @@ SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 # Files that take longest, by size: begun last, one would keep a process waiting for the
 # other at the end.
 LONG = (
-  "pipeline/test_probing_together.py",
+  "commands/test_probing_together.py",
   "docs/test_probing.py",
-  "pipeline/test_describe.py",
-  "pipeline/test_decode.py",
-  "benchmark/test_bench.py",
-  "pipeline/test_processes.py",
-  "evaluation/test_eval.py",
+  "commands/test_describe.py",
+  "decoding/test_decoder.py",
+  "lab/benchmark/test_bench.py",
+  "commands/test_processes.py",
+  "lab/evaluation/test_eval.py",
   "models/test_backbones.py",
   "test_tooling.py",
   "training/test_train_milan.py",
-  "pipeline/test_train.py",
-  "pipeline/test_beams.py",
-  "pipeline/test_convert.py",
-  "pipeline/test_full_disk.py",
+  "commands/test_train.py",
+  "decoding/test_beams.py",
+  "commands/test_convert.py",
+  "commands/test_full_disk.py",
   "exemplars/test_kills.py",
 )
 
@@ -96,7 +96,7 @@ def annotations() -> pathlib.Path:
 @pytest.fixture(scope="session")
 def tiny(reference):
   """The release made from the original's tiny checkpoint."""
-  from milan_jax.store.official import read_official, to_release
+  from milan_jax._src.store.official import read_official, to_release
 
   return to_release(read_official(reference / "decoder-tiny.pth"))
 
@@ -112,3 +112,29 @@ def outputs(reference):
 def strings(outputs):
   """What the original wrote with it."""
   return json.loads(bytes(outputs["strings_json"]))
+
+
+@pytest.fixture(scope="session")
+def captioner(tmp_path_factory):
+  """The folder of a released captioner."""
+  # Imports Flax, which most tests do without.
+  from milan_jax._src.store import release as releases
+  from tests.helpers.tiny_release import tiny_release
+
+  folder = tmp_path_factory.mktemp("captioner") / "tiny"
+  releases.save_release(tiny_release(), folder)
+  return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+  """A file of 48 images of noise at several scales and colours."""
+  rng = np.random.default_rng(0)
+  images = np.empty((48, 224, 224, 3), np.uint8)
+  for i in range(48):
+    side = (7, 14, 28, 56)[i % 4]
+    coarse = rng.integers(0, 256, (side, side, 3))
+    images[i] = coarse.repeat(224 // side, 0).repeat(224 // side, 1)
+  path = tmp_path_factory.mktemp("photos") / "photos.npy"
+  np.save(path, images)
+  return path

@@ -18,29 +18,33 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from milan_jax.errors import UserError
-from milan_jax.evaluation.truths import read_truths
-from milan_jax.exemplars import stats
-from milan_jax.exemplars.passes import Progress
-from milan_jax.images.arrays import ArrayImages, open_array_images
-from milan_jax.images.latents import open_latents
-from milan_jax.pipeline.train_milan import read_report
-from milan_jax.pipeline.workdir import read_run
-from milan_jax.probe.selection import select_units
-from milan_jax.records import Description, LayerShape, Unit
-from milan_jax.store.annotations import read_annotations
-from milan_jax.store.descriptions import Journal, read_descriptions, write_descriptions
-from milan_jax.store.exemplar_sets import open_exemplars
-from milan_jax.store.exemplar_snapshots import load_progress, save_progress
-from milan_jax.store.exemplar_store import write_exemplars
-from milan_jax.store.feature_store import FeatureWriter, open_features
-from milan_jax.store.inputs import FILE, Tables, of_contents, save_tables
-from milan_jax.store.original_layout import write_original_layout
-from milan_jax.store.region_sets import RegionSetWriter
-from milan_jax.store.release import load_release, save_release
-from milan_jax.store.splits import read_split
-from milan_jax.store.state_dicts import read_state_dict
-from tests.pipeline.conftest import tiny_release
+from milan_jax._src.errors import UserError
+from milan_jax._src.exemplars import stats
+from milan_jax._src.exemplars.shards import Progress
+from milan_jax._src.images.arrays import ArrayImages, open_array_images
+from milan_jax._src.images.latents import open_latents
+from milan_jax._src.probe.selection import select_units
+from milan_jax._src.records import Description, LayerShape, Unit
+from milan_jax._src.runs.inputs import FILE, Tables, of_contents, save_tables
+from milan_jax._src.runs.workdir import read_run
+from milan_jax._src.store.annotations import read_annotations
+from milan_jax._src.store.descriptions import (
+  Journal,
+  read_descriptions,
+  write_descriptions,
+)
+from milan_jax._src.store.exemplar_sets import open_exemplars
+from milan_jax._src.store.exemplar_snapshots import load_progress, save_progress
+from milan_jax._src.store.exemplar_store import write_exemplars
+from milan_jax._src.store.feature_store import FeatureWriter, open_features
+from milan_jax._src.store.original_layout import write_original_layout
+from milan_jax._src.store.region_sets import RegionSetWriter
+from milan_jax._src.store.release import load_release, save_release
+from milan_jax._src.store.splits import read_split
+from milan_jax._src.store.truths import read_truths
+from milan_jax._src.training.train_milan import read_report
+from milan_jax._src.weights.state_dicts import read_state_dict
+from tests.helpers.tiny_release import tiny_release
 from tests.store.test_exemplar_store import SIZE, K, images, statistics
 from tests.store.test_feature_store import LAYERS, _values
 

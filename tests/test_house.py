@@ -5,67 +5,46 @@ import pathlib
 import subprocess
 import sys
 
-import pytest
-
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-PACKAGE = ROOT / "milan_jax"
+PACKAGE = ROOT / "milan_jax" / "_src"
 
-# A room may import itself, what is common to all, and the rooms named here.
-COMMON = {
-  "bars",
-  "confidence",
-  "errors",
-  "file_names",
-  "memory",
-  "mesh",
-  "npy_files",
-  "plain_text",
-  "sizes",
-  "version",
-}
-MAY_IMPORT = {
-  "bars": set(),
-  "confidence": set(),
+# What each package may import beside itself. It goes one way: a package imports only
+# those above it, but for `api`, `commands` and `lab`, which nothing else imports.
+MAY_IMPORT: dict[str, set[str]] = {
   "errors": set(),
-  "file_names": set(),
-  "memory": set(),
-  "mesh": set(),
-  "npy_files": set(),
-  "plain_text": set(),
-  "sizes": set(),
   "version": set(),
+  "options": set(),
   "records": set(),
-  "images": {"records"},
-  "probe": {"records", "models"},
-  "exemplars": {"records", "probe", "images"},
-  "models": set(),
+  "files": {"records"},
+  "runs": {"files"},
+  "images": {"files", "runs"},
+  "models": {"images"},  # a backbone brings its preprocessing
+  "weights": {"files"},
+  "probe": {"records", "files", "runs", "images", "models", "weights"},
+  "exemplars": {"records", "images", "probe"},
   "text": set(),
   "search": set(),
-  "training": {"models", "text", "search"},
-  "store": {"records", "text", "models", "images", "exemplars"},
-  "catalog": {"records"},
-  "corpus": {"records", "images", "text", "store"},
-  "config": set(),
-  "features": {"records", "models", "store"},
-  "pipeline": None,  # anything but the command line and its options
-  "flags": set(),
-  "interrupts": set(),
-  "benchmark": {"models", "pipeline", "search", "store"},
-  "evaluation": {
-    *("records", "models", "images", "probe", "text", "store", "catalog"),
-    *("pipeline", "benchmark", "config"),
+  "store": {
+    *("records", "files", "runs", "images", "models", "weights", "exemplars", "text"),
   },
-  "cli": {
-    "config",
-    "flags",
-    "interrupts",
-    "pipeline",
-    "store",
-    "benchmark",
-    "evaluation",
+  "decoding": {"records", "runs", "models", "weights", "text", "search", "store"},
+  "catalog": {"records", "files", "images"},
+  "training": {
+    *("records", "files", "runs", "models", "weights", "probe", "text", "store"),
+    "decoding",
   },
-  "__init__": {"pipeline", "store"},
+  "api": {
+    *("records", "runs", "images", "models", "probe", "exemplars", "store", "decoding"),
+    "catalog",
+  },
+  "lab": {
+    *("records", "files", "runs", "images", "models", "weights", "probe", "text"),
+    *("search", "store", "decoding", "catalog", "options", "api"),
+  },
+  "commands": {"files", "runs", "options", "probe", "store", "training", "api", "lab"},
 }
+# Every package may raise the user's errors and name the version.
+COMMON = {"errors", "version"}
 # Libraries that only extras bring: a module that needs one is named here.
 EXTRAS = {
   "torch": {
@@ -75,16 +54,19 @@ EXTRAS = {
     *("probe/torch_layers.py", "probe/torch_pixels.py", "probe/torch_generator.py"),
     "probe/torch_channels.py",
     *("probe/torch_program.py", "probe/torch_nodes.py"),
-    *("benchmark/textbook.py", "benchmark/worker.py"),
-    "evaluation/sentence_similarity.py",
+    *("lab/benchmark/textbook.py", "lab/benchmark/contender.py"),
+    "lab/evaluation/sentence_similarity.py",
   },
-  "matplotlib": {"benchmark/plot.py", "evaluation/calibration.py"},
+  "matplotlib": {"lab/benchmark/plot.py", "lab/evaluation/calibration_plot.py"},
   "spacy": {"text/tokenizer.py"},
   "onnx": {"probe/onnx_file.py", "probe/onnx_graph.py", "probe/onnx_input.py"},
   "onnxruntime": {"probe/onnx_file.py"},
-  "transformers": {"probe/transformers_model.py", "evaluation/sentence_similarity.py"},
+  "transformers": {
+    "probe/transformers_model.py",
+    "lab/evaluation/sentence_similarity.py",
+  },
   "huggingface_hub": {"probe/transformers_model.py"},
-  "h5py": {"evaluation/second_network.py"},
+  "h5py": {"lab/evaluation/second_network.py"},
   "tensorflow": set(),
   "tensorflow_datasets": {"images/tfds.py"},
   "datasets": {"images/hugging_face.py"},
@@ -108,35 +90,57 @@ def _imports(path: pathlib.Path) -> set[str]:
   return names
 
 
-def _room(path: pathlib.Path) -> str:
+def _package(path: pathlib.Path) -> str:
   return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize("path", _files(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_follow_the_table(path):
-  room = _room(path)
-  assert room in MAY_IMPORT, f"{room} is no room of the house"
-  allowed = MAY_IMPORT[room]
+def _wrong_arrows(path: pathlib.Path, package: str) -> list[str]:
+  wrong = []
   for name in _imports(path):
     parts = name.split(".")
-    if parts[0] == "milan_jax" and len(parts) > 1:
-      target = parts[1] if parts[1] in MAY_IMPORT else "__init__"
-      if allowed is None:
-        assert target not in {"cli", "flags", "config", "benchmark"}, (
-          f"{path} imports {target}"
-        )
-      else:
-        assert target in allowed | COMMON | {room}, f"{room} may not import {target}"
-    assert parts[0] != "configs", "only the command line reads configs"
-    if parts[0] in EXTRAS:
+    if parts[:2] == ["milan_jax", "_src"] and len(parts) > 2:
+      if parts[2] not in MAY_IMPORT[package] | COMMON | {package}:
+        wrong.append(f"{path}: {package} may not import {parts[2]}")
+    elif parts[0] == "milan_jax" and package not in ("commands", "lab"):
+      wrong.append(f"{path}: imports the public package from within")
+    elif parts[0] == "configs":
+      wrong.append(f"{path}: only the command line reads configs")
+    elif parts[0] in EXTRAS:
       here = str(path.relative_to(PACKAGE))
-      assert here in EXTRAS[parts[0]], f"{here} may not import {parts[0]}"
+      if here not in EXTRAS[parts[0]]:
+        wrong.append(f"{path}: may not import {parts[0]}")
+  return wrong
+
+
+def test_imports_follow_the_table():
+  wrong = [
+    arrow
+    for path in _files()
+    if path != PACKAGE / "__init__.py"
+    for arrow in _wrong_arrows(path, _package(path))
+  ]
+  assert not wrong, "\n".join(wrong)
+
+
+def test_the_table_goes_one_way():
+  order = list(MAY_IMPORT)
+  for package, allowed in MAY_IMPORT.items():
+    later = {name for name in allowed if order.index(name) >= order.index(package)}
+    assert not later, f"{package} may import {later}, which the table has below it"
+
+
+def test_the_table_itself_catches_a_wrong_arrow(tmp_path):
+  wrong = tmp_path / "wrong.py"
+  wrong.write_text("from milan_jax._src.search import beam\n")
+  assert _wrong_arrows(wrong, "exemplars")
+  assert not _wrong_arrows(wrong, "decoding")
 
 
 def test_describing_needs_no_extra():
   script = """
 import sys
-import milan_jax.cli, milan_jax.pipeline.describe, milan_jax.pipeline.page
+import milan_jax._src.commands.main
+import milan_jax._src.api.describe_run, milan_jax._src.catalog.run_page
 print(sorted(set(sys.modules) & set(sys.argv[1:])))
 """
   # Some versions of Flax have an NNX that fails on import beside a newer JAX.
@@ -145,13 +149,10 @@ print(sorted(set(sys.modules) & set(sys.argv[1:])))
   assert found.stdout.strip() == "[]"
 
 
-def test_the_table_itself_catches_a_wrong_arrow(tmp_path):
-  wrong = tmp_path / "wrong.py"
-  wrong.write_text("from milan_jax.search import beam\n")
-  assert "milan_jax.search.beam" in _imports(wrong)
-  assert "search" not in MAY_IMPORT["exemplars"]
-
-
-@pytest.mark.parametrize("path", _files(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_a_file_has_one_job(path):
-  assert len(path.read_text().splitlines()) <= 500, "over 500 lines: two rooms in one?"
+def test_a_file_has_one_job():
+  long = [
+    f"{path}: {lines} lines"
+    for path in _files()
+    if (lines := len(path.read_text().splitlines())) > 500
+  ]
+  assert not long, "\n".join(long)

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from milan_jax.catalog import page
-from milan_jax.errors import UserError
-from milan_jax.records import Unit
+from milan_jax._src.catalog import page
+from milan_jax._src.errors import UserError
+from milan_jax._src.records import Unit
 
 
 class _Reader(html.parser.HTMLParser):

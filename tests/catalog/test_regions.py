@@ -3,7 +3,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from milan_jax.catalog import regions
+from milan_jax._src.catalog import regions
 
 
 def test_a_region_is_drawn_value_by_value():

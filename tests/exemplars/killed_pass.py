@@ -11,11 +11,11 @@ import sys
 
 import numpy as np
 
-from milan_jax.exemplars.collect import collect
-from milan_jax.images.arrays import ArrayImages
-from milan_jax.records import LayerShape
-from milan_jax.store.exemplar_snapshots import load_progress, save_progress
-from milan_jax.store.exemplar_store import write_exemplars
+from milan_jax._src.exemplars.accumulation import collect
+from milan_jax._src.images.arrays import ArrayImages
+from milan_jax._src.records import LayerShape
+from milan_jax._src.store.exemplar_snapshots import load_progress, save_progress
+from milan_jax._src.store.exemplar_store import write_exemplars
 
 JOB = {"model": "cheap"}
 NUM_IMAGES, BATCH_SIZE = 240, 2

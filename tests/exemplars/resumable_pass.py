@@ -8,10 +8,10 @@ import json
 import pathlib
 import sys
 
-from milan_jax.exemplars.collect import collect
-from milan_jax.images.arrays import ArrayImages
-from milan_jax.store.exemplar_snapshots import load_progress, save_progress
-from milan_jax.store.exemplar_store import write_exemplars
+from milan_jax._src.exemplars.accumulation import collect
+from milan_jax._src.images.arrays import ArrayImages
+from milan_jax._src.store.exemplar_snapshots import load_progress, save_progress
+from milan_jax._src.store.exemplar_store import write_exemplars
 from tests.exemplars import tiny
 
 JOB = {"model": "tiny", "k": 4}

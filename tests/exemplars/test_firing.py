@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from milan_jax.exemplars import stats
-from milan_jax.images.arrays import ArrayImages
-from milan_jax.records import LayerExemplars, LayerShape
-from milan_jax.store.chosen_exemplars import ChosenExemplars
-from milan_jax.store.exemplar_sets import open_exemplars
-from milan_jax.store.exemplar_store import layer_folder, write_exemplars
+from milan_jax._src.exemplars import stats
+from milan_jax._src.images.arrays import ArrayImages
+from milan_jax._src.records import LayerExemplars, LayerShape
+from milan_jax._src.store.chosen_exemplars import ChosenExemplars
+from milan_jax._src.store.exemplar_sets import open_exemplars
+from milan_jax._src.store.exemplar_store import layer_folder, write_exemplars
 from tests.store.resealed import reseal
 
 IMAGES, SIZE, K = 28, 3, 15

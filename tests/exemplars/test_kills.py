@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-from milan_jax.store.exemplar_snapshots import load_progress
+from milan_jax._src.store.exemplar_snapshots import load_progress
 from tests.exemplars.killed_pass import BATCH_SIZE, JOB, NUM_IMAGES
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

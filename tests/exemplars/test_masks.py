@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from milan_jax.exemplars.masks import activation_masks, interpolation_matrix
+from milan_jax._src.exemplars.masks import activation_masks, interpolation_matrix
 
 
 def upsampled(maps, size):

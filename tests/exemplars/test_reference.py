@@ -5,11 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from milan_jax.exemplars.collect import collect
-from milan_jax.exemplars.masks import activation_masks
-from milan_jax.images.arrays import open_array_images
-from milan_jax.store.exemplar_store import StoredExemplars, write_exemplars
-from milan_jax.store.original_layout import OriginalExemplars, write_original_layout
+from milan_jax._src.exemplars.accumulation import collect
+from milan_jax._src.exemplars.masks import activation_masks
+from milan_jax._src.images.arrays import open_array_images
+from milan_jax._src.store.exemplar_store import StoredExemplars, write_exemplars
+from milan_jax._src.store.original_layout import (
+  OriginalExemplars,
+  write_original_layout,
+)
 from tests.exemplars import tiny
 
 K = 5

@@ -5,11 +5,11 @@ import sys
 import numpy as np
 import pytest
 
-from milan_jax.exemplars.collect import collect
-from milan_jax.exemplars.masks import activation_masks
-from milan_jax.images.folder import FolderImages
-from milan_jax.images.geometry import Geometry
-from milan_jax.models.backbones import backbone
+from milan_jax._src.exemplars.accumulation import collect
+from milan_jax._src.exemplars.masks import activation_masks
+from milan_jax._src.images.folder import FolderImages
+from milan_jax._src.images.geometry import Geometry
+from milan_jax._src.models.backbones import backbone
 
 NAME, NUM_IMAGES, K = "efficientnet-lite0", 64, 15
 

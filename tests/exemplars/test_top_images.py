@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from milan_jax.exemplars import stats, top_images
-from milan_jax.records import LayerShape
+from milan_jax._src.exemplars import stats, top_images
+from milan_jax._src.records import LayerShape
 
 K = 4
 

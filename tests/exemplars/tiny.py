@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from milan_jax.probe.torch_module import TorchProbe
+from milan_jax._src.probe.torch_module import TorchProbe
 
 LAYERS = ("conv1", "layer1", "layer2", "layer3")
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from milan_jax.images.decoding import load_picture
-from milan_jax.images.folder import FolderImages
-from milan_jax.images.geometry import Geometry
-from milan_jax.images.loader import batches
-from milan_jax.images.source import UnreadableImageError
+from milan_jax._src.images.folder import FolderImages
+from milan_jax._src.images.geometry import Geometry
+from milan_jax._src.images.loader import batches
+from milan_jax._src.images.picture_files import load_picture
+from milan_jax._src.images.source import UnreadableImageError
 
 GEOMETRY = Geometry(8, 8)
 

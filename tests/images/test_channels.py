@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from milan_jax.errors import UserError
-from milan_jax.images.arrays import ArrayImages, open_array_images
-from milan_jax.images.demo import DemoImages
-from milan_jax.images.folder import FolderImages
-from milan_jax.images.geometry import Geometry, fit
-from milan_jax.images.source import RgbImages
-from milan_jax.pipeline.image_sources import open_images
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.arrays import ArrayImages, open_array_images
+from milan_jax._src.images.demo import DemoImages
+from milan_jax._src.images.folder import FolderImages
+from milan_jax._src.images.geometry import Geometry, fit
+from milan_jax._src.images.image_sources import open_images
+from milan_jax._src.images.source import RgbImages
 
 GRAY = Geometry(8, 8, channels=1)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from milan_jax.errors import UserError
-from milan_jax.images import demo
-from milan_jax.images.geometry import Geometry
+from milan_jax._src.errors import UserError
+from milan_jax._src.images import demo
+from milan_jax._src.images.geometry import Geometry
 
 pytest.importorskip("skimage")
 pytest.importorskip("sklearn")

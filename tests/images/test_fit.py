@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from milan_jax.errors import UserError
-from milan_jax.images.arrays import ArrayImages
-from milan_jax.images.fitted import fitting_line
-from milan_jax.images.folder import FolderImages
-from milan_jax.images.geometry import Geometry
-from milan_jax.pipeline.image_sources import open_images
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.arrays import ArrayImages
+from milan_jax._src.images.fitted import fitting_line
+from milan_jax._src.images.folder import FolderImages
+from milan_jax._src.images.geometry import Geometry
+from milan_jax._src.images.image_sources import open_images
 
 GEOMETRY = Geometry(18, 16, "bilinear")
 

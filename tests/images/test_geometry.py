@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from milan_jax.images.geometry import Geometry, fit, to_rgb
+from milan_jax._src.images.geometry import Geometry, fit, to_rgb
 
 SIZES = [(300, 200), (200, 300), (257, 511), (224, 224), (512, 32), (32, 512)]
 

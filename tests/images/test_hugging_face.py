@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from milan_jax.errors import UserError
-from milan_jax.images.geometry import Geometry
-from milan_jax.images.hugging_face import HuggingFaceImages
-from milan_jax.images.loader import batches
-from milan_jax.images.source import ImageSource
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.geometry import Geometry
+from milan_jax._src.images.hugging_face import HuggingFaceImages
+from milan_jax._src.images.loader import batches
+from milan_jax._src.images.source import ImageSource
 
 datasets = pytest.importorskip("datasets")
 

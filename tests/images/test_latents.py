@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from milan_jax.errors import UserError
-from milan_jax.images.latents import GeneratedImages, Latents, open_latents
-from milan_jax.images.loader import batches
-from milan_jax.images.source import ImageSource, Source
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.latents import GeneratedImages, Latents, open_latents
+from milan_jax._src.images.loader import batches
+from milan_jax._src.images.source import ImageSource, Source
 
 
 def latents(number=5):

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from milan_jax.errors import UserError
-from milan_jax.images.arrays import ArrayImages, open_array_images
-from milan_jax.images.folder import FolderImages
-from milan_jax.images.geometry import Geometry
-from milan_jax.images.loader import batches, default_workers
-from milan_jax.images.source import ImageSource, Source, UnreadableImageError
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.arrays import ArrayImages, open_array_images
+from milan_jax._src.images.folder import FolderImages
+from milan_jax._src.images.geometry import Geometry
+from milan_jax._src.images.loader import batches, default_workers
+from milan_jax._src.images.source import ImageSource, Source, UnreadableImageError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -207,7 +207,7 @@ def test_an_error_of_the_consumer_ends_the_workers():
 SCRIPT = """
 import os, pathlib, sys
 import jax, numpy as np
-from milan_jax.images.loader import batches
+from milan_jax._src.images.loader import batches
 print("script")
 class Mine:
   blank = np.zeros(3, np.int64)

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from milan_jax.errors import UserError
-from milan_jax.images.arrays import ArrayImages, open_array_images
-from milan_jax.images.folder import SUFFIXES, FolderImages
-from milan_jax.images.geometry import Geometry
-from milan_jax.images.source import UnreadableImageError, load_again
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.arrays import ArrayImages, open_array_images
+from milan_jax._src.images.folder import SUFFIXES, FolderImages
+from milan_jax._src.images.geometry import Geometry
+from milan_jax._src.images.source import UnreadableImageError, load_again
 
 GEOMETRY = Geometry(8, 8)
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from milan_jax.errors import UserError
-from milan_jax.images.geometry import Geometry
-from milan_jax.images.loader import batches, default_workers
-from milan_jax.images.source import ImageSource, UnreadableImageError
-from milan_jax.images.tfds import TfdsImages, _image_feature
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.geometry import Geometry
+from milan_jax._src.images.loader import batches, default_workers
+from milan_jax._src.images.source import ImageSource, UnreadableImageError
+from milan_jax._src.images.tfds import TfdsImages, _image_feature
 from tests.images.test_tfrecord import write_records
 
 tfds = pytest.importorskip("tensorflow_datasets")

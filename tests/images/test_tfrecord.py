@@ -6,10 +6,10 @@ import zlib
 
 import pytest
 
-from milan_jax.errors import UserError
-from milan_jax.images import tfrecord
-from milan_jax.images.source import UnreadableImageError
-from milan_jax.images.tfrecord import Part, TfRecords
+from milan_jax._src.errors import UserError
+from milan_jax._src.images import tfrecord
+from milan_jax._src.images.source import UnreadableImageError
+from milan_jax._src.images.tfrecord import Part, TfRecords
 
 # What TensorFlow wrote: the first records of a file that grain's own tests read.
 BY_TENSORFLOW = bytes.fromhex(

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from milan_jax.errors import UserError
-from milan_jax.models import backbones, lowering
-from milan_jax.models.backbones import backbone, params_from_state_dict
+from milan_jax._src.errors import UserError
+from milan_jax._src.models import backbones, lowering
+from milan_jax._src.models.backbones import backbone, params_from_state_dict
 from tests.models import torch_networks
 
 pytestmark = pytest.mark.usefixtures("optimized")  # to the last digits

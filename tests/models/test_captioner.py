@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from milan_jax.models.captioner import Captioner
-from milan_jax.models.language_model import LanguageModel
+from milan_jax._src.models.captioner import Captioner
+from milan_jax._src.models.language_model import LanguageModel
 
 START = 424
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from milan_jax.models.encoder import level_weights, pool
+from milan_jax._src.models.encoder import level_weights, pool
 
 
 @pytest.mark.parametrize("size", [(7, 7), (9, 5), (16, 16), (20, 24)])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from milan_jax.errors import UserError
-from milan_jax.models import lowering
+from milan_jax._src.errors import UserError
+from milan_jax._src.models import lowering
 
 pytestmark = pytest.mark.usefixtures("optimized")  # to the last digits
 LOWERINGS = ("cpu", "plain")
@@ -195,7 +195,7 @@ def test_rounding_to_bfloat16_is_near_and_is_rounding(case, kind):
 
 
 def test_a_backbone_is_compiled_anew_for_another_rounding():
-  from milan_jax.models.backbones import backbone
+  from milan_jax._src.models.backbones import backbone
 
   network = backbone("resnet18")
   params = network.init(jax.random.key(0))

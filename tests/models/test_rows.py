@@ -7,20 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from milan_jax.models.captioner import Captioner, CaptionerState, Regions
-from milan_jax.models.captioner_rows import (
+from milan_jax._src.models.captioner import Captioner, CaptionerState, Regions
+from milan_jax._src.models.captioner_rows import (
   CaptionerRows,
   lay_out_captioner,
   start_captioner,
 )
-from milan_jax.models.captioner_rows import RowState as CaptionerRowState
-from milan_jax.models.language_model import LanguageModel
-from milan_jax.models.language_model_rows import (
+from milan_jax._src.models.captioner_rows import RowState as CaptionerRowState
+from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.models.language_model_rows import (
   LanguageModelRows,
   RowState,
   lay_out_language_model,
 )
-from milan_jax.models.products import dot
+from milan_jax._src.models.products import dot
 
 BATCH, K, FEATURES, VOCAB = 3, 4, 20, 30
 # Rows of units in any order; the fourth follows the parent of the second.

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from milan_jax.models.backbones import Backbone, Preprocessing
-from milan_jax.models.backbones.parts import Conv, Linear, flatten
-from milan_jax.probe.callable_model import CallableProbe
-from milan_jax.probe.flax_backbone import FlaxProbe
-from milan_jax.probe.linen_module import LinenProbe
-from milan_jax.probe.nnx_module import NnxProbe
+from milan_jax._src.images.preprocessing import Preprocessing
+from milan_jax._src.models.backbones import Backbone
+from milan_jax._src.models.backbones.parts import Conv, Linear, flatten
+from milan_jax._src.probe.callable_model import CallableProbe
+from milan_jax._src.probe.flax_backbone import FlaxProbe
+from milan_jax._src.probe.linen_module import LinenProbe
+from milan_jax._src.probe.nnx_module import NnxProbe
 
 PREPROCESSING = Preprocessing(36, 33, "bilinear", (100.0, 110.0, 120.0), (50.0,) * 3)
 PER_DEVICE = 3

@@ -1,4 +1,4 @@
-from milan_jax.probe.attention_parts import without_attention
+from milan_jax._src.probe.attention_parts import without_attention
 
 
 def test_heads_and_weights_are_no_maps():

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from milan_jax.models.backbones import backbone
-from milan_jax.probe.default_layers import default_layers
-from milan_jax.probe.flax_backbone import FlaxProbe
-from milan_jax.probe.readings import read_shapes
-from milan_jax.records import LayerShape
+from milan_jax._src.models.backbones import backbone
+from milan_jax._src.probe.default_layers import default_layers
+from milan_jax._src.probe.flax_backbone import FlaxProbe
+from milan_jax._src.probe.readings import read_shapes
+from milan_jax._src.records import LayerShape
 
 LISTINGS = pathlib.Path(__file__).with_name("listings.txt")
 

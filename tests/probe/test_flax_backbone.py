@@ -3,12 +3,13 @@ import jax
 import numpy as np
 import pytest
 
-from milan_jax.errors import UserError
-from milan_jax.models.backbones import Backbone, Preprocessing
-from milan_jax.models.backbones.parts import Conv, Linear, Relu, flatten
-from milan_jax.probe.flax_backbone import FlaxProbe
-from milan_jax.probe.protocol import Probe
-from milan_jax.records import LayerShape
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.preprocessing import Preprocessing
+from milan_jax._src.models.backbones import Backbone
+from milan_jax._src.models.backbones.parts import Conv, Linear, Relu, flatten
+from milan_jax._src.probe.flax_backbone import FlaxProbe
+from milan_jax._src.probe.protocol import Probe
+from milan_jax._src.records import LayerShape
 
 PREPROCESSING = Preprocessing(36, 32, "bilinear", (100.0, 110.0, 120.0), (50.0,) * 3)
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from milan_jax.errors import UserError
-from milan_jax.probe.jax_generator import JaxGenerator
-from milan_jax.probe.latent_inputs import to_colours, trial_inputs
-from milan_jax.probe.protocol import Generator
-from milan_jax.probe.torch_generator import TorchGenerator
-from milan_jax.records import LayerShape
+from milan_jax._src.errors import UserError
+from milan_jax._src.probe.jax_generator import JaxGenerator
+from milan_jax._src.probe.latent_inputs import to_colours, trial_inputs
+from milan_jax._src.probe.protocol import Generator
+from milan_jax._src.probe.torch_generator import TorchGenerator
+from milan_jax._src.records import LayerShape
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.standard_normal((6, 5 * 16)).astype(np.float32)

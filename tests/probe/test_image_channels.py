@@ -14,15 +14,15 @@ from flax import nnx
 from torch import nn
 from torch.nn import functional
 
-from milan_jax.errors import UserError
-from milan_jax.models.backbones.registry import usual_colors
-from milan_jax.pipeline.network import open_network
-from milan_jax.pipeline.wishes import Wishes
-from milan_jax.probe.latent_inputs import trial_inputs
-from milan_jax.probe.layout import guess_layout
-from milan_jax.probe.torch_channels import channels_of
-from milan_jax.probe.torch_generator import TorchGenerator
-from milan_jax.probe.torch_module import TorchProbe
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.preprocessing import usual_colors
+from milan_jax._src.probe.latent_inputs import trial_inputs
+from milan_jax._src.probe.layout import guess_layout
+from milan_jax._src.probe.model_options import Wishes
+from milan_jax._src.probe.networks import open_network
+from milan_jax._src.probe.torch_channels import channels_of
+from milan_jax._src.probe.torch_generator import TorchGenerator
+from milan_jax._src.probe.torch_module import TorchProbe
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from milan_jax.errors import UserError
-from milan_jax.models.backbones import Preprocessing
-from milan_jax.probe.jax_model import JaxProbe
-from milan_jax.probe.jax_modules import inference_keywords, named_outputs
-from milan_jax.probe.layout import parse_layouts
-from milan_jax.probe.protocol import Probe
-from milan_jax.records import LayerShape
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.preprocessing import Preprocessing
+from milan_jax._src.probe.jax_model import JaxProbe
+from milan_jax._src.probe.jax_modules import inference_keywords, named_outputs
+from milan_jax._src.probe.layout import parse_layouts
+from milan_jax._src.probe.protocol import Probe
+from milan_jax._src.records import LayerShape
 
 pytestmark = pytest.mark.usefixtures("optimized")  # to the last digits
 PREPROCESSING = Preprocessing(10, 8, "bilinear", (100.0, 110.0, 120.0), (50.0,) * 3)

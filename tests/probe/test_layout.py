@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from milan_jax.errors import UserError
-from milan_jax.probe.layout import (
+from milan_jax._src.errors import UserError
+from milan_jax._src.probe.layout import (
   Layout,
   guess_layout,
   layouts_named,
@@ -10,7 +10,7 @@ from milan_jax.probe.layout import (
   parse_layouts,
   to_places,
 )
-from milan_jax.probe.readings import layouts_of, read_shapes
+from milan_jax._src.probe.readings import layouts_of, read_shapes
 
 
 def grid(batch=2, side=4, units=3):

@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from milan_jax.errors import UserError
-from milan_jax.models.backbones import Preprocessing
-from milan_jax.probe.callable_model import CallableProbe
-from milan_jax.probe.linen_module import LinenProbe
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.preprocessing import Preprocessing
+from milan_jax._src.probe.callable_model import CallableProbe
+from milan_jax._src.probe.linen_module import LinenProbe
 
 PREPROCESSING = Preprocessing(10, 8, "bilinear", (100.0, 110.0, 120.0), (50.0,) * 3)
 

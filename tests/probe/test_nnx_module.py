@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from milan_jax.models.backbones import Preprocessing
-from milan_jax.probe.nnx_module import NnxProbe
+from milan_jax._src.images.preprocessing import Preprocessing
+from milan_jax._src.probe.nnx_module import NnxProbe
 
 PREPROCESSING = Preprocessing(10, 8, "bilinear", (100.0, 110.0, 120.0), (50.0,) * 3)
 

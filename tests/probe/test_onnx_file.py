@@ -3,19 +3,19 @@ import pytest
 import torch
 from torch.nn import functional
 
-from milan_jax.errors import UserError
-from milan_jax.models.backbones.registry import usual_colors
-from milan_jax.probe.layout import parse_layouts
-from milan_jax.probe.protocol import Probe
-from milan_jax.records import LayerShape
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.preprocessing import usual_colors
+from milan_jax._src.probe.layout import parse_layouts
+from milan_jax._src.probe.protocol import Probe
+from milan_jax._src.records import LayerShape
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from milan_jax.pipeline.tried import try_layers  # noqa: E402
-from milan_jax.probe.onnx_file import OnnxProbe  # noqa: E402
+from milan_jax._src.probe.onnx_file import OnnxProbe  # noqa: E402
+from milan_jax._src.probe.trial_report import try_layers  # noqa: E402
 
 RNG = np.random.default_rng(0)
 KERNEL = RNG.standard_normal((6, 3, 3, 3)).astype(np.float32) * 2

@@ -6,23 +6,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from milan_jax.errors import UserError
-from milan_jax.models.backbones import backbone
-from milan_jax.models.backbones.registry import TORCHVISION
-from milan_jax.probe.flax_backbone import FlaxProbe
-from milan_jax.probe.layout import parse_layout, parse_layouts, to_places
-from milan_jax.probe.linen_module import LinenProbe
-from milan_jax.probe.white_square import NUM_SQUARES, Order, pictures, sight
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.preprocessing import TORCHVISION
+from milan_jax._src.models.backbones import backbone
+from milan_jax._src.probe.flax_backbone import FlaxProbe
+from milan_jax._src.probe.layout import parse_layout, parse_layouts, to_places
+from milan_jax._src.probe.linen_module import LinenProbe
+from milan_jax._src.probe.white_square import NUM_SQUARES, Order, pictures, sight
 
 torch = pytest.importorskip("torch")
 
-from milan_jax.pipeline.tried import (  # noqa: E402
+from milan_jax._src.probe.torch_module import TorchProbe  # noqa: E402
+from milan_jax._src.probe.trial_report import (  # noqa: E402
   complaint,
   list_tried,
   say_places,
   try_layers,
 )
-from milan_jax.probe.torch_module import TorchProbe  # noqa: E402
 from tests.probe import orders  # noqa: E402
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from milan_jax.errors import UserError
-from milan_jax.probe.selection import describe_layers, select_layers, select_units
-from milan_jax.records import LayerShape
+from milan_jax._src.errors import UserError
+from milan_jax._src.probe.selection import describe_layers, select_layers, select_units
+from milan_jax._src.records import LayerShape
 
 NAMES = ("stem", "blocks.0.bn1", "blocks.0.bn2", "blocks.1.bn1", "head", "odd[0]")
 

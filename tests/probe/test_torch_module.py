@@ -3,9 +3,9 @@ import pytest
 import torch
 from torch import nn
 
-from milan_jax.errors import UserError
-from milan_jax.probe.torch_module import TorchProbe
-from milan_jax.records import LayerShape
+from milan_jax._src.errors import UserError
+from milan_jax._src.probe.torch_module import TorchProbe
+from milan_jax._src.records import LayerShape
 
 
 class Residual(nn.Module):

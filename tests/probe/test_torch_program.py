@@ -3,10 +3,10 @@ import pytest
 import torch
 from torch import nn
 
-from milan_jax.errors import UserError
-from milan_jax.probe.protocol import Probe
-from milan_jax.probe.torch_module import TorchProbe
-from milan_jax.probe.torch_program import ProgramProbe
+from milan_jax._src.errors import UserError
+from milan_jax._src.probe.protocol import Probe
+from milan_jax._src.probe.torch_module import TorchProbe
+from milan_jax._src.probe.torch_program import ProgramProbe
 
 
 class Block(nn.Module):

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from milan_jax.errors import UserError
-from milan_jax.probe.torch_module import TorchProbe
+from milan_jax._src.errors import UserError
+from milan_jax._src.probe.torch_module import TorchProbe
 
 
 class Net(nn.Module):

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from milan_jax.probe.layout import Layout
-from milan_jax.probe.torch_module import TorchProbe
-from milan_jax.probe.torch_windows import Windows
+from milan_jax._src.probe.layout import Layout
+from milan_jax._src.probe.torch_module import TorchProbe
+from milan_jax._src.probe.torch_windows import Windows
 
 transformers = pytest.importorskip("transformers")
 swin = pytest.importorskip("transformers.models.swin.modeling_swin")

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from milan_jax.errors import UserError
-from milan_jax.probe.torch_module import TorchProbe
-from milan_jax.probe.torch_wrappers import plain_module
+from milan_jax._src.errors import UserError
+from milan_jax._src.probe.torch_module import TorchProbe
+from milan_jax._src.probe.torch_wrappers import plain_module
 
 # What torch imports for its compilers warns of itself.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

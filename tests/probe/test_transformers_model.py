@@ -3,17 +3,17 @@ import pytest
 import torch
 from PIL import Image
 
-from milan_jax.errors import UserError
-from milan_jax.images.geometry import INTERPOLATIONS, Geometry, fit
-from milan_jax.models.backbones.registry import Preprocessing
-from milan_jax.probe.default_layers import default_layers
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.geometry import INTERPOLATIONS, Geometry, fit
+from milan_jax._src.images.preprocessing import Preprocessing
+from milan_jax._src.probe.default_layers import default_layers
 
 transformers = pytest.importorskip("transformers")
 
-from milan_jax.pipeline.tried import try_layers  # noqa: E402
-from milan_jax.probe.image_processor import read_preprocessing  # noqa: E402
-from milan_jax.probe.transformers_model import transformers_network  # noqa: E402
-from milan_jax.probe.white_square import Order  # noqa: E402
+from milan_jax._src.probe.image_processor import read_preprocessing  # noqa: E402
+from milan_jax._src.probe.transformers_model import transformers_network  # noqa: E402
+from milan_jax._src.probe.trial_report import try_layers  # noqa: E402
+from milan_jax._src.probe.white_square import Order  # noqa: E402
 
 TINY = {
   "hidden_size": 16,

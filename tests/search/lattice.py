@@ -5,7 +5,7 @@ import itertools
 import jax.numpy as jnp
 import numpy as np
 
-from milan_jax.search.steps import Searched
+from milan_jax._src.search.steps import Searched
 
 START, STOP, VOCAB = 5, 4, 6
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from milan_jax.search.consensus import log_consensus
-from milan_jax.search.steps import Beams
+from milan_jax._src.search.consensus import log_consensus
+from milan_jax._src.search.steps import Beams
 from tests.search.similarity import f1
 
 STOP = 9

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from milan_jax.search import rows
-from milan_jax.search.beam import beam_search
+from milan_jax._src.search import rows
+from milan_jax._src.search.beam import beam_search
 from tests.search.lattice import START, STOP, Lattice
 
 

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from milan_jax.search.beam import beam_search
-from milan_jax.search.forced import counted, forced_scores
-from milan_jax.search.rerank import best_of, rerank
-from milan_jax.search.rollout import greedy, sample
-from milan_jax.search.steps import Beams
+from milan_jax._src.search.beam import beam_search
+from milan_jax._src.search.forced import counted, forced_scores
+from milan_jax._src.search.rerank import best_of, rerank
+from milan_jax._src.search.rollout import greedy, sample
+from milan_jax._src.search.steps import Beams
 from tests.search.lattice import START, STOP, VOCAB, Lattice
 
 BATCH, LENGTH = 3, 4

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from milan_jax.search.selection import best_continuations, in_vocabulary_chunks
+from milan_jax._src.search.selection import best_continuations, in_vocabulary_chunks
 
 STOP = 3
 

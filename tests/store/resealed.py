@@ -3,7 +3,7 @@
 import json
 import pathlib
 
-from milan_jax.store.json_files import checksums, sealed
+from milan_jax._src.files.json_files import checksums, sealed
 
 
 def reseal(folder: pathlib.Path, name: str = "meta.json") -> None:

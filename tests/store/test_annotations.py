@@ -4,9 +4,9 @@ import csv
 
 import pytest
 
-from milan_jax import errors
-from milan_jax.records import Unit
-from milan_jax.store import annotations as store
+from milan_jax._src import errors
+from milan_jax._src.records import Unit
+from milan_jax._src.store import annotations as store
 
 
 def write(path, text):

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from milan_jax.errors import UserError
-from milan_jax.images.arrays import ArrayImages
-from milan_jax.probe.selection import select_layers
-from milan_jax.store.exemplar_sets import open_exemplars
-from milan_jax.store.exemplar_store import layer_folder, write_exemplars
-from milan_jax.store.original_layout import write_original_layout
-from milan_jax.store.region_sets import RegionSetWriter
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.arrays import ArrayImages
+from milan_jax._src.probe.selection import select_layers
+from milan_jax._src.store.exemplar_sets import open_exemplars
+from milan_jax._src.store.exemplar_store import layer_folder, write_exemplars
+from milan_jax._src.store.original_layout import write_original_layout
+from milan_jax._src.store.region_sets import RegionSetWriter
 from tests.store.test_exemplar_store import SIZE, K, images, statistics
 
 UNITS = 3

@@ -5,9 +5,9 @@ import dataclasses
 
 import pytest
 
-from milan_jax.errors import UserError
-from milan_jax.records import Description, Unit
-from milan_jax.store.descriptions import (
+from milan_jax._src.errors import UserError
+from milan_jax._src.records import Description, Unit
+from milan_jax._src.store.descriptions import (
   Journal,
   descriptions_are_whole,
   read_descriptions,

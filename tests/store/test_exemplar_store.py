@@ -8,18 +8,21 @@ import sys
 import numpy as np
 import pytest
 
-from milan_jax.catalog.regions import GAP_GRAY, TILE, tile
-from milan_jax.errors import UserError
-from milan_jax.exemplars.masks import activation_masks
-from milan_jax.exemplars.stats import LayerStatistics
-from milan_jax.images.arrays import ArrayImages
-from milan_jax.images.geometry import Geometry
-from milan_jax.images.source import RgbImages
-from milan_jax.records import ExemplarSet
-from milan_jax.store.exemplar_sets import open_exemplars
-from milan_jax.store.exemplar_store import StoredExemplars, write_exemplars
-from milan_jax.store.original_layout import OriginalExemplars, write_original_layout
-from milan_jax.store.region_sets import RegionSetWriter
+from milan_jax._src.catalog.regions import GAP_GRAY, TILE, tile
+from milan_jax._src.errors import UserError
+from milan_jax._src.exemplars.masks import activation_masks
+from milan_jax._src.exemplars.stats import LayerStatistics
+from milan_jax._src.images.arrays import ArrayImages
+from milan_jax._src.images.geometry import Geometry
+from milan_jax._src.images.source import RgbImages
+from milan_jax._src.records import ExemplarSet
+from milan_jax._src.store.exemplar_sets import open_exemplars
+from milan_jax._src.store.exemplar_store import StoredExemplars, write_exemplars
+from milan_jax._src.store.original_layout import (
+  OriginalExemplars,
+  write_original_layout,
+)
+from milan_jax._src.store.region_sets import RegionSetWriter
 
 K, SIZE = 3, 16
 

@@ -6,9 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from milan_jax.errors import UserError
-from milan_jax.records import LayerExemplars, Unit
-from milan_jax.store.feature_store import FeatureStore, FeatureWriter, open_features
+from milan_jax._src.errors import UserError
+from milan_jax._src.records import LayerExemplars, Unit
+from milan_jax._src.store.feature_store import (
+  FeatureStore,
+  FeatureWriter,
+  open_features,
+)
 
 K, SIZE = 3, 5
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from milan_jax.errors import UserError
-from milan_jax.models import lowering
-from milan_jax.models.backbones import backbone
-from milan_jax.models.captioner import Captioner
-from milan_jax.models.encoder import pool
-from milan_jax.models.language_model import LanguageModel
-from milan_jax.store import official, release
+from milan_jax._src.errors import UserError
+from milan_jax._src.models import lowering
+from milan_jax._src.models.backbones import backbone
+from milan_jax._src.models.captioner import Captioner
+from milan_jax._src.models.encoder import pool
+from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.store import official, release
 
 
 class Hostile:

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from milan_jax.errors import UserError
-from milan_jax.records import ExemplarSet
-from milan_jax.store.original_layout import (
+from milan_jax._src.errors import UserError
+from milan_jax._src.records import ExemplarSet
+from milan_jax._src.store.original_layout import (
   OriginalExemplars,
   merge_images,
   nearest,

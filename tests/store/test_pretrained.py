@@ -4,11 +4,11 @@ import shutil
 import numpy as np
 import pytest
 
-from milan_jax.errors import UserError
-from milan_jax.store import pretrained as captioners
-from milan_jax.store import release
-from milan_jax.store.pretrained import load_milan, pretrained
-from tests.store.http_server import Behaviour, serve
+from milan_jax._src.errors import UserError
+from milan_jax._src.store import pretrained as captioners
+from milan_jax._src.store import release
+from milan_jax._src.store.pretrained import load_milan, pretrained
+from tests.weights.http_server import Behaviour, serve
 
 KEY = "base"
 PATH = "/models/milan-base.pth"

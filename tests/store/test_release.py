@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from milan_jax.confidence import ConfidenceSpec
-from milan_jax.errors import UserError
-from milan_jax.models.backbones import registry
-from milan_jax.models.captioner import Captioner
-from milan_jax.models.language_model import LanguageModel
-from milan_jax.store import release
+from milan_jax._src.errors import UserError
+from milan_jax._src.models.backbones import registry
+from milan_jax._src.models.captioner import Captioner
+from milan_jax._src.models.confidence_model import ConfidenceSpec
+from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.store import release
 
 WORDS = ("a", "red", "dog", ".")
 

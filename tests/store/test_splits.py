@@ -2,9 +2,9 @@
 
 import pytest
 
-from milan_jax.errors import UserError
-from milan_jax.records import Unit
-from milan_jax.store.splits import read_split
+from milan_jax._src.errors import UserError
+from milan_jax._src.records import Unit
+from milan_jax._src.store.splits import read_split
 
 
 def test_a_split_is_read_by_unit(tmp_path):

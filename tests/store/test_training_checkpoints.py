@@ -9,15 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from milan_jax.errors import UserError
-from milan_jax.store.training_checkpoints import TrainingCheckpoints
-from milan_jax.training import state
+from milan_jax._src.errors import UserError
+from milan_jax._src.store.training_checkpoints import TrainingCheckpoints
+from milan_jax._src.training import state
 
 # Saves a first checkpoint, then is killed as soon as the second begins to appear.
 KILLED = """
 import os, pathlib, signal, sys, threading, time
 import numpy as np
-from milan_jax.store.training_checkpoints import TrainingCheckpoints
+from milan_jax._src.store.training_checkpoints import TrainingCheckpoints
 
 folder = pathlib.Path(sys.argv[1])
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from milan_jax.text.bleu import bleu
+from milan_jax._src.text.bleu import bleu
 
 # Hypotheses, references, and what sacrebleu 2.6.0 gives.
 CASES = [

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from milan_jax.text.content_words import content_words
-from milan_jax.text.vocabulary import Vocabulary
+from milan_jax._src.text.content_words import content_words
+from milan_jax._src.text.vocabulary import Vocabulary
 
 WORDS = (
   "the",

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from milan_jax import errors
-from milan_jax.text import reconstruction, tokenizer, vocabulary
+from milan_jax._src import errors
+from milan_jax._src.text import reconstruction, tokenizer, vocabulary
 
 # The options behind each column of ids in the reference.
 COLUMNS = {

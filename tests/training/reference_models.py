@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 
-from milan_jax.models.captioner import Captioner
-from milan_jax.models.language_model import LanguageModel
-from milan_jax.store import state_dicts
+from milan_jax._src.models.captioner import Captioner
+from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.weights import state_dicts
 
 START, PAD, VOCAB = 424, 426, 428
 CAPTIONER = Captioner(VOCAB, feature_size=1024, hidden_size=64, embedding_size=32)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from milan_jax import errors
-from milan_jax.text import vocabulary
-from milan_jax.training import batches, early_stopping, splits
+from milan_jax._src import errors
+from milan_jax._src.text import vocabulary
+from milan_jax._src.training import batches, early_stopping
+from milan_jax._src.training import splitting as splits
 
 WORDS = vocabulary.Vocabulary(("a", "b", "c"))
 START, STOP, PAD, UNK = WORDS.start_id, WORDS.stop_id, WORDS.pad_id, WORDS.unk_id

@@ -14,9 +14,9 @@ PROGRAM = """
 import sys
 import jax, numpy as np
 import jax.numpy as jnp
-from milan_jax.mesh import make_mesh
-from milan_jax.models.captioner import Captioner
-from milan_jax.training import batches, losses, objectives, state, step
+from milan_jax._src.runs.mesh import make_mesh
+from milan_jax._src.models.captioner import Captioner
+from milan_jax._src.training import batches, losses, objectives, state, step
 
 rng = np.random.default_rng(0)
 # Fourteen captions of uneven lengths, and two rows that only fill the batch.

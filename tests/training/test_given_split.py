@@ -2,8 +2,8 @@
 
 import pytest
 
-from milan_jax.errors import UserError
-from milan_jax.training.splits import given_split
+from milan_jax._src.errors import UserError
+from milan_jax._src.training.splitting import given_split
 
 
 def test_rows_by_part():

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from milan_jax.training import batches, loop, losses, state, step
+from milan_jax._src.training import batches, loop, losses, state, step
 
 RATE, GOAL, HELD_OUT_GOAL, BATCHES = 0.01, 10.0, 3.0, 4
 

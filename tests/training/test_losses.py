@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from milan_jax.training import batches, losses, objectives, state, step
+from milan_jax._src.training import batches, losses, objectives, state, step
 from tests.training import reference_models as models
 
 

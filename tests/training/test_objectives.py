@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from milan_jax.training.objectives import disturbed
+from milan_jax._src.training.objectives import disturbed
 
 BATCH, K, SIZE = 40, 15, 64
 

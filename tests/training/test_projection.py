@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from milan_jax.models.encoder import Projection, project
-from milan_jax.training.projection import NOISE, QUIET, fit_projection
+from milan_jax._src.models.encoder import Projection, project
+from milan_jax._src.training.projection import NOISE, QUIET, fit_projection
 
 CHANNELS, SIZES = (7, 12), (3, 5)
 

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from milan_jax import errors
-from milan_jax.models.captioner import Captioner
-from milan_jax.pipeline import train_milan
-from milan_jax.store import release
-from milan_jax.text import reconstruction, vocabulary
-from milan_jax.text.bleu import bleu
+from milan_jax._src import errors
+from milan_jax._src.models.captioner import Captioner
+from milan_jax._src.store import release
+from milan_jax._src.text import reconstruction, vocabulary
+from milan_jax._src.text.bleu import bleu
+from milan_jax._src.training import train_milan
 from tests.training import trained
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

@@ -6,9 +6,9 @@ import sys
 
 import numpy as np
 
-from milan_jax.pipeline import train_milan
-from milan_jax.records import Unit
-from milan_jax.store import release
+from milan_jax._src.records import Unit
+from milan_jax._src.store import release
+from milan_jax._src.training import train_milan
 
 KINDS = (
   "red things",

@@ -1,0 +1,1 @@
+"""The implementation; only what `milan_jax` exports is public."""

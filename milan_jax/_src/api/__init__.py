@@ -1,0 +1,1 @@
+"""What `milan_jax` exports."""

@@ -1,0 +1,271 @@
+"""The pass over the images of one run, by one process or by several: their exemplars.
+
+```
+exemplars.partial/0-of-1.npz        the pass so far, of one process
+exemplars.partial/1-of-4.npz        of the second of four, which see every fourth each
+exemplars.partial/1-of-4.over.npz   the same, when it has seen all of its images
+exemplars/                          the finished store
+```
+
+The processes of a run write into one folder, which all of them can reach. Each pass its
+own stretches of the images; the first merges what all found, writes the store and
+removes the parts. How many there were leaves no trace in the store.
+"""
+
+import dataclasses
+import itertools
+import pathlib
+import shutil
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Bool
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.exemplars import shards as passes
+from milan_jax._src.exemplars.accumulation import observe
+from milan_jax._src.exemplars.shards import Part, Progress, Times
+from milan_jax._src.exemplars.stats import LayerStatistics
+from milan_jax._src.exemplars.top_images import NO_IMAGE
+from milan_jax._src.images.loader import default_workers
+from milan_jax._src.images.source import ImageSource
+from milan_jax._src.probe.probe_target import Subject
+from milan_jax._src.runs.processes import is_first, wait_until
+from milan_jax._src.runs.progress import bar, say
+from milan_jax._src.runs.workdir import EXEMPLARS, PARTIAL
+from milan_jax._src.store.exemplar_snapshots import load_progress, save_progress
+from milan_jax._src.store.exemplar_store import write_exemplars
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pass:
+  """How a pass is run.
+
+  Attributes:
+    k: exemplars of a unit.
+    quantile: of the level.
+    batch_size: images that go through one device together.
+    workers: processes that decode images; 0 for threads; -1 for what suits the images.
+    save_every: seconds between saves.
+
+  Raises:
+    UserError: if one of them is out of its range.
+  """
+
+  k: int
+  quantile: float
+  batch_size: int
+  workers: int
+  save_every: float
+
+  def __post_init__(self):
+    checks = (
+      ("k", self.k, self.k >= 1, "1 or more"),
+      ("quantile", self.quantile, 0 < self.quantile < 1, "between 0 and 1"),
+      ("probe_batch_size", self.batch_size, self.batch_size >= 1, "1 or more"),
+      ("workers", self.workers, self.workers >= -1, "-1, 0 or more"),
+    )
+    for name, value, fits, expected in checks:
+      if not fits:
+        raise UserError(f"--{name}={value}: expected {expected}.")
+
+
+def find_exemplars(
+  subject: Subject,
+  folder: pathlib.Path,
+  *,
+  units: Mapping[str, np.ndarray],
+  how: Pass,
+  job: Mapping[str, Any],
+) -> pathlib.Path:
+  """Runs the pass, unless its store is already there, and writes the store.
+
+  Args:
+    subject: the model and its inputs.
+    folder: the run directory.
+    units: the units of each layer to keep.
+    how: how to run it.
+    job: what the result depends on: only the same job goes on.
+
+  Returns:
+    The store.
+
+  Raises:
+    UserError: as `observe`; or if another number of processes began the pass.
+  """
+  store, part = folder / EXEMPLARS, own_part()
+  if not store.exists():
+    files = _Files(folder, part)
+    files.check_others()
+    if not files.over.exists():
+      _observe(subject, files, units, how, job, part)
+    if is_first():
+      progress = _load(files.over, job)
+      progress = passes.merge(itertools.chain([progress], _others(files, job)))
+      _write(progress, store, subject.images, units, how, job)
+  if is_first():
+    _Files(folder, part).remove()
+  else:
+    wait_until(store.exists)
+  return store
+
+
+class _Files:
+  """Where the passes of a run keep how far they are.
+
+  Attributes:
+    partial: the part of this process.
+    over: the same, once it has seen all of its images.
+  """
+
+  def __init__(self, folder: pathlib.Path, part: Part):
+    self._part = part
+    self._folder = folder / PARTIAL
+    self.partial = self._of(part.index, "npz")
+    self.over = self._of(part.index, "over.npz")
+
+  def _of(self, index: int, suffix: str) -> pathlib.Path:
+    return self._folder / f"{index}-of-{self._part.count}.{suffix}"
+
+  def others(self) -> list[pathlib.Path]:
+    """What the other processes will have found."""
+    mine = self._part.index
+    return [
+      self._of(index, "over.npz") for index in range(self._part.count) if index != mine
+    ]
+
+  def check_others(self) -> None:
+    """Raises UserError if another number of processes began the pass."""
+    ours = f"*-of-{self._part.count}.*"
+    found = [path for path in self._folder.glob("*.npz") if not path.match(ours)]
+    if found:
+      raise UserError(
+        f"{found[0]} is of another number of processes than {self._part.count}: go on "
+        "with as many as began, or remove it to begin anew."
+      )
+
+  def remove(self) -> None:
+    """Removes them all."""
+    shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _observe(
+  subject: Subject,
+  files: _Files,
+  units: Mapping[str, np.ndarray],
+  how: Pass,
+  job: Mapping[str, Any],
+  part: Part,
+) -> None:
+  """Sees this process's images, and keeps what was found before anything else."""
+  times = Times()
+  with bar("exemplars", "images") as show:
+    progress = observe(
+      subject.network.probe,
+      subject.inputs,
+      tuple(units),
+      units=units,
+      k=how.k,
+      quantile=how.quantile,
+      batch_size=how.batch_size,
+      part=part,
+      workers=default_workers(subject.inputs) if how.workers < 0 else how.workers,
+      resume=load_progress(files.partial, job),
+      save=lambda found: save_progress(files.partial, found, job),
+      save_every=how.save_every,
+      report=lambda done, total, rate: show(done, total),
+      times=times,
+    )
+  save_progress(files.over, progress, job)
+  files.partial.unlink(missing_ok=True)
+  _tell(times, part.num_images(len(subject.inputs), how.batch_size))
+
+
+def _others(files: _Files, job: Mapping[str, Any]) -> Iterator[Progress]:
+  for path in files.others():
+    wait_until(path.exists)
+    yield _load(path, job)
+
+
+def _load(path: pathlib.Path, job: Mapping[str, Any]) -> Progress:
+  progress = load_progress(path, job)
+  if progress is None:
+    raise UserError(f"{path} is gone: begin anew.")
+  return progress
+
+
+def _write(
+  progress: Progress,
+  store: pathlib.Path,
+  images: ImageSource,
+  units: Mapping[str, np.ndarray],
+  how: Pass,
+  job: Mapping[str, Any],
+) -> None:
+  skipped = progress.skipped
+  for item in skipped:
+    say(f"skipped {item.name}: {item.reason}")
+  found = passes.finish(progress, k=how.k, num_images=len(images))
+  for layer, statistics in found.items():
+    _report(layer, statistics)
+  found = _with_images(found)
+  info = {
+    **job,
+    "num_images": len(images),
+    "skipped": [[item.name, item.reason] for item in skipped],
+  }
+  write_exemplars(store, found, images, units=units, info=info)
+
+
+def _with_images(found: Mapping[str, LayerStatistics]) -> dict[str, LayerStatistics]:
+  """Layers without a finite activation, which are dead, show another layer's image."""
+  first = min(int(statistics.image_ids.min()) for statistics in found.values())
+  if first == NO_IMAGE:
+    raise UserError(
+      f"{', '.join(found)}: every unit is NaN or infinite on every image; expected "
+      "finite activations. Check the model's weights, and how its images are "
+      "prepared (--mean, --std)."
+    )
+  return {
+    layer: dataclasses.replace(
+      statistics,
+      image_ids=np.where(statistics.image_ids == NO_IMAGE, first, statistics.image_ids),
+    )
+    for layer, statistics in found.items()
+  }
+
+
+def _report(layer: str, found: LayerStatistics) -> None:
+  """Says what is odd about a layer's units."""
+  rare, k = _rare(found), found.image_ids.shape[1]
+  odd = {
+    "dead (they never vary, or on too few images)": found.dead,
+    "with NaN or infinite activations": found.num_bad_maps > 0,
+    "whose last exemplar ties with other images": (found.num_ties > 0)
+    & ~(found.dead | rare),
+    f"that fire on fewer than {k} images": rare,
+  }
+  for what, which in odd.items():
+    if which.any():
+      say(f"{layer}: {which.sum()} of {len(which)} units {what}")
+
+
+def _rare(found: LayerStatistics) -> Bool[np.ndarray, "units"]:
+  if found.num_firing is None:
+    return np.zeros(len(found.dead), bool)
+  return (found.num_firing > 0) & (found.num_firing < found.image_ids.shape[1])
+
+
+def _tell(times: Times, num_images: int) -> None:
+  say(
+    f"one pass over {num_images} images: model {times.model:.1f} s, waiting for images "
+    f"{times.decoding:.1f} s, for statistics {times.statistics:.1f} s (they took "
+    f"{times.statistics_cpu:.1f} s of a processor), saving {times.writing:.1f} s"
+  )
+
+
+def own_part() -> Part:
+  """The part of the images that this process sees."""
+  return Part(jax.process_index(), jax.process_count())

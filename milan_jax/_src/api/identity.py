@@ -1,0 +1,165 @@
+"""What the inputs of a run are, by content: captioner, network, images or exemplars."""
+
+import json
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from milan_jax._src.images.latents import Latents
+from milan_jax._src.images.source import Source
+from milan_jax._src.probe.jax_model import named_arrays
+from milan_jax._src.probe.probe_target import Chosen, Subject
+from milan_jax._src.probe.trial_fingerprints import trial_answers
+from milan_jax._src.records import ExemplarSet
+from milan_jax._src.runs.inputs import Identity, Input, Tables, of_contents, of_files
+from milan_jax._src.runs.progress import bar, say
+from milan_jax._src.store.feature_store import FeatureStore
+from milan_jax._src.store.release import Params, Release
+
+# Shares of a layer's scale by which its activations may differ from one machine to
+# another: where the parameters are known to be the same, and where nothing else is.
+_TOLERANCE, _TIGHT_TOLERANCE = 1e-2, 2e-3
+# Files, and bytes, whose digests take so long that it is shown.
+_MANY, _LARGE = 2000, 4 * 2**30
+
+
+def of_captioner(release: Release, encoder: Params | None) -> Input:
+  """All that decides what a captioner says.
+
+  Args:
+    release: the captioner.
+    encoder: parameters of its encoder, wherever they come from; None if the features
+      are made already.
+  """
+  specs = ("captioner", "language_model", "decoding", "confidence", "vocabulary")
+  names = (*specs, "encoder") if encoder is not None else specs
+  parts = {k: v for k, v in release.params.items() if k != "encoder"}
+  if encoder is not None:
+    parts["encoder"] = encoder
+
+  def contents() -> Iterator[tuple[str, bytes | np.ndarray]]:
+    for name in names:
+      yield name, repr(getattr(release, name)).encode()
+    yield from named_arrays(parts)
+
+  return of_contents("--milan", "parts of the captioner", contents())
+
+
+def of_units(table: Mapping[str, Sequence[Any]]) -> Input:
+  """The units that are described.
+
+  Args:
+    table: of each layer, its units and how it is read: JSON values.
+  """
+  rows = ((name, json.dumps(row).encode()) for name, row in table.items())
+  return of_contents("--layers, --units", "layers", rows)
+
+
+def of_subject(
+  subject: Subject,
+  chosen: Chosen,
+  *,
+  model: str,
+  weights: str,
+  images: str,
+  batch_size: int,
+  tables: Tables,
+  others: Mapping[str, Input],
+) -> Identity:
+  """A network and what it is shown.
+
+  Args:
+    subject: the two.
+    chosen: what of it is described.
+    model: what the user wrote to name the network.
+    weights: path of its weights, if the user gave any.
+    images: what the user wrote to name the images.
+    batch_size: images that go through one device together.
+    tables: of the run directory, which know files.
+    others: further inputs, whose change is said first.
+  """
+  found = dict(others)
+  probe = subject.network.probe
+  named = ":" in model
+  question = "if it was not retrained, it is made at random and not seeded"
+  parameters = of_contents(
+    f"--weights={weights}" if weights else f"--model={model}",
+    "parameters",
+    getattr(probe, "parameters", tuple)(),
+    question=question if named and not weights else "",
+  )
+  if parameters.names:
+    found["parameters"] = parameters
+  if subject.files:
+    found["model"] = of_files(
+      f"--model={model}",
+      "files of the model",
+      subject.files,
+      known=tables.known("model"),
+    )
+  shapes = {shape.name: shape for shape in probe.layers()}
+  found["units"] = of_units(
+    {
+      name: [units.tolist(), *shapes[name].raw[1:], shapes[name].layout]
+      for name, units in chosen.units.items()
+    }
+  )
+  geometry = repr(subject.network.geometry).encode()
+  found["preparation"] = of_contents(
+    f"--model={model}", "settings", [("how its images are prepared", geometry)]
+  )
+  if isinstance(subject.inputs, Latents):
+    digest = subject.inputs.sha256().encode()
+    found["latents"] = of_contents("--latents", "latents", [("the latents", digest)])
+  else:
+    found["images"] = _of_images(subject.inputs, images, tables)
+  answers: dict[str, list[float]] = {}
+  if named:
+    answers = dict(chosen.answers)
+    if len(answers) < len(chosen.units):
+      layers = tuple(chosen.units)
+      answers = trial_answers(
+        probe, subject.inputs, layers, batch_size=batch_size, model=model
+      )
+  known = "parameters" in found or "model" in found
+  return Identity(found, answers, model, _TOLERANCE if known else _TIGHT_TOLERANCE)
+
+
+def _of_images(source: Source, images: str, tables: Tables) -> Input:
+  # Of arrays, the file is all there is.
+  files = getattr(source, "files", lambda: [("the array", pathlib.Path(images))])()
+  known = tables.known("images")
+  option = "--images" if images else "the packaged photographs"
+  if len(files) < _MANY:
+    if sum(path.stat().st_size for _, path in files if path.is_file()) > _LARGE:
+      say("the images' files are read once, to tell whether they change")
+    return of_files(option, "pictures", files, known=known)
+  with bar("digests", "files") as show:
+    return of_files(option, "pictures", files, known=known, progress=show)
+
+
+def of_exemplars(
+  found: ExemplarSet, files: Sequence[tuple[str, pathlib.Path]], tables: Tables
+) -> dict[str, Input]:
+  """A directory of exemplars, and the units of it that are described."""
+  units = {name: found.exemplars(name).units.tolist() for name in found.layers}
+  known = tables.known("exemplars")
+  return {
+    "units": of_units(units),
+    "exemplars": of_files("--exemplars", "files", files, known=known),
+  }
+
+
+def of_features(store: FeatureStore, tables: Tables) -> dict[str, Input]:
+  """A folder of features, and the units of it that are described."""
+  units: dict[str, list[int]] = {}
+  for unit, _ in store.units(0, len(store)):
+    units.setdefault(unit.layer, []).append(unit.index)
+  return {
+    "units": of_units(units),
+    "features": of_files(
+      "--features", "files", store.files(), known=tables.known("features")
+    ),
+  }

@@ -1,0 +1,200 @@
+"""What is described: a folder of features, a directory of exemplars, or a network."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from jaxtyping import Int
+
+from milan_jax._src.api.collection import Pass, find_exemplars
+from milan_jax._src.api.identity import of_exemplars, of_features, of_subject
+from milan_jax._src.errors import UserError
+from milan_jax._src.exemplars.shards import check_enough
+from milan_jax._src.probe.probe_target import Chosen, Subject
+from milan_jax._src.probe.selection import select_layers, select_units
+from milan_jax._src.records import ExemplarSet
+from milan_jax._src.runs.inputs import Identity, Input, Tables
+from milan_jax._src.runs.memory import memory_of
+from milan_jax._src.store.chosen_exemplars import ChosenExemplars
+from milan_jax._src.store.exemplar_sets import exemplar_files, open_exemplars
+from milan_jax._src.store.feature_store import FeatureStore, open_features
+
+
+class Origin(Protocol):
+  """What is described, looked at as far as that needs no run."""
+
+  @property
+  def is_file(self) -> bool:
+    """Whether the network is a file or folder, known by its content."""
+
+  @property
+  def weights_from(self) -> str:
+    """Where the network's weights come from, in words; empty without a network."""
+
+  def identity(self, captioner: Input, tables: Tables) -> Identity:
+    """The inputs of the run, by content.
+
+    Args:
+      captioner: the first of them.
+      tables: of the run directory, which know files.
+    """
+
+  def exemplars(
+    self, folder: pathlib.Path, job: Mapping[str, Any]
+  ) -> ExemplarSet | None:
+    """The exemplars; None where there are features in their place.
+
+    Args:
+      folder: the run directory.
+      job: what the results depend on.
+    """
+
+
+class GivenFeatures:
+  """A folder of features of an earlier run.
+
+  Args:
+    folder: the features.
+    layers: those that the user named; empty for all.
+    units: those that the user named; empty for all.
+
+  Raises:
+    UserError: if it is no such folder, or a layer or unit is not in it.
+  """
+
+  is_file = False
+  weights_from = ""
+
+  def __init__(self, folder: str, layers: str, units: str):
+    whole = open_features(folder)
+    self.store = whole
+    if layers or units:
+      names = select_layers(whole.layers, layers) if layers else whole.layers
+      rows = {name: _rows_of(name, whole.units_of(name), units) for name in names}
+      self.store = FeatureStore(folder, rows)
+
+  def identity(self, captioner: Input, tables: Tables) -> Identity:
+    """Those of the features and of their units."""
+    return Identity({"captioner": captioner, **of_features(self.store, tables)})
+
+  def exemplars(self, folder: pathlib.Path, job: Mapping[str, Any]) -> None:
+    """None: there are features."""
+
+
+class GivenExemplars:
+  """A directory of exemplars.
+
+  Args:
+    folder: the directory.
+    layers: those that the user named; empty for all.
+    units: those that the user named; empty for all.
+
+  Raises:
+    UserError: if it is no such directory, or a layer or unit is not in it.
+  """
+
+  is_file = False
+  weights_from = ""
+
+  def __init__(self, folder: str, layers: str, units: str):
+    whole = open_exemplars(folder)
+    self._folder = folder
+    self._found: ExemplarSet = whole
+    if layers or units:
+      names = select_layers(whole.layers, layers) if layers else whole.layers
+      rows = {
+        name: _rows_of(name, whole.exemplars(name).units, units) for name in names
+      }
+      self._found = ChosenExemplars(whole, rows)
+
+  def identity(self, captioner: Input, tables: Tables) -> Identity:
+    """Those of the exemplars and of their units."""
+    files = exemplar_files(self._folder)
+    found = of_exemplars(self._found, files, tables)
+    return Identity({"captioner": captioner, **found})
+
+  def exemplars(self, folder: pathlib.Path, job: Mapping[str, Any]) -> ExemplarSet:
+    """Those that were given."""
+    return self._found
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Probed:
+  """A network and what it is shown.
+
+  Attributes:
+    subject: the two.
+    chosen: what of it is described.
+    how: how it is shown.
+    model: what the user wrote to name the network.
+    weights: path of its weights, if the user gave any.
+    images: what the user wrote to name the images.
+
+  Raises:
+    UserError: if there are fewer images than exemplars of a unit, or a batch of them
+      does not fit into memory.
+  """
+
+  subject: Subject
+  chosen: Chosen
+  how: Pass
+  model: str
+  weights: str
+  images: str
+
+  def __post_init__(self):
+    check_enough(len(self.subject.inputs), self.how.k)
+    self._check_batch_fits()
+
+  def _check_batch_fits(self) -> None:
+    batch = self.how.batch_size * self.subject.inputs.blank.nbytes
+    memory = memory_of(jax.local_devices(backend="cpu")[0])
+    if memory is not None and batch > memory:
+      raise UserError(
+        f"--probe_batch_size={self.how.batch_size} would take {batch / 1e9:,.0f} GB "
+        f"for the images alone, and there are {memory / 1e9:,.0f} GB: lower it."
+      )
+
+  @property
+  def is_file(self) -> bool:
+    """Whether the network is a file or folder."""
+    return bool(self.subject.files)
+
+  @property
+  def weights_from(self) -> str:
+    """Where the network's weights come from, in words."""
+    return self.subject.network.weights
+
+  def identity(self, captioner: Input, tables: Tables) -> Identity:
+    """Those of the network and its images; a trial batch goes through the network."""
+    return of_subject(
+      self.subject,
+      self.chosen,
+      model=self.model,
+      weights=self.weights,
+      images=self.images,
+      batch_size=self.how.batch_size,
+      tables=tables,
+      others={"captioner": captioner},
+    )
+
+  def exemplars(self, folder: pathlib.Path, job: Mapping[str, Any]) -> ExemplarSet:
+    """Those that the one pass over the images finds, unless it was done before."""
+    store = find_exemplars(
+      self.subject, folder, units=self.chosen.units, how=self.how, job=job
+    )
+    return open_exemplars(store)
+
+
+def _rows_of(
+  layer: str, known: Int[np.ndarray, "units"], units: str
+) -> Int[np.ndarray, "_"]:
+  """Finds the rows of the units that the user named."""
+  wanted = select_units(units, int(known.max()) + 1)
+  rows = np.flatnonzero(np.isin(known, wanted))
+  if not rows.size:
+    raise UserError(f"--units={units}: {layer} is here without any of them.")
+  return rows

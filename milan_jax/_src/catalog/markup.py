@@ -1,0 +1,176 @@
+"""The page's HTML: one file with its style and its few lines of script inside."""
+
+import dataclasses
+import html
+import importlib.resources
+import re
+import urllib.parse
+from collections.abc import Mapping, Sequence
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+  """One unit's card.
+
+  Attributes:
+    layer: name of its layer.
+    unit: its index there.
+    description: what is said of it.
+    scores: further columns; None shows as n/a.
+    dead: whether it never varies.
+    confidence: the probability that the description fits; None if it is not known.
+    guess: what was withheld for want of confidence; empty if nothing was.
+    fires: on how many of how many images it fires; None if that is not known.
+    picture: path of its picture from the page's folder.
+    size: width and height of the picture, in pixels, so that nothing jumps on loading.
+  """
+
+  layer: str
+  unit: int
+  description: str
+  scores: Mapping[str, float | None]
+  dead: bool
+  confidence: float | None
+  guess: str
+  picture: str
+  size: tuple[int, int]
+  fires: tuple[int, int] | None = None
+
+
+def page(
+  title: str,
+  facts: Mapping[str, str],
+  notes: Sequence[str],
+  entries: Mapping[str, Sequence[Entry]],
+) -> str:
+  """The whole page; every text is escaped."""
+  shown = {layer: cards for layer, cards in entries.items() if cards}
+  anchors = {layer: f"layer-{number}" for number, layer in enumerate(shown)}
+  links = "\n".join(
+    f'<a href="#{anchors[layer]}">{html.escape(layer)}</a>' for layer in shown
+  )
+  options = "\n".join(
+    f'<option value="{anchors[layer]}">{html.escape(layer)}</option>' for layer in shown
+  )
+  sections = "\n".join(
+    _section(layer, anchors[layer], cards) for layer, cards in shown.items()
+  )
+  name = html.escape(title)
+  return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{name}</title>
+<style>
+{_asset("page.css")}</style>
+</head>
+<body>
+<header>
+<h1>{name}</h1>
+<dl class="facts">
+{_pairs(facts)}
+</dl>
+<div class="notes">
+{_paragraphs(notes)}
+</div>
+<nav class="layers" aria-label="Layers">
+{links}
+</nav>
+</header>
+<form class="tools" role="search" onsubmit="return false" hidden>
+<input type="search" placeholder="Search descriptions" aria-label="Search descriptions">
+<select aria-label="Layer">
+<option value="">All layers</option>
+{options}
+</select>
+<output aria-live="polite"></output>
+</form>
+<main>
+{sections}
+</main>
+<footer>Regions: what a unit answers to most strongly, best first, in reading order.
+Outside a region the image is dimmed.</footer>
+<script>
+{_asset("page.js")}</script>
+</body>
+</html>
+"""
+
+
+def _asset(name: str) -> str:
+  folder = importlib.resources.files("milan_jax._src.catalog")
+  return folder.joinpath(name).read_text(encoding="utf-8")
+
+
+def _pairs(values: Mapping[str, str]) -> str:
+  return "\n".join(
+    f"<div><dt>{html.escape(name)}</dt><dd>{_prose(value)}</dd></div>"
+    for name, value in values.items()
+  )
+
+
+def _prose(text: str) -> str:
+  """Escaped text, with what stands between backticks as code."""
+  return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
+def _paragraphs(notes: Sequence[str]) -> str:
+  return "\n".join(f"<p>{_prose(note)}</p>" for note in notes)
+
+
+def _section(layer: str, anchor: str, entries: Sequence[Entry]) -> str:
+  cards = "\n".join(_card(entry) for entry in entries)
+  number = f"{len(entries)} unit{'s' if len(entries) != 1 else ''}"
+  return (
+    f'<section id="{anchor}" aria-labelledby="{anchor}-name">\n'
+    f'<h2 id="{anchor}-name">{html.escape(layer)}<small>{number}</small></h2>\n'
+    f'<div class="cards">\n{cards}\n</div>\n</section>'
+  )
+
+
+def _card(entry: Entry) -> str:
+  where = f"{entry.layer}, unit {entry.unit}"
+  said = "Never varies" if entry.dead else entry.description
+  # A quoted layer name is a folder's name, so its % signs are quoted once more.
+  link = html.escape(urllib.parse.quote(entry.picture))
+  alt = html.escape(f"The regions that {where} answers to most")
+  width, height = entry.size
+  kind = "dead" if entry.dead else "withheld" if entry.guess else "said"
+  scores = {
+    name: "n/a" if value is None else f"{value:.2f}"
+    for name, value in entry.scores.items()
+  }
+  return (
+    f'<article class="card"><a href="{link}"><img src="{link}" alt="{alt}" '
+    f'width="{width}" height="{height}" loading="lazy" decoding="async"></a>'
+    f"<div><h3>{html.escape(where)}</h3>"
+    f'<p class="{kind}">{html.escape(said)}</p>{_confidence(entry)}{_fires(entry)}'
+    f'<dl class="scores">{_pairs(scores)}</dl></div></article>'
+  )
+
+
+def _fires(entry: Entry) -> str:
+  """On how many images it fires, if not on all."""
+  if entry.fires is None or entry.dead or entry.fires[0] == entry.fires[1]:
+    return ""
+  number, total = entry.fires
+  return f'<p class="fires">fires on {number:,} of {total:,} images</p>'
+
+
+# A description that is said with less confidence than this is marked.
+LOW = 0.5
+
+
+def _confidence(entry: Entry) -> str:
+  """How sure the captioner is, and what it withheld."""
+  if entry.confidence is None or entry.dead:
+    return ""
+  text = f"confidence {entry.confidence:.0%}"
+  if entry.guess:
+    text += f", too low to say “{entry.guess}”"
+  low = " low" if entry.confidence < LOW else ""
+  return (
+    f'<p class="sure{low}"><meter min="0" max="1" low="{LOW}" optimum="1" '
+    f'value="{entry.confidence:.3f}"></meter> {html.escape(text)}</p>'
+  )

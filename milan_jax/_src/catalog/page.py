@@ -1,0 +1,211 @@
+"""Writes the static page: every unit's regions beside its description."""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import shutil
+import urllib.parse
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from milan_jax._src.catalog import markup, regions
+from milan_jax._src.catalog.signatures import is_signed, signed
+from milan_jax._src.errors import UserError
+from milan_jax._src.records import Unit
+
+PAGE = "index.html"
+DATA = "catalog.json"
+IMAGES = "images"
+_SOURCE = "source.txt"
+
+Regions = tuple[
+  UInt8[np.ndarray, "k height width 3"], Bool[np.ndarray, "k height width"]
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PageUnit:
+  """One unit as the page shows it.
+
+  Attributes:
+    unit: the unit.
+    description: what is said of it; not shown for a dead unit.
+    scores: columns beside it, such as `{"score": -3.2}`; None and NaN show as n/a.
+    regions: gives its images and masks, best first; called only if they are not drawn
+      yet, so that a page is remade quickly.
+    dead: whether the unit never varies.
+    confidence: the probability that the description fits; None if it is not known.
+    guess: what was withheld for want of confidence; empty if nothing was.
+    fires: on how many of how many images the unit fires; None if that is not known.
+  """
+
+  unit: Unit
+  description: str
+  regions: Callable[[], Regions]
+  scores: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+  dead: bool = False
+  confidence: float | None = None
+  guess: str = ""
+  fires: tuple[int, int] | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PageInfo:
+  """What the page says at its top.
+
+  Attributes:
+    title: the heading.
+    architecture: the network's name.
+    dataset: what the photographs are.
+    facts: short lines, name and value: network, photographs, captioner, time, ...
+    notes: paragraphs, such as how few the photographs are and how to use one's own;
+      text between backticks is set as code.
+  """
+
+  title: str
+  architecture: str
+  dataset: str
+  facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  notes: Sequence[str] = ()
+
+
+def write_page(
+  folder: str | os.PathLike[str],
+  units: Iterable[PageUnit],
+  *,
+  info: PageInfo,
+  layers: Sequence[str],
+  source: str,
+) -> pathlib.Path:
+  """Writes `index.html`, `catalog.json` and one picture per unit.
+
+  Pictures that are there already are kept, so a run that was killed goes on; one that
+  is damaged, or of another unit, is drawn anew. The page and the data are replaced
+  whole, last. One unit's regions are in memory at a time.
+
+  Args:
+    folder: where to; made if missing, other files in it are left alone.
+    units: the units, in any order; they are shown in this order within their layer.
+    info: what stands at the top.
+    layers: all layers, in the order in which they are shown.
+    source: names the regions, such as a digest of what they were made with: where it
+      differs from that of the pictures in `folder`, they are drawn anew.
+
+  Returns:
+    The path of the page.
+
+  Raises:
+    UserError: if a unit's layer is not among `layers`, or a unit comes twice.
+  """
+  folder = pathlib.Path(folder)
+  _keep_only(folder / IMAGES, source)
+  entries: dict[str, list[markup.Entry]] = {layer: [] for layer in layers}
+  seen: set[Unit] = set()
+  for shown in units:
+    layer, index = shown.unit.layer, shown.unit.index
+    if layer not in entries:
+      raise UserError(
+        f"Unit {index} is of layer {layer!r}, but the page shows the layers "
+        f"{', '.join(layers)}: name that layer too."
+      )
+    if shown.unit in seen:
+      raise UserError(f"Unit {index} of layer {layer!r} comes twice: give it once.")
+    seen.add(shown.unit)
+    picture = folder / IMAGES / urllib.parse.quote(layer, safe="") / f"{index}.jpg"
+    data = _kept(picture, f"{layer}:{index}")
+    if data is None:
+      data = signed(regions.sprite(*shown.regions()), f"{layer}:{index}")
+      _write(picture, data)
+    entries[layer].append(
+      markup.Entry(
+        layer=layer,
+        unit=index,
+        description=shown.description,
+        scores={name: _finite(value) for name, value in shown.scores.items()},
+        dead=shown.dead,
+        confidence=_finite(shown.confidence),
+        guess=shown.guess,
+        fires=shown.fires,
+        picture=picture.relative_to(folder).as_posix(),
+        size=regions.picture_size(data),
+      )
+    )
+  table = {
+    "name": info.title,
+    "architecture": info.architecture,
+    "dataset": info.dataset,
+    "layers": list(layers),
+    "units": [
+      {
+        "layer": entry.layer,
+        "unit": entry.unit,
+        "images": [entry.picture],
+        "description": entry.description,
+        "dead": entry.dead,
+        "confidence": entry.confidence,
+        "guess": entry.guess,
+        **_counts(entry.fires),
+        **entry.scores,
+      }
+      for layer in layers
+      for entry in entries[layer]
+    ],
+  }
+  text = json.dumps(table, ensure_ascii=False, indent=1, allow_nan=False)
+  _write(folder / DATA, (text + "\n").encode())
+  page = markup.page(info.title, info.facts, info.notes, entries)
+  _write(folder / PAGE, page.encode())
+  return folder / PAGE
+
+
+def _counts(fires: tuple[int, int] | None) -> dict[str, int]:
+  return {} if fires is None else {"fires": fires[0], "num_images": fires[1]}
+
+
+def page_is_whole(folder: str | os.PathLike[str]) -> bool:
+  """Whether a folder has a page, its data and all of its pictures."""
+  folder = pathlib.Path(folder)
+  try:
+    data = json.loads((folder / DATA).read_text(encoding="utf-8"))
+    pictures = [picture for unit in data["units"] for picture in unit["images"]]
+  except (OSError, ValueError, KeyError, TypeError):
+    return False
+  return all((folder / name).is_file() for name in (PAGE, *pictures))
+
+
+def _finite(value: float | None) -> float | None:
+  return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _keep_only(images: pathlib.Path, source: str) -> None:
+  """Throws away the pictures of another source."""
+  marker = images / _SOURCE
+  if not marker.is_file() or marker.read_bytes() != source.encode():
+    if images.is_dir():
+      shutil.rmtree(images, ignore_errors=True)
+    _write(marker, source.encode())
+
+
+def _kept(picture: pathlib.Path, unit: str) -> bytes | None:
+  """The bytes of a unit's picture; None if it must be drawn."""
+  try:
+    data = picture.read_bytes()
+  except FileNotFoundError:
+    return None
+  except OSError as error:
+    raise UserError(
+      f"{picture} cannot be read ({error.strerror}): remove it, and it is drawn anew."
+    ) from error
+  return data if is_signed(data, unit) else None
+
+
+def _write(path: pathlib.Path, data: bytes) -> None:
+  """Writes a file aside, then renames it: it appears whole or not at all."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  aside = path.with_name(f".{path.name}.partial")
+  aside.write_bytes(data)
+  aside.replace(path)

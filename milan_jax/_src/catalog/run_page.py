@@ -1,0 +1,110 @@
+"""The page of a run: every described unit's regions beside its description."""
+
+import functools
+import json
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from milan_jax._src.catalog.page import PageInfo, PageUnit, Regions, write_page
+from milan_jax._src.files.names import shown
+from milan_jax._src.images.demo import PHOTOGRAPHS
+from milan_jax._src.records import Description, ExemplarSet
+
+_DEMO_NOTES = (
+  f"These units were shown {len(PHOTOGRAPHS)} photographs only, those that come inside "
+  "two packages, cut into many crops at several scales. That is enough to see the "
+  "program work, and far too few to judge a network by: a unit for dogs has seen none.",
+  "Show it your own: `python describe.py --images FOLDER --workdir runs/mine`.",
+)
+_STARTER_NOTE = (
+  "The captioner that ships knows colors, edges, textures and materials, and several "
+  "hundred kinds of things and their parts, from a few hundred photographs and "
+  "cut-outs. What it is less sure of is marked, and where it is not sure enough it "
+  "says that there is no clear pattern."
+)
+
+
+def write_run_page(
+  folder: pathlib.Path,
+  found: ExemplarSet,
+  descriptions: Iterable[Description],
+  options: Mapping[str, Any],
+) -> pathlib.Path:
+  """Writes `index.html` into a run directory.
+
+  Args:
+    folder: the run directory.
+    found: the exemplars that were described.
+    descriptions: one per unit.
+    options: the run's configuration.
+
+  Returns:
+    The path of the page.
+  """
+  demo = not (options["exemplars"] or options["images"] or options["latents"])
+  network = shown(options["exemplars"] or options["model"])
+  images = shown(options["images"] or "packaged photographs")
+  if options["latents"]:
+    images = f"those that it makes of {shown(options['latents'])}"
+  notes = (*_DEMO_NOTES,) if demo else ()
+  if options["milan"] == "starter":
+    notes = (*notes, _STARTER_NOTE)
+  info = PageInfo(
+    title=f"What the units of {pathlib.PurePath(network).name} respond to",
+    architecture=pathlib.PurePath(network).name,
+    dataset="exemplars" if options["exemplars"] else images,
+    facts={
+      "Network": network,
+      **({"Weights": options["weights_from"]} if "weights_from" in options else {}),
+      "Images": f"{found.num_images} distinct ones shown, from "
+      + ("the exemplars given" if options["exemplars"] else images),
+      "Captioner": shown(options["milan"]),
+    },
+    notes=notes,
+  )
+  return write_page(
+    folder,
+    _units(found, descriptions, all_regions=options["parity"]),
+    info=info,
+    layers=found.layers,
+    source=json.dumps(dict(options), sort_keys=True),
+  )
+
+
+def _units(
+  found: ExemplarSet, descriptions: Iterable[Description], *, all_regions: bool
+) -> Iterator[PageUnit]:
+  places = {
+    layer: {unit: row for row, unit in enumerate(found.exemplars(layer).units.tolist())}
+    for layer in found.layers
+  }
+  for entry in descriptions:
+    layer = entry.unit.layer
+    row = places[layer][entry.unit.index]
+    yield PageUnit(
+      unit=entry.unit,
+      description=entry.text,
+      regions=functools.partial(_regions, found, layer, row, all_regions),
+      scores={
+        "score": entry.score,
+        "log p(text | regions)": entry.log_prob,
+        "log p(text)": entry.lm_log_prob,
+      },
+      dead=entry.dead,
+      confidence=entry.confidence,
+      guess=entry.guess or "",
+      fires=None if entry.fires is None else (entry.fires, entry.images or 0),
+    )
+
+
+def _regions(found: ExemplarSet, layer: str, row: int, everything: bool) -> Regions:
+  """The regions of a unit that count, which come first, or all of them."""
+  known = found.exemplars(layer)
+  count = None if everything else int(known.num_regions[row])
+  image_rows = known.image_rows[row, :count]
+  slots = np.arange(len(image_rows))
+  masks = found.masks(layer, np.full_like(slots, row), slots)
+  return found.images(image_rows), masks

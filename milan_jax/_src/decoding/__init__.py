@@ -1,0 +1,1 @@
+"""From exemplars to descriptions."""

@@ -1,0 +1,100 @@
+"""Confidence in descriptions, while they are made: below a threshold none is given."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from milan_jax._src.decoding.decoder import Decoded, Decoding, own_decoding
+from milan_jax._src.models import confidence_model as confidence
+from milan_jax._src.models.confidence_model import NO_PATTERN
+from milan_jax._src.models.encoder import project
+from milan_jax._src.records import Description
+from milan_jax._src.store.release import Release
+from milan_jax._src.text.vocabulary import Vocabulary
+
+# Share of a unit's regions that must show anything at all.
+LEAST_SEEN = 1 / 3
+
+
+def knows_confidence(release: Release, decoding: Decoding) -> bool:
+  """Whether a release's confidence was measured of this way to decode."""
+  if release.confidence is None:
+    return False
+  own = own_decoding(release)
+  return decoding == dataclasses.replace(own, precision=decoding.precision)
+
+
+def gather_evidence(
+  release: Release,
+  decoded: Decoded,
+  features: Float[np.ndarray, "units k features"],
+  counts: Int[np.ndarray, "units"] | None = None,
+) -> Float[np.ndarray, "units evidence"]:
+  """The evidence for a batch of descriptions.
+
+  Args:
+    release: the captioner.
+    decoded: what it said.
+    features: features of the batch's regions.
+    counts: how many regions of each unit count, its first ones; None for all.
+
+  Raises:
+    ValueError: if nothing is known of p(description).
+  """
+  if decoded.lm_log_probs is None:
+    raise ValueError("the evidence needs a language model's scores")
+  projection = release.projection
+  seen = features if projection is None else project(features, projection)
+  tokens = np.asarray(decoded.tokens)
+  return confidence.gather_evidence(
+    confidence.agreement(seen, counts),
+    log_probs=np.asarray(decoded.log_probs),
+    lm_log_probs=np.asarray(decoded.lm_log_probs),
+    margins=np.asarray(decoded.margins),
+    num_tokens=count_tokens(tokens, Vocabulary(release.vocabulary).stop_id),
+  )
+
+
+def count_tokens(
+  tokens: Int[np.ndarray, "units length"], stop_id: int
+) -> Int[np.ndarray, "units"]:
+  """Tokens of each description, its stop included."""
+  return np.minimum((tokens != stop_id).sum(1) + 1, tokens.shape[1])
+
+
+def judged(
+  descriptions: Iterable[Description],
+  decoded: Decoded,
+  release: Release,
+  features: Float[np.ndarray, "units k features"],
+  counts: Int[np.ndarray, "units"] | None = None,
+) -> Iterator[Description]:
+  """Adds its confidence to each description of a batch, and withholds what has none.
+
+  Args:
+    descriptions: those of the batch.
+    decoded: what they were made of.
+    release: the captioner; without a confidence, the descriptions pass as they are.
+    features: features of the batch's regions.
+    counts: how many regions of each unit count, its first ones; None for all.
+  """
+  spec = release.confidence
+  if spec is None:
+    yield from descriptions
+    return
+  evidence = gather_evidence(release, decoded, features, counts)
+  found = confidence.probabilities(spec, evidence)
+  # A region whose mask is empty has no features: such a unit hardly ever varies.
+  seen = features.any(-1).sum(1)
+  blind = seen / (features.shape[1] if counts is None else counts) < LEAST_SEEN
+  rows = zip(descriptions, found.tolist(), blind.tolist(), strict=True)
+  for entry, value, empty in rows:
+    sure = 0.0 if entry.dead or empty else value
+    if sure < spec.threshold or entry.text.lower() in release.decoding.nothing:
+      yield dataclasses.replace(
+        entry, text=NO_PATTERN, confidence=sure, guess=entry.text
+      )
+    else:
+      yield dataclasses.replace(entry, confidence=sure)

@@ -1,0 +1,118 @@
+"""Features of the exemplars: each distinct image encoded once, then cheap poolings."""
+
+import pathlib
+from collections.abc import Callable, Iterator
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from milan_jax._src.models.encoder import Pyramid, pool
+from milan_jax._src.records import ExemplarSet
+from milan_jax._src.store.feature_store import (
+  FeatureStore,
+  FeatureWriter,
+  open_features,
+)
+
+# Regions of an image pooled in one product: the compiled shape. More at once gain
+# nothing on a CPU.
+REGIONS = 16
+
+Encode = Callable[[UInt8[np.ndarray, "batch height width 3"]], Pyramid]
+Progress = Callable[[int, int], None]
+
+
+@jax.jit
+def _pool_one(pyramid, image, masks):
+  """Pools regions of one image of a batch."""
+  levels = [jax.lax.dynamic_slice_in_dim(level, image, 1) for level in pyramid]
+  return pool(tuple(levels), masks[None])[0]
+
+
+def _regions_by_image(exemplars: ExemplarSet) -> Int[np.ndarray, "regions 4"]:
+  """Lists every region as (image row, layer, unit row, slot), ordered by image.
+
+  Exemplars on which a unit does not fire are left out: no place of them exceeds the
+  unit's level, so their masks are empty and their features zero.
+  """
+  tables = []
+  for number, layer in enumerate(exemplars.layers):
+    found = exemplars.exemplars(layer)
+    rows = found.image_rows
+    units, slots = np.indices(rows.shape)
+    table = np.stack([rows, np.full_like(rows, number), units, slots], -1)
+    tables.append(table[slots < found.num_regions[:, None]])
+  regions = np.concatenate(tables)
+  return regions[np.lexsort(regions.T[::-1])]
+
+
+def _pool_image(
+  exemplars: ExemplarSet,
+  pyramid: Pyramid,
+  image: int,
+  regions: Int[np.ndarray, "regions 4"],
+) -> Iterator[tuple[Int[np.ndarray, "4"], Float[np.ndarray, "features"]]]:
+  """Yields each region of one image, all of its layers', with its features."""
+  for start in range(0, len(regions), REGIONS):
+    chunk = regions[start : start + REGIONS]
+    masks = [
+      exemplars.masks(exemplars.layers[number], own[:, 2], own[:, 3])
+      for number in np.unique(chunk[:, 1])
+      for own in [chunk[chunk[:, 1] == number]]
+    ]
+    spare = REGIONS - len(chunk)
+    padded = np.pad(np.concatenate(masks), ((0, spare), (0, 0), (0, 0)))
+    features = np.asarray(_pool_one(pyramid, image, padded))
+    yield from zip(chunk, features[: len(chunk)], strict=True)
+
+
+def encode_exemplars(
+  encode: Encode,
+  exemplars: ExemplarSet,
+  folder: pathlib.Path,
+  *,
+  feature_size: int,
+  batch_size: int = 16,
+  progress: Progress = lambda done, total: None,
+) -> FeatureStore:
+  """Encodes the regions of an exemplar set into files, resuming where it stopped.
+
+  Memory holds one batch of images.
+
+  Args:
+    encode: gives a backbone's activations for a batch of images of a fixed shape.
+    exemplars: the regions.
+    folder: the feature store to make or to finish.
+    feature_size: size of a region's features.
+    batch_size: images per forward pass.
+    progress: called with the number of images done and of all.
+
+  Returns:
+    The store.
+
+  Raises:
+    UserError: the folder holds features of something else, or damaged ones.
+  """
+  regions = _regions_by_image(exemplars)
+  used, begins = np.unique(regions[:, 0], return_index=True)
+  ends = np.append(begins[1:], len(regions))
+  total = len(used)
+  layers = [exemplars.exemplars(name) for name in exemplars.layers]
+  with FeatureWriter(folder, layers, feature_size=feature_size, total=total) as writer:
+    if writer.done:
+      writer.check(regions[: ends[min(writer.done, total) - 1], 1:])
+    progress(writer.done, total)
+    for start in range(writer.done, total, batch_size):
+      stop = min(start + batch_size, total)
+      images = exemplars.images(used[start:stop])
+      spare = batch_size - len(images)
+      pyramid = encode(np.pad(images, ((0, spare), (0, 0), (0, 0), (0, 0))))
+      for image, place in enumerate(range(start, stop)):
+        own = regions[begins[place] : ends[place]]
+        for region, features in _pool_image(exemplars, pyramid, image, own):
+          _, layer, unit, slot = region.tolist()
+          writer.write(layer, unit, slot, features)
+      writer.save(stop)
+      progress(stop, total)
+  return open_features(folder)

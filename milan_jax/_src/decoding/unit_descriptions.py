@@ -1,0 +1,122 @@
+"""Describes all units, a batch at a time, into the journal of a run."""
+
+import collections
+import pathlib
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+
+import jax
+import numpy as np
+
+from milan_jax._src.decoding.confidence import judged
+from milan_jax._src.decoding.decoder import Decoded, Decoder
+from milan_jax._src.records import Description, Unit
+from milan_jax._src.runs.processes import told_by_first
+from milan_jax._src.runs.progress import bar, say
+from milan_jax._src.runs.workdir import JOURNAL
+from milan_jax._src.store.descriptions import Journal
+from milan_jax._src.store.feature_store import FeatureStore
+from milan_jax._src.store.release import Release
+from milan_jax._src.text.reconstruction import reconstruct_ids
+from milan_jax._src.text.vocabulary import Vocabulary
+
+
+def describe_units(
+  decoder: Decoder,
+  release: Release,
+  store: FeatureStore,
+  folder: pathlib.Path,
+  seed: int,
+) -> Journal:
+  """Describes all units, a batch at a time, each batch journalled at once.
+
+  Memory holds two batches, whatever the number of units: one on its way through the
+  devices while the next is read.
+  """
+  vocabulary = Vocabulary(release.vocabulary)
+  size, total = decoder.batch_size, len(store)
+  counted = _some_rarely_fire(decoder, store)
+  journal = Journal(folder / JOURNAL, size, total=total)
+  done = told_by_first(len(journal))
+  if done < total:
+    seconds = decoder.compile(store.k, counted=counted)
+    say(f"the search was compiled, or found compiled, in {seconds:.1f} s")
+  with bar("descriptions", "units") as show:
+    show(done, total)
+    # Descriptions come a batch behind the features that they are of.
+    waiting: collections.deque[np.ndarray] = collections.deque()
+    for decoded in decoder.stream(
+      unit_batches(decoder, store, seed, done, waiting.append)
+    ):
+      first = len(journal)
+      units = zip(
+        store.units(first, first + size), store.firing(first, first + size), strict=True
+      )
+      described = _described(units, decoded, vocabulary, decoder.decoding.parity)
+      counts = store.num_regions(first, first + size) if counted else None
+      journal.append(judged(described, decoded, release, waiting.popleft(), counts))
+      show(len(journal), total)
+  return journal
+
+
+def unit_batches(
+  decoder: Decoder,
+  store: FeatureStore,
+  seed: int,
+  start: int,
+  keep: Callable[[np.ndarray], None] = lambda features: None,
+) -> Iterator[tuple[np.ndarray, jax.Array, np.ndarray | None]]:
+  """Reads features batch by batch, from a place on, with a key for each unit.
+
+  Exemplars on which a unit does not fire do not count, but in parity: where any unit
+  has such, the number of those that count comes too. `keep` is given the features of
+  each batch.
+  """
+  size = decoder.batch_size
+  counted = _some_rarely_fire(decoder, store)
+  for first in range(start, len(store), size):
+    keys = _unit_keys(seed, (unit for unit, _ in store.units(first, first + size)))
+    features = store.read(first, first + size)
+    keep(features)
+    yield features, keys, store.num_regions(first, first + size) if counted else None
+
+
+def _some_rarely_fire(decoder: Decoder, store: FeatureStore) -> bool:
+  """Whether some regions do not count: all the run's units then go by one program."""
+  if decoder.decoding.parity:
+    return False
+  return bool((store.num_regions(0, len(store)) < store.k).any())
+
+
+def _described(
+  units: Iterable[tuple[tuple[Unit, bool], tuple[int, int] | None]],
+  decoded: Decoded,
+  vocabulary: Vocabulary,
+  parity: bool,
+) -> Iterator[Description]:
+  lm_log_probs = decoded.lm_log_probs
+  for i, ((unit, dead), firing) in enumerate(units):
+    fires, images = firing or (None, None)
+    margin = float(decoded.margins[i])
+    yield Description(
+      unit=unit,
+      text=reconstruct_ids(np.asarray(decoded.tokens[i]), vocabulary, parity=parity),
+      score=float(decoded.scores[i]),
+      log_prob=float(decoded.log_probs[i]),
+      lm_log_prob=None if lm_log_probs is None else float(lm_log_probs[i]),
+      dead=dead,
+      margin=margin if np.isfinite(margin) else None,
+      fires=fires,
+      images=images,
+    )
+
+
+def _unit_keys(seed: int, units: Iterable[Unit]) -> jax.Array:
+  """A key of each unit's own, whatever else is described beside it."""
+  names = [f"{unit.layer}:{unit.index}" for unit in units]
+  return _keys(seed, np.array([zlib.crc32(name.encode()) for name in names], np.uint32))
+
+
+@jax.jit
+def _keys(seed: jax.Array | int, names: jax.Array | np.ndarray) -> jax.Array:
+  return jax.vmap(lambda name: jax.random.fold_in(jax.random.key(seed), name))(names)

@@ -1,0 +1,169 @@
+"""A quantile from exact counts of values in bins: memory does not grow with the data.
+
+Only the top needs counting. With q = .99 the quantile lies between two order
+statistics, the lower of which is the r-th value from the top, r about a hundredth of
+all values. The number of all values is known beforehand. Once r values have been seen
+at or above the lower edge of a bin, that order statistic lies at or above the edge
+whatever comes, and no bin below it matters again: from then on a value costs one
+comparison unless it is among the largest. That edge is the unit's `bound`; it only
+rises.
+
+A state is donated to the function that takes it: use only the state that comes back.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from milan_jax._src.exemplars import bins
+from milan_jax._src.exemplars.bins import BinCounts
+from milan_jax._src.exemplars.quantiles import (
+  first_floor,
+  hazen_ranks,
+  images_together,
+  values_above,
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BinnedLevels:
+  """What has been counted of a layer's activations.
+
+  Attributes:
+    quantile: which one, as a fraction.
+    num_total: values that a unit has over the whole data set, at most.
+    num_seen: values of each unit so far, NaN left out.
+    bound: each unit's lowest bin that may still matter.
+    counted: all values in bins at or above the bound; of those below it, some. Values
+      of exactly zero are left out once the bound is the bin of zero: no count is needed
+      to tell them.
+    num_fresh: values counted since the bounds were last raised.
+  """
+
+  quantile: float
+  num_total: int
+  num_seen: Int[np.ndarray, "units"]
+  bound: Int[np.ndarray, "units"]
+  counted: BinCounts
+  num_fresh: int = 0
+
+
+def start(units: int, num_total: int, quantile: float) -> BinnedLevels:
+  """The state before any value.
+
+  Args:
+    units: number of units.
+    num_total: values that each unit will have at most: images x height x width.
+    quantile: between 0 and 1.
+  """
+  return BinnedLevels(
+    quantile=quantile,
+    num_total=num_total,
+    num_seen=np.zeros(units, np.int64),
+    bound=np.full(units, bins.NO_BIN, np.int64),
+    counted=bins.start(units, num_total),
+  )
+
+
+def update(
+  state: BinnedLevels,
+  activations: Float[np.ndarray, "batch height width units"],
+  num_nan: Int[np.ndarray, "units"],
+) -> BinnedLevels:
+  """The state after some more activations; `num_nan` of each unit are NaN."""
+  units = activations.shape[3]
+  needed = _num_needed(state)
+  if (state.bound == bins.NO_BIN).any():
+    floor = first_floor(activations.reshape(-1, units), needed)
+    bound = np.where(np.isneginf(floor), bins.NO_BIN, bins.bins_of(floor))
+    state = dataclasses.replace(state, bound=np.maximum(state.bound, bound))
+  step = images_together(activations)
+  for first in range(0, len(activations), step):
+    block = activations[first : first + step]
+    crowded = _crowded(state, needed)
+    floor = _floor(state.bound)
+    floor[crowded] = bins.edge(state.bound[crowded] + 1, below=1)
+    values, of_units = values_above(block, floor)
+    counted = bins.add(state.counted, values, of_units)
+    if crowded.size:
+      columns = block.reshape(-1, units)[:, crowded]
+      bins.add_to_bins(counted, columns, crowded, state.bound[crowded])
+    num_fresh = state.num_fresh + values.size
+    state = dataclasses.replace(state, counted=counted, num_fresh=num_fresh)
+    # The bound has little to gain before a good part of what matters has passed it.
+    if num_fresh * 4 >= needed * units:
+      state = _raise_bound(state, needed)
+  num_values = activations[..., 0].size
+  return dataclasses.replace(state, num_seen=state.num_seen + num_values - num_nan)
+
+
+def merge(a: BinnedLevels, b: BinnedLevels) -> BinnedLevels:
+  """The state of two disjoint sets of images together; both are donated."""
+  return dataclasses.replace(
+    a,
+    num_seen=a.num_seen + b.num_seen,
+    bound=np.maximum(a.bound, b.bound),
+    counted=bins.merge(a.counted, b.counted),
+    num_fresh=a.num_fresh + b.num_fresh,
+  )
+
+
+def quantiles(
+  state: BinnedLevels,
+) -> tuple[
+  Float[np.ndarray, "units"], Float[np.ndarray, "units"], Float[np.ndarray, "units"]
+]:
+  """The quantile of each unit, by Hazen's definition.
+
+  An order statistic is off by less than the width of its bin, 2 ** -MANTISSA_BITS of
+  its value, and exact where it is zero, or alone in its bin.
+
+  Returns:
+    The quantiles, infinity for a unit without values; and where both order statistics
+    lie in one bin, its least and its greatest value, else the quantile itself.
+  """
+  lower, upper, weight = hazen_ranks(state.num_seen, state.quantile)
+  (low_bin, low, least, most), (high_bin, high, _, _) = (
+    _locate(state, ranks) for ranks in (lower, upper)
+  )
+  level = np.where(state.num_seen > 0, low + weight * (high - low), np.inf)
+  together = (low_bin == high_bin) & (state.num_seen > 0)
+  return level, np.where(together, least, level), np.where(together, most, level)
+
+
+def _locate(state: BinnedLevels, ranks: Int[np.ndarray, "units"]) -> list[np.ndarray]:
+  """The bin and the value of each rank, and the least and the greatest of its bin."""
+  found = bins.locate(state.counted, ranks)
+  # Only zeros go uncounted at or above a bound, and only at a bound of zero.
+  zero = (state.bound == 0) & (found[0] <= 0)
+  return [np.where(zero, 0, each) for each in found]
+
+
+def _num_needed(state: BinnedLevels) -> int:
+  return int(hazen_ranks(np.array([state.num_total]), state.quantile)[0][0])
+
+
+def _floor(bound: Int[np.ndarray, "units"]) -> Float[np.ndarray, "units"]:
+  """What a value must exceed to be counted."""
+  # Zeros, most of all values behind a ReLU, are not worth counting one by one.
+  floor = np.where(bound == 0, np.float32(0), bins.edge(bound, below=1))
+  return np.where(bound == bins.NO_BIN, np.float32(-np.inf), floor)
+
+
+def _crowded(state: BinnedLevels, needed: int) -> Int[np.ndarray, "some"]:
+  """Units with far more values in their bound's own bin than the quantile needs.
+
+  They rest at one value, and hardly or seldom leave it: nearly all their values reach
+  the bound, for ever, and are counted faster together than one by one.
+  """
+  in_bound = bins.counts_in(state.counted, state.bound)
+  return np.flatnonzero((in_bound > 2 * needed) & (state.bound != 0))
+
+
+def _raise_bound(state: BinnedLevels, needed: int) -> BinnedLevels:
+  """Rules out every bin that cannot matter any more; `state` is donated."""
+  found, *_ = bins.locate(state.counted, np.full(len(state.bound), needed))
+  bound = np.maximum(state.bound, found)
+  counted = bins.drop_below(state.counted, bound)
+  return dataclasses.replace(state, bound=bound, counted=counted, num_fresh=0)

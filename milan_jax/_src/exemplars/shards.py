@@ -1,0 +1,158 @@
+"""A pass over the images, or over a part of them: how far it is and what it took."""
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.exemplars import stats
+from milan_jax._src.images.source import Skipped
+from milan_jax._src.records import LayerShape
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+  """Every `count`-th stretch of the images, from the `index`-th on.
+
+  A stretch is as many images as go through one device together.
+  """
+
+  index: int = 0
+  count: int = 1
+
+  def stretches(self, num_images: int, batch_size: int) -> range:
+    """Numbers of the stretches, ascending."""
+    return range(self.index, -(-num_images // batch_size), self.count)
+
+  def num_images(self, num_images: int, batch_size: int) -> int:
+    """How many images lie in them."""
+    return sum(
+      min(batch_size, num_images - stretch * batch_size)
+      for stretch in self.stretches(num_images, batch_size)
+    )
+
+
+WHOLE = Part()
+
+
+class TooFewImagesError(UserError):
+  """Fewer images than exemplars of a unit can be read: the pass cannot end well."""
+
+
+def check_enough(num_images: int, k: int) -> None:
+  """Raises UserError if there are fewer images than exemplars of a unit."""
+  if num_images < k:
+    raise UserError(
+      f"{k} exemplars of a unit (--k) need at least {k} images, and there are "
+      f"{num_images}: give more images or a smaller k."
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Progress:
+  """A pass part of the way through: all that going on needs.
+
+  Attributes:
+    done: how many of its stretches are done.
+    states: statistics of each layer so far, in the order chosen.
+    skipped: images that could not be read so far.
+  """
+
+  done: int
+  states: dict[str, stats.LayerState]
+  skipped: tuple[Skipped, ...]
+
+
+@dataclasses.dataclass(slots=True)
+class Times:
+  """Seconds that the parts of a pass took.
+
+  Decoding and statistics go on beside the model: `decoding` and `statistics` are the
+  time spent waiting for them.
+
+  Attributes:
+    model: in the model, until its activations are there.
+    decoding: waiting for images.
+    statistics: waiting for statistics.
+    writing: saving the progress.
+    statistics_cpu: processor time of the statistics, whoever waited.
+    forward_passes: batches that went through the model.
+  """
+
+  model: float = 0.0
+  decoding: float = 0.0
+  statistics: float = 0.0
+  writing: float = 0.0
+  statistics_cpu: float = 0.0
+  forward_passes: int = 0
+
+
+def start(
+  shapes: Sequence[LayerShape],
+  *,
+  units: Mapping[str, Int[np.ndarray, "_"]] | None = None,
+  k: int,
+  quantile: float,
+  num_images: int,
+) -> Progress:
+  """The progress before the first image; `units` are those that are looked at."""
+  numbers = {name: len(chosen) for name, chosen in (units or {}).items()}
+  return Progress(
+    done=0,
+    states={
+      shape.name: stats.start(
+        shape,
+        k=k,
+        quantile=quantile,
+        num_images=num_images,
+        units=numbers.get(shape.name),
+      )
+      for shape in shapes
+    },
+    skipped=(),
+  )
+
+
+def merge(parts: Iterable[Progress]) -> Progress:
+  """The progress of all parts together, one after the other; all are donated."""
+  return functools.reduce(_merge_two, parts)
+
+
+def _merge_two(a: Progress, b: Progress) -> Progress:
+  merged = {
+    name: stats.merge(found, b.states[name]) for name, found in a.states.items()
+  }
+  return Progress(
+    done=a.done + b.done,
+    states=merged,
+    skipped=tuple(sorted(a.skipped + b.skipped, key=lambda item: item.image_id)),
+  )
+
+
+def finish(
+  progress: Progress, *, k: int, num_images: int
+) -> dict[str, stats.LayerStatistics]:
+  """The statistics of each layer after the whole pass; its states are donated.
+
+  Raises:
+    TooFewImagesError: if fewer than `k` images could be read.
+  """
+  if num_images - len(progress.skipped) < k:
+    raise TooFewImagesError(_too_few(num_images, progress.skipped, k))
+  states = progress.states
+  # One by one, so that no more than one layer is in memory twice.
+  return {name: stats.finish(states.pop(name)) for name in tuple(states)}
+
+
+def _too_few(num_images: int, skipped: tuple[Skipped, ...], k: int) -> str:
+  readable = num_images - len(skipped)
+  reasons = "; ".join(f"{item.name}: {item.reason}" for item in skipped[:3])
+  if not readable:
+    return f"None of the {num_images} images can be read ({reasons})."
+  return (
+    f"Only {readable} of {num_images} images can be read ({reasons}), and {k} "
+    "exemplars of a unit need as many: give more images or a smaller k."
+  )

@@ -1,0 +1,94 @@
+"""Files appear whole or not at all: written aside, synced, then renamed.
+
+The name written to is fixed by the final name (`.NAME.partial.SUFFIX`, in the same
+folder), so that a run which was killed and started again overwrites what the killed one
+left behind and a folder ends up with the same files as after an unbroken run. For the
+same reason, two processes must not write one path at the same time.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.files.names import escaped
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+  """Yields a path to write to, which becomes `path` when the block succeeds.
+
+  The yielded path has the suffix of `path` (`np.save` and others add one otherwise) and
+  lies in the same folder, which is made where it is missing. If the block raises,
+  it is removed and `path` stays what it was.
+
+  Raises:
+    UserError: if `path` is a folder.
+  """
+  path = pathlib.Path(path)
+  if path.is_dir():
+    raise UserError(f"{path} is a folder; expected a file or nothing: remove it.")
+  path.parent.mkdir(parents=True, exist_ok=True)
+  aside = path.with_name(f".{path.stem}.partial{path.suffix}")
+  aside.unlink(missing_ok=True)
+  try:
+    yield aside
+    with aside.open("rb") as file:
+      os.fsync(file.fileno())
+    aside.replace(path)
+  except BaseException:
+    aside.unlink(missing_ok=True)
+    raise
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+  """Writes `data` as the whole of `path`."""
+  with atomic_path(path) as aside:
+    aside.write_bytes(data)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+  """Writes `text` as the whole of `path`, in UTF-8, line ends as they are."""
+  write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+  """Writes `value` as JSON: the same value gives the same bytes.
+
+  Paths that are not UTF-8 come back as they are.
+
+  Raises:
+    ValueError: if `value` holds NaN or an infinity, which JSON has no word for.
+  """
+  text = json.dumps(
+    value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False
+  )
+  write_text(path, escaped(text) + "\n")
+
+
+def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> None:
+  """Writes one array to a `.npy` file, never as a pickle."""
+  with atomic_path(path) as aside, aside.open("wb") as file:
+    np.save(file, array, allow_pickle=False)
+
+
+def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
+  """Writes named arrays to a `.npz` file, uncompressed, never as a pickle.
+
+  The archive's time stamps are numpy's constant ones, so the same arrays give the same
+  bytes.
+  """
+  with atomic_path(path) as aside, aside.open("wb") as file:
+    np.savez(file, allow_pickle=False, **arrays)
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+  """Digest of a file, in hexadecimal."""
+  with pathlib.Path(path).open("rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()

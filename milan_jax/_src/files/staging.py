@@ -1,0 +1,102 @@
+"""Folders and growing arrays that appear whole or not at all."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+from types import TracebackType
+
+import numpy as np
+
+from milan_jax._src.errors import UserError
+
+
+@contextlib.contextmanager
+def folder_aside(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+  """Yields an empty folder to fill, which becomes `folder` when the block succeeds.
+
+  What a killed run left half filled is thrown away by the next one. If the block
+  raises, nothing is left behind.
+
+  Raises:
+    UserError: if `folder` already exists: what is written is never overwritten.
+  """
+  folder = pathlib.Path(folder)
+  if folder.exists():
+    raise UserError(f"{folder} already exists: remove it, or choose another folder.")
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  aside = folder.with_name(f".{folder.name}.partial")
+  shutil.rmtree(aside, ignore_errors=True)
+  aside.mkdir()
+  try:
+    yield aside
+    for path in aside.rglob("*"):
+      if path.is_file():
+        with path.open("rb") as file:
+          os.fsync(file.fileno())
+    aside.rename(folder)
+  except BaseException:
+    shutil.rmtree(aside, ignore_errors=True)
+    raise
+
+
+class GrowingArray:
+  """A `.npy` file that grows by rows; its number of rows is not known beforehand.
+
+  Args:
+    path: the file; it is no `.npy` file until the array is closed.
+    shape: of one row.
+    dtype: of the items.
+  """
+
+  def __init__(self, path: pathlib.Path, shape: tuple[int, ...], dtype: np.dtype):
+    self._shape = shape
+    self._dtype = np.dtype(dtype)
+    self._num_rows = 0
+    self._file = path.open("wb")
+    self._write_header()
+
+  def __len__(self) -> int:
+    return self._num_rows
+
+  def append(self, row: np.ndarray) -> None:
+    """Adds one row.
+
+    Raises:
+      ValueError: if its shape or type is another.
+    """
+    if row.shape != self._shape or row.dtype != self._dtype:
+      raise ValueError(
+        f"expected a row of {self._dtype} of shape {self._shape}, "
+        f"found {row.dtype} of shape {row.shape}"
+      )
+    self._file.write(row.tobytes())
+    self._num_rows += 1
+
+  def close(self) -> None:
+    """Completes the file."""
+    if not self._file.closed:
+      self._file.seek(0)
+      self._write_header()
+      self._file.close()
+
+  def __enter__(self) -> "GrowingArray":
+    return self
+
+  def __exit__(
+    self,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    trace: TracebackType | None,
+  ) -> None:
+    self.close()
+
+  def _write_header(self) -> None:
+    # numpy leaves room for the first axis to grow, so a header's length stays.
+    header = {
+      "descr": np.lib.format.dtype_to_descr(self._dtype),
+      "fortran_order": False,
+      "shape": (self._num_rows, *self._shape),
+    }
+    np.lib.format.write_array_header_1_0(self._file, header)

@@ -1,0 +1,176 @@
+"""Tables in CSV files, as people and their programs write them.
+
+Of any Unicode coding; with commas, semicolons or tabs between the fields; with the
+columns in any order, others among them. What is wrong is said with its line.
+"""
+
+import csv
+import dataclasses
+import io
+import os
+import pathlib
+from collections.abc import Collection, Iterator, Sequence
+
+import numpy as np
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.files.plain_text import read_text, whole_number
+from milan_jax._src.records import Unit
+
+_DELIMITERS = ",;\t"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+  """A row of a table.
+
+  Attributes:
+    values: the fields of the wanted columns, by their names.
+    where: file and line, for messages.
+  """
+
+  values: dict[str, str]
+  where: str
+
+  @property
+  def unit(self) -> Unit:
+    """The unit that the columns `layer` and `unit` name.
+
+    Raises:
+      UserError: if the layer is empty, or the unit is no whole number from 0.
+    """
+    layer, index = self.values["layer"].strip(), self.values["unit"]
+    if not layer:
+      raise UserError(f"{self.where}: the layer is empty")
+    number = whole_number(index)
+    if number is None:
+      raise UserError(
+        f"{self.where}: a unit is a whole number from 0, but got {index!r}"
+      )
+    return Unit(layer, number)
+
+
+def read_rows(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[Row]:
+  """Reads the rows of a table whose first line names its columns.
+
+  Args:
+    path: the file.
+    columns: those that are wanted; small and capital letters are alike.
+
+  Raises:
+    UserError: if the file cannot be read, lacks a column, or a row has more or fewer
+      fields than there are columns.
+  """
+  path = pathlib.Path(path)
+  text = read_text(path)
+  header, delimiter = _header(text, columns)
+  missing = [name for name in columns if name not in header]
+  if missing:
+    raise UserError(
+      f"{path}: the first line must name the columns {','.join(columns)}, but "
+      f"{','.join(missing)} is not there; found {','.join(header) or 'nothing'}"
+    )
+  twice = [name for name in columns if header.count(name) > 1]
+  if twice:
+    raise UserError(f"{path}: the first line names the column {twice[0]} twice")
+  places = {name: header.index(name) for name in columns}
+  reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
+  last = 1
+  try:
+    next(reader)
+    for fields in reader:
+      if any(field.strip() for field in fields):
+        where = f"{path}, line {reader.line_num}"
+        if len(fields) < len(header) or any(fields[len(header) :]):
+          raise UserError(
+            f"{where}: expected as many fields as columns, {len(header)}, but got "
+            f"{len(fields)}; one that holds a {delimiter!r} must be quoted"
+          )
+        yield Row({name: fields[place] for name, place in places.items()}, where)
+      last = reader.line_num
+  except csv.Error as error:
+    raise UserError(f"{path}: what follows line {last} is no CSV: {error}") from error
+
+
+def _header(text: str, columns: Collection[str]) -> tuple[list[str], str]:
+  """The columns that the first line names, and what stands between its fields."""
+  line = text.split("\n", 1)[0]
+  headers = []
+  for delimiter in _DELIMITERS:
+    try:
+      fields = next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+      fields = []
+    names = [field.strip().lower() for field in fields]
+    while names and not names[-1]:
+      names.pop()  # spreadsheets write columns that are empty
+    headers.append((sum(name in names for name in columns), names, delimiter))
+  _, names, delimiter = max(headers, key=lambda one: one[0])
+  return names, delimiter
+
+
+class UnitsOnce:
+  """Refuses a unit that two rows are of."""
+
+  def __init__(self) -> None:
+    self._seen: dict[Unit, str] = {}
+
+  def check(self, row: Row) -> Unit:
+    """The unit of a row.
+
+    Raises:
+      UserError: if an earlier row was of the same unit, or as `Row.unit`.
+    """
+    unit = row.unit
+    if unit in self._seen:
+      first = self._seen[unit].rpartition(" ")[2]
+      raise UserError(
+        f"{row.where}: unit {unit.index} of {unit.layer} stands in line {first} too: "
+        "drop one of the two"
+      )
+    self._seen[unit] = row.where
+    return unit
+
+
+def read_numbers(
+  path: str | os.PathLike[str], dtype: np.dtype, shape: tuple[int, int]
+) -> np.ndarray:
+  """Reads a table of numbers without names of columns.
+
+  Args:
+    path: the file.
+    dtype: of the numbers; of integers, none may be negative.
+    shape: rows and columns that it must have.
+
+  Raises:
+    UserError: if the file cannot be read, or holds anything else.
+  """
+  text = read_text(path)
+  line = text.split("\n", 1)[0]
+  delimiter = next((one for one in ";\t" if one in line), ",")
+  if not text.strip():
+    raise UserError(f"{path}: expected a table of numbers, but it is empty.")
+  try:
+    table = np.loadtxt(
+      io.StringIO(text), delimiter=delimiter, dtype=np.float64, ndmin=2
+    )
+  except ValueError as error:
+    raise UserError(f"{path}: expected a table of numbers ({error}).") from error
+  if table.shape != shape:
+    raise UserError(
+      f"{path}: expected {shape[0]} rows of {shape[1]}, as the layer's arrays have, "
+      f"found {table.shape[0]} rows of {table.shape[1]}."
+    )
+  whole = np.issubdtype(dtype, np.integer)
+  with np.errstate(over="ignore"):
+    fits = np.isfinite(table) & np.isfinite(table.astype(np.float32))
+  # Beyond 2^53 a float is no longer every whole number.
+  if whole:
+    fits &= (table >= 0) & (table <= 2**53) & (table == np.floor(table))
+  if not fits.all():
+    row, column = np.argwhere(~fits)[0].tolist()
+    kind = "whole numbers from 0" if whole else "numbers"
+    raise UserError(
+      f"{path}, row {row + 1}: expected {kind}, found {table[row, column]:g}."
+    )
+  return table.astype(dtype)

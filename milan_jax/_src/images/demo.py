@@ -1,0 +1,158 @@
+"""The colour photographs that come inside two packages, cut into many crops.
+
+Ten photographs are few: they make a demonstration that needs no download, and say
+nothing of a network as a whole. Point a run at a folder of photographs of your own.
+"""
+
+import importlib.util
+import itertools
+import pathlib
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.geometry import INTERPOLATIONS, Geometry, to_channels, to_rgb
+from milan_jax._src.images.sizes import Size
+from milan_jax._src.images.source import black
+
+# Every colour photograph of the two wheels. Left out: drawings and test charts
+# (logo, color, phantom, chessboard, horse), grey pictures, a thumbnail, and
+# motorcycle_right, which is motorcycle_left again from a step to the right.
+PHOTOGRAPHS = (
+  ("skimage", "data/astronaut.png"),
+  ("skimage", "data/chelsea.png"),
+  ("skimage", "data/coffee.png"),
+  ("skimage", "data/hubble_deep_field.jpg"),
+  ("skimage", "data/ihc.png"),
+  ("skimage", "data/motorcycle_left.png"),
+  ("skimage", "data/retina.jpg"),
+  ("skimage", "data/rocket.jpg"),
+  ("sklearn", "datasets/images/china.jpg"),
+  ("sklearn", "datasets/images/flower.jpg"),
+)
+# Side of a crop over the photograph's shorter side. Below a half, crops of the smaller
+# photographs would be blown up and show blur.
+SCALES = (1.0, 0.75, 0.5)
+# Neighbouring crops start at most this part of their side apart.
+STEP = 0.5
+
+
+class DemoImages:
+  """Square crops of the packaged photographs, at several scales and mirrored.
+
+  The list is the same on every machine. A crop is named by its photograph, its left
+  and top edge in the photograph's pixels and its scale: `coffee@100,0,0.75`, with
+  `,mirrored` where left and right are swapped.
+
+  Args:
+    geometry: side of the crops and interpolation; `resize` is not used, since a crop
+      is cut before it is resized.
+
+  Raises:
+    UserError: if a package or one of its photographs is missing.
+  """
+
+  def __init__(self, geometry: Geometry):
+    self._geometry = geometry
+    self._photographs = {
+      pathlib.Path(file).stem: _open_photograph(package, file)
+      for package, file in PHOTOGRAPHS
+    }
+    self._crops = [
+      (name, *crop, mirrored)
+      for name, photograph in self._photographs.items()
+      for crop in _crops(*photograph.size, geometry.shape)
+      for mirrored in (False, True)
+    ]
+
+  def __len__(self) -> int:
+    return len(self._crops)
+
+  @property
+  def size(self) -> Size:
+    """Size of every image, in pixels."""
+    return self._geometry.crop
+
+  @property
+  def blank(self) -> UInt8[np.ndarray, "height width channels"]:
+    """A black image."""
+    return black(self.size, self._geometry.channels)
+
+  def name(self, index: int) -> str:
+    """Photograph, left edge, top edge, scale, and whether mirrored."""
+    name, left, top, _, _, scale, mirrored = self._crops[index]
+    return f"{name}@{left},{top},{scale:g}" + (",mirrored" if mirrored else "")
+
+  def files(self) -> list[tuple[str, pathlib.Path]]:
+    """The photographs, by their names."""
+    return [
+      (f"{package} {file}", _find_photograph(package, file))
+      for package, file in PHOTOGRAPHS
+    ]
+
+  def load(self, index: int) -> UInt8[np.ndarray, "height width channels"]:
+    """The crop, at the source's size."""
+    name, left, top, width, height, _, mirrored = self._crops[index]
+    image = self._photographs[name].resize(
+      self._geometry.shape[::-1],
+      INTERPOLATIONS[self._geometry.interpolation],
+      box=(left, top, left + width, top + height),
+    )
+    if mirrored:
+      image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    pixels = np.asarray(to_channels(image, self._geometry.channels))
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _open_photograph(package: str, file: str) -> Image.Image:
+  with Image.open(_find_photograph(package, file)) as image:
+    return to_rgb(image)
+
+
+def _find_photograph(package: str, file: str) -> pathlib.Path:
+  # find_spec looks a package up without running it: importing these takes seconds.
+  spec = importlib.util.find_spec(package)
+  if spec is None or spec.origin is None:
+    raise UserError(
+      f"The demonstration's photographs come inside the package {package}, which is "
+      "not installed: install milan-jax[demo], or name a folder of photographs."
+    )
+  path = pathlib.Path(spec.origin).parent / file
+  if not path.is_file():
+    raise UserError(
+      f"{path} is missing: this version of {package} does not bring the photograph. "
+      "Install the version that milan-jax[demo] asks for."
+    )
+  return path
+
+
+def _crops(
+  width: int, height: int, shape: tuple[int, int]
+) -> list[tuple[int, int, int, int, float]]:
+  """Left, top, width, height and scale of every crop, from large to small.
+
+  Args:
+    width: of the photograph, in pixels.
+    height: of the photograph, in pixels.
+    shape: height and width that have the proportions of a crop.
+  """
+  rows, columns = shape
+  crops = []
+  for scale in SCALES:
+    if width * rows <= height * columns:
+      across, down = round(scale * width), round(scale * width * rows / columns)
+    else:
+      across, down = round(scale * height * columns / rows), round(scale * height)
+    tops, lefts = _starts(height, down), _starts(width, across)
+    crops += [
+      (left, top, across, down, scale) for top, left in itertools.product(tops, lefts)
+    ]
+  return crops
+
+
+def _starts(length: int, side: int) -> list[int]:
+  """Evenly spaced starts of windows that cover `length` from end to end."""
+  steps = int(np.ceil((length - side) / (STEP * side)))
+  return [round(step * (length - side) / max(steps, 1)) for step in range(steps + 1)]

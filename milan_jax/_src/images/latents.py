@@ -1,0 +1,150 @@
+"""What a generator is given, and the images that it makes of it."""
+
+import hashlib
+import pathlib
+import threading
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.files.npy_files import read_npz
+from milan_jax._src.images.sizes import Size
+from milan_jax._src.images.source import black
+
+EXPECTED = (
+  "an .npz file with `latents`, floats of shape (N, ...), and for a generator of "
+  "classes `classes`, integers of shape (N,)"
+)
+
+
+class Latents:
+  """The inputs of a generator: records of a `latent` and, perhaps, a `class`.
+
+  Args:
+    latents: one a row, float32.
+    classes: the class of each, if the generator takes classes.
+    origin: what to call them in messages.
+
+  Raises:
+    UserError: if there are none, or the two do not fit.
+  """
+
+  def __init__(
+    self,
+    latents: Float[np.ndarray, "n ..."],
+    classes: Int[np.ndarray, "n"] | None = None,
+    origin: str = "latents",
+  ):
+    if not latents.size or latents.ndim < 2:
+      raise UserError(
+        f"{origin}: expected latents of shape (N, ...), found {latents.shape}."
+      )
+    fields: list = [("latent", np.float32, latents.shape[1:])]
+    if classes is not None:
+      fields.append(("class", np.int64))
+    self._records = np.zeros(len(latents), fields)
+    self._records["latent"] = latents
+    if classes is not None:
+      self._records["class"] = classes
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  @property
+  def latent_shape(self) -> tuple[int, ...]:
+    """Shape of one latent."""
+    return self._records["latent"].shape[1:]
+
+  @property
+  def has_classes(self) -> bool:
+    """Whether each latent has a class."""
+    return "class" in (self._records.dtype.names or ())
+
+  @property
+  def blank(self) -> np.ndarray:
+    """A latent of zeros, of class 0."""
+    return np.zeros((), self._records.dtype)
+
+  def name(self, index: int) -> str:
+    """The latent's number, and its class."""
+    of_class = f", class {self._records['class'][index]}" if self.has_classes else ""
+    return f"latent {index}{of_class}"
+
+  def load(self, index: int) -> np.ndarray:
+    """The record."""
+    return self._records[index, ...]
+
+  def sha256(self) -> str:
+    """Digest of all records."""
+    return hashlib.sha256(self._records.tobytes()).hexdigest()
+
+
+def open_latents(path: str | pathlib.Path) -> Latents:
+  """Reads the latents of an `.npz` file.
+
+  Raises:
+    UserError: if it is no such file.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise UserError(f"No file {path}: expected {EXPECTED}.")
+  found = read_npz(path)
+  latents, classes = found.get("latents"), found.get("classes")
+  if latents is None or not np.issubdtype(latents.dtype, np.floating):
+    raise UserError(
+      f"{path} holds {', '.join(found) or 'nothing'}: expected {EXPECTED}."
+    )
+  if classes is not None and (
+    not np.issubdtype(classes.dtype, np.integer) or classes.shape != latents.shape[:1]
+  ):
+    raise UserError(
+      f"{path}: expected {len(latents)} integer classes, found {classes.dtype} of "
+      f"shape {classes.shape}."
+    )
+  return Latents(latents, classes, origin=str(path))
+
+
+class GeneratedImages:
+  """The image that a generator makes of each latent, made when it is asked for.
+
+  Args:
+    latents: the generator's inputs.
+    make: gives a batch of them their images.
+    size: of the images, in pixels.
+  """
+
+  def __init__(
+    self,
+    latents: Latents,
+    make: Callable[[np.ndarray], UInt8[np.ndarray, "batch height width 3"]],
+    size: Size,
+  ):
+    self._latents = latents
+    self._make = make
+    self._size = size
+    # Nothing promises that a model may run in two threads at once.
+    self._lock = threading.Lock()
+
+  def __len__(self) -> int:
+    return len(self._latents)
+
+  @property
+  def size(self) -> Size:
+    """Size of every image, in pixels."""
+    return self._size
+
+  @property
+  def blank(self) -> UInt8[np.ndarray, "height width 3"]:
+    """A black image."""
+    return black(self._size)
+
+  def name(self, index: int) -> str:
+    """The latent's number, and its class."""
+    return self._latents.name(index)
+
+  def load(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+    """The image, made alone: what else is made changes nothing."""
+    with self._lock:
+      return self._make(self._latents.load(index)[None])[0]

@@ -1,0 +1,72 @@
+"""How a network wants its images."""
+
+import dataclasses
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from milan_jax._src.images.sizes import Size
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Preprocessing:
+  """How a network wants its images: resized, cropped at the centre, normalised.
+
+  Attributes:
+    resize: shorter side after resizing, in pixels, or the least height and width; None
+      to leave the size alone.
+    crop: size of what is cut out of the centre, in pixels; a number is a square's.
+    interpolation: how to resize.
+    mean: subtracted per channel, red first, in units of 0..255.
+    std: divided by per channel, in units of 0..255.
+    squash: resize both sides to `resize`, whatever their proportions, rather than the
+      shorter one.
+  """
+
+  resize: Size | None
+  crop: Size
+  interpolation: Literal["bilinear", "bicubic"]
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+  squash: bool = False
+
+  @property
+  def channels(self) -> int:
+    """Channels of an image: 3 of colours, 1 of gray."""
+    return len(self.mean)
+
+  def normalise(
+    self, images: UInt8[Array | np.ndarray, "batch height width channels"]
+  ) -> Float[Array, "batch height width channels"]:
+    """Images as the network wants their values; their size is not changed."""
+    mean = jnp.asarray(self.mean)[None, None, None]
+    std = jnp.asarray(self.std)[None, None, None]
+    return (jnp.asarray(images, jnp.float32) - mean) / std
+
+
+TORCHVISION = Preprocessing(
+  resize=256,
+  crop=224,
+  interpolation="bilinear",
+  mean=(123.675, 116.28, 103.53),
+  std=(58.395, 57.12, 57.375),
+)
+
+
+def usual_colors(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+  """Mean and deviation of each channel, of 0 to 255: ImageNet's, or their means."""
+  if channels == 3:
+    return TORCHVISION.mean, TORCHVISION.std
+  mean, std = (round(sum(one) / 3, 3) for one in (TORCHVISION.mean, TORCHVISION.std))
+  return (mean,) * channels, (std,) * channels
+
+
+EFFICIENTNET_LITE = Preprocessing(
+  resize=256,
+  crop=224,
+  interpolation="bicubic",
+  mean=(127.0, 127.0, 127.0),
+  std=(128.0, 128.0, 128.0),
+)

@@ -1,0 +1,1 @@
+"""What remakes, judges and measures the captioner that ships."""

@@ -1,0 +1,216 @@
+"""`milan-bench`: every configuration that was asked for, one after another."""
+
+import importlib.util
+import itertools
+import pathlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from milan_jax._src.decoding.decoder import PRECISIONS
+from milan_jax._src.errors import UserError
+from milan_jax._src.files.atomic import write_json
+from milan_jax._src.lab.benchmark import table as report
+from milan_jax._src.lab.benchmark.driver import race
+from milan_jax._src.lab.benchmark.measurements import Row, make_rows
+from milan_jax._src.lab.benchmark.peaked import peaked_release, random_features
+from milan_jax._src.lab.benchmark.plot import check_plot, draw
+from milan_jax._src.lab.benchmark.spec import HOISTED, OURS, TEXTBOOK, Spec
+from milan_jax._src.runs.progress import say
+from milan_jax._src.store.feature_store import open_features
+from milan_jax._src.store.pretrained import load_milan
+from milan_jax._src.store.release import Release, save_release
+
+STRATEGIES = ("greedy", "beam", "rerank")
+PEAKED = "peaked"
+
+
+def bench(
+  *,
+  strategies: str,
+  batches: str,
+  beams: str,
+  lengths: str,
+  vocabs: str,
+  dtypes: str,
+  devices: str,
+  cores: int,
+  rounds: int,
+  against: str,
+  milan: str,
+  features: str,
+  hidden_size: int,
+  json: str,
+  plot: str,
+  compare: str,
+) -> list[Row]:
+  """Measures decoding; see `milan_jax._src.options.Bench` for every option.
+
+  Returns:
+    A row of figures for each configuration.
+
+  Raises:
+    UserError: an option is wrong, or a process ended.
+  """
+  grid: dict[str, tuple[Any, ...]] = {
+    "strategy": _words("--strategies", strategies, STRATEGIES),
+    "batch": _numbers("--batches", batches),
+    "beam": _numbers("--beams", beams),
+    "length": _numbers("--lengths", lengths),
+  }
+  kinds = _words("--dtypes", dtypes, PRECISIONS)
+  counts = _numbers("--devices", devices)
+  sizes = _numbers("--vocabs", vocabs)
+  if rounds < 1 or cores < 0:
+    raise UserError(
+      f"--rounds: expected 1 or more, found {rounds}; --cores: 0 or more, {cores}."
+    )
+  _check_devices(counts)
+  others = _against(against)
+  earlier = report.read_rows(pathlib.Path(compare)) if compare else []
+  check_plot(plot)
+  rows: list[Row] = []
+  with tempfile.TemporaryDirectory() as name:
+    folder = pathlib.Path(name)
+    for release, array in _captioners(
+      milan,
+      features,
+      vocabs=sizes,
+      hidden_size=hidden_size,
+      units=max(grid["batch"]),
+      strategies=grid["strategy"],
+      folder=folder,
+    ):
+      vocab = release.captioner.vocab_size
+      for values in itertools.product(*grid.values()):
+        chosen = dict(zip(grid, values, strict=True))
+        specs = [
+          Spec(
+            contender=contender,
+            release=str(folder / "release"),
+            features=str(array),
+            dtype=dtype,
+            devices=count,
+            cores=cores,
+            **chosen,
+          )
+          for contender, dtype, count in [
+            *((OURS, dtype, count) for dtype in kinds for count in counts),
+            *((other, "float32", 1) for other in others),
+          ]
+        ]
+        say(" ".join(f"{k} {v}" for k, v in chosen.items()) + f" vocab {vocab} ...")
+        outcomes = race(specs, rounds=rounds, folder=folder)
+        rows += make_rows(
+          outcomes, milan=milan, vocab=vocab, stop_id=len(release.vocabulary) + 1
+        )
+        if json:
+          write_json(json, rows)  # what was measured is kept if the rest is stopped
+  print(report.table(rows))
+  for row in rows:
+    if row["ties"]:
+      say(f"{row['ties']} captions tie with another within 1e-5 at {row['dtype']}")
+  if earlier:
+    print(report.compare(rows, earlier))
+  if plot:
+    draw(rows, pathlib.Path(plot))
+  return rows
+
+
+def _captioners(
+  milan: str,
+  features: str,
+  *,
+  vocabs: Sequence[int],
+  hidden_size: int,
+  units: int,
+  strategies: Sequence[str],
+  folder: pathlib.Path,
+) -> Iterator[tuple[Release, pathlib.Path]]:
+  """Yields each captioner, saved in `folder`, with a file of features for it."""
+  path = folder / "features.npy"
+  if milan == PEAKED:
+    for vocab in vocabs:
+      if vocab < 64:
+        raise UserError(f"--vocabs: expected 64 or more; found {vocab}.")
+      say(f"peaked random weights of {vocab} tokens ...")
+      release = peaked_release(vocab_size=vocab, hidden_size=hidden_size)
+      save_release(release, folder / "release")
+      np.save(path, random_features(units, release.feature_size, seed=0))
+      yield release, path
+    return
+  release = load_milan(milan)
+  if "rerank" in strategies and release.language_model is None:
+    raise UserError(
+      f"--strategies: {milan} has no language model, which rerank needs; name greedy "
+      "or beam."
+    )
+  save_release(release, folder / "release")
+  size = release.feature_size
+  if features:
+    found = open_features(features).read(0, units)
+    if found.shape[2] != size:
+      raise UserError(
+        f"--features: {features} has features of size {found.shape[2]}, and "
+        f"{milan} takes {size}."
+      )
+    if len(found) < units:
+      raise UserError(
+        f"--features: {features} has {len(found)} units, and --batches asks for "
+        f"{units}."
+      )
+  else:
+    say("no --features: random ones are decoded, which says nothing of real captions")
+    found = random_features(units, size, seed=0)
+  np.save(path, found)
+  yield release, path
+
+
+def _words(flag: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
+  found = tuple(word.strip() for word in text.split(",") if word.strip())
+  unknown = set(found) - set(known)
+  if unknown or not found:
+    raise UserError(
+      f"{flag}: expected some of {', '.join(known)}, comma-separated; found {text!r}."
+    )
+  return found
+
+
+def _numbers(flag: str, text: str) -> tuple[int, ...]:
+  try:
+    found = tuple(int(word) for word in text.split(","))
+  except ValueError:
+    found = ()
+  if not found or min(found) < 1:
+    raise UserError(
+      f"{flag}: expected whole numbers from 1 on, comma-separated; found {text!r}."
+    )
+  return found
+
+
+def _check_devices(counts: Sequence[int]) -> None:
+  """A CPU simulates any number of devices; other platforms have what they have."""
+  platform, present = jax.default_backend(), jax.device_count()
+  if platform != "cpu" and max(counts) > present:
+    raise UserError(
+      f"--devices: {max(counts)} asked for; this machine has {present} ({platform})."
+    )
+
+
+def _against(text: str) -> tuple[str, ...]:
+  """The other contenders: those named, or all where torch is installed."""
+  has_torch = importlib.util.find_spec("torch") is not None
+  if text == "auto":
+    return (TEXTBOOK, HOISTED) if has_torch else ()
+  if text == "none":
+    return ()
+  found = _words("--against", text, (TEXTBOOK, HOISTED))
+  if not has_torch:
+    raise UserError(
+      f"--against={text} needs torch: pip install 'milan-jax[torch]'; "
+      "--against=none does without."
+    )
+  return found

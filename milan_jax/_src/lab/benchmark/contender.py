@@ -1,0 +1,174 @@
+"""A process that runs one contender, started by `driver.py`.
+
+Each contender lives in a process of its own, so that its peak memory, its threads and
+the time it takes to compile are its own, while the driver lets all of them take turns:
+what slows the machine down then slows all of them. Requests and answers are lines of
+JSON; the first request is a `Spec`, then `run` as often as wanted, then `results`.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import numpy as np
+
+from milan_jax._src.lab.benchmark import machine
+from milan_jax._src.lab.benchmark.spec import HOISTED, OURS, Spec
+
+
+class Contender(Protocol):
+  """Something that decodes the same batch again and again."""
+
+  def prepare(self) -> dict[str, Any]:
+    """Compiles; returns figures of that."""
+
+  def run(self) -> None:
+    """Decodes the batch once."""
+
+  def results(self) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Returns tokens and scores of the last run, and figures of it."""
+
+
+class _Ours:
+  """Our decoder."""
+
+  def __init__(self, spec: Spec, features: np.ndarray):
+    import jax
+
+    from milan_jax._src.decoding.decoder import Decoder, Decoding
+    from milan_jax._src.store.release import load_release
+
+    if len(jax.devices()) < spec.devices:
+      raise ValueError(f"{spec.devices} devices wanted, {len(jax.devices())} found")
+    release = load_release(spec.release)
+    self._spec, self._features = spec, features
+    self._keys = jax.random.split(jax.random.key(0), len(features))
+    self._decoder = Decoder(
+      release,
+      Decoding(
+        spec.strategy,
+        length=spec.length,
+        beam_size=spec.beam,
+        temperature=release.decoding.temperature,
+        precision=spec.dtype,
+      ),
+      batch_size=spec.batch,
+      devices=jax.devices()[: spec.devices],
+    )
+    jax.block_until_ready(self._decoder.weights)
+
+  def prepare(self) -> dict[str, Any]:
+    k = self._features.shape[1]
+    return {
+      "compile_s": self._decoder.compile(k),
+      "planned_memory_mb": self._decoder.memory_bytes(k) / 1e6,
+    }
+
+  def run(self) -> None:
+    import jax
+
+    self._last = jax.block_until_ready(self._decoder.start(self._features, self._keys))
+
+  def results(self) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    from milan_jax._src.decoding.decoder import TIE
+    from milan_jax._src.lab.benchmark.work import count_work
+
+    decoded, costs = self._last
+    units, k, _ = self._features.shape
+    counted = count_work(self._decoder.weights, costs, units=units, k=k)
+    figures = {
+      "product_peak_gflops": machine.product_peak(self._spec.dtype) / 1e9,
+      "gflop_per_unit": counted.needed_flop / units / 1e9,
+      "computed_gflop_per_unit": counted.computed_flop / units / 1e9,
+      "moved_mb_per_unit": counted.moved_bytes / units / 1e6,
+      "ties": int((np.asarray(decoded.margins)[:units] < TIE).sum()),
+    }
+    # Units that only fill the last device's share are none.
+    tokens, scores = (np.asarray(x)[:units] for x in (decoded.tokens, decoded.scores))
+    return tokens, scores, figures
+
+
+class _Torch:
+  """The textbook way, or the hoisted one."""
+
+  def __init__(self, spec: Spec, features: np.ndarray):
+    import torch
+
+    from milan_jax._src.lab.benchmark.textbook import TextbookDecoder
+    from milan_jax._src.store.release import load_release
+
+    torch.set_num_threads(spec.cores or len(os.sched_getaffinity(0)))
+    release = load_release(spec.release)
+    self._spec, self._features = spec, features
+    self._decoder = TextbookDecoder(
+      release,
+      beam_size=spec.beam,
+      length=spec.length,
+      temperature=release.decoding.temperature,
+      hoisted=spec.contender == HOISTED,
+    )
+
+  def prepare(self) -> dict[str, Any]:
+    return {}
+
+  def run(self) -> None:
+    self._last = self._decoder(self._features, self._spec.strategy)
+
+  def results(self) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    import torch
+
+    side = machine.PRODUCT_SIDE
+    matrix = torch.randn(side, side)
+    seconds = machine.fastest(lambda: matrix @ matrix, machine.ROUNDS)
+    return (*self._last, {"product_peak_gflops": 2 * side**3 / seconds / 1e9})
+
+
+def serve(
+  spec: Spec, lines: Iterable[str], answer: Callable[[dict[str, Any]], None]
+) -> None:
+  """Runs a contender as it is told to.
+
+  Args:
+    spec: what to run.
+    lines: requests, one a line.
+    answer: called with each answer.
+  """
+  machine.use_cores(spec.cores)
+  features = np.load(spec.features, mmap_mode="r")[: spec.batch]
+  contender: Contender = (_Ours if spec.contender == OURS else _Torch)(
+    spec, np.ascontiguousarray(features)
+  )
+  before = machine.resident_mb()
+  machine.reset_peak()
+  answer(contender.prepare() | {"machine": machine.describe_machine()})
+  for line in lines:
+    request = json.loads(line)
+    if request["do"] == "run":
+      began = time.perf_counter()
+      contender.run()
+      answer({"seconds": time.perf_counter() - began})
+    else:
+      peak = {"peak_memory_mb": machine.peak_mb() - before}
+      tokens, scores, figures = contender.results()
+      np.savez(request["path"], tokens=tokens, scores=scores)
+      answer(figures | peak)
+
+
+def main() -> None:
+  """Serves the driver at the other end of standard input and output."""
+  # Nothing but answers may go to the driver: what libraries print goes to stderr.
+  answers = os.fdopen(os.dup(1), "w", buffering=1)
+  os.dup2(2, 1)
+  spec = Spec(**json.loads(sys.stdin.readline()))
+
+  def answer(value: dict[str, Any]) -> None:
+    answers.write(json.dumps(value) + "\n")
+
+  serve(spec, sys.stdin, answer)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,132 @@
+"""Starts the contenders and lets them take turns."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.lab.benchmark.spec import OURS, Spec
+
+
+@dataclasses.dataclass
+class Outcome:
+  """What one contender did.
+
+  Attributes:
+    spec: what it ran.
+    seconds: of its fastest run.
+    tokens: what it decoded.
+    scores: how it scored that, in nats.
+    figures: memory, arithmetic and the like, by name.
+  """
+
+  spec: Spec
+  seconds: float
+  tokens: np.ndarray
+  scores: np.ndarray
+  figures: dict[str, Any]
+
+
+class _Process:
+  """One contender's process."""
+
+  def __init__(self, spec: Spec):
+    self.spec = spec
+    environment = dict(os.environ)
+    # What compiling takes is one of the figures, so nothing is taken from a cache.
+    environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    # Several processes share a GPU here.
+    environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    if spec.contender == OURS and spec.devices > 1:
+      flag = f"--xla_force_host_platform_device_count={spec.devices}"
+      known = environment.get("XLA_FLAGS", "")
+      environment["XLA_FLAGS"] = f"{known} {flag}".strip()
+    self._process = subprocess.Popen(
+      [sys.executable, "-m", "milan_jax._src.lab.benchmark.contender"],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      text=True,
+      env=environment,
+      # Ctrl-C reaches a group: this process gets it, and ends the others.
+      process_group=0 if os.name == "posix" else None,
+    )
+    self._send(dataclasses.asdict(spec))
+    self.prepared = self._answer()
+
+  def _send(self, request: dict[str, Any]) -> None:
+    assert self._process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # then there is no answer either
+      self._process.stdin.write(json.dumps(request) + "\n")
+      self._process.stdin.flush()
+
+  def _answer(self) -> dict[str, Any]:
+    assert self._process.stdout is not None
+    line = self._process.stdout.readline()
+    if not line:
+      code = self._process.wait()
+      raise UserError(
+        f"The process of {self.spec.contender}, {self.spec.strategy} at batch "
+        f"{self.spec.batch}, ended with {code}; what it said is above. If memory ran "
+        "out, name smaller --batches or fewer --against."
+      )
+    return json.loads(line)
+
+  def ask(self, **request: Any) -> dict[str, Any]:
+    self._send(request)
+    return self._answer()
+
+  def end(self) -> None:
+    self._process.kill()
+    self._process.wait()
+    for stream in (self._process.stdin, self._process.stdout):
+      if stream is not None:
+        with contextlib.suppress(BrokenPipeError):
+          stream.close()
+
+
+@contextlib.contextmanager
+def _running(specs: Sequence[Spec]) -> Iterator[list[_Process]]:
+  processes: list[_Process] = []
+  try:
+    for spec in specs:
+      processes.append(_Process(spec))
+    yield processes
+  finally:
+    for process in processes:
+      process.end()
+
+
+def race(specs: Sequence[Spec], *, rounds: int, folder: pathlib.Path) -> list[Outcome]:
+  """Runs contenders in turns, one at a time, and keeps each one's fastest run.
+
+  Args:
+    specs: the contenders.
+    rounds: turns of each.
+    folder: where they leave what they decoded.
+
+  Raises:
+    UserError: a contender's process ended.
+  """
+  with _running(specs) as processes:
+    seconds = [float("inf")] * len(processes)
+    for _ in range(rounds):
+      for i, process in enumerate(processes):
+        seconds[i] = min(seconds[i], process.ask(do="run")["seconds"])
+    outcomes = []
+    for process, fastest in zip(processes, seconds, strict=True):
+      path = folder / "results.npz"
+      figures = process.prepared | process.ask(do="results", path=str(path))
+      with np.load(path) as found:
+        outcome = Outcome(
+          process.spec, fastest, found["tokens"], found["scores"], figures
+        )
+      outcomes.append(outcome)
+  return outcomes

@@ -1,0 +1,106 @@
+"""Rows of figures: one for each configuration of ours, beside the other contenders."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from milan_jax._src.lab.benchmark.driver import Outcome
+from milan_jax._src.lab.benchmark.spec import HOISTED, OURS, TEXTBOOK
+
+# What tells two rows of a run apart.
+KEY = ("milan", "strategy", "batch", "beam", "length", "vocab", "dtype", "devices")
+
+Row = dict[str, Any]
+
+
+def make_rows(
+  outcomes: Sequence[Outcome], *, milan: str, vocab: int, stop_id: int
+) -> list[Row]:
+  """Makes a row of each outcome of ours, with its ratios to the others.
+
+  Args:
+    outcomes: contenders that decoded the same batch by the same strategy.
+    milan: the captioner's name.
+    vocab: number of its tokens.
+    stop_id: the token that ends a description.
+  """
+  others = {o.spec.contender: o for o in outcomes if o.spec.contender != OURS}
+  ours = [o for o in outcomes if o.spec.contender == OURS]
+  exact = [o for o in ours if o.spec.dtype == "float32"]
+  reference = others.get(TEXTBOOK) or others.get(HOISTED) or next(iter(exact), None)
+  return [
+    _row(o, others, reference, milan=milan, vocab=vocab, stop_id=stop_id) for o in ours
+  ]
+
+
+def _row(
+  outcome: Outcome,
+  others: Mapping[str, Outcome],
+  reference: Outcome | None,
+  *,
+  milan: str,
+  vocab: int,
+  stop_id: int,
+) -> Row:
+  spec, figures, seconds = outcome.spec, outcome.figures, outcome.seconds
+  units = len(outcome.tokens)
+  lengths = _lengths(outcome.tokens, stop_id)
+  achieved = figures["gflop_per_unit"] * units / seconds
+  # Simulated devices share the cores that the product was measured on.
+  is_cpu = figures["machine"]["backend"] == "cpu"
+  peak = figures["product_peak_gflops"] * (1 if is_cpu else spec.devices)
+  row: Row = {
+    "milan": milan,
+    "strategy": spec.strategy,
+    "batch": spec.batch,
+    "beam": spec.beam,
+    "length": spec.length,
+    "vocab": vocab,
+    "dtype": spec.dtype,
+    "devices": spec.devices,
+    "units_per_s": units / seconds,
+    "tokens_per_s": float(lengths.sum()) / seconds,
+    "latency_ms": 1000 * seconds,
+    "ratio_to_textbook": None,
+    "ratio_to_hoisted": None,
+    "reference": None,
+    "equal_captions": None,
+    "largest_score_difference": None,
+    "ties": figures["ties"],
+    "gflop_per_unit": figures["gflop_per_unit"],
+    "computed_gflop_per_unit": figures["computed_gflop_per_unit"],
+    "gflops": achieved,
+    "product_peak_gflops": peak,
+    "share_of_peak": achieved / peak,
+    "moved_mb_per_unit": figures["moved_mb_per_unit"],
+    "peak_memory_mb": figures["peak_memory_mb"],
+    "planned_memory_mb": figures["planned_memory_mb"],
+    "compile_s": figures["compile_s"],
+    **{f"machine_{key}": value for key, value in figures["machine"].items()},
+  }
+  for name, other in others.items():
+    row[f"ratio_to_{name}"] = other.seconds / seconds
+    row[f"{name}_units_per_s"] = units / other.seconds
+    row[f"{name}_peak_memory_mb"] = other.figures["peak_memory_mb"]
+    row[f"{name}_product_peak_gflops"] = other.figures["product_peak_gflops"]
+  if reference is not None and reference is not outcome:
+    equal = _same_captions(outcome.tokens, reference.tokens, stop_id)
+    differences = np.abs(outcome.scores - reference.scores)[equal]
+    row["reference"] = f"{reference.spec.contender} {reference.spec.dtype}"
+    row["equal_captions"] = float(equal.mean())
+    if equal.any():
+      row["largest_score_difference"] = float(differences.max())
+  return row
+
+
+def _lengths(tokens: np.ndarray, stop_id: int) -> np.ndarray:
+  """Tokens of each description, up to and including the first stop."""
+  stops = tokens == stop_id
+  return np.where(stops.any(axis=1), stops.argmax(axis=1) + 1, tokens.shape[1])
+
+
+def _same_captions(one: np.ndarray, other: np.ndarray, stop_id: int) -> np.ndarray:
+  lengths = _lengths(one, stop_id)
+  counted = np.arange(one.shape[1]) < lengths[:, None]
+  return ((one == other) | ~counted).all(axis=1) & (lengths == _lengths(other, stop_id))

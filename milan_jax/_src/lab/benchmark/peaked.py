@@ -1,0 +1,123 @@
+"""A captioner of random weights that behaves like a trained one: peaked, soon done.
+
+Decoding's cost depends on how many hypotheses go on and for how long, so flat random
+weights, which never stop, would measure something else. Here the output kernels are
+scaled until few tokens take most of the probability, the words' weights until states
+depend on the words that they have read, and the stop's bias is raised until the
+hypotheses of a beam have a given mean length.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from milan_jax._src.decoding.decoder import begin
+from milan_jax._src.models.captioner import Captioner
+from milan_jax._src.models.captioner_rows import lay_out_captioner
+from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.search.beam import beam_search
+from milan_jax._src.search.forced import counted
+from milan_jax._src.store.release import (
+  CaptionerSpec,
+  DecodingSpec,
+  EncoderSpec,
+  LanguageModelSpec,
+  Release,
+)
+
+# Of the logits and of the words, beside a fresh network's.
+SCALE = 10.0
+WORD_SCALE = 10.0
+# Mean tokens of these beams' hypotheses, stop included, and how near to it is enough.
+BEAM_SIZE, LENGTH = 50, 15
+MEAN_LENGTH = 4.7
+TOLERANCE = 0.1
+PROBES = 8
+REGIONS = 15
+FEATURE_SIZE = 3904  # of ResNet-101's five levels
+_LEVELS = ("conv1", "layer1", "layer2", "layer3", "layer4")
+
+
+def random_features(units: int, size: int, seed: int) -> Float[np.ndarray, "units k f"]:
+  """Draws features like those after a ReLU; a unit's regions have much in common."""
+  rng = np.random.default_rng(seed)
+  own = rng.standard_normal((units, REGIONS, size), np.float32)
+  shared = rng.standard_normal((units, 1, size), np.float32)
+  return np.maximum(own + shared, 0)
+
+
+def peaked_release(*, vocab_size: int, hidden_size: int, seed: int = 0) -> Release:
+  """Makes a captioner and a language model of random peaked weights.
+
+  Args:
+    vocab_size: number of tokens, the four specials included.
+    hidden_size: size of both models' states.
+    seed: of the weights.
+  """
+  captioner = CaptionerSpec(
+    FEATURE_SIZE, hidden_size, 128, hidden_size, vocab_size, dropout=0.5
+  )
+  language_model = LanguageModelSpec(hidden_size, 128, 2, vocab_size, dropout=0.5)
+  tokens = jnp.zeros((1, 1), int)
+  features = jnp.zeros((1, 1, FEATURE_SIZE))
+  keys = jax.random.split(jax.random.key(seed))
+  drawn = (
+    Captioner(**dataclasses.asdict(captioner)).init(keys[0], features, tokens),
+    LanguageModel(**dataclasses.asdict(language_model)).init(keys[1], tokens),
+  )
+  params = dict(
+    zip(
+      ("captioner", "language_model"),
+      (jax.tree.map(np.array, tree["params"]) for tree in drawn),
+      strict=True,
+    )
+  )
+  # The language model may stay flat: its cost does not depend on what it says.
+  params["captioner"]["output"]["kernel"] *= SCALE
+  params["captioner"]["lstm"]["input_kernel"][: captioner.embedding_size] *= WORD_SCALE
+  release = Release(
+    encoder=EncoderSpec("resnet101", _LEVELS, (0.0,) * 3, (1.0,) * 3, "none"),
+    captioner=captioner,
+    language_model=language_model,
+    vocabulary=tuple(f"word{i}" for i in range(vocab_size - 4)),
+    decoding=DecodingSpec("rerank", LENGTH, BEAM_SIZE, 0.2),
+    params=params,
+    card={"about": "random peaked weights, to measure decoding with"},
+  )
+  stop_id = vocab_size - 3
+  bias = params["captioner"]["output"]["bias"]
+  bias[stop_id] = _stop_bias(params["captioner"], stop_id)
+  return release
+
+
+def _stop_bias(params: Any, stop_id: int) -> float:
+  """Finds by bisection the bias that gives hypotheses `MEAN_LENGTH`, or nearly."""
+  weights = lay_out_captioner(params)
+  features = jnp.asarray(random_features(PROBES, FEATURE_SIZE, seed=0))
+  valid = jnp.ones(PROBES, bool)
+
+  @jax.jit
+  def mean_length(bias):
+    biased = weights._replace(output_bias=weights.output_bias.at[stop_id].set(bias))
+    beams = beam_search(
+      begin(biased, features, valid),
+      valid=valid,
+      beam_size=BEAM_SIZE,
+      length=LENGTH,
+      start_id=stop_id - 1,
+      stop_id=stop_id,
+    ).beams
+    return counted(beams.tokens, stop_id=stop_id).sum(-1).mean()
+
+  low, high = 0.0, 4 * SCALE
+  while high - low > 0.01:
+    middle = (low + high) / 2
+    found = float(mean_length(middle))
+    if abs(found - MEAN_LENGTH) < TOLERANCE:
+      break
+    low, high = (middle, high) if found > MEAN_LENGTH else (low, middle)
+  return middle

@@ -1,0 +1,197 @@
+"""What we are measured against: the published algorithm in eager torch.
+
+`textbook` does what the paper's code does: it projects the attention's keys again for
+every hypothesis and step, copies the features for each hypothesis, steps the finished
+hypotheses too, and runs the language model over all of them from the start.
+`hoisted` is the same search with the keys projected once per unit and no copies.
+Both find what ours finds, with the language model's score counted up to the stop.
+
+Source: Hernandez et al. 2022, section 3.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from milan_jax._src.store.release import Release
+
+
+def _linear(params: Any) -> nn.Linear:
+  kernel = np.asarray(params["kernel"])
+  layer = nn.Linear(*kernel.shape)
+  layer.weight.data = torch.tensor(np.ascontiguousarray(kernel.T))
+  layer.bias.data = torch.tensor(np.asarray(params["bias"]))
+  return layer
+
+
+def _fill(cell: nn.Module, params: Any, suffix: str = "") -> None:
+  for name, ours in (("weight_ih", "input_kernel"), ("weight_hh", "hidden_kernel")):
+    kernel = np.ascontiguousarray(np.asarray(params[ours]).T)
+    getattr(cell, name + suffix).data = torch.tensor(kernel)
+  for name, ours in (("bias_ih", "input_bias"), ("bias_hh", "hidden_bias")):
+    getattr(cell, name + suffix).data = torch.tensor(np.asarray(params[ours]))
+
+
+class TextbookDecoder:
+  """Greedy, beam and rerank in eager torch.
+
+  Args:
+    release: captioner and language model.
+    beam_size: hypotheses per unit.
+    length: most tokens of a description, stop included.
+    temperature: weight of the language model.
+    hoisted: project the keys once and copy no features.
+  """
+
+  def __init__(
+    self,
+    release: Release,
+    *,
+    beam_size: int,
+    length: int,
+    temperature: float,
+    hoisted: bool,
+  ):
+    params = release.params["captioner"]
+    self.beam_size, self.length, self.temperature = beam_size, length, temperature
+    self.hoisted = hoisted
+    self.start_id = len(release.vocabulary)
+    self.stop_id = self.start_id + 1
+    self.init_hidden = _linear(params["init_hidden"])
+    self.init_cell = _linear(params["init_cell"])
+    self.query = _linear(params["attention"]["query"])
+    self.key = _linear(params["attention"]["key"])
+    self.energy = _linear(params["attention"]["output"])
+    self.gate = _linear(params["gate"])
+    self.output = _linear(params["output"])
+    self.embedding = torch.tensor(np.asarray(params["embedding"]["embedding"]))
+    inputs, gates = params["lstm"]["input_kernel"].shape
+    self.cell = nn.LSTMCell(inputs, gates // 4)
+    _fill(self.cell, params["lstm"])
+    if release.language_model is not None:
+      params, spec = release.params["language_model"], release.language_model
+      self.lm_embedding = torch.tensor(np.asarray(params["embedding"]["embedding"]))
+      self.lm = nn.LSTM(
+        spec.embedding_size, spec.hidden_size, spec.num_layers, batch_first=True
+      )
+      for layer in range(spec.num_layers):
+        _fill(self.lm, params[f"lstm_{layer}"], f"_l{layer}")
+      self.lm_output = _linear(params["output"])
+
+  def __call__(
+    self, features: np.ndarray, strategy: str
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns tokens and scores of each unit."""
+    search: dict[str, Callable] = {
+      "greedy": self._greedy,
+      "beam": self._best_beam,
+      "rerank": self._rerank,
+    }
+    with torch.no_grad():
+      tokens, scores = search[strategy](torch.tensor(features))
+    return tokens.numpy(), scores.numpy()
+
+  def _start(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    mean = features.mean(dim=1)
+    return torch.tanh(self.init_hidden(mean)), torch.tanh(self.init_cell(mean))
+
+  def _step(self, features, keys, hidden, cell, tokens):
+    """Steps rows; `features` of each row, or with `keys` of each unit."""
+    rows = len(hidden)
+    query = self.query(hidden)
+    if keys is None:
+      energies = self.energy(torch.tanh(query[:, None] + self.key(features)))
+      attention = energies.softmax(dim=1)
+      context = (attention * features).sum(dim=1)
+    else:
+      units = len(features)
+      query = query.reshape(units, -1, 1, query.shape[-1])
+      energies = self.energy(torch.tanh(query + keys[:, None]))[..., 0]
+      context = torch.bmm(energies.softmax(dim=-1), features).reshape(rows, -1)
+    context = context * torch.sigmoid(self.gate(hidden))
+    inputs = torch.cat([self.embedding[tokens], context], dim=-1)
+    hidden, cell = self.cell(inputs, (hidden, cell))
+    return hidden, cell, self.output(hidden).log_softmax(dim=-1)
+
+  def _regions(self, features, copies):
+    if self.hoisted:
+      return features, self.key(features)
+    return features.repeat_interleave(copies, dim=0), None
+
+  def _greedy(self, features):
+    hidden, cell = self._start(features)
+    regions, keys = self._regions(features, 1)
+    batch = len(features)
+    last = torch.full((batch,), self.start_id)
+    stopped = torch.zeros(batch, dtype=torch.bool)
+    scores, picked = torch.zeros(batch), []
+    for _ in range(self.length):
+      hidden, cell, log_probs = self._step(regions, keys, hidden, cell, last)
+      gains, last = log_probs.max(dim=-1)
+      scores = scores + gains.masked_fill(stopped, 0.0)
+      picked.append(last.masked_fill(stopped, self.stop_id))
+      stopped = stopped | (last == self.stop_id)
+    return torch.stack(picked, dim=1), scores
+
+  def _beams(self, features):
+    batch, beam = len(features), self.beam_size
+    hidden, cell = self._start(features)
+    start = torch.full((batch,), self.start_id)
+    regions, keys = self._regions(features, 1)
+    hidden, cell, log_probs = self._step(regions, keys, hidden, cell, start)
+    vocab = log_probs.shape[-1]
+    scores, last = log_probs.topk(beam, dim=-1)
+    hidden, cell = (x.repeat_interleave(beam, dim=0) for x in (hidden, cell))
+    regions, keys = self._regions(features, beam)
+    tokens = last[:, :, None]
+    only_stop = torch.full((vocab,), torch.finfo(torch.float32).min)
+    only_stop[self.stop_id] = 0.0
+    offsets = torch.arange(batch)[:, None] * beam
+    for _ in range(1, self.length):
+      if bool((last == self.stop_id).all()):
+        break
+      hidden, cell, log_probs = self._step(
+        regions, keys, hidden, cell, last.reshape(-1)
+      )
+      log_probs = log_probs.reshape(batch, beam, vocab)
+      log_probs[last == self.stop_id] = only_stop
+      # The best of each hypothesis, then the best of those.
+      gains, words = log_probs.topk(beam, dim=-1)
+      totals = (scores[:, :, None] + gains).reshape(batch, beam * beam)
+      scores, picks = totals.topk(beam, dim=-1)
+      parents = picks // beam
+      last = words.reshape(batch, beam * beam).gather(1, picks)
+      tokens = torch.cat(
+        [
+          tokens.gather(1, parents[:, :, None].expand(-1, -1, tokens.shape[2])),
+          last[:, :, None],
+        ],
+        dim=2,
+      )
+      rows = (offsets + parents).reshape(-1)
+      hidden, cell = hidden[rows], cell[rows]
+    spare = self.length - tokens.shape[2]
+    return nn.functional.pad(tokens, (0, spare), value=self.stop_id), scores
+
+  def _best_beam(self, features):
+    tokens, scores = self._beams(features)
+    return tokens[:, 0], scores[:, 0]
+
+  def _rerank(self, features):
+    tokens, scores = self._beams(features)
+    batch, beam, length = tokens.shape
+    flat = tokens.reshape(batch * beam, length)
+    inputs = nn.functional.pad(flat[:, :-1], (1, 0), value=self.start_id)
+    hiddens, _ = self.lm(self.lm_embedding[inputs])
+    log_probs = self.lm_output(hiddens).log_softmax(dim=-1)
+    gains = log_probs.gather(2, flat[:, :, None])[:, :, 0]
+    is_stop = flat == self.stop_id
+    counts = (is_stop.cumsum(dim=1) - is_stop.long()) == 0
+    lm_scores = (gains * counts).sum(dim=1).reshape(batch, beam)
+    reranked = scores - self.temperature * lm_scores
+    best = reranked.argmax(dim=1)
+    rows = torch.arange(batch)
+    return tokens[rows, best], reranked[rows, best]

@@ -1,0 +1,302 @@
+"""The concepts that named regions show, found in the regions themselves.
+
+Wholes, categories, parts, colours and looks of things, things with what they stand on,
+and what surrounds them. A concept needs regions of enough different sources.
+"""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from milan_jax._src.lab.corpus import named_phrasings as said
+from milan_jax._src.lab.corpus import things, words
+from milan_jax._src.lab.corpus.scenes import Scene, Tags
+
+# Sources of the training split that a concept needs: a thing, or anything else.
+LEAST_SOURCES, LEAST_OF_OTHERS = 3, 5
+# Categories that hold for a noun but that nobody says.
+UNSAID = frozenset({"mammal", "pet", "structure", "instrument", "dish"})
+# Parts that say nothing of what they are parts of.
+VAGUE_PARTS = frozenset(
+  """
+  back base center top side edge end body bottom front corner rim inside middle tip
+  surface part frame ring post stripe spot hole panel section shadow reflection
+  """.split()
+)
+STUFF = frozenset(
+  """
+  grass sky water sea snow sand dirt mud wood fabric carpet metal glass plastic paper
+  skin fur hair gravel road pavement forest smoke fire ice wall floor leaves branches
+  feathers clouds lava graffiti pebbles cobblestones wallpaper bricks tiles rock
+  concrete hay straw leather mountains planks plaster bark rusty-metal metal-grate
+  marble asphalt wicker cardboard grid background ceiling stairs
+  """.split()
+) | {
+  "brick wall",
+  "stone wall",
+  "wooden planks",
+  "wood floor",
+  "rusty metal",
+  "corrugated metal",
+  "metal plate",
+  "metal grate",
+  "roof tiles",
+  "paving stones",
+  "tree rings",
+  "wood chips",
+  "half-timbered wall",
+}
+GROUNDS = tuple(said.ON)
+DRAWN_LOOKS = frozenset(
+  """
+  furry smooth shiny round blurry rough long curved metallic thin wooden striped scaly
+  feathery spotted patterned transparent wrinkled woven fuzzy checkered bright dark
+  """.split()
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mark:
+  """Some regions of a scene taken together, or what lies outside them."""
+
+  scene: int
+  regions: tuple[int, ...]
+  outside: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NamedConcept:
+  """A thing that a unit may stand for, and what people call it.
+
+  Attributes:
+    name: its name in the manifest.
+    family: "things", "categories", "parts", "colored", "looks", "together",
+      "exceptions".
+    phrasings: ways to say it, the short ones first.
+    lenient: any of these words makes a description right, leniently.
+    strict: a description is right strictly if it has a word of each of these.
+  """
+
+  name: str
+  family: str
+  phrasings: tuple[str, ...]
+  lenient: tuple[str, ...]
+  strict: tuple[tuple[str, ...], ...]
+
+  @property
+  def short(self) -> tuple[str, ...]:
+    """The phrasings that fit into "X and Y"."""
+    return self.phrasings[:3]
+
+
+Key = tuple[str, ...]
+
+
+def _keys(tags: Tags) -> Iterable[Key]:
+  """The concepts that one region shows."""
+  kinds = [kind for kind in things.categories(tags.what) if kind not in UNSAID]
+  names = (tags.what, *kinds)
+  if tags.part in VAGUE_PARTS and tags.part != "body":
+    return
+  if tags.part:
+    for name in names:
+      yield "part", tags.part, name
+    if tags.part != "body":
+      yield "part", tags.part, ""
+    for color in tags.colors[:1]:
+      yield "colored part", color, tags.part
+    return
+  yield "thing", tags.what
+  for kind in kinds:
+    yield "category", kind
+  for color in tags.colors[:1]:
+    yield from (("colored", color, name) for name in names)
+  if tags.look in DRAWN_LOOKS:
+    yield from (("look", tags.look, n) for n in names if n not in _OF[tags.look])
+    yield "look", tags.look, "thing"
+
+
+def _exceptions(tags: Tags) -> Iterable[Key]:
+  """The categories without some kind that a whole thing belongs to, by another kind."""
+  names = (tags.what, *things.categories(tags.what))
+  if not tags.part:
+    for kind, other in said.EXCEPTIONS:
+      if kind in names and other not in names:
+        yield "except", kind, other
+
+
+# What looks so by its nature: nobody says "furry fur".
+_OF = defaultdict(
+  frozenset,
+  furry=frozenset({"fur"}),
+  wooden=frozenset({"wood", "planks"}),
+  metallic=frozenset({"metal"}),
+  feathery=frozenset({"feathers"}),
+  rough=frozenset({"gravel"}),
+)
+
+
+def find_marks(scenes: Sequence[Scene]) -> dict[Key, list[Mark]]:
+  """Everything in the scenes that shows a concept, by the concept's key."""
+  found: dict[Key, list[Mark]] = defaultdict(list)
+  for number, scene in enumerate(scenes):
+    together: dict[str, list[int]] = defaultdict(list)
+    grounds: dict[str, list[int]] = defaultdict(list)
+    for region, tags in enumerate(scene.tags):
+      for key in (*_keys(tags), *_exceptions(tags)):
+        found[key].append(Mark(number, (region,)))
+      if tags.part:
+        continue
+      if tags.what in GROUNDS:
+        grounds[tags.what].append(region)
+      else:
+        for name in (tags.what, *things.categories(tags.what)):
+          if name not in UNSAID:
+            together[name].append(region)
+    for name, regions in together.items():
+      for ground, under in grounds.items():
+        mark = Mark(number, (regions[0], under[0]))
+        found["with", name, ground].append(mark)
+  return dict(found)
+
+
+def named_concepts(
+  scenes: Sequence[Scene], marks: Mapping[Key, Sequence[Mark]]
+) -> dict[Key, NamedConcept]:
+  """The concepts that enough sources of the training split show."""
+  result = {}
+  for key in sorted(marks):
+    sources = {
+      scenes[mark.scene].group
+      for mark in marks[key]
+      if scenes[mark.scene].split == "train"
+    }
+    if len(sources) >= (LEAST_SOURCES if key[0] == "thing" else LEAST_OF_OTHERS):
+      result[key] = _concept(key)
+  return result
+
+
+def _noun(name: str) -> dict[str, str]:
+  return {
+    "noun": name,
+    "many": words.plural(name),
+    "one": words.with_article(name),
+    "are": "is" if words.is_uncountable(name) else "are",
+    "s": "s" if words.is_uncountable(name) else "",
+  }
+
+
+def _called(name: str) -> tuple[str, ...]:
+  """A noun, its synonyms, and its categories: words that are right of it, leniently."""
+  kinds = things.categories(name)
+  names = (name, *kinds)
+  names += tuple(word for n in names for word in said.SHOWN_ON.get(n, ()))
+  return tuple(dict.fromkeys(w for n in names for w in (n, *said.SYNONYMS.get(n, ()))))
+
+
+def _own(name: str) -> tuple[str, ...]:
+  return (name, *said.SYNONYMS.get(name, ()))
+
+
+def _part_words(part: str) -> tuple[str, ...]:
+  heads = ("head", "face") if part in ("head", "face") else ()
+  return tuple(dict.fromkeys((part, *heads, *said.PART_SYNONYMS.get(part, ()))))
+
+
+def _filled(templates: Iterable[str], **values: str) -> tuple[str, ...]:
+  return tuple(template.format(**values) for template in templates)
+
+
+def _spoken(name: str, templates: tuple[str, ...]) -> tuple[str, ...]:
+  """Phrasings of a noun, its synonyms among the short ones."""
+  plain = _filled(templates, **_noun(name))
+  synonyms = said.SYNONYMS.get(name, ())
+  return (*synonyms[:1], plain[0], *synonyms[1:], *plain[1:])
+
+
+def _concept(key: Key) -> NamedConcept:
+  match key:
+    case ("thing", name):
+      templates = said.STUFF if name in STUFF else said.THING
+      if "animal" in things.categories(name):
+        templates = said.ANIMAL
+      return NamedConcept(
+        name, "things", _spoken(name, templates), _called(name), (_own(name),)
+      )
+    case ("category", name):
+      return NamedConcept(
+        f"any {name}",
+        "categories",
+        _spoken(name, said.CATEGORY),
+        _called(name),
+        (_own(name),),
+      )
+    case ("part", part, ""):
+      parts = said.PART_SYNONYMS.get(part, ())
+      plain = _filled(said.ANY_PART, parts=words.plural(part), part=part)
+      return NamedConcept(
+        f"any {part}",
+        "parts",
+        (plain[0], *parts, *plain[1:]),
+        _part_words(part),
+        (_part_words(part),),
+      )
+    case ("part", part, name):
+      plain = _filled(said.PART, part=part, parts=words.plural(part), **_noun(name))
+      return NamedConcept(
+        f"{name} {part}",
+        "parts",
+        plain,
+        tuple(dict.fromkeys((*_part_words(part), *_called(name)))),
+        (_called(name), _part_words(part)),
+      )
+    case ("colored", color, name):
+      return NamedConcept(
+        f"{color} {name}",
+        "colored",
+        _filled(said.COLORED, c=color, **_noun(name)),
+        (color, *_called(name)),
+        ((color,), _called(name)),
+      )
+    case ("colored part", color, part):
+      return NamedConcept(
+        f"{color} {part}, any",
+        "colored",
+        _filled(said.COLORED_PART, c=color, parts=words.plural(part)),
+        (color, *_part_words(part)),
+        ((color,), _part_words(part)),
+      )
+    case ("look", look, "thing"):
+      return NamedConcept(
+        f"{look} things",
+        "looks",
+        (f"{look} things", f"{look} objects", f"things that look {look}"),
+        (look,),
+        ((look,),),
+      )
+    case ("look", look, name):
+      return NamedConcept(
+        f"{look} {name}",
+        "looks",
+        _filled(said.LOOK, l=look, **_noun(name)),
+        (look, *_called(name)),
+        ((look,), _called(name)),
+      )
+    case ("with", name, ground):
+      x, y = words.plural(name), words.plural(ground)
+      return NamedConcept(
+        f"{name} with {ground}",
+        "together",
+        _filled(said.WITH, x=x, y=y, on=said.ON[ground]),
+        (*_called(name), *_called(ground)),
+        (_called(name), _called(ground)),
+      )
+    case ("except", name, other):
+      return NamedConcept(
+        f"{name} except {other}",
+        "exceptions",
+        _filled(said.EXCEPT, others=words.plural(other), **_noun(name)),
+        _called(name),
+        (_own(name),),
+      )
+  raise ValueError(f"no concept is known by {key}")

@@ -1,0 +1,50 @@
+"""The photographs of GCompris: animals, tools, buildings, planets."""
+
+import functools
+
+from milan_jax._src.lab.corpus.sources import photograph_names
+from milan_jax._src.lab.corpus.sources.names import present
+from milan_jax._src.lab.corpus.sources.packages import Package
+from milan_jax._src.lab.corpus.sources.picture import (
+  Picture,
+  is_cutout,
+  named,
+  none_found,
+)
+from milan_jax._src.lab.corpus.sources.qt_resources import QtResources
+
+PACKAGE = "gcompris-qt-data"
+FOLDER = "usr/share/gcompris-qt/rcc"
+PREFIX = "gcompris/src/activities/"
+
+
+def named_photographs(package: Package) -> list[Picture]:
+  """The pictures that are photographs with a plain name, sorted by key.
+
+  Those whose background is transparent are cut-outs. Pictures that this version of the
+  package does not have are left out.
+
+  Raises:
+    UserError: if it has none of them, or an archive is damaged.
+  """
+  folder = package.folder / FOLDER
+  pictures = []
+  for archive in sorted({path.split("/")[0] for path in photograph_names.NAMES}):
+    if not (folder / f"{archive}.rcc").exists():
+      continue
+    resources = QtResources(folder / f"{archive}.rcc")
+    paths = (
+      name.removeprefix(PREFIX)
+      for name in resources.names()
+      if name.startswith(f"{PREFIX}{archive}/")
+    )
+    for path, name in present(photograph_names.NAMES, paths):
+      read = functools.partial(resources.read, PREFIX + path)
+      cut = is_cutout(read(), f"{package.name}:{path}")
+      kind = "cutout" if cut else "photograph"
+      pictures.append(named(package.name, path, kind, name, read))
+  if not pictures:
+    first = min(photograph_names.NAMES).split("/")[0]
+    expected = f"{FOLDER}/{first}.rcc and others"
+    raise none_found(package.name, str(package.folder), expected)
+  return sorted(pictures, key=lambda picture: picture.key)

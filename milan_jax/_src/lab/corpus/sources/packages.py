@@ -1,0 +1,197 @@
+"""Fetches Debian packages with the system's own client and unpacks them.
+
+Nothing is installed: `apt-get download` verifies a package by the distribution's
+signatures, and `dpkg-deb -x` unpacks it into a folder of its own. Elsewhere the user
+unpacks the packages by hand into the same folders.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.files import atomic
+from milan_jax._src.files.staging import folder_aside
+
+MARKER = "milan-package.json"
+# Called with what is done, the packages that are there and the number there will be.
+Progress = Callable[[str, int, int], None]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_LICENCE_NAME = re.compile(
+  r"\b(A?GPL|LGPL|GNU [\w ]*Licen[cs]e|Creative Commons|CC[- ]BY|CC0|BSD|MIT|Expat"
+  r"|Apache|Artistic|Mozilla|MPL|public domain)\b",
+  re.IGNORECASE,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Package:
+  """An unpacked package.
+
+  Attributes:
+    name: as the distribution calls it.
+    version: the distribution's version, "unknown" where the user unpacked it.
+    sha256: of the `.deb`, or of the files' names and contents where the user unpacked
+      it; in hexadecimal.
+    licence: short names of the licences of its parts, as its copyright file says.
+    folder: holds `usr`.
+  """
+
+  name: str
+  version: str
+  sha256: str
+  licence: str
+  folder: pathlib.Path
+
+
+def fetch_packages(
+  names: Sequence[str],
+  folder: str | os.PathLike[str],
+  *,
+  progress: Progress | None = None,
+) -> dict[str, Package]:
+  """Fetches and unpacks packages, each into `FOLDER/NAME`, where they are missing.
+
+  What is there is not fetched again. A killed call, made again, goes on with the
+  package that it was at.
+
+  Args:
+    names: the packages.
+    folder: the cache, made where it is missing.
+    progress: called before each package and at the end.
+
+  Raises:
+    UserError: if this system has no `apt-get`, or it fails, or the archive is damaged.
+  """
+  folder = pathlib.Path(folder).absolute()
+  packages = {}
+  for done, name in enumerate(names):
+    if progress:
+      progress(f"fetching {name}", done, len(names))
+    packages[name] = _package(name, folder)
+  if progress:
+    progress("fetching packages", len(names), len(names))
+  return packages
+
+
+def _package(name: str, folder: pathlib.Path) -> Package:
+  if not _NAME.fullmatch(name):
+    raise UserError(
+      f"{name!r} is no name of a Debian package: expected small letters, digits and "
+      "+ . -, such as wordnet-base."
+    )
+  target = folder / name
+  if not target.exists():
+    _fetch(name, target)
+  if not (target / "usr").is_dir():
+    raise UserError(
+      f"{target} holds no unpacked package: expected {target / 'usr'}. Remove the "
+      "folder and run the same command again, or unpack the package into it."
+    )
+  licence = read_licence(target, name)
+  try:
+    marker = json.loads((target / MARKER).read_bytes())
+    return Package(name, marker["version"], marker["sha256"], licence, target)
+  except FileNotFoundError:
+    return Package(name, "unknown", _tree_sha256(target), licence, target)
+  except (ValueError, KeyError, TypeError) as error:
+    raise UserError(
+      f"{target / MARKER} is damaged: remove {target} and run the same command again."
+    ) from error
+
+
+def _fetch(name: str, target: pathlib.Path) -> None:
+  download = target.with_name(f".{name}.download")
+  shutil.rmtree(download, ignore_errors=True)
+  by_hand = (
+    f"unpack the package {name} yourself (`dpkg-deb -x {name}_*.deb {target}` on any "
+    "Debian or Ubuntu), and the same command goes on"
+  )
+  for program in ("apt-get", "dpkg-deb"):
+    if not shutil.which(program):
+      raise UserError(f"No {program} on this system, which fetches {name}: {by_hand}.")
+  download.mkdir(parents=True)
+  try:
+    _run(
+      ("apt-get", "download", name),
+      download,
+      f"Run `apt-get update` and the same command again, or {by_hand}.",
+    )
+    archives = sorted(download.glob("*.deb"))
+    if len(archives) != 1:
+      raise UserError(
+        f"`apt-get download {name}` left {len(archives)} archives in place of one: "
+        f"{by_hand}."
+      )
+    (archive,) = archives
+    again = (
+      f"Make room if the disk is full, and run the same command again, or {by_hand}."
+    )
+    version = _run(("dpkg-deb", "-f", str(archive), "Version"), download, again)
+    with folder_aside(target) as aside:
+      _run(("dpkg-deb", "-x", str(archive), str(aside)), download, again)
+      marker = {"version": version.strip(), "sha256": atomic.sha256(archive)}
+      atomic.write_json(aside / MARKER, marker)
+  finally:
+    shutil.rmtree(download, ignore_errors=True)
+
+
+def _run(command: tuple[str, ...], folder: pathlib.Path, remedy: str) -> str:
+  """Runs a program and returns what it prints.
+
+  Raises:
+    UserError: if it fails, with its last words.
+  """
+  result = subprocess.run(
+    command,
+    cwd=folder,
+    env={**os.environ, "LC_ALL": "C"},
+    stdin=subprocess.DEVNULL,
+    capture_output=True,
+    text=True,
+    errors="replace",
+    check=False,
+  )
+  if result.returncode:
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    last = lines[-1].strip() if lines else f"exit code {result.returncode}"
+    raise UserError(f"`{' '.join(command[:2])}` fails ({last}). {remedy}")
+  return result.stdout
+
+
+def _tree_sha256(folder: pathlib.Path) -> str:
+  """Digest of the sorted names of a folder's files and of their contents."""
+  digest = hashlib.sha256()
+  for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    name = path.relative_to(folder).as_posix()
+    digest.update(f"{atomic.sha256(path)}  {name}\n".encode())
+  return digest.hexdigest()
+
+
+def read_licence(folder: pathlib.Path, name: str) -> str:
+  """The licences that a package's copyright file names.
+
+  The short names of a machine-readable file, each once, in its order; else the first
+  line that names a licence; else "see copyright".
+  """
+  path = folder / "usr/share/doc" / name / "copyright"
+  try:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+  except OSError:
+    return "see copyright"
+  if lines and lines[0].startswith("Format:"):
+    fields = [line.partition(":") for line in lines]
+    shorts = [value.strip() for field, _, value in fields if field == "License"]
+    if any(shorts):
+      return ", ".join(dict.fromkeys(filter(None, shorts)))
+  for line in lines:
+    if _LICENCE_NAME.search(line):
+      return line.strip()
+  return "see copyright"

@@ -1,0 +1,116 @@
+"""A picture of which it is known what it shows."""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.lab.corpus.sources.names import Name
+
+KINDS = ("cutout", "photograph", "texture")
+Load = Callable[[], UInt8[np.ndarray, "height width channels"]]
+Read = Callable[[], bytes]
+FORMATS = ("PNG", "JPEG", "WEBP")
+# A cut-out has this share of its pixels visible, at least and at most.
+CUTOUT_SHARES = (0.01, 0.9)
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+  """One picture, read when it is asked for. It can be pickled.
+
+  Attributes:
+    key: `package:path`, stable and unique.
+    kind: one of `KINDS`; a cut-out has an alpha channel.
+    what: an everyday noun, singular where English has one: "duck", "brick wall".
+    words: further plain facts, colours or looks, that surely hold; may be empty.
+    load: gives the pixels, RGBA of a cut-out (alpha not multiplied in), RGB of others.
+    read: gives the bytes of the picture's file; None where there is no file.
+    group: equal for near copies (mirrored, recoloured, the same subject again), also
+      across packages; train and test splits go by it. The key where it is left out.
+  """
+
+  key: str
+  kind: str
+  what: str
+  words: tuple[str, ...] = ()
+  load: Load = dataclasses.field(compare=False, repr=False, kw_only=True)
+  read: Read | None = dataclasses.field(
+    default=None, compare=False, repr=False, kw_only=True
+  )
+  group: str = ""
+
+  def __post_init__(self) -> None:
+    if self.kind not in KINDS:
+      raise ValueError(f"expected a kind of {KINDS}, found {self.kind!r}")
+    if not self.group:
+      object.__setattr__(self, "group", self.key)
+
+
+def digest(picture: Picture) -> str:
+  """SHA-256 of the file's bytes, of the pixels if it has no file; in hexadecimal."""
+  content = picture.read() if picture.read else picture.load().tobytes()
+  return hashlib.sha256(content).hexdigest()
+
+
+def named(package: str, path: str, kind: str, name: Name, read: Read) -> Picture:
+  """The picture at a path of a package, as a table names it."""
+  key = f"{package}:{path}"
+  load = functools.partial(_pixels, key, kind, read)
+  return Picture(
+    key, kind, name.what, name.words, load=load, read=read, group=name.group
+  )
+
+
+def _pixels(
+  key: str, kind: str, read: Read
+) -> UInt8[np.ndarray, "height width channels"]:
+  with _opened(read(), key) as image:
+    return np.array(image.convert("RGBA" if kind == "cutout" else "RGB"))
+
+
+def is_cutout(content: bytes, key: str) -> bool:
+  """Whether a picture's alpha channel cuts something out.
+
+  False without one, and where it hides nearly nothing or nearly all.
+
+  Args:
+    content: of the picture's file.
+    key: of the picture, for the error.
+
+  Raises:
+    UserError: if the file is damaged.
+  """
+  with _opened(content, key) as image:
+    if not image.has_transparency_data:
+      return False
+    alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+  least, most = CUTOUT_SHARES
+  return bool(least <= (alpha > 127).mean() <= most)
+
+
+@contextlib.contextmanager
+def _opened(content: bytes, key: str) -> Iterator[Image.Image]:
+  try:
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+      yield image
+  except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    raise UserError(
+      f"{key} cannot be decoded ({error}): remove the package's folder and run the "
+      "same command again."
+    ) from error
+
+
+def none_found(package: str, folder: str, expected: str) -> UserError:
+  """The error for a package that holds none of the pictures of its table."""
+  return UserError(
+    f"{folder} holds none of the pictures that {package} is known for: expected "
+    f"{expected}. Remove the folder and run the same command again."
+  )

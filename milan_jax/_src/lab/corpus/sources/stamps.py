@@ -1,0 +1,29 @@
+"""The photographic stamps of Tux Paint: everyday things, cut out."""
+
+from milan_jax._src.lab.corpus.sources import stamp_names
+from milan_jax._src.lab.corpus.sources.names import present
+from milan_jax._src.lab.corpus.sources.packages import Package
+from milan_jax._src.lab.corpus.sources.picture import Picture, named, none_found
+
+PACKAGE = "tuxpaint-stamps-default"
+FOLDER = "usr/share/tuxpaint/stamps"
+
+
+def stamp_pictures(package: Package) -> list[Picture]:
+  """The stamps that are photographs with a plain name, sorted by key.
+
+  Stamps that this version of the package does not have are left out.
+
+  Raises:
+    UserError: if it has none of them.
+  """
+  folder = package.folder / FOLDER
+  paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+  pictures = [
+    named(package.name, path, "cutout", name, (folder / path).read_bytes)
+    for path, name in present(stamp_names.NAMES, paths)
+  ]
+  if not pictures:
+    expected = f"{FOLDER}/{min(stamp_names.NAMES)} and others"
+    raise none_found(package.name, str(package.folder), expected)
+  return pictures

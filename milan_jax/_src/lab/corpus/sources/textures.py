@@ -1,0 +1,90 @@
+"""Materials and parts of buildings, from the textures of two games."""
+
+import functools
+import pathlib
+import zipfile
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.lab.corpus.sources import kart_texture_names, ufo_texture_names
+from milan_jax._src.lab.corpus.sources.names import present
+from milan_jax._src.lab.corpus.sources.packages import Package
+from milan_jax._src.lab.corpus.sources.picture import Picture, named, none_found
+
+KART_PACKAGE = "supertuxkart-data"
+UFO_PACKAGE = "ufoai-textures"
+PACKAGES = (KART_PACKAGE, UFO_PACKAGE)
+KART_FOLDER = "usr/share/games/supertuxkart/data"
+UFO_ARCHIVE = "usr/share/games/ufoai/base/0textures.pk3"
+UFO_PREFIX = "textures/tex_"
+
+
+def texture_pictures(package: Package) -> list[Picture]:
+  """The textures of one of `PACKAGES` that show a plain material, sorted by key.
+
+  Near copies (recoloured, dirtied, cut anew) have one group. Textures that this
+  version of the package does not have are left out.
+
+  Raises:
+    UserError: if it has none of them, or its archive is damaged.
+    ValueError: if it is another package.
+  """
+  if package.name == KART_PACKAGE:
+    return _kart_textures(package)
+  if package.name == UFO_PACKAGE:
+    return _ufo_textures(package)
+  raise ValueError(f"expected one of {PACKAGES}, found {package.name}")
+
+
+def _kart_textures(package: Package) -> list[Picture]:
+  folder = package.folder / KART_FOLDER
+  names = kart_texture_names.NAMES
+  paths = (path for path in names if (folder / path).is_file())
+  pictures = [
+    named(package.name, path, "texture", name, (folder / path).read_bytes)
+    for path, name in present(names, paths)
+  ]
+  if not pictures:
+    expected = f"{KART_FOLDER}/{min(names)} and others"
+    raise none_found(package.name, str(package.folder), expected)
+  return pictures
+
+
+def _ufo_textures(package: Package) -> list[Picture]:
+  archive = package.folder / UFO_ARCHIVE
+  try:
+    with zipfile.ZipFile(archive) as file:
+      members = file.namelist()
+  except FileNotFoundError as error:
+    raise none_found(package.name, str(package.folder), UFO_ARCHIVE) from error
+  except (OSError, zipfile.BadZipFile) as error:
+    raise _damaged(archive, error) from error
+  paths = (name.removeprefix(UFO_PREFIX) for name in members)
+  pictures = [
+    named(
+      package.name,
+      path,
+      "texture",
+      name,
+      functools.partial(_member, archive, UFO_PREFIX + path),
+    )
+    for path, name in present(ufo_texture_names.NAMES, paths)
+  ]
+  if not pictures:
+    expected = f"{UFO_PREFIX}{min(ufo_texture_names.NAMES)} in {UFO_ARCHIVE}"
+    raise none_found(package.name, str(package.folder), expected)
+  return pictures
+
+
+def _member(archive: pathlib.Path, name: str) -> bytes:
+  try:
+    with zipfile.ZipFile(archive) as file:
+      return file.read(name)
+  except (OSError, KeyError, zipfile.BadZipFile) as error:
+    raise _damaged(archive, error) from error
+
+
+def _damaged(archive: pathlib.Path, error: Exception) -> UserError:
+  return UserError(
+    f"{archive} cannot be read ({error}): remove the package's folder and run the same "
+    "command again."
+  )

@@ -1,0 +1,172 @@
+"""What a captioner is compared with, on the same units by the same judges.
+
+Constant: of the training captions the one that is right most often of these very units,
+an upper bound for all answers that do not look. Frequent: the training caption that
+comes most often. Nearest: the first caption of the training unit with the nearest mean
+features. Likelihood: the captioner itself without its language model's correction.
+"""
+
+import dataclasses
+import pathlib
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.lab.evaluation.described import Judged, Run, by_likelihood
+from milan_jax._src.records import Unit
+from milan_jax._src.store.annotations import read_annotations
+from milan_jax._src.store.feature_store import FeatureStore, open_features
+from milan_jax._src.store.splits import FILE, read_split
+from milan_jax._src.text.judge import Truth, judge, judge_phrases
+from milan_jax._src.text.wording import is_refusal, phrases, said
+
+# The part of a split that is trained on, by whoever names it.
+_TRAIN = ("train", "training")
+
+Said = Mapping[tuple[pathlib.Path, Unit], str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Training:
+  """What the captioner learned from, as far as it was given.
+
+  Attributes:
+    captions: of each training unit; empty if there is no corpus.
+    features: folder of their features; None if it was not given.
+  """
+
+  captions: Mapping[Unit, tuple[str, ...]]
+  features: pathlib.Path | None
+
+
+def read_training(corpus: pathlib.Path | None, features: str) -> Training:
+  """Reads the captions of a corpus's training units.
+
+  Raises:
+    UserError: if the corpus is damaged, or features are named without one.
+  """
+  if corpus is None:
+    if features:
+      raise UserError("--corpus_features: name the corpus they are of with --corpus.")
+    return Training({}, None)
+  captions = read_annotations(corpus)
+  split = read_split(corpus / FILE)
+  kept = {unit: each for unit, each in captions.items() if split.get(unit) in _TRAIN}
+  return Training(kept, pathlib.Path(features) if features else None)
+
+
+def figures(texts: Sequence[tuple[str, Truth]]) -> dict[str, float | None]:
+  """Shares that are right, by both judges."""
+  verdicts = [judge(text, truth) for text, truth in texts]
+  return {
+    "top1": _share([verdict.lenient for verdict in verdicts]),
+    "strict": _share([verdict.strict for verdict in verdicts]),
+  }
+
+
+def _share(right: Sequence[bool]) -> float | None:
+  return sum(right) / len(right) if right else None
+
+
+def constant(
+  captions: Collection[str], truths: Sequence[Truth]
+) -> dict[str, Any] | None:
+  """The caption that is right most often, and how often; None without any."""
+  counted = Counter(truths)
+  best: tuple[int, str] = (-1, "")
+  for caption in sorted(set(captions)):
+    if is_refusal(caption):
+      continue
+    spoken = phrases(said(caption))
+    right = sum(
+      number
+      for truth, number in counted.items()
+      if judge_phrases(spoken, truth).lenient
+    )
+    best = max(best, (right, caption), key=lambda found: found[0])
+  if best[0] < 0:
+    return None
+  return {"text": best[1], **figures([(best[1], truth) for truth in truths])}
+
+
+def frequent(
+  captions: Collection[str], truths: Sequence[Truth]
+) -> dict[str, Any] | None:
+  """The caption that comes most often, and how often it is right."""
+  counts = Counter(caption for caption in captions if not is_refusal(caption))
+  if not counts:
+    return None
+  text = max(sorted(counts), key=counts.__getitem__)
+  return {"text": text, **figures([(text, truth) for truth in truths])}
+
+
+def likelihood(runs: Sequence[Run], milan: str) -> Said:
+  """What the captioner says of each unit by beam search alone."""
+  found: dict[tuple[pathlib.Path, Unit], str] = {}
+  for run in runs:
+    answers = by_likelihood(run, milan).answers
+    found |= {(run.folder, unit): each.text for unit, each in answers.items()}
+  return found
+
+
+def nearest(runs: Sequence[Run], training: Training) -> Said:
+  """The first caption of the nearest training unit: no captioner is asked.
+
+  Nearness is the cosine of mean features, standardized by the training units'.
+
+  Raises:
+    UserError: if the training features are of other units or another encoder.
+  """
+  assert training.features is not None
+  units, known = _means(open_features(training.features), set(training.captions))
+  if not units:
+    raise UserError(
+      f"--corpus_features: {training.features} holds no features of the corpus's "
+      "training units: give the folder `features` of the run that trained on it."
+    )
+  middle, spread = known.mean(0, keepdims=True), known.std(0, keepdims=True) + 1e-6
+  known = _unit_length((known - middle) / spread)
+  found: dict[tuple[pathlib.Path, Unit], str] = {}
+  for run in runs:
+    own, means = _means(open_features(run.features), set(run.truths))
+    if not own:
+      continue
+    if means.shape[1] != known.shape[1]:
+      raise UserError(
+        f"--corpus_features: {training.features} has features of size "
+        f"{known.shape[1]}, and the captioner takes {means.shape[1]}."
+      )
+    best = (_unit_length((means - middle) / spread) @ known.T).argmax(1)
+    for unit, place in zip(own, best.tolist(), strict=True):
+      found[run.folder, unit] = training.captions[units[place]][0]
+  return found
+
+
+def _means(
+  store: FeatureStore, wanted: set[Unit]
+) -> tuple[list[Unit], Float[np.ndarray, "units features"]]:
+  """Mean features over the regions of those units that are wanted."""
+  units, means, step = [], [], 256
+  for start in range(0, len(store), step):
+    named = [unit for unit, _ in store.units(start, start + step)]
+    kept = [place for place, unit in enumerate(named) if unit in wanted]
+    if kept:
+      means.append(store.read(start, start + step).mean(1)[kept])
+      units += [named[place] for place in kept]
+  size = store.feature_size
+  return units, np.concatenate(means) if means else np.zeros((0, size), np.float32)
+
+
+def _unit_length(
+  vectors: Float[np.ndarray, "units features"],
+) -> Float[np.ndarray, "units features"]:
+  return vectors / (np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-9)
+
+
+def judged_by(known: Said, cases: Sequence[Judged]) -> dict[str, float | None]:
+  """Shares of other descriptions of the same units that are right."""
+  return figures([(known[case.run.folder, case.unit], case.truth) for case in cases])

@@ -1,0 +1,83 @@
+"""Whether a confidence of .8 is right in four of five cases: bins, and a plot."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from milan_jax._src.files.atomic import atomic_path
+from milan_jax._src.lab.evaluation.described import Judged
+from milan_jax._src.text.judge import judge
+
+NUM_BINS = 10
+
+
+def calibration(cases: Sequence[Judged]) -> dict[str, Any] | None:
+  """Bins of confidence, each with the share that is right by the lenient judge.
+
+  Judged is what the captioner would have said: of withheld descriptions the guess.
+  Whatever is said of a unit of nothing counts as wrong.
+
+  Args:
+    cases: judged units; dead ones and those without a confidence are left out.
+
+  Returns:
+    `bins`, `n` and `error`: the mean distance of confidence and share, weighted by the
+    bins' numbers. None if there is no confidence.
+  """
+  pairs = [
+    (case.answer.confidence, judge(case.answer.guess, case.truth).lenient)
+    for case in cases
+    if case.answer.confidence is not None and not case.answer.dead
+  ]
+  if not pairs:
+    return None
+  confidences = np.array([confidence for confidence, _ in pairs])
+  right = np.array([correct for _, correct in pairs], float)
+  places = np.clip((confidences * NUM_BINS).astype(int), 0, NUM_BINS - 1)
+  bins = [
+    {
+      "from": place / NUM_BINS,
+      "n": int((places == place).sum()),
+      "confidence": float(confidences[places == place].mean()),
+      "right": float(right[places == place].mean()),
+    }
+    for place in np.unique(places).tolist()
+  ]
+  total = len(pairs)
+  error = sum(b["n"] * abs(b["confidence"] - b["right"]) for b in bins) / total
+  return {"bins": bins, "n": total, "error": error}
+
+
+def draw(found: dict[str, Any], path: pathlib.Path) -> None:
+  """Draws the bins: the share that is right over the confidence, and their numbers."""
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=(4.6, 5.2), layout="constrained")
+  upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+  upper.plot((0, 1), (0, 1), color="#b5b5b5", linewidth=1, label="perfect")
+  bins = found["bins"]
+  upper.plot(
+    [each["confidence"] for each in bins],
+    [each["right"] for each in bins],
+    marker="o",
+    color="#1f5fa8",
+    label=f"{found['n']} units, error {found['error']:.2f}",
+  )
+  upper.set_ylabel("share right (lenient)")
+  upper.set_ylim(0, 1.02)
+  upper.legend(frameon=False, fontsize=8, loc="upper left")
+  lower.bar(
+    [each["from"] + 0.5 / NUM_BINS for each in bins],
+    [each["n"] for each in bins],
+    0.9 / NUM_BINS,
+    color="#7d7d7d",
+  )
+  lower.set_xlim(0, 1)
+  lower.set_xlabel("confidence")
+  lower.set_ylabel("units")
+  for axis in (upper, lower):
+    axis.spines[["top", "right"]].set_visible(False)
+  with atomic_path(path) as aside:
+    figure.savefig(aside, dpi=150)

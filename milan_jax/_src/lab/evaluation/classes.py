@@ -1,0 +1,250 @@
+"""ImageNet's 1,000 classes and what may be said of each, by WordNet.
+
+Levels are distances: a class's own names are at level 0, those of what is directly
+above it at level 1, and so on; what says nothing has no level and is passed through.
+"""
+
+import functools
+import importlib.resources
+import json
+from typing import Any
+
+from milan_jax._src.text.judge import Truth
+
+FILE = "imagenet_classes.json"
+# A strict description names the class or something above it, this near and of no more
+# than so many classes ("hunting dog" has 63, "vehicle" 67, "dog" 118).
+LOWER_LEVELS = 3
+MOST_CLASSES = 70
+
+# What says nothing of a thing, by the first of its names; some, such as "device",
+# because nobody would see it.
+UNINFORMATIVE = frozenset(
+  {
+    *("entity", "physical entity", "object", "whole", "artifact", "matter"),
+    *("living thing", "organism", "instrumentality", "causal agent", "abstraction"),
+    *("natural object", "thing", "unit", "part", "piece", "substance", "solid"),
+    *("fluid", "liquid", "agent", "article", "relation", "attribute", "group"),
+    *("collection", "body part", "measure", "psychological feature", "state"),
+    *("device", "covering", "protective covering", "commodity", "consumer goods"),
+    *("durables", "equipment", "restraint", "mechanism", "mechanical device"),
+    *("obstruction", "obstacle", "establishment", "support", "supporting structure"),
+    *("ware", "system", "way", "reproductive structure", "plant organ", "plant part"),
+    *("material", "creation", "product", "plaything", "drug", "drug of abuse"),
+    *("communication", "signal", "indication", "cause", "force", "line", "surface"),
+    *("top", "cover", "component", "fixture", "attachment", "connection"),
+    *("process", "physical process", "phenomenon", "natural phenomenon"),
+  }
+)
+# Names that mean something else in descriptions of what is seen.
+AMBIGUOUS = frozenset(
+  {
+    *("part", "portion", "piece", "top", "cover", "toy", "good", "game", "wind"),
+    *("wood", "arm", "lid", "course", "article", "support", "formation", "ray"),
+    *("protection", "case", "span", "hose", "base", "being", "tie", "sweet", "bit"),
+    *("cause", "key", "light", "line", "body", "blower", "turn", "unit", "way"),
+    *("instrumentality", "component part", "fall", "drop", "ring", "head", "back"),
+  }
+)
+# What people say instead, by the first of a synset's names, or by the synset where
+# several have that name.
+EVERYDAY = {
+  "canine": {"dog"},
+  "wild dog": {"dog"},
+  "domestic animal": {"pet"},
+  "feline": {"cat"},
+  "equine": {"horse"},
+  "bovid": {"cow", "cattle", "sheep", "goat"},
+  "bovine": {"cow", "cattle"},
+  "ruminant": {"cow", "deer"},
+  "swine": {"pig"},
+  "primate": {"monkey", "ape"},
+  "procyonid": {"panda", "bear", "raccoon"},
+  "rodent": {"mouse", "rat"},
+  "leporid": {"rabbit", "bunny"},
+  "musteline mammal": {"weasel"},
+  "cetacean": {"whale", "dolphin"},
+  "aquatic mammal": {"whale", "seal"},
+  "proboscidean": {"elephant"},
+  "marsupial": {"kangaroo", "koala"},
+  "aquatic bird": {"water bird", "duck"},
+  "waterfowl": {"duck", "goose"},
+  "wading bird": {"heron"},
+  "gallinaceous bird": {"chicken", "hen"},
+  "bird of prey": {"eagle", "owl", "hawk"},
+  "snake": {"reptile"},
+  "saurian": {"lizard"},
+  "chelonian": {"turtle", "tortoise"},
+  "crocodilian reptile": {"crocodile", "alligator"},
+  "amphibian": {"frog", "salamander"},
+  "arachnid": {"spider", "bug"},
+  "insect": {"bug"},
+  "arthropod": {"bug"},
+  "lepidopterous insect": {"butterfly", "moth"},
+  "crustacean": {"crab", "lobster", "shellfish"},
+  "mollusk": {"shell", "snail"},
+  "coelenterate": {"coral", "jellyfish"},
+  "elasmobranch": {"shark"},
+  "fungus": {"mushroom"},
+  "person": {"man", "woman", "people", "human"},
+  "conveyance": {"vehicle"},
+  "wheeled vehicle": {"car", "vehicle"},
+  "self-propelled vehicle": {"car", "vehicle"},
+  "motor vehicle": {"car", "truck"},
+  "public transport": {"bus", "train"},
+  "military vehicle": {"tank"},
+  "craft": {"boat", "ship"},
+  "n04530566": {"boat", "ship"},  # a vessel on water
+  "aircraft": {"plane", "airplane"},
+  "structure": {"building"},
+  "building": {"house"},
+  "dwelling": {"house", "building"},
+  "housing": {"house", "building"},
+  "place of worship": {"church", "building"},
+  "mercantile establishment": {"shop", "store", "building"},
+  "place of business": {"shop", "building"},
+  "memorial": {"statue", "monument"},
+  "clothing": {"clothes", "garment"},
+  "garment": {"clothes", "clothing"},
+  "footwear": {"shoe"},
+  "headdress": {"hat", "helmet"},
+  "neckwear": {"tie", "scarf", "necktie"},
+  "armor": {"helmet"},
+  "fabric": {"cloth", "textile"},
+  "furnishing": {"furniture"},
+  "seat": {"chair", "furniture"},
+  "baby bed": {"crib", "bed"},
+  "bedroom furniture": {"bed"},
+  "implement": {"tool"},
+  "edge tool": {"knife", "blade"},
+  "weapon": {"gun"},
+  "gun": {"weapon"},
+  "musical instrument": {"music"},
+  "stringed instrument": {"guitar", "violin"},
+  "percussion instrument": {"drum"},
+  "wind instrument": {"horn", "flute"},
+  "keyboard instrument": {"piano"},
+  "timepiece": {"clock", "watch"},
+  "electronic equipment": {"electronics", "electronic", "electronic device"},
+  "machine": {"machinery"},
+  "computer": {"electronics", "screen", "laptop"},
+  "peripheral": {"computer", "electronics"},
+  "telephone": {"phone", "electronics"},
+  "optical instrument": {"glasses", "camera", "lens"},
+  "home appliance": {"appliance", "electronics"},
+  "appliance": {"machine"},
+  "kitchen utensil": {"kitchen", "pan", "pot"},
+  "cooking utensil": {"pan", "pot"},
+  "tableware": {"cup", "plate", "bowl", "dish"},
+  "crockery": {"cup", "plate", "bowl", "dish"},
+  "n04531098": {"bowl", "cup"},  # a vessel to hold things
+  "bottle": {"glass"},
+  "lamp": {"light"},
+  "source of illumination": {"light", "lamp"},
+  "game equipment": {"ball", "sports"},
+  "sports equipment": {"sports"},
+  "signboard": {"sign", "text"},
+  "food": {"meal"},
+  "foodstuff": {"food"},
+  "nutriment": {"food", "dish", "meal"},
+  "beverage": {"drink", "cup", "glass"},
+  "produce": {"food", "fruit", "vegetable"},
+  "edible fruit": {"fruit"},
+  "fruit": {"food"},
+  "baked goods": {"bread", "pastry", "food"},
+  "dessert": {"food"},
+  "vegetable": {"food"},
+  "angiosperm": {"flower", "plant"},
+  "flower": {"plant"},
+  "geological formation": {"landscape", "mountain", "rock", "land", "scenery"},
+  "natural elevation": {"mountain", "hill", "land"},
+  "shore": {"beach", "coast", "water"},
+  "barrier": {"fence", "wall"},
+  "movable barrier": {"door", "gate"},
+  "screen": {"monitor", "television"},
+  "hosiery": {"sock"},
+  "toiletry": {"bottle"},
+  "bag": {"purse"},
+  "box": {"container"},
+  "roof": {"building"},
+  "publication": {"book", "text"},
+  "web site": {"text", "screen"},
+}
+
+
+@functools.cache
+def _table() -> dict[str, Any]:
+  file = importlib.resources.files("milan_jax._src.lab.evaluation") / FILE
+  return json.loads(file.read_text(encoding="utf-8"))
+
+
+def wnids() -> tuple[str, ...]:
+  """The classes in the order of the logits, by their names in WordNet."""
+  return tuple(_table()["classes"])
+
+
+def lemmas(wnid: str) -> tuple[str, ...]:
+  """The names of a class or of what is above one."""
+  return tuple(_table()["synsets"][wnid]["lemmas"])
+
+
+@functools.cache
+def levels(wnid: str) -> tuple[frozenset[str], ...]:
+  """What is above a class, nearest first, without what says nothing."""
+  synsets = _table()["synsets"]
+  seen, frontier, found = {wnid}, {wnid}, []
+  while frontier:
+    above: set[str] = set()
+    waiting = [name for each in frontier for name in synsets[each]["above"]]
+    while waiting:
+      name = waiting.pop()
+      if name in seen:
+        continue
+      seen.add(name)
+      if synsets[name]["lemmas"][0] in UNINFORMATIVE:
+        waiting += synsets[name]["above"]
+      else:
+        above.add(name)
+    if above:
+      found.append(frozenset(above))
+    frontier = above
+  return tuple(found)
+
+
+@functools.cache
+def num_classes(wnid: str) -> int:
+  """How many classes a synset has below it."""
+  return sum(wnid in level for each in wnids() for level in levels(each))
+
+
+@functools.cache
+def lower(wnid: str) -> frozenset[str]:
+  """The class, and what is little above it: its relatives share one of these."""
+  near = frozenset().union(*levels(wnid)[:LOWER_LEVELS])
+  return frozenset(
+    {wnid, *(name for name in near if num_classes(name) <= MOST_CLASSES)}
+  )
+
+
+@functools.cache
+def truth(wnid: str) -> Truth:
+  """What may be said of a class.
+
+  Lenient: a name of the class or of anything above it, or an everyday word for one.
+  Strict: the same of what is little above it.
+  """
+  above = frozenset().union(*levels(wnid))
+  own = lemmas(wnid)
+  nearest = [lemmas(name)[0] for level in levels(wnid)[:LOWER_LEVELS] for name in level]
+  return Truth(
+    name=own[0],
+    lenient=_names({wnid, *above}),
+    strict=(_names(lower(wnid)),),
+    references=tuple(dict.fromkeys([own[0], *sorted(nearest)])),
+  )
+
+
+def _names(synsets: set[str] | frozenset[str]) -> frozenset[str]:
+  names = {name for each in synsets for name in lemmas(each)} - AMBIGUOUS
+  keys = (key for each in synsets for key in (each, lemmas(each)[0]))
+  return frozenset(names.union(*(EVERYDAY.get(key, set()) for key in keys)))

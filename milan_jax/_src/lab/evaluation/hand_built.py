@@ -1,0 +1,26 @@
+"""Test: units built by hand over the photographs, and lettering set into them."""
+
+from milan_jax._src.lab.evaluation import hand_built_units, lettering
+from milan_jax._src.lab.evaluation.job import Job, Outcome
+from milan_jax._src.records import Unit
+
+MODEL = "milan_jax._src.lab.evaluation.hand_built_units:units"
+
+
+def run(job: Job) -> Outcome:
+  """Describes them all.
+
+  Raises:
+    MissingSourceError: if there are no photographs.
+  """
+  photographs = job.need_photographs()
+  truths = {
+    Unit(hand_built_units.LAYER, number): truth
+    for number, truth in enumerate(hand_built_units.truths())
+  }
+  looks = job.describe("hand-built", truths, model=MODEL, images=str(photographs))
+  store = job.workdir / "lettering-regions"
+  if not store.exists():
+    lettering.write_lettering(photographs, store, job.seed)
+  letters = job.describe("lettering", lettering.truths(), exemplars=str(store))
+  return Outcome((looks, letters))

@@ -1,0 +1,96 @@
+"""Photographs that a captioner was not trained on, as a folder of links."""
+
+import concurrent.futures
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.files import atomic
+from milan_jax._src.files.staging import folder_aside
+from milan_jax._src.images.folder import FolderImages
+from milan_jax._src.images.source import UnreadableImageError
+from milan_jax._src.lab.corpus.corpus_job import GEOMETRY
+from milan_jax._src.runs.progress import bar
+
+DIGITS = 16
+_FOLDER, _TABLE = "photographs", "photographs.json"
+
+
+class HeldOut(NamedTuple):
+  """A folder of links, and how many photographs were left out of it, and why."""
+
+  folder: pathlib.Path
+  num_shown: int
+  num_trained_on: int
+  told: bool  # whether the captioner says what it was trained on
+
+
+def held_out_photographs(
+  images: str, card: Mapping[str, Any], workdir: pathlib.Path
+) -> HeldOut:
+  """Links the photographs of a folder that a captioner's card does not list.
+
+  A card's `trained_on` lists the first 16 hex digits of SHA-256 over the pixels, at the
+  corpus's geometry. Without it nothing is left out but what cannot be read.
+
+  Args:
+    images: the folder.
+    card: of the captioner.
+    workdir: where the links are made, the first time.
+
+  Raises:
+    UserError: if there is no photograph, or none is left.
+  """
+  source = FolderImages(images, GEOMETRY)
+  folder, table = workdir / _FOLDER, workdir / _TABLE
+  names = [source.name(index) for index in range(len(source))]
+  trained = frozenset(str(digest)[:DIGITS] for digest in card.get("trained_on", ()))
+  digests: dict[str, str] = {}
+  if trained:
+    digests = _digests(source, names, table)
+  kept = [name for name in names if digests.get(name, "new") not in ("", *trained)]
+  if not kept:
+    raise UserError(
+      f"--images: the captioner was trained on all {len(names)} photographs of "
+      f"{images}: give others."
+    )
+  if not folder.exists():
+    root = pathlib.Path(images).resolve()
+    with folder_aside(folder) as aside:
+      for name in kept:
+        link = aside / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(root / name)
+  left = sum(digests.get(name) in trained for name in names)
+  return HeldOut(folder, len(kept), left, "trained_on" in card)
+
+
+def _digests(
+  source: FolderImages, names: list[str], table: pathlib.Path
+) -> dict[str, str]:
+  """The digest of every photograph; empty of one that cannot be read."""
+
+  def one(index: int) -> str:
+    try:
+      pixels = source.load(index)
+    except UnreadableImageError:
+      return ""
+    return hashlib.sha256(pixels.tobytes()).hexdigest()[:DIGITS]
+
+  if table.exists():
+    known = json.loads(table.read_text(encoding="utf-8"))
+    if sorted(known) == sorted(names):
+      return known
+  found = {}
+  with (
+    concurrent.futures.ThreadPoolExecutor(2) as pool,
+    bar("photographs trained on", "photographs") as show,
+  ):
+    for done, digest in enumerate(pool.map(one, range(len(names)))):
+      found[names[done]] = digest
+      show(done + 1, len(names))
+  atomic.write_json(table, found)
+  return found

@@ -1,0 +1,156 @@
+"""Test: units of nothing, of which the right answer is that there is no clear pattern.
+
+Shuffled: each region is of another unit of one layer. Random: smooth masks at random
+places of random photographs. Dead: units that never vary.
+"""
+
+import pathlib
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool
+from PIL import Image
+
+from milan_jax._src.images.folder import FolderImages
+from milan_jax._src.images.geometry import Geometry
+from milan_jax._src.images.preprocessing import EFFICIENTNET_LITE
+from milan_jax._src.images.source import UnreadableImageError
+from milan_jax._src.lab.evaluation import planted, stem
+from milan_jax._src.lab.evaluation.described import Run
+from milan_jax._src.lab.evaluation.job import Job, Outcome
+from milan_jax._src.probe.callable_model import CallableProbe
+from milan_jax._src.probe.model_options import Network, network_of
+from milan_jax._src.records import Unit
+from milan_jax._src.runs.workdir import EXEMPLARS
+from milan_jax._src.store.exemplar_sets import open_exemplars
+from milan_jax._src.store.exemplar_store import StoredExemplars
+from milan_jax._src.store.region_sets import RegionSetWriter
+from milan_jax._src.text.judge import Truth
+
+LAYER, DEAD_LAYER = "negatives", "dead"
+MODEL = "milan_jax._src.lab.evaluation.negatives:dead_units"
+NUM_SHUFFLED, NUM_RANDOM, NUM_DEAD = 60, 40, 10
+K, SIZE = 15, 224
+# Tests whose layers are shuffled.
+_SOURCES = ("classes", "hand-built", "lite0", "stem")
+SHUFFLED = Truth("shuffled regions", negative=True)
+RANDOM = Truth("random masks", negative=True)
+DEAD = Truth("dead unit", negative=True)
+
+
+def dead_units() -> Network:
+  """A network whose units never vary: half of them zero, the others at some value."""
+  values = jnp.linspace(-1.0, 3.0, NUM_DEAD).at[: NUM_DEAD // 2].set(0.0)
+
+  def function(images):
+    return {DEAD_LAYER: jnp.zeros((len(images), 7, 7, 1)) + values[None, None, None]}
+
+  probe = CallableProbe(function, EFFICIENTNET_LITE)
+  return network_of(probe, EFFICIENTNET_LITE, (DEAD_LAYER,))
+
+
+def run(job: Job) -> Outcome:
+  """Describes all of them; the corpus's own units of nothing too, where there are any.
+
+  Raises:
+    MissingSourceError: if there are no photographs.
+  """
+  photographs = job.need_photographs()
+  store = job.workdir / "negatives-regions"
+  if not store.exists():
+    _write(job, photographs, store)
+  truths = {Unit(LAYER, unit): SHUFFLED for unit in range(NUM_SHUFFLED)} | {
+    Unit(LAYER, NUM_SHUFFLED + unit): RANDOM for unit in range(NUM_RANDOM)
+  }
+  dead = {Unit(DEAD_LAYER, unit): DEAD for unit in range(NUM_DEAD)}
+  runs = [
+    job.describe("negatives", truths, exemplars=str(store)),
+    job.describe("dead", dead, model=MODEL, images=str(photographs)),
+  ]
+  if job.corpus is not None:
+    found = planted.describe_test_units(job)
+    nothing = {unit: truth for unit, truth in found.truths.items() if truth.negative}
+    runs.append(Run(found.folder, found.exemplars, found.answers, nothing))
+  shuffled = ", ".join(dict.fromkeys(StoredExemplars(store).info["shuffled"]))
+  return Outcome(tuple(runs), notes=(f"Shuffled were the layers of {shuffled}.",))
+
+
+def _write(job: Job, photographs: pathlib.Path, store: pathlib.Path) -> None:
+  layers = _layers(job)
+  if not layers:
+    stem.run(job)
+    layers = _layers(job)
+  rng = np.random.default_rng([job.seed, 11])
+  info = {"seed": job.seed, "shuffled": [path.parent.name for path, _ in layers]}
+  with RegionSetWriter(store, LAYER, K, SIZE, info=info) as writer:
+    for unit in range(NUM_SHUFFLED):
+      _add_shuffled(writer, unit, *layers[unit % len(layers)], rng)
+    source = FolderImages(photographs, Geometry(256, SIZE, fitting="resize-crop"))
+    for unit in range(NUM_RANDOM):
+      _add_random(writer, NUM_SHUFFLED + unit, source, rng)
+
+
+def _layers(job: Job) -> list[tuple[pathlib.Path, str]]:
+  """Layers of other tests' stores with units enough that none lends two regions."""
+  stores = [job.workdir / name / EXEMPLARS for name in _SOURCES]
+  if job.corpus is not None:
+    stores.append(job.corpus)
+  return [
+    (store, layer)
+    for store in stores
+    if store.exists()
+    for layer in open_exemplars(store).layers
+    if (~open_exemplars(store).exemplars(layer).dead).sum() >= K
+  ]
+
+
+def _add_shuffled(
+  writer: RegionSetWriter,
+  unit: int,
+  store: pathlib.Path,
+  layer: str,
+  rng: np.random.Generator,
+) -> None:
+  exemplars = open_exemplars(store)
+  found = exemplars.exemplars(layer)
+  lenders = rng.permutation(np.flatnonzero(~found.dead))
+  rows, masks, used = [], [], set()
+  for lender in np.resize(lenders, 4 * len(lenders)).tolist():
+    slot = int(rng.integers(found.image_rows.shape[1]))
+    image = int(found.image_rows[lender, slot])
+    if image in used:
+      continue
+    used.add(image)
+    pixels = exemplars.images(np.array([image]))[0]
+    rows.append(writer.image(f"{store.parent.name}/{store.name}:{image}", pixels))
+    masks.append(exemplars.masks(layer, np.array([lender]), np.array([slot]))[0])
+    if len(rows) == K:
+      break
+  while len(rows) < K:  # fewer photographs than regions: the last one comes again
+    rows.append(rows[-1])
+    masks.append(masks[-1])
+  writer.add(unit, rows, np.stack(masks))
+
+
+def _add_random(
+  writer: RegionSetWriter, unit: int, source: FolderImages, rng: np.random.Generator
+) -> None:
+  rows: list[int] = []
+  masks: list[np.ndarray] = []
+  while len(rows) < K:
+    index = int(rng.integers(len(source)))
+    try:
+      pixels = source.load(index)
+    except UnreadableImageError:
+      continue
+    rows.append(writer.image(f"photograph:{source.name(index)}", pixels))
+    masks.append(_random_mask(rng))
+  writer.add(unit, rows, np.stack(masks))
+
+
+def _random_mask(rng: np.random.Generator) -> Bool[np.ndarray, "size size"]:
+  """The highest part of smooth noise, 3 to 20 % of the image."""
+  side = int(rng.integers(4, 12))
+  noise = Image.fromarray(rng.standard_normal((side, side)).astype(np.float32))
+  smooth = np.asarray(noise.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+  return smooth > np.quantile(smooth, 1 - rng.uniform(0.03, 0.2))

@@ -1,0 +1,39 @@
+"""Test: EfficientNet-Lite0's first filters, whose truth is in their kernels."""
+
+import numpy as np
+from jaxtyping import Float
+
+from milan_jax._src.images.preprocessing import EFFICIENTNET_LITE
+from milan_jax._src.lab.evaluation.job import Job, Outcome
+from milan_jax._src.lab.evaluation.kernels import preferences
+from milan_jax._src.records import Unit
+from milan_jax._src.text.judge import Truth
+from milan_jax._src.weights.packaged_weights import packaged_weights
+from milan_jax._src.weights.state_dicts import read_state_dict
+
+LAYER = "bn0"
+
+
+def kernels() -> Float[np.ndarray, "32 3 3 3"]:
+  """The stem's kernels times the scale of their batch norm."""
+  weights = read_state_dict(packaged_weights("efficientnet-lite0"))
+  variance = weights["_bn0.running_var"].astype(float) + 1e-3
+  scale = weights["_bn0.weight"] / np.sqrt(variance)
+  return weights["_conv_stem.weight"] * scale[:, None, None, None]
+
+
+def truths() -> dict[Unit, Truth]:
+  """What the stem's live filters prefer."""
+  how = EFFICIENTNET_LITE
+  found = preferences(kernels(), mean=how.mean, std=how.std)
+  return {Unit(LAYER, unit): known.truth() for unit, known in found.items()}
+
+
+def run(job: Job) -> Outcome:
+  """Describes the stem over the photographs, or over the packaged ones."""
+  images = str(job.photographs or "")
+  known = truths()
+  run = job.describe("stem", known, images=images, layers=LAYER, units="all")
+  note = f"{32 - len(known)} of 32 filters have no weights to speak of: not judged."
+  where = () if images else ("Shown the packaged photographs: no --images.",)
+  return Outcome((run,), notes=(note, *where))

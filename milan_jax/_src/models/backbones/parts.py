@@ -1,0 +1,142 @@
+"""The parts that the networks are made of; each is named as torchvision names it.
+
+A part's activation is what its `__call__` returns, so a network needs no code to report
+its layers: Linen captures the calls (`registry.Backbone.apply`). Kernels are
+zeros until `registry.Backbone.init` draws them.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from milan_jax._src.models import lowering
+
+Maps = Float[Array, "batch height width channels"]
+Outputs = Float[Array, "batch out_height out_width features"]
+Part = Callable[..., nn.Module]
+
+
+class Sequential(nn.Module):
+  """Parts one after another, named `0`, `1`, ... ."""
+
+  parts: tuple[Part, ...]
+
+  @nn.compact
+  def __call__(self, inputs: Array) -> Array:
+    for index, part in enumerate(self.parts):
+      inputs = part(name=str(index))(inputs)
+    return inputs
+
+
+class Conv(nn.Module):
+  """Convolution through `lowering.conv`.
+
+  `padding` is torch's, pixels on every side, or TensorFlow's "same".
+  """
+
+  features: int
+  size: int
+  stride: int = 1
+  padding: int | Literal["same"] = 0
+  groups: int = 1
+  bias: bool = False
+
+  @nn.compact
+  def __call__(self, inputs: Maps) -> Outputs:
+    shape = (self.size, self.size, inputs.shape[-1] // self.groups, self.features)
+    kernel = self.param("kernel", nn.initializers.zeros, shape)
+    outputs = lowering.conv(
+      inputs,
+      kernel,
+      stride=self.stride,
+      padding=lowering.same_padding(inputs.shape[1:3], self.size, self.stride)
+      if self.padding == "same"
+      else self.padding,
+      groups=self.groups,
+    )
+    if self.bias:
+      bias = self.param("bias", nn.initializers.zeros, (self.features,))
+      outputs = outputs + bias[None, None, None]
+    return outputs
+
+
+class BatchNorm(nn.Module):
+  """Batch normalisation by the running statistics, which are parameters here.
+
+  It is not folded into the convolution before it: that would hide the convolution's own
+  output, and gains nothing, since XLA fuses this with the activation after it.
+  """
+
+  epsilon: float = 1e-5
+
+  @nn.compact
+  def __call__(self, inputs: Maps) -> Maps:
+    shape = (inputs.shape[-1],)
+    mean = self.param("mean", nn.initializers.zeros, shape)
+    var = self.param("var", nn.initializers.ones, shape)
+    scale = self.param("scale", nn.initializers.ones, shape)
+    bias = self.param("bias", nn.initializers.zeros, shape)
+    factor = scale / jnp.sqrt(var + self.epsilon)
+    centred = inputs - mean[None, None, None]
+    return centred * factor[None, None, None] + bias[None, None, None]
+
+
+class Linear(nn.Module):
+  """Fully connected layer."""
+
+  features: int
+
+  @nn.compact
+  def __call__(
+    self, inputs: Float[Array, "batch channels"]
+  ) -> Float[Array, "batch features"]:
+    shape = (inputs.shape[-1], self.features)
+    kernel = self.param("kernel", nn.initializers.zeros, shape)
+    bias = self.param("bias", nn.initializers.zeros, (self.features,))
+    return lowering.linear(inputs, kernel) + bias[None]
+
+
+class Relu(nn.Module):
+  """Clips below 0, and above `most` where one is given."""
+
+  most: float | None = None
+
+  def __call__(self, inputs: Array) -> Array:
+    return jnp.clip(inputs, 0, self.most)
+
+
+class MaxPool(nn.Module):
+  """Maximum over windows."""
+
+  size: int
+  stride: int
+  padding: int = 0
+
+  def __call__(self, inputs: Maps) -> Outputs:
+    return lowering.max_pool(
+      inputs, size=self.size, stride=self.stride, padding=self.padding
+    )
+
+
+class AveragePool(nn.Module):
+  """Means over `size x size` windows that cover the input."""
+
+  size: int
+
+  def __call__(self, inputs: Maps) -> Outputs:
+    return lowering.adaptive_average_pool(inputs, self.size)
+
+
+class Dropout(nn.Module):
+  """Nothing: these networks only ever infer. It keeps torch's numbering."""
+
+  def __call__(self, inputs: Array) -> Array:
+    return inputs
+
+
+def flatten(inputs: Maps) -> Float[Array, "batch units"]:
+  """Flattens in torch's order, channels first, which a classifier's weights expect."""
+  return inputs.transpose(0, 3, 1, 2).reshape(inputs.shape[0], -1)

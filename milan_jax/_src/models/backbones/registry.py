@@ -1,0 +1,298 @@
+"""The backbones by name: how to prepare their images, run them, name their layers."""
+
+import dataclasses
+import difflib
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+from jaxtyping import Array, Float, Key, UInt8
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.preprocessing import (
+  EFFICIENTNET_LITE,
+  TORCHVISION,
+  Preprocessing,
+)
+from milan_jax._src.images.sizes import Size, sides
+from milan_jax._src.models import lowering
+from milan_jax._src.models.backbones import vgg
+from milan_jax._src.models.backbones.alexnet import AlexNet
+from milan_jax._src.models.backbones.efficientnet_lite import EfficientNetLite0
+from milan_jax._src.models.backbones.resnet import BasicBlock, Bottleneck, ResNet
+
+Params = Mapping[str, Any]
+Shape = tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+  """A vision network whose activations can be read by layer name.
+
+  Attributes:
+    name: what users call it.
+    module: the network; `module.apply({"params": params}, images)` gives its logits.
+    preprocessing: how to prepare its images.
+    logits: name of the layer that tells the classes, the last of the classifier.
+    default_layers: layers whose units are worth describing, in execution order.
+  """
+
+  name: str
+  module: nn.Module
+  preprocessing: Preprocessing
+  logits: str
+  default_layers: tuple[str, ...]
+
+  @property
+  def layer_names(self) -> tuple[str, ...]:
+    """Names of all layers, in the order in which they are done."""
+    return tuple(_trace(self.module, self.preprocessing.crop)[0])
+
+  @property
+  def head(self) -> str:
+    """Name of the classifier, which parameters may lack."""
+    return self.logits.split(".")[0]
+
+  def fitted(self, params: Params) -> "Backbone":
+    """The backbone with the classifier that parameters have, or without one."""
+    module = self.module.clone(num_classes=self._num_classes(params))
+    return dataclasses.replace(self, module=module)
+
+  def init(self, key: Key[Array, ""]) -> Params:
+    """Random parameters: He's normal kernels, batch norms that do nothing."""
+    params = _constants(self.module, self.preprocessing.crop)
+    return _with_random_kernels(params, key)
+
+  def normalise(
+    self, images: UInt8[Array | np.ndarray, "batch height width 3"]
+  ) -> Float[Array, "batch height width 3"]:
+    """Images as the network wants their values; their size is not changed."""
+    return self.preprocessing.normalise(images)
+
+  def apply(
+    self,
+    params: Params,
+    images: Float[Array | np.ndarray, "batch height width 3"],
+    layers: Sequence[str],
+  ) -> dict[str, Array]:
+    """Activations of some layers.
+
+    Compiled once per set of layers and shape of images. What no layer needs is not
+    computed, so it stops at the deepest one.
+
+    Args:
+      params: from `init` or `params_from_state_dict`; the classifier may be missing, or
+        have any number of classes.
+      images: from `normalise`, of any size that the network can take.
+      layers: names from `layer_names`.
+
+    Returns:
+      For each layer `(batch, height, width, units)`; `(batch, units)` in a classifier.
+
+    Raises:
+      UserError: if a layer is unknown or its parameters are missing, or if the images
+        are too small for the network.
+    """
+    self._check_layers(layers)
+    num_classes = self._num_classes(params)
+    headless = [name for name in layers if name.split(".")[0] == self.head]
+    if num_classes is None and headless:
+      raise UserError(
+        f"Layer {headless[0]!r} belongs to {self.name}'s classifier, which these "
+        "weights do not have: choose earlier layers, or weights with a classifier."
+      )
+    module = self.module.clone(num_classes=num_classes)
+    return _activations(
+      module,
+      params,
+      images,
+      tuple(layers),
+      lowering.current_lowering(),
+      lowering.current_rounding(),
+    )
+
+  def shapes(self, layers: Sequence[str], image_size: Size) -> dict[str, Shape]:
+    """Shape of each layer's activations of one image, without computing any.
+
+    Returns:
+      For each layer `(height, width, units)`, or `(units,)` in a classifier.
+
+    Raises:
+      UserError: if a layer is unknown, or the images are too small for the network.
+    """
+    self._check_layers(layers)
+    shapes, _ = _trace(self.module, image_size)
+    return {layer: shapes[layer] for layer in layers}
+
+  def _num_classes(self, params: Params) -> int | None:
+    node: Any = params
+    for part in self.logits.split("."):
+      if part not in node:
+        return None
+      node = node[part]
+    return node["bias"].shape[0]
+
+  def _check_layers(self, layers: Iterable[str]) -> None:
+    for layer in layers:
+      if layer not in self.layer_names:
+        near = _near(layer, self.layer_names)
+        raise UserError(f"{self.name} has no layer {layer!r}; near it are {near}.")
+
+
+def backbone(name: str) -> Backbone:
+  """The backbone of that name.
+
+  Raises:
+    UserError: if there is none.
+  """
+  if name not in _BACKBONES:
+    near = _near(name, backbone_names())
+    raise UserError(f"No backbone is called {name!r}; near it are {near}.")
+  return _BACKBONES[name]
+
+
+def backbone_names() -> tuple[str, ...]:
+  """Names of all backbones."""
+  return tuple(_BACKBONES)
+
+
+def parameter_shapes(module: nn.Module, image_size: Size) -> dict[str, Any]:
+  """The tree of a network's parameters, each as a `jax.ShapeDtypeStruct`."""
+  return _trace(module, image_size)[1]
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+  near = difflib.get_close_matches(name, names, n=5, cutoff=0.3) or names[:5]
+  return ", ".join(near)
+
+
+@functools.cache
+def _trace(module: nn.Module, image_size: Size) -> tuple[dict[str, Shape], Any]:
+  """Shapes of all layers in execution order, and the parameters, computing nothing."""
+  order: dict[str, None] = {}
+
+  def note(part: nn.Module, method: str) -> bool:
+    if method != "__call__" or not part.path:
+      return False
+    order.pop(".".join(part.path), None)  # a part called twice counts the last time
+    order[".".join(part.path)] = None
+    return True
+
+  def run(key: Array) -> Any:
+    images = jnp.zeros((1, *sides(image_size), 3))
+    with lowering.use_lowering("plain"):  # shapes are the same, and traced faster
+      return module.init_with_output(key, images, capture_intermediates=note)
+
+  _, variables = jax.eval_shape(run, jax.random.key(0))
+  captured = variables["intermediates"]
+  shapes = {name: _captured(captured, name).shape[1:] for name in order}
+  return shapes, variables["params"]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _constants(module: nn.Module, image_size: Size) -> Params:
+  """Initial parameters but for the kernels, which are zero."""
+  images = jnp.zeros((1, *sides(image_size), 3))
+  with lowering.use_lowering("plain"):  # the activations are not computed anyhow
+    return module.init(jax.random.key(0), images)["params"]
+
+
+def _with_random_kernels(params: Params, key: Array) -> Params:
+  """Draws all kernels at once: one draw per kernel takes a minute to compile."""
+  leaves = traverse_util.flatten_dict(params)
+  kernels = {path: leaf for path, leaf in leaves.items() if path[-1] == "kernel"}
+  noise = jax.random.normal(key, (sum(leaf.size for leaf in kernels.values()),))
+  start = 0
+  for path, leaf in kernels.items():
+    fan_in = leaf.size // leaf.shape[-1]
+    draws = noise[start : start + leaf.size].reshape(leaf.shape)
+    leaves[path] = draws * (2 / fan_in) ** 0.5
+    start += leaf.size
+  return traverse_util.unflatten_dict(leaves)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3, 4, 5))
+def _activations(
+  module: nn.Module,
+  params: Params,
+  images: Array,
+  layers: tuple[str, ...],
+  how: lowering.Lowering,
+  rounding: lowering.Rounding,
+) -> dict[str, Array]:
+  def wanted(part: nn.Module, method: str) -> bool:
+    return method == "__call__" and ".".join(part.path) in layers
+
+  with lowering.use_lowering(how), lowering.use_rounding(rounding):
+    _, variables = module.apply(
+      {"params": params},
+      images,
+      capture_intermediates=wanted,
+      mutable=["intermediates"],
+    )
+  captured = variables.get("intermediates", {})
+  return {layer: _captured(captured, layer) for layer in layers}
+
+
+def _captured(captured: Any, layer: str) -> Any:
+  """What a layer returned when it was last called."""
+  for part in layer.split("."):
+    captured = captured[part]
+  return captured["__call__"][-1]
+
+
+def _alexnet() -> Backbone:
+  layers = tuple(f"features.{index}" for index in (1, 4, 7, 9, 11))
+  return Backbone("alexnet", AlexNet(), TORCHVISION, "classifier.6", layers)
+
+
+def _resnet(
+  num_layers: int, block: type[BasicBlock] | type[Bottleneck], *depths: int
+) -> Backbone:
+  layers = ("conv1", "layer1", "layer2", "layer3", "layer4")
+  module = ResNet(block, depths)
+  return Backbone(f"resnet{num_layers}", module, TORCHVISION, "fc", layers)
+
+
+def _vgg(num_layers: int, depths: tuple[int, ...], *, normalised: bool) -> Backbone:
+  name = f"vgg{num_layers}" + ("_bn" if normalised else "")
+  layers = vgg.last_relus(depths, normalised=normalised)
+  module = vgg.Vgg(depths, normalised)
+  return Backbone(name, module, TORCHVISION, "classifier.6", layers)
+
+
+def _efficientnet_lite0() -> Backbone:
+  blocks = tuple(f"blocks.{index}.bn1" for index in (2, 5, 10, 15))
+  module = EfficientNetLite0()
+  layers = ("bn0", *blocks)
+  return Backbone("efficientnet-lite0", module, EFFICIENTNET_LITE, "fc", layers)
+
+
+_VGG_DEPTHS = {
+  11: (1, 1, 2, 2, 2),
+  13: (2, 2, 2, 2, 2),
+  16: (2, 2, 3, 3, 3),
+  19: (2, 2, 4, 4, 4),
+}
+_BACKBONES = {
+  one.name: one
+  for one in (
+    _efficientnet_lite0(),
+    _alexnet(),
+    _resnet(18, BasicBlock, 2, 2, 2, 2),
+    _resnet(34, BasicBlock, 3, 4, 6, 3),
+    _resnet(50, Bottleneck, 3, 4, 6, 3),
+    _resnet(101, Bottleneck, 3, 4, 23, 3),
+    _resnet(152, Bottleneck, 3, 8, 36, 3),
+    *(
+      _vgg(num_layers, depths, normalised=normalised)
+      for normalised in (False, True)
+      for num_layers, depths in _VGG_DEPTHS.items()
+    ),
+  )
+}

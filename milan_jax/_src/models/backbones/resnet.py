@@ -1,0 +1,101 @@
+"""Residual networks, as torchvision has them."""
+
+from functools import partial
+
+import flax.linen as nn
+from jaxtyping import Array
+
+from milan_jax._src.models.backbones.parts import (
+  AveragePool,
+  BatchNorm,
+  Conv,
+  Linear,
+  Maps,
+  MaxPool,
+  Outputs,
+  Relu,
+  Sequential,
+  flatten,
+)
+
+_WIDTHS = (64, 128, 256, 512)
+
+
+class BasicBlock(nn.Module):
+  """Two 3 x 3 convolutions beside a shortcut.
+
+  Its one `relu` is called twice: the layer of that name is the last call, which is the
+  block's output.
+  """
+
+  width: int
+  stride: int = 1
+
+  @nn.compact
+  def __call__(self, inputs: Maps) -> Outputs:
+    relu = Relu(name="relu")
+    maps = Conv(self.width, 3, stride=self.stride, padding=1, name="conv1")(inputs)
+    maps = relu(BatchNorm(name="bn1")(maps))
+    maps = Conv(self.width, 3, padding=1, name="conv2")(maps)
+    maps = BatchNorm(name="bn2")(maps)
+    return relu(maps + _shortcut(inputs, self.width, self.stride))
+
+
+class Bottleneck(nn.Module):
+  """Convolutions of 1 x 1, 3 x 3 and 1 x 1, the last four times as wide.
+
+  The stride is the 3 x 3 convolution's. `relu` is called three times: the layer of that
+  name is the last call, which is the block's output.
+  """
+
+  width: int
+  stride: int = 1
+
+  @nn.compact
+  def __call__(self, inputs: Maps) -> Outputs:
+    relu = Relu(name="relu")
+    maps = Conv(self.width, 1, name="conv1")(inputs)
+    maps = relu(BatchNorm(name="bn1")(maps))
+    maps = Conv(self.width, 3, stride=self.stride, padding=1, name="conv2")(maps)
+    maps = relu(BatchNorm(name="bn2")(maps))
+    maps = Conv(4 * self.width, 1, name="conv3")(maps)
+    maps = BatchNorm(name="bn3")(maps)
+    return relu(maps + _shortcut(inputs, 4 * self.width, self.stride))
+
+
+def _shortcut(inputs: Array, features: int, stride: int) -> Array:
+  """The input itself, or projected where its shape differs from the output's."""
+  if stride == 1 and inputs.shape[-1] == features:
+    return inputs
+  parts = (partial(Conv, features, 1, stride=stride), BatchNorm)
+  return Sequential(parts, name="downsample")(inputs)
+
+
+class ResNet(nn.Module):
+  """A stem and four stages of residual blocks.
+
+  Attributes:
+    block: the kind of block.
+    depths: number of blocks of each stage.
+    num_classes: outputs of the classifier; None for a network without one.
+
+  Source: He et al. 2016.
+  """
+
+  block: type[BasicBlock] | type[Bottleneck]
+  depths: tuple[int, ...]
+  num_classes: int | None = 1000
+
+  @nn.compact
+  def __call__(self, images: Maps) -> Array:
+    maps = Conv(64, 7, stride=2, padding=3, name="conv1")(images)
+    maps = Relu(name="relu")(BatchNorm(name="bn1")(maps))
+    maps = MaxPool(3, 2, padding=1, name="maxpool")(maps)
+    for index, (width, depth) in enumerate(zip(_WIDTHS, self.depths, strict=True)):
+      strides = (1 if index == 0 else 2,) + (1,) * (depth - 1)
+      blocks = tuple(partial(self.block, width, stride) for stride in strides)
+      maps = Sequential(blocks, name=f"layer{index + 1}")(maps)
+    maps = AveragePool(1, name="avgpool")(maps)
+    if self.num_classes is None:
+      return maps
+    return Linear(self.num_classes, name="fc")(flatten(maps))

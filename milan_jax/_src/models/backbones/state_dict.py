@@ -1,0 +1,159 @@
+"""Parameters from a torch state dict, whose arrays somebody else has read."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.models.backbones import registry
+
+_LEAVES = {
+  "kernel": "weight",
+  "scale": "weight",
+  "bias": "bias",
+  "mean": "running_mean",
+  "var": "running_var",
+}
+# In these weights every module's name starts with an underscore.
+_UNDERSCORED = {"efficientnet-lite0"}
+_IGNORED = "num_batches_tracked"
+# Axes of torch's kernels, by ours: HWIO from OIHW, and (in, out) from (out, in).
+_TRANSPOSED = {4: (2, 3, 1, 0), 2: (1, 0)}
+
+
+def weight_names(name: str) -> tuple[str, ...]:
+  """Names of a backbone's weights in a torch state dict, the classifier's included.
+
+  Raises:
+    UserError: if the backbone is unknown.
+  """
+  return tuple(_expected(name, {}, head=True))
+
+
+def has_head(name: str, state_dict: Mapping[str, Any]) -> bool:
+  """Whether a state dict holds weights of a backbone's classifier."""
+  return any(_in_head(name, key) for key in _without_prefix(state_dict))
+
+
+def params_from_state_dict(
+  name: str, state_dict: Mapping[str, np.ndarray], *, head: bool = True
+) -> registry.Params:
+  """Parameters of a backbone, as float32.
+
+  Keys are torchvision's, or the released package's for efficientnet-lite0, all of them
+  with or without the `module.` of a data-parallel network. Counters of batches seen are
+  ignored. The classifier may have any number of classes.
+
+  Args:
+    name: the backbone's name.
+    state_dict: arrays of any floating type.
+    head: whether to read the classifier; without it, its layers cannot be computed.
+
+  Raises:
+    UserError: if the backbone is unknown, a key is missing or unexpected, or a shape is
+      wrong.
+  """
+  found = {
+    key: np.asarray(value)
+    for key, value in _without_prefix(state_dict).items()
+    if key.rsplit(".", 1)[-1] != _IGNORED
+  }
+  if not head:
+    found = {key: value for key, value in found.items() if not _in_head(name, key)}
+  expected = _expected(name, found, head=head)
+  _check(name, {key: value.shape for key, value in found.items()}, expected, head=head)
+  leaves = {}
+  for key, (path, _) in expected.items():
+    value = found[key]
+    if path[-1] == "kernel":
+      value = value.transpose(_TRANSPOSED[value.ndim])
+    leaves[path] = jnp.asarray(value, jnp.float32)
+  return traverse_util.unflatten_dict(leaves)
+
+
+def _without_prefix(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+  prefix = "module."
+  if state_dict and all(key.startswith(prefix) for key in state_dict):
+    return {key.removeprefix(prefix): value for key, value in state_dict.items()}
+  return dict(state_dict)
+
+
+def _torch_name(name: str, path: Collection[str]) -> str:
+  """Dotted name of a module in the state dict; a number is a place in a list."""
+  if name in _UNDERSCORED:
+    path = [part if part.isdigit() else f"_{part}" for part in path]
+  return ".".join(path)
+
+
+def _in_head(name: str, key: str) -> bool:
+  return key.split(".")[0] == _torch_name(name, [registry.backbone(name).head])
+
+
+def _expected(
+  name: str, found: Mapping[str, np.ndarray], *, head: bool
+) -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
+  """Path in the parameters and torch's shape, by torch's key."""
+  backbone = registry.backbone(name)
+  module = backbone.module
+  bias = found.get(f"{_torch_name(name, backbone.logits.split('.'))}.bias")
+  if not head:
+    module = module.clone(num_classes=None)
+  elif bias is not None and bias.ndim == 1:
+    module = module.clone(num_classes=bias.shape[0])
+  tree = registry.parameter_shapes(module, backbone.preprocessing.crop)
+  expected = {}
+  for path, leaf in traverse_util.flatten_dict(tree).items():
+    shape = leaf.shape
+    if path[-1] == "kernel":
+      shape = tuple(shape[axis] for axis in np.argsort(_TRANSPOSED[len(shape)]))
+    key = f"{_torch_name(name, path[:-1])}.{_LEAVES[path[-1]]}"
+    expected[key] = (path, shape)
+  return expected
+
+
+def _check(
+  name: str,
+  found: Mapping[str, tuple[int, ...]],
+  expected: Mapping[str, tuple[Any, tuple[int, ...]]],
+  *,
+  head: bool,
+) -> None:
+  missing = [key for key in expected if key not in found]
+  unexpected = [key for key in found if key not in expected]
+  wrong = [
+    f"{key} ({found[key]} for {shape})"
+    for key, (_, shape) in expected.items()
+    if key in found and found[key] != shape
+  ]
+  if not missing and not unexpected and not wrong:
+    return
+  faults = [
+    f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+    for what, keys in (
+      ("keys missing", missing),
+      ("keys unexpected", unexpected),
+      ("shapes wrong", wrong),
+    )
+    if keys
+  ]
+  if head and not unexpected and not wrong and all(_in_head(name, k) for k in missing):
+    advice = "they have no classifier, which is needed here"
+  else:
+    advice = _guess(name, found, head=head)
+  raise UserError(f"These are no weights of {name}: {', '.join(faults)}; {advice}.")
+
+
+def _guess(name: str, found: Mapping[str, tuple[int, ...]], *, head: bool) -> str:
+  """Which other backbone the shapes are those of."""
+  arrays = {key: np.broadcast_to(np.float32(0), shape) for key, shape in found.items()}
+  for other in registry.backbone_names():
+    kept = {key: value for key, value in arrays.items() if not _in_head(other, key)}
+    shapes = {
+      key: shape for key, (_, shape) in _expected(other, kept, head=False).items()
+    }
+    if other != name and shapes == {key: value.shape for key, value in kept.items()}:
+      return f"they look like those of {other}"
+  return "they look like those of another architecture"

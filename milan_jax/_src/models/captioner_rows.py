@@ -1,0 +1,149 @@
+"""The captioner over packed rows: `Captioner.step` from weights laid out once.
+
+A row is one hypothesis of one unit. What of a step depends on the state alone comes
+once per state (`prepare`), whatever tokens follow; the input kernel's product with the
+embedded token is a row of a table. Weights may be bfloat16: operands of products are
+then rounded to it, sums and everything else stay float32.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from milan_jax._src.models.captioner import Regions
+from milan_jax._src.models.lstm import apply_gates
+from milan_jax._src.models.products import dot
+
+
+class CaptionerWeights(NamedTuple):
+  """The captioner's parameters as decoding wants them; see `lay_out_captioner`."""
+
+  start: Float[Array, "features two_hidden"]
+  start_bias: Float[Array, "two_hidden"]
+  key: Float[Array, "features attention"]
+  key_bias: Float[Array, "attention"]
+  state: Float[Array, "hidden attention_features_gates"]
+  state_bias: Float[Array, "attention_features_gates"]
+  energy: Float[Array, "attention"]
+  context: Float[Array, "features gates"]
+  words: Float[Array, "vocab gates"]
+  output: Float[Array, "hidden vocab"]
+  output_bias: Float[Array, "vocab"]
+
+
+class Prepared(NamedTuple):
+  """What the next step of a state is, but for the token."""
+
+  gates: Float[Array, "rows gates"]
+  cell: Float[Array, "rows hidden"]
+
+
+class RowState(NamedTuple):
+  """State of the LSTM, one row per hypothesis."""
+
+  hidden: Float[Array, "rows hidden"]
+  cell: Float[Array, "rows hidden"]
+
+
+def lay_out_captioner(params: Any, dtype: DTypeLike = jnp.float32) -> CaptionerWeights:
+  """Joins what is multiplied together and multiplies out what is the same every time.
+
+  Args:
+    params: parameters of `Captioner`.
+    dtype: of the kernels. Biases, energies and the table of words stay float32: a CPU
+      would widen a narrower table at every call.
+  """
+  params = jax.tree.map(jnp.asarray, params)
+  attention, lstm = params["attention"], params["lstm"]
+  embedding = params["embedding"]["embedding"]
+  words, context = jnp.split(lstm["input_kernel"], [embedding.shape[1]])
+  starts = [params["init_hidden"], params["init_cell"]]
+  states = [attention["query"], params["gate"]]
+  lstm_bias = lstm["input_bias"] + lstm["hidden_bias"]
+  return CaptionerWeights(
+    start=jnp.concatenate([p["kernel"] for p in starts], axis=1).astype(dtype),
+    start_bias=jnp.concatenate([p["bias"] for p in starts]),
+    key=attention["key"]["kernel"].astype(dtype),
+    key_bias=attention["key"]["bias"],
+    state=jnp.concatenate(
+      [*(p["kernel"] for p in states), lstm["hidden_kernel"]], axis=1
+    ).astype(dtype),
+    state_bias=jnp.concatenate([*(p["bias"] for p in states), lstm_bias]),
+    # The energies' bias is the same for all regions: the softmax does not see it.
+    energy=attention["output"]["kernel"][:, 0],
+    context=context.astype(dtype),
+    words=dot(embedding, words),
+    output=params["output"]["kernel"].astype(dtype),
+    output_bias=params["output"]["bias"],
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionerRows:
+  """Steps of the captioner for rows of some units; a `search.steps.RowModel`."""
+
+  weights: CaptionerWeights
+  regions: Regions
+
+  def prepare(self, state: RowState, units: Int[Array, "rows"]) -> Prepared:
+    """Attends with the state before the step; multiplies all but the token."""
+    weights = self.weights
+    attention, features = weights.key.shape[1], weights.context.shape[0]
+    projected = dot(state.hidden, weights.state) + weights.state_bias[None]
+    query, gate, gates = jnp.split(projected, [attention, attention + features], axis=1)
+    energies = jnp.tanh(query[:, None] + self.regions.keys[units]) @ weights.energy
+    if self.regions.counts is not None:
+      there = jnp.arange(energies.shape[1])[None] < self.regions.counts[units, None]
+      energies = jnp.where(there, energies, -jnp.inf)
+    attentions = nn.softmax(energies, axis=-1)
+    # Written out over the regions, this is one loop that copies no features.
+    contexts = sum(
+      attentions[:, k, None] * self.regions.features[units, k]
+      for k in range(attentions.shape[1])
+    )
+    contexts = dot(contexts * nn.sigmoid(gate), weights.context)
+    return Prepared(gates + contexts, state.cell)
+
+  def read(self, prepared: Prepared, tokens: Int[Array, "rows"]) -> RowState:
+    """Steps the LSTM."""
+    gates = prepared.gates + self.weights.words[tokens]
+    return RowState(*apply_gates(gates, prepared.cell))
+
+  def predict(self, state: RowState) -> Float[Array, "rows vocab"]:
+    """Returns the logits of the next token."""
+    return dot(state.hidden, self.weights.output) + self.weights.output_bias[None]
+
+
+class Started(NamedTuple):
+  """What a unit's regions decide before the first token."""
+
+  keys: Float[Array, "batch k attention"]
+  state: RowState
+
+
+def start_captioner(
+  weights: CaptionerWeights,
+  features: Float[Array, "batch k features"],
+  counts: Int[Array, "batch"] | None = None,
+) -> Started:
+  """Projects the regions' keys, and their mean to each unit's first state.
+
+  Args:
+    weights: the captioner's parameters.
+    features: features of the regions.
+    counts: how many of a unit's regions count, its first ones; None for all.
+  """
+  batch, k, _ = features.shape
+  if counts is None:
+    mean = features.mean(axis=1)
+  else:
+    there = jnp.arange(k)[None] < counts[:, None]
+    mean = jnp.where(there[..., None], features, 0).sum(axis=1) / counts[:, None]
+  keys = dot(features.reshape(batch * k, -1), weights.key) + weights.key_bias[None]
+  state = jnp.tanh(dot(mean, weights.start) + weights.start_bias[None])
+  return Started(keys.reshape(batch, k, -1), RowState(*jnp.split(state, 2, axis=1)))

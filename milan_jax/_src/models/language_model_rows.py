@@ -1,0 +1,116 @@
+"""The language model over packed rows: the numbers of `LanguageModel.step`.
+
+A row is one prefix of descriptions, of whatever units: the model does not see them.
+See `captioner_rows` for what the layout of the weights saves.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from milan_jax._src.models.lstm import apply_gates
+from milan_jax._src.models.products import dot
+
+# Hidden and cell state of each layer, and what of the next gates they decide.
+Layers = tuple[Float[Array, "rows _"], ...]
+
+
+class LanguageModelWeights(NamedTuple):
+  """Its parameters as decoding wants them; see `lay_out_language_model`.
+
+  The first layer has a table of `words` in place of an input kernel.
+  """
+
+  words: Float[Array, "vocab gates"]
+  inputs: tuple[Float[Array, "hidden gates"], ...]
+  hiddens: tuple[Float[Array, "hidden gates"], ...]
+  biases: tuple[Float[Array, "gates"], ...]
+  output: Float[Array, "hidden vocab"]
+  output_bias: Float[Array, "vocab"]
+
+
+class RowState(NamedTuple):
+  """State of each layer, one row per prefix."""
+
+  hiddens: Layers
+  cells: Layers
+
+
+class Prepared(NamedTuple):
+  """What the states decide of each layer's next gates."""
+
+  gates: Layers
+  cells: Layers
+
+
+def lay_out_language_model(
+  params: Any, dtype: DTypeLike = jnp.float32
+) -> LanguageModelWeights:
+  """Multiplies the first input kernel with every word, once.
+
+  Args:
+    params: parameters of `LanguageModel`.
+    dtype: of the kernels; biases and the table of words stay float32.
+  """
+  params = jax.tree.map(jnp.asarray, params)
+  names = sorted(name for name in params if name.startswith("lstm_"))
+  layers = [params[f"lstm_{i}"] for i in range(len(names))]
+  embedding = params["embedding"]["embedding"]
+  return LanguageModelWeights(
+    words=dot(embedding, layers[0]["input_kernel"]),
+    inputs=tuple(layer["input_kernel"].astype(dtype) for layer in layers[1:]),
+    hiddens=tuple(layer["hidden_kernel"].astype(dtype) for layer in layers),
+    biases=tuple(layer["input_bias"] + layer["hidden_bias"] for layer in layers),
+    output=params["output"]["kernel"].astype(dtype),
+    output_bias=params["output"]["bias"],
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class LanguageModelRows:
+  """Steps of the language model; a `search.steps.RowModel`."""
+
+  weights: LanguageModelWeights
+
+  def start(self) -> RowState:
+    """Returns the state before the first token, zeros, as one row."""
+    zeros = tuple(jnp.zeros((1, kernel.shape[0])) for kernel in self.weights.hiddens)
+    return RowState(zeros, zeros)
+
+  def prepare(self, state: RowState, units: Int[Array, "rows"]) -> Prepared:
+    """Multiplies the hidden states; the units do not matter."""
+    del units
+    weights = self.weights
+    return Prepared(
+      tuple(
+        dot(hidden, kernel) + bias[None]
+        for hidden, kernel, bias in zip(
+          state.hiddens, weights.hiddens, weights.biases, strict=True
+        )
+      ),
+      state.cells,
+    )
+
+  def read(self, prepared: Prepared, tokens: Int[Array, "rows"]) -> RowState:
+    """Steps the layers one after another."""
+    weights = self.weights
+    hiddens: list[Array] = []
+    cells: list[Array] = []
+    for i, (gates, cell) in enumerate(zip(*prepared, strict=True)):
+      if i == 0:
+        gates = gates + weights.words[tokens]
+      else:
+        gates = gates + dot(hiddens[-1], weights.inputs[i - 1])
+      hidden, cell = apply_gates(gates, cell)
+      hiddens.append(hidden)
+      cells.append(cell)
+    return RowState(tuple(hiddens), tuple(cells))
+
+  def predict(self, state: RowState) -> Float[Array, "rows vocab"]:
+    """Returns the logits of the next token."""
+    weights = self.weights
+    return dot(state.hiddens[-1], weights.output) + weights.output_bias[None]

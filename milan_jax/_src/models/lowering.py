@@ -1,0 +1,391 @@
+"""Convolution and pooling: one seam between what a network asks and how it is computed.
+
+Everything is NHWC and HWIO, padded explicitly: as torch does, the same on both sides,
+or with `same_padding`, as TensorFlow does.
+There are two lowerings, equal to 1e-5 of the output's maximum:
+
+- `plain` is what XLA makes of a convolution. On GPU and TPU it is the right one.
+- `cpu` avoids what XLA's CPU backend does badly. A depthwise convolution is a sum of
+  shifted products, a 1 x 1 convolution is a matrix product, a 3 x 3 one is Winograd's
+  F(2, 3) or, with a stride, a matrix product of gathered windows; the last two work on
+  a few images at a time, so that their intermediates stay in the cache.
+  `docs/backbones.md` tells what each of them gained.
+
+Products are in full float32 on every device, unless `jax.default_matmul_precision` says
+otherwise: a GPU's default rounds the operands to 10 bits, a TPU's to 7.
+"""
+
+import contextlib
+import contextvars
+import functools
+import math
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from milan_jax._src.errors import UserError
+
+Lowering = Literal["cpu", "plain"]
+# Pixels added before and after: top and bottom, left and right.
+Padding = tuple[tuple[int, int], tuple[int, int]]
+
+# What Winograd's transformed tiles, or the gathered windows, of one chunk of images may
+# take: well inside the last level of a server's cache. From 6 to 13 MB is as good.
+CHUNK_BYTES = 8 * 2**20
+# Bounds within which each was measured to be faster than the plain convolution.
+WINOGRAD_MIN_CHANNELS = 64
+WINOGRAD_MAX_SIDE = 56
+GATHER_MAX_CHANNELS = 64
+
+# How products round their operands; sums are float32 either way.
+Rounding = Literal["float32", "bfloat16"]
+
+_using: contextvars.ContextVar[Lowering | None] = contextvars.ContextVar(
+  "lowering", default=None
+)
+_rounding: contextvars.ContextVar[Rounding] = contextvars.ContextVar(
+  "rounding", default="float32"
+)
+
+
+@contextlib.contextmanager
+def use_lowering(lowering: Lowering) -> Iterator[None]:
+  """Chooses the lowering of what is traced inside, where no argument names one.
+
+  It is read while tracing: a function that `jax.jit` has compiled stays as it is.
+  """
+  token = _using.set(lowering)
+  try:
+    yield
+  finally:
+    _using.reset(token)
+
+
+@contextlib.contextmanager
+def use_rounding(rounding: Rounding) -> Iterator[None]:
+  """Chooses how the products of what is traced inside round their operands.
+
+  Depthwise convolutions, which are no products on a CPU, stay as they are.
+  """
+  token = _rounding.set(rounding)
+  try:
+    yield
+  finally:
+    _rounding.reset(token)
+
+
+def current_lowering() -> Lowering:
+  """The lowering chosen by `use_lowering`, or else that of the default backend."""
+  chosen = _using.get()
+  if chosen is not None:
+    return chosen
+  return "cpu" if jax.default_backend() == "cpu" else "plain"
+
+
+def conv(
+  inputs: Float[Array, "batch height width channels"],
+  kernel: Float[Array, "rows columns group_channels features"],
+  *,
+  stride: int = 1,
+  padding: int | Padding = 0,
+  groups: int = 1,
+  lowering: Lowering | None = None,
+) -> Float[Array, "batch out_height out_width features"]:
+  """Convolves (cross-correlates, as networks do) with zeros around the input.
+
+  Args:
+    inputs: images or activations.
+    kernel: weights; `group_channels` is `channels / groups`.
+    stride: step between windows, in pixels.
+    padding: zeros added on each of the four sides, in pixels; or on each by itself.
+    groups: number of groups of channels that see only each other.
+    lowering: how; None for `current_lowering()`.
+
+  Raises:
+    UserError: if no window fits.
+  """
+  rows, columns, group_channels, features = kernel.shape
+  if isinstance(padding, int):
+    padding = ((padding, padding), (padding, padding))
+  sides = _output_sides(inputs, (rows, columns), stride, padding)
+  if (lowering or current_lowering()) == "cpu":
+    if groups == features and group_channels == 1:
+      return _depthwise(inputs, kernel, stride, padding, sides)
+    if groups == 1 and (rows, columns) == (1, 1) and not any(sum(padding, ())):
+      return _dot(inputs[:, ::stride, ::stride], kernel[0, 0])
+    if groups == 1 and (rows, columns) == (3, 3):
+      if stride > 1 and group_channels <= GATHER_MAX_CHANNELS:
+        return _gathered(inputs, kernel, stride, padding, sides)
+      wide = min(group_channels, features) >= WINOGRAD_MIN_CHANNELS
+      if stride == 1 and wide and max(sides) <= WINOGRAD_MAX_SIDE:
+        return _winograd(inputs, kernel, padding, sides)
+  return lax.conv_general_dilated(
+    _rounded(inputs),
+    _rounded(kernel),
+    (stride, stride),
+    padding,
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    feature_group_count=groups,
+    precision=_precision(),
+    preferred_element_type=jnp.float32,
+  )
+
+
+def same_padding(sides: Sequence[int], size: int, stride: int) -> Padding:
+  """TensorFlow's `SAME`: output sides are input sides over the stride, rounded up.
+
+  Where the zeros cannot be shared equally, bottom and right get one more: with a stride
+  of 2, an even side is seen one pixel further on than with torch's padding.
+
+  Args:
+    sides: height and width of the input, in pixels.
+    size: side of the window, in pixels.
+    stride: step between windows, in pixels.
+  """
+  totals = [max((-(-side // stride) - 1) * stride + size - side, 0) for side in sides]
+  (top, bottom), (left, right) = ((total // 2, -(-total // 2)) for total in totals)
+  return (top, bottom), (left, right)
+
+
+def linear(
+  inputs: Float[Array, "batch channels"], kernel: Float[Array, "channels features"]
+) -> Float[Array, "batch features"]:
+  """Matrix product."""
+  return _dot(inputs, kernel)
+
+
+def max_pool(
+  inputs: Float[Array, "batch height width channels"],
+  *,
+  size: int,
+  stride: int,
+  padding: int = 0,
+) -> Float[Array, "batch out_height out_width channels"]:
+  """Maximum of each window; windows that the border would cut are dropped.
+
+  Args:
+    inputs: activations.
+    size: side of the window, in pixels.
+    stride: step between windows, in pixels.
+    padding: minus infinity added on each of the four sides, in pixels.
+
+  Raises:
+    UserError: if no window fits.
+
+  Source: torch's `MaxPool2d` with `ceil_mode=False`.
+  """
+  around = (padding, padding)
+  _output_sides(inputs, (size, size), stride, (around, around))
+  return lax.reduce_window(
+    inputs,
+    -jnp.inf,
+    lax.max,
+    (1, size, size, 1),
+    (1, stride, stride, 1),
+    [(0, 0), around, around, (0, 0)],
+  )
+
+
+def adaptive_average_pool(
+  inputs: Float[Array, "batch height width channels"], size: int
+) -> Float[Array, "batch {size} {size} channels"]:
+  """Means over `size x size` windows that cover the input, whatever its size.
+
+  Window i reaches from floor(i n / size) to ceil((i + 1) n / size): windows overlap
+  where n is no multiple of `size`, and repeat where it is smaller.
+
+  Source: torch's `AdaptiveAvgPool2d`.
+  """
+  rows, columns = (_window_means(side, size) for side in inputs.shape[1:3])
+  return jnp.einsum(
+    "ih,jw,bhwc->bijc", rows, columns, inputs, precision=_precision()
+  ).astype(inputs.dtype)
+
+
+def _window_means(side: int, size: int) -> Float[np.ndarray, "size side"]:
+  """Weights by which each window averages the pixels of one axis."""
+  weights = np.zeros((size, side), np.float32)
+  for index in range(size):
+    start = index * side // size
+    stop = -(-(index + 1) * side // size)
+    weights[index, start:stop] = 1 / (stop - start)
+  return weights
+
+
+def current_rounding() -> Rounding:
+  """The rounding chosen by `use_rounding`, or else none."""
+  return _rounding.get()
+
+
+def _rounded(operand: Array | np.ndarray) -> Array:
+  """An operand of a product, as `use_rounding` wants it."""
+  return jnp.asarray(operand).astype(current_rounding())
+
+
+def _precision() -> lax.Precision | None:
+  chosen = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+  return None if chosen else lax.Precision.HIGHEST
+
+
+def _output_sides(
+  inputs: Array, window: tuple[int, int], stride: int, padding: Padding
+) -> tuple[int, int]:
+  """Number of windows along height and width."""
+  height, width = (
+    (side + sum(around) - length) // stride + 1
+    for side, length, around in zip(inputs.shape[1:3], window, padding, strict=True)
+  )
+  if height < 1 or width < 1:
+    raise UserError(
+      f"An input of {inputs.shape[1]} x {inputs.shape[2]} pixels, padded by {padding}, "
+      f"is smaller than a window of {window[0]} x {window[1]}: use larger images."
+    )
+  return height, width
+
+
+def _padded(inputs: Array, padding: Padding) -> Array:
+  return jnp.pad(inputs, ((0, 0), *padding, (0, 0)))
+
+
+def _shifts(
+  padded: Array, window: Sequence[int], stride: int, sides: Sequence[int]
+) -> Iterator[tuple[int, int, Array]]:
+  """Each place of the window, and the pixels that all windows have there."""
+  height, width = ((side - 1) * stride + 1 for side in sides)
+  for row in range(window[0]):
+    for column in range(window[1]):
+      pixels = padded[:, row : row + height : stride, column : column + width : stride]
+      yield row, column, pixels
+
+
+def _dot(inputs: Array | np.ndarray, kernel: Array) -> Array:
+  """Product over the last axis: (..., channels) by (channels, features)."""
+  contract = (((inputs.ndim - 1,), (0,)), ((), ()))
+  return lax.dot_general(
+    _rounded(inputs),
+    _rounded(kernel),
+    contract,
+    precision=_precision(),
+    preferred_element_type=jnp.float32,
+  )
+
+
+def _depthwise(
+  inputs: Array, kernel: Array, stride: int, padding: Padding, sides: tuple[int, int]
+) -> Array:
+  shifts = _shifts(_padded(inputs, padding), kernel.shape[:2], stride, sides)
+  products = [
+    pixels * kernel[row, column][None, None] for row, column, pixels in shifts
+  ]
+  return functools.reduce(operator.add, products)
+
+
+def _gathered(
+  inputs: Array, kernel: Array, stride: int, padding: Padding, sides: tuple[int, int]
+) -> Array:
+  matrix = kernel.reshape(-1, kernel.shape[-1])
+
+  def product(images: Array) -> Array:
+    shifts = _shifts(_padded(images, padding), kernel.shape[:2], stride, sides)
+    return _dot(jnp.concatenate([pixels for *_, pixels in shifts], axis=-1), matrix)
+
+  bytes_per_image = math.prod(sides) * matrix.shape[0] * inputs.dtype.itemsize
+  return _in_chunks(product, inputs, _chunk_size(inputs.shape[0], bytes_per_image))
+
+
+def _winograd(
+  inputs: Array, kernel: Array, padding: Padding, sides: tuple[int, int]
+) -> Array:
+  """F(2 x 2, 3 x 3): 16 products for four outputs, where the definition takes 36.
+
+  The four columns of a tile are four batched products, over its four rows: sixteen
+  separate ones would run as fast and take twice as long to compile.
+
+  Source: Lavin and Gray 2016, equations 7 and 8.
+  """
+  batch, height, width, channels = inputs.shape
+  features = kernel.shape[-1]
+  tile_rows, tile_columns = (-(-side // 2) for side in sides)
+  taps = kernel.reshape(9, channels * features)
+  weights = [
+    _dot(np.einsum("ri,j->rij", _KERNEL_TRANSFORM, column).reshape(4, 9), taps)
+    for column in _KERNEL_TRANSFORM
+  ]
+  # Tiles are 4 x 4, 2 apart: tile t reads the pairs of rows t and t + 1.
+  (top, _), (left, _) = padding
+  bottom = 2 * tile_rows + 2 - height - top
+  right = 2 * tile_columns + 2 - width - left
+
+  def convolve(images: Array) -> Array:
+    pairs = _padded(images, ((top, bottom), (left, right))).reshape(
+      -1, tile_rows + 1, 2, tile_columns + 1, 2, channels
+    )
+    rows = jnp.stack(
+      _transform_tile(
+        [pairs[:, row // 2 : row // 2 + tile_rows, row % 2] for row in range(4)]
+      )
+    )
+    columns = _transform_tile(
+      [
+        rows[..., column // 2 : column // 2 + tile_columns, column % 2, :]
+        for column in range(4)
+      ]
+    )
+    products = [
+      lax.dot_general(
+        _rounded(column.reshape(4, -1, channels)),
+        _rounded(weight.reshape(4, channels, features)),
+        (((2,), (1,)), ((0,), (0,))),
+        precision=_precision(),
+        preferred_element_type=jnp.float32,
+      ).reshape(4, -1, tile_rows, tile_columns, features)
+      for column, weight in zip(columns, weights, strict=True)
+    ]
+    outputs = [
+      jnp.stack(_transform_product(column), axis=2)
+      for column in _transform_product(products)
+    ]
+    # batch, tile row, row, tile column, column, features
+    return jnp.stack(outputs, axis=4).reshape(
+      -1, 2 * tile_rows, 2 * tile_columns, features
+    )
+
+  bytes_per_image = 16 * tile_rows * tile_columns * channels * inputs.dtype.itemsize
+  outputs = _in_chunks(convolve, inputs, _chunk_size(batch, bytes_per_image))
+  return outputs[:, : sides[0], : sides[1]]
+
+
+_KERNEL_TRANSFORM = np.array(
+  [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32
+)
+
+
+def _transform_tile(items: Sequence[Array]) -> list[Array]:
+  first, second, third, fourth = items
+  return [first - third, second + third, third - second, second - fourth]
+
+
+def _transform_product(items: Sequence[Array] | Array) -> list[Array]:
+  first, second, third, fourth = items
+  return [first + second + third, second - third - fourth]
+
+
+def _chunk_size(batch: int, bytes_per_image: int) -> int:
+  """The largest divisor of `batch` whose images fit `CHUNK_BYTES`, at least 1."""
+  most = max(1, min(batch, CHUNK_BYTES // bytes_per_image))
+  return next(size for size in range(most, 0, -1) if batch % size == 0)
+
+
+def _in_chunks(function: Callable[[Array], Array], inputs: Array, size: int) -> Array:
+  """Applies `function` to `size` images at a time."""
+  if size == inputs.shape[0]:
+    return function(inputs)
+  chunks = inputs.reshape(-1, size, *inputs.shape[1:])
+  outputs = lax.map(function, chunks)
+  return outputs.reshape(-1, *outputs.shape[2:])

@@ -1,0 +1,182 @@
+"""Any function of images that returns its activations."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, UInt8
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.preprocessing import Preprocessing
+from milan_jax._src.images.sizes import Size, sides
+from milan_jax._src.probe.jax_model import (
+  TRIAL_BATCH,
+  JaxProbe,
+  as_places,
+  in_a_line,
+  named_arrays,
+)
+from milan_jax._src.probe.layout import Layout
+from milan_jax._src.probe.protocol import Activations
+from milan_jax._src.probe.returned import expected, named_activations
+from milan_jax._src.runs.mesh import make_mesh
+
+
+class CallableProbe(JaxProbe):
+  """A function `images -> {layer: activations}`.
+
+  What it returns is named as `milan_jax._src.probe.returned.named_activations` tells.
+
+  Args:
+    function: takes normalised images `Float[batch height width 3]`. What it closes over
+      is part of the compiled program.
+    preprocessing: how it wants its images.
+    compiled: whether it is one of JAX arrays, to be traced: then no more is computed
+      than the chosen layers need. If not, it gets numpy arrays, or JAX's where it runs
+      on no others, and may do anything; all of it runs, whatever is chosen. None
+      compiles it if it can be traced.
+    image_size: of the images, in pixels; None takes `preprocessing.crop`.
+    layouts: of layers by name or glob, where the guess would be wrong.
+    devices: what to run on, if compiled; None takes all of this process.
+    special: tokens in front that are no patches, if the layers have any.
+    convolution: `NHWC` or `NCHW`, what four axes are.
+
+  Raises:
+    UserError: if devices are given and it is not compiled; if `compiled` is None and
+      it does not run, or returns nothing that can be read.
+  """
+
+  def __init__(
+    self,
+    function: Callable[[Any], Any],
+    preprocessing: Preprocessing,
+    *,
+    compiled: bool | None = None,
+    image_size: Size | None = None,
+    layouts: Mapping[str, Layout] | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    special: int | None = None,
+    convolution: str = "NHWC",
+  ):
+    def run(
+      _: Any, images: Array, layers: tuple[str, ...] | None
+    ) -> Mapping[str, Array]:
+      found = named_activations(function(images))
+      return {name: found[name] for name in (found if layers is None else layers)}
+
+    super().__init__(
+      run,
+      (),
+      preprocessing,
+      image_size=image_size,
+      layouts=layouts,
+      devices=devices,
+      special=special,
+      convolution=convolution,
+    )
+    self._function = function
+    self._trial_shapes: Mapping[str, tuple[int, ...]] | None = None
+    self._to_input: Callable[[Any], Any] = np.array
+    # Why it is not compiled, though nobody said that it should not be.
+    self.untraced = ""
+    self.compiled = compiled if compiled is not None else self._traces()
+    if not self.compiled:
+      if devices is not None:
+        raise UserError(
+          "A function that JAX does not compile runs where it pleases: give no devices."
+        )
+      self._mesh = make_mesh(jax.local_devices()[:1])
+
+  def activations(
+    self,
+    images: UInt8[np.ndarray, "batch rows columns c"],
+    layers: tuple[str, ...],
+  ) -> Activations:
+    """Activations of some layers, in the model's own units, as 32-bit floats or wider.
+
+    Raises:
+      UserError: if a layer is unknown, or the batch cannot be spread evenly; if the
+        function is not compiled, and fails or returns something else for these images.
+    """
+    if self.compiled:
+      return super().activations(images, layers)
+    self.check_request(len(images), layers)
+    try:
+      found = self._arrays(images)
+    except UserError:
+      raise
+    except Exception as error:  # whatever the user's function raises
+      raise UserError(
+        f"The function fails on a batch of {len(images)} images "
+        f"({in_a_line(error)}), and ran on black ones."
+      ) from error
+    absent = [name for name in layers if name not in found]
+    if absent:
+      raise UserError(
+        f"The function returned no {absent[0]!r} for these images, and did for black "
+        "ones: return the same names for all."
+      )
+    return {
+      name: as_places(found[name], name, self.readings.layouts[name], len(images))
+      for name in layers
+    }
+
+  def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+    """Those of a function that is a tree, such as a `jax.tree_util.Partial`."""
+    return named_arrays(self._function)
+
+  def array_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
+    """Shape of what each layer gives for a batch; if not compiled, by running it."""
+    if self._trial_shapes is not None and batch == TRIAL_BATCH:
+      return self._trial_shapes
+    if self.compiled:
+      return super().array_shapes(batch)
+    return self._run_shapes(batch)
+
+  def not_read(self, fault: str) -> UserError:
+    """What to raise when no layer can be read; `fault` is what the function does."""
+    return UserError(expected(f"{fault}, which cannot be read as places and units"))
+
+  def _traces(self) -> bool:
+    """Whether JAX can trace the function.
+
+    Raises:
+      UserError: if it does not run uncompiled either, or returns nothing to be read.
+    """
+    try:
+      self._trial_shapes = self.traced_shapes(TRIAL_BATCH)
+      return True
+    except UserError:
+      raise
+    except Exception as error:  # whatever the user's function raises
+      cause = error
+    errors: list[Exception] = []
+    for to_input in (np.array, jnp.asarray):
+      self._to_input = to_input
+      try:
+        self._trial_shapes = self._run_shapes(TRIAL_BATCH)
+      except UserError:
+        raise
+      except Exception as error:
+        errors.append(error)
+      else:
+        self.untraced = in_a_line(cause)
+        return False
+    # What an array fails at tells more than that a tracer is none.
+    only_traced = "trace" in f"{type(cause)} {cause}".lower()
+    fault = errors[0] if only_traced else cause
+    raise self.does_not_run(fault) from fault
+
+  def _run_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
+    images = np.zeros((batch, *sides(self._image_size), self.channels), np.uint8)
+    return {name: array.shape for name, array in self._arrays(images).items()}
+
+  def _arrays(
+    self, images: UInt8[np.ndarray, "batch rows columns c"]
+  ) -> dict[str, np.ndarray]:
+    # A copy: the function may write into its images, as torch warns that it may.
+    pixels = self._to_input(self._preprocessing.normalise(images))
+    found = named_activations(self._function(pixels))
+    return {name: np.array(array) for name, array in found.items()}

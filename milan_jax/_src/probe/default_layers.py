@@ -1,0 +1,160 @@
+"""Which layers to describe when none are named: by the names that architectures use."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+
+from milan_jax._src.records import LayerShape
+
+# How many layers are described unasked.
+MOST = 5
+
+Choice = Callable[[Sequence[LayerShape]], Sequence[LayerShape]]
+
+
+def default_layers(shapes: Sequence[LayerShape]) -> tuple[str, ...]:
+  """The layers whose units are worth describing, at most five, in the model's order.
+
+  Of a known architecture those that papers describe: the ends of a convolutional
+  network's stages, and a transformer's hidden units, after the first linear layer of
+  its blocks' MLPs. Else the last map of each resolution, or the blocks.
+
+  Args:
+    shapes: all layers of the model, in its order.
+
+  Returns:
+    Names; empty only if `shapes` is.
+
+  Source: for transformers, Hernandez et al. 2022, appendix.
+  """
+  for family in _FAMILIES:
+    fitting = _fitting(family, shapes)
+    if len(fitting) > 1:
+      return tuple(shape.name for shape in _spread(family.choice(fitting)))
+  return tuple(shape.name for shape in _spread(_guess(shapes)))
+
+
+def _fitting(family: "_Family", shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
+  signs = (re.fullmatch(rf"((?:.*\.)?){family.sign}", shape.name) for shape in shapes)
+  # A network that is a part of another has something in front of all its names.
+  before = min((sign[1] for sign in signs if sign), key=len, default=None)
+  if before is None:
+    return []
+  layers = re.compile(re.escape(before) + family.layers)
+  return [shape for shape in shapes if layers.fullmatch(shape.name)]
+
+
+def _guess(shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
+  maps = _last_maps(shapes)
+  if len(maps) > 1:
+    return maps
+  blocks = [shape for shape in shapes if re.fullmatch(_BLOCK, shape.name)]
+  if len(blocks) > 1:
+    return blocks
+  # One map alone is a transformer's patches, which tell little: the last place is best.
+  spatial = [shape for shape in shapes if shape.height * shape.width > 1]
+  return (spatial or list(shapes))[-1:]
+
+
+def _spread(shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
+  """The first, the last, and others evenly between them."""
+  if len(shapes) <= MOST:
+    return shapes
+  step = (len(shapes) - 1) / (MOST - 1)
+  return [shapes[round(number * step)] for number in range(MOST)]
+
+
+def _last_maps(shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
+  """The last map of each resolution, inside no more modules than it takes to see them.
+
+  A stage is a better layer than the parts of its last block, and than the network that
+  it is a part of.
+  """
+  maps = [shape for shape in shapes if _is_map(shape)]
+  if not maps:
+    return []
+  depths = sorted({shape.name.count(".") for shape in maps})
+  shallow = maps
+  most = min(4, len({shape.height for shape in maps}))
+  for depth in depths:
+    shallow = [shape for shape in maps if shape.name.count(".") <= depth]
+    if len({shape.height for shape in shallow}) >= most:
+      break
+  chosen: dict[int, LayerShape] = {}
+  for shape in shallow:
+    others = (one for height, one in chosen.items() if height != shape.height)
+    if not any(one.name.startswith(f"{shape.name}.") for one in others):
+      chosen[shape.height] = shape
+  return [shape for shape in shapes if shape in chosen.values()]
+
+
+def _is_map(shape: LayerShape) -> bool:
+  """Whether it is a square of four axes, neither an image nor a map of classes.
+
+  What heads of attention give has four axes too, and is no square.
+  """
+  four = len(shape.raw) in (0, 4)
+  square = shape.height == shape.width > 1
+  return four and square and shape.units > 3 and not re.search(_HEAD, shape.name)
+
+
+def _all(shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
+  return shapes
+
+
+def _last_of_stages(shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
+  """The last block of each stage: blocks are named `STAGE.blocks.NUMBER`."""
+  stages = {shape.name.rpartition(".")[0]: shape for shape in shapes}
+  return list(stages.values())
+
+
+def _before_pools(shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
+  """The last layer of each resolution but of the lowest, to which a pool leads."""
+  last = {shape.height: shape for shape in shapes}
+  return list(last.values())[:-1]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Family:
+  """An architecture, as some library names its layers.
+
+  Attributes:
+    sign: a regular expression; a model with a layer of such a name, or of one that
+      ends so behind a dot, is one of these.
+    layers: what the layers to choose from are called, behind the same beginning.
+    choice: which of them; more than `MOST` are spread.
+  """
+
+  sign: str
+  layers: str
+  choice: Choice = _all
+
+
+# Of any module that has numbered parts, wherever it is.
+_BLOCK = r"(.*\.)?\w*(blocks?|layers?|encoderblock|stages?)[._]?\d+"
+_HEAD = r"(^|\.)(classifier|head|fc|logits)(\.|$)"
+# `blocks.3.mlp.fc1` in timm and in DINO; `layers.3.mlp.fc1` and older names in
+# transformers; `encoder_layer_3.mlp.0` in torchvision; CLIP's own; JAX's.
+_HIDDEN = (
+  r"\w*(blocks?|layers?)[._]?\d+\.("
+  r"mlp\.(fc1|0|c_fc|weights_in|w12|w1|linear1|lin1|Dense_0)|"
+  r"intermediate\.dense|MlpBlock_\d+\.Dense_0)"
+)
+
+_FAMILIES = (
+  # ResNet, in torchvision and timm; in transformers, with RegNet and ConvNeXt; timm's
+  # other networks of stages.
+  _Family(r"layer4", r"(conv1|layer[1-4])"),
+  _Family(r"encoder\.stages\.\d", r"(embedder\.embedder|encoder\.stages\.\d)"),
+  _Family(r"stages\.\d", r"stages\.\d"),
+  # VGG and AlexNet. VGG has more layers.
+  _Family(r"features\.20", r"features\.\d+", _before_pools),
+  _Family(r"classifier\.6", r"features\.(1|4|7|9|11)"),
+  # DenseNet.
+  _Family(r"features\.denseblock1", r"features\.(conv0|denseblock\d)"),
+  # Swin, in torchvision, then in timm and transformers.
+  _Family(r"features\.1\.0\.attn(\..*)?", r"features\.[1357]"),
+  _Family(r"layers\.1\.blocks\.0", r"layers\.\d\.blocks\.\d+", _last_of_stages),
+  # Vision transformers.
+  _Family(_HIDDEN, _HIDDEN),
+)

@@ -1,0 +1,92 @@
+"""How an image processor of transformers prepares an image, in our words."""
+
+from typing import Any
+
+import numpy as np
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.preprocessing import Preprocessing
+from milan_jax._src.images.sizes import Size, of_sides, sides
+
+_BILINEAR, _BICUBIC = 2, 3  # as Pillow counts
+# ConvNeXt's keeps a margin around the crop below this size, and squashes from it on.
+_CONVNEXT_SQUASHES = 384
+
+
+def read_preprocessing(processor: Any, image_size: Size | None) -> Preprocessing:
+  """How an image processor of transformers prepares an image.
+
+  A processor that keeps an oblong image whole is followed up to its centre square.
+
+  Args:
+    processor: of one image, such as `AutoImageProcessor` finds.
+    image_size: that the model was made for, in pixels; taken where the processor
+      does not set any.
+
+  Raises:
+    UserError: if it does what `Preprocessing` cannot say.
+  """
+  resize, squash = _resizing(processor)
+  crop = resize or image_size
+  if _is_convnext(processor) and isinstance(resize, int) and not squash:
+    crop, resize = resize, int(resize / processor.crop_pct)
+  elif getattr(processor, "crop_pct", None) and not squash:
+    raise _cannot_follow(processor, f"crop_pct={processor.crop_pct}")
+  elif getattr(processor, "do_center_crop", None):
+    crop = _size(processor, "crop_size")
+  if crop is None or any(np.greater(sides(crop), sides(resize or crop))):
+    raise _cannot_follow(processor, f"a crop of {crop} from a size of {resize}")
+  resample = _BILINEAR if processor.resample is None else int(processor.resample)
+  if resize and resample not in (_BILINEAR, _BICUBIC):
+    raise _cannot_follow(processor, f"resample={resample}")
+  # Pixels are of 0 to 255 here, and there often of 0 to 1.
+  scale = processor.rescale_factor if processor.do_rescale else 1.0
+  mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+  std: tuple[float, ...] = (1.0, 1.0, 1.0)
+  if processor.do_normalize:
+    mean, std = _colours(processor.image_mean), _colours(processor.image_std)
+  return Preprocessing(
+    resize=resize,
+    crop=crop,
+    interpolation="bilinear" if resample == _BILINEAR else "bicubic",
+    mean=tuple(value / scale for value in mean),
+    std=tuple(value / scale for value in std),
+    squash=squash,
+  )
+
+
+def _resizing(processor: Any) -> tuple[Size | None, bool]:
+  """Length or size after resizing, in pixels, and whether it is that of both sides."""
+  if not processor.do_resize:
+    return None, False
+  shortest = processor.size.shortest_edge
+  if shortest is None:
+    return _size(processor, "size"), True
+  if processor.size.longest_edge is not None:
+    raise _cannot_follow(processor, f"size={dict(processor.size)}")
+  return shortest, _is_convnext(processor) and shortest >= _CONVNEXT_SQUASHES
+
+
+def _is_convnext(processor: Any) -> bool:
+  return "ConvNext" in type(processor).__name__
+
+
+def _size(processor: Any, attribute: str) -> Size:
+  size = getattr(processor, attribute)
+  if not size.height or not size.width:
+    raise _cannot_follow(processor, f"{attribute}={dict(size)}")
+  return of_sides(size.height, size.width)
+
+
+def _colours(values: Any) -> tuple[float, ...]:
+  if not isinstance(values, list | tuple):
+    return values, values, values
+  return tuple(values)
+
+
+def _cannot_follow(processor: Any, what: str) -> UserError:
+  return UserError(
+    f"Images cannot be prepared as {type(processor).__name__} does ({what}): expected "
+    "a resize, bilinear or bicubic, and a crop of the centre. Make a torch "
+    "module of the model and name it as package.module:name."
+  )

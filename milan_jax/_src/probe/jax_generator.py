@@ -1,0 +1,175 @@
+"""JAX functions that make images of latents, such as GANs."""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, UInt8
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.probe.attention_parts import without_attention
+from milan_jax._src.probe.jax_model import in_a_line, named_arrays
+from milan_jax._src.probe.latent_inputs import (
+  arguments_of,
+  image_side,
+  to_colours,
+  trial_inputs,
+)
+from milan_jax._src.probe.layout import Layout, to_places
+from milan_jax._src.probe.protocol import OneDevice
+from milan_jax._src.probe.readings import Readings
+from milan_jax._src.probe.returned import named_activations
+from milan_jax._src.records import LayerShape
+
+# No array of it is made. No usual number of heads or colours.
+_TRIAL_BATCH = 13
+
+
+class JaxGenerator(OneDevice):
+  """A function `latents[, classes] -> (images, {layer: activations})`.
+
+  Each size of batch is compiled once, and no more is computed than is asked for.
+
+  Args:
+    function: takes latents `Float[batch *latent_shape]`, and classes `Int[batch]` if it
+      has any; returns images `(batch, size, size, 3)` and activations, colours and
+      units last. As `jax.tree_util.Partial(function, params)`, its parameters are not
+      made part of the compiled program.
+    latent_shape: shape of one latent.
+    classes: whether it takes classes.
+    image_range: the values of black and of white in its images.
+    layouts: of layers by name or glob, where the guess would be wrong.
+
+  Raises:
+    UserError: if it does not run, or makes no images in colour.
+  """
+
+  # Each size of batch takes a while to compile.
+  compiled = True
+
+  def __init__(
+    self,
+    function: Callable[..., tuple[Any, Mapping[str, Any]]],
+    latent_shape: tuple[int, ...],
+    *,
+    classes: bool = False,
+    image_range: tuple[float, float] = (-1.0, 1.0),
+    layouts: Mapping[str, Layout] | None = None,
+  ):
+    whole = isinstance(function, jax.tree_util.Partial)
+    self._function = function if whole else jax.tree_util.Partial(function)
+    self._latent_shape = tuple(latent_shape)
+    self._classes = classes
+    self._image_range = image_range
+    images, arrays = self._trial()
+    self._image_size = image_side(images, _TRIAL_BATCH)
+    self.readings = Readings(
+      without_attention(arrays, _TRIAL_BATCH, given=layouts or {}),
+      _TRIAL_BATCH,
+      convolution="NHWC",
+      layouts=layouts,
+    )
+
+  def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+    """The parameters of a function that brings them, by name."""
+    return named_arrays(self._function)
+
+  def layers(self) -> tuple[LayerShape, ...]:
+    """Every layer that can be read, in the function's order."""
+    return self.readings.shapes
+
+  def reread(self, corrections: Mapping[str, Layout | None]) -> None:
+    """Reads layers in other ways."""
+    self.readings.correct(corrections)
+
+  def activations(
+    self, inputs: np.ndarray, layers: tuple[str, ...]
+  ) -> dict[str, np.ndarray]:
+    """Activations of some layers, as float32.
+
+    Args:
+      inputs: records of a `latent`, and of a `class` if the function takes classes.
+      layers: names among those of `layers()`.
+
+    Raises:
+      UserError: if a name is no layer, or the records are of another kind.
+    """
+    layouts = self.readings.layouts
+    for name in layers:
+      if name not in layouts:
+        raise UserError(
+          f"The generator has no layer {name!r} that can be read as places and units: "
+          "--list_layers prints all that can. Choose another, or set --layouts."
+        )
+
+    found = _activations(self._function, self._arguments(inputs), layers)
+    batch = len(inputs)
+    return {
+      name: np.asarray(to_places(found[name], name, layouts[name], batch=batch))
+      for name in layers
+    }
+
+  def images(self, inputs: np.ndarray) -> UInt8[np.ndarray, "batch size size 3"]:
+    """The images that the function makes of records, RGB, 0 to 255."""
+    images = np.asarray(_images(self._function, self._arguments(inputs)))
+    return to_colours(images, self._image_range)
+
+  def _arguments(self, inputs: np.ndarray) -> list[np.ndarray]:
+    latents, *classes = arguments_of(inputs, self._latent_shape, classes=self._classes)
+    return [latents, *(one.astype(np.int32) for one in classes)]  # JAX's own integers
+
+  def _trial(self) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
+    """Shapes of the images, and of the layers in the function's order."""
+    inputs = trial_inputs(self._latent_shape, classes=self._classes, batch=_TRIAL_BATCH)
+    order: list[str] = []
+
+    def run(arguments: list[Array]) -> tuple[Array, dict[str, Array]]:
+      images, found = _made(self._function, arguments)
+      order.extend(found)
+      return images, found
+
+    try:
+      images, found = jax.eval_shape(run, self._arguments(inputs))
+    except UserError:
+      raise
+    except Exception as error:  # whatever the user's function raises
+      raise UserError(
+        f"The generator does not run on latents of shape {self._latent_shape} "
+        f"({in_a_line(error)}): expected a function of latents"
+        f"{' and classes' if self._classes else ''} that JAX can trace, which returns "
+        "images and a dictionary of activations."
+      ) from error
+    return images.shape, {name: found[name].shape for name in order}
+
+
+def _made(function: Callable, arguments: list[Array]) -> tuple[Array, dict[str, Array]]:
+  """The images that a function makes, and its activations by name.
+
+  Raises:
+    UserError: if it returns something else.
+  """
+  made = function(*arguments)
+  if not isinstance(made, tuple | list) or len(made) != 2:
+    raise UserError(
+      f"The generator returns a {type(made).__name__}: expected a pair of images and "
+      "activations by name, as in\nreturn images, {'maps': maps}"
+    )
+  images, found = made
+  empty = isinstance(found, Mapping) and not found
+  return images, {} if empty else named_activations(found)
+
+
+@functools.partial(jax.jit, static_argnames="layers")
+def _activations(
+  function: Callable, arguments: list[Array], layers: tuple[str, ...]
+) -> dict[str, Array]:
+  _, found = _made(function, arguments)
+  return {name: found[name].astype(jnp.float32) for name in layers}
+
+
+@jax.jit
+def _images(function: Callable, arguments: list[Array]) -> Array:
+  return function(*arguments)[0].astype(jnp.float32)

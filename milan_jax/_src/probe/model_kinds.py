@@ -1,0 +1,220 @@
+"""Networks named as `package.module:name`: what kind of model the name stands for."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.preprocessing import TORCHVISION, Preprocessing
+from milan_jax._src.probe.callable_model import CallableProbe
+from milan_jax._src.probe.jax_model import JaxProbe
+from milan_jax._src.probe.linen_module import LinenProbe
+from milan_jax._src.probe.model_options import Network, Wishes, network_of, refuse
+from milan_jax._src.probe.named_object import named_model
+from milan_jax._src.probe.protocol import Probe
+from milan_jax._src.runs.progress import say
+from milan_jax._src.weights.state_dicts import read_state_dict
+
+_EXPECTED = (
+  "a torch.nn.Module, an exported torch program, a pair of a Flax Linen module and its "
+  "variables, a Flax NNX module, a function of images that returns activations, "
+  "a Probe, or a Network; or a function without arguments that returns one"
+)
+
+# Keras, whatever library runs it: a model in torch is a torch module too, and takes its
+# images otherwise.
+_KERAS = ("keras", "keras_core", "tf_keras")
+_KERAS_REMEDY = """\
+give a function of images that returns what its layers give, by name, and set \
+KERAS_BACKEND=jax; of a functional model, such as
+parts = {layer.name: layer.output for layer in model.layers}
+inside = keras.Model(model.inputs, parts)
+network = lambda images: inside(images, training=False)"""
+
+
+def named_network(model: str, wishes: Wishes) -> Network:
+  """Finds the model that a name stands for, and a probe of its kind.
+
+  Args:
+    model: `package.module:name`.
+    wishes: what else the user said of it.
+
+  Raises:
+    UserError: if there is no such thing, it is no model, or something does not fit it.
+  """
+  found, made = named_model(model)
+  network = _network(model, found, wishes)
+  if wishes.weights:
+    return network.weights_from(wishes.weights_place())
+  if not made:
+    return network.weights_from(f"as {model} holds them")
+  return network.weights_from(
+    f"as the factory {model} made them (at random, if it loads none)"
+  )
+
+
+def _network(model: str, found: Any, wishes: Wishes) -> Network:
+  if isinstance(found, Network | Probe):
+    refuse(model, wishes, "weights", "mean", "std", "layouts")
+  if isinstance(found, Network):
+    return found
+  if isinstance(found, Probe):
+    channels = getattr(found, "channels", 0)
+    prepared = wishes.preprocessing(size=found.image_size, channels=channels)
+    return network_of(found, prepared)
+  if any(kind.__module__.split(".")[0] in _KERAS for kind in type(found).__mro__):
+    raise UserError(f"--model={model} is a Keras model: {_KERAS_REMEDY}")
+  if isinstance(found, type):
+    raise UserError(
+      f"--model={model} gives the class {found.__name__}: give an instance of it, or a "
+      "function that returns one."
+    )
+  torch = sys.modules.get("torch")
+  if torch and isinstance(found, torch.nn.Module):
+    return _torch(model, found, wishes)
+  if wishes.weights:
+    raise UserError(
+      f"--weights are for a torch module, and --model={model} is none: load them where "
+      "the model is made."
+    )
+  if wishes.latents is not None:
+    return _jax_generator(model, found, wishes)
+  layouts = wishes.read_layouts()
+  if isinstance(found, nn.Module):
+    if found.scope is None:
+      raise UserError(
+        f"--model={model} is a Flax Linen module without its variables: expected the "
+        "pair of both, such as module, module.init(key, images)."
+      )
+    found = found.unbind()
+  if (
+    isinstance(found, tuple)
+    and len(found) == 2
+    and isinstance(found[0], nn.Module)
+    and isinstance(found[1], Mapping)
+  ):
+    return _flax(lambda how: LinenProbe(*found, how, layouts=layouts), wishes)
+  nnx = sys.modules.get("flax.nnx")  # imported by whoever made such a module
+  if nnx and isinstance(found, nnx.Module):
+    from milan_jax._src.probe.nnx_module import NnxProbe
+
+    return _flax(lambda how: NnxProbe(found, how, layouts=layouts), wishes)
+  if torch and isinstance(found, torch.export.ExportedProgram):
+    return program_network(found, wishes)
+  if callable(found):
+    prepared = wishes.preprocessing()
+    probe = CallableProbe(found, prepared, layouts=layouts)
+    if probe.untraced:
+      say(
+        f"--model={model} cannot be traced by JAX ({probe.untraced}): it runs "
+        "uncompiled, and all of it for every batch"
+      )
+    return network_of(probe, prepared)
+  raise UserError(
+    f"--model={model}: expected {_EXPECTED}; found a {type(found).__name__}."
+  )
+
+
+def program_network(program: Any, wishes: Wishes) -> Network:
+  """A program that torch exported, or the path of one."""
+  from milan_jax._src.probe.torch_program import ProgramProbe
+  from milan_jax._src.probe.torch_weights import torch_device
+
+  probe = ProgramProbe(
+    program,
+    wishes.read_size(),
+    mean=wishes.read_mean(),
+    std=wishes.read_std(),
+    # Where nothing is said, it stays where it was exported.
+    device=torch_device(wishes.torch_device) if wishes.torch_device else None,
+    layouts=wishes.read_layouts(),
+    before_clip=wishes.before_clip,
+  )
+  prepared = wishes.preprocessing(size=probe.image_size, channels=probe.channels)
+  return network_of(probe, prepared)
+
+
+def _flax(make: Callable[[Preprocessing], JaxProbe], wishes: Wishes) -> Network:
+  """A Flax module, whose kernels tell how many channels its images have."""
+  prepared = wishes.preprocessing()
+  probe = make(prepared)
+  try:
+    return network_of(probe, prepared)
+  except UserError:
+    if wishes.channels:
+      raise
+    shapes = [array.shape for _, array in probe.parameters()]
+    inputs = dict.fromkeys(shape[2] for shape in shapes if len(shape) == 4)
+    for channels in inputs:
+      with contextlib.suppress(UserError):
+        prepared = wishes.preprocessing(channels=channels)
+        return network_of(make(prepared), prepared)
+    raise
+
+
+def _torch(model: str, module: Any, wishes: Wishes) -> Network:
+  from milan_jax._src.probe.torch_weights import (
+    check_weights,
+    load_weights,
+    torch_device,
+    weight_names,
+  )
+  from milan_jax._src.probe.torch_wrappers import plain_module
+
+  module = plain_module(module, model)
+  if wishes.weights:
+    names = weight_names(module)
+    load_weights(module, read_state_dict(wishes.weights, names, say=say), model)
+  check_weights(module, model)
+  device = torch_device(wishes.torch_device)
+  layouts = wishes.read_layouts()
+  if wishes.latents is not None:
+    from milan_jax._src.probe.torch_generator import TorchGenerator
+
+    generator = TorchGenerator(
+      module,
+      wishes.latents.latent_shape,
+      classes=wishes.latents.has_classes,
+      image_range=wishes.read_image_range(),
+      device=device,
+      layouts=layouts,
+      before_clip=wishes.before_clip,
+    )
+    return network_of(generator, wishes.preprocessing(size=generator.image_size))
+  from milan_jax._src.probe.torch_channels import channels_of
+  from milan_jax._src.probe.torch_module import TorchProbe
+
+  channels = channels_of(module, wishes.read_size() or TORCHVISION.crop, device)
+  prepared = wishes.preprocessing(channels=channels or 0)
+  probe = TorchProbe(
+    module,
+    prepared.crop,
+    mean=prepared.mean,
+    std=prepared.std,
+    device=device,
+    layouts=layouts,
+    before_clip=wishes.before_clip,
+  )
+  return network_of(probe, prepared)
+
+
+def _jax_generator(model: str, function: Any, wishes: Wishes) -> Network:
+  from milan_jax._src.probe.jax_generator import JaxGenerator
+
+  latents = wishes.latents
+  if latents is None or not callable(function):
+    raise UserError(
+      f"--model={model}: expected a torch.nn.Module or a function of latents, found a "
+      f"{type(function).__name__}."
+    )
+  generator = JaxGenerator(
+    function,
+    latents.latent_shape,
+    classes=latents.has_classes,
+    image_range=wishes.read_image_range(),
+    layouts=wishes.read_layouts(),
+  )
+  return network_of(generator, wishes.preprocessing(size=generator.image_size))

@@ -1,0 +1,232 @@
+"""What the user may say of a network, and what is made of it."""
+
+import dataclasses
+import pathlib
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.geometry import Geometry
+from milan_jax._src.images.latents import Latents
+from milan_jax._src.images.preprocessing import TORCHVISION, Preprocessing, usual_colors
+from milan_jax._src.images.sizes import Size, of_sides, sides
+from milan_jax._src.probe.default_layers import default_layers
+from milan_jax._src.probe.layout import Layout, parse_layouts
+from milan_jax._src.probe.protocol import Probe
+
+# As people write them.
+_NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+  """A network that can be probed.
+
+  Attributes:
+    probe: reads its activations.
+    geometry: how its images are resized and cropped.
+    default_layers: layers to describe when none are named; empty if none is known.
+    weights: where its weights come from, in words; empty if nobody asks.
+  """
+
+  probe: Probe
+  geometry: Geometry
+  default_layers: tuple[str, ...]
+  weights: str = ""
+
+  def weights_from(self, place: str) -> "Network":
+    """The same network, unless it says itself where its weights come from."""
+    return self if self.weights else dataclasses.replace(self, weights=place)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wishes:
+  """What the user said of a network, beside its name. Empty: as the network likes.
+
+  Attributes:
+    weights: path of a state dict.
+    image_size: of its images, in pixels: `224`, or `HEIGHTxWIDTH`; 0 for its own.
+    mean: subtracted from each channel, `R,G,B` from 0 to 1.
+    std: each channel is divided by it, `R,G,B` from 0 to 1.
+    layouts: as `milan_jax._src.probe.layout` reads them.
+    torch_device: where torch modules run.
+    before_clip: whether clipped activations are read before their upper clip.
+    image_range: least and greatest value of a generator's images, `LOW,HIGH`.
+    latents: a generator's inputs; None for models that look at images.
+  """
+
+  weights: str = ""
+  image_size: str | int = ""
+  mean: str = ""
+  std: str = ""
+  layouts: str = ""
+  torch_device: str = ""
+  before_clip: bool = True
+  image_range: str = "-1,1"
+  latents: Latents | None = None
+
+  def weights_place(self) -> str:
+    """The state dict, in words."""
+    kind = "folder" if pathlib.Path(self.weights).is_dir() else "file"
+    return f"the {kind} {self.weights}"
+
+  def read_layouts(self) -> dict[str, Layout]:
+    """The layouts, by name or glob."""
+    return parse_layouts(self.layouts)
+
+  def read_image_range(self) -> tuple[float, float]:
+    """The range of a generator's images.
+
+    Raises:
+      UserError: if it is no two numbers, the lesser first.
+    """
+    try:
+      low, high = map(float, self.image_range.split(","))
+    except ValueError:
+      low, high = 1.0, -1.0
+    if not low < high:
+      raise UserError(
+        f"--image_range={self.image_range}: expected the least and the greatest value "
+        "of an image, such as -1,1."
+      )
+    return low, high
+
+  def read_size(self) -> Size | None:
+    """The size of its images, in pixels; None for its own.
+
+    Raises:
+      UserError: if it is no size.
+    """
+    text = str(self.image_size)
+    if text in ("", "0"):
+      return None
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(one.isdecimal() and int(one) for one in parts):
+      raise UserError(
+        f"--image_size={text}: expected a number of pixels, or HEIGHTxWIDTH such as "
+        "128x64."
+      )
+    return of_sides(int(parts[0]), int(parts[-1]))
+
+  def read_mean(self) -> tuple[float, ...] | None:
+    """What is subtracted from each channel, of 0 to 255; None where nothing is said."""
+    return _colours("--mean", self.mean)
+
+  def read_std(self) -> tuple[float, ...] | None:
+    """What each channel is divided by, of 0 to 255; None where nothing is said."""
+    return _colours("--std", self.std)
+
+  @property
+  def channels(self) -> int:
+    """Channels of its images, by the number of means or deviations; 0: not said.
+
+    Raises:
+      UserError: if there are more of the one than of the other.
+    """
+    mean, std = self.read_mean(), self.read_std()
+    if mean and std and len(mean) != len(std):
+      raise UserError(
+        f"--mean={self.mean} has {len(mean)} numbers and --std={self.std} {len(std)}: "
+        "expected as many of each as the network's images have channels."
+      )
+    return len(mean or std or ())
+
+  def preprocessing(
+    self,
+    own: Preprocessing = TORCHVISION,
+    *,
+    size: Size | None = None,
+    channels: int = 0,
+  ) -> Preprocessing:
+    """How the network's images are prepared: its own way, but for what the user set.
+
+    Args:
+      own: how it likes them; ImageNet's usual way where it does not say.
+      size: of the images that it takes, where it says; it wins.
+      channels: of the images that it takes, where it says; 0 where it does not.
+
+    Raises:
+      UserError: if a mean or a deviation is no number of 0 to 1, there are not as many
+        as channels, or a size is none.
+    """
+    crop = size or self.read_size() or own.crop
+    said = self.channels
+    if said and channels and said != channels:
+      option = f"--mean={self.mean}" if self.mean else f"--std={self.std}"
+      many = f"{_NUMBERS.get(channels, channels)} number{'s' * (channels > 1)}"
+      raise UserError(
+        f"{option}: expected {many}, one for each channel of the network's images, "
+        f"found {said}."
+      )
+    number = channels or said or own.channels
+    usual = (own.mean, own.std) if own.channels == number else usual_colors(number)
+    return dataclasses.replace(
+      own,
+      crop=crop,
+      resize=_scaled(own, crop),
+      mean=self.read_mean() or usual[0],
+      std=self.read_std() or usual[1],
+    )
+
+
+def _scaled(own: Preprocessing, crop: Size) -> Size | None:
+  """The size before the crop, by that of the network's own crop."""
+  if own.resize is None:
+    return None
+  of, whole = sides(own.crop), sides(own.resize)
+  rows, columns = (
+    round(length * side / own_side)
+    for length, side, own_side in zip(whole, sides(crop), of, strict=True)
+  )
+  return of_sides(rows, columns)
+
+
+def network_of(
+  probe: Probe, prepared: Preprocessing, layers: tuple[str, ...] | None = None
+) -> Network:
+  """A network from its probe; its default layers are guessed unless they are known."""
+  geometry = Geometry(
+    prepared.resize,
+    prepared.crop,
+    prepared.interpolation,
+    squash=prepared.squash,
+    channels=prepared.channels,
+  )
+  return Network(
+    probe, geometry, default_layers(probe.layers()) if layers is None else layers
+  )
+
+
+def refuse(model: str, wishes: Wishes, *options: str) -> None:
+  """Raises UserError if the user set what a kind of model brings itself."""
+  given = [
+    f"--{name}" for name in options if getattr(wishes, name) not in (0, "0", "", None)
+  ]
+  if given:
+    raise UserError(
+      f"{', '.join(given)}: --model={model} brings its own, or has none; leave it out."
+    )
+
+
+def missing(model: str, extras: str) -> UserError:
+  """The error of a model whose libraries are not installed."""
+  return UserError(
+    f"--model={model} needs libraries that are not installed: "
+    f"pip install 'milan-jax[{extras}]'."
+  )
+
+
+def _colours(flag: str, text: str) -> tuple[float, ...] | None:
+  """Numbers of 0 to 1, as numbers of 0 to 255; None for an empty text."""
+  if not text:
+    return None
+  try:
+    values = tuple(float(part) for part in text.split(","))
+  except ValueError:
+    values = (float("nan"),)
+  least = 1e-6 if flag == "--std" else 0.0
+  if not all(least <= value <= 1 for value in values):
+    above = "above 0 and up to 1" if least else "of 0 to 1"
+    raise UserError(
+      f"{flag}={text}: expected three numbers {above}, such as 0.485,0.456,0.406, or "
+      "as many as the network's images have channels."
+    )
+  return tuple(255 * value for value in values)

@@ -1,0 +1,189 @@
+"""What an ONNX model says of its tensors: shapes and clips. Needs onnx."""
+
+import dataclasses
+import functools
+import math
+import pathlib
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError, EncodeError
+from onnx import TensorProto, numpy_helper
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.sizes import Size
+from milan_jax._src.probe.onnx_input import ImageInput, image_input
+
+FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Clip:
+  """What clips a tensor: `max(min(tensor, high), low)`."""
+
+  tensor: str
+  low: float
+  high: float
+
+
+class OnnxGraph:
+  """An ONNX model, whose outputs can be chosen. Its own file is never written to.
+
+  Args:
+    model: the model, or its file; weights in files beside it stay there.
+    channels: of its images, if the user says it.
+
+  Raises:
+    UserError: if there is no such file, or no model in it.
+  """
+
+  def __init__(
+    self, model: str | pathlib.Path | onnx.ModelProto, channels: int | None = None
+  ):
+    self._channels = channels
+    self.folder: pathlib.Path | None = None
+    self._model = onnx.ModelProto()
+    if isinstance(model, onnx.ModelProto):
+      self._model.CopyFrom(model)
+    else:
+      path = pathlib.Path(model)
+      self.folder = path.absolute().parent
+      if not path.is_file():
+        raise UserError(f"{path}: there is no such file.")
+      try:
+        self._model = onnx.load(path, format="protobuf", load_external_data=False)
+      except DecodeError as error:
+        raise UserError(f"{path} is no ONNX model: {error}.") from error
+    if not self._model.graph.node:
+      raise UserError(f"{model if self.folder else 'It'} is no ONNX model: no nodes.")
+    graph = self._model.graph
+    self._initializers = {one.name: one for one in graph.initializer}
+    self._makers = {name: node for node in graph.node for name in node.output if name}
+
+  @functools.cached_property
+  def input(self) -> ImageInput:
+    """The model's one input.
+
+    Raises:
+      UserError: if it has several, or it does not take images.
+    """
+    given = self._model.graph.input
+    return image_input(
+      [one for one in given if one.name not in self._initializers], self._channels
+    )
+
+  def tensors(self) -> list[str]:
+    """What depends on the input, in the order of the graph."""
+    alive = {self.input.name: None}
+    for node in self._model.graph.node:
+      inner = any(one.HasField("g") for one in node.attribute)
+      if inner or any(name in alive for name in node.input):
+        alive.update(dict.fromkeys(filter(None, node.output)))
+    return [name for name in alive if name != self.input.name]
+
+  def weight_files(self) -> list[str]:
+    """The files beside the model's own that hold its weights, by their names in it."""
+    inside = (one for node in self._model.graph.node for one in node.attribute)
+    tensors = [*self._model.graph.initializer, *(one.t for one in inside)]
+    places = (entry for tensor in tensors for entry in tensor.external_data)
+    return sorted({entry.value for entry in places if entry.key == "location"})
+
+  def aliases(self) -> dict[str, str]:
+    """The tensor that a node gives, by the node's name, where that is clear."""
+    times = Counter(node.name for node in self._model.graph.node)
+    return {
+      node.name: node.output[0]
+      for node in self._model.graph.node
+      if node.name and times[node.name] == 1 and node.name not in self._makers
+    }
+
+  def clip(self, tensor: str) -> Clip | None:
+    """What was clipped to give a tensor; None if it has no constant upper bound."""
+    node = self._makers.get(tensor)
+    if node is None:
+      return None
+    bounds = {one.name: one.f for one in node.attribute if one.name in ("min", "max")}
+    given: list[float | None] = [self._number(name) for name in node.input]
+    if node.op_type == "Clip":
+      source = node.input[0]
+      low = (
+        given[1] if len(given) > 1 and node.input[1] else bounds.get("min", -math.inf)
+      )
+      high = given[2] if len(given) > 2 else bounds.get("max")
+    elif node.op_type == "Min" and len(given) == 2 and given != [None, None]:
+      # What some exporters make of ReLU6.
+      source, high = node.input[given.index(None)], next(filter(None, given), None)
+      low = -math.inf
+    else:
+      return None
+    if low is None or high is None or math.isinf(high) or source not in self._makers:
+      return None
+    return Clip(source, low, high)
+
+  def shapes(self, batch: int, size: Size) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """The kinds of elements and the shapes of the tensors for which that is plain.
+
+    Args:
+      batch: images that go in.
+      size: of the images, in pixels.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(self._model)
+    del model.graph.value_info[:]  # may be of another batch
+    (one,) = (one for one in model.graph.input if one.name == self.input.name)
+    del one.type.tensor_type.shape.dim[:]
+    for length in self.input.shape(batch, size):
+      one.type.tensor_type.shape.dim.add(dim_value=length)
+    for output in model.graph.output:
+      output.ClearField("type")
+    try:
+      model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except (onnx.shape_inference.InferenceError, EncodeError, ValueError):
+      return {}  # of unknown operators, or over 2 GB
+    found = {}
+    for value in (*model.graph.value_info, *model.graph.output):
+      kind = value.type.tensor_type
+      dims = kind.shape.dim
+      if kind.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
+        found[value.name] = (kind.elem_type, tuple(dim.dim_value for dim in dims))
+    return found
+
+  def with_outputs(self, tensors: Sequence[str]) -> bytes:
+    """The model with other outputs.
+
+    Raises:
+      UserError: if it is too large to be handed over in memory.
+    """
+    outputs = self._model.graph.output
+    own = list(outputs)
+    del outputs[:]
+    outputs.extend(onnx.ValueInfoProto(name=name) for name in tensors)
+    try:
+      return self._model.SerializeToString()
+    except (ValueError, EncodeError) as error:
+      raise UserError(
+        "The model is over 2 GB: save it with its weights in a file beside it, by "
+        "onnx.save(model, path, save_as_external_data=True)."
+      ) from error
+    finally:
+      del outputs[:]
+      outputs.extend(own)
+
+  def _number(self, name: str) -> float | None:
+    """The value of a constant that is one number."""
+    node = self._makers.get(name)
+    while node is not None and node.op_type in ("Identity", "Cast"):
+      name = node.input[0]
+      node = self._makers.get(name)
+    tensor = self._initializers.get(name)
+    if node is not None and node.op_type == "Constant":
+      (value,) = node.attribute
+      if value.name == "value_float":
+        return value.f
+      tensor = value.t if value.name == "value" else None
+    if tensor is None or math.prod(tensor.dims) != 1:
+      return None
+    array = numpy_helper.to_array(tensor, str(self.folder or ""))
+    return float(array.reshape(())) if np.issubdtype(array.dtype, np.number) else None

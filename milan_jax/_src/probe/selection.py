@@ -1,0 +1,197 @@
+"""Which layers and which units: what the user writes, and what it stands for."""
+
+import difflib
+import fnmatch
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.files.plain_text import read_text, whole_number
+from milan_jax._src.records import LayerShape
+
+
+def select_layers(
+  names: Sequence[str], selection: str, aliases: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+  """The layers that a comma-separated list of names, globs and indices stands for.
+
+  They come in the order of the list, and each once; the matches of one glob in the
+  model's order. `*` stands for any characters, dots included. A number that is no
+  layer's name is an index in the model's order, from the end if it is negative. A name
+  that holds commas is written as it is.
+
+  Args:
+    names: the model's layers.
+    selection: such as `features.0,blocks.*.bn2` or `0,-1`.
+    aliases: other names of layers, which no glob stands for.
+
+  Raises:
+    UserError: if an item matches no layer; the message names the nearest ones.
+  """
+  chosen: list[str] = []
+  for item in _layer_items(selection, names):
+    if item not in names:
+      item = (aliases or {}).get(item, item)
+    # A name that is there is meant literally, whatever characters it holds.
+    matches = [item] if item in names else fnmatch.filter(names, item)
+    if not matches and item.removeprefix("-").isdecimal():
+      matches = [_at(names, int(item))]
+    if not matches:
+      raise UserError(_unknown_layer(names, item))
+    chosen += [name for name in matches if name not in chosen]
+  if not chosen:
+    raise UserError(
+      "No layer is named: give names or globs, separated by commas. "
+      f"The model has {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}."
+    )
+  return tuple(chosen)
+
+
+def _at(names: Sequence[str], index: int) -> str:
+  if not -len(names) <= index < len(names):
+    raise UserError(
+      f"There is no layer {index}: the model has layers 0 to {len(names) - 1}. "
+      "--list_layers prints them."
+    )
+  return names[index]
+
+
+def _unknown_layer(names: Sequence[str], item: str) -> str:
+  near = difflib.get_close_matches(item, names, n=5, cutoff=0.5)
+  near += [name for name in names if item.strip("*") in name and name not in near]
+  hint = f"Near it are {', '.join(near[:5])}." if near else "No name is near it."
+  return f"The model has no layer {item!r}. {hint} --list_layers prints all."
+
+
+def describe_layers(
+  shapes: Sequence[LayerShape],
+  chosen: Sequence[str] | None = None,
+  notes: Mapping[str, str] | None = None,
+) -> str:
+  """A table of layers, one a line: its index, what it gives, and how that is read.
+
+  Args:
+    shapes: all layers of the model.
+    chosen: names of those to show; None shows all.
+    notes: on some layers, by name, in a last column.
+
+  Raises:
+    UserError: if the model has none.
+  """
+  if not shapes:
+    raise UserError(
+      "The model has no layer that can be read as places and units. Layers are the "
+      "parts that a model is made of: put a single one into another, such as "
+      "torch.nn.Sequential; tell how arrays of other kinds are read with --layouts."
+    )
+  header = (
+    "",
+    "layer",
+    "array",
+    "read as",
+    "places",
+    "units",
+    "trial" if notes else "",
+  )
+  rows = [header] + [
+    (
+      str(index),
+      shape.name,
+      # The batch of the trial run means nothing to a reader.
+      " x ".join(map(str, shape.raw[1:])),
+      shape.layout,
+      f"{shape.height} x {shape.width}",
+      str(shape.units),
+      (notes or {}).get(shape.name, ""),
+    )
+    for index, shape in enumerate(shapes)
+    if chosen is None or shape.name in chosen
+  ]
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  sides = (">", "<", ">", "<", ">", ">", "<")
+  return "\n".join(
+    "  ".join(
+      f"{cell:{side}{width}}"
+      for cell, side, width in zip(row, sides, widths, strict=True)
+    ).rstrip()
+    for row in rows
+  )
+
+
+def select_units(selection: str, num_units: int) -> Int[np.ndarray, "chosen"]:
+  """The units that a selection stands for, ascending, each once.
+
+  Args:
+    selection: items separated by commas: `7`, or `0:64` for the first 64, or `0:64:4`
+      for every fourth of them, as Python slices; or the path of a file with one index
+      a line. An empty one, or `all`, means all.
+    num_units: units of the layer.
+
+  Raises:
+    UserError: if an item is none of these, or names a unit that the layer has not.
+  """
+  if selection.strip() in ("", "all"):
+    return np.arange(num_units)
+  items, where = _items(selection), ""
+  if not all(_is_number_or_slice(item) for item in items):
+    path = pathlib.Path(selection)
+    if not path.is_file():
+      raise UserError(
+        f"Units {selection!r}: expected indices and slices such as 3,5,9 or 0:64, "
+        "or a file with one index a line, and found no such file."
+      )
+    lines = [line for line in read_text(path).splitlines() if line.strip()]
+    numbers = [whole_number(line) for line in lines]
+    if None in numbers:
+      raise UserError(
+        f"{path}: expected one unit's index a line, such as 17, found "
+        f"{lines[numbers.index(None)][:80]!r}."
+      )
+    items, where = list(map(str, numbers)), f"{path}: "
+  chosen: set[int] = set()
+  for item in items:
+    if item.isdecimal():
+      if int(item) >= num_units:
+        raise UserError(
+          f"{where}There is no unit {item}: the layer has units 0 to {num_units - 1}."
+        )
+      chosen.add(int(item))
+    else:
+      bounds = [int(part) if part else None for part in item.split(":")]
+      chosen.update(range(num_units)[slice(*bounds)])
+  if not chosen:
+    raise UserError(
+      f"Units {selection!r} name none: the layer has units 0 to {num_units - 1}."
+    )
+  return np.array(sorted(chosen))
+
+
+def _layer_items(selection: str, names: Sequence[str]) -> list[str]:
+  """Splits at commas, but for those that are in a layer's name."""
+  parts, items = selection.split(","), []
+  while parts:
+    ends = range(len(parts), 1, -1)
+    joined = (",".join(parts[:end]).strip() for end in ends)
+    end = next((e for e, name in zip(ends, joined, strict=True) if name in names), 1)
+    items.append(",".join(parts[:end]).strip())
+    parts = parts[end:]
+  return [item for item in items if item]
+
+
+def _items(selection: str) -> list[str]:
+  return [item.strip() for item in selection.split(",") if item.strip()]
+
+
+def _is_number_or_slice(item: str) -> bool:
+  parts = item.split(":")
+  if len(parts) == 1:
+    return item.isdecimal()
+  # A step of zero is no slice.
+  return (
+    len(parts) <= 3
+    and all(not part or part.isdecimal() for part in parts)
+    and not (len(parts) == 3 and parts[2] and int(parts[2]) == 0)
+  )

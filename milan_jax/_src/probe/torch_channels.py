@@ -1,0 +1,81 @@
+"""How many channels the images of a torch module have. Needs torch, an extra."""
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from milan_jax._src.images.sizes import Size, sides
+from milan_jax._src.probe.torch_pixels import own_dtype
+
+_COLOURS = 3
+
+
+class _FirstLayerError(BaseException):
+  """The first layer was reached: it got some channels or values, and takes others."""
+
+  def __init__(self, found: int, wanted: int):
+    super().__init__(found, wanted)
+    self.found, self.wanted = found, wanted
+
+
+class _UpToFirstLayer(TorchFunctionMode):
+  """Stops at the first convolution or linear layer of a model."""
+
+  def __torch_function__(self, func, types, args=(), kwargs=None):
+    del types
+    given = {**dict(zip(("input", "weight"), args, strict=False)), **(kwargs or {})}
+    if func in (torch.conv2d, functional.linear):
+      inputs, weight = given["input"], given["weight"]
+      if func is functional.linear:
+        raise _FirstLayerError(inputs.shape[-1], weight.shape[1])
+      groups = given.get("groups", args[6] if len(args) > 6 else 1)
+      raise _FirstLayerError(inputs.shape[-3], weight.shape[1] * groups)
+    return func(*args, **(kwargs or {}))
+
+
+def channels_of(module: torch.nn.Module, size: Size, device: str) -> int | None:
+  """How many channels the images of a module have, by its first layer.
+
+  The module is moved to the device and put into evaluation mode.
+
+  Args:
+    module: takes images `(batch, channels, height, width)`.
+    size: of its images.
+    device: where it runs.
+
+  Returns:
+    The number; None where it cannot be told.
+  """
+  module = module.to(device).eval()
+  first = _first_layer(module, _COLOURS, size, device)
+  if first is None:
+    return None
+  found, wanted = first
+  # Channels may be added on the way, or pixels be made channels.
+  candidates = [_COLOURS, _COLOURS + wanted - found]
+  if _COLOURS * wanted % found == 0:
+    candidates.append(_COLOURS * wanted // found)
+  for channels in candidates:
+    if channels > 0:
+      found, wanted = _first_layer(module, channels, size, device) or (0, 1)
+      if found == wanted:
+        return channels
+  return None
+
+
+def _first_layer(
+  module: torch.nn.Module, channels: int, size: Size, device: str
+) -> tuple[int, int] | None:
+  images: Any = torch.zeros(
+    (1, channels, *sides(size)), dtype=own_dtype(module), device=device
+  )
+  try:
+    with torch.no_grad(), _UpToFirstLayer():
+      module(images)
+  except _FirstLayerError as layer:
+    return layer.found, layer.wanted
+  except Exception:  # whatever the user's model raises: its trial says it better
+    return None
+  return None

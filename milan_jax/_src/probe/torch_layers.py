@@ -1,0 +1,239 @@
+"""From torch's tensors to layers that every part of the program can read."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.probe.attention_parts import without_attention
+from milan_jax._src.probe.batches import run_in_batches
+from milan_jax._src.probe.layout import Layout, to_places
+from milan_jax._src.probe.places import settle_places
+from milan_jax._src.probe.protocol import OneDevice
+from milan_jax._src.probe.readings import Readings
+from milan_jax._src.probe.torch_pixels import Pixels
+from milan_jax._src.probe.white_square import pictures
+from milan_jax._src.records import LayerShape
+
+
+@runtime_checkable
+class Outputs(Protocol):
+  """What is read from a model: a module's submodules, or a program's nodes."""
+
+  @property
+  def known(self) -> Mapping[str, Layout]:
+    """Layouts that the model's own attributes tell, by layer, after `survey`."""
+
+  @property
+  def notes(self) -> Mapping[str, str]:
+    """What is special about reading a layer, by its name, after `survey`."""
+
+  def survey(self, inputs: Sequence[torch.Tensor]) -> Mapping[str, tuple[int, ...]]:
+    """The shapes of all layers, in the order in which they are done."""
+
+  def read(
+    self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
+  ) -> dict[str, torch.Tensor]:
+    """The tensors of some layers; UserError if one is no layer."""
+
+
+class TorchLayers:
+  """The layers of a torch model, with their places and units.
+
+  Args:
+    outputs: the model.
+    trial: inputs that tell the layers' shapes, the batch first.
+    layouts: of layers by name or glob, where the guess would be wrong.
+    special: tokens in front that are no patches, where the model's kind tells.
+    aspect: height of the images over their width.
+  """
+
+  def __init__(
+    self,
+    outputs: Outputs,
+    trial: Sequence[torch.Tensor],
+    layouts: Mapping[str, Layout] | None,
+    *,
+    special: int | None = None,
+    aspect: float = 1.0,
+  ):
+    arrays = outputs.survey(trial)
+    self._arrays = arrays
+    self._outputs = outputs
+    batch, known = len(trial[0]), outputs.known
+    self.readings = Readings(
+      without_attention(arrays, batch, given={**known, **(layouts or {})}),
+      batch,
+      convolution="NCHW",
+      layouts=layouts,
+      known=known,
+      special=special,
+      aspect=aspect,
+    )
+
+  @property
+  def shapes(self) -> tuple[LayerShape, ...]:
+    """The layers that can be read."""
+    return self.readings.shapes
+
+  def notes(self) -> dict[str, str]:
+    """What is special about reading a layer, by the layer's name."""
+    kinds = (self._outputs.notes, self.readings.notes())
+    found = {
+      one.name: "; ".join(notes[one.name] for notes in kinds if one.name in notes)
+      for one in self.shapes
+    }
+    return {name: note for name, note in found.items() if note}
+
+  def reread(self, corrections: Mapping[str, Layout | None]) -> None:
+    """Reads layers in other ways."""
+    self.readings.correct(corrections)
+
+  def activations(
+    self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
+  ) -> dict[str, np.ndarray]:
+    """Activations `(batch, height, width, units)`, of float32, of some layers.
+
+    Raises:
+      UserError: if a name is no layer, or nothing tells its axes.
+    """
+    for name in layers:
+      if name in self._arrays and name not in self.readings.layouts:
+        raise UserError(
+          f"Layer {name} gives an array of shape {self._arrays[name]}, and nothing "
+          f"tells which axes are places and units: set --layouts, such as {name}=NLC."
+        )
+    tensors = self._outputs.read(inputs, layers)
+    absent = [name for name in layers if name not in tensors]
+    if absent:
+      raise UserError(
+        f"Layer {absent[0]} was not run for these images, though it was for black "
+        "ones: choose a layer that is run for all."
+      )
+    batch, layouts = len(inputs[0]), self.readings.layouts
+    return {
+      name: np.asarray(
+        to_places(_to_numpy(tensors[name]), name, layouts[name], batch=batch)
+      )
+      for name in layers
+    }
+
+
+class TorchLayersProbe(OneDevice):
+  """What probes share that read torch's layers; a probe finds the layers."""
+
+  _layers: TorchLayers
+  _module: torch.nn.Module
+
+  def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+    """All parameters and buffers, by name; as bytes, since numpy lacks some types."""
+    module = self._module
+    named = itertools.chain(
+      module.named_parameters(remove_duplicate=False),
+      module.named_buffers(remove_duplicate=False),
+    )
+    for name, tensor in named:
+      flat = tensor.detach().to_dense() if tensor.is_sparse else tensor.detach()
+      flat = flat.cpu().contiguous().reshape(-1)
+      shape = (*tensor.shape, tensor.element_size())
+      yield name, flat.view(torch.uint8).numpy().reshape(shape)
+
+  def layers(self) -> tuple[LayerShape, ...]:
+    """Every tensor of places and units, in the order in which they are done."""
+    return self._layers.shapes
+
+  @property
+  def readings(self) -> Readings:
+    """How the layers are read."""
+    return self._layers.readings
+
+  def reread(self, corrections: Mapping[str, Layout | None]) -> None:
+    """Reads layers in other ways."""
+    self.readings.correct(corrections)
+
+  def notes(self) -> Mapping[str, str]:
+    """What is special about reading a layer, by the layer's name."""
+    return self._layers.notes()
+
+
+def image_layers(
+  outputs: Outputs,
+  pixels: Pixels,
+  images: UInt8[np.ndarray, "batch rows columns c"],
+  layouts: Mapping[str, Layout] | None,
+  special: int | None = None,
+  *,
+  fewest: int = 1,
+  most: int | None = None,
+) -> TorchLayers:
+  """The layers of a model of images, with their places as white squares tell them.
+
+  Args:
+    outputs: the model.
+    pixels: prepares its images; of another order in memory, where the model needs it.
+    images: for a trial.
+    layouts: of layers by name or glob, where the guess would be wrong.
+    special: tokens in front that are no patches, where the model's kind tells.
+    fewest: images that the model takes at once.
+    most: the same; None: any number.
+  """
+  found = _run_on_trial(outputs, pixels, images, layouts, special)
+  squares = pictures(*images.shape[1:])
+
+  def show(names: tuple[str, ...]) -> Mapping[str, np.ndarray]:
+    return run_in_batches(
+      lambda part: found.activations([pixels(part)], names),
+      squares,
+      fewest=fewest,
+      most=most,
+    )
+
+  settle_places(found, show, aspect=images.shape[1] / images.shape[2])
+  return found
+
+
+def _run_on_trial(
+  outputs: Outputs,
+  pixels: Pixels,
+  images: UInt8[np.ndarray, "batch rows columns c"],
+  layouts: Mapping[str, Layout] | None,
+  special: int | None,
+) -> TorchLayers:
+  options: dict[str, Any] = {
+    "special": special,
+    "aspect": images.shape[1] / images.shape[2],
+  }
+  try:
+    try:
+      return TorchLayers(outputs, [pixels(images)], layouts, **options)
+    except RuntimeError as error:
+      # `x.view(len(x), -1)` wants the order that torch's tensors usually have.
+      if "view" not in str(error):
+        raise
+      pixels.colours_last = False
+      return TorchLayers(outputs, [pixels(images)], layouts, **options)
+  except UserError:
+    raise
+  except Exception as error:  # whatever the user's model raises
+    raise _does_not_run(images, error) from error
+
+
+def _does_not_run(
+  images: UInt8[np.ndarray, "batch rows columns c"], error: Exception
+) -> UserError:
+  _, height, width, channels = images.shape
+  return UserError(
+    f"The model does not run on images of {height} x {width} pixels "
+    f"({type(error).__name__}: {error}): check the size (--image_size), and that it "
+    f"takes one tensor of images of {channels} channel{'s' * (channels != 1)} (for "
+    "others, give --mean and --std as many numbers). A generator needs --latents."
+  )
+
+
+def _to_numpy(tensor: torch.Tensor) -> np.ndarray:
+  # DLPack hands the memory over as it is, strides included.
+  return np.from_dlpack(tensor.detach().float().cpu())

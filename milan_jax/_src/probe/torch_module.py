@@ -1,0 +1,84 @@
+"""Any `torch.nn.Module`, read by forward hooks. Needs torch, an extra."""
+
+import functools
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from milan_jax._src.images.preprocessing import TORCHVISION
+from milan_jax._src.images.sizes import Size
+from milan_jax._src.probe.layout import Layout
+from milan_jax._src.probe.torch_layers import (
+  TorchLayers,
+  TorchLayersProbe,
+  image_layers,
+)
+from milan_jax._src.probe.torch_outputs import ModuleOutputs
+from milan_jax._src.probe.torch_pixels import Pixels, own_dtype
+
+# No usual number of heads or of windows, so that an axis of this length is the batch.
+TRIAL_BATCH = 5
+
+
+class TorchProbe(TorchLayersProbe):
+  """The outputs of a module's submodules, under the names of `ModuleOutputs`.
+
+  The module is moved to the device and put into evaluation mode.
+
+  Args:
+    module: the model; an image of `image_size` goes in, as `(batch, 3, height, width)`,
+      in the type of its weights.
+    image_size: of the images, in pixels.
+    mean: subtracted from each colour, in units of 0 to 255; ImageNet's by default.
+      There are as many channels as numbers.
+    std: each colour is divided by it, in units of 0 to 255.
+    device: where the model runs.
+    layouts: of layers by name or glob, where the guess would be wrong.
+    special: tokens in front that are no patches, where the model's kind tells.
+    before_clip: whether the outputs of `nn.ReLU6` and `nn.Hardtanh` are read before
+      their upper clip, which makes an exemplar's best places all alike.
+  """
+
+  def __init__(
+    self,
+    module: torch.nn.Module,
+    image_size: Size,
+    *,
+    mean: tuple[float, ...] = TORCHVISION.mean,
+    std: tuple[float, ...] = TORCHVISION.std,
+    device: str = "cpu",
+    layouts: Mapping[str, Layout] | None = None,
+    special: int | None = None,
+    before_clip: bool = True,
+  ):
+    module = module.to(device).eval()
+    self._module = module
+    self._outputs = ModuleOutputs(module, before_clip=before_clip)
+    self._pixels = Pixels(mean, std, dtype=own_dtype(module), device=device)
+    self._image_size = image_size
+    self._channels = len(mean)
+    self._layouts = layouts
+    self._special = special
+
+  def activations(
+    self,
+    images: UInt8[np.ndarray, "batch rows columns c"],
+    layers: tuple[str, ...],
+  ) -> dict[str, np.ndarray]:
+    """What the submodules return, as float32.
+
+    Raises:
+      UserError: if a name is no submodule, its module is not run, or what it returns is
+        no tensor of places and units.
+    """
+    found = self._layers  # whose trial may change the order of pixels
+    return found.activations([self._pixels(images)], layers)
+
+  @functools.cached_property
+  def _layers(self) -> TorchLayers:  # type: ignore[override]
+    images = self.trial_images(TRIAL_BATCH)
+    return image_layers(
+      self._outputs, self._pixels, images, self._layouts, self._special
+    )

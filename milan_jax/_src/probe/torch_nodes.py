@@ -1,0 +1,184 @@
+"""The layers of an exported torch program: the nodes of its graph."""
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import fx
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.probe.layout import Layout
+from milan_jax._src.probe.torch_calls import Kept, unspoiled
+
+_CLIPS = ("hardtanh", "clamp", "clip", "clamp_max")
+
+
+class NodeOutputs:
+  """The layers of a program.
+
+  A layer is a node that gives a floating tensor and depends on the input. What a module
+  returned goes by the module's dotted name, and by `name#0`, `name#1` where it was
+  called several times, as in the module that was exported; the rest by the node's name.
+
+  What a clip gives is read before the upper bound, where its largest values still
+  differ.
+
+  Args:
+    graph: the program, as a module.
+    before_clip: whether to read such layers before their upper bound.
+  """
+
+  def __init__(self, graph: fx.GraphModule, *, before_clip: bool = True):
+    self._graph = graph
+    self._before_clip = before_clip
+    self._nodes = _named_nodes(graph.graph)
+    self._overwritten: set[str] = set()
+
+  @property
+  def known(self) -> Mapping[str, Layout]:
+    """No layouts: a program tells nothing of windows."""
+    return {}
+
+  @property
+  def notes(self) -> dict[str, str]:
+    """What is special about reading a layer, by its name."""
+    bounds = {name: self._bounds(node) for name, node in self._nodes.items()}
+    return {
+      name: f"before its clip at {pair[1]:g}" for name, pair in bounds.items() if pair
+    }
+
+  def survey(self, inputs: Sequence[torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    """Runs the program; the shapes of all layers, in the order of the graph."""
+    found: dict[fx.Node, tuple[int, ...]] = {}
+
+    def note(node: fx.Node, value: torch.Tensor) -> None:
+      found[node] = tuple(value.shape)
+
+    with torch.no_grad():
+      _Reader(self._graph, set(self._nodes.values()), after=note).run(*inputs)
+    return {name: found[node] for name, node in self._nodes.items()}
+
+  def read(
+    self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
+  ) -> dict[str, torch.Tensor]:
+    """Runs the program as far as it must; the tensors of some layers.
+
+    Raises:
+      UserError: if one is no layer.
+    """
+    for name in layers:
+      if name not in self._nodes:
+        raise UserError(
+          f"The program has no layer {name!r}: --list_layers prints all layers."
+        )
+    return unspoiled(lambda: self._read(inputs, layers), self._overwritten)
+
+  def _read(
+    self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
+  ) -> dict[str, Kept]:
+    kept: dict[str, Kept] = {}
+    wanted: dict[fx.Node, list[str]] = {}
+    for name in layers:
+      wanted.setdefault(self._nodes[name], []).append(name)
+
+    def keep_input(node: fx.Node, value: Any) -> None:
+      bounds = self._bounds(node)
+      if bounds:
+        one = Kept.of(value.clamp(min=bounds[0]))
+        kept.update(dict.fromkeys(wanted[node], one))
+
+    def keep_output(node: fx.Node, value: torch.Tensor) -> None:
+      if not self._bounds(node):
+        copy = not self._overwritten.isdisjoint(wanted[node])
+        kept.update(dict.fromkeys(wanted[node], Kept.of(value, copy=copy)))
+
+    with torch.no_grad():
+      reader = _Reader(self._graph, wanted, before=keep_input, after=keep_output)
+      reader.run(*inputs)
+    return kept
+
+  def _bounds(self, node: fx.Node) -> tuple[float, float] | None:
+    return _bounds(node) if self._before_clip else None
+
+
+class _Reader(fx.Interpreter):
+  """Runs a graph as far as the last of some nodes.
+
+  Args:
+    graph: the graph.
+    nodes: the nodes.
+    after: takes each of them, and what it gives.
+    before: takes each of them, and its first argument.
+  """
+
+  def __init__(
+    self,
+    graph: fx.GraphModule,
+    nodes: Collection[fx.Node],
+    *,
+    after: Callable[[fx.Node, torch.Tensor], None],
+    before: Callable[[fx.Node, Any], None] = lambda node, value: None,
+  ):
+    super().__init__(graph)
+    self._wanted = set(nodes)
+    self._after, self._before = after, before
+
+  def run_node(self, n: fx.Node) -> Any:
+    """Runs a node, unless there is nothing left to read."""
+    if not self._wanted:
+      return None
+    if n not in self._wanted:
+      return super().run_node(n)
+    arguments, _ = self.fetch_args_kwargs_from_env(n)
+    self._before(n, arguments[0] if arguments else None)
+    value = super().run_node(n)
+    self._after(n, value)
+    self._wanted.remove(n)
+    return value
+
+
+def _named_nodes(graph: fx.Graph) -> dict[str, fx.Node]:
+  """The nodes that are layers, by all of their names, in the order of the graph."""
+  alive: dict[fx.Node, None] = {}
+  for node in graph.nodes:
+    if node.op == "placeholder" or any(one in alive for one in node.all_input_nodes):
+      alive[node] = None
+  layers = [node for node in alive if node.op == "call_function" and _is_layer(node)]
+  calls: dict[str, dict[str, set[fx.Node]]] = {}
+  for node in graph.nodes:
+    # The key tells a module's calls apart.
+    for key, (path, _) in (node.meta.get("nn_module_stack") or {}).items():
+      if path:
+        calls.setdefault(path, {}).setdefault(key, set()).add(node)
+  names: dict[fx.Node, list[str]] = {}
+  # Parts before the larger parts that hand on what they returned.
+  for path in sorted(calls, key=lambda path: -path.count(".")):
+    for call, nodes in enumerate(calls[path].values()):
+      outputs = [node for node in layers if node in nodes and set(node.users) - nodes]
+      if len(outputs) == 1:
+        name = path if len(calls[path]) == 1 else f"{path}#{call}"
+        names.setdefault(outputs[0], []).append(name)
+  return {name: node for node in layers for name in names.get(node, [node.name])}
+
+
+def _is_layer(node: fx.Node) -> bool:
+  value = node.meta.get("val")
+  return isinstance(value, torch.Tensor) and value.is_floating_point()
+
+
+def _bounds(node: fx.Node) -> tuple[float, float] | None:
+  """Between which values a node clips its first argument; None if it does not."""
+  target: Any = node.target
+  packet = getattr(target, "overloadpacket", None)
+  if packet is None or packet.__name__.rstrip("_") not in _CLIPS:
+    return None
+  values: dict[str, Any] = {}
+  for index, argument in enumerate(target._schema.arguments):
+    given = node.args[index] if index < len(node.args) else None
+    default = argument.default_value if given is None else given
+    values[argument.name.removesuffix("_val")] = node.kwargs.get(argument.name, default)
+  low, high = values.get("min"), values["max"]
+  if not isinstance(high, int | float) or isinstance(low, fx.Node):
+    return None  # no upper bound, or a computed one
+  return -math.inf if low is None else float(low), float(high)

@@ -1,0 +1,193 @@
+"""The layers of a torch module: what its submodules return."""
+
+import contextlib
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.probe.layout import Layout
+from milan_jax._src.probe.torch_calls import Kept, tensors_in, unspoiled, watched
+from milan_jax._src.probe.torch_windows import Windows
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Source:
+  """Where a layer's tensor comes from.
+
+  Attributes:
+    module: the submodule's dotted name.
+    call: how many times it was called before, in the same forward pass.
+    path: indices and keys that lead to the tensor in what it returns.
+    clip: its two bounds, where its input is read in place of its output.
+  """
+
+  module: str
+  call: int
+  path: tuple[Any, ...] = ()
+  clip: tuple[float, float] | None = None
+
+
+class ModuleOutputs:
+  """The layers of a module.
+
+  A layer is one tensor of one call of a submodule. The first tensor goes by the
+  submodule's dotted name, further ones by `name[1]` or `name[hidden_states]`; where a
+  submodule is called several times in a forward pass, `name#0` and `name#1` are its
+  calls.
+
+  The tensor is what the submodule returns, even where the next one works in place, as
+  `nn.ReLU(inplace=True)` after a batch norm does: where that is seen to happen, and
+  only there, it is copied before it is overwritten.
+
+  A forward pass goes no further than the last of the layers that are wanted.
+
+  What `nn.ReLU6` or `nn.Hardtanh` returns, by itself or as the last of a larger part,
+  is read before the upper clip, where its largest values still differ.
+
+  Args:
+    module: the model.
+    before_clip: whether to read such layers before their upper clip.
+  """
+
+  def __init__(self, module: nn.Module, *, before_clip: bool = True):
+    self._module = module
+    self._before_clip = before_clip
+    self._calls: Counter[str] = Counter()
+    self._sources: dict[str, _Source] = {}
+    self._known: dict[str, Layout] = {}
+    self._overwritten: set[str] = set()
+
+  @property
+  def known(self) -> Mapping[str, Layout]:
+    """Layouts of what is inside windows, after `survey`."""
+    return self._known
+
+  @property
+  def notes(self) -> dict[str, str]:
+    """What is special about reading a layer, by its name, after `survey`."""
+    return {
+      name: f"before its clip at {source.clip[1]:g}"
+      for name, source in self._sources.items()
+      if source.clip
+    }
+
+  def survey(self, inputs: Sequence[torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    """Runs the module; the shapes of all layers, in the order in which they are done.
+
+    Args:
+      inputs: the module's arguments, the batch first.
+    """
+    windows = Windows(self._module, len(inputs[0]))
+    found: list[tuple[_Source, _Source, tuple[int, ...], Layout | None]] = []
+    clips: list[tuple[Kept, _Source]] = []
+
+    def note(name: str, call: int, value: Any) -> None:
+      bounds = _bounds(self._module.get_submodule(name)) if self._before_clip else None
+      for path, tensor in tensors_in(value):
+        if bounds:
+          clips.append((Kept.of(tensor), _Source(name, call, clip=bounds)))
+        own = _Source(name, call, path)
+        # A larger part may hand on what the clip at its end returned.
+        same = (one for kept, one in clips if kept.holds(tensor))
+        shape = tuple(tensor.shape)
+        found.append((own, next(same, own), shape, windows.layout(name, shape)))
+
+    names = [
+      name
+      for name, part in self._module.named_modules()
+      if name and not isinstance(part, torch.jit.ScriptModule)  # they have no hooks
+    ]
+
+    def enter(name: str, call: int, arguments: list) -> None:
+      windows.enter(name, arguments)
+
+    with (
+      torch.no_grad(),
+      watched(self._module, names, before=enter, after=note) as calls,
+    ):
+      self._module(*inputs)
+    self._calls = calls
+    shapes = {}
+    for own, source, shape, layout in found:
+      name = own.module if calls[own.module] == 1 else f"{own.module}#{own.call}"
+      if name in shapes:
+        name += "".join(f"[{key}]" for key in own.path)
+      shapes[name], self._sources[name] = shape, source
+      if layout:
+        self._known[name] = layout
+    return shapes
+
+  def read(
+    self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
+  ) -> dict[str, torch.Tensor]:
+    """Runs the module; the tensors of some layers, after `survey`.
+
+    Raises:
+      UserError: if one is no layer.
+    """
+    for name in layers:
+      if name not in self._sources:
+        raise UserError(self._absence(name))
+    return unspoiled(lambda: self._read(inputs, layers), self._overwritten)
+
+  def _read(
+    self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
+  ) -> dict[str, Kept]:
+    kept: dict[str, Kept] = {}
+    wanted = {name: self._sources[name] for name in layers}
+
+    def keep_input(module: str, call: int, arguments: list) -> None:
+      for name, source in wanted.items():
+        if (source.module, source.call) == (module, call) and source.clip:
+          kept[name] = Kept.of(arguments[0].clamp(min=source.clip[0]))
+      stop_if_complete()
+
+    def keep_output(module: str, call: int, value: Any) -> None:
+      for name, source in wanted.items():
+        if (source.module, source.call) == (module, call) and not source.clip:
+          tensor = value
+          for key in source.path:
+            tensor = tensor[key]
+          kept[name] = Kept.of(tensor, copy=name in self._overwritten)
+      stop_if_complete()
+
+    def stop_if_complete() -> None:
+      if len(kept) == len(wanted):
+        raise _Complete
+
+    modules = {source.module for source in wanted.values()}
+    with (
+      contextlib.suppress(_Complete),
+      torch.no_grad(),
+      watched(self._module, modules, before=keep_input, after=keep_output),
+    ):
+      self._module(*inputs)
+    return kept
+
+  def _absence(self, name: str) -> str:
+    """Why a name is no layer."""
+    module = name.partition("#")[0].partition("[")[0]
+    if module not in dict(self._module.named_modules()) or not module:
+      return f"The model has no module {module!r}."
+    calls = self._calls[module]
+    if not calls:
+      return f"Module {module} is not run for an image: choose another."
+    if calls > 1:
+      names = ", ".join(f"{module}#{call}" for call in range(calls))
+      return f"Module {module} is run {calls} times: choose among {names}."
+    return f"Module {module} returns no such tensor: --list_layers prints all layers."
+
+
+class _Complete(BaseException):
+  """Ends a forward pass when there is nothing left to read; no model handles it."""
+
+
+def _bounds(module: nn.Module) -> tuple[float, float] | None:
+  if isinstance(module, nn.Hardtanh):  # ReLU6 is one
+    return float(module.min_val), float(module.max_val)
+  return None

@@ -1,0 +1,112 @@
+"""What a torch module needs before it is probed: weights, and a device."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+
+from milan_jax._src.errors import UserError
+
+
+def weight_names(module: torch.nn.Module) -> tuple[str, ...]:
+  """Names of a module's weights, as a state dict should have them."""
+  return tuple(module.state_dict())
+
+
+def load_weights(
+  module: torch.nn.Module, state_dict: Mapping[str, np.ndarray], name: str
+) -> None:
+  """Loads weights into a module.
+
+  Args:
+    module: changed in place.
+    state_dict: arrays by the module's own names.
+    name: what to call the module in messages.
+
+  Raises:
+    UserError: if the weights do not fit it.
+  """
+  tensors = {
+    key: torch.from_numpy(np.array(value)) for key, value in state_dict.items()
+  }
+  try:
+    # Into a module that was made without memory nothing can be copied.
+    module.load_state_dict(tensors, assign=any(map(_is_absent, _tensors_of(module))))
+  except RuntimeError as error:
+    faults = _faults(module.state_dict(), tensors) or " ".join(str(error).split())
+    raise UserError(
+      f"--weights do not fit {name}: {faults}. Save the state dict of this very model."
+    ) from error
+
+
+def check_weights(module: torch.nn.Module, name: str) -> None:
+  """Refuses a module whose weights are not in memory.
+
+  Args:
+    module: the model.
+    name: what to call it in messages.
+
+  Raises:
+    UserError: if a weight is on torch's meta device, or is made by a first pass only.
+  """
+  absent = [
+    key
+    for key, tensor in (*module.named_parameters(), *module.named_buffers())
+    if _is_absent(tensor)
+  ]
+  if absent:
+    raise UserError(
+      f"--model={name} has {len(absent)} weights that are not there, such as "
+      f"{absent[0]} (on the meta device, or of a lazy module): load them where the "
+      "model is made, or name them with --weights."
+    )
+
+
+def _tensors_of(module: torch.nn.Module) -> Iterator[torch.Tensor]:
+  yield from module.parameters()
+  yield from module.buffers()
+
+
+def _is_absent(tensor: torch.Tensor) -> bool:
+  return tensor.is_meta or torch.nn.parameter.is_lazy(tensor)
+
+
+def _faults(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str:
+  """What does not fit, a few names of each kind; empty if names and shapes do."""
+  # Those of modules that never counted batches are made up by torch.
+  needed = [key for key in own if not key.endswith(".num_batches_tracked")]
+  kinds = {
+    "missing": [key for key in needed if key not in found],
+    "not the model's": [key for key in found if key not in own],
+    "of another shape": [
+      f"{key} {tuple(found[key].shape)} for {tuple(own[key].shape)}"
+      for key in needed
+      if key in found and found[key].shape != own[key].shape
+    ],
+  }
+  return "; ".join(
+    f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+    for kind, keys in kinds.items()
+    if keys
+  )
+
+
+def torch_device(wanted: str = "") -> str:
+  """Where torch modules run.
+
+  Args:
+    wanted: such as `cpu` or `cuda:1`; empty for a GPU if there is one.
+
+  Raises:
+    UserError: if there is no such device here.
+  """
+  if not wanted:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+  try:
+    torch.zeros(1, device=wanted)
+  except Exception as error:  # of several kinds, by what is missing
+    raise UserError(
+      f"--torch_device={wanted}: expected a device that torch has here, such as cpu "
+      f"({str(error).splitlines()[0]})."
+    ) from error
+  return wanted

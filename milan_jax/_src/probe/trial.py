@@ -1,0 +1,192 @@
+"""A trial of a model before anything is made of it: a few pictures, in other company.
+
+Grey pictures with white squares are shown, then the same in another order beside other
+pictures. A picture's activations must be the same, and the squares must be seen where
+they are (`milan_jax._src.probe.white_square`).
+"""
+
+import dataclasses
+import enum
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from milan_jax._src.images.sizes import sides
+from milan_jax._src.probe.protocol import Probe
+from milan_jax._src.probe.white_square import NUM_SQUARES, pictures
+from milan_jax._src.records import LayerShape
+
+# What is shown, and three more beside it. The second time the n-th is where the first
+# time the (3 n + 1)-th was, so that nothing stays in its place or beside the same.
+_SHOWN, _ALL = NUM_SQUARES + 1, 10
+_OTHER_ORDER = [(3 * place + 1) % _ALL for place in range(_ALL)]
+# Shares of a layer's largest value: more is chance, where nothing else changed; and
+# more than other sizes of the same products do.
+_CHANCE, _COMPANY = 1e-4, 1e-3
+# Numbers of activations that are read at once, where all layers are asked for.
+_MOST = 2**26
+
+
+class Cause(enum.Enum):
+  """Why a picture's activations are not always the same."""
+
+  CHANCE = "chance"
+  COMPANY = "company"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Difference:
+  """How a layer's activations of the same picture differ.
+
+  Attributes:
+    layer: the layer.
+    cause: why.
+    most: the largest difference.
+    largest: the largest activation, both in the model's own units.
+  """
+
+  layer: str
+  cause: Cause
+  most: float
+  largest: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shown:
+  """What a trial batch gave in some layers.
+
+  Attributes:
+    activations: of the grey picture and of those with squares; of a generator, of some
+      of its latents.
+    beside: of two of those that were beside it the first time.
+    differences: the layers that gave other numbers in other company.
+    are_pictures: whether pictures were shown, and not latents.
+  """
+
+  activations: Mapping[str, Float[np.ndarray, "shown height width units"]]
+  beside: Mapping[str, Float[np.ndarray, "beside height width units"]]
+  differences: tuple[Difference, ...]
+  are_pictures: bool
+
+
+def show(
+  probe: Probe,
+  layers: Sequence[str],
+  *,
+  batch_size: int,
+  latents: np.ndarray | None = None,
+  in_company: bool = True,
+) -> Shown:
+  """Shows a model the trial batch.
+
+  A model that is compiled gets batches of the run's size, so that nothing is compiled
+  twice; of one image at a time there is no company, and it gets larger ones.
+
+  Args:
+    probe: the model.
+    layers: names of the layers to read, at once.
+    batch_size: images of the run that go through one device together.
+    latents: some inputs of a generator, at least one.
+    in_company: whether to show all again in other company.
+  """
+  devices = probe.num_devices
+  size = batch_size * devices
+  if batch_size == 1 or not getattr(probe, "compiled", False):
+    size = math.ceil(_ALL / devices) * devices
+  inputs, beside, others = _inputs(probe, latents)
+  first = np.concatenate([inputs, beside])
+  found = _run(probe, first, beside[-1:], tuple(layers), size)
+  shown = {name: array[: len(inputs)] for name, array in found.items()}
+  some = slice(len(inputs), len(inputs) + 2)
+  noise = {name: array[some] for name, array in found.items()}
+  differences: list[Difference] = []
+  if in_company:
+    second = np.concatenate([inputs, others])[np.argsort(_OTHER_ORDER)]
+    again = _run(probe, second, others[-1:], tuple(layers), size)
+    differing = {
+      name: _difference(shown[name], again[name][_OTHER_ORDER][: len(inputs)])
+      for name in layers
+    }
+    differing = {name: pair for name, pair in differing.items() if pair[0] > _CHANCE}
+    if differing:
+      # All layers, as before: an ONNX session that reads others draws its noise anew.
+      repeated = _run(probe, first, beside[-1:], tuple(layers), size)
+      for name, (share, most, largest) in differing.items():
+        by_chance = _difference(shown[name], repeated[name][: len(inputs)])
+        if by_chance[0] > _CHANCE:
+          differences.append(Difference(name, Cause.CHANCE, *by_chance[1:]))
+        elif share > _COMPANY:
+          differences.append(Difference(name, Cause.COMPANY, most, largest))
+  return Shown(shown, noise, tuple(differences), latents is None)
+
+
+def in_parts(
+  shapes: Sequence[LayerShape], layers: Sequence[str]
+) -> Iterator[tuple[str, ...]]:
+  """Layers in groups whose activations are not too many to be read at once."""
+  sizes = {one.name: _ALL * one.height * one.width * one.units for one in shapes}
+  part: list[str] = []
+  for name in layers:
+    if part and sum(sizes[one] for one in (*part, name)) > _MOST:
+      yield tuple(part)
+      part = []
+    part.append(name)
+  if part:
+    yield tuple(part)
+
+
+def _inputs(
+  probe: Probe, latents: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """What is shown, what is beside it the first time, and what the second time."""
+  if latents is not None:
+    some = latents[np.arange(_ALL) % len(latents)]
+    return some[:_SHOWN], some[_SHOWN:], np.zeros_like(some[_SHOWN:])
+  height, width = sides(probe.image_size)
+  shown = pictures(height, width, getattr(probe, "channels", 3))
+  # The extremes of anything are beside it the first time only.
+  rng = np.random.default_rng(0)
+  fine = 255 * rng.integers(0, 2, shown.shape[1:], np.uint8)
+  coarse = np.repeat(np.repeat(fine, 4, axis=0), 4, axis=1)[:height, :width]
+  beside = np.stack([fine, coarse, np.full_like(fine, 255)])
+  others = np.stack([np.full_like(fine, level) for level in (96, 160, 112)])
+  return shown, beside, others
+
+
+def _run(
+  probe: Probe,
+  inputs: np.ndarray,
+  filling: np.ndarray,
+  layers: tuple[str, ...],
+  size: int,
+) -> dict[str, np.ndarray]:
+  """The activations of inputs, in batches of a size, the last of them filled up."""
+  missing = -len(inputs) % size
+  whole = np.concatenate([inputs, np.repeat(filling, missing, axis=0)])
+  parts = []
+  for start in range(0, len(whole), size):
+    found = probe.activations(whole[start : start + size], layers)
+    kept = slice(0, max(0, min(size, len(inputs) - start)))
+    # A copy: what is not needed is let go.
+    parts.append({name: np.array(np.asarray(found[name])[kept]) for name in layers})
+  return {name: np.concatenate([part[name] for part in parts]) for name in layers}
+
+
+def _difference(
+  one: Float[np.ndarray, "..."], other: Float[np.ndarray, "..."]
+) -> tuple[float, float, float]:
+  """The largest difference as a share of the largest value, and both."""
+  if one.shape != other.shape:
+    return math.inf, math.inf, math.inf
+  finite = np.isfinite(one)
+  largest = float(np.abs(one[finite]).max(initial=0))
+  both = finite & np.isfinite(other)
+  most = float(np.abs(one[both] - other[both]).max(initial=0))
+  # NaN and infinite values must be so again.
+  rest = ~both
+  if not np.array_equal(one[rest], other[rest], equal_nan=True):
+    most = math.inf
+  share = 0.0 if most == 0 else most / largest if largest else math.inf
+  return share, most, largest

@@ -1,0 +1,143 @@
+"""The records that pass from room to room.
+
+Units, said once: images are uint8 RGB, `height x width x 3`; activations are in the
+model's own units; `image_ids` are positions in the data set; `image_rows` are positions
+in an exemplar set's table of distinct images.
+"""
+
+import dataclasses
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+
+@dataclasses.dataclass(frozen=True, order=True, slots=True)
+class Unit:
+  """One unit (channel) of one layer."""
+
+  layer: str
+  index: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LayerShape:
+  """The activations of a layer for one image: `height x width` places, `units` each.
+
+  Attributes:
+    name: the layer's name.
+    height: rows of places.
+    width: columns of places.
+    units: number of units.
+    raw: shape of what the model gives, its batch included; empty if not told.
+    layout: how that is read, as `probe/layout.py` writes it; empty if not known.
+  """
+
+  name: str
+  height: int
+  width: int
+  units: int
+  raw: tuple[int, ...] = dataclasses.field(default=(), compare=False)
+  layout: str = dataclasses.field(default="", compare=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LayerExemplars:
+  """The exemplars of some units of one layer, best first.
+
+  Attributes:
+    layer: the layer's name.
+    units: index of each unit in its layer.
+    image_ids: position in the data set of each exemplar.
+    image_rows: row of each exemplar in the set's table of distinct images.
+    activations: spatial maximum of each exemplar; None where a set does not know it.
+    levels: activation above which a pixel belongs to the mask; None where unknown.
+    dead: units that never vary, or whose exemplars mean nothing.
+    num_firing: on how many images each unit fires: those where it is above zero if it
+      is never below, otherwise all; None where a set does not know it.
+    num_images: of how many images that is said; None where a set does not know it.
+  """
+
+  layer: str
+  units: Int[np.ndarray, "units"]
+  image_ids: Int[np.ndarray, "units k"]
+  image_rows: Int[np.ndarray, "units k"]
+  activations: Float[np.ndarray, "units k"] | None
+  levels: Float[np.ndarray, "units"] | None
+  dead: Bool[np.ndarray, "units"]
+  num_firing: Int[np.ndarray, "units"] | None = None
+  num_images: Int[np.ndarray, "units"] | None = None
+
+  @property
+  def num_regions(self) -> Int[np.ndarray, "units"]:
+    """How many exemplars of each unit count, the best ones: those on which it fires.
+
+    All of them where that is not known, or where the unit fires on no image at all.
+    """
+    units, k = self.image_ids.shape
+    if self.num_firing is None:
+      return np.full(units, k)
+    return np.where(self.num_firing > 0, np.minimum(self.num_firing, k), k)
+
+
+@runtime_checkable
+class ExemplarSet(Protocol):
+  """Exemplars of the units of some layers: what every reader of a store offers."""
+
+  @property
+  def layers(self) -> tuple[str, ...]:
+    """Names of the layers, in the order in which they are described."""
+
+  @property
+  def num_images(self) -> int:
+    """Number of distinct images."""
+
+  def exemplars(self, layer: str) -> LayerExemplars:
+    """Ids, rows, activations and levels of a layer's units."""
+
+  def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
+    """The distinct images at `rows`."""
+
+  def masks(
+    self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
+  ) -> Bool[np.ndarray, "n height width"]:
+    """Masks, at the images' size, of some exemplars of a layer.
+
+    Args:
+      layer: the layer's name.
+      rows: rows of `exemplars(layer)`, one per mask.
+      slots: which of the unit's k exemplars, one per mask.
+    """
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Description:
+  """What the captioner says of a unit.
+
+  Attributes:
+    unit: the unit.
+    text: the description, as a sentence.
+    score: the score that the strategy ranks by, in nats.
+    log_prob: log p(description | regions), in nats.
+    lm_log_prob: log p(description), in nats; None without a language model.
+    dead: the unit never varied over the images, so the text means nothing.
+    margin: by how much the score beats the next best description's, in nats; None where
+      no other is known.
+    confidence: the probability that the text fits the unit; None if the captioner's was
+      not measured.
+    guess: what would have been said, where the confidence is too low to say it.
+    fires: on how many images the unit fires, as for `LayerExemplars`; None if unknown.
+    images: of how many images that is said; None if unknown.
+  """
+
+  unit: Unit
+  text: str
+  score: float
+  log_prob: float
+  lm_log_prob: float | None = None
+  dead: bool = False
+  margin: float | None = None
+  confidence: float | None = None
+  guess: str | None = None
+  fires: int | None = None
+  images: int | None = None

@@ -1,0 +1,1 @@
+"""Runs: processes, locks, devices, progress, run directories."""

@@ -1,0 +1,175 @@
+"""Folders that one process at a time works in.
+
+The operating system's lock on a file `.lock` says who. It ends with its process,
+however that ends: the file that a killed process leaves behind keeps nobody out.
+"""
+
+import contextlib
+import errno
+import functools
+import os
+import pathlib
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import ParamSpec, TypeVar, cast
+
+from milan_jax._src.errors import UserError
+
+if sys.platform != "win32":
+  import fcntl
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LOCK = ".lock"
+# Of file systems that know no locks: nothing is kept out there, as on Windows.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_TRIES = 100
+
+
+@contextlib.contextmanager
+def hold(
+  folder: str | os.PathLike[str],
+  *,
+  flag: str = "--workdir",
+  name: str = LOCK,
+  beside: bool = False,
+) -> Iterator[pathlib.Path]:
+  """Keeps other processes out of a folder while the block runs.
+
+  The folder is made where it is missing, and is gone afterwards if nothing was put
+  into it.
+
+  Args:
+    folder: the folder.
+    flag: the option that names it, for messages.
+    name: of the lock: who holds another one is not kept out.
+    beside: whether the lock lies beside the folder, as `.NAME.lock`, and the folder is
+      not made: for a folder that appears whole.
+
+  Yields:
+    The folder.
+
+  Raises:
+    UserError: if another process holds it, or it cannot be made or written to.
+  """
+  folder = pathlib.Path(folder)
+  lock = folder / name
+  if beside:
+    folder = folder.absolute()
+    lock = folder.with_name(f".{folder.name}{name}")
+  made: list[pathlib.Path] = []
+  try:
+    file = _lock(lock, made)
+  except BlockingIOError:
+    raise UserError(
+      f"{flag}: {folder} is in use by another run{_holder(lock)}: wait until that "
+      "ends, or name another folder."
+    ) from None
+  except OSError as error:
+    if error.errno in _FULL:
+      raise
+    raise _unusable(flag, folder, error) from error
+  try:
+    yield folder
+  finally:
+    # While it is locked: who comes later locks a file of its own.
+    with contextlib.suppress(OSError):
+      lock.unlink()
+    for place in reversed(made):
+      with contextlib.suppress(OSError):
+        place.rmdir()  # only what is empty goes
+    os.close(file)
+
+
+def holding_workdir(function: Callable[P, R]) -> Callable[P, R]:
+  """Holds the folder `workdir`, a keyword of a function, while the function runs."""
+
+  @functools.wraps(function)
+  def run(*arguments: P.args, **keywords: P.kwargs) -> R:
+    with hold(cast(str, keywords["workdir"])):
+      return function(*arguments, **keywords)
+
+  return run
+
+
+def _lock(lock: pathlib.Path, made: list[pathlib.Path]) -> int:
+  """Makes the file and locks it, without waiting; adds the folders it made."""
+  tries = 0
+  while True:
+    try:
+      _make(lock.parent, made)
+      file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    except FileNotFoundError:
+      # Another process may have just removed the folder that it had made.
+      tries += 1
+      if tries == _TRIES:
+        raise
+      continue
+    try:
+      if sys.platform != "win32":
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      if _is_still(lock, file):
+        with contextlib.suppress(OSError):  # it is but for the message
+          os.truncate(file, 0)
+          os.write(file, f"{os.getpid()} on {platform.node()}".encode())
+        return file
+    except BlockingIOError:
+      os.close(file)
+      raise
+    except OSError as error:
+      if error.errno in _NO_LOCKS:
+        return file
+      os.close(file)
+      raise
+    os.close(file)  # its holder removed it in between
+
+
+def _make(folder: pathlib.Path, made: list[pathlib.Path]) -> None:
+  for place in (*reversed(folder.parents), folder):
+    if not place.is_dir():
+      place.mkdir(exist_ok=True)
+      if place not in made:
+        made.append(place)
+
+
+def _is_still(path: pathlib.Path, file: int) -> bool:
+  try:
+    return os.path.samestat(path.stat(), os.fstat(file))
+  except FileNotFoundError:
+    return False
+
+
+def _holder(lock: pathlib.Path) -> str:
+  for _ in range(_TRIES):
+    try:
+      words = lock.read_text()
+    except OSError:
+      return ""
+    if words:
+      return f" (process {words})"
+    time.sleep(0.01)  # it has just locked the file, and writes next
+  return ""
+
+
+def _unusable(flag: str, folder: pathlib.Path, error: OSError) -> UserError:
+  for place in (folder, *folder.parents):
+    if _exists(place) and not place.is_dir():
+      where = "" if place == folder else f", so that {folder} cannot be made"
+      return UserError(
+        f"{flag}: {place} is a file{where}; expected a folder or a new name."
+      )
+  return UserError(
+    f"{flag}: {folder} cannot be written to ({error.strerror}): give access, or name "
+    "another folder."
+  )
+
+
+def _exists(place: pathlib.Path) -> bool:
+  try:
+    return place.exists()
+  except OSError:  # such as a name that is too long
+    return False

@@ -1,0 +1,15 @@
+"""What a person sees while a command works, on standard error."""
+
+import sys
+
+from tqdm import tqdm
+
+from milan_jax._src.files.names import shown
+from milan_jax._src.runs.bars import bar
+
+__all__ = ["bar", "say"]
+
+
+def say(line: str) -> None:
+  """Prints a line beside the bars."""
+  tqdm.write(shown(line), file=sys.stderr)

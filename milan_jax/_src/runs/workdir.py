@@ -1,0 +1,196 @@
+"""Run directories: one folder per run, with the configuration that made it."""
+
+import json
+import pathlib
+import shutil
+from collections.abc import Collection, Mapping
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.files.atomic import write_json
+from milan_jax._src.runs.inputs import FILE, Identity, Tables
+from milan_jax._src.runs.locks import LOCK
+from milan_jax._src.runs.processes import BEGUN
+from milan_jax._src.version import __version__
+
+CONFIG = "config.json"
+EXEMPLARS, PARTIAL, FEATURES = "exemplars", "exemplars.partial", "features"
+JOURNAL, DESCRIPTIONS = "descriptions.jsonl", "descriptions.csv"
+# What a killed run may leave behind before it has begun.
+_LEFTOVERS = {BEGUN, ".config.partial.json", FILE, ".inputs.partial.npz"}
+_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def open_workdir(
+  folder: str | pathlib.Path,
+  config: Mapping[str, Any],
+  *,
+  identity: Identity | None = None,
+  paths: Collection[str] = (),
+) -> pathlib.Path:
+  """Makes a run directory, or reopens one to go on with the same configuration.
+
+  Args:
+    folder: the directory.
+    config: what the results depend on; JSON values only.
+    identity: the inputs, by content; None if the run knows none.
+    paths: names in `config` of what `identity` tells better: they are noted for people
+      and may be spelled otherwise when the run goes on.
+
+  Returns:
+    The directory, with `config.json` in it.
+
+  Raises:
+    UserError: the directory belongs to a run with another configuration or other
+      inputs, or is a folder of something else.
+  """
+  folder = pathlib.Path(folder)
+  known = read_run(folder)
+  if known is None:
+    begin_run(folder, config, identity)
+  else:
+    check_run(folder, known, config, identity=identity, paths=paths)
+  return folder
+
+
+def read_run(folder: pathlib.Path) -> dict[str, Any] | None:
+  """What the `config.json` of a run directory says; None where no run has begun.
+
+  Raises:
+    UserError: if it is damaged, or the directory is a folder of something else.
+  """
+  path = folder / CONFIG
+  if folder.exists() and not folder.is_dir():
+    raise UserError(f"--workdir: {folder} is a file; expected a folder or a new name.")
+  if not path.exists():
+    inside = folder.iterdir() if folder.exists() else ()
+    if any(not _is_leftover(each.name) for each in inside):
+      raise UserError(
+        f"--workdir: {folder} holds files but no {CONFIG}, so it is no run of ours; "
+        "name a new folder."
+      )
+    return None
+  try:
+    known = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(known["config"], dict):
+      raise TypeError("config is no object")
+    _check_inputs(known.get("inputs", {}))
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise UserError(
+      f"{path} is damaged ({type(error).__name__}: {error}); remove the folder or name "
+      "another --workdir."
+    ) from error
+  return known
+
+
+def _is_leftover(name: str) -> bool:
+  """Whether a file says nothing of a run by itself."""
+  return name in _LEFTOVERS or name.startswith(LOCK)
+
+
+def _check_inputs(inputs: Any) -> None:
+  if not isinstance(inputs, dict):
+    raise TypeError("inputs is no object")
+  answers = inputs.get("answers", {})
+  if not isinstance(answers, dict):
+    raise TypeError("answers is no object")
+  for numbers in answers.values():
+    if np.array(numbers, np.float64).ndim != 1:
+      raise TypeError("answers are no lists of numbers")
+
+
+def check_run(
+  folder: pathlib.Path,
+  known: Mapping[str, Any],
+  config: Mapping[str, Any],
+  *,
+  identity: Identity | None = None,
+  paths: Collection[str] = (),
+) -> None:
+  """Refuses to go on with another configuration, or from other inputs.
+
+  Args:
+    folder: the run directory.
+    known: as `read_run` gives it.
+    config: as for `open_workdir`, and so are the others.
+    identity: the inputs.
+    paths: names in `config` that are not compared.
+
+  Raises:
+    UserError: naming what is not as it was.
+  """
+  before = known["config"]
+  changed = [
+    f"{name} is {before.get(name)!r} there and {config.get(name)!r} here"
+    for name in sorted((before.keys() | config.keys()) - set(paths))
+    if before.get(name) != config.get(name)
+  ]
+  if identity is not None and "inputs" not in known:
+    raise UserError(
+      f"--workdir: {folder} holds a run of an earlier version of milan-jax, which did "
+      "not note what its inputs held; name another folder."
+    )
+  if changed:
+    raise UserError(
+      f"--workdir: {folder} holds a run of another configuration "
+      f"({'; '.join(changed)}); name another folder, or repeat its options to go on."
+    )
+  if identity is not None:
+    change = identity.change(known["inputs"], Tables(folder))
+    if change:
+      raise UserError(f"{change}; name another --workdir.")
+
+
+def begin_run(
+  folder: pathlib.Path,
+  config: Mapping[str, Any],
+  identity: Identity | None = None,
+  *,
+  weights_from: str = "",
+) -> dict[str, Any]:
+  """Writes the `config.json` of a run, which begins it, and returns what it says.
+
+  Args:
+    folder: the run directory.
+    config: as for `open_workdir`.
+    identity: the inputs.
+    weights_from: where the network's weights come from, in words: noted for people.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  versions = {"milan-jax": __version__}
+  versions |= {name: metadata.version(name) for name in _LIBRARIES}
+  record: dict[str, Any] = {"config": dict(config), "versions": versions}
+  if identity is not None:
+    identity.save_tables(folder)
+    record["inputs"] = identity.record()
+  if weights_from:
+    record["weights_from"] = weights_from
+  write_json(folder / CONFIG, record)
+  return record
+
+
+def withdraw_run(folder: pathlib.Path) -> None:
+  """Takes back a run that cannot end well, before anything came of it.
+
+  Its command, corrected, may name the same folder.
+  """
+  inside = {path.name for path in folder.iterdir()} - {CONFIG, PARTIAL}
+  if not all(map(_is_leftover, inside)):
+    return
+  shutil.rmtree(folder / PARTIAL, ignore_errors=True)
+  for name in (CONFIG, FILE):
+    (folder / name).unlink(missing_ok=True)
+
+
+def job_of(known: Mapping[str, Any]) -> dict[str, Any]:
+  """All that the results of a run depend on, as it was written when it began.
+
+  Args:
+    known: as `read_run` gives it.
+  """
+  inputs = {name: one for name, one in known["inputs"].items() if name != "answers"}
+  notes = {name: known[name] for name in ("weights_from",) if name in known}
+  return known["config"] | {"inputs": inputs} | notes

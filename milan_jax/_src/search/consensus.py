@@ -1,0 +1,70 @@
+"""Consensus: how much of what the other hypotheses say each hypothesis says too.
+
+The probability of one meaning is split among all the ways to put it, so that a meaning
+with few wordings wins by likelihood over a likelier one with many. The expected
+similarity to the whole beam brings them together again.
+
+Source: minimum Bayes risk decoding (Kumar and Byrne 2004), with the F1 of content words
+as the gain and the beam for the samples.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, UInt32
+
+from milan_jax._src.search.steps import Beams
+
+_BITS = 32
+
+
+def log_consensus(
+  beams: Beams,
+  content_ids: Int[np.ndarray, "vocab"],
+  nothing: Int[np.ndarray, "sayings length"],
+) -> Float[Array, "batch beam"]:
+  """The log of each hypothesis's expected similarity to those of its unit.
+
+  The similarity of two hypotheses is the F1 of their sets of content words: 1 if both
+  have none. The expectation is over the beam, by `p(description | regions)`.
+
+  Args:
+    beams: hypotheses with their `log p(description | regions)`.
+    content_ids: of each token the number of its content word, from 1; 0 if none.
+    nothing: tokens of descriptions that are one and the same, that there is nothing to
+      say; after the end, stops.
+
+  Returns:
+    At most 0, which all of a beam have that say the same.
+  """
+  sets = _content(beams.tokens, content_ids, nothing)
+  counts = _sizes(sets)
+  shared = _sizes(sets[:, :, None] & sets[:, None])
+  total = counts[:, :, None] + counts[:, None, :]
+  similar = jnp.where(total > 0, 2 * shared / jnp.maximum(total, 1), 1.0)
+  weights = jax.nn.softmax(beams.scores, axis=-1)
+  return jnp.log(jnp.einsum("bhg,bg->bh", similar, weights))
+
+
+def _sizes(sets: UInt32[Array, "*batch words"]) -> Int[Array, "*batch"]:
+  return jnp.sum(jax.lax.population_count(sets).astype(jnp.int32), axis=-1)
+
+
+def _content(
+  tokens: Int[Array, "batch beam length"],
+  content_ids: Int[np.ndarray, "vocab"],
+  nothing: Int[np.ndarray, "sayings length"],
+) -> UInt32[Array, "batch beam words"]:
+  """Each hypothesis's set of content words, a bit each; bit 0: there is nothing."""
+  ids = jnp.asarray(content_ids)[tokens]
+  bits = jnp.where(ids > 0, jnp.uint32(1) << (ids % _BITS).astype(jnp.uint32), 0)
+  words = jnp.arange(content_ids.max() // _BITS + 1)
+  here = (ids // _BITS)[..., None] == words[None, None, None]
+  sets = jax.lax.reduce(
+    jnp.where(here, bits[..., None], 0), np.uint32(0), jax.lax.bitwise_or, (2,)
+  )
+  empty: Bool[Array, "batch beam"] = jnp.any(
+    jnp.all(tokens[:, :, None] == jnp.asarray(nothing)[None, None], axis=-1), axis=-1
+  )
+  only = (words == 0).astype(jnp.uint32)[None, None]
+  return jnp.where(empty[..., None], only, sets)

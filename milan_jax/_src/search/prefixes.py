@@ -1,0 +1,68 @@
+"""What several hypotheses have in common is computed once: their distinct prefixes.
+
+A language model does not see the units, so all the units of a batch share one tree of
+prefixes; a captioner's trees are one a unit. The distinct prefixes of a step are the
+distinct pairs of a prefix before and the token that follows it.
+"""
+
+from collections.abc import Callable
+
+from jaxtyping import Array, Float, Int
+
+from milan_jax._src.search.advance import Memory, Rows, advance
+from milan_jax._src.search.rows import distinct_pairs
+from milan_jax._src.search.steps import Searched
+
+# Makes step scores of a chunk's log-probabilities, given the places of its rows.
+Scored = Callable[
+  [Float[Array, "rows vocab"], Int[Array, "rows"]], Float[Array, "rows vocab"]
+]
+
+
+def unchanged(
+  log_probs: Float[Array, "rows vocab"], places: Int[Array, "rows"]
+) -> Float[Array, "rows vocab"]:
+  """Scores tokens by their log-probabilities; keeps all of them."""
+  del places
+  return log_probs
+
+
+def mutual_information(
+  lm_memory: Memory, prefixes: Int[Array, "capacity"], temperature: float
+) -> Scored:
+  """Scores tokens by their weighted pointwise mutual information.
+
+  Args:
+    lm_memory: the language model's log-probabilities, as `unchanged` keeps them.
+    prefixes: the prefix of each packed row, as `advance_prefixes` returns them.
+    temperature: weight of the language model.
+
+  Source: Hernandez et al. 2022, equation 2, applied at each step.
+  """
+
+  def scored(
+    log_probs: Float[Array, "rows vocab"], places: Int[Array, "rows"]
+  ) -> Float[Array, "rows vocab"]:
+    return log_probs - temperature * lm_memory.summaries[prefixes[places]]
+
+  return scored
+
+
+def advance_prefixes(
+  searched: Searched, memory: Memory, rows: Rows, most: int
+) -> tuple[Memory, Int[Array, "capacity"]]:
+  """Advances each distinct prefix of some rows.
+
+  Args:
+    searched: the model.
+    memory: made by `allocate` with `unchanged`.
+    rows: what is read; several rows may be of one prefix.
+    most: rows that may be needed at once.
+
+  Returns:
+    The memory, packed by distinct prefix, and the prefix of each row.
+  """
+  found = distinct_pairs(rows.parents, rows.tokens, rows.num)
+  parents, tokens, units = (x[found.first] for x in rows[:3])
+  chosen = Rows(parents, tokens, units, found.num)
+  return advance(searched.model, memory, chosen, most, unchanged), found.of_rows

@@ -1,0 +1,50 @@
+"""Reranking: mutual information of whole descriptions, and their consensus."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from milan_jax._src.search.selection import best_of_rows
+from milan_jax._src.search.steps import Beams, Hypotheses
+
+
+class Reranked(NamedTuple):
+  """The best hypothesis of each unit, and where it stood among its beams."""
+
+  hypotheses: Hypotheses
+  places: Int[Array, "batch"]
+
+
+def rerank(
+  beams: Beams,
+  lm_scores: Float[Array, "batch beam"],
+  *,
+  temperature: float,
+  consensus: Float[Array, "batch beam"] | None = None,
+) -> Reranked:
+  """Picks the hypothesis with the highest weighted pointwise mutual information.
+
+  Args:
+    beams: hypotheses with their `log p(description | regions)`.
+    lm_scores: `log p(description)` of each.
+    temperature: weight of the language model.
+    consensus: the weighted log-consensus of each, if it shall count.
+
+  Returns:
+    The best hypothesis of each unit, scored
+    `log p(description | regions) - temperature * log p(description) + consensus`.
+
+  Source: Hernandez et al. 2022, equation 2; the consensus is ours.
+  """
+  scores = beams.scores - temperature * lm_scores
+  if consensus is not None:
+    scores = scores + consensus
+  return best_of(beams._replace(scores=scores))
+
+
+def best_of(beams: Beams) -> Reranked:
+  """Picks the hypothesis with the highest score, the first where several have it."""
+  best = best_of_rows(beams.scores)
+  tokens = jnp.take_along_axis(beams.tokens, best.places[:, None, None], axis=1)[:, 0]
+  return Reranked(Hypotheses(tokens, best.scores, best.margins), best.places)

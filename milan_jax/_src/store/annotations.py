@@ -1,0 +1,61 @@
+"""Human annotations: `annotations.csv` with the columns `layer,unit,summary`."""
+
+import csv
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.files import atomic
+from milan_jax._src.files.tables import read_rows
+from milan_jax._src.records import Unit
+
+COLUMNS = ("layer", "unit", "summary")
+
+
+def read_annotations(path: str | os.PathLike[str]) -> dict[Unit, tuple[str, ...]]:
+  """Reads the descriptions of each unit, in the order of the file.
+
+  Layer names are strings, those that look like numbers too: the original turns "3" into
+  a number and then finds no annotation of layer "3". Further columns are ignored.
+
+  Args:
+    path: the file, or a folder that holds an `annotations.csv`.
+
+  Raises:
+    UserError: if the file is missing, has other columns, or has a row that is cut
+      short, has no layer or no summary, or names no unit; the line is named.
+  """
+  path = pathlib.Path(path)
+  if path.is_dir():
+    path = path / "annotations.csv"
+  if not path.is_file():
+    raise UserError(
+      f"annotations are expected at {path}, but no file is there: give a CSV file with "
+      f"the columns {','.join(COLUMNS)}"
+    )
+  annotations: dict[Unit, list[str]] = {}
+  for row in read_rows(path, COLUMNS):
+    summary = row.values["summary"]
+    if not summary.strip():
+      raise UserError(
+        f"{row.where}: the summary is empty: describe the unit or drop the row"
+      )
+    annotations.setdefault(row.unit, []).append(summary)
+  if not annotations:
+    raise UserError(f"{path} holds no annotation, only the names of the columns")
+  return {unit: tuple(summaries) for unit, summaries in annotations.items()}
+
+
+def write_annotations(
+  path: str | os.PathLike[str], annotations: Mapping[Unit, Sequence[str]]
+) -> None:
+  """Writes `layer,unit,summary`, one row a summary, in the order given."""
+  with (
+    atomic.atomic_path(path) as aside,
+    aside.open("w", encoding="utf-8", newline="") as file,
+  ):
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for unit, summaries in annotations.items():
+      writer.writerows((unit.layer, unit.index, summary) for summary in summaries)

@@ -1,0 +1,60 @@
+"""Some units of some layers of an exemplar set, as an exemplar set."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+
+from milan_jax._src.records import ExemplarSet, LayerExemplars
+
+
+class ChosenExemplars:
+  """A view of an exemplar set; nothing is copied but ids.
+
+  Args:
+    exemplars: the whole set.
+    rows: rows of `exemplars.exemplars(layer)` to show, by layer, in the order in which
+      to show the layers.
+  """
+
+  def __init__(
+    self, exemplars: ExemplarSet, rows: Mapping[str, Int[np.ndarray, "chosen"]]
+  ):
+    self._exemplars = exemplars
+    self._rows = dict(rows)
+
+  @property
+  def layers(self) -> tuple[str, ...]:
+    """Names of the chosen layers."""
+    return tuple(self._rows)
+
+  @property
+  def num_images(self) -> int:
+    """Number of distinct images of the whole set."""
+    return self._exemplars.num_images
+
+  def exemplars(self, layer: str) -> LayerExemplars:
+    """Ids, rows, activations and levels of a layer's chosen units."""
+    whole, rows = self._exemplars.exemplars(layer), self._rows[layer]
+    return dataclasses.replace(
+      whole,
+      units=whole.units[rows],
+      image_ids=whole.image_ids[rows],
+      image_rows=whole.image_rows[rows],
+      activations=None if whole.activations is None else whole.activations[rows],
+      levels=None if whole.levels is None else whole.levels[rows],
+      dead=whole.dead[rows],
+      num_firing=None if whole.num_firing is None else whole.num_firing[rows],
+      num_images=None if whole.num_images is None else whole.num_images[rows],
+    )
+
+  def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
+    """The distinct images at `rows`."""
+    return self._exemplars.images(rows)
+
+  def masks(
+    self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
+  ) -> Bool[np.ndarray, "n height width"]:
+    """Masks of some exemplars of a layer, by rows of its chosen units."""
+    return self._exemplars.masks(layer, self._rows[layer][rows], slots)

@@ -1,0 +1,181 @@
+"""Descriptions on disk: a journal while they are made, a CSV when they are done."""
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Iterator
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.files.atomic import atomic_path
+from milan_jax._src.files.json_files import SEAL, seal_holds, sealed
+from milan_jax._src.files.tables import UnitsOnce, read_rows
+from milan_jax._src.records import Description, Unit
+
+# The first three columns are what other tools read.
+COLUMNS = (
+  *("layer", "unit", "description"),
+  *("score", "log_prob", "lm_log_prob", "dead", "margin", "confidence", "guess"),
+  *("fires", "images"),
+)
+
+
+class Journal:
+  """Descriptions in the order in which they are made, one JSON line each.
+
+  A batch is appended whole and flushed to the disk, so that a run that is killed at
+  any moment goes on after its last whole batch, and one of whose lines were damaged
+  goes on before that. Memory holds none of them.
+  """
+
+  def __init__(self, path: pathlib.Path, batch_size: int, *, total: int):
+    """Opens a journal, dropping what a killed run left unfinished.
+
+    Args:
+      path: the file.
+      batch_size: units appended together; a part of a batch is made again.
+      total: units of the whole run; the last batch may be smaller than the others.
+    """
+    self._path = path
+    self._total = total
+    self._batch_size = batch_size
+    self._length = 0
+    if path.is_dir():
+      raise UserError(f"{path} is a folder; expected a file: remove it.")
+    if path.exists():
+      self._recover()
+
+  def _recover(self) -> None:
+    lines = kept = size = 0  # whole lines; bytes to keep; bytes read
+    with self._path.open("rb") as file:
+      for line in file:
+        size += len(line)
+        if not line.endswith(b"\n") or _parse(line) is None or lines == self._total:
+          break
+        lines += 1
+        if lines % self._batch_size == 0 or lines == self._total:
+          self._length, kept = lines, size
+    if kept < self._path.stat().st_size:
+      os.truncate(self._path, kept)
+
+  def __len__(self) -> int:
+    return self._length
+
+  def __iter__(self) -> Iterator[Description]:
+    """Reads everything described so far, one after another."""
+    return read_journal(self._path) if self._length else iter(())
+
+  def append(self, batch: Iterable[Description]) -> None:
+    """Appends a batch; on return it is on the disk."""
+    batch = list(batch)
+    entries = (sealed(dataclasses.asdict(entry)) for entry in batch)
+    lines = "".join(json.dumps(entry) + "\n" for entry in entries)
+    with self._path.open("ab") as file:
+      file.write(lines.encode())
+      file.flush()
+      os.fsync(file.fileno())
+    self._length += len(batch)
+
+
+def read_journal(path: pathlib.Path) -> Iterator[Description]:
+  """Reads the descriptions of a journal, one after another.
+
+  Raises:
+    UserError: if a line is damaged.
+  """
+  with path.open("rb") as file:
+    for number, line in enumerate(file, 1):
+      entry = _parse(line)
+      if entry is None:
+        raise UserError(
+          f"{path}, line {number} is damaged: run the command that wrote it again, and "
+          "it goes on from there."
+        )
+      yield entry
+
+
+def _parse(line: bytes) -> Description | None:
+  """The description of a line; None if it is none, or changed since it was written."""
+  try:
+    entry = json.loads(line)
+    if not seal_holds(entry):
+      return None
+    entry.pop(SEAL, None)
+    return Description(unit=Unit(**entry.pop("unit")), **entry)
+  except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+    return None
+
+
+def _number(value: float | None) -> str:
+  return "" if value is None else f"{value:.6f}"
+
+
+def write_descriptions(path: pathlib.Path, descriptions: Iterable[Description]) -> None:
+  """Writes `layer,unit,description` and the scores, in nats, as a CSV.
+
+  Args:
+    path: the file, replaced whole.
+    descriptions: one per unit.
+  """
+  with atomic_path(path) as aside, aside.open("w", newline="") as file:
+    file.writelines(_csv_lines(descriptions))
+
+
+def descriptions_are_whole(
+  path: pathlib.Path, descriptions: Iterable[Description]
+) -> bool:
+  """Whether a CSV is what `write_descriptions` writes of some descriptions."""
+  try:
+    with path.open(newline="", encoding="utf-8") as file:
+      for text in _csv_lines(descriptions):
+        if file.read(len(text)) != text:
+          return False
+      return not file.read(1)
+  except (OSError, ValueError):
+    return False
+
+
+def _csv_lines(descriptions: Iterable[Description]) -> Iterator[str]:
+  line = io.StringIO()
+  writer = csv.writer(line, lineterminator="\n")
+  writer.writerow(COLUMNS)
+  yield line.getvalue()
+  for entry in descriptions:
+    line.seek(0)
+    line.truncate()
+    writer.writerow(
+      [
+        entry.unit.layer,
+        entry.unit.index,
+        entry.text,
+        _number(entry.score),
+        _number(entry.log_prob),
+        _number(entry.lm_log_prob),
+        int(entry.dead),
+        _number(entry.margin),
+        _number(entry.confidence),
+        entry.guess or "",
+        "" if entry.fires is None else entry.fires,
+        "" if entry.images is None else entry.images,
+      ]
+    )
+    yield line.getvalue()
+
+
+def read_descriptions(path: str | pathlib.Path) -> dict[Unit, str]:
+  """Reads `layer,unit,description` from a CSV, ours or the original's.
+
+  Raises:
+    UserError: no such file, columns are missing, a row is cut short, or two are of one
+      unit; the line is named.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise UserError(f"{path}: expected a CSV of descriptions, found no such file.")
+  once = UnitsOnce()
+  return {
+    once.check(row): row.values["description"]
+    for row in read_rows(path, ("layer", "unit", "description"))
+  }

@@ -1,0 +1,45 @@
+"""Opens a folder of exemplars, of either layout."""
+
+import os
+import pathlib
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.store.exemplar_store import META, StoredExemplars
+from milan_jax._src.store.original_layout import OriginalExemplars, layer_names
+
+NATIVE_FILES = (META, "images.npy", "image_ids.npy", "image_names.json")
+LAYER_FILES = ("images.npy", "masks.npy", "units.npy", "ids.csv", "activations.csv")
+
+
+def exemplar_files(folder: str | os.PathLike[str]) -> list[tuple[str, pathlib.Path]]:
+  """The files of a directory of exemplars that are read, by their paths in it."""
+  folder = pathlib.Path(folder)
+  if (folder / META).is_file():
+    inside = [folder / name for name in NATIVE_FILES]
+    inside += sorted((folder / "layers").rglob("*.npy"))
+  else:
+    layers = layer_names(folder)
+    inside = [folder / layer / name for layer in layers for name in LAYER_FILES]
+  found = (path for path in inside if path.is_file())
+  return [(path.relative_to(folder).as_posix(), path) for path in found]
+
+
+def open_exemplars(
+  folder: str | os.PathLike[str],
+) -> StoredExemplars | OriginalExemplars:
+  """The exemplars in a folder: a native store, or the original's layout.
+
+  Raises:
+    UserError: if the folder is neither.
+  """
+  folder = pathlib.Path(folder)
+  if not folder.is_dir():
+    raise UserError(f"No folder {folder}: give the path of a folder of exemplars.")
+  if (folder / META).is_file():
+    return StoredExemplars(folder)
+  if layer_names(folder):
+    return OriginalExemplars(folder)
+  raise UserError(
+    f"{folder} holds no exemplars: looked for {META}, which an exemplar store has, and "
+    "for a folder for each layer with images.npy and masks.npy."
+  )

@@ -1,0 +1,361 @@
+"""The native exemplar store: every image once, and maps and levels in place of masks.
+
+```
+meta.json          format, layers, what made the store, checksums of the files
+images.npy         uint8, (images, height, width, 3)
+image_ids.npy      position in the data set of each image
+image_names.json   name of each image
+layers/NAME/       units.npy image_rows.npy activations.npy levels.npy dead.npy maps.npy
+                   num_ties.npy num_bad_maps.npy num_firing.npy num_images.npy
+```
+
+`num_ties` counts the images as good as a unit's last exemplar that are none only for
+their position; `num_bad_maps` those on which its maximum was NaN or infinite.
+`num_firing` counts the images on which it fires, of the `num_images` on which its
+maximum was finite; stores of earlier versions lack these two.
+
+A layer of regions whose masks were given has `masks.npy`, one bit a pixel, in place of
+activations, levels and maps: see `region_sets`. Both kinds are read alike.
+"""
+
+import concurrent.futures
+import hashlib
+import os
+import pathlib
+import urllib.parse
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.exemplars.masks import activation_masks
+from milan_jax._src.exemplars.stats import LayerStatistics
+from milan_jax._src.files import atomic
+from milan_jax._src.files.json_files import check_files, checksums, read_json, sealed
+from milan_jax._src.files.npy_files import open_npy
+from milan_jax._src.files.staging import GrowingArray, folder_aside
+from milan_jax._src.images.sizes import Size, by, of_sides, sides
+from milan_jax._src.images.source import ImageSource, load_again
+from milan_jax._src.records import LayerExemplars
+
+FORMAT = "milan-jax exemplars 1"
+META = "meta.json"
+# Images decoded ahead while the store is written.
+_AHEAD = 64
+_REMEDY = "make the exemplar store again"
+# Bytes that most file systems allow a name.
+_LONGEST_NAME = 255
+
+
+def layer_folder(folder: pathlib.Path, layer: str) -> pathlib.Path:
+  """Where a layer's arrays lie; a name may hold characters that no path may.
+
+  A name that is too long for a folder is cut, and told apart by a digest behind a `+`,
+  which no other folder has.
+  """
+  name = urllib.parse.quote(layer, safe="", errors="surrogatepass")
+  if name in ("", ".", ".."):
+    name = f"+{name.replace('.', '%2E')}"
+  if len(name) > _LONGEST_NAME:
+    digest = hashlib.sha256(name.encode()).hexdigest()[:32]
+    name = f"{name[: _LONGEST_NAME - len(digest) - 1]}+{digest}"
+  return folder / "layers" / name
+
+
+def write_exemplars(
+  folder: str | os.PathLike[str],
+  layers: Mapping[str, LayerStatistics],
+  source: ImageSource,
+  *,
+  units: Mapping[str, Int[np.ndarray, "_"]] | None = None,
+  info: Mapping[str, Any] | None = None,
+  threads: int = 2,
+) -> None:
+  """Writes statistics and the images they point to; all or nothing.
+
+  Args:
+    folder: the store to make.
+    layers: what `collect` found, in the order in which to describe.
+    source: the images: those that are exemplars are read again.
+    units: the unit that each row of a layer's statistics is of; None: row by row.
+    info: what made the store, as JSON; kept in `meta.json` and not interpreted.
+    threads: threads that decode images.
+
+  Raises:
+    UserError: if `folder` exists, or an image can no longer be read.
+  """
+  used = [found.image_ids.ravel() for found in layers.values()]
+  image_ids = np.unique(np.concatenate(used))
+  with folder_aside(folder) as aside:
+    with (
+      GrowingArray(
+        aside / "images.npy", (*sides(source.size), 3), np.dtype(np.uint8)
+      ) as images,
+      concurrent.futures.ThreadPoolExecutor(threads) as pool,
+    ):
+      for first in range(0, len(image_ids), _AHEAD):
+        indices = image_ids[first : first + _AHEAD].tolist()
+        for image in pool.map(lambda index: load_again(source, index), indices):
+          images.append(image)
+    for name, found in layers.items():
+      write_arrays(
+        layer_folder(aside, name),
+        units=(units or {}).get(name, np.arange(len(found.levels))),
+        image_rows=np.searchsorted(image_ids, found.image_ids),
+        activations=found.activations,
+        levels=found.levels,
+        dead=found.dead,
+        maps=found.maps,
+        num_ties=found.num_ties,
+        num_bad_maps=found.num_bad_maps,
+        **_counts(found),
+      )
+    names = [source.name(index) for index in image_ids.tolist()]
+    write_table(aside, layers, image_ids, names, info or {})
+
+
+def _counts(found: LayerStatistics) -> dict[str, np.ndarray]:
+  if found.num_firing is None or found.num_images is None:
+    return {}
+  return {"num_firing": found.num_firing, "num_images": found.num_images}
+
+
+def write_arrays(folder: pathlib.Path, **arrays: np.ndarray) -> None:
+  """Writes each array to the file of its name."""
+  folder.mkdir(parents=True, exist_ok=True)
+  for name, array in arrays.items():
+    np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+
+def write_table(
+  folder: pathlib.Path,
+  layers: Iterable[str],
+  image_ids: Int[np.ndarray, "images"],
+  names: list[str],
+  info: Mapping[str, Any],
+) -> None:
+  """Writes what goes with the images, and last the store's description."""
+  np.save(folder / "image_ids.npy", image_ids, allow_pickle=False)
+  atomic.write_json(folder / "image_names.json", names)
+  files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+  meta = {
+    "format": FORMAT,
+    "layers": list(layers),
+    "info": dict(info),
+    "files": checksums(folder, (path.relative_to(folder).as_posix() for path in files)),
+  }
+  atomic.write_json(folder / META, sealed(meta))
+
+
+class StoredExemplars:
+  """A native store, memory-mapped: an `ExemplarSet`.
+
+  Args:
+    folder: the store.
+
+  Raises:
+    UserError: if it is no such store, or a file of it is missing, damaged, or does not
+      fit the others. Maps and masks are looked at when they are read.
+  """
+
+  def __init__(self, folder: str | os.PathLike[str]):
+    self._folder = pathlib.Path(folder)
+    meta = read_json(self._folder / META, dict, remedy=_REMEDY)
+    if meta.get("format") != FORMAT:
+      raise UserError(
+        f"{self._folder / META} is no description of an exemplar store: expected the "
+        f"format {FORMAT!r}."
+      )
+    self._layers = _layer_names(meta.get("layers"), self._folder / META)
+    self._info = _typed(meta.get("info"), dict, "info", self._folder / META)
+    # Stores of earlier versions have no checksums.
+    check_files(self._folder, meta.get("files"), remedy=_REMEDY)
+    self._images = _open(self._folder / "images.npy", "u", (None, None, None, 3))
+    number = len(self._images)
+    self._image_ids = _open(self._folder / "image_ids.npy", "iu", (number,))
+    path = self._folder / "image_names.json"
+    self._names = read_json(path, list, remedy=_REMEDY)
+    if len(self._names) != number or not all(isinstance(x, str) for x in self._names):
+      raise UserError(
+        f"{path}: expected a name for each of {number} images, found "
+        f"{len(self._names)} entries: {_REMEDY}."
+      )
+    _check_values(
+      self._folder / "image_ids.npy",
+      self._image_ids,
+      self._image_ids >= 0,
+      "ids from 0",
+    )
+    self._arrays = {layer: self._open_layer(layer) for layer in self._layers}
+
+  def _open_layer(self, layer: str) -> dict[str, np.ndarray]:
+    """The arrays of a layer, whose values are checked, but for maps and masks.
+
+    Those are large, and looked at when they are read.
+    """
+    folder = layer_folder(self._folder, layer)
+    height, width = self._images.shape[1:3]
+    rows = _open(folder / "image_rows.npy", "iu", (None, None))
+    units, k = rows.shape
+    kinds: dict[str, tuple[str, tuple[int | None, ...]]] = {
+      "units": ("iu", (units,)),
+      "dead": ("b", (units,)),
+    }
+    if (folder / "masks.npy").exists():
+      kinds["masks"] = ("u", (units, k, -(-height * width // 8)))
+    else:
+      kinds["activations"] = ("f", (units, k))
+      kinds["levels"] = ("f", (units,))
+      kinds["maps"] = ("f", (units, k, None, None))
+    for name in ("num_ties", "num_bad_maps", "num_firing", "num_images"):
+      if (folder / f"{name}.npy").exists():  # not in stores of earlier versions
+        kinds[name] = ("iu", (units,))
+    arrays = {
+      name: _open(folder / f"{name}.npy", *expected) for name, expected in kinds.items()
+    }
+    arrays["image_rows"] = rows
+    if not rows.size:
+      raise UserError(
+        f"{folder / 'image_rows.npy'}: expected a unit and an exemplar at the least, "
+        f"found shape {rows.shape}: {_REMEDY}."
+      )
+
+    def check(name: str, fits: np.ndarray, expected: str) -> None:
+      _check_values(folder / f"{name}.npy", arrays[name], fits, expected)
+
+    number, indices, dead = len(self._images), arrays["units"], arrays["dead"]
+    check("image_rows", (rows >= 0) & (rows < number), f"rows of {number} images")
+    check("units", indices >= 0, "indices from 0")
+    once = np.isin(np.arange(units), np.unique(indices, return_index=True)[1])
+    check("units", once, "each unit once")
+    for name in ("activations", "levels"):
+      if name in arrays:
+        alive = ~dead.reshape(-1, *[1] * (arrays[name].ndim - 1))
+        check(name, np.isfinite(arrays[name]) | ~alive, "numbers")
+    for name in kinds:
+      if name.startswith("num_"):
+        check(name, arrays[name] >= 0, "counts")
+    return arrays
+
+  @property
+  def layers(self) -> tuple[str, ...]:
+    """Names of the layers, in the order in which they are described."""
+    return self._layers
+
+  @property
+  def num_images(self) -> int:
+    """Number of distinct images."""
+    return len(self._images)
+
+  @property
+  def info(self) -> dict[str, Any]:
+    """What made the store, as its writer put it."""
+    return self._info
+
+  def image_names(self, rows: Int[np.ndarray, "n"]) -> list[str]:
+    """Names of the images at `rows`."""
+    return [self._names[row] for row in rows]
+
+  def exemplars(self, layer: str) -> LayerExemplars:
+    """Ids, rows, activations and levels of a layer's units."""
+    rows = np.asarray(self._array(layer, "image_rows"))
+    given = "masks" in self._arrays[layer]
+    return LayerExemplars(
+      layer=layer,
+      units=np.asarray(self._array(layer, "units")),
+      image_ids=self._image_ids[rows],
+      image_rows=rows,
+      activations=None if given else np.asarray(self._array(layer, "activations")),
+      levels=None if given else np.asarray(self._array(layer, "levels")),
+      dead=np.asarray(self._array(layer, "dead")),
+      num_firing=self._count(layer, "num_firing"),
+      num_images=self._count(layer, "num_images"),
+    )
+
+  def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
+    """The distinct images at `rows`."""
+    return np.asarray(self._images[rows])
+
+  def masks(
+    self,
+    layer: str,
+    rows: Int[np.ndarray, "n"],
+    slots: Int[np.ndarray, "n"],
+    *,
+    size: Size | None = None,
+  ) -> Bool[np.ndarray, "n height width"]:
+    """Masks of some exemplars of a layer, made now; memory grows with their number.
+
+    Args:
+      layer: the layer's name.
+      rows: rows of `exemplars(layer)`, one per mask.
+      slots: which of the unit's k exemplars, one per mask.
+      size: of the masks in pixels; None takes the images' own. Masks that were
+        given exist at the images' size alone.
+
+    Raises:
+      UserError: if given masks are asked for at another size.
+    """
+    own = of_sides(*self._images.shape[1:3])
+    if "masks" not in self._arrays.get(layer, ()):
+      maps = self._array(layer, "maps")[rows, slots]
+      fits = ~np.isnan(maps).any((1, 2)) | self._array(layer, "dead")[rows]
+      path = layer_folder(self._folder, layer) / "maps.npy"
+      _check_values(path, maps[:, 0, 0], fits, "maps without NaN")
+      return activation_masks(
+        maps, self._array(layer, "levels")[rows], size=size or own
+      )
+    if size is not None and size != own:
+      raise UserError(
+        f"The masks of {layer} were given at {by(own)} pixels: they cannot be made at "
+        f"{by(size)}."
+      )
+    bits = self._array(layer, "masks")[rows, slots]
+    height, width = sides(own)
+    flat = np.unpackbits(bits, axis=-1, count=height * width)
+    return flat.reshape(-1, height, width).view(bool)
+
+  def _count(self, layer: str, name: str) -> np.ndarray | None:
+    """Numbers of images, which a store of an earlier version lacks."""
+    found = self._arrays[layer].get(name)
+    return None if found is None else np.asarray(found)
+
+  def _array(self, layer: str, name: str) -> np.ndarray:
+    if layer not in self._arrays:
+      raise UserError(
+        f"{self._folder} has no layer {layer!r}; it has {', '.join(self._layers)}."
+      )
+    return self._arrays[layer][name]
+
+
+def _open(path: pathlib.Path, kinds: str, shape: tuple[int | None, ...]) -> np.ndarray:
+  return open_npy(path, kinds=kinds, shape=shape, remedy=_REMEDY)
+
+
+def _layer_names(value: Any, path: pathlib.Path) -> tuple[str, ...]:
+  names = _typed(value, list, "layers", path)
+  if not names or len(set(map(str, names))) != len(names):
+    raise UserError(f"{path}: expected layers, each once, found {names}: {_REMEDY}.")
+  return tuple(_typed(name, str, "layers", path) for name in names)
+
+
+def _typed(value: Any, kind: type, what: str, path: pathlib.Path) -> Any:
+  if not isinstance(value, kind):
+    raise UserError(
+      f"{path}: expected {what} as a {kind.__name__}, found a "
+      f"{type(value).__name__}: {_REMEDY}."
+    )
+  return value
+
+
+def _check_values(
+  path: pathlib.Path, values: np.ndarray, fits: np.ndarray, expected: str
+) -> None:
+  """Raises UserError with the first value that does not fit."""
+  if not fits.all():
+    place = tuple(np.argwhere(~fits)[0].tolist())
+    raise UserError(
+      f"{path}: expected {expected}, found {values[place]} at {list(place)}: {_REMEDY}."
+    )

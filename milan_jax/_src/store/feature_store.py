@@ -1,0 +1,398 @@
+"""Features of units' regions on disk: a folder that can be described by itself.
+
+```
+index.json      format, and the name, units, dead units and shape of each layer; where
+                it is known, on how many of how many images each unit fires
+N.npy           float32, (units, k, features), of the layer at N in the index
+progress.json   number of images encoded, of all; checksums of the features of each
+                layer so far, in the order of writing; when it is all, of the files
+```
+
+Units are numbered through the layers, in their order. Reading and writing hold what is
+read or written and no more: files are not mapped into memory unless asked for, since
+what has been seen of a mapped file counts as the process's own.
+"""
+
+import os
+import pathlib
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.files.atomic import write_json
+from milan_jax._src.files.json_files import check_files, checksums, read_json, sealed
+from milan_jax._src.files.npy_files import open_npy
+from milan_jax._src.records import LayerExemplars, Unit
+
+FORMAT = "milan-jax features 1"
+INDEX, PROGRESS = "index.json", "progress.json"
+_REMEDY = "remove the folder, and make the features again"
+
+
+class FeatureWriter:
+  """Fills the files of a feature store in any order; a context manager.
+
+  Args:
+    folder: the store, made or gone on with.
+    layers: the exemplars whose features it holds.
+    feature_size: size of a region's features.
+    total: number of images to encode.
+
+  Raises:
+    UserError: the folder holds features of something else.
+  """
+
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    layers: Sequence[LayerExemplars],
+    *,
+    feature_size: int,
+    total: int,
+  ):
+    folder.mkdir(parents=True, exist_ok=True)
+    self._folder, self._total = folder, total
+    shapes = [(*layer.image_rows.shape, feature_size) for layer in layers]
+    index = {
+      "format": FORMAT,
+      "layers": [
+        _entry(layer, shape) for layer, shape in zip(layers, shapes, strict=True)
+      ],
+    }
+    self._row_bytes = 4 * feature_size
+    self._slots = [shape[1] for shape in shapes]
+    paths = [folder / f"{number}.npy" for number in range(len(layers))]
+    if (folder / INDEX).exists():
+      _check_same(folder, index)
+    else:
+      # What an earlier version left here tells nothing of the files made now.
+      (folder / PROGRESS).unlink(missing_ok=True)
+      for path, shape in zip(paths, shapes, strict=True):
+        np.lib.format.open_memmap(path, "w+", np.float32, shape)
+      write_json(folder / INDEX, index)
+    progress = _read_progress(folder)
+    self.done = progress["done"]
+    # Of each layer, over what was written in its order; None where that is not known.
+    self._written: list[int] | None = progress.get("written")
+    if not self.done:
+      self._written = [0] * len(layers)
+    self._offsets = [_begin(path) for path in paths]
+    self._files: list[BinaryIO] = [path.open("r+b") for path in paths]
+
+  def write(
+    self, layer: int, row: int, slot: int, features: Float[np.ndarray, "features"]
+  ) -> None:
+    """Writes one region's features: the layer's number, the unit's row, the slot."""
+    data = np.ascontiguousarray(features, np.float32).tobytes()
+    os.pwrite(self._files[layer].fileno(), data, self._offset(layer, row, slot))
+    if self._written is not None:
+      self._written[layer] = zlib.crc32(data, self._written[layer])
+
+  def _offset(self, layer: int, row: int, slot: int) -> int:
+    place = row * self._slots[layer] + slot
+    return self._offsets[layer] + place * self._row_bytes
+
+  def check(self, places: Int[np.ndarray, "places 3"]) -> None:
+    """Compares what an earlier writer saved with its checksums.
+
+    Args:
+      places: layer, row and slot of all that it wrote, in its order.
+
+    Raises:
+      UserError: if a file is not as it was written.
+    """
+    if self._written is None:
+      return  # by an earlier version
+    found = [0] * len(self._files)
+    for layer, row, slot in (place.tolist() for place in places):
+      file = self._files[layer].fileno()
+      data = os.pread(file, self._row_bytes, self._offset(layer, row, slot))
+      found[layer] = zlib.crc32(data, found[layer])
+    for layer, checksum in enumerate(found):
+      if self._written[layer : layer + 1] != [checksum]:
+        raise UserError(
+          f"{self._folder / f'{layer}.npy'} is spoilt (what was written before does "
+          f"not have its checksum): {_REMEDY}."
+        )
+
+  def save(self, done: int) -> None:
+    """Puts all that was written on the disk and notes how many images are done."""
+    for file in self._files:
+      os.fsync(file.fileno())
+    self.done = done
+    progress: dict[str, Any] = {"done": done, "total": self._total}
+    if self._written is not None:
+      progress["written"] = self._written
+    if done == self._total:
+      for file in self._files:
+        file.flush()
+      names = [INDEX, *(f"{number}.npy" for number in range(len(self._files)))]
+      progress["files"] = checksums(self._folder, names)
+    write_json(self._folder / PROGRESS, sealed(progress))
+
+  def __enter__(self) -> "FeatureWriter":
+    return self
+
+  def __exit__(self, *_: Any) -> None:
+    for file in self._files:
+      file.close()
+
+
+class FeatureStore:
+  """Features of units, read a batch at a time.
+
+  Args:
+    folder: the store.
+    chosen: rows of the layers to keep, by layer; None keeps all.
+  """
+
+  def __init__(
+    self,
+    folder: str | os.PathLike[str],
+    chosen: Mapping[str, Int[np.ndarray, "_"]] | None = None,
+  ):
+    self._folder = pathlib.Path(folder)
+    self._layers = _read_index(self._folder)
+    numbers = {layer["name"]: number for number, layer in enumerate(self._layers)}
+    kept = (
+      [
+        (number, np.arange(layer["shape"][0]))
+        for number, layer in enumerate(self._layers)
+      ]
+      if chosen is None
+      else [(numbers[name], rows) for name, rows in chosen.items()]
+    )
+    self._numbers = np.concatenate([np.full(len(rows), n) for n, rows in kept])
+    self._rows = np.concatenate([rows for _, rows in kept])
+    shapes = {tuple(self._layers[number]["shape"][1:]) for number, _ in kept}
+    if len(shapes) > 1:
+      raise UserError(
+        f"{folder}: expected one number of regions and features for all layers, found "
+        f"{sorted(shapes)}: describe the layers one after another (--layers)."
+      )
+    self.k, self.feature_size = shapes.pop()
+    self._dead = [frozenset(layer["dead"]) for layer in self._layers]
+
+  def __len__(self) -> int:
+    return len(self._rows)
+
+  @property
+  def layers(self) -> tuple[str, ...]:
+    """Names of all layers of the folder."""
+    return tuple(layer["name"] for layer in self._layers)
+
+  def units_of(self, layer: str) -> Int[np.ndarray, "units"]:
+    """Index in its layer of each unit of a layer of the folder."""
+    return np.array(self._layers[self.layers.index(layer)]["units"])
+
+  def units(self, start: int, stop: int) -> Iterator[tuple[Unit, bool]]:
+    """Yields units by their places, and whether each is dead."""
+    for number, row in zip(
+      self._numbers[start:stop].tolist(), self._rows[start:stop].tolist(), strict=True
+    ):
+      layer = self._layers[number]
+      yield Unit(layer["name"], layer["units"][row]), row in self._dead[number]
+
+  def firing(self, start: int, stop: int) -> Iterator[tuple[int, int] | None]:
+    """Yields on how many of how many images each unit fires; None if not known."""
+    for number, row in zip(
+      self._numbers[start:stop].tolist(), self._rows[start:stop].tolist(), strict=True
+    ):
+      layer = self._layers[number]
+      yield (layer["fires"][row], layer["images"][row]) if "fires" in layer else None
+
+  def num_regions(self, start: int, stop: int) -> Int[np.ndarray, "units"]:
+    """How many regions of each unit count, its first ones: those where it fires.
+
+    All of them where that is not known, or where the unit fires on no image at all.
+    """
+    known = [self.k if one is None else one[0] for one in self.firing(start, stop)]
+    counts = np.array(known, np.int64)
+    return np.where(counts > 0, np.minimum(counts, self.k), self.k)
+
+  def read(self, start: int, stop: int) -> Float[np.ndarray, "units k features"]:
+    """Reads the features of units by their places."""
+    return self.read_rows(np.arange(start, min(stop, len(self))))
+
+  def read_rows(
+    self, places: Int[np.ndarray, "units"]
+  ) -> Float[np.ndarray, "units k features"]:
+    """Reads the features of units at any places."""
+    found = np.empty((len(places), self.k, self.feature_size), np.float32)
+    numbers, rows = self._numbers[places], self._rows[places]
+    unit_bytes = found[:1].nbytes
+    for number in np.unique(numbers).tolist():
+      path = self._folder / f"{number}.npy"
+      offset = _begin(path)
+      with path.open("rb") as file:
+        for place in np.flatnonzero(numbers == number).tolist():
+          data = os.pread(file.fileno(), unit_bytes, offset + rows[place] * unit_bytes)
+          if len(data) < unit_bytes:
+            raise UserError(f"{path} is cut short: make the features again.")
+          found[place] = np.frombuffer(data, np.float32).reshape(found.shape[1:])
+    return found
+
+  def tables(self) -> dict[str, Float[np.ndarray, "units k features"]]:
+    """Maps the files of all layers into memory, for reading in any order."""
+    return {
+      name: open_npy(
+        self._folder / f"{number}.npy",
+        kinds="f",
+        shape=self._layers[number]["shape"],
+        remedy=_REMEDY,
+      )
+      for number, name in enumerate(self.layers)
+    }
+
+  def files(self) -> list[tuple[str, pathlib.Path]]:
+    """The files that hold the features of all layers, by their names."""
+    names = [INDEX, *(f"{number}.npy" for number in range(len(self._layers)))]
+    return [(name, self._folder / name) for name in names]
+
+
+def open_features(folder: str | os.PathLike[str]) -> FeatureStore:
+  """Opens a finished store.
+
+  Raises:
+    UserError: it is no feature store, not finished, or damaged.
+  """
+  folder = pathlib.Path(folder)
+  if not (folder / INDEX).is_file():
+    raise UserError(
+      f"{folder} holds no features: looked for {INDEX}, which the folder `features` of "
+      "a run of milan-describe has."
+    )
+  progress = _read_progress(folder)
+  if progress["done"] < progress["total"]:
+    raise UserError(
+      f"{folder}: features of {progress['done']} of {progress['total']} images are "
+      "there; finish the run that makes them first."
+    )
+  check_files(folder, progress.get("files"), remedy=_REMEDY)
+  store = FeatureStore(folder)
+  store.tables()  # whose types and shapes must be those of the index
+  return store
+
+
+def features_are_finished(folder: str | os.PathLike[str]) -> bool:
+  """Whether a folder holds all the features that it is to hold.
+
+  Raises:
+    UserError: if what says so is damaged.
+  """
+  folder = pathlib.Path(folder)
+  if not (folder / INDEX).is_file():
+    return False
+  progress = _read_progress(folder)
+  return progress["done"] == progress["total"]
+
+
+def _read_progress(folder: pathlib.Path) -> dict[str, Any]:
+  path = folder / PROGRESS
+  if not path.exists():
+    return {"done": 0, "total": 1}
+  progress = read_json(path, dict, remedy=_REMEDY)
+  done, total = progress.get("done"), progress.get("total")
+  files = progress.get("files", {})
+  written = progress.get("written", [])
+  if (
+    not (_is_count(done) and _is_count(total) and done <= total)
+    or not isinstance(files, dict)
+    or not (isinstance(written, list) and all(map(_is_count, written)))
+    or not all(isinstance(name, str) and "/" not in name for name in files)
+  ):
+    raise UserError(
+      f"{path}: expected how many images are done, of how many, found {done!r} and "
+      f"{total!r}: {_REMEDY}."
+    )
+  return progress
+
+
+def _is_count(value: Any) -> bool:
+  return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _read_index(folder: pathlib.Path) -> list[dict[str, Any]]:
+  """What the index says of each layer, checked."""
+  path = folder / INDEX
+  index = read_json(path, dict, remedy=_REMEDY)
+  layers = index.get("layers")
+  if index.get("format") != FORMAT or not isinstance(layers, list) or not layers:
+    raise UserError(f"{path}: expected layers in the format {FORMAT!r}: {_REMEDY}.")
+  for number, layer in enumerate(layers):
+    if not _is_entry(layer):
+      raise UserError(
+        f"{path}: what it says of layer {number} does not fit together (name, units, "
+        f"dead, shape, fires, images): {_REMEDY}."
+      )
+  names = [layer["name"] for layer in layers]
+  if len(set(names)) < len(names):
+    raise UserError(f"{path}: a layer stands there twice: {_REMEDY}.")
+  return layers
+
+
+def _is_entry(layer: Any) -> bool:
+  if not isinstance(layer, dict) or not isinstance(layer.get("name"), str):
+    return False
+
+  def is_counts(value: Any, length: int | None = None) -> bool:
+    return (
+      isinstance(value, list)
+      and all(map(_is_count, value))
+      and length in (None, len(value))
+    )
+
+  units: Any = layer.get("units")
+  dead: Any = layer.get("dead")
+  shape: Any = layer.get("shape")
+  if not (is_counts(units) and is_counts(dead) and is_counts(shape, 3)):
+    return False
+  both = [name for name in ("fires", "images") if name in layer]
+  return (
+    min(shape) > 0
+    and len(units) == len(set(units)) == shape[0]
+    and all(row < shape[0] for row in dead)
+    and len(both) != 1
+    and all(is_counts(layer[name], shape[0]) for name in both)
+  )
+
+
+def _entry(layer: LayerExemplars, shape: tuple[int, ...]) -> dict[str, Any]:
+  """What the index says of a layer."""
+  entry: dict[str, Any] = {
+    "name": layer.layer,
+    "units": layer.units.tolist(),
+    "dead": np.flatnonzero(layer.dead).tolist(),
+    "shape": list(shape),
+  }
+  if layer.num_firing is not None and layer.num_images is not None:
+    entry |= {"fires": layer.num_firing.tolist(), "images": layer.num_images.tolist()}
+  return entry
+
+
+def _check_same(folder: pathlib.Path, index: dict[str, Any]) -> None:
+  layers = _read_index(folder)
+  known: dict[str, Any] = {"format": FORMAT, "layers": layers}
+  if known != index:
+    wanted, found = (
+      {layer["name"]: layer["shape"] for layer in one["layers"]}
+      for one in (index, known)
+    )
+    raise UserError(
+      f"{folder}: expected features of {wanted}, found {found}"
+      + (" of other units" if wanted == found else "")
+      + "; name another --workdir."
+    )
+
+
+def _begin(path: pathlib.Path) -> int:
+  """Where the items of a `.npy` file begin, in bytes."""
+  open_npy(path, kinds="f", remedy=_REMEDY)  # what it says is so
+  with path.open("rb") as file:
+    np.lib.format.read_magic(file)
+    np.lib.format.read_array_header_1_0(file)
+    return file.tell()

@@ -1,0 +1,337 @@
+"""Reads checkpoints in the official MILAN format, and converts them to releases.
+
+The official file is what `torch.save` made of nested `{properties, children}`
+dicts, which say how to make each object, and one flat state dict for all of them.
+No code of a checkpoint runs; see `torch_files`.
+
+Source: Hernandez et al. 2022, the released models.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.files import atomic
+from milan_jax._src.models import backbones
+from milan_jax._src.store import release as releases
+from milan_jax._src.store.release import Params, Release
+from milan_jax._src.text.vocabulary import SPECIAL_TOKENS
+from milan_jax._src.weights import torch_files
+
+StateDict = dict[str, np.ndarray]
+
+_ENCODER = "PyramidConvEncoder"
+_BACKBONE_PREFIX = "encoder.model."
+# The layers that the encoder pools, by our names. AlexNet's are after the ReLU: the
+# original pools the convolutions before it, but its ReLU works in place.
+_RESNET_LEVELS = ("conv1", "layer1", "layer2", "layer3", "layer4")
+LEVELS = {
+  "alexnet": ("features.1", "features.4", "features.7", "features.9", "features.11"),
+  **{f"resnet{depth}": _RESNET_LEVELS for depth in (18, 34, 50, 101, 152)},
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OfficialCheckpoint:
+  """What an official checkpoint says and holds.
+
+  Attributes:
+    vocabulary: the tokens, without the four specials.
+    tokenizer: flags of its tokenizer, such as `lowercase`.
+    backbone: name of the encoder's network.
+    captioner: sizes of the captioner.
+    language_model: sizes of the language model; None where there is none.
+    decoding: its defaults.
+    mean: what the encoder subtracts from each channel of an image in [0, 1].
+    std: what it divides each channel by.
+    backbone_state: state dict of the network, by torchvision's names.
+    captioner_state: state dict of the captioner.
+    language_model_state: state dict of the language model; empty where there is none.
+  """
+
+  vocabulary: tuple[str, ...]
+  tokenizer: dict[str, bool]
+  backbone: str
+  captioner: releases.CaptionerSpec
+  language_model: releases.LanguageModelSpec | None
+  decoding: releases.DecodingSpec
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+  backbone_state: StateDict
+  captioner_state: StateDict
+  language_model_state: StateDict
+
+
+def read_official(path: str | os.PathLike[str]) -> OfficialCheckpoint:
+  """Reads an official checkpoint without running any of it.
+
+  Raises:
+    UserError: if the file is not one, is cut short, or has parts that are not known.
+  """
+  value = torch_files.read_torch_file(path)
+  try:
+    return _official(value)
+  except UserError as error:
+    raise UserError(f"{path}: {error}") from error
+  except (LookupError, TypeError, AttributeError) as error:
+    raise UserError(
+      f"{path} is a torch file but no official MILAN checkpoint "
+      f"({type(error).__name__}: {error}): expected nested 'properties' and a flat "
+      "'state_dict'"
+    ) from error
+
+
+def to_release(checkpoint: OfficialCheckpoint) -> Release:
+  """Turns a checkpoint into our released form, at the dtypes it is stored in.
+
+  The network's classifier head is left out: no region's features need it.
+  """
+  params: Params = {
+    "encoder": _backbone_params(checkpoint.backbone, checkpoint.backbone_state),
+    "captioner": captioner_params(checkpoint.captioner_state),
+  }
+  if checkpoint.language_model is not None:
+    num_layers = checkpoint.language_model.num_layers
+    params["language_model"] = language_model_params(
+      checkpoint.language_model_state, num_layers
+    )
+  return Release(
+    encoder=releases.EncoderSpec(
+      checkpoint.backbone, LEVELS[checkpoint.backbone], checkpoint.mean, checkpoint.std
+    ),
+    captioner=checkpoint.captioner,
+    language_model=checkpoint.language_model,
+    vocabulary=checkpoint.vocabulary,
+    decoding=checkpoint.decoding,
+    params=params,
+    card={"tokenizer": checkpoint.tokenizer},
+  )
+
+
+def _backbone_params(name: str, state: StateDict) -> Params:
+  """The network's parameters; halves where the checkpoint holds nothing but halves."""
+  params = backbones.params_from_state_dict(name, state, head=False)
+  floats = {array.dtype for array in state.values() if array.dtype.kind == "f"}
+  dtype = np.float16 if floats == {np.dtype(np.float16)} else np.float32
+  return jax.tree.map(lambda array: np.asarray(array, dtype), dict(params))
+
+
+def convert(checkpoint: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> str:
+  """Converts an official checkpoint to a release in a folder of its own.
+
+  Run again, it verifies what is there and does nothing; what a killed run left is
+  overwritten. No digest of the official files is public: users can compare theirs.
+
+  Returns:
+    The checkpoint's SHA-256, in hexadecimal, which the release's card names too.
+
+  Raises:
+    UserError: as `read_official`, or if the folder holds anything else.
+  """
+  checkpoint, out_dir = pathlib.Path(checkpoint), pathlib.Path(out_dir)
+  if not checkpoint.is_file():
+    raise UserError(f"{checkpoint} is no file: expected an official checkpoint (.pth)")
+  if out_dir.exists() and not out_dir.is_dir():
+    raise UserError(f"{out_dir} is a file: name a folder to write the release to")
+  source: dict[str, Any] = {
+    "name": checkpoint.name,
+    "size": checkpoint.stat().st_size,
+    "sha256": atomic.sha256(checkpoint),
+  }
+  if _holds(out_dir, source):
+    return source["sha256"]
+  converted = to_release(read_official(checkpoint))
+  card = {**converted.card, "source": source}
+  releases.save_release(dataclasses.replace(converted, card=card), out_dir)
+  return source["sha256"]
+
+
+def _holds(folder: pathlib.Path, source: dict[str, Any]) -> bool:
+  """Whether a folder is the release of a source; refuses one of anything else."""
+  names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+  if releases.JSON_FILE in names:
+    held = releases.load_release(folder).card.get("source")
+    if isinstance(held, dict) and held.get("sha256") == source["sha256"]:
+      return True
+    raise UserError(
+      f"{folder} holds another release than that of {source['name']}: name another "
+      "folder, or remove it"
+    )
+  unfinished = {releases.TENSORS_FILE}
+  foreign = {name for name in names - unfinished if ".partial" not in name}
+  if foreign:
+    raise UserError(
+      f"{folder} is not empty (it holds {sorted(foreign)[0]!r}): name a new folder"
+    )
+  return False
+
+
+# What the nested properties say.
+
+
+def _official(value: Any) -> OfficialCheckpoint:
+  properties = value["properties"]
+  children = dict(value.get("children", {}))
+  kind = children.pop("encoder", None)
+  if kind != _ENCODER or children:
+    raise UserError(
+      f"it is made of parts that are not known here (encoder {kind!r}"
+      f"{''.join(f', {name} {part!r}' for name, part in children.items())}): only "
+      f"{_ENCODER} without CLIP reranking is"
+    )
+  backbone = properties["encoder"]["properties"]["config"]
+  if backbone not in LEVELS:
+    raise UserError(
+      f"its encoder is {backbone!r}, which is not known: expected one of "
+      f"{', '.join(sorted(LEVELS))}"
+    )
+  vocabulary, tokenizer = _indexer(properties["indexer"]["properties"])
+  states = _split(value["state_dict"])
+  vocab_size = len(vocabulary) + len(SPECIAL_TOKENS)
+  hidden_size = properties["hidden_size"]
+  feature_size = states["captioner"]["init_h.0.weight"].shape[1]
+  language_model = None
+  if properties.get("lm") is not None:
+    words = properties["lm"]["properties"]
+    if _indexer(words["indexer"]["properties"])[0] != vocabulary:
+      raise UserError("its language model has another vocabulary than its captioner")
+    language_model = releases.LanguageModelSpec(
+      hidden_size=words["hidden_size"],
+      embedding_size=words["embedding_size"],
+      num_layers=words["layers"],
+      vocab_size=vocab_size,
+      dropout=words["dropout"],
+    )
+  return OfficialCheckpoint(
+    vocabulary=vocabulary,
+    tokenizer=tokenizer,
+    backbone=backbone,
+    captioner=releases.CaptionerSpec(
+      feature_size=feature_size,
+      hidden_size=hidden_size,
+      embedding_size=properties["embedding_size"],
+      # Where it is not told, it is the lesser of the state's and the features' sizes.
+      attention_size=properties["attention_hidden_size"]
+      or min(hidden_size, feature_size),
+      vocab_size=vocab_size,
+      dropout=properties["dropout"],
+    ),
+    language_model=language_model,
+    decoding=releases.DecodingSpec(
+      strategy=properties["strategy"],
+      length=properties["length"],
+      beam_size=properties["beam_size"],
+      temperature=properties["temperature"],
+    ),
+    mean=_channels(states["encoder"].pop("mean")),
+    std=_channels(states["encoder"].pop("std")),
+    backbone_state={
+      name.removeprefix(_BACKBONE_PREFIX): array
+      for name, array in states["encoder"].items()
+    },
+    captioner_state=states["captioner"],
+    language_model_state=states["language_model"],
+  )
+
+
+def _indexer(properties: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, bool]]:
+  """Tokens and the tokenizer's flags; the ids are ours only with all four specials."""
+  flags = {name: properties[name] for name in ("start", "stop", "pad", "unk")}
+  if not all(flags.values()):
+    raise UserError(f"its indexer lacks special tokens: expected all four, got {flags}")
+  tokens = tuple(properties["vocab"]["properties"]["tokens"])
+  if not all(isinstance(token, str) for token in tokens):
+    raise UserError("its vocabulary holds what is no word")
+  tokenizer = properties["tokenize"]["properties"]
+  kept = {name: flag for name, flag in tokenizer.items() if isinstance(flag, bool)}
+  return tokens, kept
+
+
+def _split(state: StateDict) -> dict[str, StateDict]:
+  """Splits the flat state dict by the object that each entry belongs to."""
+  states: dict[str, StateDict] = {"encoder": {}, "language_model": {}, "captioner": {}}
+  prefixes = {"encoder.": "encoder", "lm.": "language_model"}
+  for name, array in state.items():
+    if not isinstance(array, np.ndarray):
+      raise UserError(f"entry {name!r} of its state dict is no tensor")
+    prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
+    states[prefixes.get(prefix, "captioner")][name.removeprefix(prefix)] = array
+  return states
+
+
+def _channels(array: np.ndarray) -> tuple[float, ...]:
+  return tuple(float(value) for value in array.reshape(-1))
+
+
+# From torch's names to ours.
+
+
+def captioner_params(state: Mapping[str, np.ndarray]) -> Params:
+  """Renames the captioner's parameters; kernels are torch's weights transposed.
+
+  Raises:
+    UserError: if a parameter is missing or left over.
+  """
+  remaining = dict(state)
+  attention = {"query": "query_to_hidden", "key": "key_to_hidden", "output": "output.0"}
+  params = {
+    "init_hidden": _dense(remaining, "init_h.0"),
+    "init_cell": _dense(remaining, "init_c.0"),
+    "embedding": {"embedding": _take(remaining, "embedding.weight")},
+    "attention": {
+      ours: _dense(remaining, f"attend.{theirs}") for ours, theirs in attention.items()
+    },
+    "gate": _dense(remaining, "feature_gate.0"),
+    "lstm": _lstm(remaining, "lstm."),
+    "output": _dense(remaining, "output.1"),
+  }
+  _refuse_rest(remaining, "captioner")
+  return params
+
+
+def language_model_params(state: Mapping[str, np.ndarray], num_layers: int) -> Params:
+  """Renames the language model's parameters, as `captioner_params`."""
+  remaining = dict(state)
+  params = {
+    "embedding": {"embedding": _take(remaining, "embedding.weight")},
+    "output": _dense(remaining, "output.0"),
+    **{
+      f"lstm_{layer}": _lstm(remaining, "lstm.", f"_l{layer}")
+      for layer in range(num_layers)
+    },
+  }
+  _refuse_rest(remaining, "language model")
+  return params
+
+
+def _dense(state: StateDict, name: str) -> Params:
+  kernel = _take(state, f"{name}.weight").T
+  return {"kernel": kernel, "bias": _take(state, f"{name}.bias")}
+
+
+def _lstm(state: StateDict, prefix: str, suffix: str = "") -> Params:
+  return {
+    "input_kernel": _take(state, f"{prefix}weight_ih{suffix}").T,
+    "hidden_kernel": _take(state, f"{prefix}weight_hh{suffix}").T,
+    "input_bias": _take(state, f"{prefix}bias_ih{suffix}"),
+    "hidden_bias": _take(state, f"{prefix}bias_hh{suffix}"),
+  }
+
+
+def _take(state: StateDict, name: str) -> np.ndarray:
+  if name not in state:
+    raise UserError(f"its state dict lacks {name!r}: it is no whole checkpoint")
+  return state.pop(name)
+
+
+def _refuse_rest(state: StateDict, part: str) -> None:
+  if state:
+    raise UserError(
+      f"its {part} has parameters that are not known: {sorted(state)[:5]}"
+    )

@@ -1,0 +1,306 @@
+"""Exemplars in the layout of the original MILAN, read and written.
+
+`<layer>/{images.npy, masks.npy, units.npy, ids.csv, activations.csv}`: images uint8
+`(units, k, 3, height, width)`, masks uint8 `(units, k, 1, height, width)`, and, all
+optional, the index of each unit in its layer, and the id in the data set and the
+activation of each exemplar.
+"""
+
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.files.atomic import atomic_path
+from milan_jax._src.files.npy_files import open_npy
+from milan_jax._src.files.staging import folder_aside
+from milan_jax._src.files.tables import read_numbers
+from milan_jax._src.images.sizes import Size, of_sides, sides
+from milan_jax._src.records import ExemplarSet, LayerExemplars
+
+# Any of these in a folder makes it a layer.
+_SIGNS = ("images.npy", "masks.npy", "ids.csv")
+_REMEDY = "fetch or write the exemplars again"
+# Units of which pixels are held in memory together.
+_TOGETHER = 16
+
+
+class OriginalExemplars:
+  """A folder in the original's layout, memory-mapped: an `ExemplarSet`.
+
+  Layers come in the order of their names as strings. Images are told apart by their
+  ids where a layer has `ids.csv`, and by their pixels where not.
+
+  Args:
+    folder: holds one folder for each layer.
+
+  Raises:
+    UserError: if it holds no layer, or a layer's files are missing or do not fit.
+  """
+
+  def __init__(self, folder: str | os.PathLike[str]):
+    self._folder = pathlib.Path(folder)
+    self._names = layer_names(self._folder)
+    if not self._names:
+      raise UserError(
+        f"{self._folder} holds no exemplars: expected a folder for each layer, with "
+        "images.npy and masks.npy."
+      )
+    self._layers = {name: _Layer(self._folder / name) for name in self._names}
+    sizes = {name: layer.images.shape[3:] for name, layer in self._layers.items()}
+    if len(set(sizes.values())) > 1:
+      raise UserError(
+        f"{self._folder}: the images of all layers must have one size, found "
+        + ", ".join(f"{h} x {w} in {name}" for name, (h, w) in sizes.items())
+        + "."
+      )
+    # Where each distinct image is first seen: layer, unit, place among its exemplars.
+    self._first_seen: list[tuple[str, int, int]] = []
+    self._rows: dict[str, np.ndarray] = {}
+    rows_of: dict[object, int] = {}
+    for name, layer in self._layers.items():
+      rows = np.empty(layer.images.shape[:2], np.int64)
+      for unit, place in np.ndindex(*rows.shape):
+        row = rows_of.setdefault(layer.key(unit, place), len(rows_of))
+        rows[unit, place] = row
+        if row == len(self._first_seen):
+          self._first_seen.append((name, unit, place))
+      self._rows[name] = rows
+
+  @property
+  def layers(self) -> tuple[str, ...]:
+    """Names of the layers, in the order in which they are described."""
+    return self._names
+
+  @property
+  def num_images(self) -> int:
+    """Number of distinct images."""
+    return len(self._first_seen)
+
+  def exemplars(self, layer: str) -> LayerExemplars:
+    """Ids, rows and activations; the layout knows no level and no dead unit."""
+    found, rows = self._layer(layer), self._rows[layer]
+    return LayerExemplars(
+      layer=layer,
+      units=found.units,
+      image_ids=rows if found.ids is None else found.ids,
+      image_rows=rows,
+      activations=found.activations,
+      levels=None,
+      dead=np.zeros(len(rows), bool),
+    )
+
+  def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
+    """The distinct images at `rows`."""
+    height, width = self._layers[self._names[0]].images.shape[3:]
+    images = np.empty((len(rows), height, width, 3), np.uint8)
+    for at, row in enumerate(rows):
+      name, unit, place = self._first_seen[row]
+      images[at] = self._layers[name].images[unit, place].transpose(1, 2, 0)
+    return images
+
+  def masks(
+    self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
+  ) -> Bool[np.ndarray, "n height width"]:
+    """Masks of some exemplars of a layer.
+
+    Args:
+      layer: the layer's name.
+      rows: rows of `exemplars(layer)`, one per mask.
+      slots: which of the unit's k exemplars, one per mask.
+    """
+    return self._layer(layer).masks[rows, slots, 0] != 0
+
+  def _layer(self, name: str) -> "_Layer":
+    if name not in self._layers:
+      raise UserError(
+        f"{self._folder} has no layer {name!r}; it has {', '.join(self._names)}."
+      )
+    return self._layers[name]
+
+
+def layer_names(folder: pathlib.Path) -> tuple[str, ...]:
+  """The layers in a folder, sorted; a layer's name may hold slashes."""
+  found = {path.parent for sign in _SIGNS for path in folder.rglob(sign)}
+  return tuple(
+    sorted(path.relative_to(folder).as_posix() for path in found if path != folder)
+  )
+
+
+class _Layer:
+  """The files of one layer, checked against each other."""
+
+  def __init__(self, folder: pathlib.Path):
+    self._folder = folder
+    ids = folder / "ids.csv"
+    if not (folder / "images.npy").exists():
+      way = (
+        "they can be put in from a local copy of the data set, by ids.csv, with "
+        "milan_jax._src.store.original_layout.merge_images"
+        if ids.exists()
+        else "and without ids.csv nothing says which they were"
+      )
+      raise UserError(f"{folder / 'images.npy'} is missing: {way}.")
+    self.images = _array(folder / "images.npy", channels=3)
+    self.masks = _array(folder / "masks.npy", channels=1)
+    shape, expected = self.masks.shape, (*self.images.shape[:2], 1)
+    if shape != (*expected, *self.images.shape[3:]):
+      raise UserError(
+        f"{folder / 'masks.npy'}: expected shape "
+        f"{(*expected, *self.images.shape[3:])}, as images.npy is "
+        f"{self.images.shape}, found {shape}."
+      )
+    units, k = self.images.shape[:2]
+    self.ids = _table(ids, np.dtype(np.int64), (units, k))
+    self.activations = _table(
+      folder / "activations.csv", np.dtype(np.float32), (units, k)
+    )
+    self.units = _units(folder / "units.npy", units)
+
+  def key(self, unit: int, place: int) -> object:
+    """What tells an exemplar's image from others, in all layers."""
+    if self.ids is not None:
+      return int(self.ids[unit, place])
+    return hashlib.blake2b(self.images[unit, place].tobytes()).digest()
+
+
+def _array(path: pathlib.Path, *, channels: int) -> np.ndarray:
+  shape = f"(units, k, {channels}, height, width)"
+  array = open_npy(path, remedy=f"expected uint8 of shape {shape}; {_REMEDY}")
+  kinds = (np.uint8, np.bool_) if channels == 1 else (np.uint8,)
+  fits = array.ndim == 5 and array.shape[2] == channels and array.size > 0
+  if array.dtype not in kinds or not fits:
+    raise UserError(
+      f"{path}: expected uint8 of shape {shape}, found {array.dtype} of shape "
+      f"{array.shape}."
+    )
+  return array
+
+
+def _table(
+  path: pathlib.Path, dtype: np.dtype, shape: tuple[int, int]
+) -> np.ndarray | None:
+  return read_numbers(path, dtype, shape) if path.exists() else None
+
+
+def _units(path: pathlib.Path, units: int) -> np.ndarray:
+  if not path.exists():
+    return np.arange(units)
+  indices = open_npy(path, remedy=_REMEDY)
+  if indices.shape != (units,) or not np.issubdtype(indices.dtype, np.integer):
+    raise UserError(
+      f"{path}: expected {units} integers, the index of each unit in its layer, found "
+      f"{indices.dtype} of shape {indices.shape}."
+    )
+  indices = np.asarray(indices, np.int64)
+  if (indices < 0).any() or len(np.unique(indices)) != units:
+    raise UserError(
+      f"{path}: expected the index of each unit in its layer, from 0 and each once, "
+      f"found {indices[:8].tolist()}{', ...' if units > 8 else ''}."
+    )
+  return indices
+
+
+def write_original_layout(
+  folder: str | os.PathLike[str], exemplars: ExemplarSet, *, size: Size | None = None
+) -> None:
+  """Writes exemplars in the original's layout; all or nothing.
+
+  Pixels are the images' own. The original's went through the model's normalisation and
+  back and were cut to whole bytes, which darkened a fortieth of them by one.
+
+  Args:
+    folder: where to write, a folder for each layer.
+    exemplars: what to write.
+    size: of the images and masks in pixels, by nearest neighbour; None takes the
+      set's own.
+
+  Raises:
+    UserError: if `folder` exists, or a layer's name is no path inside it.
+  """
+  for layer in exemplars.layers:
+    parts = layer.split("/")
+    if any(part in ("", ".", "..") or len(os.fsencode(part)) > 255 for part in parts):
+      raise UserError(
+        f"Layer {layer[:80]!r} cannot be a folder of {folder}: the original's layout "
+        "names folders as layers are named; leave it out."
+      )
+  with folder_aside(folder) as aside:
+    for layer in exemplars.layers:
+      found = exemplars.exemplars(layer)
+      units, k = found.image_rows.shape
+      slots = np.arange(k)
+      inside = aside / layer
+      inside.mkdir(parents=True)
+      example = exemplars.images(found.image_rows[0, :1])
+      side = size or of_sides(*example.shape[1:3])
+      shape = sides(side)
+      images = _create(inside / "images.npy", (units, k, 3, *shape))
+      masks = _create(inside / "masks.npy", (units, k, 1, *shape))
+      for first in range(0, units, _TOGETHER):
+        some = np.arange(first, min(first + _TOGETHER, units))
+        pixels = exemplars.images(found.image_rows[some].ravel())
+        pixels = nearest(pixels, side).transpose(0, 3, 1, 2)
+        images[some] = pixels.reshape(len(some), k, 3, *shape)
+        marks = exemplars.masks(layer, np.repeat(some, k), np.tile(slots, len(some)))
+        marks = nearest(marks[..., None], side)
+        masks[some] = marks.reshape(len(some), k, 1, *shape)
+      images.flush()
+      masks.flush()
+      np.save(inside / "units.npy", found.units, allow_pickle=False)
+      np.savetxt(inside / "ids.csv", found.image_ids, fmt="%d", delimiter=",")
+      if found.activations is not None:
+        np.savetxt(
+          inside / "activations.csv", found.activations, fmt="%.5e", delimiter=","
+        )
+
+
+def merge_images(
+  folder: str | os.PathLike[str],
+  load: Callable[[int], UInt8[np.ndarray, "height width 3"]],
+) -> None:
+  """Puts in the images that an archive may not redistribute, by `ids.csv`.
+
+  Args:
+    folder: holds one folder for each layer; those without `images.npy` get it, at the
+      size of their masks.
+    load: the image at a position of a local copy of the data set, of the proportions
+      of the masks.
+
+  Raises:
+    UserError: if a layer has neither images nor ids, or its ids and masks do not fit.
+  """
+  folder = pathlib.Path(folder)
+  for name in layer_names(folder):
+    inside = folder / name
+    if (inside / "images.npy").exists():
+      continue
+    masks = _array(inside / "masks.npy", channels=1)
+    ids = _table(inside / "ids.csv", np.dtype(np.int64), masks.shape[:2])
+    if ids is None:
+      raise UserError(f"{inside / 'ids.csv'} is missing: no image can be put in.")
+    with atomic_path(inside / "images.npy") as aside:
+      images = _create(aside, (*ids.shape, 3, *masks.shape[3:]))
+      for at in np.ndindex(*ids.shape):
+        pixels = nearest(load(int(ids[at]))[None], of_sides(*masks.shape[3:]))
+        images[at] = pixels[0].transpose(2, 0, 1)
+      images.flush()
+
+
+def nearest(images: np.ndarray, size: Size) -> np.ndarray:
+  """Images `(n, height, width, channels)` at another size, by nearest neighbour.
+
+  Pixel i of a side shows pixel floor(i side / size), as torch's `nearest` does.
+  """
+  height, width = sides(size)
+  down = np.arange(height) * images.shape[1] // height
+  across = np.arange(width) * images.shape[2] // width
+  return images[:, down][:, :, across]
+
+
+def _create(path: pathlib.Path, shape: tuple[int, ...]) -> np.memmap:
+  return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)

@@ -1,0 +1,149 @@
+"""Captioners by name: in the package, in a folder, or from the official host."""
+
+import contextlib
+import difflib
+import importlib.resources
+import os
+import pathlib
+import sys
+from collections.abc import Iterator
+
+import tqdm
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.files.cache import CACHE_VARIABLE, cache_folder
+from milan_jax._src.runs.bars import bar
+from milan_jax._src.store import official
+from milan_jax._src.store.release import JSON_FILE, Release, load_release
+from milan_jax._src.weights.download import Progress, download
+
+if sys.platform != "win32":
+  import fcntl
+
+OFFICIAL_HOST = "https://milan.csail.mit.edu"
+OFFICIAL_KEYS = (
+  *("base", "cls", "gen", "imagenet", "places365", "alexnet", "resnet152", "biggan"),
+)
+HOST_VARIABLE = "MILAN_JAX_HOST"
+_CLIP = "+clip"
+
+
+def load_milan(key_or_path: str | os.PathLike[str]) -> Release:
+  """Loads a captioner: a folder, one that is in the package, or an official key.
+
+  Raises:
+    UserError: if there is no such captioner (near names are given), or as
+      `load_release` and `pretrained`.
+  """
+  name = os.fspath(key_or_path)
+  folder = pathlib.Path(name)
+  if (folder / JSON_FILE).exists():
+    return load_release(folder)
+  if name in packaged():
+    return load_release(packaged()[name])
+  if folder.is_file():
+    raise UserError(
+      f"{name} is a file: convert an official checkpoint with 'milan-convert {name} "
+      "OUT_DIR' and name OUT_DIR"
+    )
+  if folder.is_dir() or folder.name != name:
+    return load_release(folder)
+  return pretrained(name)
+
+
+def packaged() -> dict[str, pathlib.Path]:
+  """Folders of the captioners that are in the package, by name."""
+  root = pathlib.Path(str(importlib.resources.files("milan_jax"))) / "released"
+  return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{JSON_FILE}"))}
+
+
+def pretrained(
+  key: str,
+  *,
+  cache: str | os.PathLike[str] | None = None,
+  host: str | None = None,
+  progress: Progress | None = None,
+) -> Release:
+  """Loads an official captioner, which is fetched and converted the first time.
+
+  The checkpoint, about 1 GB, is removed once its conversion has been read back; the
+  release stays in `CACHE/KEY`.
+
+  Args:
+    key: one of `OFFICIAL_KEYS`.
+    cache: folder to keep it in; `$MILAN_JAX_CACHE` or `~/.cache/milan-jax` if None.
+    host: where to fetch it; `$MILAN_JAX_HOST` or `OFFICIAL_HOST` if None.
+    progress: called as bytes arrive; a bar on standard error if None.
+
+  Raises:
+    UserError: if the key is not known (near ones are given), or as `download`,
+      `read_official` and `load_release`.
+  """
+  _check_key(key)
+  cache = pathlib.Path(cache or cache_folder())
+  folder = cache / key
+  if (folder / JSON_FILE).exists():
+    return _load_cached(folder)
+  host = (host or os.environ.get(HOST_VARIABLE) or OFFICIAL_HOST).rstrip("/")
+  name = f"milan-{key}.pth"
+  with _alone(cache):
+    if not (folder / JSON_FILE).exists():
+      with (
+        bar(name, "B", scale=True)
+        if progress is None
+        else contextlib.nullcontext(progress) as show
+      ):
+        checkpoint = download(f"{host}/models/{name}", cache / name, progress=show)
+      with _remedy(checkpoint, "fetched"):
+        digest = official.convert(checkpoint, folder)
+      tqdm.tqdm.write(f"{name}: sha256 {digest}", file=sys.stderr)
+    release = _load_cached(folder)
+    (cache / name).unlink(missing_ok=True)
+  return release
+
+
+def _check_key(key: str) -> None:
+  if key.removesuffix(_CLIP) in OFFICIAL_KEYS:
+    if key.endswith(_CLIP):
+      raise UserError(
+        f"{key} reranks with CLIP, which is not here yet: use {key.removesuffix(_CLIP)}"
+      )
+    return
+  known = (*packaged(), *OFFICIAL_KEYS)
+  near = difflib.get_close_matches(key, known)
+  hint = f"did you mean {' or '.join(near)}? " if near else ""
+  raise UserError(
+    f"no captioner is called {key!r}: {hint}Known are {', '.join(known)}, and folders "
+    f"with {JSON_FILE}"
+  )
+
+
+def _load_cached(folder: pathlib.Path) -> Release:
+  with _remedy(folder, "made"):
+    return load_release(folder)
+
+
+@contextlib.contextmanager
+def _remedy(path: pathlib.Path, action: str) -> Iterator[None]:
+  """Says of what is wrong in the cache how to get another."""
+  try:
+    yield
+  except UserError as error:
+    raise UserError(f"{error}. Remove {path} to have it {action} again") from error
+
+
+@contextlib.contextmanager
+def _alone(cache: pathlib.Path) -> Iterator[None]:
+  """Makes other processes that want to fill the cache wait."""
+  try:
+    cache.mkdir(parents=True, exist_ok=True)
+    lock = (cache / ".lock").open("w")
+  except OSError as error:
+    raise UserError(
+      f"{cache} cannot be written ({error.strerror}): set ${CACHE_VARIABLE} to a "
+      "folder that can"
+    ) from error
+  with lock as file:
+    if sys.platform != "win32":
+      fcntl.flock(file, fcntl.LOCK_EX)
+    yield

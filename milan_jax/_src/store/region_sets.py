@@ -1,0 +1,132 @@
+"""Stores of regions whose masks are given, not thresholded, written piece by piece."""
+
+import contextlib
+import os
+from collections.abc import Hashable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.files.staging import GrowingArray, folder_aside
+from milan_jax._src.store.exemplar_store import layer_folder, write_arrays, write_table
+
+
+class RegionSetWriter:
+  """Writes an exemplar store of one layer, unit by unit; memory stays flat.
+
+  ```
+  with RegionSetWriter(folder, "corpus", k=15, size=224) as writer:
+    row = writer.image("cat.jpg", pixels)
+    writer.add(0, [row, ...], masks)
+  ```
+
+  The store appears when the block ends, and not at all if it raises.
+
+  Args:
+    folder: the store to make.
+    layer: name of its one layer.
+    k: regions of a unit.
+    size: side of the images and masks, in pixels.
+    info: what made the store, as JSON.
+  """
+
+  def __init__(
+    self,
+    folder: str | os.PathLike[str],
+    layer: str,
+    k: int,
+    size: int,
+    *,
+    info: Mapping[str, Any] | None = None,
+  ):
+    self._folder, self._layer, self._k, self._size = folder, layer, k, size
+    self._info = info or {}
+    self._rows_of: dict[Hashable, int] = {}
+    self._units: list[int] = []
+    self._image_rows: list[list[int]] = []
+
+  def __enter__(self) -> "RegionSetWriter":
+    self._closing = contextlib.ExitStack()
+    self._aside = self._closing.enter_context(folder_aside(self._folder))
+    inside = layer_folder(self._aside, self._layer)
+    inside.mkdir(parents=True)
+    byte = np.dtype(np.uint8)
+    shape = (self._size, self._size, 3)
+    self._images = self._closing.enter_context(
+      GrowingArray(self._aside / "images.npy", shape, byte)
+    )
+    packed = (self._k, -(-self._size * self._size // 8))
+    self._masks = self._closing.enter_context(
+      GrowingArray(inside / "masks.npy", packed, byte)
+    )
+    return self
+
+  def image(
+    self, key: Hashable, pixels: UInt8[np.ndarray, "size size 3"] | None = None
+  ) -> int:
+    """Row of an image, which is added the first time that its key is named.
+
+    Args:
+      key: names the image, in the store too.
+      pixels: the image; may be None once the key is known.
+
+    Raises:
+      ValueError: if its shape is not the store's, or the key is new and `pixels` None.
+    """
+    if key not in self._rows_of:
+      if pixels is None:
+        raise ValueError(f"no image {key!r} was added yet")
+      self._images.append(pixels)
+      self._rows_of[key] = len(self._rows_of)
+    return self._rows_of[key]
+
+  def add(
+    self,
+    unit_index: int,
+    image_rows: Sequence[int] | Int[np.ndarray, "k"],
+    masks: Bool[np.ndarray, "k size size"],
+  ) -> None:
+    """Adds a unit: `k` regions of images that were added.
+
+    Raises:
+      ValueError: if there are not `k` regions, or a row is no image's.
+    """
+    rows = [int(row) for row in image_rows]
+    if masks.shape != (self._k, self._size, self._size) or len(rows) != self._k:
+      raise ValueError(
+        f"expected {self._k} masks of {self._size} x {self._size} and as many rows, "
+        f"found masks of shape {masks.shape} and {len(rows)} rows"
+      )
+    if not all(0 <= row < len(self._rows_of) for row in rows):
+      raise ValueError(f"rows {rows} name images that were not added")
+    self._masks.append(np.packbits(masks.reshape(self._k, -1), axis=-1))
+    self._units.append(unit_index)
+    self._image_rows.append(rows)
+
+  def __exit__(
+    self,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    trace: TracebackType | None,
+  ) -> bool | None:
+    if error is not None:
+      return self._closing.__exit__(kind, error, trace)
+    with self._closing:
+      if not self._units:
+        raise UserError(f"{self._folder}: no region was found, so there is no store.")
+      write_arrays(
+        layer_folder(self._aside, self._layer),
+        units=np.array(self._units, np.int64),
+        image_rows=np.array(self._image_rows, np.int64),
+        dead=np.zeros(len(self._units), bool),
+      )
+      # Whole, before their checksums are taken.
+      self._images.close()
+      self._masks.close()
+      names = [str(key) for key in self._rows_of]
+      ids = np.arange(len(names))
+      write_table(self._aside, [self._layer], ids, names, self._info)
+    return None

@@ -1,0 +1,411 @@
+"""The released format: a folder with `milan.json` and `milan.safetensors`.
+
+The JSON says what the captioner is made of and how to decode; the tensors are the Flax
+parameters, named by their path in the tree (`captioner/attention/key/kernel`). The
+folder is checked as a whole when it is loaded: a release that loads fits its own words.
+"""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.files import atomic
+from milan_jax._src.files.json_files import check_seal, read_json, sealed
+from milan_jax._src.models.backbones import backbone, registry
+from milan_jax._src.models.captioner import Captioner
+from milan_jax._src.models.confidence_model import EVIDENCE, ConfidenceSpec
+from milan_jax._src.models.encoder import Projection
+from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.text.vocabulary import Vocabulary
+from milan_jax._src.weights import torch_files
+
+FORMAT = "milan-jax-release"
+VERSION = 1
+JSON_FILE = "milan.json"
+TENSORS_FILE = "milan.safetensors"
+INCLUDED = "included"
+# No size of a model, and no number that decodes, comes near it.
+_LARGEST = 2**24
+_REMEDY = "it is cut short or damaged, fetch it again"
+STRATEGIES = ("greedy", "sample", "beam", "rerank")
+
+# A tree of dicts whose leaves are arrays.
+Params = dict[str, Any]
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EncoderSpec:
+  """The backbone whose activations, pooled over a region, are its features.
+
+  Attributes:
+    backbone: its name in `milan_jax._src.models.backbones`.
+    levels: names of the layers that are pooled, in the order of the features.
+    mean: what is subtracted from each channel of an image in [0, 1].
+    std: what each channel is then divided by.
+    weights: `included`, or the name of the package that carries the weights.
+    projection: size that the pooled features are projected to; 0 leaves them.
+  """
+
+  backbone: str
+  levels: tuple[str, ...]
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+  weights: str = INCLUDED
+  projection: int = 0
+
+  def __post_init__(self):
+    _check(self.projection >= 0, "encoder.projection", "0 or more", self.projection)
+    _check(len(self.levels) > 0, "encoder.levels", "at least one layer", self.levels)
+    _check(len(self.mean) == 3, "encoder.mean", "three numbers", self.mean)
+    _check(len(self.std) == 3, "encoder.std", "three numbers", self.std)
+    _check(min(self.std) > 0, "encoder.std", "positive numbers", self.std)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CaptionerSpec:
+  """The sizes of `milan_jax._src.models.captioner.Captioner`."""
+
+  feature_size: int
+  hidden_size: int
+  embedding_size: int
+  attention_size: int
+  vocab_size: int
+  dropout: float
+
+  def __post_init__(self):
+    _check_sizes(self, "captioner")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LanguageModelSpec:
+  """The sizes of `milan_jax._src.models.language_model.LanguageModel`."""
+
+  hidden_size: int
+  embedding_size: int
+  num_layers: int
+  vocab_size: int
+  dropout: float
+
+  def __post_init__(self):
+    _check_sizes(self, "language_model")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DecodingSpec:
+  """How to decode when the user does not say.
+
+  Attributes:
+    strategy: one of `STRATEGIES`.
+    length: the most tokens a description has.
+    beam_size: hypotheses kept by the strategies that search.
+    temperature: weight of the language model.
+    consensus: weight of the log-consensus with the other hypotheses, for rerank.
+    nothing: descriptions that say that there is no pattern, in lower case, their
+      tokens parted by spaces.
+  """
+
+  strategy: str
+  length: int
+  beam_size: int
+  temperature: float
+  consensus: float = 0.0
+  nothing: tuple[str, ...] = ()
+
+  def __post_init__(self):
+    known = self.strategy in STRATEGIES
+    _check(known, "decoding.strategy", f"one of {STRATEGIES}", self.strategy)
+    _check_sizes(self, "decoding")
+
+
+_SPECS = {
+  "encoder": EncoderSpec,
+  "captioner": CaptionerSpec,
+  "language_model": LanguageModelSpec,
+  "decoding": DecodingSpec,
+  "confidence": ConfidenceSpec,
+}
+# Parts that a release may lack.
+_OPTIONAL = ("language_model", "confidence")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Release:
+  """A captioner with everything that describing needs.
+
+  Attributes:
+    encoder: the backbone.
+    captioner: sizes of the captioner.
+    language_model: sizes of the language model; None where there is none.
+    vocabulary: the tokens, without the four specials.
+    decoding: the default way to decode.
+    params: Flax parameters under `encoder` (unless its weights come from elsewhere),
+      `projection` (`shift` and `kernel`, if the features are projected), `captioner`
+      and `language_model` (unless there is none).
+    confidence: how likely its descriptions fit; None if that was not measured.
+    card: where it comes from and what it is, for people: any JSON.
+  """
+
+  encoder: EncoderSpec
+  captioner: CaptionerSpec
+  language_model: LanguageModelSpec | None
+  vocabulary: tuple[str, ...]
+  decoding: DecodingSpec
+  params: Params
+  card: dict[str, Any] = dataclasses.field(default_factory=dict)
+  confidence: ConfidenceSpec | None = None
+
+  @property
+  def projection(self) -> Projection | None:
+    """What projects the pooled features; None if nothing does."""
+    found = self.params.get("projection")
+    return None if found is None else Projection(found["shift"], found["kernel"])
+
+  @property
+  def feature_size(self) -> int:
+    """Size of a region's features as they are pooled, before any projection."""
+    projection = self.projection
+    return self.captioner.feature_size if projection is None else len(projection.shift)
+
+  def __post_init__(self):
+    vocab_size = Vocabulary(self.vocabulary).vocab_size
+    for name in ("captioner", "language_model"):
+      spec = getattr(self, name)
+      if spec is not None:
+        expected = f"{vocab_size}, the vocabulary's tokens and the specials"
+        fits = spec.vocab_size == vocab_size
+        _check(fits, f"{name}.vocab_size", expected, spec.vocab_size)
+    if self.confidence is not None:
+      _check_confidence(self.confidence)
+    _check_params(self)
+
+
+def save_release(release: Release, folder: str | os.PathLike[str]) -> None:
+  """Writes a release: the tensors, at their own dtypes, then the JSON.
+
+  A folder without the JSON is no release, so one that was cut short is never taken for
+  a whole one.
+  """
+  folder = pathlib.Path(folder)
+  (folder / JSON_FILE).unlink(missing_ok=True)
+  tensors = {
+    name: np.ascontiguousarray(array) for name, array in _leaves(release.params)
+  }
+  with atomic.atomic_path(folder / TENSORS_FILE) as aside:
+    safetensors.numpy.save_file(tensors, aside)
+    aside.chmod(0o644)  # it makes files that nobody else may read
+  specs = {name: getattr(release, name) for name in _SPECS}
+  if release.confidence is None:
+    del specs["confidence"]
+  value = {
+    "format": FORMAT,
+    "version": VERSION,
+    **{name: spec and dataclasses.asdict(spec) for name, spec in specs.items()},
+    "vocabulary": release.vocabulary,
+    "tensors": {"sha256": atomic.sha256(folder / TENSORS_FILE)},
+    "card": release.card,
+  }
+  atomic.write_json(folder / JSON_FILE, sealed(value))
+
+
+def load_release(folder: str | os.PathLike[str]) -> Release:
+  """Reads a release; all its tensors become float32.
+
+  Raises:
+    UserError: if a file is missing, cut short or changed, if the format is another or
+      newer one, or if a tensor is not what the specs say.
+  """
+  folder = pathlib.Path(folder)
+  path = folder / JSON_FILE
+  value = _read_json(path)
+  try:
+    release = _release(value, folder / TENSORS_FILE)
+  except KeyError as error:
+    raise UserError(f"{path} lacks {error}: it is no whole release") from error
+  except UserError as error:
+    raise UserError(f"{path}: {error}") from error
+  check_seal(value, path, remedy=_REMEDY)
+  return release
+
+
+def _release(value: dict[str, Any], path: pathlib.Path) -> Release:
+  for name in ("tensors", "card"):
+    _check(isinstance(value[name], dict), name, "an object", value[name])
+  specs = {
+    name: _build(spec, value[name], name)
+    for name, spec in _SPECS.items()
+    if name not in _OPTIONAL or value.get(name) is not None
+  }
+  value["language_model"]  # must be named, even where there is none
+  if not path.is_file():
+    raise UserError(f"{path.name} is missing beside it: copy the whole folder")
+  if atomic.sha256(path) != value["tensors"]["sha256"]:
+    raise UserError(f"{path.name} is damaged or of another release: fetch it again")
+  tensors = torch_files.read_safetensors(path)
+  return Release(
+    **{"language_model": None, **specs},
+    vocabulary=_convert(value["vocabulary"], tuple[str, ...], "vocabulary"),
+    params=_nest({name: _float32(name, array) for name, array in tensors.items()}),
+    card=value["card"],
+  )
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+  if not path.is_file():
+    raise UserError(
+      f"{path} is missing: expected a released captioner, a folder with {JSON_FILE} "
+      f"and {TENSORS_FILE} (milan-convert makes one of an official checkpoint)"
+    )
+  value = read_json(path, object, remedy=_REMEDY, check=False)
+  if not isinstance(value, dict) or value.get("format") != FORMAT:
+    raise UserError(f"{path} is no released captioner: its format is not {FORMAT!r}")
+  if value.get("version") != VERSION:
+    raise UserError(
+      f"{path} is of version {value.get('version')!r} of the format, and this program "
+      f"reads {VERSION}: use the version of milan-jax that wrote it"
+    )
+  return value
+
+
+# From JSON to specs, each value checked.
+
+
+def _build(spec: type[Any], value: Any, where: str) -> Any:
+  hints = typing.get_type_hints(spec)
+  needed = {
+    field.name
+    for field in dataclasses.fields(spec)
+    if field.default is dataclasses.MISSING or field.name == "weights"
+  }
+  if not isinstance(value, dict) or not needed <= set(value) <= set(hints):
+    raise UserError(f"{where} must have the fields {', '.join(hints)}")
+  fields = {
+    name: _convert(value[name], hints[name], f"{where}.{name}")
+    for name in hints
+    if name in value
+  }
+  return spec(**fields)
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+  if isinstance(hint, types.GenericAlias):  # a tuple of items alike
+    _check(isinstance(value, list), where, "a list", value)
+    item = typing.get_args(hint)[0]
+    return tuple(_convert(one, item, where) for one in value)
+  kinds = (int, float) if hint is float else (hint,)
+  fits = isinstance(value, kinds) and not isinstance(value, bool)
+  _check(fits, where, f"of type {hint.__name__}", value)
+  return hint(value)
+
+
+def _check(fits: bool, where: str, expected: str, actual: Any) -> None:
+  if not fits:
+    raise UserError(f"{where} must be {expected}, not {str(actual)[:80]!r}")
+
+
+def _check_sizes(spec: Any, where: str) -> None:
+  for field in dataclasses.fields(spec):
+    value = getattr(spec, field.name)
+    name = f"{where}.{field.name}"
+    if field.name == "dropout":
+      _check(0 <= value < 1, name, "in [0, 1)", value)
+    elif field.type in (int, float):
+      least = 1 if field.type is int else 0
+      fits = least <= value <= _LARGEST
+      _check(fits, name, f"positive and at most {_LARGEST}", value)
+
+
+def _check_confidence(spec: ConfidenceSpec) -> None:
+  for name in ("centers", "scales", "weights"):
+    values = getattr(spec, name)
+    fits = len(values) == len(EVIDENCE)
+    _check(fits, f"confidence.{name}", f"{len(EVIDENCE)} numbers", values)
+  _check(min(spec.scales) > 0, "confidence.scales", "positive numbers", spec.scales)
+
+
+# The tree of parameters.
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+  for key in sorted(tree):
+    if isinstance(tree[key], Mapping):
+      yield from _leaves(tree[key], f"{prefix}{key}/")
+    else:
+      yield prefix + key, tree[key]
+
+
+def _nest(leaves: Mapping[str, np.ndarray]) -> Params:
+  tree: Params = {}
+  for name, array in leaves.items():
+    *parents, last = name.split("/")
+    branch = functools.reduce(lambda node, key: node.setdefault(key, {}), parents, tree)
+    branch[last] = array
+  return tree
+
+
+def _float32(name: str, array: np.ndarray) -> np.ndarray:
+  kinds = "of floats of 16 or 32 bits"
+  _check(array.dtype in (np.float16, np.float32), name, kinds, array.dtype)
+  return array.astype(np.float32, copy=False)
+
+
+def _check_params(release: Release) -> None:
+  """Compares the levels and every parameter with what the specs' modules have."""
+  network = backbone(release.encoder.backbone)
+  crop = network.preprocessing.crop
+  levels = network.shapes(release.encoder.levels, crop)
+  size = sum(shape[-1] for shape in levels.values())
+  projected = release.encoder.projection
+  expected = (
+    f"{projected}, encoder.projection"
+    if projected
+    else f"{size}, the channels of encoder.levels"
+  )
+  actual = release.captioner.feature_size
+  _check(actual == (projected or size), "captioner.feature_size", expected, actual)
+
+  parts = {"captioner": _captioner_shapes(release.captioner)}
+  if projected:
+    parts["projection"] = {"shift": (size,), "kernel": (size, projected)}
+  if release.language_model is not None:
+    parts["language_model"] = _language_model_shapes(release.language_model)
+  if release.encoder.weights == INCLUDED:
+    headless = network.module.clone(num_classes=None)
+    parts["encoder"] = _shapes(registry.parameter_shapes(headless, crop))
+  held = set(release.params)
+  _check(held == set(parts), "the parameters", f"of {sorted(parts)}", sorted(held))
+  for part, shapes in parts.items():
+    found = _shapes(release.params[part])
+    for name in sorted(shapes | found):
+      shape, other = shapes.get(name, "absent"), found.get(name, "absent")
+      _check(shape == other, f"{part}/{name}", f"{shape}", other)
+
+
+@functools.cache
+def _captioner_shapes(spec: CaptionerSpec) -> Shapes:
+  module = Captioner(**dataclasses.asdict(spec))
+  features, tokens = jnp.zeros((1, 1, spec.feature_size)), jnp.zeros((1, 1), int)
+  made = jax.eval_shape(module.init, jax.random.key(0), features, tokens)
+  return _shapes(made["params"])
+
+
+@functools.cache
+def _language_model_shapes(spec: LanguageModelSpec) -> Shapes:
+  module = LanguageModel(**dataclasses.asdict(spec))
+  made = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 1), int))
+  return _shapes(made["params"])
+
+
+def _shapes(tree: Mapping[str, Any]) -> Shapes:
+  return {name: tuple(leaf.shape) for name, leaf in _leaves(tree)}

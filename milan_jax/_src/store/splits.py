@@ -1,0 +1,33 @@
+"""Given splits of annotated units: `split.csv` with the columns `layer,unit,split`."""
+
+import os
+import pathlib
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.files.tables import UnitsOnce, read_rows
+from milan_jax._src.records import Unit
+
+COLUMNS = ("layer", "unit", "split")
+FILE = "split.csv"
+
+
+def read_split(path: str | os.PathLike[str]) -> dict[Unit, str]:
+  """Reads the part of each unit, by its name.
+
+  Args:
+    path: the file.
+
+  Raises:
+    UserError: if the file is missing, has other columns, a row is cut short, or two are
+      of one unit; the line is named.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise UserError(f"{path}: expected a CSV of {','.join(COLUMNS)}, found no file.")
+  once, parts = UnitsOnce(), {}
+  for row in read_rows(path, COLUMNS):
+    part = row.values["split"].strip()
+    if not part:
+      raise UserError(f"{row.where}: the split is empty: name the unit's part")
+    parts[once.check(row)] = part
+  return parts

@@ -1,0 +1,100 @@
+"""Checkpoints of a training run: one wrapper around Orbax.
+
+Saving is synchronous: the arrays of a step are consumed by the next one, and a
+checkpoint that is there is whole. A process killed while it saves leaves the checkpoint
+before it as the latest. Values and progress have checksums: no run goes on from a
+damaged checkpoint.
+"""
+
+import os
+import pathlib
+import zlib
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jaxtyping import PyTree
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.files.json_files import seal_holds, sealed
+
+
+class TrainingCheckpoints:
+  """The latest checkpoints in a folder; use it as a context manager."""
+
+  def __init__(self, folder: str | os.PathLike[str], *, keep: int = 2) -> None:
+    """Opens the folder, which is made where it is missing.
+
+    Args:
+      folder: where the checkpoints lie, each in a folder named by its step.
+      keep: number of checkpoints that stay when newer ones are saved.
+    """
+    options = ocp.CheckpointManagerOptions(
+      max_to_keep=keep, enable_async_checkpointing=False, create=True
+    )
+    self._manager = ocp.CheckpointManager(
+      pathlib.Path(folder).absolute(), options=options
+    )
+
+  def __enter__(self) -> "TrainingCheckpoints":
+    return self
+
+  def __exit__(self, *error: object) -> None:
+    self._manager.close()
+
+  def latest(self) -> int | None:
+    """Returns the step of the newest whole checkpoint; None where there is none."""
+    return self._manager.latest_step()
+
+  def save(self, step: int, arrays: PyTree, progress: dict[str, Any]) -> None:
+    """Saves arrays and a JSON value as the checkpoint of `step`."""
+    kept = sealed({"progress": progress, "arrays": _checksum(arrays)})
+    self._manager.save(
+      step,
+      args=ocp.args.Composite(
+        arrays=ocp.args.StandardSave(arrays), progress=ocp.args.JsonSave(kept)
+      ),
+      force=True,
+    )
+    self._manager.wait_until_finished()
+
+  def restore(self, step: int, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
+    """Reads the checkpoint of `step`.
+
+    Args:
+      step: one that `latest` named.
+      like: arrays of the same structure, shapes, types and placement.
+
+    Raises:
+      UserError: if it is damaged.
+    """
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    try:
+      restored = self._manager.restore(
+        step,
+        args=ocp.args.Composite(
+          arrays=ocp.args.StandardRestore(abstract), progress=ocp.args.JsonRestore()
+        ),
+      )
+      arrays, kept = restored.arrays, restored.progress
+      if not seal_holds(kept) or kept["arrays"] != _checksum(arrays):
+        raise ValueError("it does not have its checksum")
+      return arrays, kept["progress"]
+    except Exception as error:  # Orbax and what it builds on raise many kinds
+      words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+      raise UserError(
+        f"{self._manager.directory / str(step)} is damaged ({words[:200]}): remove it, "
+        "and the training goes on from the checkpoint before it."
+      ) from error
+
+
+def _checksum(arrays: PyTree) -> str:
+  """CRC-32 of the values of all leaves, in their order."""
+  checksum = 0
+  for leaf in jax.tree.leaves(arrays):
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+      leaf = jax.random.key_data(leaf)
+    values = np.ascontiguousarray(leaf).reshape(-1)
+    checksum = zlib.crc32(values.view(np.uint8).data, checksum)
+  return f"{checksum:08x}"

@@ -1,0 +1,31 @@
+"""Captions to tokens: the English rules of spaCy, without any of its models."""
+
+from milan_jax._src.errors import UserError
+
+
+class Tokenizer:
+  """Splits captions into lower-case English tokens.
+
+  The rules are those of `spacy.blank("en")`: no model is loaded and nothing is
+  downloaded. Words are not lemmatised, and white space is no token.
+
+  Raises:
+    UserError: if spaCy is not installed. Only tokenizing needs it: turning ids or
+      tokens into sentences does not.
+
+  Source: Hernandez et al. 2022, appendix, and the tokens of the published captions.
+  """
+
+  def __init__(self) -> None:
+    try:
+      import spacy
+    except ImportError as error:
+      raise UserError(
+        "captions must be tokenized but spaCy is not installed: "
+        "run pip install 'milan-jax[text]'"
+      ) from error
+    self._split = spacy.blank("en").tokenizer
+
+  def __call__(self, text: str) -> list[str]:
+    """Returns the lower-case tokens of `text`."""
+    return [token.lower_ for token in self._split(text) if not token.is_space]

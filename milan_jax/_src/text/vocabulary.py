@@ -1,0 +1,169 @@
+"""Tokens to ids and back."""
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from milan_jax._src.errors import UserError
+
+SPECIAL_TOKENS = ("<start>", "<stop>", "<pad>", "<unk>")
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+  """The tokens that a captioner knows; a token's id is its position.
+
+  The four special ids follow the tokens: start, stop, pad, unk.
+
+  Attributes:
+    tokens: the ordinary tokens, most frequent first.
+
+  Raises:
+    UserError: if a token appears twice, is empty or is the name of a special.
+  """
+
+  tokens: tuple[str, ...]
+
+  def __post_init__(self):
+    # A repeated token would have two ids, and only one could ever be encoded.
+    if len(self._ids) != len(self.tokens):
+      counts = collections.Counter(self.tokens)
+      twice = sorted(token for token, count in counts.items() if count > 1)
+      raise UserError(
+        f"a vocabulary holds each token once, but {', '.join(map(repr, twice[:5]))} "
+        "is repeated: remove the copies"
+      )
+    for token in ("", *SPECIAL_TOKENS):
+      if token in self._ids:
+        raise UserError(
+          f"a vocabulary holds ordinary tokens only, but token {self._ids[token]} "
+          f"is {token!r}: leave it out, the special tokens are added by themselves"
+        )
+
+  @functools.cached_property
+  def _ids(self) -> dict[str, int]:
+    return {token: index for index, token in enumerate(self.tokens)}
+
+  @property
+  def vocab_size(self) -> int:
+    """Number of ids, the four special ones included."""
+    return len(self.tokens) + len(SPECIAL_TOKENS)
+
+  @property
+  def start_id(self) -> int:
+    """Id that opens a caption."""
+    return len(self.tokens)
+
+  @property
+  def stop_id(self) -> int:
+    """Id that ends a caption."""
+    return len(self.tokens) + 1
+
+  @property
+  def pad_id(self) -> int:
+    """Id that fills what follows the end."""
+    return len(self.tokens) + 2
+
+  @property
+  def unk_id(self) -> int:
+    """Id of every token that the vocabulary does not hold."""
+    return len(self.tokens) + 3
+
+  def __contains__(self, token: str) -> bool:
+    """Says whether `token` is an ordinary token of the vocabulary."""
+    return token in self._ids
+
+  def token(self, token_id: int) -> str:
+    """Returns the token, ordinary or special, of an id."""
+    if token_id < 0:
+      raise IndexError(f"ids start at 0, but got {token_id}")
+    if token_id < len(self.tokens):
+      return self.tokens[token_id]
+    return SPECIAL_TOKENS[token_id - len(self.tokens)]
+
+  def encode(
+    self,
+    tokens: Sequence[str],
+    *,
+    start: bool = True,
+    stop: bool = True,
+    pad: bool = True,
+    unk: bool = True,
+    length: int | None = None,
+  ) -> list[int]:
+    """Returns the ids of one caption's tokens.
+
+    Args:
+      tokens: the tokens of one caption.
+      start: open with the start id.
+      stop: end with the stop id.
+      pad: fill up with pad ids, to `length` and the start and stop ids asked for.
+      unk: replace unknown tokens by the unk id; drop them otherwise. What is dropped
+        is made up for by padding, so all captions of a length stay of one length.
+      length: number of tokens kept, start and stop not counted; a caption's own
+        number of tokens by default.
+    """
+    if length is None:
+      length = len(tokens)
+    known = (self._ids.get(token, self.unk_id) for token in tokens[:length])
+    ids = [token_id for token_id in known if unk or token_id != self.unk_id]
+    ids = [self.start_id] * start + ids + [self.stop_id] * stop
+    if pad:
+      ids += [self.pad_id] * (length + start + stop - len(ids))
+    return ids
+
+  def encode_batch(
+    self,
+    captions: Sequence[Sequence[str]],
+    *,
+    start: bool = True,
+    stop: bool = True,
+    unk: bool = True,
+    length: int | None = None,
+  ) -> Int[np.ndarray, "batch length"]:
+    """Returns the ids of many captions, padded to one length.
+
+    Args:
+      captions: the tokens of each caption.
+      start: open with the start id.
+      stop: end with the stop id.
+      unk: replace unknown tokens by the unk id; drop them otherwise.
+      length: number of tokens kept of each, start and stop not counted; that of the
+        longest caption by default.
+    """
+    if length is None:
+      length = max(map(len, captions), default=0)
+    ids = np.full((len(captions), length + start + stop), self.pad_id, np.int32)
+    for row, tokens in zip(ids, captions, strict=True):
+      row[:] = self.encode(tokens, start=start, stop=stop, unk=unk, length=length)
+    return ids
+
+  def decode(self, ids: Sequence[int] | Int[np.ndarray, "length"]) -> list[str]:
+    """Returns the ordinary tokens of `ids` up to the first stop; drops specials."""
+    tokens = []
+    for token_id in ids:
+      if token_id == self.stop_id:
+        break
+      if token_id < len(self.tokens):
+        tokens.append(self.token(int(token_id)))
+    return tokens
+
+
+def build_vocabulary(
+  captions: Iterable[Sequence[str]], *, size: int | None = None, min_count: int = 1
+) -> Vocabulary:
+  """Orders the tokens of `captions` by frequency; ties by first appearance.
+
+  Args:
+    captions: the tokens of each caption.
+    size: number of tokens kept, special ones not counted; all by default.
+    min_count: number of times that a kept token must appear.
+  """
+  counts = collections.Counter(token for tokens in captions for token in tokens)
+  # The sort is stable and a Counter remembers the order of first appearance.
+  kept = [token for token, count in counts.most_common(size) if count >= min_count]
+  return Vocabulary(tuple(kept))

@@ -1,0 +1,107 @@
+"""Gives a trained captioner its confidence, from units that stopped its training."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from milan_jax._src.decoding.confidence import gather_evidence
+from milan_jax._src.decoding.decoder import Decoder, own_decoding
+from milan_jax._src.errors import UserError
+from milan_jax._src.models import confidence_model as confidence
+from milan_jax._src.records import Unit
+from milan_jax._src.store import release as releases
+from milan_jax._src.store.feature_store import FeatureStore
+from milan_jax._src.store.truths import TRUTH
+from milan_jax._src.text.judge import Truth, judge
+from milan_jax._src.text.reconstruction import reconstruct_ids
+from milan_jax._src.text.vocabulary import Vocabulary
+from milan_jax._src.training.fit_confidence import fit_confidence
+
+BATCH = 64
+
+
+def check_truths(split: Mapping[Unit, str], truths: Mapping[Unit, Truth]) -> None:
+  """Refuses a split and truths that no confidence can be fitted on.
+
+  Raises:
+    UserError: if no unit of the validation part has a known truth.
+  """
+  if not any(part == "validation" and unit in truths for unit, part in split.items()):
+    raise UserError(
+      "No unit of the validation part has a known truth, so that no confidence can be "
+      f"fitted: remove {TRUTH}, or make one for these units."
+    )
+
+
+def calibrate(
+  folder: pathlib.Path,
+  store: FeatureStore,
+  *,
+  split: Mapping[Unit, str],
+  truths: Mapping[Unit, Truth],
+  dtype: str = "float32",
+) -> dict[str, Any]:
+  """Adds a confidence to a release, fitted on the units of the validation part.
+
+  Args:
+    folder: the release, which is written anew.
+    store: features of all units.
+    split: the part of each unit.
+    truths: what is right of each unit.
+    dtype: of the released weights.
+
+  Returns:
+    What was found, for the report.
+
+  Raises:
+    UserError: if no unit of the validation part has a known truth.
+  """
+  check_truths(split, truths)
+  release = releases.load_release(folder)
+  units = [unit for unit, _ in store.units(0, len(store))]
+  places = [
+    place
+    for place, unit in enumerate(units)
+    if split.get(unit) == "validation" and unit in truths
+  ]
+  decoder = Decoder(release, own_decoding(release), batch_size=BATCH)
+  vocabulary = Vocabulary(release.vocabulary)
+  batches: list[np.ndarray] = []
+  verdicts: list[tuple[bool, bool]] = []
+  for start in range(0, len(places), BATCH):
+    some = places[start : start + BATCH]
+    features = store.read_rows(np.array(some))
+    keys = jax.random.split(jax.random.key(0), len(some))
+    decoded = decoder(features, keys)
+    tokens = np.asarray(decoded.tokens)
+    batches.append(gather_evidence(release, decoded, features))
+    for row, place in enumerate(some):
+      text = reconstruct_ids(tokens[row], vocabulary)
+      truth = truths[units[place]]
+      fits = (
+        not truth.negative
+        and text.lower() not in release.decoding.nothing
+        and judge(text, truth).lenient
+      )
+      verdicts.append((fits, truth.negative))
+  evidence = np.concatenate(batches)
+  right, negative = np.array(verdicts).T
+  spec = fit_confidence(evidence, right, negative)
+  whole = dataclasses.replace(
+    release,
+    confidence=spec,
+    params=jax.tree.map(lambda x: np.asarray(x, dtype), release.params),
+  )
+  releases.save_release(whole, folder)
+  refused = confidence.probabilities(spec, evidence) < spec.threshold
+  return {
+    "units": len(right),
+    "right": float(right[~negative].mean()),
+    "threshold": spec.threshold,
+    "negatives_refused": float(refused[negative].mean()) if negative.any() else None,
+    "others_refused": float(refused[~negative].mean()),
+  }

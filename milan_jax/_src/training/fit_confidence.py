@@ -1,0 +1,60 @@
+"""Fits the confidence of descriptions on units whose truth is known."""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from milan_jax._src.models.confidence_model import ConfidenceSpec, probabilities
+
+# Weight of the squared weights, beside the mean loss of a unit.
+RIDGE = 1e-3
+STEPS = 60
+# Of the units of something, at most this part is refused.
+MOST_REFUSED = 0.04
+
+
+def fit_confidence(
+  evidence: Float[np.ndarray, "units evidence"],
+  right: Bool[np.ndarray, "units"],
+  negative: Bool[np.ndarray, "units"],
+) -> ConfidenceSpec:
+  """Fits a logistic model by Newton's method, and its threshold.
+
+  Args:
+    evidence: what `milan_jax._src.models.confidence_model.gather_evidence` gives.
+    right: whether each unit's description fits; never for a negative.
+    negative: units that show nothing, whatever is said of them.
+
+  Returns:
+    The model. Its threshold refuses as many negatives as it can while it refuses at
+    most `MOST_REFUSED` of the units that show something.
+  """
+  centers = evidence.mean(0)
+  scales = np.maximum(evidence.std(0), 1e-6)
+  design = np.concatenate(
+    [(evidence - centers) / scales, np.ones((len(evidence), 1))], 1
+  )
+  truth = right.astype(float)
+  ridge = RIDGE * len(truth) * np.eye(design.shape[1])
+  ridge[-1, -1] = 0
+  weights = np.zeros(design.shape[1])
+  for _ in range(STEPS):
+    fitted = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
+    slope = design.T @ (fitted - truth) + ridge @ weights
+    curvature = (design * (fitted * (1 - fitted))[:, None]).T @ design + ridge
+    step = np.linalg.solve(curvature + 1e-9 * np.eye(len(weights)), slope)
+    weights = weights - step
+    if np.abs(step).max() < 1e-9:
+      break
+  spec = ConfidenceSpec(
+    centers=tuple(map(float, centers)),
+    scales=tuple(map(float, scales)),
+    weights=tuple(map(float, weights[:-1])),
+    bias=float(weights[-1]),
+    threshold=0.0,
+  )
+  found = probabilities(spec, evidence)
+  of_something = found[~negative]
+  threshold = 0.0
+  if len(of_something):
+    threshold = float(np.quantile(of_something, MOST_REFUSED, method="lower"))
+  return ConfidenceSpec(spec.centers, spec.scales, spec.weights, spec.bias, threshold)

@@ -1,0 +1,98 @@
+"""BLEU of a captioner in training: its greedy captions of units it was not shown."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from milan_jax._src.decoding.decoder import Decoding, decode, lay_out
+from milan_jax._src.text.bleu import bleu
+from milan_jax._src.text.reconstruction import reconstruct_ids
+from milan_jax._src.text.vocabulary import Vocabulary
+from milan_jax._src.training.batches import Gather
+
+# Units described together: the compiled shape.
+BATCH = 64
+
+
+class GreedyBleu:
+  """Measures a captioner's weights; compiles once, whatever it is asked for.
+
+  Greedily and by the captioner alone, without the language model. Both sides are in
+  lower case and without the dots and spaces at their ends, as in the original. It
+  counts as many references of a unit as the least described one has; here all count.
+  """
+
+  def __init__(
+    self,
+    gather: Gather,
+    summaries: Sequence[Sequence[str]],
+    *,
+    vocabulary: Vocabulary,
+    length: int,
+  ):
+    """Compiles nothing yet.
+
+    Args:
+      gather: gives the features of units, as the captioner sees them.
+      summaries: what people said of each unit.
+      vocabulary: the captioner's.
+      length: most tokens of a caption, its stop included.
+    """
+    self._gather = gather
+    self._summaries = [[_plain(text) for text in texts] for texts in summaries]
+    self._vocabulary = vocabulary
+    self._captions = jax.jit(
+      functools.partial(
+        _greedy,
+        decoding=Decoding("greedy", length=length),
+        start_id=vocabulary.start_id,
+        stop_id=vocabulary.stop_id,
+      )
+    )
+
+  def __call__(
+    self, params: PyTree, rows: Int[np.ndarray, "units"]
+  ) -> dict[str, float]:
+    """Returns the BLEU, 0 to 100, over the units at `rows`, as "bleu"."""
+    said: list[str] = []
+    for start in range(0, len(rows), BATCH):
+      features = self._gather(rows[start : start + BATCH])
+      number = len(features)
+      padded = np.pad(features, ((0, BATCH - number), (0, 0), (0, 0)))
+      tokens = np.asarray(self._captions(params, padded, np.arange(BATCH) < number))
+      said += [reconstruct_ids(row, self._vocabulary) for row in tokens[:number]]
+    known = [self._summaries[row] for row in rows.tolist()]
+    return {"bleu": bleu([_plain(text) for text in said], known)}
+
+
+def _plain(text: str) -> str:
+  return text.lower().strip(". ")
+
+
+def _greedy(
+  params: Any,
+  features: Float[Array, "batch k features"],
+  valid: Bool[Array, "batch"],
+  *,
+  decoding: Decoding,
+  start_id: int,
+  stop_id: int,
+) -> Int[Array, "batch length"]:
+  weights = lay_out({"captioner": params}, dtype=jnp.float32)
+  keys = jnp.zeros((len(valid), 2), jnp.uint32)  # nothing is drawn
+  found, _ = decode(
+    weights,
+    features,
+    valid,
+    keys,
+    decoding=decoding,
+    words=None,
+    start_id=start_id,
+    stop_id=stop_id,
+  )
+  return jnp.asarray(found.tokens)

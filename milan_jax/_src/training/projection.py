@@ -1,0 +1,73 @@
+"""Finds the projection that brings features to one scale, from the features alone."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from milan_jax._src.models.encoder import Projection
+
+# Components whose variance is below this part of their level's largest are noise.
+NOISE = 1e-4
+# A feature's deviation counts as at least this part of its level's median.
+QUIET = 0.05
+
+
+def fit_projection(
+  batches: Iterable[Float[np.ndarray, "_ k features"]],
+  channels: Sequence[int],
+  sizes: Sequence[int],
+  *,
+  whitening: float,
+) -> Projection:
+  """Principal components of each level of the pyramid, to a common scale.
+
+  Each feature is brought to unit variance, unless it hardly varies; each level is then
+  turned to its principal axes, of which the first `sizes` are kept, divided by their
+  deviation to the power `whitening`.
+
+  Args:
+    batches: features of the units to fit on, read once.
+    channels: features of each level.
+    sizes: components to keep of each.
+    whitening: 0 keeps the components' own scale, 1 makes all deviations 1.
+  """
+  total = np.zeros(sum(channels))
+  second = np.zeros((sum(channels),) * 2)
+  count = 0
+  for batch in batches:
+    rows = batch.reshape(-1, batch.shape[-1]).astype(np.float64)
+    total += rows.sum(0)
+    second += rows.T @ rows
+    count += len(rows)
+  mean = total / count
+  covariance = second / count - np.outer(mean, mean)
+  deviations = np.sqrt(np.maximum(np.diag(covariance), 0))
+  kernel = np.zeros((len(mean), sum(sizes)), np.float64)
+  begin = place = 0
+  for number, size in zip(channels, sizes, strict=True):
+    level = slice(begin, begin + number)
+    # A feature that hardly varies would be blown up, beyond half precision too.
+    scale = np.maximum(deviations[level], _quiet(deviations[level], mean[level]))
+    correlation = covariance[level, level] / np.outer(scale, scale)
+    variances, axes = np.linalg.eigh(correlation)
+    variances, axes = variances[::-1][:size], axes[:, ::-1][:, :size]
+    # The sign of an axis is arbitrary: the largest entry is made positive.
+    signs = np.sign(axes[np.abs(axes).argmax(0), np.arange(size)])
+    kept = np.maximum(variances, NOISE * max(variances[0], 1.0))
+    kernel[level, place : place + size] = (
+      axes * signs / kept ** (whitening / 2) / scale[:, None]
+    )
+    begin, place = begin + number, place + size
+  return Projection(mean.astype(np.float32), kernel.astype(np.float32))
+
+
+def _quiet(
+  deviations: Float[np.ndarray, "features"], means: Float[np.ndarray, "features"]
+) -> float:
+  """The least deviation that a level's features count with; 1 if none varies."""
+  rounding = 1e-6 * max(deviations.max(), np.abs(means).max())
+  for typical in (np.median(deviations), deviations.max()):
+    if QUIET * typical > rounding:
+      return QUIET * float(typical)
+  return 1.0

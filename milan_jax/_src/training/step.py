@@ -1,0 +1,75 @@
+"""One optimisation step, and one evaluation, on any number of devices."""
+
+from collections.abc import Callable
+
+import jax
+import optax
+from jaxtyping import PRNGKeyArray, PyTree
+
+from milan_jax._src.training import batches, losses, state
+
+# The losses of a batch given the weights; a key asks for dropout.
+Objective = Callable[[PyTree, batches.Batch, PRNGKeyArray | None], losses.Terms]
+Step = Callable[
+  [state.TrainState, losses.Terms, batches.Batch], tuple[state.TrainState, losses.Terms]
+]
+Evaluation = Callable[[PyTree, losses.Terms, batches.Batch], losses.Terms]
+
+
+def replicate(tree: PyTree, mesh: jax.sharding.Mesh) -> PyTree:
+  """Puts a copy of every array on each device."""
+  sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+  return jax.device_put(tree, sharding)
+
+
+def shard(batch: batches.Batch, mesh: jax.sharding.Mesh) -> batches.Batch:
+  """Spreads the rows of a batch, a multiple of the devices' number, over them."""
+  sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+  return jax.device_put(batch, sharding)
+
+
+def make_step(objective: Objective, optimizer: optax.GradientTransformation) -> Step:
+  """Returns the compiled training step.
+
+  The program is written over the whole batch: where the batch is spread over devices,
+  the compiler adds the sums over them, so the loss is the mean over the global batch on
+  one device as on many, and dropout falls on the same entries.
+
+  Args:
+    objective: the losses of a batch.
+    optimizer: makes updates of gradients.
+
+  Returns:
+    A function of a state, the losses so far and a batch, that returns the next state
+    and the losses with the batch's added. It consumes the state and the losses given.
+  """
+
+  def take(train_state, so_far, batch):
+    key = jax.random.wrap_key_data(train_state.key)
+    key = jax.random.fold_in(key, train_state.step)
+
+    def loss(params):
+      terms = objective(params, batch, key)
+      return losses.sum_of_means(terms), terms
+
+    gradients, terms = jax.grad(loss, has_aux=True)(train_state.params)
+    updates, opt_state = optimizer.update(
+      gradients, train_state.opt_state, train_state.params
+    )
+    following = train_state._replace(
+      step=train_state.step + 1,
+      params=optax.apply_updates(train_state.params, updates),
+      opt_state=opt_state,
+    )
+    return following, losses.add_terms(so_far, terms)
+
+  return jax.jit(take, donate_argnums=(0, 1))
+
+
+def make_evaluation(objective: Objective) -> Evaluation:
+  """Returns a compiled function that adds a batch's losses, without dropout."""
+
+  def evaluate(params, so_far, batch):
+    return losses.add_terms(so_far, objective(params, batch, None))
+
+  return jax.jit(evaluate)

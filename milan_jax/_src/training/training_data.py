@@ -1,0 +1,112 @@
+"""What there is to train on: the annotated units that have features."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.records import Unit
+from milan_jax._src.text import tokenizer
+from milan_jax._src.training import batches
+
+# Rows of features that are read together for the fingerprint.
+_TOGETHER = 256
+# Features of the units of each layer.
+Tables = Mapping[str, Float[np.ndarray, "_ k features"]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TrainingData:
+  """The annotated units that have features, in the order of layers and rows.
+
+  Attributes:
+    units: the units.
+    gather: gives the features of units, by their position here.
+    captions: the tokens of each caption of each unit.
+    summaries: the captions as they were written.
+    feature_size: size of a region's features.
+    fingerprint: differs where units, captions or features do.
+  """
+
+  units: tuple[Unit, ...]
+  gather: batches.Gather
+  captions: list[list[list[str]]]
+  summaries: list[list[str]]
+  feature_size: int
+  fingerprint: str
+
+
+def find_annotated(
+  features: Tables,
+  units: Mapping[str, Int[np.ndarray, "_"]],
+  annotations: Mapping[Unit, Sequence[str]],
+) -> TrainingData:
+  """Matches features with annotations, and tokenizes the captions.
+
+  Args:
+    features: features of each unit's exemplars, by layer; may be memory-mapped.
+    units: index in its layer of each row of `features`.
+    annotations: descriptions of units.
+
+  Raises:
+    UserError: if no annotated unit has features, or layers differ in their shapes.
+  """
+  shapes = {table.shape[1:] for table in features.values()}
+  if len(shapes) > 1:
+    raise UserError(
+      f"the features of all layers have one shape (k, features), but got "
+      f"{sorted(shapes)}: compute them with one encoder and one k"
+    )
+  found = [
+    (number, row, list(annotations[unit]))
+    for number, layer in enumerate(features)
+    for row, index in enumerate(units[layer].tolist())
+    if (unit := Unit(layer, index)) in annotations
+  ]
+  if not found:
+    annotated = sorted({unit.layer for unit in annotations})
+    raise UserError(
+      f"no annotated unit has features: annotated are units of {annotated[:8]}, and "
+      f"features are of units of {list(features)[:8]}; annotate the same layers"
+    )
+  gather = _gather_from(
+    list(features.values()),
+    np.array([number for number, _, _ in found]),
+    np.array([row for _, row, _ in found]),
+  )
+  split = tokenizer.Tokenizer()
+  written = [summaries for _, _, summaries in found]
+  captions = [[split(summary) for summary in summaries] for summaries in written]
+  digest = hashlib.sha256(json.dumps([list(features), found]).encode())
+  for start in range(0, len(found), _TOGETHER):
+    some = np.arange(start, min(start + _TOGETHER, len(found)))
+    digest.update(gather(some).data)
+  feature_size = shapes.pop()[-1]
+  layers = list(features)
+  known = tuple(
+    Unit(layers[number], int(units[layers[number]][row])) for number, row, _ in found
+  )
+  return TrainingData(
+    known, gather, captions, written, feature_size, digest.hexdigest()
+  )
+
+
+def _gather_from(
+  tables: Sequence[Float[np.ndarray, "_ k features"]],
+  layers: Int[np.ndarray, "units"],
+  rows: Int[np.ndarray, "units"],
+) -> batches.Gather:
+  """Returns a function that reads rows of several tables, by position in `rows`."""
+
+  def gather(wanted):
+    found = np.empty((len(wanted), *tables[0].shape[1:]), np.float32)
+    for number, table in enumerate(tables):
+      here = layers[wanted] == number
+      found[here] = table[rows[wanted][here]]
+    return found
+
+  return gather

@@ -1,0 +1,56 @@
+"""What a captioner is trained on, by content."""
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from milan_jax._src.probe.jax_model import named_arrays
+from milan_jax._src.records import Unit
+from milan_jax._src.runs.inputs import Identity, Tables, of_contents, of_files
+from milan_jax._src.store.exemplar_sets import exemplar_files
+from milan_jax._src.store.release import Params
+from milan_jax._src.store.truths import MANIFEST, TRUTH
+
+
+def of_training(
+  corpus: pathlib.Path,
+  annotations: Mapping[Unit, Sequence[str]],
+  split: Mapping[Unit, str] | None,
+  params: Params,
+  *,
+  encoder: str,
+  tables: Tables,
+) -> Identity:
+  """What a captioner is trained on.
+
+  Args:
+    corpus: the directory of exemplars, with what the corpus builder may have put there.
+    annotations: descriptions of units.
+    split: the part of each unit, if it is given.
+    params: the encoder's parameters, wherever they come from.
+    encoder: what the user wrote to name it.
+    tables: of the run directory.
+  """
+  files = exemplar_files(corpus)
+  files += [(name, corpus / name) for name in (MANIFEST, TRUTH)]
+  named = [
+    (f"{unit.layer} {unit.index}", json.dumps(list(said)).encode())
+    for unit, said in annotations.items()
+  ]
+  found = {
+    "annotations": of_contents("--annotations", "annotated units", named),
+    "exemplars": of_files(
+      "--exemplars",
+      "files",
+      [(name, path) for name, path in files if path.is_file()],
+      known=tables.known("exemplars"),
+    ),
+    "encoder": of_contents(f"--encoder={encoder}", "parameters", named_arrays(params)),
+  }
+  if split is not None:
+    found["split"] = of_contents(
+      "--split",
+      "units of the split",
+      [(f"{unit.layer} {unit.index}", part.encode()) for unit, part in split.items()],
+    )
+  return Identity(found)

@@ -1,0 +1,372 @@
+"""From annotated exemplars to a released captioner: every step of `milan-train`."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from milan_jax._src.decoding.decoder import check_choice
+from milan_jax._src.decoding.features import encode_exemplars
+from milan_jax._src.decoding.region_encoder import encoder_params, region_encoder
+from milan_jax._src.errors import UserError
+from milan_jax._src.files.atomic import write_json
+from milan_jax._src.files.json_files import read_json
+from milan_jax._src.models.backbones import (
+  backbone,
+  params_from_state_dict,
+  weight_names,
+)
+from milan_jax._src.models.encoder import Projection
+from milan_jax._src.probe.selection import select_layers
+from milan_jax._src.records import ExemplarSet, Unit
+from milan_jax._src.runs.inputs import Tables
+from milan_jax._src.runs.locks import holding_workdir
+from milan_jax._src.runs.progress import bar, say
+from milan_jax._src.runs.workdir import FEATURES, begin_run, check_run, read_run
+from milan_jax._src.store.annotations import read_annotations
+from milan_jax._src.store.chosen_exemplars import ChosenExemplars
+from milan_jax._src.store.exemplar_sets import open_exemplars
+from milan_jax._src.store.feature_store import FeatureStore
+from milan_jax._src.store.release import INCLUDED, EncoderSpec, Params
+from milan_jax._src.store.splits import FILE, read_split
+from milan_jax._src.store.truths import MANIFEST, TRUTH, read_truths
+from milan_jax._src.text.judge import Truth
+from milan_jax._src.text.reconstruction import reconstruct
+from milan_jax._src.text.tokenizer import Tokenizer
+from milan_jax._src.text.wording import NOTHING_PHRASES
+from milan_jax._src.training.calibrate import calibrate, check_truths
+from milan_jax._src.training.loop import CRITERIA
+from milan_jax._src.training.matching import keep_matched, split_rows
+from milan_jax._src.training.projection import fit_projection
+from milan_jax._src.training.train_milan import (
+  DECODING,
+  PROJECTED_TOGETHER,
+  RELEASE,
+  REPORT,
+  is_finished,
+  read_report,
+  train_milan,
+)
+from milan_jax._src.training.training_inputs import of_training
+from milan_jax._src.weights.packaged_weights import package_of
+from milan_jax._src.weights.state_dicts import read_state_dict
+
+DTYPES = ("float32", "float16")
+# Options that name what is told better by its content: they may be spelled otherwise.
+_BY_CONTENT = ("exemplars", "annotations", "split", "encoder_weights")
+# Options that may differ between the run that began and one that goes on.
+_NOT_IN_RESULTS = ("workdir", "checkpoint_every")
+# What options that are numbers lie between, both ends included.
+_MANY = 2**31 - 1
+_BETWEEN = (
+  *((name, 1, 2**20) for name in ("batch_size", "lm_batch_size")),
+  *((name, 1, 2**16) for name in ("hidden_size", "embedding_size")),
+  *((name, 1, 2**16) for name in ("lm_hidden_size", "lm_embedding_size")),
+  *(("lm_layers", 1, 64), ("max_epochs", 1, _MANY), ("patience", 0, _MANY)),
+  *(("min_count", 1, _MANY), ("length", 0, _MANY), ("checkpoint_every", 1, _MANY)),
+  *(("seed", 0, _MANY), ("dropout", 0, 0.99), ("stray_regions", 0, 1)),
+  *(("feature_noise", 0, 1e6), ("whitening", 0, 1), ("weight_decay", 0, 1e6)),
+  *(("learning_rate", 1e-12, 1e6), ("consensus", 0, 1e6), ("temperature", -1e6, 1e6)),
+)
+
+
+@holding_workdir
+def train(
+  *,
+  workdir: str,
+  exemplars: str,
+  annotations: str,
+  split: str,
+  encoder: str,
+  encoder_weights: str,
+  encoder_layers: str,
+  projection: str,
+  whitening: float,
+  batch_size: int,
+  lm_batch_size: int,
+  hidden_size: int,
+  embedding_size: int,
+  lm_hidden_size: int,
+  lm_embedding_size: int,
+  lm_layers: int,
+  dropout: float,
+  feature_noise: float,
+  resample_regions: bool,
+  stray_regions: float,
+  learning_rate: float,
+  cosine_decay: bool,
+  weight_decay: float,
+  max_epochs: int,
+  stop_by: str,
+  patience: int,
+  validation_fraction: float,
+  test_fraction: float,
+  min_count: int,
+  length: int,
+  seed: int,
+  checkpoint_every: int,
+  temperature: float,
+  consensus: float,
+  release_dtype: str,
+  about: str,
+) -> pathlib.Path:
+  """Trains a captioner; see `milan_jax._src.options.Train` for every option.
+
+  The same call with the same `workdir` goes on where a run that was stopped left off,
+  and releases the same bytes as one that was not.
+
+  Returns:
+    The folder of the released captioner.
+
+  Raises:
+    UserError: an option names nothing, most annotated units have no exemplars, the
+      split lacks one, or the workdir is of another run.
+  """
+  given = dict(locals())
+  options = {k: value for k, value in given.items() if k not in _NOT_IN_RESULTS}
+  if not exemplars:
+    raise UserError("--exemplars: name a directory of annotated exemplars.")
+  check_choice("--release_dtype", DTYPES, release_dtype)
+  check_choice("--stop_by", tuple(CRITERIA), stop_by)
+  for name, least, most in _BETWEEN:
+    if not least <= given[name] <= most:  # nor is NaN
+      raise UserError(f"--{name}: expected {least} to {most}; found {given[name]}.")
+  Tokenizer()  # it is needed after hours, and says at once what it lacks
+  corpus = pathlib.Path(exemplars)
+  known = (corpus / TRUTH).is_file()
+  decoding = dataclasses.replace(
+    DECODING,
+    temperature=temperature,
+    consensus=consensus,
+    nothing=tuple(_as_said(NOTHING_PHRASES)) if known else (),
+  )
+  folder = pathlib.Path(workdir)
+  # All that may be wrong is found out before a run is begun.
+  before = read_run(folder)
+  described = read_annotations(annotations or exemplars)
+  table = pathlib.Path(split or corpus / FILE)
+  parts = read_split(table) if split or table.is_file() else None
+  spec, params = _encoder(encoder, encoder_weights, encoder_layers)
+  everything = encoder_params(spec, params)
+  network = region_encoder(spec, everything)
+  sizes = _sizes(projection, network.channels)
+  found = _annotated(open_exemplars(exemplars), described)
+  units = [
+    Unit(layer, index)
+    for layer in found.layers
+    for index in found.exemplars(layer).units.tolist()
+  ]
+  kept = keep_matched(described, set(units), what="exemplars", say=say)
+  rows = split_rows(
+    units,
+    parts,
+    validation_fraction=validation_fraction,
+    test_fraction=test_fraction,
+    seed=seed,
+    say=say,
+    name=str(table),
+  )
+  if parts is not None:
+    parts = {unit: parts[unit] for unit in units}
+  truths = read_truths(corpus) if known and parts is not None else None
+  if truths is not None and parts is not None:
+    check_truths(parts, truths)
+  identity = of_training(
+    corpus,
+    described,
+    parts,
+    everything,
+    encoder=encoder_weights or encoder,
+    tables=Tables(folder),
+  )
+  if before is None:
+    begin_run(folder, options, identity)
+  else:
+    check_run(folder, before, options, identity=identity, paths=_BY_CONTENT)
+  if is_finished(folder, judged=truths is not None):
+    say(f"{folder / RELEASE}: the captioner is there, and nothing was left to do")
+    return folder / RELEASE
+  with bar("features", "images") as show:
+    features = encode_exemplars(
+      network.encode,
+      found,
+      folder / FEATURES,
+      feature_size=network.feature_size,
+      progress=show,
+    )
+  fitted: Projection | None = None
+  if sizes:
+    fitted = _projection(features, rows.training, network.channels, sizes, whitening)
+  card: dict[str, Any] = {"about": about} if about else {}
+  card |= _sources(corpus)
+  with bar("training", "batches") as show:
+    train_milan(
+      features=features.tables(),
+      units={layer: found.exemplars(layer).units for layer in found.layers},
+      annotations=kept,
+      encoder=dataclasses.replace(spec, projection=sum(sizes)),
+      encoder_params=params,
+      projection=fitted,
+      workdir=folder,
+      batch_size=batch_size,
+      lm_batch_size=lm_batch_size,
+      hidden_size=hidden_size,
+      embedding_size=embedding_size,
+      lm_hidden_size=lm_hidden_size,
+      lm_embedding_size=lm_embedding_size,
+      lm_layers=lm_layers,
+      dropout=dropout,
+      feature_noise=feature_noise,
+      resample_regions=resample_regions,
+      stray_regions=stray_regions,
+      learning_rate=learning_rate,
+      cosine_decay=cosine_decay,
+      weight_decay=weight_decay,
+      max_epochs=max_epochs,
+      stop_by=stop_by,
+      patience=patience,
+      validation_fraction=validation_fraction,
+      test_fraction=test_fraction,
+      min_count=min_count,
+      length=length or None,
+      seed=seed,
+      checkpoint_every=checkpoint_every,
+      split=parts,
+      decoding=decoding,
+      dtype=release_dtype,
+      card=card or None,
+      say=say,
+      progress=show,
+    )
+  if truths is not None and parts is not None:
+    _calibrate(folder, features, parts, truths, release_dtype)
+  say(f"{folder / RELEASE}: the captioner; describe with --milan={folder / RELEASE}")
+  return folder / RELEASE
+
+
+def _encoder(name: str, weights: str, layers: str) -> tuple[EncoderSpec, Params | None]:
+  """Returns the encoder and, unless a package carries them, its parameters."""
+  network = backbone(name)
+  levels = network.default_layers
+  if layers:
+    levels = select_layers(network.layer_names, layers)
+  package = None if weights else package_of(name)
+  if package is None and not weights:
+    raise UserError(
+      f"--encoder={name}: no package carries its weights; give its state dict "
+      "(.pth, .pt or .safetensors) with --encoder_weights."
+    )
+  params: Params | None = None
+  if package is None:
+    state_dict = read_state_dict(weights, weight_names(name), say=say)
+    params = dict(params_from_state_dict(name, state_dict, head=False))
+  spec = EncoderSpec(
+    name,
+    tuple(levels),
+    tuple(value / 255 for value in network.preprocessing.mean),
+    tuple(value / 255 for value in network.preprocessing.std),
+    package or INCLUDED,
+  )
+  return spec, params
+
+
+def _sizes(projection: str, channels: Sequence[int]) -> list[int]:
+  """Components of each level, as the user named them; none if there are none."""
+  if not projection:
+    return []
+  words = projection.split(",")
+  sizes = [int(word) if word.strip().isdecimal() else 0 for word in words]
+  fits = len(sizes) == len(channels) and all(
+    1 <= size <= number for size, number in zip(sizes, channels, strict=False)
+  )
+  if not fits:
+    raise UserError(
+      f"--projection={projection}: expected {len(channels)} numbers, one for each "
+      f"encoder layer, from 1 to {','.join(map(str, channels))}."
+    )
+  return sizes
+
+
+def _projection(
+  features: FeatureStore,
+  rows: Int[np.ndarray, "training"],
+  channels: Sequence[int],
+  sizes: Sequence[int],
+  whitening: float,
+) -> Projection:
+  """Fits the projection on the features of the training part."""
+  batches = (
+    features.read_rows(rows[start : start + PROJECTED_TOGETHER])
+    for start in range(0, len(rows), PROJECTED_TOGETHER)
+  )
+  return fit_projection(batches, channels, sizes, whitening=whitening)
+
+
+def _sources(exemplars: pathlib.Path) -> dict[str, Any]:
+  """What the card says of a corpus: which photographs the captioner has seen."""
+  path = exemplars / MANIFEST
+  if not path.is_file():
+    return {}
+  manifest = read_json(path, dict, remedy="build the corpus again")
+  try:
+    return {
+      "trained_on": [
+        row["sha256"][:16]
+        for row in manifest.get("photographs", ())
+        if row["split"] in ("train", "validation")
+      ]
+    }
+  except (TypeError, KeyError) as error:
+    raise UserError(
+      f"{path}: expected photographs with sha256 and split ({error}): build the corpus "
+      "again."
+    ) from error
+
+
+def _calibrate(
+  folder: pathlib.Path,
+  features: FeatureStore,
+  parts: Mapping[Unit, str],
+  truths: Mapping[Unit, Truth],
+  dtype: str,
+) -> None:
+  """Gives the release its confidence, unless the report says that it has it."""
+  report = read_report(folder)
+  if "confidence" in report:
+    return
+  found = calibrate(
+    folder / RELEASE,
+    features,
+    split=parts,
+    truths=truths,
+    dtype=dtype,
+  )
+  write_json(folder / REPORT, report | {"confidence": found})
+
+
+def _as_said(captions: Sequence[str]) -> list[str]:
+  """Captions as a captioner says them: "cannot" is two tokens, and so two words."""
+  split = Tokenizer()
+  return [reconstruct(split(caption)).lower() for caption in captions]
+
+
+def _annotated(
+  whole: ExemplarSet, annotations: Mapping[Unit, Sequence[str]]
+) -> ExemplarSet:
+  """Leaves out units and layers that nobody described: they are not encoded."""
+  rows = {}
+  for layer in whole.layers:
+    units = whole.exemplars(layer).units.tolist()
+    known = [row for row, unit in enumerate(units) if Unit(layer, unit) in annotations]
+    if known:
+      rows[layer] = np.array(known)
+  if not rows:
+    layers = sorted({unit.layer for unit in annotations})
+    raise UserError(
+      f"No annotated unit has exemplars: annotated are units of {', '.join(layers[:8])}"
+      f"; exemplars are of {', '.join(whole.layers[:8])}."
+    )
+  return ChosenExemplars(whole, rows)

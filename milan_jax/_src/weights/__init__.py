@@ -1,0 +1,1 @@
+"""Files of parameters: state dicts, torch files, downloads."""

@@ -1,0 +1,269 @@
+"""State dicts, found in the files that training scripts write.
+
+A checkpoint is a state dict itself, or holds one beside other things: counters, an
+optimizer, a second set of weights that was averaged. The names in it may begin with
+what a wrapper put before them (`module.`, `model.`). Whoever knows the names that the
+model has gives them, and gets tensors by those.
+"""
+
+import collections
+import json
+import os
+import pathlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.weights import torch_files
+from milan_jax._src.weights.pickle_reader import Inert, Name
+
+StateDict = dict[str, np.ndarray]
+Say = Callable[[str], None]
+
+# Under these keys training scripts put what is no model.
+_NO_MODEL = (
+  "optim",
+  "sched",
+  "scaler",
+  "loops",
+  "callbacks",
+  "rng",
+  "hyper_parameters",
+)
+_USUAL_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "module")
+# What wrappers put before every name, taken off where nobody knows the model's names.
+_WRAPPER = "module."
+# What torch.compile puts into the names of all that is inside.
+_COMPILED = "_orig_mod."
+_DEPTH = 3
+# A prefix counts as found where at least this share of the model's names follow it.
+_LEAST_FITTING = 0.5
+# Files that list which file holds which tensor, as the Hugging Face libraries write it.
+INDEX_SUFFIX = ".index.json"
+
+
+def read_state_dict(
+  path: str | os.PathLike[str],
+  names: Collection[str] | None = None,
+  *,
+  say: Say = lambda line: None,
+) -> StateDict:
+  """Reads the named tensors of a model.
+
+  Of several state dicts in a file the one is taken whose names fit the model best; of
+  those that fit alike, averaged weights (a key with `ema` in it) come first, as they
+  are what such a training evaluates. What is left out and taken off is said.
+
+  Args:
+    path: a `.safetensors` file, what `torch.save` wrote, or the `.index.json` of
+      tensors in several such files, or the folder that holds it.
+    names: the model's own names, if they are known. One prefix before all of them is
+      then taken off, and what does not begin with it is left out. Where they are not
+      known, `module.` is taken off. What torch.compile puts into names goes anyway.
+    say: told what was taken off or left out, a sentence at a time.
+
+  Returns:
+    Tensors by name, of the dtypes they are stored in; bfloat16 as float32.
+
+  Raises:
+    UserError: as `read_torch_file`, or if the file holds no state dict.
+  """
+  path = pathlib.Path(path)
+  whole = _read(path)
+  found = list(_state_dicts(whole))
+  if not found:
+    raise UserError(
+      f"{path} holds no state dict but {torch_files.say_value(whole)}: save "
+      "model.state_dict() itself, or a dict with it under 'state_dict'"
+    )
+  wanted = set(names or ())
+  ranks = [_rank(*one, wanted) for one in found]
+  best = max(range(len(found)), key=ranks.__getitem__)
+  rivals = [
+    _say_place(place)
+    for (place, _), rank in zip(found, ranks, strict=True)
+    if wanted and rank[0] == ranks[best][0] and place != found[best][0]
+  ]
+  if rivals:
+    say(
+      f"{path} holds several sets of weights: {_say_place(found[best][0])} is read, "
+      f"{', '.join(rivals)} not (to read another, save it by itself)"
+    )
+  return _fitted(_tensors(found[best][1], path), wanted, path, say)
+
+
+def _say_place(place: tuple[str, ...]) -> str:
+  return ".".join(place) or "the outermost"
+
+
+def _read(path: pathlib.Path) -> Any:
+  if path.is_dir():
+    indices = sorted(path.glob(f"*{INDEX_SUFFIX}"))
+    if not indices:
+      raise UserError(
+        f"{path} is a folder without a file *{INDEX_SUFFIX}: name the file of the "
+        "weights"
+      )
+    path = indices[0]
+  if path.name.endswith(INDEX_SUFFIX):
+    return _read_sharded(path)
+  if path.suffix == ".safetensors":
+    return torch_files.read_safetensors(path)
+  return torch_files.read_torch_file(path)
+
+
+def _read_sharded(path: pathlib.Path) -> StateDict:
+  """Reads all the files that an index names, which lie beside it."""
+  try:
+    places = json.loads(path.read_bytes())["weight_map"]
+    files = dict.fromkeys(places.values())
+  except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    raise UserError(f"{path}: expected JSON with a weight_map ({error})") from error
+  if not all(
+    isinstance(file, str) and pathlib.Path(file).name == file for file in files
+  ):
+    raise UserError(f"{path}: expected names of files beside it in its weight_map")
+  whole: StateDict = {}
+  for file in files:
+    part = _read(path.parent / file)
+    if not isinstance(part, dict):
+      raise UserError(f"{path.parent / file} holds no tensors by name")
+    whole |= part
+  absent = [name for name in places if name not in whole]
+  if absent:
+    raise UserError(
+      f"{path} names {len(absent)} tensors that its files lack, such as {absent[0]!r}: "
+      "fetch them again"
+    )
+  return whole
+
+
+def _state_dicts(
+  value: Any, place: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+  """Every dict of named tensors inside a value, and the keys that lead to it."""
+  if isinstance(value, Inert):
+    value = _module_tensors(value) if place else value
+  if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+    return
+  if any(isinstance(one, np.ndarray) for one in value.values()):
+    yield place, value
+  if len(place) < _DEPTH:
+    for key, one in value.items():
+      if not key.lower().startswith(_NO_MODEL):
+        yield from _state_dicts(one, (*place, key))
+
+
+def _module_tensors(module: Inert, prefix: str = "") -> StateDict | None:
+  """The state dict of a module that was pickled whole; None if it is no module."""
+  state = module.state
+  if not isinstance(state, dict) or not {"_parameters", "_modules"} <= state.keys():
+    return None
+  own = {**state["_parameters"], **(state.get("_buffers") or {})}
+  found = {prefix + name: one for name, one in own.items() if one is not None}
+  for name, part in state["_modules"].items():
+    if isinstance(part, Inert):
+      found |= _module_tensors(part, f"{prefix}{name}.") or {}
+  return found
+
+
+def _rank(
+  place: tuple[str, ...], value: Mapping[str, Any], wanted: Collection[str]
+) -> tuple[int, bool, bool, int]:
+  """How well a dict fits: its names, averaged weights, a usual key, its tensors."""
+  names = _tensor_names(value)
+  averaged = bool(wanted) and any("ema" in key.lower() for key in place)
+  usual = bool(place) and place[-1] in _USUAL_KEYS
+  return _fit(names, wanted).number, averaged, usual, len(names)
+
+
+def _tensor_names(value: Mapping[str, Any]) -> list[str]:
+  return [name for name, one in value.items() if isinstance(one, np.ndarray)]
+
+
+class _Fit(NamedTuple):
+  """How names become those that are wanted: by taking a prefix off, or putting it on.
+
+  Attributes:
+    number: names that are wanted ones then.
+    off: prefix to take off.
+    on: prefix to put on.
+    rivals: other prefixes that could be taken off, and fit as many names.
+  """
+
+  number: int
+  off: str = ""
+  on: str = ""
+  rivals: tuple[str, ...] = ()
+
+
+def _fit(names: Collection[str], wanted: Collection[str]) -> _Fit:
+  off, on = _prefixes(names, wanted), _prefixes(wanted, names)
+  best = max(off.values(), default=0)
+  if on and max(on.values()) > best:
+    prefix, number = max(on.items(), key=lambda item: item[1])
+    return _Fit(number, on=prefix)
+  alike = [prefix for prefix, number in off.items() if number == best]
+  return _Fit(best, *([alike[0], "", tuple(alike[1:])] if alike else ()))
+
+
+def _prefixes(names: Collection[str], wanted: Collection[str]) -> dict[str, int]:
+  """What comes before wanted names in `names`, and how often; the shortest first."""
+  found: collections.Counter[str] = collections.Counter()
+  for name in names:
+    parts = name.split(".")
+    for number in range(len(parts)):
+      if ".".join(parts[number:]) in wanted:
+        found["".join(f"{part}." for part in parts[:number])] += 1
+  return found
+
+
+def _tensors(value: Mapping[str, Any], path: pathlib.Path) -> StateDict:
+  """The tensors of a state dict; counters and words beside them are left out."""
+  for name, one in value.items():
+    if isinstance(one, Inert | Name):
+      raise UserError(
+        f"entry {name!r} of {path} is no tensor but {torch_files.say_value(one)}"
+      )
+  return {name.replace(_COMPILED, ""): value[name] for name in _tensor_names(value)}
+
+
+def _fitted(
+  tensors: StateDict, wanted: Collection[str], path: pathlib.Path, say: Say
+) -> StateDict:
+  """Tensors by the names that are wanted, as far as they fit."""
+  fit = _fit(tensors, wanted)
+  if not wanted or fit.number < _LEAST_FITTING * len(wanted):
+    return _unwrapped(tensors)
+  if fit.on:
+    say(f"{path}: {fit.on!r} was put before the names")
+    return {fit.on + name: tensor for name, tensor in tensors.items()}
+  if not fit.off:
+    return tensors
+  kept = {
+    name.removeprefix(fit.off): tensor
+    for name, tensor in tensors.items()
+    if name.startswith(fit.off)
+  }
+  left_out = [name for name in tensors if not name.startswith(fit.off)]
+  what = f"{path}: {fit.off!r} was taken off the names"
+  if fit.rivals:
+    what += f" ({', '.join(map(repr, fit.rivals))} would fit as well)"
+  if left_out:
+    what += f", and {_some(left_out)} left out, which do not begin with it"
+  say(what)
+  return kept
+
+
+def _unwrapped(tensors: StateDict) -> StateDict:
+  while tensors and all(name.startswith(_WRAPPER) for name in tensors):
+    tensors = {name.removeprefix(_WRAPPER): one for name, one in tensors.items()}
+  return tensors
+
+
+def _some(names: list[str]) -> str:
+  """The first names of a list, and how many more there are."""
+  more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+  return ", ".join(names[:3]) + more

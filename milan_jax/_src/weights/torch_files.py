@@ -1,0 +1,356 @@
+"""Reads the files that `torch.save` writes, without torch and without running them.
+
+Both formats are read: the zip archive of PyTorch 1.6 and later, and the older sequence
+of pickles. Tensors come as read-only numpy views of the mapped file, so that a file of
+1 GB costs the memory of what is looked at; only bfloat16, which numpy lacks, comes as a
+float32 copy. Tensors that share a storage share it here too. What is neither tensor
+nor plain container comes as an `Inert` record.
+
+The checksum of every record of a zip archive is compared. A file without checksums, as
+torch can be told to write, and the older format cannot be checked so.
+"""
+
+import dataclasses
+import io
+import mmap
+import os
+import pathlib
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import safetensors
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.weights import pickle_reader as inert_pickle
+from milan_jax._src.weights.pickle_reader import Inert, Name
+
+_BFLOAT16 = "BFloat16Storage"
+_DTYPES: dict[str, np.dtype[Any]] = {
+  "HalfStorage": np.dtype("<f2"),
+  "FloatStorage": np.dtype("<f4"),
+  "DoubleStorage": np.dtype("<f8"),
+  _BFLOAT16: np.dtype("<u2"),
+  "ByteStorage": np.dtype("u1"),
+  "CharStorage": np.dtype("i1"),
+  "ShortStorage": np.dtype("<i2"),
+  "IntStorage": np.dtype("<i4"),
+  "LongStorage": np.dtype("<i8"),
+  "BoolStorage": np.dtype("?"),
+  "ComplexFloatStorage": np.dtype("<c8"),
+  "ComplexDoubleStorage": np.dtype("<c16"),
+}
+_STORAGE_MODULES = ("torch", "torch.cuda", "torch.storage")
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_PROTOCOL = 1001
+_LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip entry: lengths of name and extra
+_COUNT = struct.Struct("<q")
+# What a damaged file can make the reader raise.
+_DAMAGE = (ValueError, TypeError, LookupError, OverflowError, struct.error)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Storage:
+  """What a persistent id says: `count` values of the type `kind`, stored as `key`."""
+
+  kind: str
+  key: str
+  count: int
+
+  @property
+  def num_bytes(self) -> int:
+    return self.count * _DTYPES[self.kind].itemsize
+
+
+def read_torch_file(path: str | os.PathLike[str]) -> Any:
+  """Reads what `torch.save(value, path)` saved.
+
+  Raises:
+    UserError: if the file is missing, cut short, not of torch, a TorchScript archive,
+      or of another byte order.
+  """
+  path = pathlib.Path(path)
+  with _open(path) as file:
+    if file.read(4) == b"":
+      raise UserError(f"{path} is empty: expected a file written by torch.save")
+    data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+  try:
+    if data[:4] == b"PK\x03\x04":
+      return _read_zip(data, path)
+    return _read_legacy(data, path)
+  except UserError:
+    raise
+  except _DAMAGE as error:
+    raise UserError(
+      f"{path} cannot be read as a torch file ({error}): it is cut short or damaged, "
+      "fetch it again"
+    ) from error
+
+
+def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+  """Reads all tensors of a safetensors file, at the dtypes they are stored in.
+
+  Tensors of bfloat16, which numpy lacks, come as float32.
+
+  Raises:
+    UserError: if the file is missing, cut short or of another kind, or holds a tensor
+      of a type that is not read, such as an 8-bit float.
+  """
+  path = pathlib.Path(path)
+  _open(path).close()
+  try:
+    with safetensors.safe_open(path, framework="numpy") as file:
+      return {name: _tensor_of(file, name, path) for name in list(file.keys())}
+  except safetensors.SafetensorError as error:
+    raise UserError(
+      f"{path} cannot be read as safetensors ({error}): it is cut short, damaged or of "
+      "another kind"
+    ) from error
+
+
+def _tensor_of(file: Any, name: str, path: pathlib.Path) -> np.ndarray:
+  try:
+    array = file.get_tensor(name)
+  except (TypeError, ValueError, AttributeError) as error:  # a type that numpy lacks
+    kind = file.get_slice(name).get_dtype()
+    raise UserError(
+      f"{path} holds {name!r} of the type {kind}, which is not read: save it as float32"
+    ) from error
+  return array.astype(np.float32) if array.dtype == ml_dtypes.bfloat16 else array
+
+
+def _open(path: pathlib.Path) -> io.BufferedReader:
+  try:
+    return path.open("rb")
+  except OSError as error:
+    raise UserError(f"{path} cannot be opened: {error.strerror}") from error
+
+
+def say_value(value: Any) -> str:
+  """What a value that was read is, for messages."""
+  if isinstance(value, Inert):
+    return f"a pickled {value.module}.{value.name}"
+  if isinstance(value, dict):
+    return f"a dict of {', '.join(map(repr, list(value)[:5])) or 'nothing'}"
+  return f"a value of type {type(value).__name__}"
+
+
+# The two formats.
+
+
+def _read_zip(data: mmap.mmap, path: pathlib.Path) -> Any:
+  try:
+    with zipfile.ZipFile(path) as archive:
+      entries = {entry.filename: entry for entry in archive.infolist()}
+  except (zipfile.BadZipFile, NotImplementedError) as error:
+    raise UserError(
+      f"{path} begins as a torch file but its end is missing ({error}): it is cut "
+      "short, fetch it again"
+    ) from error
+  roots = [name.removesuffix("data.pkl") for name in entries if _is_value(name)]
+  if len(roots) != 1:
+    raise UserError(f"{path} is a zip archive, but none that torch.save wrote")
+  root = roots[0]
+  if f"{root}constants.pkl" in entries:
+    raise UserError(
+      f"{path} is a TorchScript archive, which holds a program: save the model's "
+      "state_dict() with torch.save instead"
+    )
+
+  has_checksums = any(entry.CRC for entry in entries.values())
+
+  def record(name: str) -> memoryview:
+    entry = entries[root + name]
+    if entry.compress_type != zipfile.ZIP_STORED:
+      raise ValueError(f"the record {name!r} is compressed")
+    start = entry.header_offset + _LOCAL_HEADER.size
+    start += sum(_LOCAL_HEADER.unpack_from(data, entry.header_offset))
+    found = _span(data, start, entry.file_size)
+    if has_checksums:
+      if zlib.crc32(found) != entry.CRC:
+        raise ValueError(f"the record {name!r} does not have its checksum")
+      _forget_pages(data)
+    return found
+
+  if f"{root}byteorder" in entries:
+    _check_byte_order(record("byteorder") == b"little", path)
+  pickle = io.BytesIO(record("data.pkl"))
+  return _unpickle(pickle, lambda storage: record(f"data/{storage.key}"))
+
+
+def _forget_pages(data: mmap.mmap) -> None:
+  """Has what was read of a mapped file no longer count as the process's memory."""
+  if hasattr(mmap, "MADV_DONTNEED"):
+    data.madvise(mmap.MADV_DONTNEED)
+
+
+def _is_value(name: str) -> bool:
+  return name.count("/") == 1 and name.endswith("/data.pkl")
+
+
+def _read_legacy(data: mmap.mmap, path: pathlib.Path) -> Any:
+  """Reads magic number, protocol, machine, value and storage keys, then the storages.
+
+  The storages lie behind the value that uses them, so it is read twice: once to learn
+  what they are, once to build it.
+  """
+  try:
+    magic = _plain(data)
+  except inert_pickle.MalformedPickleError:
+    magic = None
+  if magic != _LEGACY_MAGIC:
+    raise UserError(
+      f"{path} is no torch file: it begins with {data[:16]!r}, but torch.save writes a "
+      "zip archive or, before PyTorch 1.6, a pickle with a number of its own"
+    )
+  if _plain(data) != _LEGACY_PROTOCOL:
+    raise UserError(f"{path} is of a torch format that is not known: save it again")
+  _check_byte_order(_plain(data)["little_endian"] is True, path)
+
+  start = data.tell()
+  found: dict[str, _Storage] = {}
+
+  def note(persistent_id: Any) -> _Storage | Inert | Name:
+    storage = _storage(persistent_id)
+    if isinstance(storage, _Storage):
+      found[storage.key] = storage
+    elif isinstance(storage, Inert):  # of unknown length: the next cannot be found
+      raise ValueError(f"its {storage.name} is of a type that is not read")
+    return storage
+
+  inert_pickle.read(data, constructors={}, persistent=note)
+  spans = {}
+  for key in _plain(data):
+    storage = found[key]
+    if _COUNT.unpack(data.read(_COUNT.size)) != (storage.count,):
+      raise ValueError(f"storage {key} has not {storage.count} values")
+    spans[key] = _span(data, data.tell(), storage.num_bytes)
+    data.seek(storage.num_bytes, io.SEEK_CUR)
+  data.seek(start)
+  return _unpickle(data, lambda storage: spans[storage.key])
+
+
+def _plain(data: mmap.mmap) -> Any:
+  """Reads a pickle in which torch puts no tensor."""
+  return inert_pickle.read(data, constructors={}, persistent=_storage)
+
+
+def _span(data: mmap.mmap, start: int, size: int) -> memoryview:
+  if not 0 <= start <= start + size <= len(data):
+    raise ValueError("a tensor lies beyond the end of the file")
+  return memoryview(data)[start : start + size]
+
+
+def _check_byte_order(is_little: bool, path: pathlib.Path) -> None:
+  if not is_little:
+    raise UserError(
+      f"{path} was written on a big-endian machine: save it again on a little-endian "
+      "one"
+    )
+
+
+# Tensors.
+
+
+def _unpickle(
+  pickle: io.BytesIO | mmap.mmap, storage_bytes: Callable[[_Storage], memoryview]
+) -> Any:
+  """Reads a value whose tensors lie in storages, each of which is looked up once."""
+  values: dict[str, np.ndarray] = {}
+
+  def persistent(persistent_id: Any) -> Any:
+    storage = _storage(persistent_id)
+    if not isinstance(storage, _Storage):
+      return storage
+    if storage.key not in values:
+      values[storage.key] = _storage_values(storage, storage_bytes(storage))
+    start, stop = _part(persistent_id, storage)
+    return values[storage.key][start:stop]
+
+  return inert_pickle.read(pickle, constructors=_CONSTRUCTORS, persistent=persistent)
+
+
+def _storage(persistent_id: Any) -> _Storage | Inert | Name:
+  """Reads a persistent id: ("storage", type, key, device, count, part or None).
+
+  Old files name the class of a whole model so too: ("module", class, file, source).
+  """
+  if persistent_id[0] == "module" and isinstance(persistent_id[1], Name):
+    return persistent_id[1]
+  tag, kind, key, _, count = persistent_id[:5]
+  if not (tag == "storage" and isinstance(kind, Name) and _is_count(count)):
+    raise ValueError("a persistent id that torch does not write")
+  if kind.module not in _STORAGE_MODULES or kind.name not in _DTYPES:
+    return Inert(kind.module, kind.name, persistent_id)
+  return _Storage(kind.name, str(key), count)
+
+
+def _part(persistent_id: Any, storage: _Storage) -> tuple[int, int]:
+  """Where the storage of a view, which only old files have, lies in its root's."""
+  view = persistent_id[5] if len(persistent_id) > 5 else None
+  if view is None:
+    return 0, storage.count
+  _, offset, count = view
+  if not (_is_count(offset) and _is_count(count) and offset + count <= storage.count):
+    raise ValueError("a view that is not in its storage")
+  return offset, offset + count
+
+
+def _storage_values(storage: _Storage, data: memoryview) -> np.ndarray:
+  dtype = _DTYPES[storage.kind]
+  if storage.count == 0:
+    return np.empty(0, dtype)
+  values = np.frombuffer(data, dtype, storage.count)
+  if storage.kind == _BFLOAT16:  # the upper half of a float32
+    return (values.astype("<u4") << 16).view("<f4")
+  return values
+
+
+def _is_count(value: Any) -> bool:
+  return isinstance(value, int) and value >= 0
+
+
+def _tensor(values: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Any:
+  """Views part of a storage; strides and offset count values, not bytes."""
+  if isinstance(values, Inert):  # of a type that is not read
+    return values
+  if not all(map(_is_count, (offset, *shape, *strides))) or len(shape) != len(strides):
+    raise ValueError("a tensor of an impossible shape")
+  if 0 in shape:
+    return np.empty(shape, values.dtype)
+  last = sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+  if offset + last >= values.size:
+    raise ValueError("a tensor that is not in its storage")
+  return np.lib.stride_tricks.as_strided(
+    values[offset:],
+    shape,
+    [stride * values.itemsize for stride in strides],
+    writeable=False,
+  )
+
+
+def _encode(text: str, coding: str) -> bytes:
+  """Python 2's way to pickle bytes; no other coding, since codecs are code."""
+  if coding != "latin1":
+    raise ValueError(f"bytes in the coding {coding!r}")
+  return text.encode("latin1")
+
+
+_CONSTRUCTORS: dict[tuple[str, str], Callable[..., Any]] = {
+  ("collections", "OrderedDict"): dict,
+  ("torch", "Size"): tuple,
+  ("torch._utils", "_rebuild_tensor"): _tensor,
+  ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+  ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
+  ("torch._utils", "_rebuild_parameter_with_state"): lambda tensor, *_: tensor,
+  ("_codecs", "encode"): _encode,
+  **{
+    (module, kind.__name__): kind
+    for module in ("builtins", "__builtin__")
+    for kind in (dict, list, tuple, set, frozenset)
+  },
+}

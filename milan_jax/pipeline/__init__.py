@@ -1,1 +1,0 @@
-"""The corridor: wires the rooms for the commands."""

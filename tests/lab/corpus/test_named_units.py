@@ -1,0 +1,305 @@
+import collections
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from milan_jax._src.lab.corpus import named_phrasings, named_units, units
+from milan_jax._src.lab.corpus.named_concepts import Mark, find_marks, named_concepts
+from milan_jax._src.lab.corpus.named_units import (
+  NamedPlan,
+  NamedPlanner,
+  mark_map,
+  place_map,
+)
+from milan_jax._src.lab.corpus.scenes import Scene, Tags
+from milan_jax._src.lab.corpus.units import Looks
+from milan_jax._src.text.wording import NOTHING_PHRASES
+
+K = 6
+SPLITS = ("train", "validation", "test")
+THINGS = (
+  *(("dog", "brown"), ("cat", "black"), ("lion", "tan"), ("eagle", "brown")),
+  *(("duck", "white"), ("cow", "white"), ("car", "red"), ("bus", "yellow")),
+  *(("boat", "white"), ("apple", "red"), ("hat", "black"), ("violin", "brown")),
+)
+
+
+def _unrendered():
+  raise AssertionError("a unit is planned without its pictures")
+
+
+def _scenes(things=THINGS, groups=4, views=3):
+  """Every thing in some sources of each split, a few scenes each, on grass or not."""
+  return [
+    Scene(
+      f"{split} {what} {group} {view}",
+      split,
+      f"{split} {what} {group}",
+      (
+        Tags(what, colors=(color,)),
+        *([Tags("grass", colors=("green",))] if group % 2 else []),
+        *([Tags(what, "head")] if what in ("dog", "cat", "lion", "cow") else []),
+      ),
+      _unrendered,
+    )
+    for split in SPLITS
+    for what, color in things
+    for group in range(groups)
+    for view in range(views)
+  ]
+
+
+def _planner(scenes, k=K):
+  marks = find_marks(scenes)
+  concepts = named_concepts(scenes, marks)
+  return NamedPlanner(scenes, marks, concepts, k), concepts
+
+
+@pytest.fixture(scope="module")
+def planned():
+  scenes = _scenes(groups=5)
+  planner, concepts = _planner(scenes)
+  plans = [
+    planner.unit(SPLITS[n % 3], np.random.default_rng([7, n])) for n in range(1500)
+  ]
+  return scenes, planner, concepts, plans
+
+
+def _by(plans, family):
+  return [plan for plan in plans if plan.family == family]
+
+
+def test_units_stay_in_their_split(planned):
+  scenes, _, _, plans = planned
+  for number, plan in enumerate(plans):
+    assert plan.split == SPLITS[number % 3]
+    assert len(plan.marks) == len(plan.groups) == K
+    assert {scenes[mark.scene].split for mark in plan.marks} == {plan.split}
+    assert len(plan.captions) == units.NUM_CAPTIONS
+    assert plan.looks.grid in named_units.GRIDS
+
+
+def test_units_show_nothing_one_two_or_a_place_by_their_shares(planned):
+  *_, plans = planned
+  kinds = collections.Counter(
+    {"nothing": 0, "mixtures": 2, "places": 3}.get(plan.family, 1) for plan in plans
+  )
+  for kind, share in enumerate(named_units.KIND_SHARES):
+    spread = 4 * (share * (1 - share) / len(plans)) ** 0.5
+    assert kinds[kind] / len(plans) == pytest.approx(share, abs=spread)
+  grids = collections.Counter(plan.looks.grid for plan in plans)
+  for grid, share in zip(named_units.GRIDS, named_units.GRID_SHARES, strict=True):
+    assert grids[grid] / len(plans) == pytest.approx(share, abs=0.05)
+  single = {plan.family for plan in plans} - {"nothing", "mixtures", "places"}
+  assert single == set(named_units.FAMILY_WEIGHTS) - {"looks"}
+
+
+def test_the_same_draw_gives_the_same_unit(planned):
+  scenes, _, _, plans = planned
+  again, _ = _planner(scenes)
+  for number in range(60):
+    plan = again.unit(SPLITS[number % 3], np.random.default_rng([7, number]))
+    assert plan == plans[number]
+
+
+def test_a_unit_shows_all_sources_before_it_shows_one_again(planned):
+  scenes, _, _, plans = planned
+  for plan in _by(plans, "things"):
+    what = {scenes[mark.scene].tags[mark.regions[0]].what for mark in plan.marks}
+    if what == {"grass"}:
+      assert len({scenes[mark.scene].group for mark in plan.marks}) == K
+      continue
+    assert what == {plan.name}
+    counts = collections.Counter(scenes[mark.scene].group for mark in plan.marks)
+    assert sorted(counts.values()) == [1, 1, 1, 1, 2]  # five sources, six regions
+    assert len(set(plan.marks)) == K
+
+
+def test_a_category_does_not_show_one_kind_of_thing_only(planned):
+  scenes, _, _, plans = planned
+  most = max(2, round(named_units.MOST_ALIKE * K))
+  checked = 0
+  for plan in _by(plans, "categories"):
+    kinds = collections.Counter(
+      scenes[mark.scene].tags[mark.regions[0]].what for mark in plan.marks
+    )
+    if plan.name in ("any animal", "any vehicle"):  # three kinds at least
+      assert max(kinds.values()) <= most
+      checked += 1
+  assert checked > 30
+  heads = [plan for plan in plans if plan.name == "any head"]
+  assert heads
+  for plan in heads:
+    kinds = collections.Counter(
+      scenes[mark.scene].tags[mark.regions[0]].what for mark in plan.marks
+    )
+    assert max(kinds.values()) <= most
+
+
+def test_mixtures_share_no_word_and_say_both(planned):
+  _, _, concepts, plans = planned
+  by_name = {concept.name: concept for concept in concepts.values()}
+  mixtures = _by(plans, "mixtures")
+  for plan in mixtures:
+    first, second = (by_name[name] for name in plan.name.split(" + "))
+    assert not set(first.lenient) & set(second.lenient)
+    assert collections.Counter(plan.groups) == {0: K // 2, 1: K - K // 2}
+    assert set(plan.lenient) == {*first.lenient, *second.lenient}
+    assert plan.strict == first.strict + second.strict
+    for caption in plan.captions:
+      for concept in (first, second):
+        assert any(text in caption for text in concept.short)
+  assert len(mixtures) > 150
+
+
+def test_captions_are_the_concepts_or_name_what_the_regions_share(planned):
+  _, _, concepts, plans = planned
+  by_name = {concept.name: concept for concept in concepts.values()}
+  shared = total = 0
+  for plan in plans:
+    if plan.family in ("nothing", "mixtures", "places"):
+      continue
+    said = set(plan.captions) - set(by_name[plan.name].phrasings)
+    assert len(said) <= 1
+    if plan.family == "things" and plan.name in dict(THINGS):
+      total += 1
+      shared += bool(said)
+      # All dogs here are brown.
+      assert said <= {f"{dict(THINGS)[plan.name]} {by_name[plan.name].phrasings[0]}"}
+  assert shared / total == pytest.approx(named_units.CHANCE_SHARED, abs=0.1)
+
+
+def test_nothing_is_right_of_units_of_nothing(planned):
+  scenes, _, _, plans = planned
+  nothing = _by(plans, "nothing")
+  places = 0
+  for plan in nothing:
+    assert plan.lenient == plan.strict == ()
+    assert set(plan.captions) <= set(NOTHING_PHRASES)
+    assert len(set(plan.groups)) == 1
+    places += plan.groups[0] == -1
+    kinds = [scenes[mark.scene].tags[mark.regions[0]].what for mark in plan.marks]
+    assert len(set(kinds)) == K, "no two show one kind"
+  assert 0.3 < places / len(nothing) < 0.7
+
+
+def test_units_of_a_place_name_it(planned):
+  *_, plans = planned
+  found = _by(plans, "places")
+  assert {plan.place for plan in found} == set(named_phrasings.PLACES)
+  for plan in found:
+    assert set(plan.captions) <= set(named_phrasings.PLACES[plan.place])
+    assert plan.strict == (plan.lenient,)
+    assert len({mark.scene for mark in plan.marks}) == K
+
+
+def test_a_split_shows_what_enough_of_its_sources_show():
+  scenes = _scenes((("owl", "white"), ("car", "red")), groups=5, views=2)
+  few = [
+    scene
+    for scene in scenes
+    if scene.split != "test" or "owl" not in scene.key or scene.group[-1] in "01"
+  ]
+  planner, _ = _planner(few)
+  assert "owl" in planner.concepts_of("train")
+  assert "owl" in planner.concepts_of("validation")
+  assert "owl" not in planner.concepts_of("test")
+  assert "car" in planner.concepts_of("test")
+  # 5 sources with two scenes each hold no 11 regions.
+  assert _planner(scenes, k=11)[0].concepts_of("test") == [
+    name for name in _planner(scenes, k=11)[0].concepts_of("test") if name != "owl"
+  ]
+
+
+def test_a_split_of_concepts_all_alike_has_no_mixtures():
+  planner, _ = _planner(_scenes((("owl", ""),), groups=6))
+  plans = [planner.unit("train", np.random.default_rng(n)) for n in range(60)]
+  for plan in plans:
+    if plan.family == "mixtures":
+      first, second = plan.name.split(" + ")
+      assert "grass" in first + second
+  alone = [
+    Scene(f"{n}", split, f"{split} {n}", (Tags("owl"),), _unrendered)
+    for split in SPLITS
+    for n in range(8)
+  ]
+  planner, _ = _planner(alone)
+  families = {planner.unit("test", np.random.default_rng(n)).family for n in range(60)}
+  assert families <= {"things", "categories", "exceptions", "nothing", "places"}
+
+
+def _plan(marks, *, grid=56, place=""):
+  return NamedPlan(
+    split="train",
+    family="things",
+    name="dog",
+    marks=marks,
+    groups=(0,) * len(marks),
+    place=place,
+    looks=Looks(grid, 0.1, 0.0, 0),
+    captions=(),
+    lenient=("dog",),
+    strict=(("dog",),),
+  )
+
+
+@pytest.mark.parametrize("grid", named_units.GRIDS)
+def test_maps_of_marks_cell_by_cell(grid):
+  rng = np.random.default_rng(0)
+  regions = rng.random((3, 56, 56)).astype(np.float16)
+  marks = (Mark(0, (1,)), Mark(0, (0, 2)))
+  plan = _plan(marks, grid=grid)
+  step = 56 // grid
+  for number, value in enumerate(
+    (
+      lambda a, b, c: b,
+      lambda a, b, c: max(a, c),
+    )
+  ):
+    expected = np.zeros((grid, grid))
+    for row, column in itertools.product(range(56), repeat=2):
+      cell = value(*map(float, regions[:, row, column]))
+      expected[row // step, column // step] += cell / step**2
+    found = mark_map(regions.astype(np.float32), plan, number)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_what_surrounds_a_thing_is_strongest_at_its_border_and_never_on_it():
+  thing = np.zeros((1, 56, 56), np.float32)
+  thing[0, 20:36, 24:40] = 1
+  found = mark_map(thing, _plan((Mark(0, (0,), outside=True),), grid=56), 0)
+  assert (found[20:36, 24:40] == 0).all()
+  assert found.max() == 1
+  away = found[28, 40:]  # from its right side to the picture's border
+  assert (np.diff(away) <= 0).all()
+  # A Gaussian's tail beyond a straight border, relative to that right beside it.
+  tail = np.array([0.5 * math.erfc((d + 0.5) / 5 / 2**0.5) for d in range(16)])
+  np.testing.assert_allclose(away / away[0], tail / tail[0], atol=0.03)
+
+
+def test_nothing_surrounds_what_fills_the_picture():
+  thing = np.ones((1, 56, 56), np.float32)
+  found = mark_map(thing, _plan((Mark(0, (0,), outside=True),), grid=14), 0)
+  np.testing.assert_array_equal(found, np.zeros((14, 14)))
+
+
+@pytest.mark.parametrize("place", named_phrasings.PLACES)
+def test_maps_of_places_fall_off_from_their_side(place):
+  def near(distance):
+    return max(0.0, 1 - (distance + 0.5) / 56 / named_units.PLACE_SIZE)
+
+  expected = np.zeros((56, 56))
+  for row, column in itertools.product(range(56), repeat=2):
+    sides = {
+      "top": near(row),
+      "bottom": near(55 - row),
+      "left": near(column),
+      "right": near(55 - column),
+    }
+    expected[row, column] = max(sides.values()) if place == "border" else sides[place]
+  np.testing.assert_allclose(place_map(place), expected, atol=1e-5)
+  regions = np.ones((1, 56, 56), np.float32)
+  found = mark_map(regions, _plan((Mark(0, (0,)),), place=place), 0)
+  np.testing.assert_array_equal(found, place_map(place))

@@ -1,0 +1,35 @@
+"""The starter captioner on stem units, whose truth is in their kernels."""
+
+import numpy as np
+import pytest
+
+from milan_jax._src.lab.evaluation import stem
+from milan_jax._src.lab.evaluation.described import judged
+from milan_jax._src.lab.evaluation.job import Job
+from milan_jax._src.text.judge import judge
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory):
+  """The stem's units, described over the packaged photographs."""
+  return stem.run(Job("starter", tmp_path_factory.mktemp("stem")))
+
+
+def test_three_quarters_agree_with_their_kernels(outcome):
+  (run,) = outcome.runs
+  assert len(run.answers) == 32 and len(run.truths) == 28
+  cases = list(judged(run))
+  wrong = {case.unit: case.answer.text for case in cases if not case.verdict.lenient}
+  assert np.mean([case.verdict.lenient for case in cases]) >= 0.75, wrong
+
+
+def test_the_judge_tells_units_apart(outcome):
+  """Another unit's description agrees with a kernel far more rarely."""
+  (run,) = outcome.runs
+  mixed = [
+    judge(run.answers[other].text, truth).lenient
+    for unit, truth in run.truths.items()
+    for other in run.truths
+    if other != unit
+  ]
+  assert np.mean(mixed) < 0.35
