@@ -82,8 +82,9 @@ def test_the_readmes_configuration_is_found_by_what_is_installed(
   with zipfile.ZipFile(distributions[2]) as archive:
     archive.extractall(tmp_path / "site")
   script = """
-from milan_jax import config, flags
-found, _ = flags.parse(config.Train, ["train", "--config=configs/starter.py"])
+from milan_jax._src import options
+from milan_jax._src.commands import flags
+found, _ = flags.parse(options.Train, ["train", "--config=configs/starter.py"])
 print(flags.__file__, found.workdir)
 """
   found = subprocess.run(
@@ -95,7 +96,7 @@ print(flags.__file__, found.workdir)
   )
   assert found.returncode == 0, found.stderr
   assert found.stdout.split() == [
-    str(tmp_path / "site" / "milan_jax" / "flags.py"),
+    str(tmp_path / "site" / "milan_jax" / "_src" / "commands" / "flags.py"),
     "runs/starter",
   ]
 

@@ -50,7 +50,7 @@ def test_a_block_that_writes_nothing_is_an_error(tmp_path):
 def test_what_a_killed_run_left_is_cleared_by_the_next(tmp_path):
   program = (
     "import os, signal, sys\n"
-    "from milan_jax._src.store import atomic\n"
+    "from milan_jax._src.files import atomic\n"
     "with atomic.atomic_path(sys.argv[1]) as aside:\n"
     "  aside.write_text('half')\n"
     "  os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = """
 import jax, jax.numpy as jnp
-from milan_jax._src.store import compile_cache
+from milan_jax._src.runs import compile_cache
 compile_cache.MIN_SECONDS = 0.0
 compile_cache.use_compile_cache()
 jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((9, 9))).block_until_ready()
