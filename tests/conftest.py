@@ -1,7 +1,6 @@
-"""Settings that every test runs under, and the reference files."""
+"""Settings that every test runs under, and fixtures of recorded data."""
 
 import atexit
-import json
 import os
 import pathlib
 import shutil
@@ -22,6 +21,8 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 import jax
 import numpy as np
 import pytest
+
+from tests.helpers.recorded import CHECKPOINT, arrays_and_strings
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -76,8 +77,8 @@ def _shared(name: str) -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
-def reference() -> pathlib.Path:
-  """Outputs of the original code."""
+def whole_reference() -> pathlib.Path:
+  """Outputs of the original code, with what may not travel in `tests/data`."""
   return _shared("reference")
 
 
@@ -94,24 +95,28 @@ def annotations() -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
-def tiny(reference):
+def tiny():
   """The release made from the original's tiny checkpoint."""
   from milan_jax._src.store.official import read_official, to_release
 
-  return to_release(read_official(reference / "decoder-tiny.pth"))
+  return to_release(read_official(CHECKPOINT))
 
 
 @pytest.fixture(scope="session")
-def outputs(reference):
+def _decoding():
+  return arrays_and_strings("decoding")
+
+
+@pytest.fixture(scope="session")
+def outputs(_decoding):
   """What the original computed with it."""
-  with np.load(reference / "reference-tiny.npz") as arrays:
-    return dict(arrays)
+  return _decoding[0]
 
 
 @pytest.fixture(scope="session")
-def strings(outputs):
+def strings(_decoding):
   """What the original wrote with it."""
-  return json.loads(bytes(outputs["strings_json"]))
+  return _decoding[1]
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,8 @@ import jax
 import numpy as np
 
 from milan_jax._src.decoding.decoder import Decoder, Decoding
-from milan_jax._src.records import LayerExemplars
-from milan_jax._src.store.feature_store import FeatureWriter
 from milan_jax._src.store.release import save_release
+from tests.helpers.feature_store import write_features
 from tests.helpers.together import ROOT, free_port, run_together
 
 SCRIPT = """
@@ -62,14 +61,8 @@ def test_two_processes_say_what_one_says(tiny, outputs, tmp_path):
 
 
 def test_two_commands_describe_a_feature_store_together(tiny, outputs, tmp_path):
-  features = outputs["features"]
-  rows = np.zeros(features.shape[:2], int)
-  layer = LayerExemplars("a", np.arange(8), rows, rows, None, None, np.zeros(8, bool))
   store = tmp_path / "features"
-  with FeatureWriter(store, [layer], feature_size=1024, total=1) as writer:
-    for unit, slot in np.ndindex(*rows.shape):
-      writer.write(0, unit, slot, features[unit, slot])
-    writer.save(1)
+  write_features(store, outputs["features"])
   save_release(tiny, tmp_path / "release")
   command = [sys.executable, str(ROOT / "describe.py"), f"--features={store}"]
   command += [f"--milan={tmp_path / 'release'}", "--batch_size=2"]

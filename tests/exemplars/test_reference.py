@@ -1,7 +1,5 @@
 """Against what the original computes on a small network and 200 images."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -14,6 +12,7 @@ from milan_jax._src.store.original_layout import (
   write_original_layout,
 )
 from tests.exemplars import tiny
+from tests.helpers import recorded
 
 K = 5
 # Unit 4 of layer3 is dead and unit 2 has ties: their exemplars are arbitrary.
@@ -21,13 +20,20 @@ ARBITRARY = {"layer3": [2, 4]}
 
 
 @pytest.fixture(scope="module")
-def original(reference):
-  return reference / "exemplars"
+def original(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("original")
+  recorded.write_exemplars(folder)
+  return folder
+
+
+@pytest.fixture(scope="module")
+def arrays():
+  return recorded.exemplar_arrays()
 
 
 @pytest.fixture(scope="module")
 def collected(original):
-  probe = tiny.probe(64, original / "tiny-cnn.pth")
+  probe = tiny.probe(64, recorded.exemplar_weights())
   source = open_array_images(original / "images.npz")
   return source, collect(probe, source, tiny.LAYERS, k=K, batch_size=32)
 
@@ -51,25 +57,23 @@ def test_ids_and_activations(original, collected, layer):
 
 
 @pytest.mark.parametrize("layer", tiny.LAYERS)
-def test_levels_are_exact_quantiles_and_near_the_sketch(original, collected, layer):
+def test_levels_are_exact_quantiles_and_near_the_sketch(arrays, collected, layer):
   found = collected[1].layers[layer]
-  levels = np.load(original / layer / "levels.npz")
   alive = ~found.dead
   # Convolutions differ in their last bits from machine to machine.
   np.testing.assert_allclose(
-    found.levels[alive], levels["exact_hazen"][alive], rtol=1e-5, atol=1e-6
+    found.levels[alive], arrays[f"{layer}/exact_hazen"][alive], rtol=1e-5, atol=1e-6
   )
-  note = json.loads((original / "note.json").read_text())["layers"][layer]
-  error = np.abs(found.levels - levels["sketch"])[alive]
-  assert error.max() <= note["vs"]["hazen"]["level_abs_err_max"] + 1e-5
+  error = np.abs(found.levels - arrays[f"{layer}/sketch"])[alive]
+  assert error.max() <= arrays[f"{layer}/sketch_error"] + 1e-5
 
 
 @pytest.mark.parametrize("layer", tiny.LAYERS)
-def test_masks(original, collected, layer):
+def test_masks(arrays, collected, layer):
   found = collected[1].layers[layer]
-  want = np.load(original / layer / "masks.npy")[:, :, 0] != 0
+  want = arrays[f"{layer}/masks"][:, :, 0] != 0
   units = clear_units(layer, found)
-  theirs = np.load(original / layer / "levels.npz")["sketch"]
+  theirs = arrays[f"{layer}/sketch"]
   differing = {}
   for name, levels in (("ours", found.levels), ("theirs", theirs)):
     spread = np.repeat(levels[:, None], K, axis=1)

@@ -1,4 +1,4 @@
-"""The reference's network and images, and small stand-ins for both."""
+"""The network of the recorded exemplars and images, and small stand-ins for both."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ LAYERS = ("conv1", "layer1", "layer2", "layer3")
 
 
 def network() -> nn.Module:
-  """The reference's architecture, with weights of its own."""
+  """The architecture of the recorded network, with weights of its own."""
   torch.manual_seed(0)
   model = nn.Sequential()
   model.conv1 = nn.Conv2d(3, 8, 3, 2, 1)
@@ -27,7 +27,9 @@ def network() -> nn.Module:
 def probe(image_size: int = 64, weights=None) -> TorchProbe:
   model = network()
   if weights is not None:
-    model.load_state_dict(torch.load(weights))
+    model.load_state_dict(
+      {name: torch.tensor(array) for name, array in weights.items()}
+    )
   return TorchProbe(model, image_size)
 
 

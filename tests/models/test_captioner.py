@@ -65,10 +65,10 @@ def test_one_step(captioner, language_model, outputs):
 def test_forced_decoding(captioner, language_model, outputs, token_inputs):
   features = jnp.asarray(outputs["features"])
   log_probs, attentions = captioner(features, token_inputs)
-  _close(log_probs, outputs["forced/mi=False/predictions"])
+  _close(log_probs[..., ::4], outputs["forced/mi=False/predictions"])
   _close(attentions, outputs["forced/mi=False/attentions"])
   with_mi = log_probs - 0.2 * language_model(token_inputs)
-  _close(with_mi, outputs["forced/mi=True/predictions"])
+  _close(with_mi[..., ::4], outputs["forced/mi=True/predictions"])
   # The original's forced scores count the padding after the stop, too.
   targets = outputs["forced/targets"][:, :, None]
   for scores, name in ((log_probs, "False"), (with_mi, "True")):
@@ -77,7 +77,8 @@ def test_forced_decoding(captioner, language_model, outputs, token_inputs):
 
 
 def test_language_model(language_model, outputs):
-  _close(language_model(jnp.asarray(outputs["lm/inputs"])), outputs["lm/full"])
+  predictions = language_model(jnp.asarray(outputs["lm/inputs"]))
+  _close(predictions[..., ::4], outputs["lm/full"])
 
 
 def test_the_padding_row_of_the_language_model_is_zero(tiny):

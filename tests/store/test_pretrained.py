@@ -8,6 +8,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.store import pretrained as captioners
 from milan_jax._src.store import release
 from milan_jax._src.store.pretrained import load_milan, pretrained
+from tests.helpers.recorded import CHECKPOINT
 from tests.weights.http_server import Behaviour, serve
 
 KEY = "base"
@@ -15,8 +16,8 @@ PATH = "/models/milan-base.pth"
 
 
 @pytest.fixture(scope="session")
-def data(reference):
-  return (reference / "decoder-tiny.pth").read_bytes()
+def data():
+  return CHECKPOINT.read_bytes()
 
 
 @pytest.fixture
@@ -68,15 +69,13 @@ def test_a_key_is_fetched_converted_and_kept(behaviour, data, tmp_path):
     load_milan(KEY)
 
 
-def test_a_checkpoint_put_into_the_cache_by_hand_is_used(
-  behaviour, reference, tmp_path, capsys
-):
+def test_a_checkpoint_put_into_the_cache_by_hand_is_used(behaviour, tmp_path, capsys):
   behaviour.files.clear()
   with pytest.raises(UserError, match=r"milan-base\.pth answers 404"):
     pretrained(KEY)
   cache = tmp_path / "elsewhere"
   cache.mkdir()
-  shutil.copy(reference / "decoder-tiny.pth", cache / "milan-base.pth")
+  shutil.copy(CHECKPOINT, cache / "milan-base.pth")
   assert pretrained(KEY, cache=cache).encoder.backbone == "resnet18"
   assert names(cache) == ["base"]
 
@@ -136,11 +135,11 @@ def test_names_in_the_package_and_folders_are_found(tiny, tmp_path, monkeypatch)
   assert load_milan("biggan").vocabulary == tiny.vocabulary
 
 
-def test_paths_that_are_no_release(reference, tmp_path):
+def test_paths_that_are_no_release(tmp_path):
   with pytest.raises(
     UserError, match="convert an official checkpoint with 'milan-conv"
   ):
-    load_milan(reference / "decoder-tiny.pth")
+    load_milan(CHECKPOINT)
   with pytest.raises(UserError, match=r"milan\.json is missing"):
     load_milan(tmp_path)
   with pytest.raises(UserError, match=r"nowhere/milan\.json is missing"):

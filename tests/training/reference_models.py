@@ -1,28 +1,25 @@
 """The tiny models whose training the reference recorded."""
 
-import json
-
-import numpy as np
-
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.language_model import LanguageModel
 from milan_jax._src.weights import state_dicts
+from tests.helpers.recorded import CHECKPOINT, arrays_and_strings
 
 START, PAD, VOCAB = 424, 426, 428
 CAPTIONER = Captioner(VOCAB, feature_size=1024, hidden_size=64, embedding_size=32)
 LANGUAGE_MODEL = LanguageModel(VOCAB, hidden_size=48, embedding_size=32, pad_id=PAD)
 
 
-def training_reference(reference):
+def training_reference():
   """Reads the recorded numbers and the names that go with them."""
-  with np.load(reference / "training-tiny.npz") as file:
-    arrays = {name: file[name] for name in file.files}
-  return arrays, json.loads(arrays["strings_json"].tobytes())
+  arrays, names = arrays_and_strings("training")
+  features = arrays_and_strings("decoding")[0]["features"]
+  return arrays | {"features": features[arrays["unit"]]}, names
 
 
-def weights(reference):
+def weights():
   """Reads the recorded initial weights by the original's names."""
-  return state_dicts.read_state_dict(reference / "decoder-tiny.pth")
+  return state_dicts.read_state_dict(CHECKPOINT)
 
 
 def _linear(tensors, name):

@@ -18,6 +18,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.weights import torch_files
 from milan_jax._src.weights.pickle_reader import Inert, Name
 from milan_jax._src.weights.state_dicts import read_state_dict
+from tests.helpers.recorded import CHECKPOINT
 
 FORMATS = {"zip": True, "legacy": False}
 DTYPES = [
@@ -207,10 +208,9 @@ def test_the_packaged_network_equals_torch():
   assert_same(back, torch.load(path))
 
 
-def test_the_official_layout_equals_torch(reference):
-  path = reference / "decoder-tiny.pth"
-  back = torch_files.read_torch_file(path)
-  theirs = torch.load(path, weights_only=False)
+def test_the_official_layout_equals_torch():
+  back = torch_files.read_torch_file(CHECKPOINT)
+  theirs = torch.load(CHECKPOINT, weights_only=False)
   assert_same(back["state_dict"], dict(theirs["state_dict"]))
   assert len(back["state_dict"]) == 154
   tokens = theirs["properties"]["indexer"]["properties"]["vocab"]["properties"][
