@@ -27,14 +27,14 @@ from milan_jax._src.search import advance, prefixes, rows
 
 
 def every_row_its_own_parent(wanted: advance.Rows) -> advance.Parents:
-  places = jnp.arange(len(wanted.tokens), dtype=jnp.int32)
-  return advance.Parents(wanted.parents, wanted.units, places, wanted.num)
+  indices = jnp.arange(len(wanted.tokens), dtype=jnp.int32)
+  return advance.Parents(wanted.parents, wanted.units, indices, wanted.num)
 
 
-def every_row_its_own_prefix(first, second, num) -> rows.Distinct:
+def every_row_its_own_prefix(first, second, num) -> rows.DistinctPairs:
   del second
-  places = jnp.arange(len(first), dtype=jnp.int32)
-  return rows.Distinct(places, places, num)
+  indices = jnp.arange(len(first), dtype=jnp.int32)
+  return rows.DistinctPairs(indices, indices, num)
 
 
 @contextlib.contextmanager

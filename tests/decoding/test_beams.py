@@ -9,18 +9,18 @@ import pytest
 from milan_jax._src.models.captioner import Captioner, Regions
 from milan_jax._src.models.captioner_rows import (
   CaptionerRows,
-  lay_out_captioner,
+  fuse_captioner_weights,
   start_captioner,
 )
 from milan_jax._src.models.language_model_rows import (
   LanguageModelRows,
-  lay_out_language_model,
+  fuse_language_model_weights,
 )
 from milan_jax._src.search.beam import beam_search
 from milan_jax._src.search.forced import counted, forced_scores
 from milan_jax._src.search.rerank import rerank
 from milan_jax._src.search.rollout import greedy
-from milan_jax._src.search.steps import Searched
+from milan_jax._src.search.steps import BoundModel
 
 START, STOP = 424, 425
 ENDS = {"start_id": START, "stop_id": STOP}
@@ -32,12 +32,12 @@ class Models:
   def __init__(self, tiny, features):
     self.features = jnp.asarray(features)
     self.units = jnp.arange(len(features), dtype=jnp.int32)
-    weights = lay_out_captioner(tiny.params["captioner"])
+    weights = fuse_captioner_weights(tiny.params["captioner"])
     started = start_captioner(weights, self.features)
     captioner = CaptionerRows(weights, Regions(self.features, started.keys))
-    self.captioner = Searched(captioner, started.state, self.units)
-    lm = LanguageModelRows(lay_out_language_model(tiny.params["language_model"]))
-    self.lm = Searched(lm, lm.start(), jnp.zeros_like(self.units))
+    self.captioner = BoundModel(captioner, started.state, self.units)
+    lm = LanguageModelRows(fuse_language_model_weights(tiny.params["language_model"]))
+    self.lm = BoundModel(lm, lm.start(), jnp.zeros_like(self.units))
 
   def options(self, mi):
     options = {"valid": jnp.ones(len(self.units), bool), **ENDS}
@@ -49,11 +49,11 @@ class Models:
       self.captioner, beam_size=beam_size, length=length, **options
     ).beams
 
-  def scores(self, searched, tokens, num_steps=None, one_too_many=False):
+  def scores(self, bound, tokens, num_steps=None, one_too_many=False):
     counts = counted(
       tokens, stop_id=STOP, num_steps=num_steps, one_too_many=one_too_many
     )
-    return forced_scores(searched, tokens, counts, start_id=START)[0]
+    return forced_scores(bound, tokens, counts, start_id=START)[0]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from milan_jax._src.models.captioner import Captioner, CaptionerState, Regions
 from milan_jax._src.models.captioner_rows import (
   CaptionerRows,
-  lay_out_captioner,
+  fuse_captioner_weights,
   start_captioner,
 )
 from milan_jax._src.models.captioner_rows import RowState as CaptionerRowState
@@ -18,7 +18,7 @@ from milan_jax._src.models.language_model import LanguageModel
 from milan_jax._src.models.language_model_rows import (
   LanguageModelRows,
   RowState,
-  lay_out_language_model,
+  fuse_language_model_weights,
 )
 from milan_jax._src.models.products import dot
 
@@ -49,7 +49,7 @@ def captioner():
 def test_captioner_starts_as_it_does_by_itself(captioner):
   model, variables, features = captioner
   regions, state = model.apply(variables, features, method="start")
-  started = start_captioner(lay_out_captioner(variables["params"]), features)
+  started = start_captioner(fuse_captioner_weights(variables["params"]), features)
   np.testing.assert_allclose(started.keys, regions.keys, atol=1e-5)
   np.testing.assert_allclose(started.state.hidden, state.hidden[:, 0], atol=1e-6)
   np.testing.assert_allclose(started.state.cell, state.cell[:, 0], atol=1e-6)
@@ -58,14 +58,14 @@ def test_captioner_starts_as_it_does_by_itself(captioner):
 @pytest.mark.parametrize(("dtype", "atol"), [("float32", 2e-6), ("bfloat16", 0.05)])
 def test_captioner_steps_as_it_does_by_itself(captioner, dtype, atol):
   model, variables, features = captioner
-  weights = lay_out_captioner(variables["params"], jnp.dtype(dtype))
+  weights = fuse_captioner_weights(variables["params"], jnp.dtype(dtype))
   rows = CaptionerRows(
     weights, Regions(features, start_captioner(weights, features).keys)
   )
   units = UNITS[:4]
   before = _draw(CaptionerRowState(*[jax.ShapeDtypeStruct((4, 8), jnp.float32)] * 2), 2)
-  prepared = jax.tree.map(lambda x: x[PARENTS], rows.prepare(before, units))
-  after = rows.read(prepared, TOKENS)
+  partial = jax.tree.map(lambda x: x[PARENTS], rows.prepare(before, units))
+  after = rows.read(partial, TOKENS)
   logits = rows.predict(after)
   for row, parent in enumerate(PARENTS.tolist()):
     unit = slice(int(units[parent]), int(units[parent]) + 1)
@@ -82,7 +82,7 @@ def test_captioner_steps_as_it_does_by_itself(captioner, dtype, atol):
 
 def test_regions_that_do_not_count_are_not_seen(captioner):
   _, variables, features = captioner
-  weights = lay_out_captioner(variables["params"])
+  weights = fuse_captioner_weights(variables["params"])
   counts = jnp.arange(BATCH) % K + 1
   started = start_captioner(weights, features, counts)
   rows = CaptionerRows(weights, Regions(features, started.keys, counts))
@@ -103,12 +103,12 @@ def test_language_model_steps_as_it_does_by_itself(dtype, atol):
   model = LanguageModel(VOCAB, hidden_size=8, embedding_size=6, num_layers=3)
   shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), int))
   variables = _draw(shapes, 3)
-  weights = lay_out_language_model(variables["params"], jnp.dtype(dtype))
+  weights = fuse_language_model_weights(variables["params"], jnp.dtype(dtype))
   rows = LanguageModelRows(weights)
   layers = [jax.ShapeDtypeStruct((4, 8), jnp.float32)] * 3
   before = _draw(RowState(tuple(layers), tuple(layers)), 4)
-  prepared = jax.tree.map(lambda x: x[PARENTS], rows.prepare(before, UNITS[:4]))
-  after = rows.read(prepared, TOKENS)
+  partial = jax.tree.map(lambda x: x[PARENTS], rows.prepare(before, UNITS[:4]))
+  after = rows.read(partial, TOKENS)
   carries = tuple(
     (h[PARENTS], c[PARENTS]) for h, c in zip(before.hiddens, before.cells, strict=True)
   )
@@ -132,7 +132,7 @@ def test_products_of_few_rows_in_bfloat16(num):
   np.testing.assert_allclose(found, left @ right, rtol=1e-5, atol=1e-5)
 
 
-def test_a_release_is_laid_out_from_numpy(tiny):
+def test_a_release_is_fused_from_numpy(tiny):
   spec = dataclasses.asdict(tiny.captioner)
-  weights = lay_out_captioner(tiny.params["captioner"])
+  weights = fuse_captioner_weights(tiny.params["captioner"])
   assert weights.words.shape == (spec["vocab_size"], 4 * spec["hidden_size"])

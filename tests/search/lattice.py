@@ -5,7 +5,7 @@ import itertools
 import jax.numpy as jnp
 import numpy as np
 
-from milan_jax._src.search.steps import Searched
+from milan_jax._src.search.steps import BoundModel
 
 START, STOP, VOCAB = 5, 4, 6
 
@@ -21,18 +21,18 @@ class Lattice:
     logits -= np.log(np.exp(logits).sum(-1, keepdims=True))
     self.table = logits.astype(np.float32)
 
-  def searched(self) -> Searched:
+  def bound(self) -> BoundModel:
     """The model, each unit at a state of its own that has read nothing."""
     batch = len(self.table)
     starts = jnp.full(batch, START, jnp.int32)
     units = jnp.arange(batch, dtype=jnp.int32)
-    return Searched(self, (starts, starts, units), units)
+    return BoundModel(self, (starts, starts, units), units)
 
   def prepare(self, state, units):
     return state[1], units
 
-  def read(self, prepared, tokens):
-    last, units = prepared
+  def read(self, partial, tokens):
+    last, units = partial
     return last, tokens, units
 
   def predict(self, state):

@@ -23,7 +23,7 @@ def lattice():
 
 def _found(lattice, beam_size, valid=None, length=LENGTH, **options):
   return beam_search(
-    lattice.searched(),
+    lattice.bound(),
     valid=jnp.ones(len(lattice.table), bool) if valid is None else valid,
     beam_size=beam_size,
     length=length,
@@ -72,7 +72,7 @@ def test_a_narrow_beam_keeps_what_a_plain_loop_keeps(lattice):
 
 def test_mutual_information_is_subtracted_at_each_step(lattice):
   other = Lattice(seed=1, batch=BATCH)
-  beams = _beam(lattice, 216, lm=other.searched(), temperature=0.7)
+  beams = _beam(lattice, 216, lm=other.bound(), temperature=0.7)
   for unit in range(BATCH):
     scored = [
       (score - 0.7 * other.score(unit, tokens), tokens)
@@ -87,8 +87,8 @@ def test_rerank_takes_the_best_mutual_information_of_whole_descriptions(lattice)
   other = Lattice(seed=2, batch=BATCH)
   beams = _beam(lattice, 20)
   counts = counted(beams.tokens, stop_id=STOP)
-  lm_scores, _ = forced_scores(other.searched(), beams.tokens, counts, start_id=START)
-  found, places = rerank(beams, lm_scores, temperature=0.5)
+  lm_scores, _ = forced_scores(other.bound(), beams.tokens, counts, start_id=START)
+  found, indices = rerank(beams, lm_scores, temperature=0.5)
   for unit in range(BATCH):
     scored = [
       (
@@ -101,7 +101,7 @@ def test_rerank_takes_the_best_mutual_information_of_whole_descriptions(lattice)
     assert tuple(np.asarray(found.tokens[unit])) == tokens
     np.testing.assert_allclose(found.scores[unit], score, rtol=1e-5)
     np.testing.assert_allclose(found.margins[unit], score - second, atol=1e-5)
-    np.testing.assert_array_equal(beams.tokens[unit, places[unit]], tokens)
+    np.testing.assert_array_equal(beams.tokens[unit, indices[unit]], tokens)
 
 
 def test_padding_units_do_not_keep_the_search_going():
@@ -124,7 +124,7 @@ def test_fewer_descriptions_than_the_beam(lattice):
 
 
 def test_greedy_takes_the_best_token_and_stops(lattice):
-  found = greedy(lattice.searched(), valid=_valid(), length=LENGTH, **ENDS).hypotheses
+  found = greedy(lattice.bound(), valid=_valid(), length=LENGTH, **ENDS).hypotheses
   for unit in range(BATCH):
     before, last, tokens, margin = START, START, [], np.inf
     while len(tokens) < LENGTH and last != STOP:
@@ -143,8 +143,8 @@ def test_greedy_takes_the_best_token_and_stops(lattice):
 def test_greedy_counts_the_tail_only_when_told(lattice):
   lattice.table[:, START, START] = np.log([0.02] * 4 + [0.9, 0.02])  # stop at once
   options = {"valid": _valid(), "length": 2, **ENDS}
-  stopped = greedy(lattice.searched(), **options)
-  tail = greedy(lattice.searched(), count_tail=True, **options)
+  stopped = greedy(lattice.bound(), **options)
+  tail = greedy(lattice.bound(), count_tail=True, **options)
   np.testing.assert_allclose(
     stopped.hypotheses.scores, np.log([0.9] * BATCH), rtol=1e-5
   )
@@ -162,7 +162,7 @@ def test_samples_follow_the_model_and_score_themselves():
   lattice.table = np.repeat(lattice.table, draws, axis=0)
   keys = jax.random.split(jax.random.key(0), draws)
   found = sample(
-    lattice.searched(), keys=keys, valid=_valid(draws), length=2, **ENDS
+    lattice.bound(), keys=keys, valid=_valid(draws), length=2, **ENDS
   ).hypotheses
   firsts = np.bincount(np.asarray(found.tokens[:, 0]), minlength=VOCAB) / draws
   np.testing.assert_allclose(firsts, np.exp(lattice.table[0, START, START]), atol=0.03)
@@ -176,17 +176,17 @@ def test_samples_follow_the_model_and_score_themselves():
 def test_a_sample_depends_on_its_own_key_alone(lattice):
   keys = jax.random.split(jax.random.key(1), BATCH)
   options = {"length": 4, **ENDS}
-  whole = sample(lattice.searched(), keys=keys, valid=_valid(), **options)
+  whole = sample(lattice.bound(), keys=keys, valid=_valid(), **options)
   alone = Lattice(seed=0, batch=BATCH)
   alone.table = alone.table[1:2]
-  one = sample(alone.searched(), keys=keys[1:2], valid=_valid(1), **options)
+  one = sample(alone.bound(), keys=keys[1:2], valid=_valid(1), **options)
   np.testing.assert_array_equal(one.hypotheses.tokens[0], whole.hypotheses.tokens[1])
 
 
 def test_forced_scores_equal_the_sum(lattice):
   tokens = jnp.array([[[0, 1, STOP, 0], [2, 2, 2, 2]]] * BATCH)
   counts = counted(tokens, stop_id=STOP)
-  scores, work = forced_scores(lattice.searched(), tokens, counts, start_id=START)
+  scores, work = forced_scores(lattice.bound(), tokens, counts, start_id=START)
   for unit in range(BATCH):
     for i in range(2):
       expected = lattice.score(unit, tuple(np.asarray(tokens[unit, i])))
@@ -243,9 +243,9 @@ def test_rerank_by_hand():
   beams = Beams(
     jnp.array([[[1, STOP], [2, STOP]]]), jnp.array([[-1.0, -1.5]]), jnp.array(2)
   )
-  found, places = rerank(beams, jnp.array([[-1.0, -4.0]]), temperature=0.2)
+  found, indices = rerank(beams, jnp.array([[-1.0, -4.0]]), temperature=0.2)
   np.testing.assert_array_equal(found.tokens, [[2, STOP]])
   np.testing.assert_allclose(found.scores, [-0.7], rtol=1e-6)
   np.testing.assert_allclose(found.margins, [0.1], rtol=1e-5)
-  assert places == 1
-  assert best_of(beams).places == 0
+  assert indices == 1
+  assert best_of(beams).indices == 0

@@ -18,14 +18,14 @@ from milan_jax._src.models.captioner import Regions
 from milan_jax._src.models.captioner_rows import (
   CaptionerRows,
   CaptionerWeights,
-  lay_out_captioner,
+  fuse_captioner_weights,
   start_captioner,
 )
 from milan_jax._src.models.encoder import Projection, project
 from milan_jax._src.models.language_model_rows import (
   LanguageModelRows,
   LanguageModelWeights,
-  lay_out_language_model,
+  fuse_language_model_weights,
 )
 from milan_jax._src.runs.memory import return_freed_memory
 from milan_jax._src.runs.mesh import make_mesh
@@ -34,8 +34,8 @@ from milan_jax._src.search.consensus import log_consensus
 from milan_jax._src.search.forced import counted, forced_scores
 from milan_jax._src.search.rerank import best_of, rerank
 from milan_jax._src.search.rollout import greedy, sample
-from milan_jax._src.search.rows import chunk_sizes, in_chunks, room_for
-from milan_jax._src.search.steps import Searched, Work, add_work
+from milan_jax._src.search.rows import allocate_outputs, chunk_sizes, in_chunks
+from milan_jax._src.search.steps import BoundModel, Work, add_work
 from milan_jax._src.store.release import STRATEGIES, Release
 from milan_jax._src.text.content_words import ContentWords, content_words
 from milan_jax._src.text.vocabulary import Vocabulary
@@ -153,7 +153,7 @@ class Costs(NamedTuple):
 
 
 class Weights(NamedTuple):
-  """Both models' parameters, laid out for decoding, and what projects the features."""
+  """Both models' fused parameters, and what projects the features."""
 
   captioner: CaptionerWeights
   language_model: LanguageModelWeights | None
@@ -177,7 +177,7 @@ class Decoder:
     batch_size: int,
     devices: Sequence[jax.Device] | None = None,
   ):
-    """Lays the parameters out on every device.
+    """Fuses the parameters on every device.
 
     Args:
       release: captioner, language model and vocabulary.
@@ -202,7 +202,7 @@ class Decoder:
     dtype = jnp.bfloat16 if decoding.precision == "bfloat16" else jnp.float32
     with self._precision():
       self.weights = jax.jit(
-        functools.partial(lay_out, dtype=dtype), out_shardings=everywhere
+        functools.partial(fuse_weights, dtype=dtype), out_shardings=everywhere
       )(jax.tree.map(lambda x: _spread(np.asarray(x), everywhere), params))
     vocabulary = Vocabulary(release.vocabulary)
     words: ContentWords | None = None
@@ -336,13 +336,15 @@ def _fetch(decoded: Decoded, units: int) -> Decoded:
   return jax.tree.map(lambda x: np.asarray(x)[:units], decoded)
 
 
-def lay_out(params: Any, *, dtype: DTypeLike) -> Weights:
-  """Lays out both models' parameters, given under their names."""
+def fuse_weights(params: Any, *, dtype: DTypeLike) -> Weights:
+  """Fuses both models' parameters, given under their names."""
   language_model = params.get("language_model")
   projection = params.get("projection")
   return Weights(
-    lay_out_captioner(params["captioner"], dtype),
-    None if language_model is None else lay_out_language_model(language_model, dtype),
+    fuse_captioner_weights(params["captioner"], dtype),
+    None
+    if language_model is None
+    else fuse_language_model_weights(language_model, dtype),
     None if projection is None else Projection(**projection),
   )
 
@@ -352,21 +354,23 @@ def begin(
   features: Float[Array, "batch k features"],
   valid: Bool[Array, "batch"],
   counts: Int[Array, "batch"] | None = None,
-) -> Searched:
+) -> BoundModel:
   """Projects the keys of the units that are there, and finds their first states."""
   batch = features.shape[0]
-  room = room_for(batch, jax.eval_shape(start_captioner, weights, features, counts))
+  outputs = allocate_outputs(
+    batch, jax.eval_shape(start_captioner, weights, features, counts)
+  )
 
-  def start(places):
-    some = jnp.minimum(places, batch - 1)
+  def start(indices):
+    some = jnp.minimum(indices, batch - 1)
     return start_captioner(
       weights, features[some], None if counts is None else counts[some]
     )
 
   started = in_chunks(
-    jnp.sum(valid, dtype=jnp.int32), start, room, sizes=chunk_sizes(batch)
+    jnp.sum(valid, dtype=jnp.int32), start, outputs, sizes=chunk_sizes(batch)
   ).outputs
-  return Searched(
+  return BoundModel(
     CaptionerRows(weights, Regions(features, started.keys[:batch], counts)),
     jax.tree.map(lambda x: x[:batch], started.state),
     jnp.arange(batch, dtype=jnp.int32),
@@ -407,9 +411,9 @@ def decode(
   if weights.language_model is not None:
     language_model = LanguageModelRows(weights.language_model)
     first = jnp.zeros(batch, jnp.int32)  # all units begin at the same state
-    lm = Searched(language_model, language_model.start(), first)
+    lm = BoundModel(language_model, language_model.start(), first)
 
-  def forced(searched, tokens, num_steps=None):
+  def forced(bound, tokens, num_steps=None):
     counts = counted(
       tokens,
       stop_id=stop_id,
@@ -417,7 +421,7 @@ def decode(
       one_too_many=num_steps is not None,
     )
     counts = counts & valid[:, None, None]
-    return forced_scores(searched, tokens, counts, start_id=start_id)
+    return forced_scores(bound, tokens, counts, start_id=start_id)
 
   reranks = decoding.strategy == "rerank"
   options: dict[str, Any] = {
@@ -439,12 +443,12 @@ def decode(
       agreed: Float[Array, "batch beam"] | None = None
       if words is not None:
         agreed = decoding.consensus * log_consensus(beams, words.ids, words.nothing)
-      found, places = rerank(
+      found, indices = rerank(
         beams, lm_scores, temperature=temperature, consensus=agreed
       )
-      log_probs = jnp.take_along_axis(beams.scores, places[:, None], axis=1)[:, 0]
+      log_probs = jnp.take_along_axis(beams.scores, indices[:, None], axis=1)[:, 0]
       if not decoding.parity:
-        lm_log_probs = jnp.take_along_axis(lm_scores, places[:, None], axis=1)[:, 0]
+        lm_log_probs = jnp.take_along_axis(lm_scores, indices[:, None], axis=1)[:, 0]
     else:
       found, _ = best_of(beams)
   elif decoding.strategy == "greedy":

@@ -1,9 +1,9 @@
-"""The captioner over packed rows: `Captioner.step` from weights laid out once.
+"""The captioner over packed rows: `Captioner.step` from fused weights.
 
-A row is one hypothesis of one unit. What of a step depends on the state alone comes
-once per state (`prepare`), whatever tokens follow; the input kernel's product with the
-embedded token is a row of a table. Weights may be bfloat16: operands of products are
-then rounded to it, sums and everything else stay float32.
+A row is one hypothesis of one unit. The part of a step that depends on the state alone
+is computed once per state (`prepare`), however many tokens follow; the input kernel's
+product with the embedded token is a row of a table. Weights may be bfloat16: operands
+of products are then rounded to it, sums and everything else stay float32.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from milan_jax._src.models.products import dot
 
 
 class CaptionerWeights(NamedTuple):
-  """The captioner's parameters as decoding wants them; see `lay_out_captioner`."""
+  """The captioner's fused parameters; see `fuse_captioner_weights`."""
 
   start: Float[Array, "features two_hidden"]
   start_bias: Float[Array, "two_hidden"]
@@ -36,8 +36,8 @@ class CaptionerWeights(NamedTuple):
   output_bias: Float[Array, "vocab"]
 
 
-class Prepared(NamedTuple):
-  """What the next step of a state is, but for the token."""
+class PartialStep(NamedTuple):
+  """The next step of a state, without the token's share of the gates."""
 
   gates: Float[Array, "rows gates"]
   cell: Float[Array, "rows hidden"]
@@ -50,8 +50,10 @@ class RowState(NamedTuple):
   cell: Float[Array, "rows hidden"]
 
 
-def lay_out_captioner(params: Any, dtype: DTypeLike = jnp.float32) -> CaptionerWeights:
-  """Joins what is multiplied together and multiplies out what is the same every time.
+def fuse_captioner_weights(
+  params: Any, dtype: DTypeLike = jnp.float32
+) -> CaptionerWeights:
+  """Concatenates kernels with a common input and precomputes constant products.
 
   Args:
     params: parameters of `Captioner`.
@@ -90,7 +92,7 @@ class CaptionerRows:
   weights: CaptionerWeights
   regions: Regions
 
-  def prepare(self, state: RowState, units: Int[Array, "rows"]) -> Prepared:
+  def prepare(self, state: RowState, units: Int[Array, "rows"]) -> PartialStep:
     """Attends with the state before the step; multiplies all but the token."""
     weights = self.weights
     attention, features = weights.key.shape[1], weights.context.shape[0]
@@ -98,8 +100,8 @@ class CaptionerRows:
     query, gate, gates = jnp.split(projected, [attention, attention + features], axis=1)
     energies = jnp.tanh(query[:, None] + self.regions.keys[units]) @ weights.energy
     if self.regions.counts is not None:
-      there = jnp.arange(energies.shape[1])[None] < self.regions.counts[units, None]
-      energies = jnp.where(there, energies, -jnp.inf)
+      is_region = jnp.arange(energies.shape[1])[None] < self.regions.counts[units, None]
+      energies = jnp.where(is_region, energies, -jnp.inf)
     attentions = nn.softmax(energies, axis=-1)
     # Written out over the regions, this is one loop that copies no features.
     contexts = sum(
@@ -107,20 +109,20 @@ class CaptionerRows:
       for k in range(attentions.shape[1])
     )
     contexts = dot(contexts * nn.sigmoid(gate), weights.context)
-    return Prepared(gates + contexts, state.cell)
+    return PartialStep(gates + contexts, state.cell)
 
-  def read(self, prepared: Prepared, tokens: Int[Array, "rows"]) -> RowState:
+  def read(self, partial: PartialStep, tokens: Int[Array, "rows"]) -> RowState:
     """Steps the LSTM."""
-    gates = prepared.gates + self.weights.words[tokens]
-    return RowState(*apply_gates(gates, prepared.cell))
+    gates = partial.gates + self.weights.words[tokens]
+    return RowState(*apply_gates(gates, partial.cell))
 
   def predict(self, state: RowState) -> Float[Array, "rows vocab"]:
     """Returns the logits of the next token."""
     return dot(state.hidden, self.weights.output) + self.weights.output_bias[None]
 
 
-class Started(NamedTuple):
-  """What a unit's regions decide before the first token."""
+class CaptionerStart(NamedTuple):
+  """What each unit's regions determine before the first token."""
 
   keys: Float[Array, "batch k attention"]
   state: RowState
@@ -130,7 +132,7 @@ def start_captioner(
   weights: CaptionerWeights,
   features: Float[Array, "batch k features"],
   counts: Int[Array, "batch"] | None = None,
-) -> Started:
+) -> CaptionerStart:
   """Projects the regions' keys, and their mean to each unit's first state.
 
   Args:
@@ -142,8 +144,10 @@ def start_captioner(
   if counts is None:
     mean = features.mean(axis=1)
   else:
-    there = jnp.arange(k)[None] < counts[:, None]
-    mean = jnp.where(there[..., None], features, 0).sum(axis=1) / counts[:, None]
+    is_region = jnp.arange(k)[None] < counts[:, None]
+    mean = jnp.where(is_region[..., None], features, 0).sum(axis=1) / counts[:, None]
   keys = dot(features.reshape(batch * k, -1), weights.key) + weights.key_bias[None]
   state = jnp.tanh(dot(mean, weights.start) + weights.start_bias[None])
-  return Started(keys.reshape(batch, k, -1), RowState(*jnp.split(state, 2, axis=1)))
+  return CaptionerStart(
+    keys.reshape(batch, k, -1), RowState(*jnp.split(state, 2, axis=1))
+  )

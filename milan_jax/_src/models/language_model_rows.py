@@ -1,7 +1,7 @@
 """The language model over packed rows: the numbers of `LanguageModel.step`.
 
-A row is one prefix of descriptions, of whatever units: the model does not see them.
-See `captioner_rows` for what the layout of the weights saves.
+A row is one prefix of descriptions, of any units: the model does not see units. See
+`captioner_rows` for what fusing the weights saves.
 """
 
 import dataclasses
@@ -15,12 +15,12 @@ from jaxtyping import Array, Float, Int
 from milan_jax._src.models.lstm import apply_gates
 from milan_jax._src.models.products import dot
 
-# Hidden and cell state of each layer, and what of the next gates they decide.
+# One array per layer.
 Layers = tuple[Float[Array, "rows _"], ...]
 
 
 class LanguageModelWeights(NamedTuple):
-  """Its parameters as decoding wants them; see `lay_out_language_model`.
+  """The fused parameters; see `fuse_language_model_weights`.
 
   The first layer has a table of `words` in place of an input kernel.
   """
@@ -40,17 +40,17 @@ class RowState(NamedTuple):
   cells: Layers
 
 
-class Prepared(NamedTuple):
-  """What the states decide of each layer's next gates."""
+class PartialStep(NamedTuple):
+  """The next step of each layer, without the input's share of the gates."""
 
   gates: Layers
   cells: Layers
 
 
-def lay_out_language_model(
+def fuse_language_model_weights(
   params: Any, dtype: DTypeLike = jnp.float32
 ) -> LanguageModelWeights:
-  """Multiplies the first input kernel with every word, once.
+  """Multiplies the first input kernel with the embedding of every word.
 
   Args:
     params: parameters of `LanguageModel`.
@@ -81,11 +81,11 @@ class LanguageModelRows:
     zeros = tuple(jnp.zeros((1, kernel.shape[0])) for kernel in self.weights.hiddens)
     return RowState(zeros, zeros)
 
-  def prepare(self, state: RowState, units: Int[Array, "rows"]) -> Prepared:
+  def prepare(self, state: RowState, units: Int[Array, "rows"]) -> PartialStep:
     """Multiplies the hidden states; the units do not matter."""
     del units
     weights = self.weights
-    return Prepared(
+    return PartialStep(
       tuple(
         dot(hidden, kernel) + bias[None]
         for hidden, kernel, bias in zip(
@@ -95,12 +95,12 @@ class LanguageModelRows:
       state.cells,
     )
 
-  def read(self, prepared: Prepared, tokens: Int[Array, "rows"]) -> RowState:
+  def read(self, partial: PartialStep, tokens: Int[Array, "rows"]) -> RowState:
     """Steps the layers one after another."""
     weights = self.weights
     hiddens: list[Array] = []
     cells: list[Array] = []
-    for i, (gates, cell) in enumerate(zip(*prepared, strict=True)):
+    for i, (gates, cell) in enumerate(zip(*partial, strict=True)):
       if i == 0:
         gates = gates + weights.words[tokens]
       else:

@@ -9,15 +9,15 @@ from jaxtyping import Array, Float, Int
 
 from milan_jax._src.search.rows import (
   Tree,
+  allocate_outputs,
   chunk_sizes,
   compact,
   in_chunks,
-  pad_rows,
-  room_for,
+  row_capacity,
   take,
 )
 from milan_jax._src.search.steps import (
-  Prepared,
+  PartialStep,
   RowModel,
   State,
   Work,
@@ -25,18 +25,18 @@ from milan_jax._src.search.steps import (
   no_work,
 )
 
-# Makes what is kept of a chunk's log-probabilities, given the places of its rows.
-Summarise = Callable[[Float[Array, "chunk vocab"], Int[Array, "chunk"]], Tree]
+# Makes what is kept of a chunk's log-probabilities, given the indices of its rows.
+Summarize = Callable[[Float[Array, "chunk vocab"], Int[Array, "chunk"]], Tree]
 
 
 class Rows(NamedTuple):
   """Rows to be advanced by one token; only the first `num` count.
 
   Attributes:
-    parents: the row of the states before, of each.
-    tokens: what each reads.
-    units: the unit of each.
-    num: how many there are.
+    parents: for each row, the row of its state one step before.
+    tokens: the token that each row reads.
+    units: the unit of each row.
+    num: number of rows.
   """
 
   parents: Int[Array, "capacity"]
@@ -49,59 +49,63 @@ class Parents(NamedTuple):
   """The distinct parents of some rows; only the first `num` count.
 
   Attributes:
-    rows: their rows of the states before.
-    units: the unit of each.
-    ranks: which of them is the parent of each row.
-    num: how many there are.
+    rows: the row of each distinct parent's state, ascending.
+    units: the unit of each distinct parent.
+    inverse: for each row to be advanced, which distinct parent it has.
+    num: number of distinct parents.
   """
 
   rows: Int[Array, "capacity"]
   units: Int[Array, "capacity"]
-  ranks: Int[Array, "capacity"]
+  inverse: Int[Array, "capacity"]
   num: Int[Array, ""]
 
 
 class Memory(NamedTuple):
   """What a model keeps from step to step, packed; overwritten in place.
 
+  Every array has `row_capacity` rows.
+
   Attributes:
     state: states of the rows last read.
-    prepared: room for what is prepared of them.
-    summaries: what `summarise` made of the last predictions.
+    partial: buffer for the steps that `prepare` begins from these states.
+    summaries: what `summarize` made of the last predictions.
     work: rows needed and computed so far.
   """
 
   state: State
-  prepared: Prepared
+  partial: PartialStep
   summaries: Tree
   work: Work
 
 
-def allocate(model: RowModel, state: State, most: int, summarise: Summarise) -> Memory:
-  """Makes room for at most `most` rows.
+def allocate(
+  model: RowModel, state: State, max_rows: int, summarize: Summarize
+) -> Memory:
+  """Allocates a model's memory for at most `max_rows` rows.
 
   Args:
     model: reads and predicts.
-    state: the states to begin with, first.
-    most: rows that may be needed at once.
-    summarise: as `advance` will be given.
+    state: the initial states, which become the first rows.
+    max_rows: rows that may be needed at once.
+    summarize: the same as `advance` gets.
   """
-  capacity = pad_rows(most)
+  capacity = row_capacity(max_rows)
 
   def one_step(state):
     row = jnp.zeros(1, jnp.int32)
-    prepared = model.prepare(take(state, row), row)
-    return prepared, summarise(log_probs(model, model.read(prepared, row)), row)
+    partial = model.prepare(take(state, row), row)
+    return partial, summarize(log_probs(model, model.read(partial, row)), row)
 
-  prepared, summaries = room_for(most, jax.eval_shape(one_step, state))
+  partial, summaries = allocate_outputs(max_rows, jax.eval_shape(one_step, state))
   padded = jax.tree.map(
     lambda x: jnp.pad(x, ((0, capacity - len(x)), *((0, 0),) * (x.ndim - 1))), state
   )
-  return Memory(padded, prepared, summaries, no_work())
+  return Memory(padded, partial, summaries, no_work())
 
 
 def log_probs(model: RowModel, state: State) -> Float[Array, "rows vocab"]:
-  """Predicts and normalises."""
+  """Returns the normalized predictions."""
   logits = model.predict(state)
   return logits - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
 
@@ -109,51 +113,51 @@ def log_probs(model: RowModel, state: State) -> Float[Array, "rows vocab"]:
 def distinct_parents(rows: Rows) -> Parents:
   """Finds the distinct parents of rows.
 
-  Rows of one parent belong to one unit, or to a model that sees no units.
+  Rows with one parent belong to one unit, unless the model does not use units.
   """
   capacity = rows.tokens.shape[0]
   used = jnp.where(jnp.arange(capacity) < rows.num, rows.parents, capacity)
   is_parent = jnp.zeros(capacity, bool).at[used].set(True, mode="drop")
   units = jnp.zeros(capacity, jnp.int32).at[used].set(rows.units, mode="drop")
-  places, num = compact(is_parent)
-  ranks = (jnp.cumsum(is_parent) - 1)[rows.parents]
-  return Parents(places, units[places], ranks, num)
+  indices, num = compact(is_parent)
+  inverse = (jnp.cumsum(is_parent) - 1)[rows.parents]
+  return Parents(indices, units[indices], inverse, num)
 
 
 def advance(
-  model: RowModel, memory: Memory, rows: Rows, most: int, summarise: Summarise
+  model: RowModel, memory: Memory, rows: Rows, max_rows: int, summarize: Summarize
 ) -> Memory:
-  """Reads a token per row; predicts the next and keeps what `summarise` makes of it.
+  """Reads a token per row, predicts the next one and keeps a summary of it.
 
   What depends on a parent alone is computed once per distinct parent.
 
   Args:
     model: reads and predicts.
-    memory: made by `allocate`; its states are those of the rows before.
-    rows: what is read, by whom.
-    most: rows that may be needed at once.
-    summarise: makes what is kept of the log-probabilities.
+    memory: made by `allocate`; `rows.parents` index its states.
+    rows: which token each row reads, and its parent.
+    max_rows: rows that may be needed at once.
+    summarize: returns what is kept of the log-probabilities.
 
   Returns:
     The memory, with the states and summaries packed as `rows` are.
   """
-  sizes = chunk_sizes(most)
+  sizes = chunk_sizes(max_rows)
   parents = distinct_parents(rows)
 
-  def prepare(places):
-    chosen = take(memory.state, parents.rows[places])
-    return model.prepare(chosen, parents.units[places])
+  def prepare(indices):
+    chosen = take(memory.state, parents.rows[indices])
+    return model.prepare(chosen, parents.units[indices])
 
-  def read(places):
-    return model.read(take(prepared, parents.ranks[places]), rows.tokens[places])
+  def read(indices):
+    return model.read(take(partial, parents.inverse[indices]), rows.tokens[indices])
 
-  def predict(places):
-    return summarise(log_probs(model, take(state, places)), places)
+  def predict(indices):
+    return summarize(log_probs(model, take(state, indices)), indices)
 
-  prepared, *did_prepare = in_chunks(parents.num, prepare, memory.prepared, sizes=sizes)
+  partial, *did_prepare = in_chunks(parents.num, prepare, memory.partial, sizes=sizes)
   state, *did_read = in_chunks(rows.num, read, memory.state, sizes=sizes)
   summaries, *did_predict = in_chunks(rows.num, predict, memory.summaries, sizes=sizes)
   did = zip(did_prepare, did_read, did_predict, strict=True)
   needed = (parents.num, rows.num, rows.num)
   work = add_work(memory.work, Work(*map(jnp.stack, (needed, *did))))
-  return Memory(state, prepared, summaries, work)
+  return Memory(state, partial, summaries, work)

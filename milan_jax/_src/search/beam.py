@@ -6,16 +6,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from milan_jax._src.search.advance import Rows, advance, allocate
+from milan_jax._src.search.advance import Memory, Rows, Summarize, advance, allocate
 from milan_jax._src.search.prefixes import (
-  Scored,
+  StepScorer,
   advance_prefixes,
   mutual_information,
   unchanged,
 )
-from milan_jax._src.search.rows import compact, pad_rows
-from milan_jax._src.search.selection import best_continuations, in_vocabulary_chunks
-from milan_jax._src.search.steps import Beams, Searched, Work
+from milan_jax._src.search.rows import compact, row_capacity, slots_of
+from milan_jax._src.search.selection import (
+  Continuations,
+  best_continuations,
+  in_vocabulary_chunks,
+)
+from milan_jax._src.search.steps import Beams, BoundModel, Work
 
 
 class Pool(NamedTuple):
@@ -36,8 +40,30 @@ class Pool(NamedTuple):
   lm_parents: Int[Array, "batch beam"]
 
 
-class Found(NamedTuple):
-  """Beams, and the rows that finding them took of each model."""
+class BeamState(NamedTuple):
+  """What the loop of a beam search carries from step to step.
+
+  Attributes:
+    position: tokens of each hypothesis predicted so far.
+    pool: the hypotheses.
+    memory: the captioner's states and step scores, one packed row per live hypothesis.
+    lm_memory: the language model's, one packed row per distinct prefix; None without.
+  """
+
+  position: Int[Array, ""]
+  pool: Pool
+  memory: Memory
+  lm_memory: Memory | None
+
+
+class BeamOutput(NamedTuple):
+  """The hypotheses of each unit, and the rows that each model computed.
+
+  Attributes:
+    beams: the hypotheses, best first.
+    work: rows of the captioner.
+    lm_work: rows of the language model; None without one.
+  """
 
   beams: Beams
   work: Work
@@ -45,105 +71,132 @@ class Found(NamedTuple):
 
 
 def beam_search(
-  searched: Searched,
+  captioner: BoundModel,
   *,
   valid: Bool[Array, "batch"],
   beam_size: int,
   length: int,
   start_id: int,
   stop_id: int,
-  lm: Searched | None = None,
+  lm: BoundModel | None = None,
   temperature: float = 0.0,
-) -> Found:
+) -> BeamOutput:
   """Keeps the `beam_size` best hypotheses of each unit, finished or not, in one pool.
 
   A finished hypothesis stays in the pool with its score and needs no model. Scores are
-  summed log-probabilities, with no normalisation by length; with mutual information
-  they can rise, so nothing is pruned on the belief that they only fall.
+  summed log-probabilities, not normalized by length. With mutual information they can
+  rise, so no hypothesis is pruned on the assumption that scores only fall.
 
   Args:
-    searched: p(token | regions, tokens before), and where each unit begins.
-    valid: units that are no padding; nothing is computed for others.
+    captioner: p(token | regions, tokens before), and where each unit begins.
+    valid: units that are not padding; nothing is computed for the others.
     beam_size: number of hypotheses kept.
-    length: most tokens of a description, stop included.
+    length: maximum tokens of a description, stop included.
     start_id: the token read first.
     stop_id: the token that ends a description.
     lm: p(token | tokens before); with it each token is scored by its weighted
       pointwise mutual information, `log p(token | regions) - temperature * log
-      p(token)`, which is no log-probability and can be positive.
+      p(token)`, which is not a log-probability and can be positive.
     temperature: weight of `lm`.
 
   Returns:
-    The hypotheses of each unit, best first. Where fewer exist than `beam_size` (a
-    small vocabulary at a short length), the rest scores minus infinity.
+    The hypotheses of each unit, best first. Where fewer than `beam_size` exist (a
+    small vocabulary at a short length), the rest have a score of minus infinity.
 
   Source: Hernandez et al. 2022, section 3; equation 2 for the mutual information.
   """
   batch = valid.shape[0]
-  most = batch * beam_size
-  spare = pad_rows(most) - most
+  max_rows = batch * beam_size
+  padding = row_capacity(max_rows) - max_rows
   units = jnp.repeat(jnp.arange(batch, dtype=jnp.int32), beam_size)
-
-  # At first each pool holds one hypothesis, which has read nothing.
-  shape = (batch, beam_size)
-  is_first = (jnp.arange(beam_size) == 0)[None] & valid[:, None]
-  pool = Pool(
-    scores=jnp.where(is_first, 0.0, -jnp.inf),
-    tokens=jnp.full((*shape, length), stop_id, jnp.int32),
-    last=jnp.where(is_first, start_id, stop_id).astype(jnp.int32),
-    parents=jnp.broadcast_to(searched.rows[:, None], shape),
-    lm_parents=jnp.broadcast_to((lm or searched).rows[:, None], shape),
+  pool = _initial_pool(
+    captioner, lm, valid, (batch, beam_size, length), start_id, stop_id
   )
+  memory = allocate(
+    captioner.model, captioner.state, max_rows, _in_chunks_of(unchanged)
+  )
+  lm_memory = None if lm is None else allocate(lm.model, lm.state, max_rows, unchanged)
 
-  def in_chunks(scored):
-    return lambda *row: in_vocabulary_chunks(scored(*row))
+  def unfinished(state: BeamState) -> Bool[Array, ""]:
+    return (state.position < length) & jnp.any(state.pool.last != stop_id)
 
-  memory = allocate(searched.model, searched.state, most, in_chunks(unchanged))
-  lm_memory = None if lm is None else allocate(lm.model, lm.state, most, unchanged)
-
-  def unfinished(carry):
-    position, pool, *_ = carry
-    return (position < length) & jnp.any(pool.last != stop_id)
-
-  def advance_pool(carry):
-    position, pool, memory, lm_memory = carry
+  def step(state: BeamState) -> BeamState:
+    position, pool, memory, lm_memory = state
     is_live = pool.last != stop_id
-    places, num = compact(jnp.pad(is_live.reshape(-1), (0, spare)))
-    slots = (jnp.cumsum(is_live.reshape(-1)) - 1).reshape(shape)
+    indices, num = compact(jnp.pad(is_live.reshape(-1), (0, padding)))
+    slots = slots_of(is_live.reshape(-1)).reshape(is_live.shape)
 
     def rows_of(parents):
       parents, last = parents.reshape(-1), pool.last.reshape(-1)
-      return Rows(parents[places], last[places], units[places], num)
+      return Rows(parents[indices], last[indices], units[indices], num)
 
     lm_slots = slots
-    scored: Scored = unchanged
-    if lm is not None:
+    scorer: StepScorer = unchanged
+    if lm is not None and lm_memory is not None:
       lm_memory, prefixes = advance_prefixes(
-        lm, lm_memory, rows_of(pool.lm_parents), most
+        lm, lm_memory, rows_of(pool.lm_parents), max_rows
       )
       lm_slots = prefixes[slots]
-      scored = mutual_information(lm_memory, prefixes, temperature)
+      scorer = mutual_information(lm_memory, prefixes, temperature)
     rows = rows_of(pool.parents)
-    memory = advance(searched.model, memory, rows, most, in_chunks(scored))
-    found = best_continuations(
+    memory = advance(captioner.model, memory, rows, max_rows, _in_chunks_of(scorer))
+    best = best_continuations(
       pool.scores, is_live, slots, memory.summaries, stop_id=stop_id
     )
+    pool = _continued(pool, best, position, slots, lm_slots)
+    return BeamState(position + 1, pool, memory, lm_memory)
 
-    def of_owners(values):
-      return jnp.take_along_axis(values, found.owners, axis=1)
+  state = BeamState(jnp.zeros((), jnp.int32), pool, memory, lm_memory)
+  state = jax.lax.while_loop(unfinished, step, state)
+  return BeamOutput(
+    Beams(state.pool.tokens, state.pool.scores, state.position),
+    state.memory.work,
+    None if state.lm_memory is None else state.lm_memory.work,
+  )
 
-    tokens = jnp.take_along_axis(pool.tokens, found.owners[:, :, None], axis=1)
-    pool = Pool(
-      scores=found.scores,
-      tokens=tokens.at[:, :, position].set(found.tokens),
-      last=found.tokens,
-      parents=of_owners(slots),
-      lm_parents=of_owners(lm_slots),
-    )
-    return position + 1, pool, memory, lm_memory
 
-  carry = (jnp.zeros((), jnp.int32), pool, memory, lm_memory)
-  carry = jax.lax.while_loop(unfinished, advance_pool, carry)
-  num_steps, pool, memory, lm_memory = carry
-  beams = Beams(pool.tokens, pool.scores, num_steps)
-  return Found(beams, memory.work, None if lm_memory is None else lm_memory.work)
+def _initial_pool(
+  captioner: BoundModel,
+  lm: BoundModel | None,
+  valid: Bool[Array, "batch"],
+  shape: tuple[int, int, int],
+  start_id: int,
+  stop_id: int,
+) -> Pool:
+  """One hypothesis per unit that has read nothing; none in units of padding."""
+  pool_shape = shape[:2]
+  is_start = (jnp.arange(shape[1]) == 0)[None] & valid[:, None]
+  return Pool(
+    scores=jnp.where(is_start, 0.0, -jnp.inf),
+    tokens=jnp.full(shape, stop_id, jnp.int32),
+    last=jnp.where(is_start, start_id, stop_id).astype(jnp.int32),
+    parents=jnp.broadcast_to(captioner.rows[:, None], pool_shape),
+    lm_parents=jnp.broadcast_to((lm or captioner).rows[:, None], pool_shape),
+  )
+
+
+def _continued(
+  pool: Pool,
+  best: Continuations,
+  position: Int[Array, ""],
+  slots: Int[Array, "batch beam"],
+  lm_slots: Int[Array, "batch beam"],
+) -> Pool:
+  """The pool after one more token; `slots` are the rows that predicted it."""
+
+  def of_owners(values):
+    return jnp.take_along_axis(values, best.owners, axis=1)
+
+  tokens = jnp.take_along_axis(pool.tokens, best.owners[:, :, None], axis=1)
+  return Pool(
+    scores=best.scores,
+    tokens=tokens.at[:, :, position].set(best.tokens),
+    last=best.tokens,
+    parents=of_owners(slots),
+    lm_parents=of_owners(lm_slots),
+  )
+
+
+def _in_chunks_of(scorer: StepScorer) -> Summarize:
+  """Keeps the step scores in chunks of the vocabulary."""
+  return lambda log_probs, indices: in_vocabulary_chunks(scorer(log_probs, indices))

@@ -1,8 +1,8 @@
-"""Consensus: how much of what the other hypotheses say each hypothesis says too.
+"""Consensus, the minimum Bayes risk (MBR) weight: similarity to the other hypotheses.
 
-The probability of one meaning is split among all the ways to put it, so that a meaning
-with few wordings wins by likelihood over a likelier one with many. The expected
-similarity to the whole beam brings them together again.
+The probability of one meaning is split among all its wordings, so that by likelihood a
+meaning with few wordings wins over a likelier one with many. The expected similarity to
+the whole beam sums over the wordings again.
 
 Source: minimum Bayes risk decoding (Kumar and Byrne 2004), with the F1 of content words
 as the gain and the beam for the samples.
@@ -35,7 +35,7 @@ def log_consensus(
       say; after the end, stops.
 
   Returns:
-    At most 0, which all of a beam have that say the same.
+    At max_rows 0, which all of a beam have that say the same.
   """
   sets = _content(beams.tokens, content_ids, nothing)
   counts = _sizes(sets)

@@ -1,13 +1,15 @@
 """Scores of given descriptions."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from milan_jax._src.search.advance import Rows, allocate
+from milan_jax._src.search.advance import Memory, Rows, allocate
 from milan_jax._src.search.prefixes import advance_prefixes, unchanged
-from milan_jax._src.search.rows import compact, pad_rows
-from milan_jax._src.search.steps import Searched, Work
+from milan_jax._src.search.rows import compact, row_capacity, slots_of
+from milan_jax._src.search.steps import BoundModel, Work
 
 
 def counted(
@@ -40,8 +42,24 @@ def _left(ndim: int) -> list[tuple[int, int]]:
   return [(0, 0)] * (ndim - 1) + [(1, 0)]
 
 
+class ForcedState(NamedTuple):
+  """What the loop of forced scoring carries from step to step.
+
+  Attributes:
+    position: tokens read so far.
+    parents: the packed row of each description's state, one per distinct prefix.
+    memory: the model's states and log-probabilities, packed by distinct prefix.
+    scores: the scores so far.
+  """
+
+  position: Int[Array, ""]
+  parents: Int[Array, "batch_beam"]
+  memory: Memory
+  scores: Float[Array, "batch_beam"]
+
+
 def forced_scores(
-  searched: Searched,
+  bound: BoundModel,
   tokens: Int[Array, "batch beam length"],
   counts: Bool[Array, "batch beam length"],
   *,
@@ -50,7 +68,7 @@ def forced_scores(
   """Sums the log-probabilities of the tokens of given descriptions that count.
 
   Args:
-    searched: the model, and where each unit begins.
+    bound: the model, and where each unit begins.
     tokens: tokens of each description, without the start.
     counts: which tokens count, from the first on; see `counted`.
     start_id: the token read first.
@@ -59,30 +77,29 @@ def forced_scores(
     The score of each description, in nats, and the rows that it took.
   """
   batch, beam, length = tokens.shape
-  most = batch * beam
-  memory = allocate(searched.model, searched.state, most, unchanged)
+  max_rows = batch * beam
+  memory = allocate(bound.model, bound.state, max_rows, unchanged)
   units = jnp.repeat(jnp.arange(batch, dtype=jnp.int32), beam)
   inputs = jnp.pad(tokens, ((0, 0), (0, 0), (1, 0)), constant_values=start_id)
-  inputs = inputs.reshape(most, length + 1)
-  counts = counts.reshape(most, length)
-  spare = pad_rows(most) - most
+  inputs = inputs.reshape(max_rows, length + 1)
+  counts = counts.reshape(max_rows, length)
+  padding = row_capacity(max_rows) - max_rows
 
-  def step(carry):
-    position, parents, memory, scores = carry
-    counted = counts[:, position]
-    places, num = compact(jnp.pad(counted, (0, spare)))
+  def step(state: ForcedState) -> ForcedState:
+    position, parents, memory, scores = state
+    is_counted = counts[:, position]
+    indices, num = compact(jnp.pad(is_counted, (0, padding)))
     # Rows of the padding repeat the first one.
-    rows = Rows(parents[places], inputs[:, position][places], units[places], num)
-    memory, prefixes = advance_prefixes(searched, memory, rows, most)
-    slots = jnp.cumsum(counted) - 1
-    prefixes = prefixes[slots]
+    rows = Rows(parents[indices], inputs[:, position][indices], units[indices], num)
+    memory, prefixes = advance_prefixes(bound, memory, rows, max_rows)
+    prefixes = prefixes[slots_of(is_counted)]
     targets = inputs[:, position + 1]
     gains = memory.summaries[prefixes, targets]
-    scores = scores + jnp.where(counted, gains, 0.0)
-    return position + 1, prefixes, memory, scores
+    scores = scores + jnp.where(is_counted, gains, 0.0)
+    return ForcedState(position + 1, prefixes, memory, scores)
 
   num_steps = jnp.max(jnp.where(counts, jnp.arange(1, length + 1)[None], 0))
-  parents = jnp.repeat(searched.rows, beam)
-  carry = (jnp.zeros((), jnp.int32), parents, memory, jnp.zeros(most))
-  _, _, memory, scores = jax.lax.while_loop(lambda c: c[0] < num_steps, step, carry)
-  return scores.reshape(batch, beam), memory.work
+  parents = jnp.repeat(bound.rows, beam)
+  state = ForcedState(jnp.zeros((), jnp.int32), parents, memory, jnp.zeros(max_rows))
+  state = jax.lax.while_loop(lambda state: state.position < num_steps, step, state)
+  return state.scores.reshape(batch, beam), state.memory.work

@@ -11,25 +11,25 @@ from jaxtyping import Array, Float, Int
 
 from milan_jax._src.search.advance import Memory, Rows, advance
 from milan_jax._src.search.rows import distinct_pairs
-from milan_jax._src.search.steps import Searched
+from milan_jax._src.search.steps import BoundModel
 
-# Makes step scores of a chunk's log-probabilities, given the places of its rows.
-Scored = Callable[
+# Makes step scores of a chunk's log-probabilities, given the indices of its rows.
+StepScorer = Callable[
   [Float[Array, "rows vocab"], Int[Array, "rows"]], Float[Array, "rows vocab"]
 ]
 
 
 def unchanged(
-  log_probs: Float[Array, "rows vocab"], places: Int[Array, "rows"]
+  log_probs: Float[Array, "rows vocab"], indices: Int[Array, "rows"]
 ) -> Float[Array, "rows vocab"]:
   """Scores tokens by their log-probabilities; keeps all of them."""
-  del places
+  del indices
   return log_probs
 
 
 def mutual_information(
   lm_memory: Memory, prefixes: Int[Array, "capacity"], temperature: float
-) -> Scored:
+) -> StepScorer:
   """Scores tokens by their weighted pointwise mutual information.
 
   Args:
@@ -40,29 +40,29 @@ def mutual_information(
   Source: Hernandez et al. 2022, equation 2, applied at each step.
   """
 
-  def scored(
-    log_probs: Float[Array, "rows vocab"], places: Int[Array, "rows"]
+  def scorer(
+    log_probs: Float[Array, "rows vocab"], indices: Int[Array, "rows"]
   ) -> Float[Array, "rows vocab"]:
-    return log_probs - temperature * lm_memory.summaries[prefixes[places]]
+    return log_probs - temperature * lm_memory.summaries[prefixes[indices]]
 
-  return scored
+  return scorer
 
 
 def advance_prefixes(
-  searched: Searched, memory: Memory, rows: Rows, most: int
+  bound: BoundModel, memory: Memory, rows: Rows, max_rows: int
 ) -> tuple[Memory, Int[Array, "capacity"]]:
   """Advances each distinct prefix of some rows.
 
   Args:
-    searched: the model.
+    bound: the model.
     memory: made by `allocate` with `unchanged`.
     rows: what is read; several rows may be of one prefix.
-    most: rows that may be needed at once.
+    max_rows: rows that may be needed at once.
 
   Returns:
     The memory, packed by distinct prefix, and the prefix of each row.
   """
   found = distinct_pairs(rows.parents, rows.tokens, rows.num)
-  parents, tokens, units = (x[found.first] for x in rows[:3])
+  parents, tokens, units = (x[found.indices] for x in rows[:3])
   chosen = Rows(parents, tokens, units, found.num)
-  return advance(searched.model, memory, chosen, most, unchanged), found.of_rows
+  return advance(bound.model, memory, chosen, max_rows, unchanged), found.inverse

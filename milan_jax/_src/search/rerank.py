@@ -5,15 +5,15 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from milan_jax._src.search.selection import best_of_rows
+from milan_jax._src.search.selection import row_maxima
 from milan_jax._src.search.steps import Beams, Hypotheses
 
 
-class Reranked(NamedTuple):
-  """The best hypothesis of each unit, and where it stood among its beams."""
+class RerankOutput(NamedTuple):
+  """The best hypothesis of each unit, and its index in the beam."""
 
   hypotheses: Hypotheses
-  places: Int[Array, "batch"]
+  indices: Int[Array, "batch"]
 
 
 def rerank(
@@ -22,14 +22,14 @@ def rerank(
   *,
   temperature: float,
   consensus: Float[Array, "batch beam"] | None = None,
-) -> Reranked:
+) -> RerankOutput:
   """Picks the hypothesis with the highest weighted pointwise mutual information.
 
   Args:
     beams: hypotheses with their `log p(description | regions)`.
     lm_scores: `log p(description)` of each.
     temperature: weight of the language model.
-    consensus: the weighted log-consensus of each, if it shall count.
+    consensus: the weighted log-consensus of each; None for none.
 
   Returns:
     The best hypothesis of each unit, scored
@@ -43,8 +43,8 @@ def rerank(
   return best_of(beams._replace(scores=scores))
 
 
-def best_of(beams: Beams) -> Reranked:
+def best_of(beams: Beams) -> RerankOutput:
   """Picks the hypothesis with the highest score, the first where several have it."""
-  best = best_of_rows(beams.scores)
-  tokens = jnp.take_along_axis(beams.tokens, best.places[:, None, None], axis=1)[:, 0]
-  return Reranked(Hypotheses(tokens, best.scores, best.margins), best.places)
+  best = row_maxima(beams.scores)
+  tokens = jnp.take_along_axis(beams.tokens, best.indices[:, None, None], axis=1)[:, 0]
+  return RerankOutput(Hypotheses(tokens, best.scores, best.margins), best.indices)

@@ -7,25 +7,25 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from milan_jax._src.search.advance import Rows, advance, allocate
+from milan_jax._src.search.advance import Memory, Rows, advance, allocate
 from milan_jax._src.search.prefixes import (
-  Scored,
+  StepScorer,
   advance_prefixes,
   mutual_information,
   unchanged,
 )
-from milan_jax._src.search.rows import compact, pad_rows
-from milan_jax._src.search.selection import best_of_rows
-from milan_jax._src.search.steps import Hypotheses, Searched, Work
+from milan_jax._src.search.rows import compact, row_capacity, slots_of
+from milan_jax._src.search.selection import row_maxima
+from milan_jax._src.search.steps import BoundModel, Hypotheses, Work
 
 
-class Picks(NamedTuple):
-  """What was picked for some rows.
+class NextTokens(NamedTuple):
+  """The token chosen for each of some rows.
 
   Attributes:
     tokens: the tokens.
     scores: their step scores.
-    margins: by how much each beats the next best; infinity where it was drawn.
+    margins: by how much each beats the next best; infinity where it was sampled.
   """
 
   tokens: Int[Array, "rows"]
@@ -33,11 +33,44 @@ class Picks(NamedTuple):
   margins: Float[Array, "rows"]
 
 
-Pick = Callable[[Float[Array, "rows vocab"], Int[Array, "rows"], Int[Array, ""]], Picks]
+# Chooses tokens by their step scores, given the rows' units and the position.
+ChooseTokens = Callable[
+  [Float[Array, "rows vocab"], Int[Array, "rows"], Int[Array, ""]], NextTokens
+]
 
 
-class RolledOut(NamedTuple):
-  """Hypotheses, and the rows that finding them took of each model."""
+class RolloutState(NamedTuple):
+  """What the loop of a rollout carries from step to step.
+
+  Attributes:
+    position: tokens predicted so far.
+    is_live: units whose description goes on.
+    last: the token predicted last.
+    parents: the packed row of the state that predicted it.
+    lm_parents: likewise, of the language model.
+    memory: the captioner's states and chosen tokens, one packed row per live unit.
+    lm_memory: the language model's, one packed row per distinct prefix; None without.
+    hypotheses: the descriptions so far.
+  """
+
+  position: Int[Array, ""]
+  is_live: Bool[Array, "batch"]
+  last: Int[Array, "batch"]
+  parents: Int[Array, "batch"]
+  lm_parents: Int[Array, "batch"]
+  memory: Memory
+  lm_memory: Memory | None
+  hypotheses: Hypotheses
+
+
+class RolloutOutput(NamedTuple):
+  """The hypothesis of each unit, and the rows that each model computed.
+
+  Attributes:
+    hypotheses: the descriptions.
+    work: rows of the captioner.
+    lm_work: rows of the language model; None without one.
+  """
 
   hypotheses: Hypotheses
   work: Work
@@ -45,118 +78,133 @@ class RolledOut(NamedTuple):
 
 
 def _rollout(
-  searched: Searched,
-  pick: Pick,
+  captioner: BoundModel,
+  choose: ChooseTokens,
   *,
   valid: Bool[Array, "batch"],
   length: int,
   start_id: int,
   stop_id: int,
-  lm: Searched | None,
+  lm: BoundModel | None,
   temperature: float,
   count_tail: bool,
-) -> RolledOut:
-  """Predicts token after token for the units that go on, each from its step scores."""
+) -> RolloutOutput:
+  """Predicts token after token for the live units, each chosen by its step scores."""
   batch = valid.shape[0]
   units = jnp.arange(batch, dtype=jnp.int32)
-  spare = pad_rows(batch) - batch
+  padding = row_capacity(batch) - batch
 
-  def blank_pick(log_probs, places):
-    return pick(log_probs, places, jnp.zeros((), jnp.int32))
+  def choose_first(log_probs, indices):
+    return choose(log_probs, indices, jnp.zeros((), jnp.int32))
 
-  memory = allocate(searched.model, searched.state, batch, blank_pick)
+  memory = allocate(captioner.model, captioner.state, batch, choose_first)
   lm_memory = None if lm is None else allocate(lm.model, lm.state, batch, unchanged)
 
-  def unfinished(carry):
-    position, is_live, *_ = carry
-    return (position < length) & jnp.any(is_live)
+  def unfinished(state: RolloutState) -> Bool[Array, ""]:
+    return (state.position < length) & jnp.any(state.is_live)
 
-  def step(carry):
-    position, is_live, last, parents, lm_parents, memory, lm_memory, found = carry
-    places, num = compact(jnp.pad(is_live, (0, spare)))
-    slots = jnp.cumsum(is_live) - 1
+  def step(state: RolloutState) -> RolloutState:
+    position, is_live, last, parents, lm_parents, memory, lm_memory, before = state
+    indices, num = compact(jnp.pad(is_live, (0, padding)))
+    slots = slots_of(is_live)
 
     def rows_of(parents):
-      return Rows(parents[places], last[places], units[places], num)
+      return Rows(parents[indices], last[indices], units[indices], num)
 
-    scored: Scored = unchanged
-    if lm is not None:
+    scorer: StepScorer = unchanged
+    if lm is not None and lm_memory is not None:
       lm_rows = rows_of(lm_parents)
       lm_memory, prefixes = advance_prefixes(lm, lm_memory, lm_rows, batch)
       lm_parents = prefixes[slots]
-      scored = mutual_information(lm_memory, prefixes, temperature)
+      scorer = mutual_information(lm_memory, prefixes, temperature)
 
-    def picked(log_probs, chunk):
-      return pick(scored(log_probs, chunk), places[chunk], position)
+    def choose_next(log_probs, chunk):
+      return choose(scorer(log_probs, chunk), indices[chunk], position)
 
-    memory = advance(searched.model, memory, rows_of(parents), batch, picked)
-    picks = jax.tree.map(lambda x: x[slots], memory.summaries)
-    last = jnp.where(is_live, picks.tokens, stop_id).astype(jnp.int32)
-    found = Hypotheses(
-      tokens=found.tokens.at[:, position].set(last),
-      scores=found.scores + jnp.where(is_live, picks.scores, 0.0),
-      margins=jnp.where(
-        is_live, jnp.minimum(found.margins, picks.margins), found.margins
-      ),
-    )
+    memory = advance(captioner.model, memory, rows_of(parents), batch, choose_next)
+    chosen = jax.tree.map(lambda x: x[slots], memory.summaries)
+    last = jnp.where(is_live, chosen.tokens, stop_id).astype(jnp.int32)
+    hypotheses = _extended(before, chosen, last, is_live, position)
     is_live = is_live & ((last != stop_id) | count_tail)
-    return position + 1, is_live, last, slots, lm_parents, memory, lm_memory, found
+    return RolloutState(
+      position + 1, is_live, last, slots, lm_parents, memory, lm_memory, hypotheses
+    )
 
-  found = Hypotheses(
+  nothing = Hypotheses(
     jnp.full((batch, length), stop_id, jnp.int32),
     jnp.zeros(batch),
     jnp.full(batch, jnp.inf),
   )
-  carry = (
-    jnp.zeros((), jnp.int32),
-    valid,
-    jnp.full(batch, start_id, jnp.int32),
-    searched.rows,
-    (lm or searched).rows,
-    memory,
-    lm_memory,
-    found,
+  state = RolloutState(
+    position=jnp.zeros((), jnp.int32),
+    is_live=valid,
+    last=jnp.full(batch, start_id, jnp.int32),
+    parents=captioner.rows,
+    lm_parents=(lm or captioner).rows,
+    memory=memory,
+    lm_memory=lm_memory,
+    hypotheses=nothing,
   )
-  *_, memory, lm_memory, found = jax.lax.while_loop(unfinished, step, carry)
-  return RolledOut(found, memory.work, None if lm_memory is None else lm_memory.work)
+  state = jax.lax.while_loop(unfinished, step, state)
+  return RolloutOutput(
+    state.hypotheses,
+    state.memory.work,
+    None if state.lm_memory is None else state.lm_memory.work,
+  )
 
 
-def _best(
-  scores: Float[Array, "rows vocab"],
-  places: Int[Array, "rows"],
+def _extended(
+  hypotheses: Hypotheses,
+  chosen: NextTokens,
+  last: Int[Array, "batch"],
+  is_live: Bool[Array, "batch"],
   position: Int[Array, ""],
-) -> Picks:
-  del places, position
-  return Picks(*best_of_rows(scores))
+) -> Hypotheses:
+  """The hypotheses with one more token; those that are not live add another stop."""
+  margins = hypotheses.margins
+  return Hypotheses(
+    tokens=hypotheses.tokens.at[:, position].set(last),
+    scores=hypotheses.scores + jnp.where(is_live, chosen.scores, 0.0),
+    margins=jnp.where(is_live, jnp.minimum(margins, chosen.margins), margins),
+  )
+
+
+def _choose_best(
+  scores: Float[Array, "rows vocab"],
+  indices: Int[Array, "rows"],
+  position: Int[Array, ""],
+) -> NextTokens:
+  del indices, position
+  return NextTokens(*row_maxima(scores))
 
 
 def greedy(
-  searched: Searched,
+  captioner: BoundModel,
   *,
   valid: Bool[Array, "batch"],
   length: int,
   start_id: int,
   stop_id: int,
-  lm: Searched | None = None,
+  lm: BoundModel | None = None,
   temperature: float = 0.0,
   count_tail: bool = False,
-) -> RolledOut:
+) -> RolloutOutput:
   """Picks the best token at each step.
 
   Args:
-    searched: p(token | regions, tokens before), and where each unit begins.
-    valid: units that are no padding; nothing is computed for others.
-    length: most tokens of a description, stop included.
+    captioner: p(token | regions, tokens before), and where each unit begins.
+    valid: units that are not padding; nothing is computed for the others.
+    length: maximum tokens of a description, stop included.
     start_id: the token read first.
     stop_id: the token that ends a description; its unit needs no model afterwards.
     lm: p(token | tokens before), to score by mutual information as `beam_search` does.
     temperature: weight of `lm`.
     count_tail: go on after stop and count that tail, as the original's code does.
-      Its scores then depend on what the model says once it has finished.
+      Scores then depend on what the model predicts after the stop.
   """
   return _rollout(
-    searched,
-    _best,
+    captioner,
+    _choose_best,
     valid=valid,
     length=length,
     start_id=start_id,
@@ -168,38 +216,38 @@ def greedy(
 
 
 def sample(
-  searched: Searched,
+  captioner: BoundModel,
   *,
   keys: Key[Array, "batch"],
   valid: Bool[Array, "batch"],
   length: int,
   start_id: int,
   stop_id: int,
-  lm: Searched | None = None,
+  lm: BoundModel | None = None,
   temperature: float = 0.0,
-) -> RolledOut:
+) -> RolloutOutput:
   """Draws each token from the softmax of the step scores.
 
   Args:
-    searched: p(token | regions, tokens before), and where each unit begins.
+    captioner: p(token | regions, tokens before), and where each unit begins.
     keys: one key per unit, so that a unit's draw does not depend on its batch.
-    valid: units that are no padding; nothing is computed for others.
-    length: most tokens of a description, stop included.
+    valid: units that are not padding; nothing is computed for the others.
+    length: maximum tokens of a description, stop included.
     start_id: the token read first.
     stop_id: the token that ends a description.
     lm: p(token | tokens before), to score by mutual information as `beam_search` does.
     temperature: weight of `lm`.
   """
 
-  def draw(scores, places, position):
+  def draw(scores, indices, position):
     tokens = jax.vmap(
       lambda key, row: jax.random.categorical(jax.random.fold_in(key, position), row)
-    )(keys[places], scores)
+    )(keys[indices], scores)
     gains = jnp.take_along_axis(scores, tokens[:, None], axis=1)[:, 0]
-    return Picks(tokens.astype(jnp.int32), gains, jnp.full(len(tokens), jnp.inf))
+    return NextTokens(tokens.astype(jnp.int32), gains, jnp.full(len(tokens), jnp.inf))
 
   return _rollout(
-    searched,
+    captioner,
     draw,
     valid=valid,
     length=length,

@@ -18,55 +18,71 @@ Tree = Any  # a tree of arrays that share their first axis
 # 200 rows on; an accelerator wants more of them at once.
 CPU_SIZES = (256, 96, 64, 32, 16, 8)
 ACCELERATOR_SIZES = (8192, 2048, 512, 128, 32)
-# A chunk may compute rows that nobody needs, up to this share of it, where the next
-# smaller size would take several chunks.
-SPARE_SHARE = 0.25
+# The largest share of a chunk that may be padding (rows computed but not needed), where
+# the next smaller size would take several chunks.
+MAX_PADDING_SHARE = 0.25
 
 
-class Distinct(NamedTuple):
-  """The distinct ones among packed pairs.
+class DistinctPairs(NamedTuple):
+  """The distinct pairs among packed rows, as `numpy.unique` returns them.
 
   Attributes:
-    first: a row that holds each of them; only the first `num` count.
-    of_rows: which of them each row holds.
-    num: how many there are.
+    indices: a row that holds each distinct pair; only the first `num` count.
+    inverse: for each row, which distinct pair it holds.
+    num: number of distinct pairs.
   """
 
-  first: Int[Array, "capacity"]
-  of_rows: Int[Array, "capacity"]
+  indices: Int[Array, "capacity"]
+  inverse: Int[Array, "capacity"]
   num: Int[Array, ""]
 
 
-class Done(NamedTuple):
-  """Outputs of chunks, the rows computed, and the chunks they were computed in."""
+class ChunkOutput(NamedTuple):
+  """What computing rows in chunks returns; also the state of its loops.
+
+  Attributes:
+    outputs: arrays of `row_capacity` rows each.
+    rows: number of rows computed, padding included.
+    chunks: number of chunks that they took.
+  """
 
   outputs: Tree
   rows: Int[Array, ""]
   chunks: Int[Array, ""]
 
 
-def chunk_sizes(most: int) -> tuple[int, ...]:
-  """Returns the sizes of chunks in which at most `most` rows are computed."""
+def chunk_sizes(max_rows: int) -> tuple[int, ...]:
+  """Returns the sizes of chunks in which at most `max_rows` rows are computed."""
   known = CPU_SIZES if jax.default_backend() == "cpu" else ACCELERATOR_SIZES
-  enough = min((size for size in known if size >= most), default=known[0])
+  enough = min((size for size in known if size >= max_rows), default=known[0])
   return tuple(size for size in known if size <= enough)
 
 
-def pad_rows(most: int) -> int:
-  """Returns the capacity for `most` rows: a last chunk may reach beyond them."""
-  return most + chunk_sizes(most)[0]
+def row_capacity(max_rows: int) -> int:
+  """Returns the capacity for `max_rows` rows: a last chunk may reach beyond them."""
+  return max_rows + chunk_sizes(max_rows)[0]
 
 
-def room_for(most: int, shapes: Tree) -> Tree:
-  """Makes room for at most `most` rows of outputs, of the kinds `shapes` tells."""
-  capacity = pad_rows(most)
+def allocate_outputs(max_rows: int, shapes: Tree) -> Tree:
+  """Allocates zeros for at most `max_rows` rows of outputs.
+
+  Args:
+    max_rows: rows that may be needed at once.
+    shapes: shape and dtype of each output; the length of the first axis is ignored.
+  """
+  capacity = row_capacity(max_rows)
   return jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape[1:]), x.dtype), shapes)
 
 
 def compact(mask: Bool[Array, "rows"]) -> tuple[Int[Array, "rows"], Int[Array, ""]]:
-  """Returns the places of what is true, in order and first, and their number."""
-  places = jnp.nonzero(mask, size=mask.shape[0], fill_value=0)[0]
-  return places.astype(jnp.int32), jnp.sum(mask, dtype=jnp.int32)
+  """Returns the indices where `mask` is true, packed to the front, and their number."""
+  indices = jnp.nonzero(mask, size=mask.shape[0], fill_value=0)[0]
+  return indices.astype(jnp.int32), jnp.sum(mask, dtype=jnp.int32)
+
+
+def slots_of(mask: Bool[Array, "rows"]) -> Int[Array, "rows"]:
+  """Returns the packed row of each item that `compact` keeps; of others, any."""
+  return jnp.cumsum(mask) - 1
 
 
 def take(tree: Tree, rows: Int[Array, "n"]) -> Tree:
@@ -76,18 +92,18 @@ def take(tree: Tree, rows: Int[Array, "n"]) -> Tree:
 
 def distinct_pairs(
   first: Int[Array, "capacity"], second: Int[Array, "capacity"], num: Int[Array, ""]
-) -> Distinct:
+) -> DistinctPairs:
   """Finds the distinct pairs among the first `num` rows."""
   capacity = first.shape[0]
-  places = jnp.arange(capacity, dtype=jnp.int32)
-  unused = places >= num
-  ordered = jax.lax.sort((unused.astype(jnp.int32), first, second, places), num_keys=3)
+  indices = jnp.arange(capacity, dtype=jnp.int32)
+  unused = indices >= num
+  ordered = jax.lax.sort((unused.astype(jnp.int32), first, second, indices), num_keys=3)
   unused, first, second, order = ordered
   new = (first != jnp.roll(first, 1)) | (second != jnp.roll(second, 1))
-  new = (new | (places == 0)) & (unused == 0)
+  new = (new | (indices == 0)) & (unused == 0)
   starts, count = compact(new)
-  of_rows = jnp.zeros(capacity, jnp.int32).at[order].set(jnp.cumsum(new) - 1)
-  return Distinct(order[starts], of_rows, count)
+  inverse = jnp.zeros(capacity, jnp.int32).at[order].set(jnp.cumsum(new) - 1)
+  return DistinctPairs(order[starts], inverse, count)
 
 
 def in_chunks(
@@ -96,26 +112,26 @@ def in_chunks(
   outputs: Tree,
   *,
   sizes: Sequence[int],
-) -> Done:
+) -> ChunkOutput:
   """Computes the first `num` rows of some arrays, chunk by chunk.
 
   Args:
-    num: number of rows that are needed.
-    compute: gives the outputs at some places, one row each.
-    outputs: arrays of `pad_rows` rows, overwritten in place.
-    sizes: sizes of the chunks, largest first; the last one finishes.
+    num: number of rows needed.
+    compute: returns the outputs of some rows, given their indices.
+    outputs: arrays of `row_capacity` rows, overwritten in place.
+    sizes: sizes of the chunks, largest first; chunks of the last size compute the rest.
 
   Returns:
     The outputs, and how many rows were computed: `num` or a few more.
   """
   none = jnp.zeros((), jnp.int32)
-  carry = Done(outputs, none, none)
+  carry = ChunkOutput(outputs, none, none)
   for size, smaller in zip(sizes, (*sizes[1:], 0), strict=True):
-    # A chunk is used where no more than a share of it would be computed in vain.
-    spare = int(size * SPARE_SHARE) if smaller else size - 1
+    # A chunk is used where no more than this many of its rows would be padding.
+    padding = int(size * MAX_PADDING_SHARE) if smaller else size - 1
 
-    def unfinished(carry, size=size, spare=spare):
-      return num - carry.rows >= size - spare
+    def unfinished(carry, size=size, padding=padding):
+      return num - carry.rows >= size - padding
 
     def advance(carry, size=size):
       outputs, start, chunks = carry
@@ -125,7 +141,7 @@ def in_chunks(
         outputs,
         computed,
       )
-      return Done(outputs, start + size, chunks + 1)
+      return ChunkOutput(outputs, start + size, chunks + 1)
 
     carry = jax.lax.while_loop(unfinished, advance, carry)
   return carry

@@ -36,34 +36,34 @@ class Continuations(NamedTuple):
   tokens: Int[Array, "batch beam"]
 
 
-class Best(NamedTuple):
-  """The best of each row.
+class RowMaxima(NamedTuple):
+  """The best candidate of each row.
 
   Attributes:
-    places: where it stands, the first place where several are as good.
+    indices: its index, the first one of several equally good ones.
     scores: its score.
     margins: by how much it beats the next best; infinity where there is no other.
   """
 
-  places: Int[Array, "rows"]
+  indices: Int[Array, "rows"]
   scores: Float[Array, "rows"]
   margins: Float[Array, "rows"]
 
 
-def best_of_rows(scores: Float[Array, "rows candidates"]) -> Best:
-  """Finds the best of each row, and by how much it is."""
-  places = jnp.argmax(scores, axis=-1).astype(jnp.int32)
-  best = jnp.take_along_axis(scores, places[:, None], axis=1)[:, 0]
-  is_best = jnp.arange(scores.shape[1])[None] == places[:, None]
+def row_maxima(scores: Float[Array, "rows candidates"]) -> RowMaxima:
+  """Finds the best candidate of each row, and its margin."""
+  indices = jnp.argmax(scores, axis=-1).astype(jnp.int32)
+  best = jnp.take_along_axis(scores, indices[:, None], axis=1)[:, 0]
+  is_best = jnp.arange(scores.shape[1])[None] == indices[:, None]
   others = jnp.where(is_best, -jnp.inf, scores)
-  return Best(places, best, best - others.max(axis=-1))
+  return RowMaxima(indices, best, best - others.max(axis=-1))
 
 
 def in_vocabulary_chunks(step_scores: Float[Array, "rows vocab"]) -> StepScores:
   """Cuts the vocabulary into chunks and finds the largest of each."""
   rows, vocab = step_scores.shape
-  spare = ((0, 0), (0, -vocab % CHUNK))
-  padded = jnp.pad(step_scores, spare, constant_values=-jnp.inf)
+  padding = ((0, 0), (0, -vocab % CHUNK))
+  padded = jnp.pad(step_scores, padding, constant_values=-jnp.inf)
   chunks = padded.reshape(rows, -1, CHUNK)
   return StepScores(chunks, chunks.max(axis=-1))
 
@@ -84,7 +84,7 @@ def best_continuations(
   scores are taken in the order of hypothesis, then token.
 
   Args:
-    scores: scores so far; minus infinity for what is no hypothesis.
+    scores: scores so far; minus infinity in empty places of a beam.
     is_live: the hypotheses that go on.
     slots: the row of `step_scores` of each that does.
     step_scores: the scores of their next tokens.
@@ -97,8 +97,8 @@ def best_continuations(
   itself = jnp.where(live, -jnp.inf, scores[:, :, None])
   maxima = jnp.concatenate([maxima, itself], axis=-1)
   width = maxima.shape[-1]
-  places = jax.lax.top_k(maxima.reshape(batch, -1), beam)[1]
-  owners, chunks = jnp.divmod(jnp.sort(places, axis=-1), width)
+  indices = jax.lax.top_k(maxima.reshape(batch, -1), beam)[1]
+  owners, chunks = jnp.divmod(jnp.sort(indices, axis=-1), width)
 
   def of_owners(values):
     return jnp.take_along_axis(values, owners, axis=1)

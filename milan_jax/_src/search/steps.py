@@ -1,7 +1,7 @@
 """What a search needs of a model: one step, over packed rows.
 
-A row is one hypothesis of one unit. Its state is a tree of arrays with the rows in
-front. A step is cut in three, because each part is needed for other rows:
+A row is one hypothesis of one unit. Its state is a tree of arrays with the rows as
+first axis. A step has three parts, because each is needed for different rows:
 
 - `prepare` does what depends on the state alone, once for all the tokens that follow;
 - `read` takes one token in;
@@ -15,30 +15,30 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-State = Any  # a tree of arrays, each with the rows in front
-Prepared = Any  # likewise
+State = Any  # a tree of arrays, each with the rows as first axis
+PartialStep = Any  # likewise
 
 
 @runtime_checkable
 class RowModel(Protocol):
   """Reads one token per row; predicts the next."""
 
-  def prepare(self, state: State, units: Int[Array, "rows"]) -> Prepared:
+  def prepare(self, state: State, units: Int[Array, "rows"]) -> PartialStep:
     """Returns what any token read next needs; `units` are the rows' units."""
 
-  def read(self, prepared: Prepared, tokens: Int[Array, "rows"]) -> State:
+  def read(self, partial: PartialStep, tokens: Int[Array, "rows"]) -> State:
     """Returns the state after one more token."""
 
   def predict(self, state: State) -> Float[Array, "rows vocab"]:
     """Returns the logits of the next token."""
 
 
-class Searched(NamedTuple):
-  """A model and where a search of some units begins.
+class BoundModel(NamedTuple):
+  """A model bound to the initial states of some units.
 
   Attributes:
     model: reads and predicts.
-    state: states to begin with.
+    state: initial states.
     rows: the row of `state` at which each unit begins: its own, or one for all.
   """
 
@@ -52,8 +52,8 @@ class Work(NamedTuple):
 
   Attributes:
     needed: rows prepared, read and predicted.
-    computed: likewise, with those that only filled a chunk.
-    chunks: in how many chunks; each reads the weights once.
+    computed: likewise, with the padding of chunks.
+    chunks: number of chunks; each reads the weights once.
   """
 
   needed: Int[Array, "3"]
@@ -90,7 +90,7 @@ class Beams(NamedTuple):
 
 
 def no_work() -> Work:
-  """Returns counts of nothing."""
+  """Returns counts of zero."""
   none = jnp.zeros(3, jnp.int32)
   return Work(none, none, none)
 

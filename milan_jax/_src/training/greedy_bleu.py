@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from milan_jax._src.decoding.decoder import Decoding, decode, lay_out
+from milan_jax._src.decoding.decoder import Decoding, decode, fuse_weights
 from milan_jax._src.text.bleu import bleu
 from milan_jax._src.text.reconstruction import reconstruct_ids
 from milan_jax._src.text.vocabulary import Vocabulary
@@ -83,7 +83,7 @@ def _greedy(
   start_id: int,
   stop_id: int,
 ) -> Int[Array, "batch length"]:
-  weights = lay_out({"captioner": params}, dtype=jnp.float32)
+  weights = fuse_weights({"captioner": params}, dtype=jnp.float32)
   keys = jnp.zeros((len(valid), 2), jnp.uint32)  # nothing is drawn
   found, _ = decode(
     weights,

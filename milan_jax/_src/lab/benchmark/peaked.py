@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from milan_jax._src.decoding.decoder import begin
 from milan_jax._src.models.captioner import Captioner
-from milan_jax._src.models.captioner_rows import lay_out_captioner
+from milan_jax._src.models.captioner_rows import fuse_captioner_weights
 from milan_jax._src.models.language_model import LanguageModel
 from milan_jax._src.search.beam import beam_search
 from milan_jax._src.search.forced import counted
@@ -96,7 +96,7 @@ def peaked_release(*, vocab_size: int, hidden_size: int, seed: int = 0) -> Relea
 
 def _stop_bias(params: Any, stop_id: int) -> float:
   """Finds by bisection the bias that gives hypotheses `MEAN_LENGTH`, or nearly."""
-  weights = lay_out_captioner(params)
+  weights = fuse_captioner_weights(params)
   features = jnp.asarray(random_features(PROBES, FEATURE_SIZE, seed=0))
   valid = jnp.ones(PROBES, bool)
 
