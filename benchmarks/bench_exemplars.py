@@ -241,7 +241,7 @@ def run_ours(options: argparse.Namespace, source: Repeated, folder: str) -> dict
   return {
     "seconds": seconds,
     "forward_passes": round(forward),
-    "units": sum(len(layer.levels) for layer in found.layers.values()),
+    "units": sum(len(layer.thresholds) for layer in found.layers.values()),
     "model_share": times.model / seconds,
     "decoding_share": times.decoding / seconds,
     "waiting_for_statistics_share": times.statistics / seconds,

@@ -1,9 +1,9 @@
 """The plain way to exemplars, in torch: what a ratio to it is a ratio to.
 
 One layer after another. A first pass over all images ranks them for each unit and draws
-a sample of its activations, whose quantile is the level; a second pass over all images
-upsamples the maps of those that are exemplars, and makes the masks. Every image goes
-through the whole network in both. It is written with the loader and the image
+a sample of its activations, whose quantile is the threshold; a second pass over all
+images upsamples the maps of those that are exemplars, and makes the masks. Every image
+goes through the whole network in both. It is written with the loader and the image
 preparation of milan-jax, so that only the passes differ.
 """
 
@@ -27,7 +27,7 @@ def plain_exemplars(
   quantile: float,
   batch_size: int,
 ) -> int:
-  """Finds the exemplars, levels and masks of all units; returns the forward passes."""
+  """Finds all units' exemplars, thresholds and masks; returns the forward passes."""
   passes = 0
   for layer in layers:
     maxima, samples = [], []
@@ -39,7 +39,7 @@ def plain_exemplars(
       rows = generator.choice(len(values), min(len(values), int(share) + 1))
       samples.append(values[torch.from_numpy(rows)])
     ranked = torch.cat(maxima).topk(k, dim=0).indices.T  # units, k
-    levels = (
+    thresholds = (
       torch.cat(samples).kthvalue(int(quantile * sum(map(len, samples))), dim=0).values
     )
     wanted: dict[int, list[int]] = {}
@@ -59,7 +59,7 @@ def plain_exemplars(
           large = torch.nn.functional.interpolate(
             maps[row : row + 1, units], source.size, mode="bilinear"
           )[0]
-          above = large > levels[units][:, None, None]
+          above = large > thresholds[units][:, None, None]
           for unit, mask in zip(units, above, strict=True):
             masks[unit, places[unit, image]] = mask
     passes += 2

@@ -51,7 +51,7 @@ class LayerExemplars:
     image_ids: position in the data set of each exemplar.
     image_rows: row of each exemplar in the set's table of distinct images.
     activations: spatial maximum of each exemplar; None where a set does not know it.
-    levels: activation above which a pixel belongs to the mask; None where unknown.
+    thresholds: activation above which a pixel belongs to the mask; None where unknown.
     dead: units that never vary, or whose exemplars mean nothing.
     num_firing: on how many images each unit fires: those where it is above zero if it
       is never below, otherwise all; None where a set does not know it.
@@ -63,7 +63,7 @@ class LayerExemplars:
   image_ids: Int[np.ndarray, "units k"]
   image_rows: Int[np.ndarray, "units k"]
   activations: Float[np.ndarray, "units k"] | None
-  levels: Float[np.ndarray, "units"] | None
+  thresholds: Float[np.ndarray, "units"] | None
   dead: Bool[np.ndarray, "units"]
   num_firing: Int[np.ndarray, "units"] | None = None
   num_images: Int[np.ndarray, "units"] | None = None
@@ -93,7 +93,7 @@ class ExemplarSet(Protocol):
     """Number of distinct images."""
 
   def exemplars(self, layer: str) -> LayerExemplars:
-    """Ids, rows, activations and levels of a layer's units."""
+    """Ids, rows, activations and thresholds of a layer's units."""
 
   def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
     """The distinct images at `rows`."""

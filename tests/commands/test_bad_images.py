@@ -98,7 +98,7 @@ def test_a_page_of_exemplars_whose_folder_is_so_named(tmp_path):
     image_ids=np.arange(6).reshape(2, 3),
     activations=np.ones((2, 3), np.float32),
     maps=np.ones((2, 3, 2, 2), np.float32),
-    levels=np.zeros(2, np.float32),
+    thresholds=np.zeros(2, np.float32),
     dead=np.zeros(2, bool),
     num_bad_maps=np.zeros(2, int),
     num_ties=np.zeros(2, int),

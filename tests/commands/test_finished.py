@@ -103,7 +103,7 @@ def test_what_is_missing_is_made_again(gone, options, copy, monkeypatch):
   path = copy / gone
   shutil.rmtree(path) if path.is_dir() else path.unlink()
   if gone.split(".")[0] in ("index", "catalog", "images/colors/2"):
-    monkeypatch.setattr("milan_jax._src.api.collection.observe", None)
+    monkeypatch.setattr("milan_jax._src.api.collection.accumulate", None)
     monkeypatch.setattr("milan_jax._src.decoding.decoder.Decoder.compile", None)
   run(copy, **options)
   assert contents(copy) == before

@@ -73,8 +73,8 @@ def test_one_works_and_the_other_says_so(captioner, tmp_path, monkeypatch, capsy
 
 def test_the_others_of_a_refused_run_write_nothing(tmp_path, monkeypatch):
   """Of processes that work together, the first holds the folder for all."""
-  monkeypatch.setattr(processes, "is_first", lambda: False)
-  monkeypatch.setattr(processes, "told_by_first", lambda value: 0)
+  monkeypatch.setattr(processes, "is_primary", lambda: False)
+  monkeypatch.setattr(processes, "broadcast_from_primary", lambda value: 0)
   with (
     pytest.raises(UserError, match=r"first process cannot use .*run, and says why"),
     processes.hold_together(str(tmp_path / "run")),
@@ -85,8 +85,8 @@ def test_the_others_of_a_refused_run_write_nothing(tmp_path, monkeypatch):
 
 def test_each_process_of_a_run_keeps_its_like_out(tmp_path, monkeypatch):
   """The others of a run whose first process was killed may still be at work."""
-  monkeypatch.setattr(processes, "is_first", lambda: False)
-  monkeypatch.setattr(processes, "told_by_first", lambda value: 1)
+  monkeypatch.setattr(processes, "is_primary", lambda: False)
+  monkeypatch.setattr(processes, "broadcast_from_primary", lambda value: 1)
   monkeypatch.setattr(processes.jax, "process_index", lambda: 1)
   workdir = str(tmp_path / "run")
   with (

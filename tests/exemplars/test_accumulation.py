@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.exemplars import thresholds as levels
-from milan_jax._src.exemplars.accumulation import collect, observe
-from milan_jax._src.exemplars.shards import Part, finish, merge
+from milan_jax._src.exemplars import thresholds
+from milan_jax._src.exemplars.accumulation import accumulate, collect
+from milan_jax._src.exemplars.shards import Shard, finish, merge
 from milan_jax._src.images.arrays import ArrayImages
 from milan_jax._src.images.source import UnreadableImageError
 from milan_jax._src.store.exemplar_snapshots import load_progress, save_progress
@@ -61,7 +61,7 @@ def test_one_pass_finds_what_numpy_finds(probe):
     )
     flat = whole[name].reshape(-1, maxima.shape[1]).astype(np.float64)
     exact = np.quantile(flat, 0.99, axis=0, method="hazen")
-    np.testing.assert_allclose(ours.levels, exact, rtol=2**-8, atol=1e-6)
+    np.testing.assert_allclose(ours.thresholds, exact, rtol=2**-8, atol=1e-6)
     assert not ours.dead[maxima.min(axis=0) < maxima.max(axis=0)].any()
 
 
@@ -95,12 +95,12 @@ def test_a_resumed_pass_gives_the_same_bytes(probe, tmp_path):
 
 
 @pytest.fixture
-def little_room(monkeypatch):
+def small_capacity(monkeypatch):
   """Most layers have more values than are kept: they are counted in bins."""
-  monkeypatch.setattr(levels, "ROOM", 200)
+  monkeypatch.setattr(thresholds, "CAPACITY", 200)
 
 
-def test_a_resumed_pass_whose_values_are_counted(probe, tmp_path, little_room):
+def test_a_resumed_pass_whose_values_are_counted(probe, tmp_path, small_capacity):
   whole = run(probe)
   path = tmp_path / "progress.npz"
 
@@ -117,18 +117,22 @@ def test_a_resumed_pass_whose_values_are_counted(probe, tmp_path, little_room):
     run(probe, Broken(tiny.images(), set()), save=save)
   progress = load_progress(path, {})
   assert progress.done == 3
-  assert progress.states["conv1"].levels.stride > 1
+  assert progress.states["conv1"].thresholds.stride > 1
   equal(run(probe, resume=progress), whole)
 
 
-def test_parts_from_disk_merge_where_values_are_counted(probe, tmp_path, little_room):
+def test_shards_from_disk_merge_beyond_capacity(probe, tmp_path, small_capacity):
   whole = run(probe, batch_size=4)
   parts = []
   for index in range(2):
     path = tmp_path / f"{index}.npz"
     source = ArrayImages(tiny.images())
-    part = observe(probe, source, LAYERS, k=3, batch_size=4, part=Part(index, 2))
-    save_progress(path, part, {})
+    progress = accumulate(
+      probe, source, LAYERS, k=3, batch_size=4, shard=Shard(index, 2)
+    )
+    save_progress(path, progress, {})
+    # In files, thresholds are called levels.
+    assert "0.levels.binned.counted.most" in np.load(path).files
     parts.append(load_progress(path, {}))
   layers = finish(merge(parts), k=3, num_images=40)
   equal(dataclasses.replace(whole, layers=layers), whole)
@@ -211,7 +215,7 @@ def test_parts_merge_to_the_bytes_of_one_pass(probe, count):
   source = Holes(tiny.images(), {2, 20, 21, 39})
   whole = run(probe, source, batch_size=4)
   parts = [
-    observe(probe, source, LAYERS, k=3, batch_size=4, part=Part(index, count))
+    accumulate(probe, source, LAYERS, k=3, batch_size=4, shard=Shard(index, count))
     for index in range(count)
   ]
   merged = merge(reversed(parts))

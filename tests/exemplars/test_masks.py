@@ -28,11 +28,13 @@ def upsampled(maps, size):
 def test_masks_equal_torch_sampling(shape, size):
   rng = np.random.default_rng(0)
   maps = rng.standard_normal((5, 3, *shape)).astype(np.float32)
-  levels = rng.uniform(-0.5, 0.5, (5, 3)).astype(np.float32)
+  thresholds = rng.uniform(-0.5, 0.5, (5, 3)).astype(np.float32)
   values = upsampled(maps, size)
-  masks = activation_masks(maps, levels, size=size)
-  clear = np.abs(values - levels[..., None, None]) > 1e-5
-  np.testing.assert_array_equal(masks[clear], (values > levels[..., None, None])[clear])
+  masks = activation_masks(maps, thresholds, size=size)
+  clear = np.abs(values - thresholds[..., None, None]) > 1e-5
+  np.testing.assert_array_equal(
+    masks[clear], (values > thresholds[..., None, None])[clear]
+  )
   assert clear.mean() > 0.99
 
 
@@ -53,14 +55,14 @@ def test_ones_fall_off_to_the_zeros_around_them():
 
 def test_one_place_is_constant_and_the_comparison_strict():
   maps = np.array([0.5, 0.5, 0.5], np.float32)[:, None, None]
-  levels = np.array([0.4, 0.5, 0.6], np.float32)
-  masks = activation_masks(maps, levels, size=4)
+  thresholds = np.array([0.4, 0.5, 0.6], np.float32)
+  masks = activation_masks(maps, thresholds, size=4)
   assert masks.shape == (3, 4, 4)
   assert masks.all(axis=(1, 2)).tolist() == [True, False, False]
   assert masks.any(axis=(1, 2)).tolist() == [True, False, False]
 
 
-def test_a_value_at_the_level_does_not_exceed_it():
+def test_a_value_at_the_threshold_does_not_exceed_it():
   # At the map's own size every weight is 0 or 1, and sums are exact.
   maps = np.array([[[1, 2], [3, 4]]], np.float32)
   mask = activation_masks(maps, np.array([3], np.float32), size=2)

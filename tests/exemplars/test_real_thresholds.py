@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from milan_jax._src.exemplars import thresholds as levels
+from milan_jax._src.exemplars import thresholds
 from milan_jax._src.exemplars.bins import MANTISSA_BITS
 from milan_jax._src.exemplars.masks import activation_masks
 from milan_jax._src.images.folder import FolderImages
@@ -35,18 +35,21 @@ def activations(photographs):
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("room", [levels.ROOM, levels.ROOM // 64])
-def test_the_bound_on_the_error(activations, layer, room):
+@pytest.mark.parametrize("capacity", [thresholds.CAPACITY, thresholds.CAPACITY // 64])
+def test_the_bound_on_the_error(activations, layer, capacity):
   values = activations[layer]
-  _, *places, units = values.shape
-  state = levels.start(
-    LayerShape(layer, *places, units), num_images=NUM_IMAGES, quantile=0.99, room=room
+  _, *sides, units = values.shape
+  state = thresholds.start(
+    LayerShape(layer, *sides, units),
+    num_images=NUM_IMAGES,
+    quantile=0.99,
+    capacity=capacity,
   )
   no_nan = np.zeros((BATCH_SIZE, units), int)
   for first in range(0, NUM_IMAGES, BATCH_SIZE):
     ids = np.arange(first, first + BATCH_SIZE)
-    state = levels.update(state, ids, values[ids], no_nan)
-  found = levels.levels(state)
+    state = thresholds.update(state, ids, values[ids], no_nan)
+  found = thresholds.unit_thresholds(state)
   flat = values.reshape(-1, units).astype(np.float64)
   exact = np.quantile(flat, 0.99, axis=0, method="hazen")
   if state.stride == 1:
@@ -54,16 +57,16 @@ def test_the_bound_on_the_error(activations, layer, room):
   # Each order statistic is off by less than its bin.
   bound = 2.0**-MANTISSA_BITS * np.abs(exact)
   assert (np.abs(found - exact) <= bound + 1e-30).all()
-  if room < levels.ROOM:
+  if capacity < thresholds.CAPACITY:
     assert state.stride > 1
     varying = np.ptp(flat, axis=0) > 1e-3 * np.abs(exact)
     # The original's own sketch moves 0.3 to 0.5 % of its mask pixels.
     masks = [
       activation_masks(
         values[:16].transpose(0, 3, 1, 2)[:, varying],
-        np.broadcast_to(level[varying], (16, varying.sum())),
+        np.broadcast_to(threshold[varying], (16, varying.sum())),
         size=56,
       )
-      for level in (found, exact.astype(np.float32))
+      for threshold in (found, exact.astype(np.float32))
     ]
     assert (masks[0] != masks[1]).sum() <= 0.005 * masks[1].sum()

@@ -39,7 +39,7 @@ def collected(original):
 
 
 def clear_units(layer, found):
-  return np.setdiff1d(np.arange(len(found.levels)), ARBITRARY.get(layer, []))
+  return np.setdiff1d(np.arange(len(found.thresholds)), ARBITRARY.get(layer, []))
 
 
 @pytest.mark.parametrize("layer", tiny.LAYERS)
@@ -57,14 +57,14 @@ def test_ids_and_activations(original, collected, layer):
 
 
 @pytest.mark.parametrize("layer", tiny.LAYERS)
-def test_levels_are_exact_quantiles_and_near_the_sketch(arrays, collected, layer):
+def test_thresholds_are_exact_quantiles_and_near_the_sketch(arrays, collected, layer):
   found = collected[1].layers[layer]
   alive = ~found.dead
   # Convolutions differ in their last bits from machine to machine.
   np.testing.assert_allclose(
-    found.levels[alive], arrays[f"{layer}/exact_hazen"][alive], rtol=1e-5, atol=1e-6
+    found.thresholds[alive], arrays[f"{layer}/exact_hazen"][alive], rtol=1e-5, atol=1e-6
   )
-  error = np.abs(found.levels - arrays[f"{layer}/sketch"])[alive]
+  error = np.abs(found.thresholds - arrays[f"{layer}/sketch"])[alive]
   assert error.max() <= arrays[f"{layer}/sketch_error"] + 1e-5
 
 
@@ -75,8 +75,8 @@ def test_masks(arrays, collected, layer):
   units = clear_units(layer, found)
   theirs = arrays[f"{layer}/sketch"]
   differing = {}
-  for name, levels in (("ours", found.levels), ("theirs", theirs)):
-    spread = np.repeat(levels[:, None], K, axis=1)
+  for name, thresholds in (("ours", found.thresholds), ("theirs", theirs)):
+    spread = np.repeat(thresholds[:, None], K, axis=1)
     masks = activation_masks(found.maps, spread, size=32)
     differing[name] = (masks != want)[units].sum()
   assert differing["theirs"] == 0

@@ -1,4 +1,4 @@
-"""One real network through three probes: the same exemplars, levels and masks."""
+"""One real network through three probes: the same exemplars, thresholds and masks."""
 
 import sys
 
@@ -59,7 +59,7 @@ def test_the_same_exemplars_and_masks(found, kind):
     assert (same | near).all()
     assert same.mean() > 0.99
     masks = [
-      activation_masks(each.maps, np.repeat(each.levels[:, None], K, 1), size=112)
+      activation_masks(each.maps, np.repeat(each.thresholds[:, None], K, 1), size=112)
       for each in (ours, theirs)
     ]
     ids_alike = (ours.image_ids == theirs.image_ids) & alive[:, None]

@@ -77,9 +77,9 @@ def test_threads_keep_the_order(threads, number):
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2, 3])
-def test_any_stretches_with_any_workers(workers):
-  stretches = range(4, -1, -2)
-  found = list(batches(Numbers(18), 4, stretches=stretches, workers=workers))
+def test_any_batches_with_any_workers(workers):
+  batch_indices = range(4, -1, -2)
+  found = list(batches(Numbers(18), 4, batch_indices=batch_indices, workers=workers))
   assert [batch.start for batch in found] == [16, 8, 0]
   for batch in found:
     check(batch, 18, 4)
@@ -89,11 +89,11 @@ def test_any_stretches_with_any_workers(workers):
 def test_processes_that_share_a_source_see_all_of_it_once():
   number, ids = 23, []
   for process in range(3):
-    stretches = range(process, 6, 3)
-    for batch in batches(Numbers(number), 4, stretches=stretches):
+    batch_indices = range(process, 6, 3)
+    for batch in batches(Numbers(number), 4, batch_indices=batch_indices):
       ids += batch.image_ids.tolist() + [item.image_id for item in batch.skipped]
   assert sorted(ids) == list(range(number))
-  assert list(batches(Numbers(number), 4, stretches=range(6, 6))) == []
+  assert list(batches(Numbers(number), 4, batch_indices=range(6, 6))) == []
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,12 @@ def test_processes_that_share_a_source_see_all_of_it_once():
     {"batch_size": 0},
     {"batch_size": 4, "workers": -1},
     {"batch_size": 4, "threads": 0},
-    {"batch_size": 4, "stretches": range(3)},
-    {"batch_size": 4, "stretches": range(-1, 1)},
+    {"batch_size": 4, "batch_indices": range(3)},
+    {"batch_size": 4, "batch_indices": range(-1, 1)},
   ],
 )
 def test_numbers_out_of_range(options):
-  with pytest.raises(ValueError, match=r"need|stretches"):
+  with pytest.raises(ValueError, match=r"need|batches"):
     batches(Numbers(8), **options)
 
 
@@ -170,12 +170,12 @@ class Large(Numbers):
 @pytest.mark.parametrize("taken", [1, 3])
 def test_workers_end_when_the_iterator_is_closed(tmp_path, taken):
   source = Large(4000, log=tmp_path / "log")
-  stretch = batches(source, 4, workers=2)
+  reading = batches(source, 4, workers=2)
   for start in range(0, 4 * taken, 4):
-    batch = next(stretch)
+    batch = next(reading)
     assert batch.inputs[:, 0, 0, 0].tolist()[:1] == [start]
   before = time.perf_counter()
-  stretch.close()
+  reading.close()
   assert time.perf_counter() - before < 10
   assert not multiprocessing.active_children()
   loaded = source.log.read_text().splitlines()
@@ -186,11 +186,11 @@ def test_workers_end_when_the_iterator_is_closed(tmp_path, taken):
 
 def test_threads_decode_one_batch_ahead(tmp_path):
   source = Numbers(4000, log=tmp_path / "log")
-  stretch = batches(source, 8, threads=2)
-  next(stretch)
+  reading = batches(source, 8, threads=2)
+  next(reading)
   time.sleep(0.1)
   assert len(source.log.read_text().splitlines()) <= 16
-  stretch.close()
+  reading.close()
 
 
 def test_an_error_of_the_consumer_ends_the_workers():

@@ -65,8 +65,8 @@ FAULTS = {
   ),
   "rows of another k": ("image_rows", lambda x: x[:, :2], r"activations.npy: expected"),
   "no units": ("image_rows", lambda x: x[:0], "expected"),
-  "a level that is NaN": ("levels", lambda x: changed(x, 0, np.nan), "found nan"),
-  "an infinite level": ("levels", lambda x: changed(x, 2, np.inf), "found inf"),
+  "a threshold that is NaN": ("levels", lambda x: changed(x, 0, np.nan), "found nan"),
+  "an infinite threshold": ("levels", lambda x: changed(x, 2, np.inf), "found inf"),
   "an activation that is NaN": (
     "activations",
     lambda x: changed(x, (0, 1), np.nan),
@@ -203,7 +203,7 @@ def test_layers_of_any_name_lie_in_folders_of_their_own(tmp_path):
   store = open_exemplars(tmp_path / "store")
   assert store.layers == NAMES
   for name, found in some.items():
-    np.testing.assert_array_equal(store.exemplars(name).levels, found.levels)
+    np.testing.assert_array_equal(store.exemplars(name).thresholds, found.thresholds)
   # Where stores of earlier versions have them.
   assert layer_folder(tmp_path, "z/1.conv,2").name == "z%2F1.conv%2C2"
 

@@ -37,7 +37,7 @@ def statistics(units, height, seed):
     image_ids=np.stack([rng.permutation(np.r_[1, 4:11])[:K] for _ in range(units)]),
     activations=rng.standard_normal((units, K)).astype(np.float32),
     maps=rng.standard_normal((units, K, height, height)).astype(np.float32),
-    levels=rng.standard_normal(units).astype(np.float32) / 4,
+    thresholds=rng.standard_normal(units).astype(np.float32) / 4,
     dead=rng.random(units) < 0.3,
     num_bad_maps=np.arange(units),
     num_ties=np.arange(units)[::-1],
@@ -71,7 +71,7 @@ def test_what_is_written_is_read(store, layers):
   np.testing.assert_array_equal(found.units, [0, 2, 3])
   np.testing.assert_array_equal(found.image_ids, want.image_ids)
   np.testing.assert_array_equal(found.activations, want.activations)
-  np.testing.assert_array_equal(found.levels, want.levels)
+  np.testing.assert_array_equal(found.thresholds, want.thresholds)
   np.testing.assert_array_equal(found.dead, want.dead)
   assert store.exemplars("a").units.tolist() == [0, 1, 2, 3]
 
@@ -104,7 +104,7 @@ def test_masks_are_made_at_any_size(store, layers, size):
   masks = store.masks("z/1.conv", rows, slots, size=size)
   want = activation_masks(
     layers["z/1.conv"].maps[rows, slots],
-    layers["z/1.conv"].levels[rows],
+    layers["z/1.conv"].thresholds[rows],
     size=size or SIZE,
   )
   np.testing.assert_array_equal(masks, want)
@@ -124,7 +124,7 @@ def test_oblong_images_and_their_masks(tmp_path):
   masks = store.masks("a", rows, slots)
   assert masks.shape == (K, 16, 48)
   # Side by side, as two squares of the same maps would have them.
-  square = activation_masks(found.maps[0], found.levels[[0] * K], size=16)
+  square = activation_masks(found.maps[0], found.thresholds[[0] * K], size=16)
   np.testing.assert_array_equal(masks[:, :, 1::3], square)
   write_original_layout(tmp_path / "theirs", store)
   theirs = open_exemplars(tmp_path / "theirs")
@@ -207,7 +207,7 @@ def test_regions_with_given_masks(tmp_path):
   assert store.info == {"seed": 1}
   found = store.exemplars("corpus")
   assert found.units.tolist() == [0, 10, 20]
-  assert found.levels is None
+  assert found.thresholds is None
   assert found.activations is None
   assert not found.dead.any()
   np.testing.assert_array_equal(found.image_rows, used)

@@ -45,7 +45,7 @@ def test_reading(folder):
   assert found.exemplars("10").units.tolist() == [0, 1, 2]
   assert layer.image_ids.tolist() == [[3, 4], [5, 6], [7, 8]]
   assert layer.activations is None
-  assert layer.levels is None
+  assert layer.thresholds is None
   # Nine images, three of which both layers show.
   assert found.num_images == 9
   for name in found.layers:

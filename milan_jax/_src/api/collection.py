@@ -7,9 +7,9 @@ exemplars.partial/1-of-4.over.npz   the same, when it has seen all of its images
 exemplars/                          the finished store
 ```
 
-The processes of a run write into one folder, which all of them can reach. Each pass its
-own stretches of the images; the first merges what all found, writes the store and
-removes the parts. How many there were leaves no trace in the store.
+The processes of a run write into one folder, which all of them can reach. Each sees its
+own shard of the images; the primary process merges all shards, writes the store and
+removes the shards' files. How many there were leaves no trace in the store.
 """
 
 import dataclasses
@@ -24,15 +24,15 @@ import numpy as np
 from jaxtyping import Bool
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.exemplars import shards as passes
-from milan_jax._src.exemplars.accumulation import observe
-from milan_jax._src.exemplars.shards import Part, Progress, Times
+from milan_jax._src.exemplars import shards
+from milan_jax._src.exemplars.accumulation import accumulate
+from milan_jax._src.exemplars.shards import Progress, Shard, Times
 from milan_jax._src.exemplars.stats import LayerStatistics
 from milan_jax._src.exemplars.top_images import NO_IMAGE
 from milan_jax._src.images.loader import default_workers
 from milan_jax._src.images.source import ImageSource
 from milan_jax._src.probe.probe_target import Subject
-from milan_jax._src.runs.processes import is_first, wait_until
+from milan_jax._src.runs.processes import is_primary, wait_until
 from milan_jax._src.runs.progress import bar, say
 from milan_jax._src.runs.workdir import EXEMPLARS, PARTIAL
 from milan_jax._src.store.exemplar_snapshots import load_progress, save_progress
@@ -45,7 +45,7 @@ class Pass:
 
   Attributes:
     k: exemplars of a unit.
-    quantile: of the level.
+    quantile: of the threshold.
     batch_size: images that go through one device together.
     workers: processes that decode images; 0 for threads; -1 for what suits the images.
     save_every: seconds between saves.
@@ -93,20 +93,20 @@ def find_exemplars(
     The store.
 
   Raises:
-    UserError: as `observe`; or if another number of processes began the pass.
+    UserError: as `accumulate`; or if another number of processes began the pass.
   """
-  store, part = folder / EXEMPLARS, own_part()
+  store, shard = folder / EXEMPLARS, own_shard()
   if not store.exists():
-    files = _Files(folder, part)
+    files = _Files(folder, shard)
     files.check_others()
     if not files.over.exists():
-      _observe(subject, files, units, how, job, part)
-    if is_first():
+      _accumulate(subject, files, units, how, job, shard)
+    if is_primary():
       progress = _load(files.over, job)
-      progress = passes.merge(itertools.chain([progress], _others(files, job)))
+      progress = shards.merge(itertools.chain([progress], _others(files, job)))
       _write(progress, store, subject.images, units, how, job)
-  if is_first():
-    _Files(folder, part).remove()
+  if is_primary():
+    _Files(folder, shard).remove()
   else:
     wait_until(store.exists)
   return store
@@ -116,33 +116,33 @@ class _Files:
   """Where the passes of a run keep how far they are.
 
   Attributes:
-    partial: the part of this process.
+    partial: the shard of this process.
     over: the same, once it has seen all of its images.
   """
 
-  def __init__(self, folder: pathlib.Path, part: Part):
-    self._part = part
+  def __init__(self, folder: pathlib.Path, shard: Shard):
+    self._shard = shard
     self._folder = folder / PARTIAL
-    self.partial = self._of(part.index, "npz")
-    self.over = self._of(part.index, "over.npz")
+    self.partial = self._of(shard.index, "npz")
+    self.over = self._of(shard.index, "over.npz")
 
   def _of(self, index: int, suffix: str) -> pathlib.Path:
-    return self._folder / f"{index}-of-{self._part.count}.{suffix}"
+    return self._folder / f"{index}-of-{self._shard.count}.{suffix}"
 
   def others(self) -> list[pathlib.Path]:
     """What the other processes will have found."""
-    mine = self._part.index
+    mine = self._shard.index
     return [
-      self._of(index, "over.npz") for index in range(self._part.count) if index != mine
+      self._of(index, "over.npz") for index in range(self._shard.count) if index != mine
     ]
 
   def check_others(self) -> None:
     """Raises UserError if another number of processes began the pass."""
-    ours = f"*-of-{self._part.count}.*"
+    ours = f"*-of-{self._shard.count}.*"
     found = [path for path in self._folder.glob("*.npz") if not path.match(ours)]
     if found:
       raise UserError(
-        f"{found[0]} is of another number of processes than {self._part.count}: go on "
+        f"{found[0]} is of another number of processes than {self._shard.count}: go on "
         "with as many as began, or remove it to begin anew."
       )
 
@@ -151,18 +151,18 @@ class _Files:
     shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _observe(
+def _accumulate(
   subject: Subject,
   files: _Files,
   units: Mapping[str, np.ndarray],
   how: Pass,
   job: Mapping[str, Any],
-  part: Part,
+  shard: Shard,
 ) -> None:
   """Sees this process's images, and keeps what was found before anything else."""
   times = Times()
   with bar("exemplars", "images") as show:
-    progress = observe(
+    progress = accumulate(
       subject.network.probe,
       subject.inputs,
       tuple(units),
@@ -170,7 +170,7 @@ def _observe(
       k=how.k,
       quantile=how.quantile,
       batch_size=how.batch_size,
-      part=part,
+      shard=shard,
       workers=default_workers(subject.inputs) if how.workers < 0 else how.workers,
       resume=load_progress(files.partial, job),
       save=lambda found: save_progress(files.partial, found, job),
@@ -180,7 +180,7 @@ def _observe(
     )
   save_progress(files.over, progress, job)
   files.partial.unlink(missing_ok=True)
-  _tell(times, part.num_images(len(subject.inputs), how.batch_size))
+  _tell(times, shard.num_images(len(subject.inputs), how.batch_size))
 
 
 def _others(files: _Files, job: Mapping[str, Any]) -> Iterator[Progress]:
@@ -207,7 +207,7 @@ def _write(
   skipped = progress.skipped
   for item in skipped:
     say(f"skipped {item.name}: {item.reason}")
-  found = passes.finish(progress, k=how.k, num_images=len(images))
+  found = shards.finish(progress, k=how.k, num_images=len(images))
   for layer, statistics in found.items():
     _report(layer, statistics)
   found = _with_images(found)
@@ -266,6 +266,6 @@ def _tell(times: Times, num_images: int) -> None:
   )
 
 
-def own_part() -> Part:
-  """The part of the images that this process sees."""
-  return Part(jax.process_index(), jax.process_count())
+def own_shard() -> Shard:
+  """The shard of the images that this process sees."""
+  return Shard(jax.process_index(), jax.process_count())

@@ -32,12 +32,12 @@ from milan_jax._src.probe.probe_target import find_subject
 from milan_jax._src.records import Description, ExemplarSet
 from milan_jax._src.runs.inputs import Tables
 from milan_jax._src.runs.processes import (
-  give_leave,
+  broadcast_from_primary,
   hold_together,
-  is_first,
+  is_primary,
   join_processes,
-  told_by_first,
-  wait_for_leave,
+  signal_start,
+  wait_for_start,
   wait_until,
 )
 from milan_jax._src.runs.progress import bar, say
@@ -142,8 +142,8 @@ def describe(
       features=not features,
       page=page and not features,
     )
-    finished = bool(told_by_first(outputs.are_there()))
-    if is_first():
+    finished = bool(broadcast_from_primary(outputs.are_there()))
+    if is_primary():
       read_run(folder)
     release = load_milan(milan)
     decoding = _decoding(
@@ -198,7 +198,7 @@ def describe(
       chosen = subject.choose(layers, units, batch_size=probe_batch_size)
       origin = Probed(subject, chosen, how, model, weights, images)
     if not finished:
-      wait_for_leave(folder)
+      wait_for_start(folder)
     captioner = of_captioner(release, encoder)
     identity = origin.identity(captioner, Tables(folder))
     known = read_run(folder)
@@ -207,15 +207,15 @@ def describe(
       check_run(folder, known, options, identity=identity, paths=paths)
     path = folder / DESCRIPTIONS
     if finished and known is not None:
-      if is_first():
+      if is_primary():
         say(f"{path}: everything is there, and nothing was left to do")
       return path
-    if is_first():
+    if is_primary():
       known = known or begin_run(
         folder, options, identity, weights_from=origin.weights_from
       )
       identity.save_tables(folder)
-    give_leave(folder)
+    signal_start(folder)
     decoder = Decoder(release, decoding, batch_size=batch_size)
     job = job_of(cast(dict, known))
     try:
@@ -228,8 +228,10 @@ def describe(
     else:
       rounding = cast(Rounding, encoder_precision)
       store = _encode(release, encoder, found, folder, rounding)
-    if not is_first():
-      for _ in decoder.stream(unit_batches(decoder, store, seed, told_by_first(0))):
+    if not is_primary():
+      for _ in decoder.stream(
+        unit_batches(decoder, store, seed, broadcast_from_primary(0))
+      ):
         pass  # the first process hears of them too, and writes them
       # Who left before it would end it: JAX waits for all at the end, but not for long.
       written = folder / (PAGE if page and found is not None else DESCRIPTIONS)
@@ -325,7 +327,7 @@ def _encode(
 ) -> FeatureStore:
   encoder = region_encoder(release.encoder, params, rounding=rounding)
   _check_size(encoder.feature_size, release)
-  if not is_first():
+  if not is_primary():
     wait_until(lambda: features_are_finished(folder / FEATURES))
     return open_features(folder / FEATURES)
   with bar("features", "images") as show:

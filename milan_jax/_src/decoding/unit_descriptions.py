@@ -11,7 +11,7 @@ import numpy as np
 from milan_jax._src.decoding.confidence import judged
 from milan_jax._src.decoding.decoder import Decoded, Decoder
 from milan_jax._src.records import Description, Unit
-from milan_jax._src.runs.processes import told_by_first
+from milan_jax._src.runs.processes import broadcast_from_primary
 from milan_jax._src.runs.progress import bar, say
 from milan_jax._src.runs.workdir import JOURNAL
 from milan_jax._src.store.descriptions import Journal
@@ -37,7 +37,7 @@ def describe_units(
   size, total = decoder.batch_size, len(store)
   counted = _some_rarely_fire(decoder, store)
   journal = Journal(folder / JOURNAL, size, total=total)
-  done = told_by_first(len(journal))
+  done = broadcast_from_primary(len(journal))
   if done < total:
     seconds = decoder.compile(store.k, counted=counted)
     say(f"the search was compiled, or found compiled, in {seconds:.1f} s")

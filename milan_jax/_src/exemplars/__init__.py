@@ -1,1 +1,1 @@
-"""Exemplar statistics: streaming top-k, levels and masks."""
+"""Exemplar statistics: streaming top-k, thresholds and masks."""

@@ -1,7 +1,7 @@
 """The one pass over the images: every chosen layer's statistics at once.
 
-While the model runs on one batch, the statistics take in the batch before, and the
-images of the batches to come are decoded.
+While the model runs on one batch, the statistics of the batch before are updated, and
+the images of the next batches are decoded.
 """
 
 import concurrent.futures
@@ -18,9 +18,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.exemplars import shards as passes
-from milan_jax._src.exemplars import stats
-from milan_jax._src.exemplars.shards import WHOLE, Part, Progress, Times
+from milan_jax._src.exemplars import shards, stats
+from milan_jax._src.exemplars.shards import WHOLE, Progress, Shard, Times
 from milan_jax._src.images.loader import Batch, batches
 from milan_jax._src.images.source import Skipped, Source
 from milan_jax._src.probe.protocol import Probe
@@ -30,8 +29,8 @@ QUANTILE = 0.99
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Collected:
-  """What a pass found.
+class CollectOutput:
+  """The statistics of all layers after a pass.
 
   Attributes:
     layers: the finished statistics of each layer, in the order chosen.
@@ -51,28 +50,28 @@ def collect(
   *,
   k: int = 15,
   **options: Any,
-) -> Collected:
-  """Runs the probe over all images once and keeps each unit's exemplars and level.
+) -> CollectOutput:
+  """Runs the probe over all images once: each unit's exemplars and threshold.
 
   Args:
     probe: the model.
     source: the images; an exemplar's id is its position here.
     layers: names of layers of the probe.
     k: exemplars of a unit.
-    options: more of `observe`'s.
+    options: further options of `accumulate`.
 
   Raises:
-    UserError: as `observe`; or if fewer than `k` images could be read.
+    UserError: as `accumulate`; or if fewer than `k` images could be read.
   """
   times = Times()
-  progress = observe(probe, source, layers, k=k, times=times, **options)
+  progress = accumulate(probe, source, layers, k=k, times=times, **options)
   skipped, began = progress.skipped, time.perf_counter()
-  finished = passes.finish(progress, k=k, num_images=len(source))
+  finished = shards.finish(progress, k=k, num_images=len(source))
   times.statistics += time.perf_counter() - began
-  return Collected(finished, skipped, times)
+  return CollectOutput(finished, skipped, times)
 
 
-def observe(
+def accumulate(
   probe: Probe,
   source: Source,
   layers: Sequence[str],
@@ -81,7 +80,7 @@ def observe(
   k: int = 15,
   quantile: float = QUANTILE,
   batch_size: int = 32,
-  part: Part = WHOLE,
+  shard: Shard = WHOLE,
   workers: int = 0,
   threads: int = 2,
   resume: Progress | None = None,
@@ -90,50 +89,50 @@ def observe(
   report: Callable[[int, int, float], None] | None = None,
   times: Times | None = None,
 ) -> Progress:
-  """Runs the probe once over the images, or over a part of them.
+  """Updates the statistics with all images, or with one shard of them, in one pass.
 
-  Memory holds two batches, the top-k maps of the chosen units and their counts, and no
-  more however many images there are. A pass that was broken off and goes on from a
-  saved `Progress` gives the same bytes as an unbroken one, and so does one with another
-  number of workers, threads, devices or parts.
+  Memory holds two batches, the top-k maps of the chosen units and their counts, however
+  many images there are. A pass that was interrupted and resumed from a saved `Progress`
+  gives the same bytes as an uninterrupted one, and so does one with another number of
+  workers, threads, devices or shards.
 
   Args:
     probe: the model.
     source: the images; an exemplar's id is its position here.
     layers: names of layers of the probe.
-    units: the units of each layer to look at; None takes all.
+    units: the units of each layer to keep statistics of; None for all.
     k: exemplars of a unit.
-    quantile: of the level.
-    batch_size: images that go through one device together. The last batch is filled up
-      to it with blank images, which are not counted.
-    part: which stretches of the images to see.
+    quantile: of the threshold, as a fraction.
+    batch_size: images that go through one device together. The last batch is padded
+      with blank images, which are not counted.
+    shard: which batches of the images to see.
     workers: processes that decode images; 0 for threads of this one.
     threads: threads that decode images, in each process.
-    resume: where to go on, as `save` was given it; None begins. Its states are donated.
+    resume: the progress to resume from, as `save` got it; None to start. It is donated.
     save: called with the progress every `save_every` seconds, and before an error of
-      the model is raised; waited for: its states are used up by what follows.
+      the model is raised. It must not keep the progress, whose states are donated next.
     save_every: seconds between saves.
-    report: called after each batch with the images done, their total, both of this
-      part, and the images a second so far.
+    report: called after each batch with the images done, their total (both of this
+      shard) and the images per second so far.
     times: where to add the seconds spent.
 
   Raises:
     UserError: if there are fewer than `k` images, a layer is unknown, or the model
       fails; what was done before that is saved.
   """
-  passes.check_enough(len(source), k)
+  shards.check_enough(len(source), k)
   shapes = _shapes(probe, layers)
-  progress = resume or passes.start(
+  progress = resume or shards.start(
     shapes, units=units, k=k, quantile=quantile, num_images=len(source)
   )
   names, before = tuple(progress.states), progress.done
-  total = part.num_images(len(source), batch_size)
+  total = shard.num_images(len(source), batch_size)
   times = times or Times()
   clock = _Clock(times)
   began = saved = time.perf_counter()
-  stretches = part.stretches(len(source), batch_size)[before:]
+  batch_indices = shard.batch_indices(len(source), batch_size)[before:]
   read = batches(
-    source, batch_size, stretches=stretches, workers=workers, threads=threads
+    source, batch_size, batch_indices=batch_indices, workers=workers, threads=threads
   )
   with (
     contextlib.closing(read),
@@ -144,25 +143,25 @@ def observe(
       clock.add("decoding")
       arrays = _run(probe, group, names, source)
       clock.add("model")
-      progress = statistics.settle()
+      progress = statistics.wait()
       clock.add("statistics")
       if save and time.perf_counter() - saved >= save_every:
         save(progress)
         saved = time.perf_counter()
         clock.add("writing")
-      statistics.take_in(group, arrays)
+      statistics.submit(group, arrays)
       if report:
         done = min((progress.done + len(group)) * batch_size, total)
         seconds = time.perf_counter() - began
         report(done, total, (done - before * batch_size) / seconds)
       clock.restart()
-    progress = statistics.settle()
+    progress = statistics.wait()
     clock.add("statistics")
   return progress
 
 
 class _Statistics:
-  """The statistics of all layers, which take in a batch beside the model."""
+  """The statistics of all layers, updated in threads while the model runs."""
 
   def __init__(
     self,
@@ -173,7 +172,7 @@ class _Statistics:
     self._progress = progress
     self._units = units or {}
     self._times = times
-    self._under_way: Iterable[tuple[stats.LayerState, float]] | None = None
+    self._pending: Iterable[tuple[stats.LayerState, float]] | None = None
     self._next = progress
     workers = max(1, min(len(progress.states), os.cpu_count() or 1))
     self._pool = concurrent.futures.ThreadPoolExecutor(workers)
@@ -184,8 +183,8 @@ class _Statistics:
   def __exit__(self, *error: object) -> None:
     self._pool.shutdown()
 
-  def take_in(self, group: Sequence[Batch], arrays: dict[str, np.ndarray]) -> None:
-    """Begins to take in a group's activations; what was begun before is settled."""
+  def submit(self, group: Sequence[Batch], arrays: dict[str, np.ndarray]) -> None:
+    """Starts the update with a group's activations; `wait` must come before."""
     size = len(group[0].inputs)
     rows = np.concatenate([i * size + each.rows for i, each in enumerate(group)])
     image_ids = np.concatenate([each.image_ids for each in group])
@@ -196,8 +195,8 @@ class _Statistics:
     )
     if rows.size:
       self._times.forward_passes += 1
-      # Layers know nothing of each other, and numpy lets go of the interpreter.
-      self._under_way = self._pool.map(
+      # Layers are independent of each other, and numpy releases the GIL.
+      self._pending = self._pool.map(
         _update,
         self._progress.states.values(),
         itertools.repeat(image_ids),
@@ -206,11 +205,11 @@ class _Statistics:
         (self._units.get(name) for name in self._progress.states),
       )
 
-  def settle(self) -> Progress:
-    """Waits for what is under way, and gives the progress."""
-    if self._under_way is not None:
-      updated = list(self._under_way)
-      self._under_way = None
+  def wait(self) -> Progress:
+    """Waits for the pending update and returns the progress."""
+    if self._pending is not None:
+      updated = list(self._pending)
+      self._pending = None
       self._times.statistics_cpu += sum(seconds for _, seconds in updated)
       states = (state for state, _ in updated)
       self._next = dataclasses.replace(
@@ -227,11 +226,11 @@ def _update(
   activations: Float[np.ndarray, "batch height width units"],
   units: Int[np.ndarray, "_"] | None,
 ) -> tuple[stats.LayerState, float]:
-  """The state after some rows of a batch, and the processor time that it took."""
+  """Updates a state with some rows of a batch; also returns the processor time."""
   began = time.thread_time()
   if units is not None and not np.array_equal(units, np.arange(activations.shape[3])):
     activations = activations[..., units]
-  # A slice where no image is missing: the others would be copied.
+  # A slice where no image is missing: fancy indexing would copy.
   whole = rows[-1] == len(rows) - 1
   activations = activations[: len(rows)] if whole else activations[rows]
   state = stats.update(state, image_ids, activations)
@@ -239,7 +238,7 @@ def _update(
 
 
 def _groups(read: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
-  """As many batches together as there are devices; fewer at the end."""
+  """Groups as many batches as there are devices; fewer at the end."""
   while group := list(itertools.islice(read, size)):
     yield group
 
@@ -248,20 +247,20 @@ def _groups(read: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
 def _saving_on_errors(
   statistics: _Statistics, save: Callable[[Progress], None] | None
 ) -> Iterator[None]:
-  """Saves what was done before an error of the model or of the images."""
+  """Saves the progress before an error of the model or of the images is raised."""
   try:
     yield
   except Exception as error:
-    # A disk that is full stays so.
+    # A full disk would only raise again.
     if save and not isinstance(error, OSError):
-      save(statistics.settle())
+      save(statistics.wait())
     raise
 
 
 def _run(
   probe: Probe, group: list[Batch], layers: tuple[str, ...], source: Source
 ) -> dict[str, np.ndarray]:
-  """The activations of a group, each device's batch filled up to its size.
+  """Returns the activations of a group, one batch per device.
 
   Raises:
     UserError: if the model fails.
@@ -269,7 +268,7 @@ def _run(
   if not any(each.rows.size for each in group):
     return {}
   inputs = [each.inputs for each in group]
-  # At the end some devices get blank images, which nobody counts.
+  # At the end some devices get blank images, which are not counted.
   inputs += [np.full_like(inputs[0], source.blank)] * (probe.num_devices - len(group))
   try:
     found = probe.activations(
@@ -304,15 +303,15 @@ def _failure(error: Exception, source: Source, group: Sequence[Batch]) -> str:
 
 
 class _Clock:
-  """Adds the time since the last reading to one of the parts."""
+  """Adds the time since the last reading to one of the steps of a pass."""
 
   def __init__(self, times: Times):
     self._times = times
     self._since = time.perf_counter()
 
-  def add(self, part: str) -> None:
+  def add(self, step: str) -> None:
     now = time.perf_counter()
-    setattr(self._times, part, getattr(self._times, part) + now - self._since)
+    setattr(self._times, step, getattr(self._times, step) + now - self._since)
     self._since = now
 
   def restart(self) -> None:

@@ -27,7 +27,7 @@ from milan_jax._src.exemplars.quantiles import (
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class BinnedLevels:
+class BinnedValues:
   """What has been counted of a layer's activations.
 
   Attributes:
@@ -49,7 +49,7 @@ class BinnedLevels:
   num_fresh: int = 0
 
 
-def start(units: int, num_total: int, quantile: float) -> BinnedLevels:
+def start(units: int, num_total: int, quantile: float) -> BinnedValues:
   """The state before any value.
 
   Args:
@@ -57,7 +57,7 @@ def start(units: int, num_total: int, quantile: float) -> BinnedLevels:
     num_total: values that each unit will have at most: images x height x width.
     quantile: between 0 and 1.
   """
-  return BinnedLevels(
+  return BinnedValues(
     quantile=quantile,
     num_total=num_total,
     num_seen=np.zeros(units, np.int64),
@@ -67,10 +67,10 @@ def start(units: int, num_total: int, quantile: float) -> BinnedLevels:
 
 
 def update(
-  state: BinnedLevels,
+  state: BinnedValues,
   activations: Float[np.ndarray, "batch height width units"],
   num_nan: Int[np.ndarray, "units"],
-) -> BinnedLevels:
+) -> BinnedValues:
   """The state after some more activations; `num_nan` of each unit are NaN."""
   units = activations.shape[3]
   needed = _num_needed(state)
@@ -98,7 +98,7 @@ def update(
   return dataclasses.replace(state, num_seen=state.num_seen + num_values - num_nan)
 
 
-def merge(a: BinnedLevels, b: BinnedLevels) -> BinnedLevels:
+def merge(a: BinnedValues, b: BinnedValues) -> BinnedValues:
   """The state of two disjoint sets of images together; both are donated."""
   return dataclasses.replace(
     a,
@@ -110,7 +110,7 @@ def merge(a: BinnedLevels, b: BinnedLevels) -> BinnedLevels:
 
 
 def quantiles(
-  state: BinnedLevels,
+  state: BinnedValues,
 ) -> tuple[
   Float[np.ndarray, "units"], Float[np.ndarray, "units"], Float[np.ndarray, "units"]
 ]:
@@ -127,12 +127,16 @@ def quantiles(
   (low_bin, low, least, most), (high_bin, high, _, _) = (
     _locate(state, ranks) for ranks in (lower, upper)
   )
-  level = np.where(state.num_seen > 0, low + weight * (high - low), np.inf)
+  threshold = np.where(state.num_seen > 0, low + weight * (high - low), np.inf)
   together = (low_bin == high_bin) & (state.num_seen > 0)
-  return level, np.where(together, least, level), np.where(together, most, level)
+  return (
+    threshold,
+    np.where(together, least, threshold),
+    np.where(together, most, threshold),
+  )
 
 
-def _locate(state: BinnedLevels, ranks: Int[np.ndarray, "units"]) -> list[np.ndarray]:
+def _locate(state: BinnedValues, ranks: Int[np.ndarray, "units"]) -> list[np.ndarray]:
   """The bin and the value of each rank, and the least and the greatest of its bin."""
   found = bins.locate(state.counted, ranks)
   # Only zeros go uncounted at or above a bound, and only at a bound of zero.
@@ -140,7 +144,7 @@ def _locate(state: BinnedLevels, ranks: Int[np.ndarray, "units"]) -> list[np.nda
   return [np.where(zero, 0, each) for each in found]
 
 
-def _num_needed(state: BinnedLevels) -> int:
+def _num_needed(state: BinnedValues) -> int:
   return int(hazen_ranks(np.array([state.num_total]), state.quantile)[0][0])
 
 
@@ -151,7 +155,7 @@ def _floor(bound: Int[np.ndarray, "units"]) -> Float[np.ndarray, "units"]:
   return np.where(bound == bins.NO_BIN, np.float32(-np.inf), floor)
 
 
-def _crowded(state: BinnedLevels, needed: int) -> Int[np.ndarray, "some"]:
+def _crowded(state: BinnedValues, needed: int) -> Int[np.ndarray, "some"]:
   """Units with far more values in their bound's own bin than the quantile needs.
 
   They rest at one value, and hardly or seldom leave it: nearly all their values reach
@@ -161,7 +165,7 @@ def _crowded(state: BinnedLevels, needed: int) -> Int[np.ndarray, "some"]:
   return np.flatnonzero((in_bound > 2 * needed) & (state.bound != 0))
 
 
-def _raise_bound(state: BinnedLevels, needed: int) -> BinnedLevels:
+def _raise_bound(state: BinnedValues, needed: int) -> BinnedValues:
   """Rules out every bin that cannot matter any more; `state` is donated."""
   found, *_ = bins.locate(state.counted, np.full(len(state.bound), needed))
   bound = np.maximum(state.bound, found)

@@ -1,4 +1,4 @@
-"""From activation maps and levels to masks in the picture's pixels."""
+"""From activation maps and thresholds to masks in the image's pixels."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -8,23 +8,22 @@ from milan_jax._src.images.sizes import Size, sides
 
 def activation_masks(
   maps: Float[np.ndarray, "*batch height width"],
-  levels: Float[np.ndarray, "*batch"],
+  thresholds: Float[np.ndarray, "*batch"],
   *,
   size: Size,
 ) -> Bool[np.ndarray, "*batch rows columns"]:
-  """Marks the pixels where the upsampled activation exceeds the unit's level.
+  """Marks the pixels where the upsampled activation exceeds the unit's threshold.
 
-  The upsampling is bilinear between the centres of places (half-pixel), and the map is
-  surrounded by zeros: towards the picture's edge, beyond the outermost centres, it
-  falls off to half its value. A map of one place has no centres to go between
-  and is constant.
+  The upsampling is bilinear between the centers of positions (half-pixel), and the map
+  is surrounded by zeros: towards the edge of the image, beyond the outermost centers,
+  it falls off to half its value. A map of one position is constant.
 
   In numpy, map by map: a mask is the same whichever others are made with it, which a
   compiled product over a batch does not promise at a mask's very edge.
 
   Args:
     maps: raw activations, in the model's own units.
-    levels: the .99 quantile of each map's unit, in the same units as `maps`.
+    thresholds: the .99 quantile of each map's unit, in the same units as `maps`.
     size: of the output, in pixels.
 
   Raises:
@@ -37,7 +36,7 @@ def activation_masks(
   if min(down, across) < 1:
     raise ValueError(f"the side of a mask is positive, not {size}")
   height, width = maps.shape[-2:]
-  above = levels[..., None, None]
+  above = thresholds[..., None, None]
   if (height, width) == (1, 1):
     return np.broadcast_to(maps > above, (*maps.shape[:-2], down, across))
   rows = interpolation_matrix(height, down)
@@ -48,11 +47,12 @@ def activation_masks(
 def interpolation_matrix(
   length: int, size: int
 ) -> Float[np.ndarray, "{size} {length}"]:
-  """Weight of each of `length` places in each of `size` pixels.
+  """Weight of each of `length` positions in each of `size` pixels.
 
-  Pixel i, whose centre is i + 1/2, lies at (i + 1/2) length / size - 1/2 in places. A
-  place weighs 1 less its distance, and nothing from 1 on; so a row sums to 1, but less
-  beyond the outermost places, where the rest falls to the zeros around the map.
+  Pixel i, whose center is i + 1/2, lies at (i + 1/2) length / size - 1/2 in positions.
+  The weight of a position is 1 minus its distance, or 0 from a distance of 1 on. So a
+  row sums to 1, or less beyond the outermost positions, where the zeros around the map
+  have the rest of the weight.
   """
   pixels = (np.arange(size) + 0.5) * length / size - 0.5
   distances = np.abs(pixels[:, None] - np.arange(length)[None, :])

@@ -29,10 +29,10 @@ def hazen_ranks(
     Both ranks, and how far the quantile lies from the first value to the second.
   """
   last = np.maximum(num_values - 1, 0)
-  place = np.clip(quantile * num_values - 0.5, 0, last)
-  lower = np.floor(place).astype(np.int64)
+  rank = np.clip(quantile * num_values - 0.5, 0, last)
+  lower = np.floor(rank).astype(np.int64)
   upper = np.minimum(lower + 1, last)
-  return num_values - lower, num_values - upper, place - lower
+  return num_values - lower, num_values - upper, rank - lower
 
 
 def values_above(
@@ -41,7 +41,7 @@ def values_above(
 ) -> tuple[Float[np.ndarray, "n"], Int[np.ndarray, "n"]]:
   """The values that exceed their unit's floor, and their units. NaN exceeds nothing."""
   width, units = activations.shape[2:]
-  # Long rows make one comparison fast: a whole row of places beside each other.
+  # Long rows make one comparison fast: a whole row of positions beside each other.
   rows = activations.reshape(-1, width * units)
   at = np.flatnonzero(rows > np.tile(floor, width)[None, :])
   return rows.ravel().take(at), at % units

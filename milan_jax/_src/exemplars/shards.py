@@ -1,4 +1,4 @@
-"""A pass over the images, or over a part of them: how far it is and what it took."""
+"""The progress of one pass over the images, or over one shard of them."""
 
 import dataclasses
 import functools
@@ -14,32 +14,32 @@ from milan_jax._src.records import LayerShape
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Part:
-  """Every `count`-th stretch of the images, from the `index`-th on.
+class Shard:
+  """The images that one process sees: every `count`-th batch, from the `index`-th on.
 
-  A stretch is as many images as go through one device together.
+  A batch is the images that go through one device together.
   """
 
   index: int = 0
   count: int = 1
 
-  def stretches(self, num_images: int, batch_size: int) -> range:
-    """Numbers of the stretches, ascending."""
+  def batch_indices(self, num_images: int, batch_size: int) -> range:
+    """Indices of the shard's batches, ascending."""
     return range(self.index, -(-num_images // batch_size), self.count)
 
   def num_images(self, num_images: int, batch_size: int) -> int:
-    """How many images lie in them."""
+    """Number of images in the shard."""
     return sum(
-      min(batch_size, num_images - stretch * batch_size)
-      for stretch in self.stretches(num_images, batch_size)
+      min(batch_size, num_images - index * batch_size)
+      for index in self.batch_indices(num_images, batch_size)
     )
 
 
-WHOLE = Part()
+WHOLE = Shard()
 
 
 class TooFewImagesError(UserError):
-  """Fewer images than exemplars of a unit can be read: the pass cannot end well."""
+  """Fewer images can be read than a unit has exemplars."""
 
 
 def check_enough(num_images: int, k: int) -> None:
@@ -53,10 +53,10 @@ def check_enough(num_images: int, k: int) -> None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Progress:
-  """A pass part of the way through: all that going on needs.
+  """How far a pass is: all that resuming it needs.
 
   Attributes:
-    done: how many of its stretches are done.
+    done: number of batches done.
     states: statistics of each layer so far, in the order chosen.
     skipped: images that could not be read so far.
   """
@@ -68,17 +68,17 @@ class Progress:
 
 @dataclasses.dataclass(slots=True)
 class Times:
-  """Seconds that the parts of a pass took.
+  """Seconds that the steps of a pass took.
 
-  Decoding and statistics go on beside the model: `decoding` and `statistics` are the
-  time spent waiting for them.
+  Decoding and statistics run in parallel to the model: `decoding` and `statistics` are
+  the time spent waiting for them.
 
   Attributes:
     model: in the model, until its activations are there.
     decoding: waiting for images.
     statistics: waiting for statistics.
     writing: saving the progress.
-    statistics_cpu: processor time of the statistics, whoever waited.
+    statistics_cpu: processor time of the statistics, waited for or not.
     forward_passes: batches that went through the model.
   """
 
@@ -98,7 +98,7 @@ def start(
   quantile: float,
   num_images: int,
 ) -> Progress:
-  """The progress before the first image; `units` are those that are looked at."""
+  """Returns the progress before the first image; `units` as for `accumulate`."""
   numbers = {name: len(chosen) for name, chosen in (units or {}).items()}
   return Progress(
     done=0,
@@ -116,9 +116,9 @@ def start(
   )
 
 
-def merge(parts: Iterable[Progress]) -> Progress:
-  """The progress of all parts together, one after the other; all are donated."""
-  return functools.reduce(_merge_two, parts)
+def merge(shards: Iterable[Progress]) -> Progress:
+  """Merges the progress of all shards, one after another; all are donated."""
+  return functools.reduce(_merge_two, shards)
 
 
 def _merge_two(a: Progress, b: Progress) -> Progress:
@@ -135,7 +135,7 @@ def _merge_two(a: Progress, b: Progress) -> Progress:
 def finish(
   progress: Progress, *, k: int, num_images: int
 ) -> dict[str, stats.LayerStatistics]:
-  """The statistics of each layer after the whole pass; its states are donated.
+  """Returns the statistics of each layer after the whole pass; donates `progress`.
 
   Raises:
     TooFewImagesError: if fewer than `k` images could be read.

@@ -1,4 +1,4 @@
-"""The streaming statistics of one layer: its top images, levels and firing together.
+"""The streaming statistics of one layer: top images, thresholds and firing.
 
 `state, batch -> state` and `merge`. A state is donated to the function that takes it,
 as an argument of `jax.jit` may be: use only the state that comes back. The finished
@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from milan_jax._src.exemplars import firing, top_images
-from milan_jax._src.exemplars import thresholds as levels
+from milan_jax._src.exemplars import firing, thresholds, top_images
 from milan_jax._src.records import LayerShape
 
 
@@ -24,7 +23,7 @@ class LayerState:
   """What is known of a layer so far."""
 
   top: top_images.TopImages
-  levels: levels.LevelState
+  thresholds: thresholds.ThresholdState
   firing: firing.Firing
 
 
@@ -38,7 +37,8 @@ class LayerStatistics:
     activations: spatial maximum on each exemplar, in the model's units; -inf where the
       unit has too few images.
     maps: the unit's activations on each exemplar.
-    levels: quantile of each unit over all places of all images, in the model's units.
+    thresholds: quantile of each unit over all positions of all images, in the model's
+      units.
     dead: units that never varied, or have too few images of finite maximum.
     num_bad_maps: number of images on which the unit's maximum was not finite: they are
       nobody's exemplars.
@@ -53,7 +53,7 @@ class LayerStatistics:
   image_ids: Int[np.ndarray, "units k"]
   activations: Float[np.ndarray, "units k"]
   maps: Float[np.ndarray, "units k height width"]
-  levels: Float[np.ndarray, "units"]
+  thresholds: Float[np.ndarray, "units"]
   dead: Bool[np.ndarray, "units"]
   num_bad_maps: Int[np.ndarray, "units"]
   num_ties: Int[np.ndarray, "units"]
@@ -76,13 +76,15 @@ def start(
     units: how many of its units are looked at; None for all. What is found of a unit
       does not depend on it.
     k: number of exemplars of a unit.
-    quantile: of the level, as a fraction.
+    quantile: of the threshold, as a fraction.
     num_images: size of the data set, images that cannot be read included.
   """
   units = shape.units if units is None else units
   return LayerState(
     top=top_images.start(units, k, shape.height, shape.width),
-    levels=levels.start(shape, num_images=num_images, quantile=quantile, units=units),
+    thresholds=thresholds.start(
+      shape, num_images=num_images, quantile=quantile, units=units
+    ),
     firing=firing.start(units),
   )
 
@@ -102,7 +104,7 @@ def update(
     num_nan[image, unit] = np.isnan(activations[image, :, :, unit]).sum()
   return LayerState(
     top=top_images.update(state.top, image_ids, activations, maxima),
-    levels=levels.update(state.levels, image_ids, activations, num_nan),
+    thresholds=thresholds.update(state.thresholds, image_ids, activations, num_nan),
     firing=firing.update(state.firing, activations, maxima),
   )
 
@@ -112,7 +114,7 @@ def merge(*states: LayerState) -> LayerState:
   return functools.reduce(
     lambda a, b: LayerState(
       top=top_images.merge(a.top, b.top),
-      levels=levels.merge(a.levels, b.levels),
+      thresholds=thresholds.merge(a.thresholds, b.thresholds),
       firing=firing.merge(a.firing, b.firing),
     ),
     states,
@@ -129,13 +131,17 @@ def finish(state: LayerState) -> LayerStatistics:
     image_ids=np.where(none, best, top.image_ids),
     activations=top.activations,
     maps=top_images.ranked_maps(top),
-    levels=levels.levels(state.levels),
+    thresholds=thresholds.unit_thresholds(state.thresholds),
     dead=top.dead,
     num_bad_maps=top.num_bad_maps,
     num_ties=top.num_ties,
     num_firing=state.firing.num_firing,
     num_images=state.firing.num_images,
   )
+
+
+# Names of fields in saved states, where they differ from the field's.
+_SAVED_NAMES = {"thresholds": "levels"}
 
 
 def to_arrays(state: LayerState) -> dict[str, np.ndarray]:
@@ -155,7 +161,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray]) -> LayerState:
 def _take_apart(state: Any, prefix: str) -> dict[str, np.ndarray]:
   arrays: dict[str, np.ndarray] = {}
   for field in dataclasses.fields(state):
-    name, value = prefix + field.name, getattr(state, field.name)
+    name, value = prefix + _saved_name(field), getattr(state, field.name)
     if dataclasses.is_dataclass(value):
       arrays |= _take_apart(value, f"{name}.")
     else:
@@ -166,7 +172,7 @@ def _take_apart(state: Any, prefix: str) -> dict[str, np.ndarray]:
 def _put_together(kind: Any, arrays: Mapping[str, np.ndarray], prefix: str) -> Any:
   values = {}
   for field in dataclasses.fields(kind):
-    name = prefix + field.name
+    name = prefix + _saved_name(field)
     if dataclasses.is_dataclass(field.type):
       values[field.name] = _put_together(field.type, arrays, f"{name}.")
     else:
@@ -176,3 +182,7 @@ def _put_together(kind: Any, arrays: Mapping[str, np.ndarray], prefix: str) -> A
       own = array if array.flags.owndata else array.copy()
       values[field.name] = own.item() if own.ndim == 0 else own
   return kind(**values)
+
+
+def _saved_name(field: dataclasses.Field) -> str:
+  return _SAVED_NAMES.get(field.name, field.name)

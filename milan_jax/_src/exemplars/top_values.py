@@ -6,9 +6,9 @@ been seen, none that does not exceed the least of them matters: it is the unit's
 floor itself.
 
 That is exact, also where a unit rests at one value nearly everywhere, as units behind
-dead or clipped inputs do, and any interpolation would put all those places on the wrong
-side of its level. Memory is a hundredth of the data, so it suits as many images as have
-room: see `levels`.
+dead or clipped inputs do, and any interpolation would put all those positions on the
+wrong side of its threshold. Memory is a hundredth of the data, so it is used up to a
+capacity: see `thresholds`.
 
 A state is donated to the function that takes it: use only the state that comes back.
 """
@@ -40,16 +40,16 @@ class TopValues:
     needed: how many values of each unit matter.
     num_seen: values of each unit so far, NaN left out.
     floor: what a value must exceed to matter.
-    values: the values that were kept, in no order, then spare room.
+    values: the values that were kept, in no order, then unused capacity.
     units: the unit of each.
-    num_kept: how many there are.
+    num_kept: number of values kept.
   """
 
   needed: int
   num_seen: Int[np.ndarray, "units"]
   floor: Float[np.ndarray, "units"]
-  values: Float[np.ndarray, "room"]
-  units: Int[np.ndarray, "room"]
+  values: Float[np.ndarray, "capacity"]
+  units: Int[np.ndarray, "capacity"]
   num_kept: int
 
 
@@ -120,8 +120,8 @@ def _keep(
   if stop > len(state.values):
     state = dataclasses.replace(
       state,
-      values=_roomier(state.values, 2 * stop),
-      units=_roomier(state.units, 2 * stop),
+      values=_enlarged(state.values, 2 * stop),
+      units=_enlarged(state.units, 2 * stop),
     )
   state.values[state.num_kept : stop] = values
   state.units[state.num_kept : stop] = units
@@ -162,8 +162,8 @@ def _reaching(
     yield values.take(keep), units.take(keep)
 
 
-def _roomier(array: np.ndarray, room: int) -> np.ndarray:
-  larger = np.empty(room, array.dtype)
+def _enlarged(array: np.ndarray, capacity: int) -> np.ndarray:
+  larger = np.empty(capacity, array.dtype)
   larger[: len(array)] = array
   return larger
 
@@ -171,7 +171,7 @@ def _roomier(array: np.ndarray, room: int) -> np.ndarray:
 def _suggest_floor(state: TopValues) -> Float[np.ndarray, "units"]:
   """A floor for each unit that a little more than enough values probably reach."""
   num_units = len(state.floor)
-  # Steps of a prime number of places: units, which lie in turns, get equal shares.
+  # A stride of a prime number: units, which alternate, get equal shares.
   sample = np.arange(_SAMPLE * num_units) * _PRIME % state.num_kept
   values, sizes = _by_unit(state.values[sample], state.units[sample], num_units)
   rank = int(_MARGIN * state.needed * len(sample) / state.num_kept) + 2

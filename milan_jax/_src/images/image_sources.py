@@ -10,7 +10,7 @@ from milan_jax._src.images.fitted import Fitted, fitting_line
 from milan_jax._src.images.folder import FolderImages
 from milan_jax._src.images.geometry import FITS, PICTURE_CHANNELS, Geometry
 from milan_jax._src.images.source import ImageSource
-from milan_jax._src.runs.processes import is_first
+from milan_jax._src.runs.processes import is_primary
 from milan_jax._src.runs.progress import say
 
 TFDS, HUGGING_FACE = "tfds:", "hf:"
@@ -58,9 +58,9 @@ def open_images(
     )
   geometry = dataclasses.replace(geometry, fitting=fitting)
   source = _find(images, geometry, split, data_dir)
-  if isinstance(source, Fitted) and is_first():
+  if isinstance(source, Fitted) and is_primary():
     say(fitting_line(source))
-  if isinstance(source, FolderImages) and source.left_out() and is_first():
+  if isinstance(source, FolderImages) and source.left_out() and is_primary():
     say(f"{images}: left out, as no pictures by their names: {source.left_out()}")
   return source
 

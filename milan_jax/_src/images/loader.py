@@ -27,12 +27,12 @@ _PIPES = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)
 # A position and what is there; None beyond the end.
 _Row = tuple[int, np.ndarray | Skipped | None]
 # First position, inputs and unreadable images.
-_Stretch = tuple[int, np.ndarray, tuple[Skipped, ...]]
+_RawBatch = tuple[int, np.ndarray, tuple[Skipped, ...]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Batch:
-  """One stretch of a source.
+  """One batch of a source: `batch_size` consecutive positions.
 
   Attributes:
     start: position of its first row.
@@ -40,7 +40,7 @@ class Batch:
     inputs: a position's row is `position - start`; blank in the rows of images that
       cannot be read and in those beyond the end of the source.
     rows: the rows that hold an image, ascending, int64.
-    skipped: the images of the stretch that could not be read.
+    skipped: the images of the batch that could not be read.
   """
 
   start: int
@@ -59,14 +59,14 @@ def batches(
   source: Source,
   batch_size: int,
   *,
-  stretches: range | None = None,
+  batch_indices: range | None = None,
   workers: int = 0,
   threads: int = 2,
 ) -> Generator[Batch, None, None]:
-  """Reads stretches of a source, decoding ahead of whoever takes the batches.
+  """Reads batches of a source, decoding ahead of the consumer.
 
-  Stretch `s` is the positions from `s * batch_size` on, whether or not all can be read:
-  the batches depend on no other stretch, nor on how many workers or threads there are.
+  Batch `i` holds the positions from `i * batch_size` on, whether or not all can be
+  read: it depends on no other batch, nor on the number of workers or threads.
 
   Memory, however many images there are: two batches with threads; with workers some
   four batches a worker, and the 75 MB that a worker takes (60 of them its own). Workers
@@ -76,10 +76,10 @@ def batches(
 
   Args:
     source: the images. With workers it must be possible to pickle it.
-    batch_size: positions in a stretch, and rows of a batch.
-    stretches: numbers of stretches, read in this order; None reads all. Several
-      processes share a source by taking every n-th each.
-    workers: processes that decode, each one stretch at a time; 0 has threads do it.
+    batch_size: positions in a batch.
+    batch_indices: the batches to read, in this order; None for all. Several processes
+      share a source by taking every n-th each.
+    workers: processes that decode, each one batch at a time; 0 uses threads.
     threads: threads that decode image by image; not used with workers.
 
   Raises:
@@ -89,15 +89,15 @@ def batches(
     ValueError: if a number is out of range.
   """
   total = -(-len(source) // batch_size) if batch_size > 0 else 0
-  numbers = range(total) if stretches is None else stretches
+  indices = range(total) if batch_indices is None else batch_indices
   if batch_size < 1 or workers < 0 or threads < 1:
     raise ValueError(
       f"need batch_size >= 1, workers >= 0, threads >= 1: got {batch_size}, {workers}, "
       f"{threads}"
     )
-  if len(numbers) and not (min(numbers) >= 0 and max(numbers) < total):
-    raise ValueError(f"stretches {numbers} are not all among the {total} of the source")
-  return _read(source, batch_size, numbers, workers, threads)
+  if len(indices) and not (min(indices) >= 0 and max(indices) < total):
+    raise ValueError(f"batches {indices} are not all among the {total} of the source")
+  return _read(source, batch_size, indices, workers, threads)
 
 
 def default_workers(source: Source) -> int:
@@ -116,13 +116,13 @@ def default_workers(source: Source) -> int:
 
 
 def _read(
-  source: Source, batch_size: int, numbers: range, workers: int, threads: int
+  source: Source, batch_size: int, indices: range, workers: int, threads: int
 ) -> Generator[Batch, None, None]:
-  if not numbers:
+  if not indices:
     return
-  stretches = _workers if workers else _threads
-  number = min(workers, len(numbers)) if workers else threads
-  with contextlib.closing(stretches(source, batch_size, numbers, number)) as found:
+  read = _workers if workers else _threads
+  number = min(workers, len(indices)) if workers else threads
+  with contextlib.closing(read(source, batch_size, indices, number)) as found:
     for start, inputs, skipped in found:
       stop = min(start + batch_size, len(source))
       unread = [item.image_id for item in skipped]
@@ -131,43 +131,43 @@ def _read(
 
 
 def _threads(
-  source: Source, batch_size: int, numbers: range, threads: int
-) -> Generator[_Stretch, None, None]:
+  source: Source, batch_size: int, indices: range, threads: int
+) -> Generator[_RawBatch, None, None]:
   stop = threading.Event()
-  rows, assemble = _rows(source, batch_size, numbers, stop.is_set)
+  rows, assemble = _rows(source, batch_size, indices, stop.is_set)
   options = grain.ReadOptions(threads, prefetch_buffer_size=max(batch_size, threads))
-  stretches = rows.to_iter_dataset(options).batch(batch_size, batch_fn=assemble)
-  with contextlib.closing(iter(stretches)) as iterator:
+  raw_batches = rows.to_iter_dataset(options).batch(batch_size, batch_fn=assemble)
+  with contextlib.closing(iter(raw_batches)) as iterator:
     try:
       # Not `yield from`, which would close the iterator before anything else.
-      for stretch in iterator:  # noqa: UP028
-        yield stretch
+      for batch in iterator:  # noqa: UP028
+        yield batch
     finally:
       stop.set()
 
 
 def _workers(
-  source: Source, batch_size: int, numbers: range, workers: int
-) -> Generator[_Stretch, None, None]:
+  source: Source, batch_size: int, indices: range, workers: int
+) -> Generator[_RawBatch, None, None]:
   with worker.halt() as memory:
     stop = functools.partial(worker.halted, memory)
-    rows, assemble = _rows(source, batch_size, numbers, stop)
+    rows, assemble = _rows(source, batch_size, indices, stop)
     # Without threads: a worker that decodes has nothing else to do.
     options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
-    stretches = rows.batch(batch_size, batch_fn=assemble).to_iter_dataset(options)
-    piped = grain.experimental.WithOptionsIterDataset(stretches, _PIPES)
+    raw_batches = rows.batch(batch_size, batch_fn=assemble).to_iter_dataset(options)
+    piped = grain.experimental.WithOptionsIterDataset(raw_batches, _PIPES)
     ahead = grain.MultiprocessingOptions(workers, per_worker_buffer_size=1)
     processes = piped.mp_prefetch(ahead, worker_init_fn=worker.begin)
     yield from worker.deliver(processes, workers, memory)
 
 
 def _rows(
-  source: Source, batch_size: int, numbers: range, stop: Callable[[], bool]
-) -> tuple[grain.MapDataset, Callable[[Sequence[_Row]], _Stretch | tuple[()]]]:
-  """All rows of all stretches, and what makes a stretch of its rows."""
+  source: Source, batch_size: int, indices: range, stop: Callable[[], bool]
+) -> tuple[grain.MapDataset, Callable[[Sequence[_Row]], _RawBatch | tuple[()]]]:
+  """All rows of all batches, and the function that assembles a batch of its rows."""
   blank = np.asarray(source.blank)
-  load = functools.partial(_load, source, blank, batch_size, numbers, stop)
-  rows = grain.MapDataset.range(len(numbers) * batch_size).map(load)
+  load = functools.partial(_load, source, blank, batch_size, indices, stop)
+  rows = grain.MapDataset.range(len(indices) * batch_size).map(load)
   return rows, functools.partial(_assemble, blank, stop)
 
 
@@ -175,13 +175,13 @@ def _load(
   source: Source,
   blank: np.ndarray,
   batch_size: int,
-  numbers: range,
+  indices: range,
   stop: Callable[[], bool],
   index: int,
 ) -> _Row:
   """Row `index` of all that are read."""
-  stretch, row = divmod(int(index), batch_size)
-  position = numbers[stretch] * batch_size + row
+  number, row = divmod(int(index), batch_size)
+  position = indices[number] * batch_size + row
   if position >= len(source) or stop():
     return position, None
   try:
@@ -206,8 +206,8 @@ def _load(
 
 def _assemble(
   blank: np.ndarray, stop: Callable[[], bool], rows: Sequence[_Row]
-) -> _Stretch | tuple[()]:
-  """One stretch; nothing if it is no longer wanted."""
+) -> _RawBatch | tuple[()]:
+  """Assembles one batch; nothing if reading was stopped."""
   if stop():
     return ()
   inputs = np.repeat(blank[np.newaxis], len(rows), axis=0)

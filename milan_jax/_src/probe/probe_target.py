@@ -28,7 +28,7 @@ from milan_jax._src.probe.trial_report import (
   try_layers,
 )
 from milan_jax._src.runs.inputs import Files
-from milan_jax._src.runs.processes import is_first
+from milan_jax._src.runs.processes import is_primary
 from milan_jax._src.runs.progress import say
 
 # The options of `Wishes` that a user writes.
@@ -75,9 +75,9 @@ class Subject:
     shapes = {shape.name: shape for shape in tried.shapes}
     if self.demo and not units:
       units = DEMO_UNITS
-      if is_first():
+      if is_primary():
         say(f"the demonstration describes units {units} of each layer; see --units")
-    if is_first():
+    if is_primary():
       say(describe_layers(tuple(shapes.values()), names))
       self._say_notes(names)
       say_places(tried)
@@ -175,7 +175,7 @@ def find_subject(
     pictures: ImageSource = source
     if network.geometry.channels != 3:
       pictures = RgbImages(source, source.size)
-      if is_first() and not (wishes["mean"] or wishes["std"]):
+      if is_primary() and not (wishes["mean"] or wishes["std"]):
         say(_channels_line(network.geometry.channels))
     return Subject(network, source, pictures, files, demo=not images)
   if images or split or data_dir or fit:
@@ -237,6 +237,6 @@ def _open(
 ) -> tuple[Network, Latents | None]:
   inputs = open_latents(latents) if latents else None
   network = open_network(model, Wishes(**wishes, latents=inputs))
-  if network.weights and is_first():
+  if network.weights and is_primary():
     say(f"weights: {network.weights}")
   return network, inputs

@@ -1,4 +1,4 @@
-"""Several processes that work together, on one machine or on many."""
+"""Several processes of one run, on one machine or on many."""
 
 import contextlib
 import pathlib
@@ -13,21 +13,21 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.runs.locks import LOCK, hold
 
 BEGUN = ".begun"
-# Seconds between looks at what another process has to do.
-_LOOK_EVERY = 0.2
+# Seconds between checks for what another process does.
+_POLL_SECONDS = 0.2
 
 
 def join_processes(coordinator: str, num_processes: int, process_id: int) -> None:
-  """Joins the other processes, before anything else asks for a device.
+  """Joins the other processes; must run before anything else uses a device.
 
   Args:
-    coordinator: address of process 0, `HOST:PORT`, the same for all; empty for one
-      process alone.
-    num_processes: how many there are.
-    process_id: which of them this is.
+    coordinator: address of process 0, `HOST:PORT`, the same for all; empty for a
+      single process.
+    num_processes: number of processes.
+    process_id: number of this process, from 0.
 
   Raises:
-    UserError: the three do not fit together, or the others could not be reached.
+    UserError: the arguments contradict each other, or the others cannot be reached.
   """
   if not coordinator:
     if num_processes != 1:
@@ -45,7 +45,7 @@ def join_processes(coordinator: str, num_processes: int, process_id: int) -> Non
     jax.distributed.initialize(
       coordinator, num_processes=num_processes, process_id=process_id
     )
-    jax.devices()  # the processes meet now: whoever came later would find nobody
+    jax.devices()  # the processes connect here: a later one would find no peers
   except RuntimeError as error:
     raise UserError(
       f"--coordinator={coordinator}: the {num_processes} processes did not meet: "
@@ -53,68 +53,67 @@ def join_processes(coordinator: str, num_processes: int, process_id: int) -> Non
     ) from error
 
 
-def is_first() -> bool:
-  """Whether this process is the one that writes."""
+def is_primary() -> bool:
+  """Whether this process is process 0, which writes the results."""
   return jax.process_index() == 0
 
 
 @contextlib.contextmanager
 def hold_together(workdir: str) -> Iterator[pathlib.Path]:
-  """Keeps other runs out of a run directory; the first process does it for all.
+  """Keeps other runs out of a run directory; the primary process does it for all.
 
   Yields:
     The directory.
 
   Raises:
-    UserError: in all processes, if another run holds it or it cannot be written to.
+    UserError: in all processes, if another run holds it or it is not writable.
   """
   with contextlib.ExitStack() as held:
     refused: UserError | None = None
     folder = pathlib.Path(workdir)
-    if is_first():
+    if is_primary():
       try:
         held.enter_context(hold(workdir))
         held.callback((folder / BEGUN).unlink, missing_ok=True)
         (folder / BEGUN).unlink(missing_ok=True)
       except UserError as error:
         refused = error
-    if not told_by_first(int(refused is None)):
+    if not broadcast_from_primary(int(refused is None)):
       raise refused or UserError(
         f"--workdir: the first process cannot use {workdir}, and says why."
       )
-    if not is_first():
-      # Of a run whose first process was killed, the others may still be at work.
+    if not is_primary():
+      # The other processes of a run whose primary was killed may still be running.
       held.enter_context(hold(workdir, name=f"{LOCK}-{jax.process_index()}"))
     yield folder
 
 
-def wait_for_leave(folder: pathlib.Path) -> None:
-  """Waits, in all processes but the first, until that has seen that the run may go on.
+def wait_for_start(folder: pathlib.Path) -> None:
+  """Waits, in all processes but the primary, until `signal_start` was called there.
 
-  Until then none of them reads what the run directory holds or writes into it.
+  Until then none of them reads from the run directory or writes into it.
   """
-  if not is_first():
+  if not is_primary():
     wait_until((folder / BEGUN).exists)
 
 
-def give_leave(folder: pathlib.Path) -> None:
-  """Tells the other processes that the run goes on; only the first process can."""
-  if is_first() and jax.process_count() > 1:
+def signal_start(folder: pathlib.Path) -> None:
+  """Lets the other processes go on; without effect outside the primary process."""
+  if is_primary() and jax.process_count() > 1:
     (folder / BEGUN).touch()
 
 
 def wait_until(done: Callable[[], bool]) -> None:
-  """Waits for what another process does to a file system that all share.
+  """Waits for what another process does on the shared file system.
 
-  Where that process dies, JAX's heartbeat ends this one, after a minute or two.
+  If that process dies, JAX's heartbeat ends this one, after a minute or two.
   """
   while not done():
-    time.sleep(_LOOK_EVERY)
+    time.sleep(_POLL_SECONDS)
 
 
-def told_by_first(value: int) -> int:
-  """The first process's value, in all of them; waits for all."""
+def broadcast_from_primary(value: int) -> int:
+  """Returns the primary process's value in every process; waits for all of them."""
   if jax.process_count() == 1:
     return value
-  told = multihost_utils.broadcast_one_to_all(np.int32(value))
-  return int(told)
+  return int(multihost_utils.broadcast_one_to_all(np.int32(value)))

@@ -35,7 +35,7 @@ class ChosenExemplars:
     return self._exemplars.num_images
 
   def exemplars(self, layer: str) -> LayerExemplars:
-    """Ids, rows, activations and levels of a layer's chosen units."""
+    """Ids, rows, activations and thresholds of a layer's chosen units."""
     whole, rows = self._exemplars.exemplars(layer), self._rows[layer]
     return dataclasses.replace(
       whole,
@@ -43,7 +43,7 @@ class ChosenExemplars:
       image_ids=whole.image_ids[rows],
       image_rows=whole.image_rows[rows],
       activations=None if whole.activations is None else whole.activations[rows],
-      levels=None if whole.levels is None else whole.levels[rows],
+      thresholds=None if whole.thresholds is None else whole.thresholds[rows],
       dead=whole.dead[rows],
       num_firing=None if whole.num_firing is None else whole.num_firing[rows],
       num_images=None if whole.num_images is None else whole.num_images[rows],

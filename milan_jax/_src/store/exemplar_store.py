@@ -1,4 +1,4 @@
-"""The native exemplar store: every image once, and maps and levels in place of masks.
+"""The native exemplar store: each image once, maps and thresholds in place of masks.
 
 ```
 meta.json          format, layers, what made the store, checksums of the files
@@ -9,13 +9,14 @@ layers/NAME/       units.npy image_rows.npy activations.npy levels.npy dead.npy 
                    num_ties.npy num_bad_maps.npy num_firing.npy num_images.npy
 ```
 
-`num_ties` counts the images as good as a unit's last exemplar that are none only for
-their position; `num_bad_maps` those on which its maximum was NaN or infinite.
+`levels` holds the units' thresholds. `num_ties` counts the images that equal a unit's
+last exemplar and rank behind it only by their position; `num_bad_maps` those on which
+its maximum was NaN or infinite.
 `num_firing` counts the images on which it fires, of the `num_images` on which its
 maximum was finite; stores of earlier versions lack these two.
 
 A layer of regions whose masks were given has `masks.npy`, one bit a pixel, in place of
-activations, levels and maps: see `region_sets`. Both kinds are read alike.
+activations, thresholds and maps: see `region_sets`. Both kinds are read alike.
 """
 
 import concurrent.futures
@@ -102,10 +103,10 @@ def write_exemplars(
     for name, found in layers.items():
       write_arrays(
         layer_folder(aside, name),
-        units=(units or {}).get(name, np.arange(len(found.levels))),
+        units=(units or {}).get(name, np.arange(len(found.thresholds))),
         image_rows=np.searchsorted(image_ids, found.image_ids),
         activations=found.activations,
-        levels=found.levels,
+        levels=found.thresholds,
         dead=found.dead,
         maps=found.maps,
         num_ties=found.num_ties,
@@ -259,7 +260,7 @@ class StoredExemplars:
     return [self._names[row] for row in rows]
 
   def exemplars(self, layer: str) -> LayerExemplars:
-    """Ids, rows, activations and levels of a layer's units."""
+    """Ids, rows, activations and thresholds of a layer's units."""
     rows = np.asarray(self._array(layer, "image_rows"))
     given = "masks" in self._arrays[layer]
     return LayerExemplars(
@@ -268,7 +269,7 @@ class StoredExemplars:
       image_ids=self._image_ids[rows],
       image_rows=rows,
       activations=None if given else np.asarray(self._array(layer, "activations")),
-      levels=None if given else np.asarray(self._array(layer, "levels")),
+      thresholds=None if given else np.asarray(self._array(layer, "levels")),
       dead=np.asarray(self._array(layer, "dead")),
       num_firing=self._count(layer, "num_firing"),
       num_images=self._count(layer, "num_images"),

@@ -82,7 +82,7 @@ class OriginalExemplars:
     return len(self._first_seen)
 
   def exemplars(self, layer: str) -> LayerExemplars:
-    """Ids, rows and activations; the layout knows no level and no dead unit."""
+    """Ids, rows and activations; the layout has no thresholds and no dead units."""
     found, rows = self._layer(layer), self._rows[layer]
     return LayerExemplars(
       layer=layer,
@@ -90,7 +90,7 @@ class OriginalExemplars:
       image_ids=rows if found.ids is None else found.ids,
       image_rows=rows,
       activations=found.activations,
-      levels=None,
+      thresholds=None,
       dead=np.zeros(len(rows), bool),
     )
 
