@@ -97,7 +97,7 @@ class Pooled(Patches):
 
 
 class Queries(Patches):
-  """As a perceiver: 49 learned tokens, which are no places."""
+  """As a perceiver: 49 learned tokens, which are not positions."""
 
   def __init__(self):
     super().__init__()

@@ -8,32 +8,32 @@ from milan_jax._src.probe.layout import (
   layouts_named,
   parse_layout,
   parse_layouts,
-  to_places,
+  to_nhwc,
 )
 from milan_jax._src.probe.readings import layouts_of, read_shapes
 
 
 def grid(batch=2, side=4, units=3):
-  """Places that say where they are: 100 x image + 10 x row + column."""
+  """LayoutCheck that say where they are: 100 x image + 10 x row + column."""
   images, rows, columns = np.ogrid[:batch, :side, :side]
-  places = (100 * images + 10 * rows + columns).astype(np.float32)
-  return np.repeat(places[..., None], units, axis=3)
+  maps = (100 * images + 10 * rows + columns).astype(np.float32)
+  return np.repeat(maps[..., None], units, axis=3)
 
 
 def test_four_axes():
   values = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5).astype(np.float32)
-  places = to_places(values, "a", Layout("NCHW"), batch=2)
-  assert places.shape == (2, 4, 5, 3)
-  assert places[1, 2, 4, 0] == values[1, 0, 2, 4]
-  assert np.shares_memory(places, values)
-  assert to_places(values, "a", Layout("NHWC"), batch=2) is values
+  maps = to_nhwc(values, "a", Layout("NCHW"), batch=2)
+  assert maps.shape == (2, 4, 5, 3)
+  assert maps[1, 2, 4, 0] == values[1, 0, 2, 4]
+  assert np.shares_memory(maps, values)
+  assert to_nhwc(values, "a", Layout("NHWC"), batch=2) is values
 
 
 def test_a_vector_has_one_place():
   values = np.arange(6, dtype=np.float32).reshape(2, 3)
-  places = to_places(values, "a", Layout("NC"), batch=2)
-  assert places.shape == (2, 1, 1, 3)
-  np.testing.assert_array_equal(places[:, 0, 0], values)
+  maps = to_nhwc(values, "a", Layout("NC"), batch=2)
+  assert maps.shape == (2, 1, 1, 3)
+  np.testing.assert_array_equal(maps[:, 0, 0], values)
 
 
 @pytest.mark.parametrize("special", [0, 1, 2, 5])
@@ -44,8 +44,8 @@ def test_tokens_become_a_square_without_the_special_ones(special, axes, order):
   patches = grid().reshape(2, 16, 3)
   tokens = np.concatenate([np.full((2, special, 3), -1, np.float32), patches], axis=1)
   array = tokens.transpose(order)
-  places = to_places(array, "a", Layout(axes, special=special), batch=2)
-  np.testing.assert_array_equal(places, grid())
+  maps = to_nhwc(array, "a", Layout(axes, special=special), batch=2)
+  np.testing.assert_array_equal(maps, grid())
   assert guess_layout(tokens.shape, 2, convolution="NCHW", patches=16) == Layout(
     "NLC", special=special
   )
@@ -53,12 +53,12 @@ def test_tokens_become_a_square_without_the_special_ones(special, axes, order):
 
 def test_one_token_alone_and_a_grid_that_is_no_square():
   tokens = np.arange(2 * 7 * 3).reshape(2, 7, 3).astype(np.float32)
-  alone = to_places(tokens, "a", parse_layout("NLC:token=0"), batch=2)
+  alone = to_nhwc(tokens, "a", parse_layout("NLC:token=0"), batch=2)
   np.testing.assert_array_equal(alone, tokens[:, :1, None])
   layout = parse_layout("NLC:special=1:grid=2x3")
-  places = to_places(tokens, "a", layout, batch=2)
-  assert places.shape == (2, 2, 3, 3)
-  np.testing.assert_array_equal(places[:, 1, 2], tokens[:, 6])
+  maps = to_nhwc(tokens, "a", layout, batch=2)
+  assert maps.shape == (2, 2, 3, 3)
+  np.testing.assert_array_equal(maps[:, 1, 2], tokens[:, 6])
 
 
 @pytest.mark.parametrize("shift", [0, 1])
@@ -75,9 +75,9 @@ def test_windows_are_put_back_where_they_were_cut(shift):
     ]
   )
   layout = parse_layout(f"windows:side=2:shift={shift}")
-  np.testing.assert_array_equal(to_places(windows, "a", layout, batch=2), whole)
+  np.testing.assert_array_equal(to_nhwc(windows, "a", layout, batch=2), whole)
   square = windows.reshape(18, 2, 2, 3)
-  np.testing.assert_array_equal(to_places(square, "a", layout, batch=2), whole)
+  np.testing.assert_array_equal(to_nhwc(square, "a", layout, batch=2), whole)
 
 
 def test_windows_lose_their_padding():
@@ -86,7 +86,7 @@ def test_windows_lose_their_padding():
   windows = padded.reshape(2, 2, 2, 2, 2, 3).transpose(0, 1, 3, 2, 4, 5)
   windows = windows.reshape(8, 4, 3)
   layout = parse_layout("windows:side=2:grid=3x3")
-  np.testing.assert_array_equal(to_places(windows, "a", layout, batch=2), whole)
+  np.testing.assert_array_equal(to_nhwc(windows, "a", layout, batch=2), whole)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_windows_lose_their_padding():
 )
 def test_what_does_not_fit(shape, layout, message):
   with pytest.raises(UserError, match=message):
-    to_places(np.zeros(shape, np.float32), "a", parse_layout(layout), batch=2)
+    to_nhwc(np.zeros(shape, np.float32), "a", parse_layout(layout), batch=2)
 
 
 @pytest.mark.parametrize(

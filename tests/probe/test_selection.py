@@ -58,7 +58,7 @@ def test_the_table_of_layers():
     ]
   )
   assert table.splitlines() == [
-    "   layer                 array  read as           places  units",
+    "   layer                 array  read as        positions  units",
     "0  stem         32 x 112 x 112  NCHW           112 x 112     32",
     "1  a.long.name       50 x 1280  NLC:special=1      7 x 7   1280",
   ]

@@ -325,13 +325,13 @@ def test_inputs_have_the_type_of_the_weights(images, dtype):
   close(found, want)
 
 
-def test_no_tensor_of_places(images):
+def test_no_tensor_of_positions(images):
   class Odd(nn.Module):
     def forward(self, x):
       return x.reshape(-1, 7)[:6]
 
   model = nn.Sequential(Odd())
-  with pytest.raises(UserError, match=r"\(6, 7\), and nothing tells which axes"):
+  with pytest.raises(UserError, match=r"\(6, 7\), and nothing shows which axes"):
     TorchProbe(model, 14).activations(images[:, :14, :14], ("0",))
 
 

@@ -1,4 +1,4 @@
-"""Transformers of images, where every place must be the patch that it came from."""
+"""Transformers of images, where every position must be the patch that it came from."""
 
 import numpy as np
 import pytest
@@ -107,8 +107,8 @@ def test_swins_windows_are_put_back(images, window, layouts):
 def test_a_changed_patch_changes_its_place(images):
   model = swin_model(3)
   probe = TorchProbe(model, 64)
-  # Values see one place each, before attention mixes them: of the first block, and, in
-  # the second, a shifted one, of the place itself more than of any other.
+  # Values see one position each, before attention mixes them: of the first block, and,
+  # in the second, a shifted one, of the position itself more than of any other.
   first = "encoder.layers.0.blocks.0.attention.v_proj"
   changed = images.copy()
   changed[:, 20:24, 36:40] ^= 255  # the patch in row 5, column 9

@@ -242,7 +242,7 @@ def test_models_in_a_folder(
   assert not tried.failure
   assert not tried.differences
   assert not tried.dropped
-  orders = set(tried.places.orders.values())
+  orders = set(tried.layout_check.orders.values())
   assert Order.FOLLOWS in orders
   assert Order.ELSEWHERE not in orders
   if not kind.startswith("ConvNext"):  # whose cubes of 8 x 8 x 8 tell no axes apart

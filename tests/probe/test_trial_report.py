@@ -11,8 +11,8 @@ from milan_jax._src.probe.latent_inputs import trial_inputs
 from milan_jax._src.probe.trial import Cause, show
 from milan_jax._src.probe.trial_report import (
   check_alone,
-  list_tried,
-  say_places,
+  format_report,
+  report_layouts,
   try_layers,
 )
 
@@ -84,7 +84,7 @@ def test_what_depends_on_chance_is_refused(then):
   for batch_size in (16, 1):
     with pytest.raises(UserError, match=r"Layer read .*dropout, noise or random masks"):
       check_alone(found, batch_size=batch_size)
-  assert "by chance" in list_tried(found)
+  assert "by chance" in format_report(found)
 
 
 @pytest.mark.parametrize("then", BY_COMPANY.values(), ids=BY_COMPANY)
@@ -96,7 +96,7 @@ def test_what_depends_on_the_batch_is_refused(then, capsys):
     ]
     with pytest.raises(UserError, match=r"Layer read .*--probe_batch_size 1"):
       check_alone(found, batch_size=batch_size)
-  assert "by company" in list_tried(found)
+  assert "by company" in format_report(found)
   capsys.readouterr()
   # One alone is well-defined.
   check_alone(tried(then, 1), batch_size=1)
@@ -191,9 +191,9 @@ def test_a_model_that_cannot_bear_grey_pictures_is_not_refused(capsys):
   found = tried(picky)
   assert "too dull" in found.failure
   check_alone(found, batch_size=16)
-  say_places(found)
+  report_layouts(found)
   assert "not tested" in "".join(capsys.readouterr())
-  assert "too dull" in list_tried(found)
+  assert "too dull" in format_report(found)
 
 
 def test_what_is_shown_first_and_second():
@@ -211,13 +211,13 @@ def test_what_is_shown_first_and_second():
 
   show(Ear(), ("read",), batch_size=16)
   first, second = shown
-  places = [
+  order = [
     [np.array_equal(image, other) for other in second].index(True)
     for image in first[:7]
   ]
-  assert sorted(places) != places
-  assert all(now != before for before, now in enumerate(places))
+  assert sorted(order) != order
+  assert all(now != before for before, now in enumerate(order))
   # Nothing else is in both batches, and the extremes are in the first alone.
-  assert len(set(places)) == 7
+  assert len(set(order)) == 7
   assert first.min() == 0
   assert second.min() > 0

@@ -14,7 +14,7 @@ from milan_jax._src.images.sizes import Size, sides
 from milan_jax._src.probe.jax_model import (
   TRIAL_BATCH,
   JaxProbe,
-  as_places,
+  as_nhwc,
   in_a_line,
   named_arrays,
 )
@@ -119,7 +119,7 @@ class CallableProbe(JaxProbe):
         "ones: return the same names for all."
       )
     return {
-      name: as_places(found[name], name, self.readings.layouts[name], len(images))
+      name: as_nhwc(found[name], name, self.readings.layouts[name], len(images))
       for name in layers
     }
 
@@ -137,7 +137,7 @@ class CallableProbe(JaxProbe):
 
   def not_read(self, fault: str) -> UserError:
     """What to raise when no layer can be read; `fault` is what the function does."""
-    return UserError(expected(f"{fault}, which cannot be read as places and units"))
+    return UserError(expected(f"{fault}, which cannot be read as positions and units"))
 
   def _traces(self) -> bool:
     """Whether JAX can trace the function.

@@ -23,10 +23,10 @@ def summary(activations: Float[np.ndarray, "batch height width units"]) -> list[
   finite = np.clip(np.nan_to_num(wide, posinf=0.0, neginf=0.0), -_HUGE, _HUGE)
   flat = finite.reshape(-1, finite.shape[-1])
   rng = np.random.default_rng(0)
-  places = rng.choice([-1.0, 1.0], len(flat)) / np.sqrt(len(flat))
+  signs = rng.choice([-1.0, 1.0], len(flat)) / np.sqrt(len(flat))
   units = rng.choice([-1.0, 1.0], (_PROJECTIONS, flat.shape[1]))
   squares = np.mean(flat**2, axis=0)
-  about = np.stack([flat.mean(0), np.sqrt(squares), places @ flat])
+  about = np.stack([flat.mean(0), np.sqrt(squares), signs @ flat])
   projected = about @ units.T / np.sqrt(flat.shape[1])
   numbers = [np.sqrt(squares.mean()), *projected.ravel()]
   return [float(f"{number:.6e}") for number in numbers]

@@ -27,7 +27,7 @@ class FlaxProbe(JaxProbe):
       read before their upper clip, where their largest values still differ.
   """
 
-  # Its places and what it depends on are known, and tested.
+  # Its positions and what it depends on are known, and tested.
   is_known = True
 
   def __init__(

@@ -18,7 +18,7 @@ from milan_jax._src.probe.latent_inputs import (
   to_colours,
   trial_inputs,
 )
-from milan_jax._src.probe.layout import Layout, to_places
+from milan_jax._src.probe.layout import Layout, to_nhwc
 from milan_jax._src.probe.protocol import OneDevice
 from milan_jax._src.probe.readings import Readings
 from milan_jax._src.probe.returned import named_activations
@@ -108,7 +108,7 @@ class JaxGenerator(OneDevice):
     found = _activations(self._function, self._arguments(inputs), layers)
     batch = len(inputs)
     return {
-      name: np.asarray(to_places(found[name], name, layouts[name], batch=batch))
+      name: np.asarray(to_nhwc(found[name], name, layouts[name], batch=batch))
       for name in layers
     }
 

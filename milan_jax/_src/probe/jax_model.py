@@ -15,7 +15,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.images.preprocessing import Preprocessing
 from milan_jax._src.images.sizes import Size, by, sides
 from milan_jax._src.probe.attention_parts import without_attention
-from milan_jax._src.probe.layout import Layout, to_places
+from milan_jax._src.probe.layout import Layout, to_nhwc
 from milan_jax._src.probe.protocol import Activations
 from milan_jax._src.probe.readings import Readings
 from milan_jax._src.records import LayerShape
@@ -188,7 +188,7 @@ class JaxProbe:
   def not_read(self, fault: str) -> UserError:
     """What to raise when no layer can be read; `fault` is what the model does."""
     return UserError(
-      f"The model {fault}, which cannot be read as places and units: set --layouts."
+      f"The model {fault}, which cannot be read as positions and units: set --layouts."
     )
 
   def check_request(self, batch: int, layers: tuple[str, ...]) -> None:
@@ -235,7 +235,7 @@ class JaxProbe:
     def part(params: Any, images: Array) -> dict[str, Array]:
       found = self._run(params, self._preprocessing.normalise(images), layers)
       return {
-        name: as_places(found[name], name, self.readings.layouts[name], len(images))
+        name: as_nhwc(found[name], name, self.readings.layouts[name], len(images))
         for name in layers
       }
 
@@ -269,8 +269,8 @@ def in_a_line(error: Exception) -> str:
   return f"{type(error).__name__}: {lines[0].rstrip('.')}"
 
 
-def as_places(array: Any, layer: str, layout: Layout, batch: int) -> Any:
+def as_nhwc(array: Any, layer: str, layout: Layout, batch: int) -> Any:
   """Activations of a layer in our layout, in no less than 32 bits."""
   narrow = array.dtype.itemsize < 4
   array = array.astype(np.float32) if narrow else array
-  return to_places(array, layer, layout, batch=batch)
+  return to_nhwc(array, layer, layout, batch=batch)

@@ -37,7 +37,7 @@ def named_outputs(name: str, calls: Sequence[Any]) -> Iterator[tuple[str, Array]
   """Names the arrays that a module returned.
 
   A module that was called once has its plain name, else `name#0`, `name#1`. Of several
-  arrays the first has that name and the others theirs with their place, `name[1]`;
+  arrays the first has that name and the others theirs with their index, `name[1]`;
   those of a dictionary have their keys, `name[key]`.
 
   Args:
@@ -50,8 +50,8 @@ def named_outputs(name: str, calls: Sequence[Any]) -> Iterator[tuple[str, Array]
     arrays = [(path, leaf) for path, leaf in leaves if hasattr(leaf, "dtype")]
     for position, (path, leaf) in enumerate(arrays):
       keyed = bool(path) and isinstance(path[0], jax.tree_util.DictKey)
-      place = "".join(f"[{_key(part)}]" for part in path)
-      yield call + (place if position or keyed else ""), leaf
+      index = "".join(f"[{_key(part)}]" for part in path)
+      yield call + (index if position or keyed else ""), leaf
 
 
 def _key(part: Any) -> Any:

@@ -43,8 +43,8 @@ class Layout:
     token: the one token to read, as a vector; None reads the patches.
     grid: rows and columns of the patches, or of the map that windows were cut from,
       without their padding; None: a square.
-    side: side of a window, in places; None: the square root of its tokens.
-    shift: places by which the map was rolled up and left before it was cut.
+    side: side of a window, in positions; None: the square root of its tokens.
+    shift: positions by which the map was rolled up and left before it was cut.
     after: tokens behind the patches that are none, such as those of detections.
     unroll: how many times the patches were put in order of their place in a square of 2
       x 2, as Hiera does: at first all that are up and left in theirs, and so on.
@@ -187,14 +187,14 @@ def _is_square(number: int) -> bool:
   return math.isqrt(number) ** 2 == number
 
 
-def to_places(
+def to_nhwc(
   activations: Float[np.ndarray | jax.Array, "..."],
   layer: str,
   layout: Layout,
   *,
   batch: int,
 ) -> Float[np.ndarray | jax.Array, "{batch} height width units"]:
-  """Gives every unit its places.
+  """Brings a layer's activations into the form (batch, height, width, units).
 
   Args:
     activations: of a layer.
@@ -205,26 +205,26 @@ def to_places(
   Raises:
     UserError: if the array does not fit the layout.
   """
-  places = None
+  maps = None
   if layout.axes in TOKENS and activations.ndim == 3:
     order = ["NLC".index(axis) for axis in layout.axes]
     tokens = activations.transpose(*(order.index(axis) for axis in range(3)))
-    places = _arrange_tokens(tokens, layout)
+    maps = _arrange_tokens(tokens, layout)
   elif layout.axes == "windows" and activations.ndim in (3, 4):
-    places = _join_windows(activations, layout, batch)
+    maps = _join_windows(activations, layout, batch)
   elif layout.axes == "NCHW" and activations.ndim == 4:
-    places = activations.transpose(0, 2, 3, 1)
+    maps = activations.transpose(0, 2, 3, 1)
   elif layout.axes == "NHWC" and activations.ndim == 4:
-    places = activations
+    maps = activations
   elif layout.axes == "NC" and activations.ndim == 2:
-    places = activations[:, None, None, :]
-  if places is None or places.shape[0] != batch:
+    maps = activations[:, None, None, :]
+  if maps is None or maps.shape[0] != batch:
     raise UserError(
       f"Layer {layer} gives an array of shape {tuple(activations.shape)} for a batch "
       f"of {batch}, which cannot be read as {layout}: set it with --layouts, or "
       f"choose another layer. A layout is {HELP}."
     )
-  return places
+  return maps
 
 
 def _arrange_tokens(tokens: Any, layout: Layout) -> Any | None:
@@ -278,11 +278,11 @@ def _join_windows(windows: Any, layout: Layout, batch: int) -> Any | None:
   if rows * columns != number:
     return None
   grid = windows.reshape(batch, rows, columns, side, side, units)
-  places = grid.transpose(0, 1, 3, 2, 4, 5).reshape(
+  maps = grid.transpose(0, 1, 3, 2, 4, 5).reshape(
     batch, rows * side, columns * side, units
   )
   if layout.shift:
-    roll = np.roll if isinstance(places, np.ndarray) else jax.numpy.roll
-    places = roll(places, (layout.shift, layout.shift), (1, 2))
-  height, width = layout.grid or places.shape[1:3]
-  return places[:, :height, :width]
+    roll = np.roll if isinstance(maps, np.ndarray) else jax.numpy.roll
+    maps = roll(maps, (layout.shift, layout.shift), (1, 2))
+  height, width = layout.grid or maps.shape[1:3]
+  return maps[:, :height, :width]

@@ -25,7 +25,7 @@ class NnxProbe(JaxProbe):
   A layer's name is the path of attributes to its module, as `blocks.0.conv`; of a
   method other than `__call__` with the method's name behind it, and so is what is sown.
   The module's own result is `__call__`. Several calls and several arrays are named as
-  `milan_jax._src.probe.jax_modules.named_outputs` tells. Parts that run inside a
+  `milan_jax._src.probe.jax_modules.named_outputs` describes. Parts that run inside a
   transformation of their own, such as `nnx.scan` or `nnx.remat`, are not seen; the
   whole of them is.
 
@@ -80,29 +80,29 @@ def _call(model: Any, images: Array) -> Any:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Ear:
-  """Listens to the modules of one copy of a model.
+class _Recorder:
+  """Records what the modules of one copy of a model return.
 
   Attributes:
     names: of the modules, by their identity.
-    trace: the trace they belong to: what another makes must not leave it.
-    heard: what each module returned, or sowed, call by call.
+    trace: the trace that they belong to: arrays of another must not leave that one.
+    outputs: what each module returned, or sowed, call by call.
   """
 
   names: Mapping[int, str]
   trace: Any
-  heard: dict[str, list[Any]]
+  outputs: dict[str, list[Any]]
 
-  def hear(self, module: nnx.Module, method: str, value: Any) -> None:
+  def record(self, module: nnx.Module, method: str, value: Any) -> None:
     name = self.names.get(id(module))
     if name is None or _trace() != self.trace:
       return
     if method != "__call__" or not name:
       name = f"{name}.{method}".lstrip(".")
-    self.heard.setdefault(name, []).append(value)
+    self.outputs.setdefault(name, []).append(value)
 
 
-_EAR: contextvars.ContextVar[_Ear] = contextvars.ContextVar("ear")
+_RECORDER: contextvars.ContextVar[_Recorder] = contextvars.ContextVar("recorder")
 
 
 def _outputs(
@@ -112,24 +112,24 @@ def _outputs(
   model.eval()
   modules = list(nnx.iter_modules(model))
   names = {id(module): ".".join(map(str, path)) for path, module in modules}
-  ear = _Ear(names, _trace(), {})
+  recorder = _Recorder(names, _trace(), {})
   for _, module in modules:
     # Python looks `__call__` up in the class. The user's class is left as it is: other
     # threads may be using it.
-    object.__setattr__(module, "__class__", _listening(type(module)))
-  token = _EAR.set(ear)
+    object.__setattr__(module, "__class__", _recording_class(type(module)))
+  token = _RECORDER.set(recorder)
   try:
     call(model, images)
   finally:
-    _EAR.reset(token)
-  named = (named_outputs(name, calls) for name, calls in ear.heard.items())
+    _RECORDER.reset(token)
+  named = (named_outputs(name, calls) for name, calls in recorder.outputs.items())
   return {name: array for outputs in named for name, array in outputs}
 
 
 @functools.cache
-def _listening(kind: type[nnx.Module]) -> type[nnx.Module]:
-  """A kind of module that tells what its methods return."""
-  methods: dict[str, Any] = {"sow": _hear_sown}
+def _recording_class(kind: type[nnx.Module]) -> type[nnx.Module]:
+  """A subclass that records what its methods return."""
+  methods: dict[str, Any] = {"sow": _record_sown}
   for base in kind.__mro__:
     if base in nnx.Module.__mro__:
       continue
@@ -138,33 +138,33 @@ def _listening(kind: type[nnx.Module]) -> type[nnx.Module]:
       # What binds to the module: no static methods, and no classes or partials.
       method = callable(value) and hasattr(type(value), "__get__")
       if public and method and not isinstance(value, staticmethod):
-        methods.setdefault(name, _telling(kind, name))
+        methods.setdefault(name, _recording_method(kind, name))
   make: Callable[..., type[nnx.Module]] = type(kind)
   return make(kind.__name__, (kind,), methods)
 
 
-def _telling(kind: type[nnx.Module], name: str) -> Callable:
+def _recording_method(kind: type[nnx.Module], name: str) -> Callable:
   method = getattr(kind, name)
 
   @functools.wraps(method)
-  def told(self: nnx.Module, *arguments: Any, **keywords: Any) -> Any:
+  def recorded(self: nnx.Module, *arguments: Any, **keywords: Any) -> Any:
     result = method(self, *arguments, **keywords)
-    ear = _EAR.get(None)
-    if ear is not None:
-      ear.hear(self, name, result)
+    recorder = _RECORDER.get(None)
+    if recorder is not None:
+      recorder.record(self, name, result)
     return result
 
-  return told
+  return recorded
 
 
-def _hear_sown(
+def _record_sown(
   self: nnx.Module, variable_type: Any, name: str, value: Any, *_: Any, **__: Any
 ) -> bool:
-  """In place of `sow`, which keeps nothing but in `nnx.capture`, and says whether."""
-  ear = _EAR.get(None)
-  if ear is not None:
-    ear.hear(self, name, value)
-  return ear is not None
+  """Replaces `sow`, which keeps values only inside `nnx.capture`."""
+  recorder = _RECORDER.get(None)
+  if recorder is not None:
+    recorder.record(self, name, value)
+  return recorder is not None
 
 
 def _trace() -> Any:

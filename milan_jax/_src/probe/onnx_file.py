@@ -14,9 +14,9 @@ from milan_jax._src.images.preprocessing import usual_colors
 from milan_jax._src.images.sizes import Size, by, sides
 from milan_jax._src.probe.attention_parts import without_attention
 from milan_jax._src.probe.batches import run_in_batches
-from milan_jax._src.probe.layout import Layout, to_places
+from milan_jax._src.probe.layout import Layout, to_nhwc
+from milan_jax._src.probe.layout_check import settle_layouts
 from milan_jax._src.probe.onnx_graph import FLOATS, Clip, OnnxGraph
-from milan_jax._src.probe.places import settle_places
 from milan_jax._src.probe.protocol import OneDevice
 from milan_jax._src.probe.readings import Readings
 from milan_jax._src.probe.white_square import pictures
@@ -78,8 +78,8 @@ class OnnxProbe(OneDevice):
     if self._path is None:
       return []
     beside = self._graph.weight_files()
-    places = [(name, self._path.parent / name) for name in beside]
-    return [("the ONNX file", self._path), *places]
+    files = [(name, self._path.parent / name) for name in beside]
+    return [("the ONNX file", self._path), *files]
 
   @functools.cached_property
   def aliases(self) -> Mapping[str, str]:
@@ -89,7 +89,7 @@ class OnnxProbe(OneDevice):
     return {alias: name for alias, name in found.items() if name in names}
 
   def layers(self) -> tuple[LayerShape, ...]:
-    """Every tensor of places and units, in the order of the graph."""
+    """Every tensor of positions and units, in the order of the graph."""
     return self.readings.shapes
 
   def reread(self, corrections: Mapping[str, Layout | None]) -> None:
@@ -128,13 +128,13 @@ class OnnxProbe(OneDevice):
       found = self._run(part, tuple(tensors.values()))
       return {
         name: np.asarray(
-          to_places(found[tensor], name, self.readings.layouts[tensor], batch=len(part))
+          to_nhwc(found[tensor], name, self.readings.layouts[tensor], batch=len(part))
         )
         for name, tensor in tensors.items()
       }
 
     batch = self._graph.input.batch
-    return run_in_batches(run, images, fewest=batch or 1, most=batch)
+    return run_in_batches(run, images, min_size=batch or 1, max_size=batch)
 
   def _run(
     self,
@@ -222,7 +222,7 @@ class OnnxProbe(OneDevice):
     # What shows pictures reads tensors as they are read so far.
     self.__dict__["readings"] = readings
     shown = pictures(height, width, self._channels)
-    settle_places(
+    settle_layouts(
       self, lambda names: self.activations(shown, names), aspect=height / width
     )
     return readings

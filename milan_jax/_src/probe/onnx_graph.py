@@ -87,8 +87,8 @@ class OnnxGraph:
     """The files beside the model's own that hold its weights, by their names in it."""
     inside = (one for node in self._model.graph.node for one in node.attribute)
     tensors = [*self._model.graph.initializer, *(one.t for one in inside)]
-    places = (entry for tensor in tensors for entry in tensor.external_data)
-    return sorted({entry.value for entry in places if entry.key == "location"})
+    entries = (entry for tensor in tensors for entry in tensor.external_data)
+    return sorted({entry.value for entry in entries if entry.key == "location"})
 
   def aliases(self) -> dict[str, str]:
     """The tensor that a node gives, by the node's name, where that is clear."""

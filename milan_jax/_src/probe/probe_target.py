@@ -20,11 +20,11 @@ from milan_jax._src.probe.networks import open_network
 from milan_jax._src.probe.protocol import Generator, Probe
 from milan_jax._src.probe.selection import describe_layers, select_layers, select_units
 from milan_jax._src.probe.trial_report import (
-  Tried,
+  TrialReport,
   check_alone,
   complaint,
-  list_tried,
-  say_places,
+  format_report,
+  report_layouts,
   try_layers,
 )
 from milan_jax._src.runs.inputs import Files
@@ -68,8 +68,8 @@ class Subject:
       batch_size: images that go through one device together.
 
     Raises:
-      UserError: if there is no such layer or unit, its places are not the picture's, or
-        its numbers depend on chance or on the batch.
+      UserError: if there is no such layer or unit, its positions are not the picture's,
+        or its numbers depend on chance or on the batch.
     """
     names, tried = self._tried(layers, batch_size)
     shapes = {shape.name: shape for shape in tried.shapes}
@@ -80,13 +80,13 @@ class Subject:
     if is_primary():
       say(describe_layers(tuple(shapes.values()), names))
       self._say_notes(names)
-      say_places(tried)
+      report_layouts(tried)
     return Chosen(
       {name: select_units(units, shapes[name].units) for name in names},
       {name: tried.answers[name] for name in names if name in tried.answers},
     )
 
-  def _tried(self, layers: str, batch_size: int) -> tuple[tuple[str, ...], Tried]:
+  def _tried(self, layers: str, batch_size: int) -> tuple[tuple[str, ...], TrialReport]:
     """The layers to describe, and what a trial of them found."""
     probe = self.network.probe
     shapes = probe.layers()
@@ -227,7 +227,7 @@ def list_layers(*, model: str, latents: str, **options: Any) -> str:
   wishes = {name: options[name] for name in WISHES}
   network, inputs = _open(model, latents, wishes)
   names = [shape.name for shape in network.probe.layers()]
-  return list_tried(
+  return format_report(
     try_layers(network.probe, names, batch_size=_LISTED_BATCH, latents=_some(inputs))
   )
 

@@ -12,7 +12,7 @@ from milan_jax._src.probe.layout import (
   guess_layout,
   layouts_named,
   parse_layout,
-  to_places,
+  to_nhwc,
 )
 from milan_jax._src.probe.white_square import Order
 from milan_jax._src.records import LayerShape
@@ -29,7 +29,7 @@ def read_shapes(
   corrections: Mapping[str, Layout | None] | None = None,
   aspect: float = 1.0,
 ) -> tuple[LayerShape, ...]:
-  """The layers that can be read, with their places, units and layouts.
+  """The layers that can be read, with their positions, units and layouts.
 
   A layout comes from the user, else from what the model's kind tells, else from a guess
   that the shape allows. A layer with none of them is left out.
@@ -77,13 +77,13 @@ def read_shapes(
       if layout is None:
         continue
       try:
-        places = to_places(_empty(shape), name, layout, batch=batch)
+        maps = to_nhwc(_empty(shape), name, layout, batch=batch)
       except UserError:
         if item == name:
           raise
         continue
       unused -= {item}
-      _, height, width, units = places.shape
+      _, height, width, units = maps.shape
       shapes.append(LayerShape(name, height, width, units, shape, str(layout)))
       break
   if unused:
@@ -107,7 +107,7 @@ class Readings:
   Attributes:
     shapes: of the layers that can be read.
     layouts: how each of them is read.
-    orders: what white squares showed of some layers, as `places.py` returns it.
+    orders: what white squares showed of some layers, as `layout_check.py` returns it.
     corrected: the layers that are read in another way than first, and how they were.
   """
 
@@ -145,7 +145,7 @@ class Readings:
     }
     for name, order in self.orders.items():
       if order is Order.ELSEWHERE:
-        notes[name] = "its places are not in the picture's order: set --layouts"
+        notes[name] = "its positions are not in the picture's order: set --layouts"
     return notes
 
   def correct(self, corrections: Mapping[str, Layout | None]) -> None:

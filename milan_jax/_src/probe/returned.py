@@ -23,7 +23,7 @@ def named_activations(returned: Any) -> dict[str, Any]:
   """Names the arrays that a function returned, in its order.
 
   An array alone is `output`, those of a list or tuple are `output.0`, `output.1`. Those
-  of a dictionary have their keys; inside others, keys and places are joined by dots. A
+  of a dictionary have their keys; inside others, keys and indices are joined by dots. A
   named tuple and a dataclass are read as dictionaries of their fields. What is no
   array of real numbers is left out.
 
@@ -82,8 +82,8 @@ def _arrays(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple, Any
     for key, one in value.items():
       yield from _arrays(one, (*path, str(key)))
   elif isinstance(value, list | tuple):
-    for place, one in enumerate(value):
-      yield from _arrays(one, (*path, place))
+    for index, one in enumerate(value):
+      yield from _arrays(one, (*path, index))
 
 
 def _plain(array: Any) -> Any:

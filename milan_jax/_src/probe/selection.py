@@ -83,7 +83,7 @@ def describe_layers(
   """
   if not shapes:
     raise UserError(
-      "The model has no layer that can be read as places and units. Layers are the "
+      "The model has no layer that can be read as positions and units. Layers are the "
       "parts that a model is made of: put a single one into another, such as "
       "torch.nn.Sequential; tell how arrays of other kinds are read with --layouts."
     )
@@ -92,7 +92,7 @@ def describe_layers(
     "layer",
     "array",
     "read as",
-    "places",
+    "positions",
     "units",
     "trial" if notes else "",
   )

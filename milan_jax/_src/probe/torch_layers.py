@@ -11,8 +11,8 @@ from jaxtyping import UInt8
 from milan_jax._src.errors import UserError
 from milan_jax._src.probe.attention_parts import without_attention
 from milan_jax._src.probe.batches import run_in_batches
-from milan_jax._src.probe.layout import Layout, to_places
-from milan_jax._src.probe.places import settle_places
+from milan_jax._src.probe.layout import Layout, to_nhwc
+from milan_jax._src.probe.layout_check import settle_layouts
 from milan_jax._src.probe.protocol import OneDevice
 from milan_jax._src.probe.readings import Readings
 from milan_jax._src.probe.torch_pixels import Pixels
@@ -42,7 +42,7 @@ class Outputs(Protocol):
 
 
 class TorchLayers:
-  """The layers of a torch model, with their places and units.
+  """The layers of a torch model, with their positions and units.
 
   Args:
     outputs: the model.
@@ -105,7 +105,8 @@ class TorchLayers:
       if name in self._arrays and name not in self.readings.layouts:
         raise UserError(
           f"Layer {name} gives an array of shape {self._arrays[name]}, and nothing "
-          f"tells which axes are places and units: set --layouts, such as {name}=NLC."
+          "shows which axes are positions and units: set --layouts, such as "
+          f"{name}=NLC."
         )
     tensors = self._outputs.read(inputs, layers)
     absent = [name for name in layers if name not in tensors]
@@ -117,7 +118,7 @@ class TorchLayers:
     batch, layouts = len(inputs[0]), self.readings.layouts
     return {
       name: np.asarray(
-        to_places(_to_numpy(tensors[name]), name, layouts[name], batch=batch)
+        to_nhwc(_to_numpy(tensors[name]), name, layouts[name], batch=batch)
       )
       for name in layers
     }
@@ -143,7 +144,7 @@ class TorchLayersProbe(OneDevice):
       yield name, flat.view(torch.uint8).numpy().reshape(shape)
 
   def layers(self) -> tuple[LayerShape, ...]:
-    """Every tensor of places and units, in the order in which they are done."""
+    """Every tensor of positions and units, in the order in which they are done."""
     return self._layers.shapes
 
   @property
@@ -167,10 +168,10 @@ def image_layers(
   layouts: Mapping[str, Layout] | None,
   special: int | None = None,
   *,
-  fewest: int = 1,
-  most: int | None = None,
+  min_size: int = 1,
+  max_size: int | None = None,
 ) -> TorchLayers:
-  """The layers of a model of images, with their places as white squares tell them.
+  """The layers of a model of images, with their positions as white squares tell them.
 
   Args:
     outputs: the model.
@@ -178,8 +179,8 @@ def image_layers(
     images: for a trial.
     layouts: of layers by name or glob, where the guess would be wrong.
     special: tokens in front that are no patches, where the model's kind tells.
-    fewest: images that the model takes at once.
-    most: the same; None: any number.
+    min_size: smallest batch that the model takes.
+    max_size: largest batch; None for no limit.
   """
   found = _run_on_trial(outputs, pixels, images, layouts, special)
   squares = pictures(*images.shape[1:])
@@ -188,11 +189,11 @@ def image_layers(
     return run_in_batches(
       lambda part: found.activations([pixels(part)], names),
       squares,
-      fewest=fewest,
-      most=most,
+      min_size=min_size,
+      max_size=max_size,
     )
 
-  settle_places(found, show, aspect=images.shape[1] / images.shape[2])
+  settle_layouts(found, show, aspect=images.shape[1] / images.shape[2])
   return found
 
 

@@ -38,7 +38,7 @@ class TorchProbe(TorchLayersProbe):
     layouts: of layers by name or glob, where the guess would be wrong.
     special: tokens in front that are no patches, where the model's kind tells.
     before_clip: whether the outputs of `nn.ReLU6` and `nn.Hardtanh` are read before
-      their upper clip, which makes an exemplar's best places all alike.
+      their upper clip, which makes an exemplar's best positions all alike.
   """
 
   def __init__(
@@ -71,7 +71,7 @@ class TorchProbe(TorchLayersProbe):
 
     Raises:
       UserError: if a name is no submodule, its module is not run, or what it returns is
-        no tensor of places and units.
+        no tensor of positions and units.
     """
     found = self._layers  # whose trial may change the order of pixels
     return found.activations([self._pixels(images)], layers)

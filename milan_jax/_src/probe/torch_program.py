@@ -45,7 +45,7 @@ class ProgramProbe(TorchLayersProbe):
     device: where the program runs; None: where it was exported.
     layouts: of layers by name or glob, where the guess would be wrong.
     before_clip: whether clipped layers are read before their upper clip, which makes an
-      exemplar's best places all alike.
+      exemplar's best positions all alike.
 
   Raises:
     UserError: if it is no such program, was exported in training mode, or takes
@@ -70,7 +70,7 @@ class ProgramProbe(TorchLayersProbe):
     module = program.module()
     _check_mode(module)
     tensor, images = _input(module, len(mean or std or ()))
-    self._fewest, self._most = _batch_sizes(program, tensor)
+    self._min_batch, self._max_batch = _batch_sizes(program, tensor)
     self._image_size = images.size(image_size, "program")
     self._channels = images.channels
     usual_mean, usual_std = usual_colors(images.channels)
@@ -96,21 +96,21 @@ class ProgramProbe(TorchLayersProbe):
     return run_in_batches(
       lambda part: found.activations([self._pixels(part)], layers),
       images,
-      fewest=self._fewest,
-      most=self._most,
+      min_size=self._min_batch,
+      max_size=self._max_batch,
     )
 
   @functools.cached_property
   def _layers(self) -> TorchLayers:  # type: ignore[override]
-    batch = max(_TRIAL_BATCH, self._fewest)
-    batch = min(batch, self._most or batch)
+    batch = max(_TRIAL_BATCH, self._min_batch)
+    batch = min(batch, self._max_batch or batch)
     return image_layers(
       self._outputs,
       self._pixels,
       self.trial_images(batch),
       self._layouts,
-      fewest=self._fewest,
-      most=self._most,
+      min_size=self._min_batch,
+      max_size=self._max_batch,
     )
 
 
@@ -168,12 +168,12 @@ def _input(module: torch.fx.GraphModule, channels: int) -> tuple[Any, ImageShape
 
 
 def _batch_sizes(program: ExportedProgram, tensor: Any) -> tuple[int, int | None]:
-  """The fewest and the most images that the program takes; None: any number."""
+  """The smallest and the largest batch that the program takes; None for no limit."""
   batch = tensor.shape[0]
   if isinstance(batch, int):
     return batch, batch
   bounds = program.range_constraints.get(batch.node.expr)
   if bounds is None:
     return 1, None
-  most = None if bounds.upper > 2**31 else int(bounds.upper)
-  return max(int(bounds.lower), 1), most
+  upper = None if bounds.upper > 2**31 else int(bounds.upper)
+  return max(int(bounds.lower), 1), upper

@@ -13,8 +13,8 @@ from milan_jax._src.probe.layout import Layout, guess_layout
 class Windows:
   """Tells the layouts of what is inside windows, while the module runs.
 
-  A block is a submodule with a `shift_size`, of places, and a `window_size`; they may
-  be known only once it runs.
+  A block is a submodule with a `shift_size`, of positions, and a `window_size`; they
+  may be known only once it runs.
 
   Args:
     module: the model.
@@ -54,7 +54,7 @@ class Windows:
       return None
     padded = (height, width) != (rows * side, columns * side)
     if (rows, columns) == (1, 1) and not padded:
-      # As many tokens as the map has places: only attention sees them shifted.
+      # As many tokens as the map has positions: only attention sees them shifted.
       inside = name.removeprefix(block).lstrip(".").startswith("att")
       if not shift or not inside:
         return None

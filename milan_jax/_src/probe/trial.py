@@ -21,12 +21,12 @@ from milan_jax._src.records import LayerShape
 # What is shown, and three more beside it. The second time the n-th is where the first
 # time the (3 n + 1)-th was, so that nothing stays in its place or beside the same.
 _SHOWN, _ALL = NUM_SQUARES + 1, 10
-_OTHER_ORDER = [(3 * place + 1) % _ALL for place in range(_ALL)]
+_OTHER_ORDER = [(3 * index + 1) % _ALL for index in range(_ALL)]
 # Shares of a layer's largest value: more is chance, where nothing else changed; and
 # more than other sizes of the same products do.
 _CHANCE, _COMPANY = 1e-4, 1e-3
 # Numbers of activations that are read at once, where all layers are asked for.
-_MOST = 2**26
+_MAX_VALUES = 2**26
 
 
 class Cause(enum.Enum):
@@ -43,18 +43,18 @@ class Difference:
   Attributes:
     layer: the layer.
     cause: why.
-    most: the largest difference.
-    largest: the largest activation, both in the model's own units.
+    max_difference: the largest difference.
+    max_activation: the largest activation, both in the model's own units.
   """
 
   layer: str
   cause: Cause
-  most: float
-  largest: float
+  max_difference: float
+  max_activation: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Shown:
+class TrialOutput:
   """What a trial batch gave in some layers.
 
   Attributes:
@@ -78,7 +78,7 @@ def show(
   batch_size: int,
   latents: np.ndarray | None = None,
   in_company: bool = True,
-) -> Shown:
+) -> TrialOutput:
   """Shows a model the trial batch.
 
   A model that is compiled gets batches of the run's size, so that nothing is compiled
@@ -113,13 +113,13 @@ def show(
     if differing:
       # All layers, as before: an ONNX session that reads others draws its noise anew.
       repeated = _run(probe, first, beside[-1:], tuple(layers), size)
-      for name, (share, most, largest) in differing.items():
+      for name, (share, difference, largest) in differing.items():
         by_chance = _difference(shown[name], repeated[name][: len(inputs)])
         if by_chance[0] > _CHANCE:
           differences.append(Difference(name, Cause.CHANCE, *by_chance[1:]))
         elif share > _COMPANY:
-          differences.append(Difference(name, Cause.COMPANY, most, largest))
-  return Shown(shown, noise, tuple(differences), latents is None)
+          differences.append(Difference(name, Cause.COMPANY, difference, largest))
+  return TrialOutput(shown, noise, tuple(differences), latents is None)
 
 
 def in_parts(
@@ -129,7 +129,7 @@ def in_parts(
   sizes = {one.name: _ALL * one.height * one.width * one.units for one in shapes}
   part: list[str] = []
   for name in layers:
-    if part and sum(sizes[one] for one in (*part, name)) > _MOST:
+    if part and sum(sizes[one] for one in (*part, name)) > _MAX_VALUES:
       yield tuple(part)
       part = []
     part.append(name)
@@ -158,13 +158,13 @@ def _inputs(
 def _run(
   probe: Probe,
   inputs: np.ndarray,
-  filling: np.ndarray,
+  padding: np.ndarray,
   layers: tuple[str, ...],
   size: int,
 ) -> dict[str, np.ndarray]:
-  """The activations of inputs, in batches of a size, the last of them filled up."""
+  """The activations of inputs, in batches of a size, the last of them padded."""
   missing = -len(inputs) % size
-  whole = np.concatenate([inputs, np.repeat(filling, missing, axis=0)])
+  whole = np.concatenate([inputs, np.repeat(padding, missing, axis=0)])
   parts = []
   for start in range(0, len(whole), size):
     found = probe.activations(whole[start : start + size], layers)
@@ -183,10 +183,10 @@ def _difference(
   finite = np.isfinite(one)
   largest = float(np.abs(one[finite]).max(initial=0))
   both = finite & np.isfinite(other)
-  most = float(np.abs(one[both] - other[both]).max(initial=0))
+  difference = float(np.abs(one[both] - other[both]).max(initial=0))
   # NaN and infinite values must be so again.
   rest = ~both
   if not np.array_equal(one[rest], other[rest], equal_nan=True):
-    most = math.inf
-  share = 0.0 if most == 0 else most / largest if largest else math.inf
-  return share, most, largest
+    difference = math.inf
+  share = 0.0 if difference == 0 else difference / largest if largest else math.inf
+  return share, difference, largest

@@ -9,7 +9,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.images.sizes import sides
 from milan_jax._src.probe import trial
 from milan_jax._src.probe.fingerprints import summary
-from milan_jax._src.probe.places import Places, find_places, look
+from milan_jax._src.probe.layout_check import LayoutCheck, check_layouts, look
 from milan_jax._src.probe.protocol import Probe
 from milan_jax._src.probe.readings import Readable
 from milan_jax._src.probe.selection import describe_layers
@@ -31,13 +31,13 @@ _WHY = {
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Tried:
-  """What a trial of some layers found.
+class TrialReport:
+  """What the trial of some layers found.
 
   Attributes:
     shapes: all layers of the network, in its order, as they are read now. Those that
       were dropped are among them, so that an index means the same as before.
-    places: where they see white squares; None where none were shown.
+    layout_check: what white squares show of them; None where none were shown.
     differences: the layers whose numbers are not always the same.
     failure: why the trial came to no end; empty if it did.
     answers: a `summary` of what the layers gave for noise, or for some latents.
@@ -45,7 +45,7 @@ class Tried:
   """
 
   shapes: tuple[LayerShape, ...]
-  places: Places | None = None
+  layout_check: LayoutCheck | None = None
   differences: tuple[Difference, ...] = ()
   failure: str = ""
   answers: Mapping[str, list[float]] = dataclasses.field(default_factory=dict)
@@ -57,12 +57,12 @@ class Tried:
 
   @property
   def dropped(self) -> Mapping[str, str]:
-    """Layers whose axes are no places, and what they were taken for."""
-    return self.places.dropped if self.places else {}
+    """Layers whose axes are no positions, and what they were taken for."""
+    return self.layout_check.dropped if self.layout_check else {}
 
   def in_order(self, order: Order) -> list[str]:
     """The layers of which the white squares say this."""
-    orders = self.places.orders if self.places else {}
+    orders = self.layout_check.orders if self.layout_check else {}
     return [name for name, one in orders.items() if one is order]
 
 
@@ -72,7 +72,7 @@ def try_layers(
   *,
   batch_size: int,
   latents: np.ndarray | None = None,
-) -> Tried:
+) -> TrialReport:
   """Tries some layers of a network, and reads them as the trial says.
 
   Our own backbones were tried when they were made, and are not tried again. A network
@@ -86,7 +86,7 @@ def try_layers(
   """
   shapes = tuple(probe.layers())
   if getattr(probe, "is_known", False):
-    return Tried(shapes)
+    return TrialReport(shapes)
   of = {shape.name: shape for shape in shapes}
   differences: list[Difference] = []
   sights: dict[str, Sight] = {}
@@ -99,7 +99,7 @@ def try_layers(
       if latents is None:
         sights |= {name: look(of[name], shown.activations[name]) for name in part}
     if latents is not None or not isinstance(probe, Readable):
-      return Tried(shapes, differences=tuple(differences), answers=answers)
+      return TrialReport(shapes, differences=tuple(differences), answers=answers)
 
     def again(names: tuple[str, ...]) -> Mapping[str, np.ndarray]:
       once = trial.show(probe, names, batch_size=batch_size, in_company=False)
@@ -108,20 +108,20 @@ def try_layers(
     constant = {one.layer for one in differences if one.cause is Cause.CHANCE}
     sights = {name: one for name, one in sights.items() if name not in constant}
     height, width = sides(probe.image_size)
-    places = find_places(probe, shapes, sights, again, aspect=height / width)
+    layout_check = check_layouts(probe, shapes, sights, again, aspect=height / width)
   except Exception as error:  # whatever the user's model raises
-    return Tried(shapes, failure=f"{type(error).__name__}: {error}")
+    return TrialReport(shapes, failure=f"{type(error).__name__}: {error}")
   now = {shape.name: shape for shape in probe.layers()}
-  return Tried(
+  return TrialReport(
     tuple(now.get(shape.name, shape) for shape in shapes),
-    places,
+    layout_check,
     tuple(differences),
     answers=answers,
     given=frozenset(name for name in layers if probe.readings.is_given(name)),
   )
 
 
-def check_alone(tried: Tried, *, batch_size: int) -> None:
+def check_alone(tried: TrialReport, *, batch_size: int) -> None:
   """Refuses what is not the same each time, or depends on what shares the batch.
 
   Args:
@@ -155,24 +155,24 @@ def check_alone(tried: Tried, *, batch_size: int) -> None:
 
 
 def _differing(found: Sequence[Difference]) -> str:
-  first = max(found, key=lambda one: one.most / (one.largest or 1))
+  first = max(found, key=lambda one: one.max_difference / (one.max_activation or 1))
   more = f" and {len(found) - 1} more layers give" if len(found) > 1 else " gives"
   return (
-    f"Layer {first.layer}{more} other numbers (by up to {first.most:.3g}, of values up "
-    f"to {first.largest:.3g}) for"
+    f"Layer {first.layer}{more} other numbers (by up to {first.max_difference:.3g}, of "
+    f"values up to {first.max_activation:.3g}) for"
   )
 
 
-def say_places(tried: Tried) -> None:
+def report_layouts(tried: TrialReport) -> None:
   """Says how layers are read after all, and of how many that cannot be told."""
   if tried.failure:
     say(
-      f"the trial of the model came to no end ({tried.failure}): whether its places "
+      f"the trial of the model came to no end ({tried.failure}): whether its positions "
       "are those of the picture, and its numbers always the same, was not tested"
     )
-  if tried.places is None:
+  if tried.layout_check is None:
     return
-  corrected, now = tried.places.corrected, {one.name: one for one in tried.shapes}
+  corrected, now = tried.layout_check.corrected, {one.name: one for one in tried.shapes}
   for before, after in dict.fromkeys(
     (before, now[name].layout) for name, before in corrected.items()
   ):
@@ -194,31 +194,31 @@ def say_places(tried: Tried) -> None:
   unclear = tried.in_order(Order.UNCLEAR)
   if unclear:
     say(
-      f"whether places are those of the picture cannot be told from "
-      f"{len(unclear)} of {len(tried.places.orders)} layers (such as {unclear[0]}): "
-      "what a white square changes is not in one place"
+      f"whether positions are those of the picture cannot be determined for "
+      f"{len(unclear)} of {len(tried.layout_check.orders)} layers (such as "
+      f"{unclear[0]}): what a white square changes is not in one place"
     )
 
 
-def complaint(tried: Tried, name: str) -> str:
+def complaint(tried: TrialReport, name: str) -> str:
   """Why a layer is not to be described as it is read; empty if it is."""
   remedy = f"set how it is read with --layouts {name}=LAYOUT, or choose another layer."
   if name in tried.dropped:
     return (
       f"Layer {name} would be read as {tried.dropped[name]}, and its axes are no "
-      "places of the picture: what a white square changes is not in one place; "
+      "positions of the picture: what a white square changes is not in one place; "
       f"{remedy}"
     )
   if name in tried.in_order(Order.ELSEWHERE) and name not in tried.given:
     layout = next(one.layout for one in tried.shapes if one.name == name)
     return (
-      f"Layer {name} is read as {layout}, and its places are not in the order of the "
-      f"picture: it sees white squares elsewhere than they are; {remedy}"
+      f"Layer {name} is read as {layout}, and its positions are not in the order of "
+      f"the picture: it sees white squares elsewhere than they are; {remedy}"
     )
   return ""
 
 
-def list_tried(tried: Tried) -> str:
+def format_report(tried: TrialReport) -> str:
   """A table of a network's layers, and what the trial says of them."""
   notes = {one.layer: f"by {one.cause.value}" for one in tried.differences}
   notes |= dict.fromkeys(tried.in_order(Order.ELSEWHERE), "elsewhere")

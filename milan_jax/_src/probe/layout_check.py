@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.probe.layout import TOKENS, Layout, parse_layout, to_places
+from milan_jax._src.probe.layout import TOKENS, Layout, parse_layout, to_nhwc
 from milan_jax._src.probe.readings import Readable
 from milan_jax._src.probe.trial import in_parts
 from milan_jax._src.probe.white_square import Order, Sight, sight
@@ -27,17 +27,17 @@ _MOST_UNROLLS = 5
 # Units that are looked at where many readings are tried.
 _SAMPLE = 64
 # The same, where one reading is.
-_LOOKED_AT = 128
+_SAMPLE_OF_ONE = 128
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Places:
-  """What white squares say of how layers are read.
+class LayoutCheck:
+  """What white squares show of how layers are read.
 
   Attributes:
-    orders: of each layer that has places, as it is read in the end.
+    orders: of each layer that has positions, as it is read in the end.
     corrected: the layers that are read in another way now, and how they were before.
-    dropped: the layers whose axes are no places, and what they were taken for.
+    dropped: the layers whose axes are no positions, and what they were taken for.
   """
 
   orders: Mapping[str, Order]
@@ -54,32 +54,32 @@ def look(shape: LayerShape, array: Float[np.ndarray, "_ _ _ _"]) -> Sight:
   """
   layout = parse_layout(shape.layout) if shape.layout else Layout("NHWC")
   # Some units tell as well as all, and in less time.
-  array = array[..., :: math.ceil(array.shape[3] / _LOOKED_AT)]
+  array = array[..., :: math.ceil(array.shape[3] / _SAMPLE_OF_ONE)]
   if layout.axes not in TOKENS:
     return sight(array)
   # A special token that is behind was taken for one in front.
   return sight(array, latest=layout.special, exact=True)
 
 
-def find_places(
+def check_layouts(
   probe: Readable,
   shapes: Sequence[LayerShape],
   sights: Mapping[str, Sight],
   show: Show,
   *,
   aspect: float = 1.0,
-) -> Places:
+) -> LayoutCheck:
   """Finds out which layers follow the picture, and reads them as they must be read.
 
   What the user set is not changed. Where a layer sees its squares elsewhere, a reading
   that fits is taken, if there is one. A layer that cannot tell is read as the layers of
   the same axes around it. Where there are none, it stays if its shape is that of the
-  picture's patches, and is dropped if it is not: its axes are no places.
+  picture's patches, and is dropped if it is not: its axes are no positions.
 
   Args:
     probe: the model, whose readings are corrected.
     shapes: all of its layers, in its order.
-    sights: where the chosen layers see the squares; those of one place are passed over.
+    sights: where the chosen layers see the squares; layers of one position are skipped.
     show: shows the squares again, and reads other layers, or the same in another way.
     aspect: height of the picture over its width.
   """
@@ -108,7 +108,7 @@ def find_places(
   ]
   if doubtful and _varies(show, doubtful[0]):
     # Nothing is seen in what chance makes.
-    return Places(dict.fromkeys(chosen, Order.UNCLEAR), {}, {})
+    return LayoutCheck(dict.fromkeys(chosen, Order.UNCLEAR), {}, {})
   known = {name: parse_layout(of[name].layout) for name in seen if _fits(seen[name])}
   known |= _other_readings(probe, of, doubtful, patches, show)
   corrections: dict[str, Layout | None] = {}
@@ -136,20 +136,20 @@ def find_places(
     elif name not in dropped:
       orders[name] = Order.UNCLEAR
   taken = {name: of[name].layout for name in corrections}
-  return Places(
+  return LayoutCheck(
     orders,
     {name: text for name, text in taken.items() if name not in dropped},
     {name: text for name, text in taken.items() if name in dropped},
   )
 
 
-def settle_places(
+def settle_layouts(
   probe: Readable,
   show: Show,
   *,
   aspect: float = 1.0,
 ) -> None:
-  """Finds the places of all layers whose shape alone does not tell them.
+  """Finds the positions of all layers whose shape alone does not tell them.
 
   These are tokens, and maps that have not the form of the picture or as many units as
   rows. A model that cannot bear the pictures is left as it is.
@@ -169,11 +169,11 @@ def settle_places(
   try:
     for part in in_parts(shapes, open_):
       sights |= {name: look(of[name], array) for name, array in show(part).items()}
-    places = find_places(probe, shapes, sights, show, aspect=aspect)
+    checked = check_layouts(probe, shapes, sights, show, aspect=aspect)
   except Exception:  # whatever the user's model raises: a run says it
     return
-  readings.orders |= places.orders
-  readings.corrected |= places.corrected
+  readings.orders |= checked.orders
+  readings.corrected |= checked.corrected
 
 
 def _is_open(shape: LayerShape, aspect: float) -> bool:
@@ -201,7 +201,7 @@ def _is_wrong(seen: Sight) -> bool:
 
 
 def _patches(shapes: Sequence[LayerShape], aspect: float) -> set[int]:
-  """How many places the maps of a picture have in the model."""
+  """How many positions the maps of a picture have in the model."""
   return {shape.height * shape.width for shape in shapes if _is_picture(shape, aspect)}
 
 
@@ -247,8 +247,8 @@ def _witnesses(
 def _nearest(of: Mapping[str, LayerShape], name: str) -> Iterator[str]:
   """The layers of the same axes as a layer: those before it backwards, then others."""
   names = list(of)
-  place = names.index(name)
-  for other in (*reversed(names[:place]), *names[place + 1 :]):
+  index = names.index(name)
+  for other in (*reversed(names[:index]), *names[index + 1 :]):
     if _axes(of[other]) == _axes(of[name]):
       yield other
 
@@ -307,12 +307,12 @@ def _best(
     if is_tokens and layout.axes == own.axes:
       tried = dataclasses.replace(layout, axes="NLC")
     try:
-      places = to_places(array, shape.name, tried, batch=len(array))
+      maps = to_nhwc(array, shape.name, tried, batch=len(array))
     except UserError:
       continue
-    step = math.ceil(places.shape[3] / _SAMPLE)
-    seen = sight(np.asarray(places)[..., ::step])
-    if seen.order is Order.FOLLOWS and places.shape[1] * places.shape[2] > 1:
+    step = math.ceil(maps.shape[3] / _SAMPLE)
+    seen = sight(np.asarray(maps)[..., ::step])
+    if seen.order is Order.FOLLOWS and maps.shape[1] * maps.shape[2] > 1:
       fitting.append((seen.share, layout))
   if not fitting:
     return None

@@ -10,7 +10,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.images.preprocessing import TORCHVISION
 from milan_jax._src.models.backbones import backbone
 from milan_jax._src.probe.flax_backbone import FlaxProbe
-from milan_jax._src.probe.layout import parse_layout, parse_layouts, to_places
+from milan_jax._src.probe.layout import parse_layout, parse_layouts, to_nhwc
 from milan_jax._src.probe.linen_module import LinenProbe
 from milan_jax._src.probe.white_square import NUM_SQUARES, Order, pictures, sight
 
@@ -19,8 +19,8 @@ torch = pytest.importorskip("torch")
 from milan_jax._src.probe.torch_module import TorchProbe  # noqa: E402
 from milan_jax._src.probe.trial_report import (  # noqa: E402
   complaint,
-  list_tried,
-  say_places,
+  format_report,
+  report_layouts,
   try_layers,
 )
 from tests.probe import orders  # noqa: E402
@@ -42,21 +42,21 @@ def test_a_square_is_where_it_is_said_to_be():
 
 
 def test_what_is_seen_in_arrays_of_known_order():
-  places = pictures(16, 16).astype(np.float32)
-  assert sight(places).order is Order.FOLLOWS
-  assert sight(places).share == pytest.approx(1)
-  turned = np.rot90(places, axes=(1, 2))
+  maps = pictures(16, 16).astype(np.float32)
+  assert sight(maps).order is Order.FOLLOWS
+  assert sight(maps).share == pytest.approx(1)
+  turned = np.rot90(maps, axes=(1, 2))
   assert sight(turned).order is Order.ELSEWHERE
-  everywhere = places * 0 + places.mean((1, 2), keepdims=True)
+  everywhere = maps * 0 + maps.mean((1, 2), keepdims=True)
   assert sight(everywhere).order is Order.UNCLEAR
-  assert sight(np.zeros_like(places)).order is Order.UNCLEAR
-  nothing = np.full_like(places, np.nan)
+  assert sight(np.zeros_like(maps)).order is Order.UNCLEAR
+  nothing = np.full_like(maps, np.nan)
   assert sight(nothing).order is Order.UNCLEAR
-  # Always the same few places change: that says nothing of their order.
-  sink = np.zeros_like(places)
+  # The same few positions change every time: that shows nothing about their order.
+  sink = np.zeros_like(maps)
   sink[1:, 9, 2] = 1
   assert sight(sink).order is Order.UNCLEAR
-  late = np.roll(places.reshape(7, 256, 3), -3, axis=1).reshape(places.shape)
+  late = np.roll(maps.reshape(7, 256, 3), -3, axis=1).reshape(maps.shape)
   assert sight(late, latest=5).late == 3
 
 
@@ -117,7 +117,7 @@ def test_a_layout_that_the_user_set_is_kept_and_said(capsys):
   probe = TorchProbe(orders.Unrolled(), 32, layouts=given)
   tried = try_layers(probe, ("cut", "fc1"), batch_size=8)
   assert complaint(tried, "fc1") == ""
-  say_places(tried)
+  report_layouts(tried)
   assert "fc1 is read as you set it, though white squares" in capsys.readouterr().err
   assert next(one.layout for one in tried.shapes if one.name == "fc1") == "NLC"
 
@@ -131,7 +131,7 @@ def test_an_order_that_no_layout_says_is_refused(module, layer):
   assert "not in the order of the picture" in complaint(tried, layer)
   assert f"--layouts {layer}=" in complaint(tried, layer)
   assert complaint(tried, "cut") == ""
-  assert "elsewhere" in list_tried(tried)
+  assert "elsewhere" in format_report(tried)
   assert "set --layouts" in probe.notes().get(layer, "set --layouts")
 
 
@@ -147,14 +147,14 @@ class Attention(nn.Module):
     return nn.Dense(24, name="fc1")(tokens + attention)
 
 
-def test_heads_of_a_flax_attention_are_no_places():
+def test_heads_of_a_flax_attention_are_not_positions():
   module = Attention()
   variables = module.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
   probe = LinenProbe(module, variables, TORCHVISION, image_size=32)
   found = {one.name: one.layout for one in probe.layers()}
   assert not {"attention.query", "attention.key", "attention.value"} & set(found)
   tried = try_layers(probe, ("norm",), batch_size=10)
-  assert tried.places.orders == {"norm": Order.FOLLOWS}
+  assert tried.layout_check.orders == {"norm": Order.FOLLOWS}
   assert found["fc1"] == "NLC:special=1"
 
 
@@ -172,7 +172,7 @@ def test_a_compiled_model_is_read_in_another_order_too():
   variables = module.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
   probe = LinenProbe(module, variables, TORCHVISION, image_size=32)
   tried = try_layers(probe, ("norm",), batch_size=10)
-  assert tried.places.corrected == {"norm": "NLC"}
+  assert tried.layout_check.corrected == {"norm": "NLC"}
   found = {one.name: one.layout for one in probe.layers()}
   assert found["norm"] == "NLC:unroll=2"
   images = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 3), np.uint8)
@@ -211,8 +211,8 @@ def test_our_backbones_see_squares_where_they_are(name, size):
 
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_unrolled_tokens_are_put_back(times):
-  places = np.arange(2 * 256 * 3, dtype=np.float32).reshape(2, 16, 16, 3)
-  tokens = places
+  maps = np.arange(2 * 256 * 3, dtype=np.float32).reshape(2, 16, 16, 3)
+  tokens = maps
   for _ in range(times):
     # From the innermost maps outwards, as it is done in Hiera.
     tokens = tokens.reshape(-1, *tokens.shape[-3:])
@@ -221,13 +221,13 @@ def test_unrolled_tokens_are_put_back(times):
     tokens = parts.reshape(number * 4, side, side, 3)
   tokens = tokens.reshape(2, 256, 3)
   layout = parse_layout(f"NLC:unroll={times}")
-  np.testing.assert_array_equal(to_places(tokens, "a", layout, batch=2), places)
+  np.testing.assert_array_equal(to_nhwc(tokens, "a", layout, batch=2), maps)
   behind = np.concatenate([tokens, tokens[:, :2]], axis=1)
   layout = parse_layout(f"NLC:after=2:unroll={times}")
   assert str(layout) == f"NLC:after=2:unroll={times}"
-  np.testing.assert_array_equal(to_places(behind, "a", layout, batch=2), places)
+  np.testing.assert_array_equal(to_nhwc(behind, "a", layout, batch=2), maps)
 
 
 def test_no_unrolling_that_does_not_fit():
   with pytest.raises(UserError, match="cannot be read as NLC:unroll=3"):
-    to_places(np.zeros((2, 144, 3)), "a", parse_layout("NLC:unroll=3"), batch=2)
+    to_nhwc(np.zeros((2, 144, 3)), "a", parse_layout("NLC:unroll=3"), batch=2)
