@@ -23,9 +23,9 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
 
 def test_a_file_appears_only_when_the_block_ends(tmp_path):
   path = tmp_path / "deep" / "a.npy"
-  with atomic.atomic_path(path) as aside:
-    assert aside.parent == path.parent and aside.suffix == ".npy"
-    aside.write_bytes(b"new")
+  with atomic.atomic_path(path) as staging:
+    assert staging.parent == path.parent and staging.suffix == ".npy"
+    staging.write_bytes(b"new")
     assert not path.exists()
   assert path.read_bytes() == b"new"
   assert names(path.parent) == ["a.npy"]
@@ -34,8 +34,8 @@ def test_a_file_appears_only_when_the_block_ends(tmp_path):
 def test_an_error_keeps_the_old_file_and_leaves_nothing_aside(tmp_path):
   path = tmp_path / "a.txt"
   path.write_text("old")
-  with pytest.raises(KeyboardInterrupt), atomic.atomic_path(path) as aside:
-    aside.write_text("half")
+  with pytest.raises(KeyboardInterrupt), atomic.atomic_path(path) as staging:
+    staging.write_text("half")
     raise KeyboardInterrupt
   assert path.read_text() == "old"
   assert names(tmp_path) == ["a.txt"]
@@ -51,8 +51,8 @@ def test_what_a_killed_run_left_is_cleared_by_the_next(tmp_path):
   program = (
     "import os, signal, sys\n"
     "from milan_jax._src.files import atomic\n"
-    "with atomic.atomic_path(sys.argv[1]) as aside:\n"
-    "  aside.write_text('half')\n"
+    "with atomic.atomic_path(sys.argv[1]) as staging:\n"
+    "  staging.write_text('half')\n"
     "  os.kill(os.getpid(), signal.SIGKILL)\n"
   )
   path = tmp_path / "a.txt"

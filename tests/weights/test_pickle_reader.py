@@ -14,8 +14,12 @@ import sys
 
 import pytest
 
-from milan_jax._src.weights import pickle_reader as inert_pickle
-from milan_jax._src.weights.pickle_reader import Inert, MalformedPickleError, Name
+from milan_jax._src.weights import pickle_reader
+from milan_jax._src.weights.pickle_reader import (
+  MalformedPickleError,
+  Name,
+  OpaqueObject,
+)
 
 _WATCHED = ("os.", "subprocess.", "pickle.", "shutil.", "socket.")
 _WRITES = os.O_WRONLY | os.O_RDWR
@@ -40,7 +44,7 @@ def read(data, constructors=None):
   _events.clear()
   _watching = True
   try:
-    return inert_pickle.read(
+    return pickle_reader.read(
       io.BytesIO(data),
       constructors=constructors or {},
       persistent=lambda pid: ("persistent", pid),
@@ -172,7 +176,7 @@ def test_no_code_of_a_hostile_pickle_runs(kind, tmp_path, extension):
 
 def test_every_instruction_is_carried_out_or_refused():
   for opcode in pickletools.opcodes:
-    machine = inert_pickle._Machine({}, lambda pid: pid)
+    machine = pickle_reader._Machine({}, lambda pid: pid)
     texts = dict.fromkeys(("GLOBAL", "INST", "PERSID"), "a b")
     arg = texts.get(opcode.name, 0 if opcode.arg else None)
     with (
@@ -230,7 +234,7 @@ def test_an_object_becomes_a_record_of_what_the_file_says():
   assert (deque.module, deque.name, deque.items) == ("collections", "deque", [5, 6])
   assert named == Name("builtins", "range")
   counter = read(pickle.dumps(collections.defaultdict(int, a=1, b=2), 2))
-  assert isinstance(counter, Inert)
+  assert isinstance(counter, OpaqueObject)
   assert counter.items == [("a", 1), ("b", 2)]
 
 
@@ -238,7 +242,7 @@ def test_only_the_constructors_given_are_called_and_only_by_name():
   data = pickle.dumps([Call(complex, 1.0, 2.0), Call(abs, -1)], 2)
   one, two = read(data, {("__builtin__", "complex"): lambda x, y: (x, y)})
   assert one == (1.0, 2.0)
-  assert isinstance(two, Inert) and two.args == (-1,)
+  assert isinstance(two, OpaqueObject) and two.args == (-1,)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.weights import torch_files
-from milan_jax._src.weights.pickle_reader import Inert, Name
+from milan_jax._src.weights.pickle_reader import Name, OpaqueObject
 from milan_jax._src.weights.state_dicts import read_state_dict
 from tests.helpers.recorded import CHECKPOINT
 
@@ -123,12 +123,12 @@ def test_other_classes_become_records(save):
   }
   back = torch_files.read_torch_file(save(value))
   linear = back["whole"]
-  assert isinstance(linear, Inert)
+  assert isinstance(linear, OpaqueObject)
   assert (linear.module, linear.name) == ("torch.nn.modules.linear", "Linear")
   assert linear.state["_parameters"]["weight"].shape == (2, 2)
   assert back["dtype"] == Name("torch", "float32")
   assert back["counter"].args == ({"a": 2, "b": 1},)
-  assert isinstance(back["sparse"], Inert)
+  assert isinstance(back["sparse"], OpaqueObject)
 
 
 def test_a_tensor_of_a_type_that_is_not_read(tmp_path):

@@ -204,8 +204,8 @@ def _kept(picture: pathlib.Path, unit: str) -> bytes | None:
 
 
 def _write(path: pathlib.Path, data: bytes) -> None:
-  """Writes a file aside, then renames it: it appears whole or not at all."""
+  """Writes to a staging file, then renames it: the file appears whole or not at all."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  aside = path.with_name(f".{path.name}.partial")
-  aside.write_bytes(data)
-  aside.replace(path)
+  staging = path.with_name(f".{path.name}.partial")
+  staging.write_bytes(data)
+  staging.replace(path)

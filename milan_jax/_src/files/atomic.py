@@ -1,8 +1,8 @@
-"""Files appear whole or not at all: written aside, synced, then renamed.
+"""Atomic writes: to a staging file, which is synced and then renamed.
 
-The name written to is fixed by the final name (`.NAME.partial.SUFFIX`, in the same
+The staging file's name is fixed by the final name (`.NAME.partial.SUFFIX`, in the same
 folder), so that a run which was killed and started again overwrites what the killed one
-left behind and a folder ends up with the same files as after an unbroken run. For the
+left, and the folder ends up with the same files as after an uninterrupted run. For the
 same reason, two processes must not write one path at the same time.
 """
 
@@ -35,22 +35,22 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   if path.is_dir():
     raise UserError(f"{path} is a folder; expected a file or nothing: remove it.")
   path.parent.mkdir(parents=True, exist_ok=True)
-  aside = path.with_name(f".{path.stem}.partial{path.suffix}")
-  aside.unlink(missing_ok=True)
+  staging = path.with_name(f".{path.stem}.partial{path.suffix}")
+  staging.unlink(missing_ok=True)
   try:
-    yield aside
-    with aside.open("rb") as file:
+    yield staging
+    with staging.open("rb") as file:
       os.fsync(file.fileno())
-    aside.replace(path)
+    staging.replace(path)
   except BaseException:
-    aside.unlink(missing_ok=True)
+    staging.unlink(missing_ok=True)
     raise
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
   """Writes `data` as the whole of `path`."""
-  with atomic_path(path) as aside:
-    aside.write_bytes(data)
+  with atomic_path(path) as staging:
+    staging.write_bytes(data)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -64,7 +64,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
   Paths that are not UTF-8 come back as they are.
 
   Raises:
-    ValueError: if `value` holds NaN or an infinity, which JSON has no word for.
+    ValueError: if `value` holds NaN or an infinity, which JSON cannot represent.
   """
   text = json.dumps(
     value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False
@@ -74,7 +74,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> None:
   """Writes one array to a `.npy` file, never as a pickle."""
-  with atomic_path(path) as aside, aside.open("wb") as file:
+  with atomic_path(path) as staging, staging.open("wb") as file:
     np.save(file, array, allow_pickle=False)
 
 
@@ -84,7 +84,7 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) ->
   The archive's time stamps are numpy's constant ones, so the same arrays give the same
   bytes.
   """
-  with atomic_path(path) as aside, aside.open("wb") as file:
+  with atomic_path(path) as staging, staging.open("wb") as file:
     np.savez(file, allow_pickle=False, **arrays)
 
 

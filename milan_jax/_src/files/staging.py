@@ -13,31 +13,32 @@ from milan_jax._src.errors import UserError
 
 
 @contextlib.contextmanager
-def folder_aside(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+def staged_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   """Yields an empty folder to fill, which becomes `folder` when the block succeeds.
 
-  What a killed run left half filled is thrown away by the next one. If the block
-  raises, nothing is left behind.
+  The folder is filled under another name and renamed at the end. A staging folder that
+  a killed run left behind is removed by the next one. If the block raises, nothing is
+  left.
 
   Raises:
-    UserError: if `folder` already exists: what is written is never overwritten.
+    UserError: if `folder` already exists: it is never overwritten.
   """
   folder = pathlib.Path(folder)
   if folder.exists():
     raise UserError(f"{folder} already exists: remove it, or choose another folder.")
   folder.parent.mkdir(parents=True, exist_ok=True)
-  aside = folder.with_name(f".{folder.name}.partial")
-  shutil.rmtree(aside, ignore_errors=True)
-  aside.mkdir()
+  staging = folder.with_name(f".{folder.name}.partial")
+  shutil.rmtree(staging, ignore_errors=True)
+  staging.mkdir()
   try:
-    yield aside
-    for path in aside.rglob("*"):
+    yield staging
+    for path in staging.rglob("*"):
       if path.is_file():
         with path.open("rb") as file:
           os.fsync(file.fileno())
-    aside.rename(folder)
+    staging.rename(folder)
   except BaseException:
-    shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(staging, ignore_errors=True)
     raise
 
 
@@ -45,7 +46,7 @@ class GrowingArray:
   """A `.npy` file that grows by rows; its number of rows is not known beforehand.
 
   Args:
-    path: the file; it is no `.npy` file until the array is closed.
+    path: the file; it is not a valid `.npy` file until the array is closed.
     shape: of one row.
     dtype: of the items.
   """
@@ -64,7 +65,7 @@ class GrowingArray:
     """Adds one row.
 
     Raises:
-      ValueError: if its shape or type is another.
+      ValueError: if its shape or dtype is wrong.
     """
     if row.shape != self._shape or row.dtype != self._dtype:
       raise ValueError(
@@ -93,7 +94,7 @@ class GrowingArray:
     self.close()
 
   def _write_header(self) -> None:
-    # numpy leaves room for the first axis to grow, so a header's length stays.
+    # numpy pads the header so that the first axis can grow: its length is fixed.
     header = {
       "descr": np.lib.format.dtype_to_descr(self._dtype),
       "fortran_order": False,

@@ -52,8 +52,8 @@ def write_annotations(
 ) -> None:
   """Writes `layer,unit,summary`, one row a summary, in the order given."""
   with (
-    atomic.atomic_path(path) as aside,
-    aside.open("w", encoding="utf-8", newline="") as file,
+    atomic.atomic_path(path) as staging,
+    staging.open("w", encoding="utf-8", newline="") as file,
   ):
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)

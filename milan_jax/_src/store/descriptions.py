@@ -119,7 +119,7 @@ def write_descriptions(path: pathlib.Path, descriptions: Iterable[Description]) 
     path: the file, replaced whole.
     descriptions: one per unit.
   """
-  with atomic_path(path) as aside, aside.open("w", newline="") as file:
+  with atomic_path(path) as staging, staging.open("w", newline="") as file:
     file.writelines(_csv_lines(descriptions))
 
 

@@ -36,7 +36,7 @@ from milan_jax._src.exemplars.stats import LayerStatistics
 from milan_jax._src.files import atomic
 from milan_jax._src.files.json_files import check_files, checksums, read_json, sealed
 from milan_jax._src.files.npy_files import open_npy
-from milan_jax._src.files.staging import GrowingArray, folder_aside
+from milan_jax._src.files.staging import GrowingArray, staged_folder
 from milan_jax._src.images.sizes import Size, by, of_sides, sides
 from milan_jax._src.images.source import ImageSource, load_again
 from milan_jax._src.records import LayerExemplars
@@ -89,10 +89,10 @@ def write_exemplars(
   """
   used = [found.image_ids.ravel() for found in layers.values()]
   image_ids = np.unique(np.concatenate(used))
-  with folder_aside(folder) as aside:
+  with staged_folder(folder) as staging:
     with (
       GrowingArray(
-        aside / "images.npy", (*sides(source.size), 3), np.dtype(np.uint8)
+        staging / "images.npy", (*sides(source.size), 3), np.dtype(np.uint8)
       ) as images,
       concurrent.futures.ThreadPoolExecutor(threads) as pool,
     ):
@@ -102,7 +102,7 @@ def write_exemplars(
           images.append(image)
     for name, found in layers.items():
       write_arrays(
-        layer_folder(aside, name),
+        layer_folder(staging, name),
         units=(units or {}).get(name, np.arange(len(found.thresholds))),
         image_rows=np.searchsorted(image_ids, found.image_ids),
         activations=found.activations,
@@ -114,7 +114,7 @@ def write_exemplars(
         **_counts(found),
       )
     names = [source.name(index) for index in image_ids.tolist()]
-    write_table(aside, layers, image_ids, names, info or {})
+    write_table(staging, layers, image_ids, names, info or {})
 
 
 def _counts(found: LayerStatistics) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Int, UInt8
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import atomic_path
 from milan_jax._src.files.npy_files import open_npy
-from milan_jax._src.files.staging import folder_aside
+from milan_jax._src.files.staging import staged_folder
 from milan_jax._src.files.tables import read_numbers
 from milan_jax._src.images.sizes import Size, of_sides, sides
 from milan_jax._src.records import ExemplarSet, LayerExemplars
@@ -229,12 +229,12 @@ def write_original_layout(
         f"Layer {layer[:80]!r} cannot be a folder of {folder}: the original's layout "
         "names folders as layers are named; leave it out."
       )
-  with folder_aside(folder) as aside:
+  with staged_folder(folder) as staging:
     for layer in exemplars.layers:
       found = exemplars.exemplars(layer)
       units, k = found.image_rows.shape
       slots = np.arange(k)
-      inside = aside / layer
+      inside = staging / layer
       inside.mkdir(parents=True)
       example = exemplars.images(found.image_rows[0, :1])
       side = size or of_sides(*example.shape[1:3])
@@ -283,8 +283,8 @@ def merge_images(
     ids = _table(inside / "ids.csv", np.dtype(np.int64), masks.shape[:2])
     if ids is None:
       raise UserError(f"{inside / 'ids.csv'} is missing: no image can be put in.")
-    with atomic_path(inside / "images.npy") as aside:
-      images = _create(aside, (*ids.shape, 3, *masks.shape[3:]))
+    with atomic_path(inside / "images.npy") as staging:
+      images = _create(staging, (*ids.shape, 3, *masks.shape[3:]))
       for at in np.ndindex(*ids.shape):
         pixels = nearest(load(int(ids[at]))[None], of_sides(*masks.shape[3:]))
         images[at] = pixels[0].transpose(2, 0, 1)

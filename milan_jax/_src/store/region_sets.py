@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.files.staging import GrowingArray, folder_aside
+from milan_jax._src.files.staging import GrowingArray, staged_folder
 from milan_jax._src.store.exemplar_store import layer_folder, write_arrays, write_table
 
 
@@ -50,13 +50,13 @@ class RegionSetWriter:
 
   def __enter__(self) -> "RegionSetWriter":
     self._closing = contextlib.ExitStack()
-    self._aside = self._closing.enter_context(folder_aside(self._folder))
-    inside = layer_folder(self._aside, self._layer)
+    self._staging = self._closing.enter_context(staged_folder(self._folder))
+    inside = layer_folder(self._staging, self._layer)
     inside.mkdir(parents=True)
     byte = np.dtype(np.uint8)
     shape = (self._size, self._size, 3)
     self._images = self._closing.enter_context(
-      GrowingArray(self._aside / "images.npy", shape, byte)
+      GrowingArray(self._staging / "images.npy", shape, byte)
     )
     packed = (self._k, -(-self._size * self._size // 8))
     self._masks = self._closing.enter_context(
@@ -118,7 +118,7 @@ class RegionSetWriter:
       if not self._units:
         raise UserError(f"{self._folder}: no region was found, so there is no store.")
       write_arrays(
-        layer_folder(self._aside, self._layer),
+        layer_folder(self._staging, self._layer),
         units=np.array(self._units, np.int64),
         image_rows=np.array(self._image_rows, np.int64),
         dead=np.zeros(len(self._units), bool),
@@ -128,5 +128,5 @@ class RegionSetWriter:
       self._masks.close()
       names = [str(key) for key in self._rows_of]
       ids = np.arange(len(names))
-      write_table(self._aside, [self._layer], ids, names, self._info)
+      write_table(self._staging, [self._layer], ids, names, self._info)
     return None

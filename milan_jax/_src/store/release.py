@@ -202,9 +202,9 @@ def save_release(release: Release, folder: str | os.PathLike[str]) -> None:
   tensors = {
     name: np.ascontiguousarray(array) for name, array in _leaves(release.params)
   }
-  with atomic.atomic_path(folder / TENSORS_FILE) as aside:
-    safetensors.numpy.save_file(tensors, aside)
-    aside.chmod(0o644)  # it makes files that nobody else may read
+  with atomic.atomic_path(folder / TENSORS_FILE) as staging:
+    safetensors.numpy.save_file(tensors, staging)
+    staging.chmod(0o644)  # it makes files that nobody else may read
   specs = {name: getattr(release, name) for name in _SPECS}
   if release.confidence is None:
     del specs["confidence"]

@@ -20,15 +20,15 @@ def _dropout(key):
   return {"deterministic": False, "rngs": {"dropout": key}}
 
 
-def disturbed(
+def augment(
   features: Float[Array, "batch k features"],
   key: Key[Array, ""],
   *,
   noise: float,
   resample: bool,
-  strays: float = 0.0,
+  max_swapped: float = 0.0,
 ) -> Float[Array, "batch k features"]:
-  """Features as another draw of a unit's regions might have given them.
+  """Augments features: as if other regions of each unit had been drawn.
 
   Args:
     features: features of each unit's regions.
@@ -36,16 +36,16 @@ def disturbed(
     noise: deviation of the Gaussian noise that all regions of a unit share, and of that
       which each has for itself, in the features' own scale.
     resample: draw k of a unit's regions with replacement.
-    strays: put regions of other units in the place of up to this share of a unit's: the
-      share is drawn evenly for each unit, and then each of its regions.
+    max_swapped: maximum fraction of a unit's regions that are replaced by regions of
+      other units: the fraction is uniform per unit, and then each region is drawn.
   """
   batch, k, size = features.shape
-  draws, shared, own, stray = jax.random.split(key, 4)
+  draws, shared, own, swap = jax.random.split(key, 4)
   if resample:
-    places = jax.random.randint(draws, (batch, k), 0, k)
-    features = jnp.take_along_axis(features, places[..., None], axis=1)
-  if strays:
-    features = _with_strays(features, stray, strays)
+    indices = jax.random.randint(draws, (batch, k), 0, k)
+    features = jnp.take_along_axis(features, indices[..., None], axis=1)
+  if max_swapped:
+    features = _swap_regions(features, swap, max_swapped)
   if noise:
     features = features + noise * (
       jax.random.normal(shared, (batch, 1, size))
@@ -54,17 +54,17 @@ def disturbed(
   return features
 
 
-def _with_strays(
-  features: Float[Array, "batch k features"], key: Key[Array, ""], most: float
+def _swap_regions(
+  features: Float[Array, "batch k features"], key: Key[Array, ""], max_fraction: float
 ) -> Float[Array, "batch k features"]:
   batch, k, _ = features.shape
-  amount, place, lender = jax.random.split(key, 3)
-  share = jax.random.uniform(amount, (batch, 1), maxval=most)
-  chosen = jax.random.uniform(place, (batch, k)) < share
-  # How many rows further the unit is that lends its region of the same place.
-  steps = jax.random.randint(lender, (batch, k), 1, max(2, batch))
-  lenders = (jnp.arange(batch)[:, None] + steps) % batch
-  return jnp.where(chosen[..., None], features[lenders, jnp.arange(k)], features)
+  for_fraction, for_regions, for_donors = jax.random.split(key, 3)
+  fraction = jax.random.uniform(for_fraction, (batch, 1), maxval=max_fraction)
+  is_swapped = jax.random.uniform(for_regions, (batch, k)) < fraction
+  # The donor is another unit of the batch; its region has the same index.
+  steps = jax.random.randint(for_donors, (batch, k), 1, max(2, batch))
+  donors = (jnp.arange(batch)[:, None] + steps) % batch
+  return jnp.where(is_swapped[..., None], features[donors, jnp.arange(k)], features)
 
 
 def captioner_objective(
@@ -77,18 +77,18 @@ def captioner_objective(
 ) -> step.Objective:
   """Returns the captioner's objective: token likelihood and attention penalty.
 
-  In training, the features are `disturbed` if that is asked for.
+  With a key, in training, the features are augmented as the options say (`augment`).
   """
 
   def objective(params, batch, key):
     features = batch.features
     if key is not None and (feature_noise or resample_regions or stray_regions):
-      features = disturbed(
+      features = augment(
         features,
         jax.random.fold_in(key, 1),
         noise=feature_noise,
         resample=resample_regions,
-        strays=stray_regions,
+        max_swapped=stray_regions,
       )
     outputs: Any = model.apply(
       {"params": params}, features, batch.inputs, **_dropout(key)

@@ -3,7 +3,7 @@
 A pickle is a program for a small stack machine, two of whose instructions import and
 call whatever they are given. This is that machine without those two: it builds plain
 containers, calls nothing but the constructors that its caller hands it, and keeps every
-other class, function and object as an `Inert` record of what the file asked for.
+other class, function and object as an `OpaqueObject` record of what the file asked for.
 
 It has nothing of Python's own `pickle`, where `BUILD` sets attributes on any object and
 the extension registry goes round `find_class`; only the table of instructions, from
@@ -35,7 +35,7 @@ class Name:
 
 
 @dataclasses.dataclass(eq=False, slots=True)
-class Inert:
+class OpaqueObject:
   """An object that was not built.
 
   Attributes:
@@ -56,7 +56,7 @@ class Inert:
 _Mark = type("_Mark", (), {})
 _MARK = _Mark()
 
-_PLAIN = (str, bytes, int, float, bool, type(None), Name, Inert)
+_PLAIN = (str, bytes, int, float, bool, type(None), Name, OpaqueObject)
 _LITERALS = frozenset(
   (
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"),
@@ -221,7 +221,7 @@ class _Machine:
 
   def _extend(self, kind: type[Any], values: list[Any]) -> None:
     target: Any = self._top()
-    if isinstance(target, Inert):
+    if isinstance(target, OpaqueObject):
       target.items.extend(values)
     elif not isinstance(target, kind):
       raise MalformedPickleError(f"items for a {type(target).__name__}")
@@ -270,9 +270,9 @@ class _Machine:
   def _call(self, function: Any, args: Any) -> None:
     if not isinstance(args, tuple):
       raise MalformedPickleError("arguments that are no tuple")
-    if not isinstance(function, Name | Inert):
+    if not isinstance(function, Name | OpaqueObject):
       raise MalformedPickleError(f"a call of a {type(function).__name__}")
-    made: Any = Inert(function.module, function.name, args)
+    made: Any = OpaqueObject(function.module, function.name, args)
     if isinstance(function, Name):
       constructor = self._constructors.get((function.module, function.name))
       if constructor is not None:
@@ -282,7 +282,7 @@ class _Machine:
   def _build(self, _: None) -> None:
     state, target = self.pop(), self._top()
     # The attributes of a plain container (torch's `_metadata`) are no part of it.
-    if isinstance(target, Inert):
+    if isinstance(target, OpaqueObject):
       target.state = state
 
   def _persid(self, arg: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.weights import torch_files
-from milan_jax._src.weights.pickle_reader import Inert, Name
+from milan_jax._src.weights.pickle_reader import Name, OpaqueObject
 
 StateDict = dict[str, np.ndarray]
 Say = Callable[[str], None]
@@ -144,7 +144,7 @@ def _state_dicts(
   value: Any, place: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
   """Every dict of named tensors inside a value, and the keys that lead to it."""
-  if isinstance(value, Inert):
+  if isinstance(value, OpaqueObject):
     value = _module_tensors(value) if place else value
   if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
     return
@@ -156,7 +156,7 @@ def _state_dicts(
         yield from _state_dicts(one, (*place, key))
 
 
-def _module_tensors(module: Inert, prefix: str = "") -> StateDict | None:
+def _module_tensors(module: OpaqueObject, prefix: str = "") -> StateDict | None:
   """The state dict of a module that was pickled whole; None if it is no module."""
   state = module.state
   if not isinstance(state, dict) or not {"_parameters", "_modules"} <= state.keys():
@@ -164,7 +164,7 @@ def _module_tensors(module: Inert, prefix: str = "") -> StateDict | None:
   own = {**state["_parameters"], **(state.get("_buffers") or {})}
   found = {prefix + name: one for name, one in own.items() if one is not None}
   for name, part in state["_modules"].items():
-    if isinstance(part, Inert):
+    if isinstance(part, OpaqueObject):
       found |= _module_tensors(part, f"{prefix}{name}.") or {}
   return found
 
@@ -223,7 +223,7 @@ def _prefixes(names: Collection[str], wanted: Collection[str]) -> dict[str, int]
 def _tensors(value: Mapping[str, Any], path: pathlib.Path) -> StateDict:
   """The tensors of a state dict; counters and words beside them are left out."""
   for name, one in value.items():
-    if isinstance(one, Inert | Name):
+    if isinstance(one, OpaqueObject | Name):
       raise UserError(
         f"entry {name!r} of {path} is no tensor but {torch_files.say_value(one)}"
       )

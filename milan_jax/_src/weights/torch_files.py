@@ -4,7 +4,7 @@ Both formats are read: the zip archive of PyTorch 1.6 and later, and the older s
 of pickles. Tensors come as read-only numpy views of the mapped file, so that a file of
 1 GB costs the memory of what is looked at; only bfloat16, which numpy lacks, comes as a
 float32 copy. Tensors that share a storage share it here too. What is neither tensor
-nor plain container comes as an `Inert` record.
+nor plain container comes as an `OpaqueObject` record.
 
 The checksum of every record of a zip archive is compared. A file without checksums, as
 torch can be told to write, and the older format cannot be checked so.
@@ -26,8 +26,8 @@ import numpy as np
 import safetensors
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.weights import pickle_reader as inert_pickle
-from milan_jax._src.weights.pickle_reader import Inert, Name
+from milan_jax._src.weights import pickle_reader
+from milan_jax._src.weights.pickle_reader import Name, OpaqueObject
 
 _BFLOAT16 = "BFloat16Storage"
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -132,7 +132,7 @@ def _open(path: pathlib.Path) -> io.BufferedReader:
 
 def say_value(value: Any) -> str:
   """What a value that was read is, for messages."""
-  if isinstance(value, Inert):
+  if isinstance(value, OpaqueObject):
     return f"a pickled {value.module}.{value.name}"
   if isinstance(value, dict):
     return f"a dict of {', '.join(map(repr, list(value)[:5])) or 'nothing'}"
@@ -200,7 +200,7 @@ def _read_legacy(data: mmap.mmap, path: pathlib.Path) -> Any:
   """
   try:
     magic = _plain(data)
-  except inert_pickle.MalformedPickleError:
+  except pickle_reader.MalformedPickleError:
     magic = None
   if magic != _LEGACY_MAGIC:
     raise UserError(
@@ -214,15 +214,16 @@ def _read_legacy(data: mmap.mmap, path: pathlib.Path) -> Any:
   start = data.tell()
   found: dict[str, _Storage] = {}
 
-  def note(persistent_id: Any) -> _Storage | Inert | Name:
+  def note(persistent_id: Any) -> _Storage | OpaqueObject | Name:
     storage = _storage(persistent_id)
     if isinstance(storage, _Storage):
       found[storage.key] = storage
-    elif isinstance(storage, Inert):  # of unknown length: the next cannot be found
+    elif isinstance(storage, OpaqueObject):
+      # Its length is unknown, so the next storage cannot be found.
       raise ValueError(f"its {storage.name} is of a type that is not read")
     return storage
 
-  inert_pickle.read(data, constructors={}, persistent=note)
+  pickle_reader.read(data, constructors={}, persistent=note)
   spans = {}
   for key in _plain(data):
     storage = found[key]
@@ -236,7 +237,7 @@ def _read_legacy(data: mmap.mmap, path: pathlib.Path) -> Any:
 
 def _plain(data: mmap.mmap) -> Any:
   """Reads a pickle in which torch puts no tensor."""
-  return inert_pickle.read(data, constructors={}, persistent=_storage)
+  return pickle_reader.read(data, constructors={}, persistent=_storage)
 
 
 def _span(data: mmap.mmap, start: int, size: int) -> memoryview:
@@ -271,10 +272,10 @@ def _unpickle(
     start, stop = _part(persistent_id, storage)
     return values[storage.key][start:stop]
 
-  return inert_pickle.read(pickle, constructors=_CONSTRUCTORS, persistent=persistent)
+  return pickle_reader.read(pickle, constructors=_CONSTRUCTORS, persistent=persistent)
 
 
-def _storage(persistent_id: Any) -> _Storage | Inert | Name:
+def _storage(persistent_id: Any) -> _Storage | OpaqueObject | Name:
   """Reads a persistent id: ("storage", type, key, device, count, part or None).
 
   Old files name the class of a whole model so too: ("module", class, file, source).
@@ -285,7 +286,7 @@ def _storage(persistent_id: Any) -> _Storage | Inert | Name:
   if not (tag == "storage" and isinstance(kind, Name) and _is_count(count)):
     raise ValueError("a persistent id that torch does not write")
   if kind.module not in _STORAGE_MODULES or kind.name not in _DTYPES:
-    return Inert(kind.module, kind.name, persistent_id)
+    return OpaqueObject(kind.module, kind.name, persistent_id)
   return _Storage(kind.name, str(key), count)
 
 
@@ -316,7 +317,7 @@ def _is_count(value: Any) -> bool:
 
 def _tensor(values: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Any:
   """Views part of a storage; strides and offset count values, not bytes."""
-  if isinstance(values, Inert):  # of a type that is not read
+  if isinstance(values, OpaqueObject):  # of a type that is not read
     return values
   if not all(map(_is_count, (offset, *shape, *strides))) or len(shape) != len(strides):
     raise ValueError("a tensor of an impossible shape")

@@ -85,8 +85,8 @@ def draw(rows: Sequence[Row], path: pathlib.Path) -> None:
     + ("s" if first["machine_cores"] > 1 else ""),
     fontsize=11,
   )
-  with atomic_path(path) as aside:
-    figure.savefig(aside, dpi=150)
+  with atomic_path(path) as staging:
+    figure.savefig(staging, dpi=150)
 
 
 def _number(value: float) -> str:

@@ -301,8 +301,8 @@ def _write_tables(
     {Unit(LAYER, unit): plan.captions for unit, plan in enumerate(plans)},
   )
   with (
-    atomic.atomic_path(out_dir / SPLIT_TABLE) as aside,
-    aside.open("w", encoding="utf-8", newline="") as file,
+    atomic.atomic_path(out_dir / SPLIT_TABLE) as staging,
+    staging.open("w", encoding="utf-8", newline="") as file,
   ):
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(("layer", "unit", "split"))

@@ -79,5 +79,5 @@ def draw(found: dict[str, Any], path: pathlib.Path) -> None:
   lower.set_ylabel("units")
   for axis in (upper, lower):
     axis.spines[["top", "right"]].set_visible(False)
-  with atomic_path(path) as aside:
-    figure.savefig(aside, dpi=150)
+  with atomic_path(path) as staging:
+    figure.savefig(staging, dpi=150)

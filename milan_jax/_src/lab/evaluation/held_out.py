@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.files import atomic
-from milan_jax._src.files.staging import folder_aside
+from milan_jax._src.files.staging import staged_folder
 from milan_jax._src.images.folder import FolderImages
 from milan_jax._src.images.source import UnreadableImageError
 from milan_jax._src.lab.corpus.corpus_job import GEOMETRY
@@ -59,9 +59,9 @@ def held_out_photographs(
     )
   if not folder.exists():
     root = pathlib.Path(images).resolve()
-    with folder_aside(folder) as aside:
+    with staged_folder(folder) as staging:
       for name in kept:
-        link = aside / name
+        link = staging / name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(root / name)
   left = sum(digests.get(name) in trained for name in names)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.files import atomic
-from milan_jax._src.files.staging import folder_aside
+from milan_jax._src.files.staging import staged_folder
 
 MARKER = "milan-package.json"
 # Called with what is done, the packages that are there and the number there will be.
@@ -135,10 +135,10 @@ def _fetch(name: str, target: pathlib.Path) -> None:
       f"Make room if the disk is full, and run the same command again, or {by_hand}."
     )
     version = _run(("dpkg-deb", "-f", str(archive), "Version"), download, again)
-    with folder_aside(target) as aside:
-      _run(("dpkg-deb", "-x", str(archive), str(aside)), download, again)
+    with staged_folder(target) as staging:
+      _run(("dpkg-deb", "-x", str(archive), str(staging)), download, again)
       marker = {"version": version.strip(), "sha256": atomic.sha256(archive)}
-      atomic.write_json(aside / MARKER, marker)
+      atomic.write_json(staging / MARKER, marker)
   finally:
     shutil.rmtree(download, ignore_errors=True)
 
