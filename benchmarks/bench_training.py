@@ -76,8 +76,6 @@ def main() -> None:
   parser.add_argument("--lengths", type=int, nargs="+", default=[16, 32])
   parser.add_argument("--rounds", type=int, default=8)
   options = parser.parse_args()
-  # As the commands do.
-  jax.config.update("jax_default_matmul_precision", "highest")
   print("| model | batch | padded length | captions/s | per core second | compiling |")
   print("|---|---|---|---|---|---|")
   for name in SIZES:

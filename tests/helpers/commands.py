@@ -5,14 +5,12 @@ import io
 import subprocess
 import sys
 
-import jax
-
 from milan_jax._src.commands import main as cli
 
 
 def run_here(command: str, *arguments) -> subprocess.CompletedProcess:
   """Runs a command of `commands/main.py`; returns what a process would."""
-  argv, precision = sys.argv, jax.config.jax_default_matmul_precision
+  argv = sys.argv
   sys.argv = [command, *map(str, arguments)]
   out, error = io.StringIO(), io.StringIO()
   try:
@@ -20,5 +18,4 @@ def run_here(command: str, *arguments) -> subprocess.CompletedProcess:
       code = getattr(cli, command)()
   finally:
     sys.argv = argv
-    jax.config.update("jax_default_matmul_precision", precision)
   return subprocess.CompletedProcess(sys.argv, code, out.getvalue(), error.getvalue())

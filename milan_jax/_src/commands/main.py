@@ -117,12 +117,8 @@ def _exit_code(
 
 
 def _prepare_jax() -> None:
-  import jax
-
   from milan_jax._src.runs.compile_cache import use_compile_cache
 
-  # Products in full float32 on every device: scores are exact before they are fast.
-  jax.config.update("jax_default_matmul_precision", "highest")
   use_compile_cache()
 
 

@@ -58,13 +58,18 @@ def pool(
 ) -> Float[Array, "batch regions features"]:
   """Averages every level's activations over each region and concatenates the levels.
 
+  The products are in full float32 on every device.
+
   Args:
     pyramid: activations of each image, one NHWC array a level.
     masks: regions of each image, at the image's size.
   """
   pooled = [
     jnp.einsum(
-      "brhw,bhwc->brc", level_weights(masks, (level.shape[1], level.shape[2])), level
+      "brhw,bhwc->brc",
+      level_weights(masks, (level.shape[1], level.shape[2])),
+      level,
+      precision=jax.lax.Precision.HIGHEST,
     )
     for level in pyramid
   ]
@@ -100,7 +105,8 @@ def project(
 ) -> Float[np.ndarray | Array, "*lead projected"]:
   """Projects pooled features: what the captioner sees of a region.
 
-  NumPy arrays stay on the host, JAX arrays on their device.
+  NumPy arrays stay on the host, JAX arrays on their device, where the program that
+  calls this decides the precision of the product, as `Decoder` does.
   """
   shift = projection.shift.reshape((1,) * (features.ndim - 1) + (-1,))
   return (features - shift) @ projection.kernel

@@ -11,8 +11,9 @@ There are two lowerings, equal to 1e-5 of the output's maximum:
   a few images at a time, so that their intermediates stay in the cache.
   `docs/backbones.md` tells what each of them gained.
 
-Products are in full float32 on every device, unless `jax.default_matmul_precision` says
-otherwise: a GPU's default rounds the operands to 10 bits, a TPU's to 7.
+Products are in full float32 on every device, whatever `jax.default_matmul_precision` is
+(a GPU's default rounds the operands to 10 bits, a TPU's to 7), unless `use_rounding`
+rounds the operands.
 """
 
 import contextlib
@@ -132,7 +133,7 @@ def conv(
     padding,
     dimension_numbers=("NHWC", "HWIO", "NHWC"),
     feature_group_count=groups,
-    precision=_precision(),
+    precision=lax.Precision.HIGHEST,
     preferred_element_type=jnp.float32,
   )
 
@@ -204,7 +205,7 @@ def adaptive_average_pool(
   """
   rows, columns = (_window_means(side, size) for side in inputs.shape[1:3])
   return jnp.einsum(
-    "ih,jw,bhwc->bijc", rows, columns, inputs, precision=_precision()
+    "ih,jw,bhwc->bijc", rows, columns, inputs, precision=lax.Precision.HIGHEST
   ).astype(inputs.dtype)
 
 
@@ -226,11 +227,6 @@ def current_rounding() -> Rounding:
 def _rounded(operand: Array | np.ndarray) -> Array:
   """An operand of a product, as `use_rounding` wants it."""
   return jnp.asarray(operand).astype(current_rounding())
-
-
-def _precision() -> lax.Precision | None:
-  chosen = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
-  return None if chosen else lax.Precision.HIGHEST
 
 
 def _output_sides(
@@ -271,7 +267,7 @@ def _dot(inputs: Array | np.ndarray, kernel: Array) -> Array:
     _rounded(inputs),
     _rounded(kernel),
     contract,
-    precision=_precision(),
+    precision=lax.Precision.HIGHEST,
     preferred_element_type=jnp.float32,
   )
 
@@ -342,7 +338,7 @@ def _winograd(
         _rounded(column.reshape(4, -1, channels)),
         _rounded(weight.reshape(4, channels, features)),
         (((2,), (1,)), ((0,), (0,))),
-        precision=_precision(),
+        precision=lax.Precision.HIGHEST,
         preferred_element_type=jnp.float32,
       ).reshape(4, -1, tile_rows, tile_columns, features)
       for column, weight in zip(columns, weights, strict=True)

@@ -13,8 +13,8 @@ def dot(
 ) -> Float[Array, "rows outputs"]:
   """Multiplies rows, rounded to the kernel's type, and sums in float32.
 
-  Products of float32 are in full float32, unless `jax.default_matmul_precision` says
-  otherwise: a GPU's default rounds their operands to 10 bits.
+  Products of float32 are in full float32, unless the program that is traced runs under
+  `jax.default_matmul_precision`: `Decoder` sets it, whatever its caller did.
   """
   num = rows.shape[0]
   if kernel.dtype != jnp.float32 and num < MIN_ROWS:

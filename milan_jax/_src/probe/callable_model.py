@@ -22,6 +22,7 @@ from milan_jax._src.probe.layout import Layout
 from milan_jax._src.probe.protocol import Activations
 from milan_jax._src.probe.returned import expected, named_activations
 from milan_jax._src.runs.mesh import make_mesh
+from milan_jax._src.runs.precision import full_float32
 
 
 class CallableProbe(JaxProbe):
@@ -178,5 +179,5 @@ class CallableProbe(JaxProbe):
   ) -> dict[str, np.ndarray]:
     # A copy: the function may write into its images, as torch warns that it may.
     pixels = self._to_input(self._preprocessing.normalise(images))
-    found = named_activations(self._function(pixels))
+    found = named_activations(full_float32(self._function)(pixels))
     return {name: np.array(array) for name, array in found.items()}

@@ -23,6 +23,7 @@ from milan_jax._src.probe.protocol import OneDevice
 from milan_jax._src.probe.readings import Readings
 from milan_jax._src.probe.returned import named_activations
 from milan_jax._src.records import LayerShape
+from milan_jax._src.runs.precision import full_float32
 
 # No array of it is made. No usual number of heads or colours.
 _TRIAL_BATCH = 13
@@ -163,6 +164,7 @@ def _made(function: Callable, arguments: list[Array]) -> tuple[Array, dict[str, 
 
 
 @functools.partial(jax.jit, static_argnames="layers")
+@full_float32
 def _activations(
   function: Callable, arguments: list[Array], layers: tuple[str, ...]
 ) -> dict[str, Array]:
@@ -171,5 +173,6 @@ def _activations(
 
 
 @jax.jit
+@full_float32
 def _images(function: Callable, arguments: list[Array]) -> Array:
   return function(*arguments)[0].astype(jnp.float32)

@@ -20,6 +20,7 @@ from milan_jax._src.probe.protocol import Activations
 from milan_jax._src.probe.readings import Readings
 from milan_jax._src.records import LayerShape
 from milan_jax._src.runs.mesh import make_mesh
+from milan_jax._src.runs.precision import full_float32
 
 # Params, normalised images and the chosen layers, None for all, in the order of their
 # execution.
@@ -42,7 +43,8 @@ class JaxProbe:
   """A function of parameters and images, whose layers' activations are its results.
 
   It is compiled once per set of layers and size of the batch, and what no chosen layer
-  needs is not computed. Every device runs the same program on an equal part of the
+  needs is not computed. Products are in full float32 where the model names no other
+  precision. Every device runs the same program on an equal part of the
   batch, so that an image's activations are the same bytes on any number of them.
 
   Args:
@@ -79,7 +81,7 @@ class JaxProbe:
     self._special = special
     self._convolution = convolution
     self._mesh = make_mesh(jax.local_devices() if devices is None else devices)
-    self._program = jax.jit(self._spread, static_argnames="layers")
+    self._program = jax.jit(full_float32(self._spread), static_argnames="layers")
 
   @property
   def image_size(self) -> Size:
@@ -123,9 +125,8 @@ class JaxProbe:
   def reread(self, corrections: Mapping[str, Layout | None]) -> None:
     """Reads layers in other ways, which compiles the model anew."""
     self.readings.correct(corrections)
-    # JAX takes an equal method for the same function, and would not trace it again.
-    again = functools.partial(self._spread)
-    self._program = jax.jit(again, static_argnames="layers")
+    # Another function, so that JAX traces it again.
+    self._program = jax.jit(full_float32(self._spread), static_argnames="layers")
 
   def activations(
     self,

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from milan_jax._src.decoding.decoder import Decoding, decode, fuse_weights
+from milan_jax._src.runs.precision import full_float32
 from milan_jax._src.text.bleu import bleu
 from milan_jax._src.text.reconstruction import reconstruct_ids
 from milan_jax._src.text.vocabulary import Vocabulary
@@ -46,14 +47,13 @@ class GreedyBleu:
     self._gather = gather
     self._summaries = [[_plain(text) for text in texts] for texts in summaries]
     self._vocabulary = vocabulary
-    self._captions = jax.jit(
-      functools.partial(
-        _greedy,
-        decoding=Decoding("greedy", length=length),
-        start_id=vocabulary.start_id,
-        stop_id=vocabulary.stop_id,
-      )
+    greedy = functools.partial(
+      _greedy,
+      decoding=Decoding("greedy", length=length),
+      start_id=vocabulary.start_id,
+      stop_id=vocabulary.stop_id,
     )
+    self._captions = jax.jit(full_float32(greedy))
 
   def __call__(
     self, params: PyTree, rows: Int[np.ndarray, "units"]

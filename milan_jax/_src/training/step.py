@@ -6,6 +6,7 @@ import jax
 import optax
 from jaxtyping import PRNGKeyArray, PyTree
 
+from milan_jax._src.runs.precision import full_float32
 from milan_jax._src.training import batches, losses, state
 
 # The losses of a batch given the weights; a key asks for dropout.
@@ -35,6 +36,8 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation) -> 
   the compiler adds the sums over them, so the loss is the mean over the global batch on
   one device as on many, and dropout falls on the same entries.
 
+  Its products are in full float32 on every device, and so are the evaluation's.
+
   Args:
     objective: the losses of a batch.
     optimizer: makes updates of gradients.
@@ -63,7 +66,7 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation) -> 
     )
     return following, losses.add_terms(so_far, terms)
 
-  return jax.jit(take, donate_argnums=(0, 1))
+  return jax.jit(full_float32(take), donate_argnums=(0, 1))
 
 
 def make_evaluation(objective: Objective) -> Evaluation:
@@ -72,4 +75,4 @@ def make_evaluation(objective: Objective) -> Evaluation:
   def evaluate(params, so_far, batch):
     return losses.add_terms(so_far, objective(params, batch, None))
 
-  return jax.jit(evaluate)
+  return jax.jit(full_float32(evaluate))

@@ -19,6 +19,7 @@ from milan_jax._src.decoding.decoder import begin
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.captioner_rows import fuse_captioner_weights
 from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.runs.precision import full_float32
 from milan_jax._src.search.beam import beam_search
 from milan_jax._src.search.forced import counted
 from milan_jax._src.store.release import (
@@ -94,6 +95,7 @@ def peaked_release(*, vocab_size: int, hidden_size: int, seed: int = 0) -> Relea
   return release
 
 
+@full_float32
 def _stop_bias(params: Any, stop_id: int) -> float:
   """Finds by bisection the bias that gives hypotheses `MEAN_LENGTH`, or nearly."""
   weights = fuse_captioner_weights(params)
