@@ -31,7 +31,9 @@ class TrainingCheckpoints:
       keep: number of checkpoints that stay when newer ones are saved.
     """
     options = ocp.CheckpointManagerOptions(
-      max_to_keep=keep, enable_async_checkpointing=False, create=True
+      preservation_policy=ocp.checkpoint_managers.LatestN(keep),
+      enable_async_checkpointing=False,
+      create=True,
     )
     self._manager = ocp.CheckpointManager(
       pathlib.Path(folder).absolute(), options=options
