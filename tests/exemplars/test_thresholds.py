@@ -1,4 +1,5 @@
 import dataclasses
+import doctest
 
 import numpy as np
 import pytest
@@ -310,3 +311,9 @@ def test_states_of_other_data_sets_do_not_merge():
     thresholds.merge(a, b)
   with pytest.raises(ValueError, match="between 0 and 1"):
     thresholds.start(shape, num_images=10, quantile=1.0)
+
+
+@pytest.mark.parametrize("module", [bins, binned_thresholds])
+def test_the_examples_of_the_docstrings(module):
+  result = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+  assert result.attempted >= 4 and not result.failed

@@ -1,5 +1,7 @@
-"""Packing, chunks and distinct pairs against plain numpy."""
+"""Packing, chunks and distinct pairs against plain numpy and a worked example."""
 
+import ast
+import re
 from unittest import mock
 
 import jax
@@ -7,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from milan_jax._src.search import rows
+from milan_jax._src.search import beam, rows
+from milan_jax._src.search.advance import Rows, distinct_parents
 from milan_jax._src.search.beam import beam_search
+from milan_jax._src.search.selection import Continuations
 from tests.search.lattice import START, STOP, Lattice
 
 
@@ -71,3 +75,76 @@ def test_the_chunks_of_accelerators_find_the_same():
     there = beam_search(lattice.bound(), **options).beams
   np.testing.assert_array_equal(there.tokens, here.tokens)
   np.testing.assert_allclose(there.scores, here.scores, rtol=1e-6)
+
+
+def worked_example():
+  """The values that the module's docstring writes out, by name."""
+  lines = re.findall(r"^  ([a-z_.]+) = (.+)$", rows.__doc__, re.MULTILINE)
+  found = {name: ast.literal_eval(value) for name, value in lines}
+  assert len(found) == len(lines) == 25
+  return {
+    name: np.array(value) if isinstance(value, list) else value
+    for name, value in found.items()
+  }
+
+
+def test_the_worked_example_is_what_the_code_computes():
+  written = worked_example()
+  stop_id, last = written.pop("stop_id"), written.pop("last")
+  parents, lm_parents = written.pop("parents"), written.pop("lm_parents")
+  owners, next_tokens = written.pop("owners"), written.pop("next_tokens")
+  batch, beam_size = last.shape
+  max_rows = batch * beam_size
+  sizes, capacity = rows.chunk_sizes(max_rows), rows.row_capacity(max_rows)
+  is_live = last != stop_id
+  mask = jnp.pad(jnp.asarray(is_live.ravel()), (0, capacity - max_rows))
+  indices, num = rows.compact(mask)
+  slots = rows.slots_of(mask)[:max_rows].reshape(last.shape)
+  units = np.repeat(np.arange(batch, dtype=np.int32), beam_size)
+
+  def rows_of(parents):
+    packed = (parents.ravel(), last.ravel(), units)
+    return Rows(*(jnp.asarray(x, jnp.int32)[indices] for x in packed), num)
+
+  packed, lm_packed = rows_of(parents), rows_of(lm_parents)
+  distinct = distinct_parents(packed)
+  pairs = rows.distinct_pairs(lm_packed.parents, lm_packed.tokens, num)
+  lm_slots = pairs.inverse[slots]
+  done = rows.in_chunks(num, lambda x: x, jnp.zeros(capacity, jnp.int32), sizes=sizes)
+  pool = beam._continued(
+    beam.Pool(
+      jnp.zeros(last.shape),
+      jnp.zeros((*last.shape, 4), jnp.int32),
+      jnp.asarray(last),
+      jnp.asarray(parents),
+      jnp.asarray(lm_parents),
+    ),
+    Continuations(jnp.zeros(last.shape), jnp.asarray(owners), jnp.asarray(next_tokens)),
+    jnp.int32(1),
+    slots,
+    lm_slots,
+  )
+  found = {
+    "is_live": is_live,
+    "num": num,
+    "indices": indices[:num],
+    "slots": slots,
+    "rows.parents": packed.parents[:num],
+    "rows.tokens": packed.tokens[:num],
+    "rows.units": packed.units[:num],
+    "distinct_parents.rows": distinct.rows[: distinct.num],
+    "distinct_parents.units": distinct.units[: distinct.num],
+    "distinct_parents.inverse": distinct.inverse[:num],
+    "lm_rows.parents": lm_packed.parents[:num],
+    "distinct_pairs.indices": pairs.indices[: pairs.num],
+    "distinct_pairs.inverse": pairs.inverse[:num],
+    "lm_slots": lm_slots,
+    "sizes": sizes,
+    "capacity": len(done.outputs),
+    "computed": done.rows,
+    "next_parents": pool.parents,
+    "next_lm_parents": pool.lm_parents,
+  }
+  assert found.keys() == written.keys()
+  for name, value in written.items():
+    np.testing.assert_array_equal(found[name], value, err_msg=name)

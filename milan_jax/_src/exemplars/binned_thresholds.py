@@ -3,12 +3,38 @@
 Only the top needs counting. With q = .99 the quantile lies between two order
 statistics, the lower of which is the r-th value from the top, r about a hundredth of
 all values. The number of all values is known beforehand. Once r values have been seen
-at or above the lower edge of a bin, that order statistic lies at or above the edge
-whatever comes, and no bin below it matters again: from then on a value costs one
-comparison unless it is among the largest. That edge is the unit's `bound`; it only
-rises.
+at or above the lower edge of a bin, that order statistic cannot lie below the edge,
+and no lower bin matters again. That bin is the unit's `bound`, which only rises. From
+then on a value is counted only if it exceeds the unit's `floor`, the float32 just below
+the bound's edge, and any other value costs one comparison. (`_floor` and `_crowded`
+describe the exceptions, units that rest at zero or at another value.)
 
-A state is donated to the function that takes it: use only the state that comes back.
+The .75 quantile of 16 values, of which the largest seven are shown, needs r = 5. Bins
+are 1 wide here:
+
+                    not counted | counted
+    values    130.5  131.25     | 132 132.5 132.75  133.5         135
+            |------|------|-----|-------------|------|------|------|--->
+    edge    130    131         132           133    134    135    136
+    count                           3           1      0      1
+                             floor^|bound
+
+  >>> top = [130.5, 131.25, 132.0, 132.5, 132.75, 133.5, 135.0]
+  >>> values = np.array([9.0] * 9 + top, np.float32).reshape(16, 1, 1, 1)
+  >>> state = update(start(1, 16, quantile=0.75), values, np.zeros(1, int))
+  >>> bins.edge(state.bound), _floor(state.bound)
+  (array([132.]...), array([131.99998]...))
+  >>> [int(bins.counts_in(state.counted, state.bound + i)[0]) for i in range(4)]
+  [3, 1, 0, 1]
+
+The quantile lies halfway between the fifth and the fourth value from the top. Both are
+in the bin of 132, whose three values are taken to be spread evenly from its least, 132,
+to its greatest, 132.75: instead of 132.25 the result is
+
+  >>> quantiles(state)
+  (array([132.1875]), array([132.]), array([132.75]))
+
+A state is donated to the function that takes it: use only the state that it returns.
 """
 
 import dataclasses

@@ -1,13 +1,31 @@
-"""Counts of float32 values by the leading bits of their own bit pattern.
+"""A histogram of float32 values, binned by the leading bits of their bit patterns.
 
-Read as an integer, with negative numbers turned round, a float32's bits grow with its
+Read as an integer, with negative numbers reversed, a float32's bits grow with its
 value. A bin holds the values that share a sign, an exponent and the first
-`MANTISSA_BITS` bits of the mantissa, so it is never wider than 2 ** -MANTISSA_BITS of
-its values, whatever their units. With each bin's count go the least and the most
-of its values. Counts, least and most merge exactly.
+`MANTISSA_BITS` bits of the mantissa, so its width is at most 2 ** -MANTISSA_BITS of its
+values, whatever their units. Values that share a sign and an exponent are an octave, of
+128 bins:
 
-Only octaves (one sign and exponent) in which a unit has values take memory. A state is
-donated to the function that takes it: use only the state that comes back.
+          octave 133          octave 134            octave 135
+    ---|---------------|-----------------------|----------------|--->  values
+       64              128                     256              512
+                        [128 [129 [130 .. [255
+                        128 bins, each 1 wide
+
+  >>> values = np.array([127.9, 128.0, 130.5, 255.9, 256.0], np.float32)
+  >>> bins_of(values) // 128  # octaves
+  array([133, 134, 134, 134, 135]...)
+  >>> bins_of(values) % 128  # bins within the octave
+  array([127,   0,   2, 127,   0]...)
+
+Negative values mirror positive ones, and bin 0 begins with zero:
+
+  >>> bins_of(np.array([-130.5, -0.0, 0.0, 130.5], np.float32))
+  array([-17155,      0,      0,  17154]...)
+
+Each bin has its count, its least and its greatest value, all of which merge exactly.
+Memory is taken by blocks, one octave of one unit, and only where the unit has values.
+A state is donated to the function that takes it: use only the state that it returns.
 """
 
 import dataclasses

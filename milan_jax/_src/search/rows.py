@@ -1,8 +1,60 @@
-"""Packed rows: computing what is needed alone, in a few compiled sizes.
+"""Packed rows: computing only what is needed, in a few compiled sizes.
 
-A search needs its models for some hypotheses only, and for how many changes from step
+A search needs its models for some hypotheses only, and their number changes from step
 to step. The rows that are needed are packed to the front of arrays of one `capacity`
-and computed in chunks; each size of a chunk is compiled once, whatever is needed.
+and computed in chunks. Each chunk size is compiled once, however many rows are needed.
+
+Example: one step of a beam search with a language model, for two units and a beam of 3.
+A hypothesis has a last token, and a parent: the packed row of the step before whose
+state predicted that token. The language model does not see units, so hypotheses of
+both units may share its rows.
+
+  stop_id = 2
+  last = [[7, 8, 7], [7, 2, 9]]
+  parents = [[0, 0, 1], [3, 4, 4]]
+  lm_parents = [[0, 0, 1], [0, 1, 1]]
+
+The second hypothesis of unit 1 has finished, so five rows are needed. `compact` packs
+them: `indices` are the rows' hypotheses, counted unit by unit. `slots_of` is the
+inverse, the row of each hypothesis; its value for the finished one is never read.
+
+  is_live = [[True, True, True], [True, False, True]]
+  num = 5
+  indices = [0, 1, 2, 3, 5]
+  slots = [[0, 1, 2], [3, 3, 4]]
+
+Packed, the hypotheses are `advance.Rows`. Rows 0 and 1 have the same parent, which is
+prepared once: `distinct_parents` finds four parents.
+
+  rows.parents = [0, 0, 1, 3, 4]
+  rows.tokens = [7, 8, 7, 7, 9]
+  rows.units = [0, 0, 0, 1, 1]
+  distinct_parents.rows = [0, 1, 3, 4]
+  distinct_parents.units = [0, 0, 1, 1]
+  distinct_parents.inverse = [0, 0, 1, 2, 3]
+
+For the language model, rows with the same parent and token are one prefix, which is
+read once. Rows 0 and 3 are one, of different units: `distinct_pairs` finds four.
+
+  lm_rows.parents = [0, 0, 1, 0, 1]
+  distinct_pairs.indices = [0, 1, 2, 4]
+  distinct_pairs.inverse = [0, 1, 2, 0, 3]
+  lm_slots = [[0, 1, 2], [0, 0, 3]]
+
+Five of at most six rows are computed in one chunk of eight on a CPU. Every packed array
+above therefore has 6 + 8 rows, of which only the first ones written here count.
+
+  sizes = (8,)
+  capacity = 14
+  computed = 8
+
+The best continuations of unit 0 extend its hypotheses 0, 0 and 1. In unit 1 the
+finished hypothesis is the best and stays. The rows of the owners are the next parents.
+
+  owners = [[0, 0, 1], [1, 0, 2]]
+  next_tokens = [[4, 2, 6], [2, 5, 2]]
+  next_parents = [[0, 0, 1], [3, 3, 4]]
+  next_lm_parents = [[0, 0, 1], [0, 0, 3]]
 """
 
 from collections.abc import Callable, Sequence
