@@ -6,20 +6,12 @@ import numpy as np
 import pytest
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.lab.corpus.sources import (
-  kart_texture_names,
-  named_photographs,
-  photograph_names,
-  stamp_names,
-  stamps,
-  textures,
-  ufo_texture_names,
-)
-from milan_jax._src.lab.corpus.sources.names import Name, parse
+from milan_jax._src.lab.corpus.sources import named_photographs, stamps, textures
 from milan_jax._src.lab.corpus.sources.picture import Picture, digest
+from milan_jax._src.lab.corpus.sources.picture_names import Name, parse, picture_names
 from tests.lab.corpus.sources import fakes
 
-TABLES = (stamp_names, photograph_names, kart_texture_names, ufo_texture_names)
+TABLES = ("stamp", "photograph", "kart_texture", "ufo_texture")
 
 
 def _noise(seed: int, channels: int = 3) -> np.ndarray:
@@ -33,26 +25,22 @@ def _write(path, content: bytes):
 
 
 def test_a_table_is_read():
-  names = parse("""
-brick wall, red, old: a/b.png c.png@c
-  d.png
-duck: e.png
-""")
+  head = "path\tshows\tlooks\tgroup\n"
+  names = parse(head + "a/b.png\tbrick wall\tred, old\tc\ne.png\tduck\t\t\n")
   assert names == {
-    "a/b.png": Name("brick wall", ("red", "old")),
-    "c.png": Name("brick wall", ("red", "old"), "c"),
-    "d.png": Name("brick wall", ("red", "old")),
+    "a/b.png": Name("brick wall", ("red", "old"), "c"),
     "e.png": Name("duck"),
   }
-  for wrong in ("duck: a a", "  a", "duck a", ": a"):
+  for wrong in ("a\tduck\t\t\na\tduck\t\t\n", "a\t\t\t\n", "a: duck\n"):
     with pytest.raises(ValueError, match="expected"):
-      parse(wrong)
+      parse(head + wrong)
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
+@pytest.mark.parametrize("table", TABLES)
 def test_our_tables_are_tidy(table):
-  assert len(table.NAMES) > 100
-  for path, name in table.NAMES.items():
+  names = picture_names(table)
+  assert len(names) > 100
+  for path, name in names.items():
     assert path.endswith((".png", ".jpg", ".webp")), path
     assert name.what == name.what.lower().strip(), path
     assert all(" " not in word and word.islower() for word in name.words), path
@@ -60,14 +48,15 @@ def test_our_tables_are_tidy(table):
 
 
 def test_near_copies_have_one_group_and_others_none_by_chance():
-  stamp = stamp_names.NAMES
+  stamp = picture_names("stamp")
   assert (
     stamp["vehicles/construction/dumper.png"].group
     == stamp["vehicles/construction/dumper_mirror.png"].group
     != ""
   )
   labels = [
-    {name.group for name in table.NAMES.values() if name.group} for table in TABLES
+    {name.group for name in picture_names(table).values() if name.group}
+    for table in TABLES
   ]
   # Both games have this photograph of a cliff.
   assert "kart-rockMountain" in labels[2] & labels[3]

@@ -2,8 +2,6 @@
 
 import functools
 
-from milan_jax._src.lab.corpus.sources import photograph_names
-from milan_jax._src.lab.corpus.sources.names import present
 from milan_jax._src.lab.corpus.sources.packages import Package
 from milan_jax._src.lab.corpus.sources.picture import (
   Picture,
@@ -11,6 +9,7 @@ from milan_jax._src.lab.corpus.sources.picture import (
   named,
   none_found,
 )
+from milan_jax._src.lab.corpus.sources.picture_names import picture_names, present
 from milan_jax._src.lab.corpus.sources.qt_resources import QtResources
 
 PACKAGE = "gcompris-qt-data"
@@ -28,8 +27,9 @@ def named_photographs(package: Package) -> list[Picture]:
     UserError: if it has none of them, or an archive is damaged.
   """
   folder = package.folder / FOLDER
+  table = picture_names("photograph")
   pictures = []
-  for archive in sorted({path.split("/")[0] for path in photograph_names.NAMES}):
+  for archive in sorted({path.split("/")[0] for path in table}):
     if not (folder / f"{archive}.rcc").exists():
       continue
     resources = QtResources(folder / f"{archive}.rcc")
@@ -38,13 +38,13 @@ def named_photographs(package: Package) -> list[Picture]:
       for name in resources.names()
       if name.startswith(f"{PREFIX}{archive}/")
     )
-    for path, name in present(photograph_names.NAMES, paths):
+    for path, name in present(table, paths):
       read = functools.partial(resources.read, PREFIX + path)
       cut = is_cutout(read(), f"{package.name}:{path}")
       kind = "cutout" if cut else "photograph"
       pictures.append(named(package.name, path, kind, name, read))
   if not pictures:
-    first = min(photograph_names.NAMES).split("/")[0]
+    first = min(table).split("/")[0]
     expected = f"{FOLDER}/{first}.rcc and others"
     raise none_found(package.name, str(package.folder), expected)
   return sorted(pictures, key=lambda picture: picture.key)

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.lab.corpus.sources.names import Name
+from milan_jax._src.lab.corpus.sources.picture_names import Name
 
 KINDS = ("cutout", "photograph", "texture")
 Load = Callable[[], UInt8[np.ndarray, "height width channels"]]

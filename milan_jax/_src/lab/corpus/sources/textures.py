@@ -5,10 +5,9 @@ import pathlib
 import zipfile
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.lab.corpus.sources import kart_texture_names, ufo_texture_names
-from milan_jax._src.lab.corpus.sources.names import present
 from milan_jax._src.lab.corpus.sources.packages import Package
 from milan_jax._src.lab.corpus.sources.picture import Picture, named, none_found
+from milan_jax._src.lab.corpus.sources.picture_names import picture_names, present
 
 KART_PACKAGE = "supertuxkart-data"
 UFO_PACKAGE = "ufoai-textures"
@@ -37,7 +36,7 @@ def texture_pictures(package: Package) -> list[Picture]:
 
 def _kart_textures(package: Package) -> list[Picture]:
   folder = package.folder / KART_FOLDER
-  names = kart_texture_names.NAMES
+  names = picture_names("kart_texture")
   paths = (path for path in names if (folder / path).is_file())
   pictures = [
     named(package.name, path, "texture", name, (folder / path).read_bytes)
@@ -51,6 +50,7 @@ def _kart_textures(package: Package) -> list[Picture]:
 
 def _ufo_textures(package: Package) -> list[Picture]:
   archive = package.folder / UFO_ARCHIVE
+  names = picture_names("ufo_texture")
   try:
     with zipfile.ZipFile(archive) as file:
       members = file.namelist()
@@ -67,10 +67,10 @@ def _ufo_textures(package: Package) -> list[Picture]:
       name,
       functools.partial(_member, archive, UFO_PREFIX + path),
     )
-    for path, name in present(ufo_texture_names.NAMES, paths)
+    for path, name in present(names, paths)
   ]
   if not pictures:
-    expected = f"{UFO_PREFIX}{min(ufo_texture_names.NAMES)} in {UFO_ARCHIVE}"
+    expected = f"{UFO_PREFIX}{min(names)} in {UFO_ARCHIVE}"
     raise none_found(package.name, str(package.folder), expected)
   return pictures
 

@@ -1,0 +1,64 @@
+"""What pictures show: the tables `*_names.tsv`, a row a picture.
+
+They were made by looking at every picture. Of the stamps and photographs, drawings,
+paintings, symbols and what has no plain name are left out. Of the textures, plain
+materials and parts of buildings are kept; atlases, and maps of normals or gloss, are
+not.
+"""
+
+import csv
+import dataclasses
+import functools
+import importlib.resources
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Literal
+
+# The first of a photograph's path is its archive: `erase` is `erase.rcc`.
+Table = Literal["stamp", "photograph", "kart_texture", "ufo_texture"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Name:
+  """What one picture shows.
+
+  Attributes:
+    what: an everyday noun, lower case.
+    words: colours and looks that surely hold, may be empty.
+    group: pictures of one group are near copies, such as recoloured ones; empty where
+      there is none.
+  """
+
+  what: str
+  words: tuple[str, ...] = ()
+  group: str = ""
+
+
+@functools.cache
+def picture_names(table: Table) -> Mapping[str, Name]:
+  """What each picture of a package shows, by its path in the package."""
+  folder = importlib.resources.files("milan_jax._src.lab.corpus.sources")
+  text = (folder / f"{table}_names.tsv").read_text(encoding="utf-8")
+  return MappingProxyType(parse(text))
+
+
+def parse(table: str) -> dict[str, Name]:
+  """Reads tab-separated `path`, `shows`, `looks` (separated by commas) and `group`.
+
+  Raises:
+    ValueError: if a path has no name, or two.
+  """
+  names: dict[str, Name] = {}
+  lines = table.splitlines()
+  for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
+    path = row["path"]
+    if not row["shows"] or path in names:
+      raise ValueError(f"expected one name for {path}, found {row}")
+    looks = tuple(row["looks"].split(", ")) if row["looks"] else ()
+    names[path] = Name(row["shows"], looks, row["group"])
+  return names
+
+
+def present(names: Mapping[str, Name], paths: Iterable[str]) -> list[tuple[str, Name]]:
+  """The entries whose path is among `paths`, sorted by path."""
+  return [(path, names[path]) for path in sorted(names.keys() & set(paths))]
