@@ -23,7 +23,7 @@ from milan_jax._src.exemplars import stats
 from milan_jax._src.exemplars.shards import Progress
 from milan_jax._src.images.arrays import ArrayImages, open_array_images
 from milan_jax._src.images.latents import open_latents
-from milan_jax._src.probe.selection import select_units
+from milan_jax._src.probe.unit_selection import select_units
 from milan_jax._src.records import Description, LayerShape, Unit
 from milan_jax._src.runs.inputs import FILE, Tables, of_contents, save_tables
 from milan_jax._src.runs.workdir import read_run

@@ -149,6 +149,15 @@ print(sorted(set(sys.modules) & set(sys.argv[1:])))
   assert found.stdout.strip() == "[]"
 
 
+def test_a_name_of_a_file_means_one_thing():
+  places: dict[str, list[str]] = {}
+  for path in _files():
+    if path.name != "__init__.py":
+      places.setdefault(path.name, []).append(str(path.relative_to(PACKAGE)))
+  shared = [names for names in places.values() if len(names) > 1]
+  assert not shared, shared
+
+
 def test_a_file_has_one_job():
   long = [
     f"{path}: {lines} lines"

@@ -6,7 +6,7 @@ import pytest
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.plain_text import read_text, whole_number
 from milan_jax._src.files.tables import read_numbers
-from milan_jax._src.probe.selection import select_units
+from milan_jax._src.probe.unit_selection import select_units
 from milan_jax._src.records import Unit
 from milan_jax._src.store.annotations import read_annotations
 from milan_jax._src.store.descriptions import read_descriptions

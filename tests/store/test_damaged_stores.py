@@ -7,7 +7,7 @@ import pytest
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.arrays import ArrayImages
-from milan_jax._src.probe.selection import select_layers
+from milan_jax._src.probe.unit_selection import select_layers
 from milan_jax._src.store.exemplar_sets import open_exemplars
 from milan_jax._src.store.exemplar_store import layer_folder, write_exemplars
 from milan_jax._src.store.original_layout import write_original_layout

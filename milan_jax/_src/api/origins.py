@@ -14,7 +14,7 @@ from milan_jax._src.api.identity import of_exemplars, of_features, of_subject
 from milan_jax._src.errors import UserError
 from milan_jax._src.exemplars.shards import check_enough
 from milan_jax._src.probe.probe_target import Chosen, Subject
-from milan_jax._src.probe.selection import select_layers, select_units
+from milan_jax._src.probe.unit_selection import select_layers, select_units
 from milan_jax._src.records import ExemplarSet
 from milan_jax._src.runs.inputs import Identity, Input, Tables
 from milan_jax._src.runs.memory import memory_of

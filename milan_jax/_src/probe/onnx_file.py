@@ -13,7 +13,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.images.preprocessing import usual_colors
 from milan_jax._src.images.sizes import Size, by, sides
 from milan_jax._src.probe.attention_parts import without_attention
-from milan_jax._src.probe.batches import run_in_batches
+from milan_jax._src.probe.batch_sizes import run_in_batches
 from milan_jax._src.probe.layout import Layout, to_nhwc
 from milan_jax._src.probe.layout_check import settle_layouts
 from milan_jax._src.probe.onnx_graph import FLOATS, Clip, OnnxGraph

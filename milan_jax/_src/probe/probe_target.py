@@ -18,7 +18,6 @@ from milan_jax._src.probe.default_layers import default_layers
 from milan_jax._src.probe.model_options import Network, Wishes
 from milan_jax._src.probe.networks import open_network
 from milan_jax._src.probe.protocol import Generator, Probe
-from milan_jax._src.probe.selection import describe_layers, select_layers, select_units
 from milan_jax._src.probe.trial_report import (
   TrialReport,
   check_alone,
@@ -26,6 +25,11 @@ from milan_jax._src.probe.trial_report import (
   format_report,
   report_layouts,
   try_layers,
+)
+from milan_jax._src.probe.unit_selection import (
+  describe_layers,
+  select_layers,
+  select_units,
 )
 from milan_jax._src.runs.inputs import Files
 from milan_jax._src.runs.processes import is_primary

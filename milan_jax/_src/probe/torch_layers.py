@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.probe.attention_parts import without_attention
-from milan_jax._src.probe.batches import run_in_batches
+from milan_jax._src.probe.batch_sizes import run_in_batches
 from milan_jax._src.probe.layout import Layout, to_nhwc
 from milan_jax._src.probe.layout_check import settle_layouts
 from milan_jax._src.probe.protocol import OneDevice

@@ -15,7 +15,7 @@ from torch.export.passes import move_to_device_pass
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.preprocessing import usual_colors
 from milan_jax._src.images.sizes import Size
-from milan_jax._src.probe.batches import run_in_batches
+from milan_jax._src.probe.batch_sizes import run_in_batches
 from milan_jax._src.probe.image_shape import ImageShape, read_image_shape
 from milan_jax._src.probe.layout import Layout
 from milan_jax._src.probe.torch_layers import (

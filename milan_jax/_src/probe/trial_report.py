@@ -12,8 +12,8 @@ from milan_jax._src.probe.fingerprints import summary
 from milan_jax._src.probe.layout_check import LayoutCheck, check_layouts, look
 from milan_jax._src.probe.protocol import Probe
 from milan_jax._src.probe.readings import Readable
-from milan_jax._src.probe.selection import describe_layers
 from milan_jax._src.probe.trial import Cause, Difference
+from milan_jax._src.probe.unit_selection import describe_layers
 from milan_jax._src.probe.white_square import Order, Sight
 from milan_jax._src.records import LayerShape
 from milan_jax._src.runs.progress import say

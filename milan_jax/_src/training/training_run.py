@@ -20,7 +20,7 @@ from milan_jax._src.models.backbones import (
   weight_names,
 )
 from milan_jax._src.models.encoder import Projection
-from milan_jax._src.probe.selection import select_layers
+from milan_jax._src.probe.unit_selection import select_layers
 from milan_jax._src.records import ExemplarSet, Unit
 from milan_jax._src.runs.inputs import Tables
 from milan_jax._src.runs.locks import holding_workdir

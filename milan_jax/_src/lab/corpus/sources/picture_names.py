@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Literal
 
-# The first of a photograph's path is its archive: `erase` is `erase.rcc`.
+# The first part of a photograph's path is its archive: `erase` is `erase.rcc`.
 Table = Literal["stamp", "photograph", "kart_texture", "ufo_texture"]
 
 

@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.probe.selection import describe_layers, select_layers, select_units
+from milan_jax._src.probe.unit_selection import (
+  describe_layers,
+  select_layers,
+  select_units,
+)
 from milan_jax._src.records import LayerShape
 
 NAMES = ("stem", "blocks.0.bn1", "blocks.0.bn2", "blocks.1.bn1", "head", "odd[0]")
