@@ -72,12 +72,6 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
   write_text(path, escaped(text) + "\n")
 
 
-def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> None:
-  """Writes one array to a `.npy` file, never as a pickle."""
-  with atomic_path(path) as staging, staging.open("wb") as file:
-    np.save(file, array, allow_pickle=False)
-
-
 def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
   """Writes named arrays to a `.npz` file, uncompressed, never as a pickle.
 

@@ -62,13 +62,11 @@ class TrialOutput:
       of its latents.
     beside: of two of those that were beside it the first time.
     differences: the layers that gave other numbers in other company.
-    are_pictures: whether pictures were shown, and not latents.
   """
 
   activations: Mapping[str, Float[np.ndarray, "shown height width units"]]
   beside: Mapping[str, Float[np.ndarray, "beside height width units"]]
   differences: tuple[Difference, ...]
-  are_pictures: bool
 
 
 def show(
@@ -119,7 +117,7 @@ def show(
           differences.append(Difference(name, Cause.CHANCE, *by_chance[1:]))
         elif share > _COMPANY:
           differences.append(Difference(name, Cause.COMPANY, difference, largest))
-  return TrialOutput(shown, noise, tuple(differences), latents is None)
+  return TrialOutput(shown, noise, tuple(differences))
 
 
 def in_parts(

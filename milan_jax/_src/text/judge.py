@@ -5,7 +5,7 @@ of every group, such as one for the color and one for the shape.
 """
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from milan_jax._src.errors import UserError
@@ -69,17 +69,6 @@ def judge_phrases(spoken: frozenset[tuple[str, ...]], truth: Truth) -> Verdict:
     spoken.isdisjoint(normalized(group)) for group in truth.strict
   )
   return Verdict(lenient, strict, False)
-
-
-def share_right(
-  descriptions: Collection[tuple[str, Truth]], *, strict: bool = False
-) -> float | None:
-  """Share of descriptions that are right; None of none."""
-  if not descriptions:
-    return None
-  verdicts = [judge(text, truth) for text, truth in descriptions]
-  right = [each.strict if strict else each.lenient for each in verdicts]
-  return sum(right) / len(right)
 
 
 def read_truth(entry: Mapping[str, Any], where: str) -> Truth:

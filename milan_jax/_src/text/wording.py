@@ -110,11 +110,6 @@ def normalized(texts: frozenset[str]) -> frozenset[tuple[str, ...]]:
   return frozenset(words(text) for text in texts)
 
 
-def says_any(description: str, wanted: frozenset[str]) -> bool:
-  """Whether a description says one of the words or phrases."""
-  return not phrases(said(description)).isdisjoint(normalized(wanted))
-
-
 def is_refusal(description: str) -> bool:
   """Whether a description says that there is no clear pattern."""
   return words(description)[: len(NO_PATTERN)] == NO_PATTERN

@@ -15,7 +15,6 @@ from milan_jax._src.lab.corpus import colors, filters
 
 SIZE = 224
 GRIDS = (112, 56, 28, 14, 7)
-ORIENTATIONS = ("horizontal", "vertical", "rising", "falling")
 
 Map = Float[np.ndarray, "grid grid"]
 Pixels = Float[np.ndarray, "size size"]

@@ -229,11 +229,6 @@ def categories(noun: str) -> tuple[str, ...]:
   return _table().get(noun, ())
 
 
-def every_category() -> tuple[str, ...]:
-  """Names of all categories."""
-  return (*_CATEGORIES, "animal")
-
-
 # Nouns that annotators used for one thing.
 ALIASES = {
   "plane": "airplane",
