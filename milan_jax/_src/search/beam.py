@@ -107,11 +107,9 @@ def beam_search(
   """
   batch = valid.shape[0]
   max_rows = batch * beam_size
-  padding = row_capacity(max_rows) - max_rows
   units = jnp.repeat(jnp.arange(batch, dtype=jnp.int32), beam_size)
-  pool = _initial_pool(
-    captioner, lm, valid, (batch, beam_size, length), start_id, stop_id
-  )
+  shape = (batch, beam_size, length)
+  pool = _initial_pool(captioner, lm, valid, shape, start_id, stop_id)
   memory = allocate(
     captioner.model, captioner.state, max_rows, _in_chunks_of(unchanged)
   )
@@ -121,30 +119,7 @@ def beam_search(
     return (state.position < length) & jnp.any(state.pool.last != stop_id)
 
   def step(state: BeamState) -> BeamState:
-    position, pool, memory, lm_memory = state
-    is_live = pool.last != stop_id
-    indices, num = compact(jnp.pad(is_live.reshape(-1), (0, padding)))
-    slots = slots_of(is_live.reshape(-1)).reshape(is_live.shape)
-
-    def rows_of(parents):
-      parents, last = parents.reshape(-1), pool.last.reshape(-1)
-      return Rows(parents[indices], last[indices], units[indices], num)
-
-    lm_slots = slots
-    scorer: StepScorer = unchanged
-    if lm is not None and lm_memory is not None:
-      lm_memory, prefixes = advance_prefixes(
-        lm, lm_memory, rows_of(pool.lm_parents), max_rows
-      )
-      lm_slots = prefixes[slots]
-      scorer = mutual_information(lm_memory, prefixes, temperature)
-    rows = rows_of(pool.parents)
-    memory = advance(captioner.model, memory, rows, max_rows, _in_chunks_of(scorer))
-    best = best_continuations(
-      pool.scores, is_live, slots, memory.summaries, stop_id=stop_id
-    )
-    pool = _continued(pool, best, position, slots, lm_slots)
-    return BeamState(position + 1, pool, memory, lm_memory)
+    return _step(state, captioner, lm, units, temperature=temperature, stop_id=stop_id)
 
   state = BeamState(jnp.zeros((), jnp.int32), pool, memory, lm_memory)
   state = jax.lax.while_loop(unfinished, step, state)
@@ -153,6 +128,46 @@ def beam_search(
     state.memory.work,
     None if state.lm_memory is None else state.lm_memory.work,
   )
+
+
+def _step(
+  state: BeamState,
+  captioner: BoundModel,
+  lm: BoundModel | None,
+  units: Int[Array, "batch_beam"],
+  *,
+  temperature: float,
+  stop_id: int,
+) -> BeamState:
+  """Advances the live hypotheses by one token and keeps the best of each unit.
+
+  `rows.py` works an example out.
+  """
+  position, pool, memory, lm_memory = state
+  max_rows = len(units)
+  is_live = pool.last != stop_id
+  mask = jnp.pad(is_live.reshape(-1), (0, row_capacity(max_rows) - max_rows))
+  indices, num = compact(mask)
+  slots = slots_of(is_live.reshape(-1)).reshape(is_live.shape)
+
+  def rows_of(parents):
+    parents, last = parents.reshape(-1), pool.last.reshape(-1)
+    return Rows(parents[indices], last[indices], units[indices], num)
+
+  lm_slots = slots
+  scorer: StepScorer = unchanged
+  if lm is not None and lm_memory is not None:
+    lm_rows = rows_of(pool.lm_parents)
+    lm_memory, prefixes = advance_prefixes(lm, lm_memory, lm_rows, max_rows)
+    lm_slots = prefixes[slots]
+    scorer = mutual_information(lm_memory, prefixes, temperature)
+  rows = rows_of(pool.parents)
+  memory = advance(captioner.model, memory, rows, max_rows, _in_chunks_of(scorer))
+  best = best_continuations(
+    pool.scores, is_live, slots, memory.summaries, stop_id=stop_id
+  )
+  pool = _continued(pool, best, position, slots, lm_slots)
+  return BeamState(position + 1, pool, memory, lm_memory)
 
 
 def _initial_pool(

@@ -92,7 +92,6 @@ def _rollout(
   """Predicts token after token for the live units, each chosen by its step scores."""
   batch = valid.shape[0]
   units = jnp.arange(batch, dtype=jnp.int32)
-  padding = row_capacity(batch) - batch
 
   def choose_first(log_probs, indices):
     return choose(log_probs, indices, jnp.zeros((), jnp.int32))
@@ -104,30 +103,15 @@ def _rollout(
     return (state.position < length) & jnp.any(state.is_live)
 
   def step(state: RolloutState) -> RolloutState:
-    position, is_live, last, parents, lm_parents, memory, lm_memory, before = state
-    indices, num = compact(jnp.pad(is_live, (0, padding)))
-    slots = slots_of(is_live)
-
-    def rows_of(parents):
-      return Rows(parents[indices], last[indices], units[indices], num)
-
-    scorer: StepScorer = unchanged
-    if lm is not None and lm_memory is not None:
-      lm_rows = rows_of(lm_parents)
-      lm_memory, prefixes = advance_prefixes(lm, lm_memory, lm_rows, batch)
-      lm_parents = prefixes[slots]
-      scorer = mutual_information(lm_memory, prefixes, temperature)
-
-    def choose_next(log_probs, chunk):
-      return choose(scorer(log_probs, chunk), indices[chunk], position)
-
-    memory = advance(captioner.model, memory, rows_of(parents), batch, choose_next)
-    chosen = jax.tree.map(lambda x: x[slots], memory.summaries)
-    last = jnp.where(is_live, chosen.tokens, stop_id).astype(jnp.int32)
-    hypotheses = _extended(before, chosen, last, is_live, position)
-    is_live = is_live & ((last != stop_id) | count_tail)
-    return RolloutState(
-      position + 1, is_live, last, slots, lm_parents, memory, lm_memory, hypotheses
+    return _step(
+      state,
+      captioner,
+      lm,
+      units,
+      choose,
+      temperature=temperature,
+      stop_id=stop_id,
+      count_tail=count_tail,
     )
 
   nothing = Hypotheses(
@@ -150,6 +134,46 @@ def _rollout(
     state.hypotheses,
     state.memory.work,
     None if state.lm_memory is None else state.lm_memory.work,
+  )
+
+
+def _step(
+  state: RolloutState,
+  captioner: BoundModel,
+  lm: BoundModel | None,
+  units: Int[Array, "batch"],
+  choose: ChooseTokens,
+  *,
+  temperature: float,
+  stop_id: int,
+  count_tail: bool,
+) -> RolloutState:
+  """Advances the live units by one token."""
+  position, is_live, last, parents, lm_parents, memory, lm_memory, before = state
+  batch = len(units)
+  indices, num = compact(jnp.pad(is_live, (0, row_capacity(batch) - batch)))
+  slots = slots_of(is_live)
+
+  def rows_of(parents):
+    return Rows(parents[indices], last[indices], units[indices], num)
+
+  scorer: StepScorer = unchanged
+  if lm is not None and lm_memory is not None:
+    lm_rows = rows_of(lm_parents)
+    lm_memory, prefixes = advance_prefixes(lm, lm_memory, lm_rows, batch)
+    lm_parents = prefixes[slots]
+    scorer = mutual_information(lm_memory, prefixes, temperature)
+
+  def choose_next(log_probs, chunk):
+    return choose(scorer(log_probs, chunk), indices[chunk], position)
+
+  memory = advance(captioner.model, memory, rows_of(parents), batch, choose_next)
+  chosen = jax.tree.map(lambda x: x[slots], memory.summaries)
+  last = jnp.where(is_live, chosen.tokens, stop_id).astype(jnp.int32)
+  hypotheses = _extended(before, chosen, last, is_live, position)
+  is_live = is_live & ((last != stop_id) | count_tail)
+  return RolloutState(
+    position + 1, is_live, last, slots, lm_parents, memory, lm_memory, hypotheses
   )
 
 

@@ -84,7 +84,7 @@ def best_continuations(
   scores are taken in the order of hypothesis, then token.
 
   Args:
-    scores: scores so far; minus infinity in empty places of a beam.
+    scores: scores so far; minus infinity where a beam has no hypothesis.
     is_live: the hypotheses that go on.
     slots: the row of `step_scores` of each that does.
     step_scores: the scores of their next tokens.
