@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -86,16 +86,15 @@ def check_layouts(
   of = {shape.name: shape for shape in shapes if shape.height * shape.width > 1}
   chosen = [name for name in of if name in sights]
   seen = {name: sights[name] for name in chosen}
-  ours = [name for name in chosen if not probe.readings.is_given(name)]
+  ours = [
+    name
+    for name in chosen
+    if not probe.readings.is_given(name) and name not in probe.readings.orders
+  ]
   patches = _patches(shapes, aspect)
   likely = {name for name in of if _is_likely(of[name], patches, aspect)}
-  ours = [name for name in ours if name not in probe.readings.orders]
-  unsure = [
-    name
-    for name in ours
-    if seen[name].order is Order.UNCLEAR
-    and (name not in likely or parse_layout(of[name].layout).special)
-  ]
+  unclear = [name for name in ours if seen[name].order is Order.UNCLEAR]
+  unsure = [n for n in unclear if n not in likely or parse_layout(of[n].layout).special]
   others = [name for name in of if name not in seen]
   witnesses = _witnesses(of, unsure, others, given=probe.readings.is_given)
   for part in in_parts(shapes, witnesses):
@@ -103,44 +102,65 @@ def check_layouts(
   doubtful = [
     name
     for name in (*ours, *witnesses)
-    if _is_wrong(seen[name])
-    or (seen[name].order is Order.UNCLEAR and name not in likely)
+    if _is_wrong(seen[name], is_likely=name in likely)
   ]
   if doubtful and _varies(show, doubtful[0]):
-    # Nothing is seen in what chance makes.
+    # Squares are not visible in activations that vary by chance.
     return LayoutCheck(dict.fromkeys(chosen, Order.UNCLEAR), {}, {})
   known = {name: parse_layout(of[name].layout) for name in seen if _fits(seen[name])}
   known |= _other_readings(probe, of, doubtful, patches, show)
+  corrections = _corrections(of, ours, known, likely)
+  if corrections:
+    probe.reread(corrections)
+  dropped = {name for name, layout in corrections.items() if layout is None}
+  before = {name: of[name].layout for name in corrections}
+  return LayoutCheck(
+    _orders(probe, {name: seen[name] for name in chosen}, known, corrections),
+    corrected={name: text for name, text in before.items() if name not in dropped},
+    dropped={name: text for name, text in before.items() if name in dropped},
+  )
+
+
+def _corrections(
+  of: Mapping[str, LayerShape],
+  names: Sequence[str],
+  known: Mapping[str, Layout],
+  likely: Container[str],
+) -> dict[str, Layout | None]:
+  """The layouts that differ from those before; None for layers to be dropped."""
   corrections: dict[str, Layout | None] = {}
-  for name in ours:
+  for name in names:
     own, found = parse_layout(of[name].layout), known.get(name)
     if found is None:
-      # The order of tokens is never that of their shape, and the form of a map is.
+      # A shape never shows the order of tokens, but it shows the form of a map.
       if own.axes in TOKENS or name not in likely:
-        found = _from_neighbours(of, name, known)
+        found = _from_neighbors(of, name, known)
       if found is None and name not in likely:
         corrections[name] = None
     if found is not None and found != own:
       corrections[name] = found
-  if corrections:
-    probe.reread(corrections)
-  dropped = {name for name, layout in corrections.items() if layout is None}
+  return corrections
+
+
+def _orders(
+  probe: Readable,
+  seen: Mapping[str, Sight],
+  known: Container[str],
+  corrections: Mapping[str, Layout | None],
+) -> dict[str, Order]:
+  """The order of each layer's positions, as the layer is read in the end."""
   orders = {}
-  for name in chosen:
+  for name, sight_of in seen.items():
     if name in probe.readings.orders:
       orders[name] = probe.readings.orders[name]
     elif name in known:
       orders[name] = Order.FOLLOWS
-    elif seen[name].order is Order.ELSEWHERE and name not in corrections:
-      orders[name] = Order.ELSEWHERE
-    elif name not in dropped:
+    elif name not in corrections:
+      is_elsewhere = sight_of.order is Order.ELSEWHERE
+      orders[name] = Order.ELSEWHERE if is_elsewhere else Order.UNCLEAR
+    elif corrections[name] is not None:
       orders[name] = Order.UNCLEAR
-  taken = {name: of[name].layout for name in corrections}
-  return LayoutCheck(
-    orders,
-    {name: text for name, text in taken.items() if name not in dropped},
-    {name: text for name, text in taken.items() if name in dropped},
-  )
+  return orders
 
 
 def settle_layouts(
@@ -196,7 +216,9 @@ def _fits(seen: Sight) -> bool:
   return seen.order is Order.FOLLOWS and not seen.late
 
 
-def _is_wrong(seen: Sight) -> bool:
+def _is_wrong(seen: Sight, *, is_likely: bool) -> bool:
+  if seen.order is Order.UNCLEAR and not is_likely:
+    return True
   return seen.order is Order.ELSEWHERE or (seen.late > 0 and seen.sharp)
 
 
@@ -253,7 +275,7 @@ def _nearest(of: Mapping[str, LayerShape], name: str) -> Iterator[str]:
       yield other
 
 
-def _from_neighbours(
+def _from_neighbors(
   of: Mapping[str, LayerShape], name: str, known: Mapping[str, Layout]
 ) -> Layout | None:
   """How the nearest layer of the same axes is read, best one before it."""

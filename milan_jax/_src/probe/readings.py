@@ -1,7 +1,7 @@
 """Which layers of a model can be read, and how: found out by one trial run."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -37,7 +37,7 @@ def read_shapes(
   Args:
     arrays: shape of each layer's array in a trial run, in the model's order.
     batch: images of that run.
-    convolution: `NCHW` or `NHWC`, what four axes are in this kind of model.
+    convolution: `NCHW` or `NHWC`, the meaning of four axes in this kind of model.
     layouts: by name or glob, from the user. A glob is for the layers it suits.
     known: by name, from the model's own attributes.
     special: tokens that are no patches, where the model's kind tells.
@@ -64,28 +64,17 @@ def read_shapes(
       aspect=aspect,
     )
     if len(shape) == 4 and guess:
-      # A vision transformer's patches are those of the convolution that cuts them; what
-      # heads of attention give has not the form of the image.
-      rows, columns = (shape[guess.axes.index(axis)] for axis in "HW")
-      grid = (rows, columns) if abs(rows - columns * aspect) < 1 else grid
-    named = layouts_named(given, name)
+      grid = _image_grid(shape, guess, aspect) or grid
+    likely: list[tuple[str | None, Layout]] = [*layouts_named(given, name).items()]
     if corrections and name in corrections:
-      likely: tuple = (*named.items(), (None, corrections[name]))
+      others = [corrections[name]]
     else:
-      likely = (*named.items(), (None, (known or {}).get(name)), (None, guess))
-    for item, layout in likely:
-      if layout is None:
-        continue
-      try:
-        maps = to_nhwc(_empty(shape), name, layout, batch=batch)
-      except UserError:
-        if item == name:
-          raise
-        continue
-      unused -= {item}
-      _, height, width, units = maps.shape
-      shapes.append(LayerShape(name, height, width, units, shape, str(layout)))
-      break
+      others = [(known or {}).get(name), guess]
+    likely += [(None, layout) for layout in others if layout is not None]
+    read = _first_that_fits(name, shape, likely, batch)
+    if read is not None:
+      shapes.append(read[0])
+      unused -= {read[1]}
   if unused:
     items = ", ".join(f"{item}={given[item]}" for item in sorted(unused))
     raise UserError(
@@ -93,6 +82,41 @@ def read_shapes(
       "layer gives."
     )
   return tuple(shapes)
+
+
+def _image_grid(
+  shape: tuple[int, ...], layout: Layout, aspect: float
+) -> tuple[int, int] | None:
+  """Rows and columns of a layer of four axes, if it has the form of the image.
+
+  A vision transformer's patches are those of the convolution that cuts them; the output
+  of attention heads does not have the form of the image.
+  """
+  rows, columns = (shape[layout.axes.index(axis)] for axis in "HW")
+  return (rows, columns) if abs(rows - columns * aspect) < 1 else None
+
+
+def _first_that_fits(
+  name: str,
+  shape: tuple[int, ...],
+  likely: Sequence[tuple[str | None, Layout]],
+  batch: int,
+) -> tuple[LayerShape, str | None] | None:
+  """Reads a layer by the first layout that fits; also returns the user's name or glob.
+
+  Raises:
+    UserError: if the layout that the user gave to the layer by name does not fit.
+  """
+  for item, layout in likely:
+    try:
+      maps = to_nhwc(_empty(shape), name, layout, batch=batch)
+    except UserError:
+      if item == name:
+        raise
+      continue
+    _, height, width, units = maps.shape
+    return LayerShape(name, height, width, units, shape, str(layout)), item
+  return None
 
 
 class Readings:

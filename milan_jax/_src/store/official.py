@@ -172,11 +172,11 @@ def _holds(folder: pathlib.Path, source: dict[str, Any]) -> bool:
   return False
 
 
-# What the nested properties say.
+# Reading the nested properties.
 
 
-def _official(value: Any) -> OfficialCheckpoint:
-  properties = value["properties"]
+def _backbone(value: Any) -> str:
+  """Checks what the checkpoint is made of, and returns its encoder's backbone."""
   children = dict(value.get("children", {}))
   kind = children.pop("encoder", None)
   if kind != _ENCODER or children:
@@ -185,29 +185,38 @@ def _official(value: Any) -> OfficialCheckpoint:
       f"{''.join(f', {name} {part!r}' for name, part in children.items())}): only "
       f"{_ENCODER} without CLIP reranking is"
     )
-  backbone = properties["encoder"]["properties"]["config"]
+  backbone = value["properties"]["encoder"]["properties"]["config"]
   if backbone not in LEVELS:
     raise UserError(
       f"its encoder is {backbone!r}, which is not known: expected one of "
       f"{', '.join(sorted(LEVELS))}"
     )
+  return backbone
+
+
+def _language_model(
+  properties: Any, vocabulary: tuple[str, ...]
+) -> releases.LanguageModelSpec:
+  if _indexer(properties["indexer"]["properties"])[0] != vocabulary:
+    raise UserError("its language model has another vocabulary than its captioner")
+  return releases.LanguageModelSpec(
+    hidden_size=properties["hidden_size"],
+    embedding_size=properties["embedding_size"],
+    num_layers=properties["layers"],
+    vocab_size=len(vocabulary) + len(SPECIAL_TOKENS),
+    dropout=properties["dropout"],
+  )
+
+
+def _official(value: Any) -> OfficialCheckpoint:
+  properties, backbone = value["properties"], _backbone(value)
   vocabulary, tokenizer = _indexer(properties["indexer"]["properties"])
   states = _split(value["state_dict"])
-  vocab_size = len(vocabulary) + len(SPECIAL_TOKENS)
   hidden_size = properties["hidden_size"]
   feature_size = states["captioner"]["init_h.0.weight"].shape[1]
   language_model = None
   if properties.get("lm") is not None:
-    words = properties["lm"]["properties"]
-    if _indexer(words["indexer"]["properties"])[0] != vocabulary:
-      raise UserError("its language model has another vocabulary than its captioner")
-    language_model = releases.LanguageModelSpec(
-      hidden_size=words["hidden_size"],
-      embedding_size=words["embedding_size"],
-      num_layers=words["layers"],
-      vocab_size=vocab_size,
-      dropout=words["dropout"],
-    )
+    language_model = _language_model(properties["lm"]["properties"], vocabulary)
   return OfficialCheckpoint(
     vocabulary=vocabulary,
     tokenizer=tokenizer,
@@ -216,10 +225,10 @@ def _official(value: Any) -> OfficialCheckpoint:
       feature_size=feature_size,
       hidden_size=hidden_size,
       embedding_size=properties["embedding_size"],
-      # Where it is not told, it is the lesser of the state's and the features' sizes.
+      # By default, it is the smaller one of the state's and the features' sizes.
       attention_size=properties["attention_hidden_size"]
       or min(hidden_size, feature_size),
-      vocab_size=vocab_size,
+      vocab_size=len(vocabulary) + len(SPECIAL_TOKENS),
       dropout=properties["dropout"],
     ),
     language_model=language_model,
