@@ -150,7 +150,7 @@ def quantiles(
     lie in one bin, its least and its greatest value, else the quantile itself.
   """
   lower, upper, weight = hazen_ranks(state.num_seen, state.quantile)
-  (low_bin, low, least, most), (high_bin, high, _, _) = (
+  (low_bin, low, least, greatest), (high_bin, high, _, _) = (
     _locate(state, ranks) for ranks in (lower, upper)
   )
   threshold = np.where(state.num_seen > 0, low + weight * (high - low), np.inf)
@@ -158,7 +158,7 @@ def quantiles(
   return (
     threshold,
     np.where(together, least, threshold),
-    np.where(together, most, threshold),
+    np.where(together, greatest, threshold),
   )
 
 

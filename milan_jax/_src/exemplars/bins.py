@@ -54,7 +54,7 @@ class BinCounts:
     units: unit of each block.
     counts: number of values in each bin.
     least: the bits, below the bin's own, of its least value; all ones if there is none.
-    most: those of its greatest value; zeros if there is none.
+    greatest: those of its greatest value; zeros if there is none.
     sums: the counts of each block together.
   """
 
@@ -63,7 +63,7 @@ class BinCounts:
   units: Int[np.ndarray, "blocks"]
   counts: Integer[np.ndarray, "blocks bins"]
   least: UInt16[np.ndarray, "blocks bins"]
-  most: UInt16[np.ndarray, "blocks bins"]
+  greatest: UInt16[np.ndarray, "blocks bins"]
   sums: Int[np.ndarray, "blocks"]
 
 
@@ -77,7 +77,7 @@ def start(units: int, num_total: int) -> BinCounts:
     units=no_blocks,
     counts=np.zeros((0, _BINS), dtype),
     least=np.zeros((0, _BINS), np.uint16),
-    most=np.zeros((0, _BINS), np.uint16),
+    greatest=np.zeros((0, _BINS), np.uint16),
     sums=no_blocks,
   )
 
@@ -110,7 +110,7 @@ def add(
   rest = (ordered & _REST).astype(np.uint16)
   np.add.at(state.counts.reshape(-1), at, state.counts.dtype.type(1))
   np.minimum.at(state.least.reshape(-1), at, rest)
-  np.maximum.at(state.most.reshape(-1), at, rest)
+  np.maximum.at(state.greatest.reshape(-1), at, rest)
   sums = state.sums + np.bincount(blocks, minlength=len(state.sums))
   return dataclasses.replace(state, sums=sums)
 
@@ -136,8 +136,8 @@ def add_to_bins(
   state.counts[at] += number.astype(state.counts.dtype)
   least = rest.min(axis=0, where=inside, initial=_NO_REST)
   state.least[at] = np.minimum(state.least[at], least)
-  most = rest.max(axis=0, where=inside, initial=0)
-  state.most[at] = np.maximum(state.most[at], most)
+  greatest = rest.max(axis=0, where=inside, initial=0)
+  state.greatest[at] = np.maximum(state.greatest[at], greatest)
   state.sums[at[0]] += number
 
 
@@ -158,7 +158,7 @@ def merge(a: BinCounts, b: BinCounts) -> BinCounts:
   blocks = _blocks(merged)[b.octaves, b.units]
   merged.counts[blocks] += b.counts
   merged.least[blocks] = np.minimum(merged.least[blocks], b.least)
-  merged.most[blocks] = np.maximum(merged.most[blocks], b.most)
+  merged.greatest[blocks] = np.maximum(merged.greatest[blocks], b.greatest)
   merged.sums[blocks] += b.sums
   return merged
 
@@ -169,7 +169,7 @@ def drop_below(state: BinCounts, bins: Int[np.ndarray, "units"]) -> BinCounts:
   if 2 * keep.sum() > len(keep):
     return state  # not worth moving the others
   rows = np.flatnonzero(keep)
-  for blocks in (state.counts, state.least, state.most):
+  for blocks in (state.counts, state.least, state.greatest):
     # In place, a few at a time: those that stay move up, never onto one to come.
     for first in range(0, len(rows), _BLOCKS_TOGETHER):
       moved = rows[first : first + _BLOCKS_TOGETHER]
@@ -220,7 +220,7 @@ def locate(
   bins = downward[row] * _BINS + mantissa
   low, high = (
     _values((bins << _SHIFT) + rest[block, mantissa]).astype(np.float64)
-    for rest in (state.least, state.most)
+    for rest in (state.least, state.greatest)
   )
   value = high - (rank - 1) / np.maximum(count - 1, 1) * (high - low)
   found = np.full(len(ranks), NO_BIN, np.int64)
@@ -262,7 +262,7 @@ def _with_blocks(
   before = len(state.units)
   rows = before + len(new_units)
   # In place: a copy of every block would double the memory while it is made.
-  for blocks in (state.counts, state.least, state.most):
+  for blocks in (state.counts, state.least, state.greatest):
     blocks.resize((rows, _BINS), refcheck=False)  # with zeros
   state.least[before:] = _NO_REST
   return dataclasses.replace(

@@ -141,7 +141,7 @@ def finish(state: LayerState) -> LayerStatistics:
 
 
 # Names of fields in saved states, where they differ from the field's.
-_SAVED_NAMES = {"thresholds": "levels"}
+_SAVED_NAMES = {"thresholds": "levels", "greatest": "most"}
 
 
 def to_arrays(state: LayerState) -> dict[str, np.ndarray]:

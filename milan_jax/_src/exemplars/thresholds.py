@@ -117,6 +117,8 @@ def unit_thresholds(state: ThresholdState) -> Float[np.ndarray, "units"]:
   """
   threshold = top_values.quantiles(state.top, state.quantile)
   if state.stride > 1:
-    binned, least, most = binned_thresholds.quantiles(state.binned)
-    threshold = np.where((least <= threshold) & (threshold <= most), threshold, binned)
+    binned, least, greatest = binned_thresholds.quantiles(state.binned)
+    threshold = np.where(
+      (least <= threshold) & (threshold <= greatest), threshold, binned
+    )
   return threshold.astype(np.float32) + np.float32(0)  # of two zeros, the positive

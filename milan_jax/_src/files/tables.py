@@ -73,7 +73,7 @@ def read_rows(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[
   twice = [name for name in columns if header.count(name) > 1]
   if twice:
     raise UserError(f"{path}: the first line names the column {twice[0]} twice")
-  places = {name: header.index(name) for name in columns}
+  columns_of = {name: header.index(name) for name in columns}
   reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
   last = 1
   try:
@@ -86,7 +86,7 @@ def read_rows(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[
             f"{where}: expected as many fields as columns, {len(header)}, but got "
             f"{len(fields)}; one that holds a {delimiter!r} must be quoted"
           )
-        yield Row({name: fields[place] for name, place in places.items()}, where)
+        yield Row({name: fields[column] for name, column in columns_of.items()}, where)
       last = reader.line_num
   except csv.Error as error:
     raise UserError(f"{path}: what follows line {last} is no CSV: {error}") from error

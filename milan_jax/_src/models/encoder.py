@@ -27,17 +27,17 @@ def _resize_axis(arrays: Float[Array, "*shape"], axis: int, target: int) -> Arra
   high = np.minimum(low + 1, size - 1)
   share = jnp.asarray(centres - low, jnp.float32)
   share = jnp.expand_dims(share, [i for i in range(arrays.ndim) if i != axis])
-  near, far = (_pick(arrays, axis, places) for places in (low, high))
+  near, far = (_pick(arrays, axis, indices) for indices in (low, high))
   return near * (1 - share) + far * share
 
 
-def _pick(arrays: Array, axis: int, places: np.ndarray) -> Array:
-  """Takes places along an axis; a slice where they are evenly spaced is much faster."""
-  steps = np.unique(np.diff(places))
+def _pick(arrays: Array, axis: int, indices: np.ndarray) -> Array:
+  """Takes indices along an axis; if evenly spaced, by a slice, which is much faster."""
+  steps = np.unique(np.diff(indices))
   if steps.size == 1 and steps[0] > 0:
-    stop = int(places[-1]) + 1
-    return jax.lax.slice_in_dim(arrays, int(places[0]), stop, int(steps[0]), axis)
-  return jnp.take(arrays, places, axis)
+    stop = int(indices[-1]) + 1
+    return jax.lax.slice_in_dim(arrays, int(indices[0]), stop, int(steps[0]), axis)
+  return jnp.take(arrays, indices, axis)
 
 
 def level_weights(

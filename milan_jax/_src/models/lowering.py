@@ -252,7 +252,7 @@ def _padded(inputs: Array, padding: Padding) -> Array:
 def _shifts(
   padded: Array, window: Sequence[int], stride: int, sides: Sequence[int]
 ) -> Iterator[tuple[int, int, Array]]:
-  """Each place of the window, and the pixels that all windows have there."""
+  """Each offset within the window, and the pixels of all windows at that offset."""
   height, width = ((side - 1) * stride + 1 for side in sides)
   for row in range(window[0]):
     for column in range(window[1]):
@@ -374,8 +374,8 @@ def _transform_product(items: Sequence[Array] | Array) -> list[Array]:
 
 def _chunk_size(batch: int, bytes_per_image: int) -> int:
   """The largest divisor of `batch` whose images fit `CHUNK_BYTES`, at least 1."""
-  most = max(1, min(batch, CHUNK_BYTES // bytes_per_image))
-  return next(size for size in range(most, 0, -1) if batch % size == 0)
+  max_images = max(1, min(batch, CHUNK_BYTES // bytes_per_image))
+  return next(size for size in range(max_images, 0, -1) if batch % size == 0)
 
 
 def _in_chunks(function: Callable[[Array], Array], inputs: Array, size: int) -> Array:

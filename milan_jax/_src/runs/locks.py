@@ -79,9 +79,9 @@ def hold(
     # While it is locked: who comes later locks a file of its own.
     with contextlib.suppress(OSError):
       lock.unlink()
-    for place in reversed(made):
+    for path in reversed(made):
       with contextlib.suppress(OSError):
-        place.rmdir()  # only what is empty goes
+        path.rmdir()  # only what is empty goes
     os.close(file)
 
 
@@ -129,11 +129,11 @@ def _lock(lock: pathlib.Path, made: list[pathlib.Path]) -> int:
 
 
 def _make(folder: pathlib.Path, made: list[pathlib.Path]) -> None:
-  for place in (*reversed(folder.parents), folder):
-    if not place.is_dir():
-      place.mkdir(exist_ok=True)
-      if place not in made:
-        made.append(place)
+  for path in (*reversed(folder.parents), folder):
+    if not path.is_dir():
+      path.mkdir(exist_ok=True)
+      if path not in made:
+        made.append(path)
 
 
 def _is_still(path: pathlib.Path, file: int) -> bool:
@@ -156,11 +156,11 @@ def _holder(lock: pathlib.Path) -> str:
 
 
 def _unusable(flag: str, folder: pathlib.Path, error: OSError) -> UserError:
-  for place in (folder, *folder.parents):
-    if _exists(place) and not place.is_dir():
-      where = "" if place == folder else f", so that {folder} cannot be made"
+  for path in (folder, *folder.parents):
+    if _exists(path) and not path.is_dir():
+      where = "" if path == folder else f", so that {folder} cannot be made"
       return UserError(
-        f"{flag}: {place} is a file{where}; expected a folder or a new name."
+        f"{flag}: {path} is a file{where}; expected a folder or a new name."
       )
   return UserError(
     f"{flag}: {folder} cannot be written to ({error.strerror}): give access, or name "
@@ -168,8 +168,8 @@ def _unusable(flag: str, folder: pathlib.Path, error: OSError) -> UserError:
   )
 
 
-def _exists(place: pathlib.Path) -> bool:
+def _exists(path: pathlib.Path) -> bool:
   try:
-    return place.exists()
+    return path.exists()
   except OSError:  # such as a name that is too long
     return False

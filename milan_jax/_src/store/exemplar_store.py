@@ -356,7 +356,7 @@ def _check_values(
 ) -> None:
   """Raises UserError with the first value that does not fit."""
   if not fits.all():
-    place = tuple(np.argwhere(~fits)[0].tolist())
+    index = tuple(np.argwhere(~fits)[0].tolist())
     raise UserError(
-      f"{path}: expected {expected}, found {values[place]} at {list(place)}: {_REMEDY}."
+      f"{path}: expected {expected}, found {values[index]} at {list(index)}: {_REMEDY}."
     )

@@ -93,14 +93,14 @@ class FeatureWriter:
       self._written[layer] = zlib.crc32(data, self._written[layer])
 
   def _offset(self, layer: int, row: int, slot: int) -> int:
-    place = row * self._slots[layer] + slot
-    return self._offsets[layer] + place * self._row_bytes
+    index = row * self._slots[layer] + slot
+    return self._offsets[layer] + index * self._row_bytes
 
-  def check(self, places: Int[np.ndarray, "places 3"]) -> None:
+  def check(self, locations: Int[np.ndarray, "locations 3"]) -> None:
     """Compares what an earlier writer saved with its checksums.
 
     Args:
-      places: layer, row and slot of all that it wrote, in its order.
+      locations: layer, row and slot of everything it wrote, in its order.
 
     Raises:
       UserError: if a file is not as it was written.
@@ -108,7 +108,7 @@ class FeatureWriter:
     if self._written is None:
       return  # by an earlier version
     found = [0] * len(self._files)
-    for layer, row, slot in (place.tolist() for place in places):
+    for layer, row, slot in (location.tolist() for location in locations):
       file = self._files[layer].fileno()
       data = os.pread(file, self._row_bytes, self._offset(layer, row, slot))
       found[layer] = zlib.crc32(data, found[layer])
@@ -190,7 +190,7 @@ class FeatureStore:
     return np.array(self._layers[self.layers.index(layer)]["units"])
 
   def units(self, start: int, stop: int) -> Iterator[tuple[Unit, bool]]:
-    """Yields units by their places, and whether each is dead."""
+    """Yields units by their index in the store, and whether each is dead."""
     for number, row in zip(
       self._numbers[start:stop].tolist(), self._rows[start:stop].tolist(), strict=True
     ):
@@ -215,25 +215,25 @@ class FeatureStore:
     return np.where(counts > 0, np.minimum(counts, self.k), self.k)
 
   def read(self, start: int, stop: int) -> Float[np.ndarray, "units k features"]:
-    """Reads the features of units by their places."""
+    """Reads the features of units by their index in the store."""
     return self.read_rows(np.arange(start, min(stop, len(self))))
 
   def read_rows(
-    self, places: Int[np.ndarray, "units"]
+    self, indices: Int[np.ndarray, "units"]
   ) -> Float[np.ndarray, "units k features"]:
-    """Reads the features of units at any places."""
-    found = np.empty((len(places), self.k, self.feature_size), np.float32)
-    numbers, rows = self._numbers[places], self._rows[places]
+    """Reads the features of units at any indices."""
+    found = np.empty((len(indices), self.k, self.feature_size), np.float32)
+    numbers, rows = self._numbers[indices], self._rows[indices]
     unit_bytes = found[:1].nbytes
     for number in np.unique(numbers).tolist():
       path = self._folder / f"{number}.npy"
       offset = _begin(path)
       with path.open("rb") as file:
-        for place in np.flatnonzero(numbers == number).tolist():
-          data = os.pread(file.fileno(), unit_bytes, offset + rows[place] * unit_bytes)
+        for i in np.flatnonzero(numbers == number).tolist():
+          data = os.pread(file.fileno(), unit_bytes, offset + rows[i] * unit_bytes)
           if len(data) < unit_bytes:
             raise UserError(f"{path} is cut short: make the features again.")
-          found[place] = np.frombuffer(data, np.float32).reshape(found.shape[1:])
+          found[i] = np.frombuffer(data, np.float32).reshape(found.shape[1:])
     return found
 
   def tables(self) -> dict[str, Float[np.ndarray, "units k features"]]:

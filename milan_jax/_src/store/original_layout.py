@@ -58,17 +58,17 @@ class OriginalExemplars:
         + ", ".join(f"{h} x {w} in {name}" for name, (h, w) in sizes.items())
         + "."
       )
-    # Where each distinct image is first seen: layer, unit, place among its exemplars.
+    # Where each distinct image is first seen: layer, unit, slot among its exemplars.
     self._first_seen: list[tuple[str, int, int]] = []
     self._rows: dict[str, np.ndarray] = {}
     rows_of: dict[object, int] = {}
     for name, layer in self._layers.items():
       rows = np.empty(layer.images.shape[:2], np.int64)
-      for unit, place in np.ndindex(*rows.shape):
-        row = rows_of.setdefault(layer.key(unit, place), len(rows_of))
-        rows[unit, place] = row
+      for unit, slot in np.ndindex(*rows.shape):
+        row = rows_of.setdefault(layer.key(unit, slot), len(rows_of))
+        rows[unit, slot] = row
         if row == len(self._first_seen):
-          self._first_seen.append((name, unit, place))
+          self._first_seen.append((name, unit, slot))
       self._rows[name] = rows
 
   @property
@@ -99,8 +99,8 @@ class OriginalExemplars:
     height, width = self._layers[self._names[0]].images.shape[3:]
     images = np.empty((len(rows), height, width, 3), np.uint8)
     for at, row in enumerate(rows):
-      name, unit, place = self._first_seen[row]
-      images[at] = self._layers[name].images[unit, place].transpose(1, 2, 0)
+      name, unit, slot = self._first_seen[row]
+      images[at] = self._layers[name].images[unit, slot].transpose(1, 2, 0)
     return images
 
   def masks(
@@ -161,11 +161,11 @@ class _Layer:
     )
     self.units = _units(folder / "units.npy", units)
 
-  def key(self, unit: int, place: int) -> object:
+  def key(self, unit: int, slot: int) -> object:
     """What tells an exemplar's image from others, in all layers."""
     if self.ids is not None:
-      return int(self.ids[unit, place])
-    return hashlib.blake2b(self.images[unit, place].tobytes()).digest()
+      return int(self.ids[unit, slot])
+    return hashlib.blake2b(self.images[unit, slot].tobytes()).digest()
 
 
 def _array(path: pathlib.Path, *, channels: int) -> np.ndarray:

@@ -100,12 +100,12 @@ class Linear(nn.Module):
 
 
 class Relu(nn.Module):
-  """Clips below 0, and above `most` where one is given."""
+  """Clips below 0, and above `max_value` where one is given."""
 
-  most: float | None = None
+  max_value: float | None = None
 
   def __call__(self, inputs: Array) -> Array:
-    return jnp.clip(inputs, 0, self.most)
+    return jnp.clip(inputs, 0, self.max_value)
 
 
 class MaxPool(nn.Module):

@@ -82,7 +82,7 @@ def _without_prefix(state_dict: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _torch_name(name: str, path: Collection[str]) -> str:
-  """Dotted name of a module in the state dict; a number is a place in a list."""
+  """Dotted name of a module in the state dict; a number is an index of a list."""
   if name in _UNDERSCORED:
     path = [part if part.isdigit() else f"_{part}" for part in path]
   return ".".join(path)
