@@ -24,7 +24,7 @@ TOLERANCE = 1e-5  # of the layer's maximum
 def _images(name, size, batch=2):
   """Noise in the range that the network is made for."""
   images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), np.uint8)
-  return np.asarray(backbone(name).normalise(images))
+  return np.asarray(backbone(name).normalize(images))
 
 
 def _state_dict(module):
@@ -146,7 +146,7 @@ def test_efficientnet_knows_photographs(lite_weights, photographs, plain):
       images.append(np.asarray(image.crop((left, top, left + size, top + size))))
       classes.append(2 * index)  # the folder holds every second class
   params = params_from_state_dict(LITE, lite_weights)
-  logits = one.apply(params, one.normalise(np.stack(images)), ("fc",))["fc"]
+  logits = one.apply(params, one.normalize(np.stack(images)), ("fc",))["fc"]
   surprise = -jax.nn.log_softmax(logits)[np.arange(len(classes)), np.array(classes)]
   assert surprise.mean() < 0.55
   assert (logits.argmax(axis=-1) == np.array(classes)).mean() > 0.8
@@ -228,14 +228,14 @@ def test_shapes_are_those_of_the_activations(resnet18, plain):
     backbone("alexnet").shapes(("features.12",), 40)
 
 
-def test_normalised_images_have_the_published_mean_and_deviation():
+def test_normalized_images_have_the_published_mean_and_deviation():
   images = np.array([[0, 127, 255], [255, 0, 128]], np.uint8)[None, None]
   expected = (images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-  ours = backbone("alexnet").normalise(images)
+  ours = backbone("alexnet").normalize(images)
   assert ours.dtype == jnp.float32
   np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
   np.testing.assert_allclose(
-    backbone(LITE).normalise(images), (images - 127.0) / 128, rtol=1e-6
+    backbone(LITE).normalize(images), (images - 127.0) / 128, rtol=1e-6
   )
 
 

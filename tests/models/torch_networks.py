@@ -46,7 +46,7 @@ class AlexNet(nn.Module):
 class Vgg(nn.Module):
   """Without its classifier unless `head`: 120 million numbers, always the same."""
 
-  def __init__(self, layers, *, normalised, head):
+  def __init__(self, layers, *, normalized, head):
     super().__init__()
     features, channels = [], 3
     for layer in layers.split():
@@ -54,7 +54,7 @@ class Vgg(nn.Module):
         features.append(nn.MaxPool2d(2, 2))
         continue
       features.append(nn.Conv2d(channels, int(layer), 3, padding=1))
-      if normalised:
+      if normalized:
         features.append(nn.BatchNorm2d(int(layer)))
       features.append(nn.ReLU())
       channels = int(layer)
@@ -243,7 +243,7 @@ def network(name, *, head=True):
     module = ResNet(*_RESNETS[name])
   else:
     layers = _VGG_LAYERS[name.removesuffix("_bn")]
-    module = Vgg(layers, normalised=name.endswith("_bn"), head=head)
+    module = Vgg(layers, normalized=name.endswith("_bn"), head=head)
   return module.eval()
 
 

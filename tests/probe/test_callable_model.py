@@ -20,7 +20,7 @@ def images():
   return np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
 
 
-def normalised(images):
+def normalized(images):
   return (images - np.float32([100, 110, 120])) / np.float32(50)
 
 
@@ -37,7 +37,7 @@ def test_a_function_of_jax(images):
     LayerShape("ids", 8, 8, 3),
   )
   found = probe.activations(images, ("vector", "maps", "ids"))
-  want = normalised(images)
+  want = normalized(images)
   np.testing.assert_allclose(found["maps"], np.abs(want), atol=1e-6)
   np.testing.assert_allclose(found["vector"][:, 0, 0], want.max((1, 2)), atol=1e-6)
   assert found["ids"].dtype == np.float32
@@ -78,7 +78,7 @@ def test_what_a_function_may_return(returned, names, compiled, images):
 
   probe = CallableProbe(function, PREPROCESSING, compiled=compiled)
   assert [layer.name for layer in probe.layers()] == list(names)
-  want = (2 * normalised(images), normalised(images).mean((1, 2))[:, None, None])
+  want = (2 * normalized(images), normalized(images).mean((1, 2))[:, None, None])
   for name, array in probe.activations(images, tuple(names)).items():
     np.testing.assert_allclose(array, want[names[name]], atol=1e-5)
 
@@ -101,7 +101,7 @@ def test_numbers_of_other_kinds_become_float32(kind, want, compiled, images):
   probe = CallableProbe(function, PREPROCESSING, compiled=compiled)
   found = probe.activations(images, ("output",))["output"]
   assert found.dtype == np.float32
-  np.testing.assert_allclose(found, want(normalised(images)), atol=1e-2)
+  np.testing.assert_allclose(found, want(normalized(images)), atol=1e-2)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_what_cannot_be_traced_runs_uncompiled(function, want, images):
   assert "\n" not in probe.untraced
   assert probe.layers() == (LayerShape("output", 8, 8, 3),)
   found = probe.activations(images, ("output",))["output"]
-  np.testing.assert_allclose(found, want(normalised(images)), atol=1e-5)
+  np.testing.assert_allclose(found, want(normalized(images)), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_function_of_numpy(images):
   found = probe.activations(images, ("first",))
   assert set(found) == {"first"}
   assert found["first"].dtype == np.float32
-  want = 2 * normalised(images)[:, :4, :4] + 1
+  want = 2 * normalized(images)[:, :4, :4] + 1
   np.testing.assert_allclose(found["first"], want, atol=1e-2)
   with pytest.raises(UserError, match="no layer 'last'"):
     probe.activations(images, ("last",))

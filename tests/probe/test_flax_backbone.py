@@ -45,12 +45,12 @@ def probe(network):
   return FlaxProbe(network, jax.tree.map(jax.numpy.asarray, params))
 
 
-def test_activations_are_the_backbones_of_normalised_images(network, probe):
+def test_activations_are_the_backbones_of_normalized_images(network, probe):
   assert isinstance(probe, Probe)
   images = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), np.uint8)
   found = probe.activations(images, ("fc", "conv", "relu"))
-  normalised = (images - np.float32([100, 110, 120])) / np.float32(50)
-  padded = np.pad(normalised, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  normalized = (images - np.float32([100, 110, 120])) / np.float32(50)
+  padded = np.pad(normalized, ((0, 0), (1, 1), (1, 1), (0, 0)))
   kernel = np.asarray(probe._params["conv"]["kernel"])
   patch = padded[:, 10:13, 4:7]  # the one under the place (5, 2)
   want = np.einsum("bhwc,hwcu->bu", patch, kernel)

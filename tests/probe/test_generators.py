@@ -7,7 +7,7 @@ from torch import nn
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.probe.jax_generator import JaxGenerator
-from milan_jax._src.probe.latent_inputs import to_colours, trial_inputs
+from milan_jax._src.probe.latent_inputs import to_colors, trial_inputs
 from milan_jax._src.probe.protocol import Generator
 from milan_jax._src.probe.torch_generator import TorchGenerator
 from milan_jax._src.records import LayerShape
@@ -43,7 +43,7 @@ class Gan(nn.Module):
 
 
 def answers(inputs):
-  """Activations and images, in numpy, colours last."""
+  """Activations and images, in numpy, colors last."""
   latents = inputs["latent"]
   if "class" in inputs.dtype.names:
     latents = latents + NAMES[inputs["class"]]
@@ -172,7 +172,7 @@ def test_parameters_need_not_be_part_of_the_program():
 def test_colours_are_cut_to_their_range():
   values = np.array([-3, -1, 0, 0.5, 1, 2, np.nan, np.inf], np.float32)
   images = np.broadcast_to(values[:, None, None, None], (8, 2, 2, 3))
-  found = to_colours(images, (-1.0, 1.0))[:, 0, 0, 0]
+  found = to_colors(images, (-1.0, 1.0))[:, 0, 0, 0]
   assert found.tolist() == [0, 0, 128, 191, 255, 255, 0, 255]
 
 
@@ -198,7 +198,7 @@ def test_what_makes_no_images():
   with pytest.raises(UserError, match=r"returns \(5, 80\): expected images"):
     TorchGenerator(nn.Linear(6, 80), (6,))
   gray = nn.Unflatten(1, (20, 2, 2))
-  with pytest.raises(UserError, match=r"shape \(5, 2, 2, 20\), colours last, of 5"):
+  with pytest.raises(UserError, match=r"shape \(5, 2, 2, 20\), colors last, of 5"):
     TorchGenerator(gray, (80,))
   with pytest.raises(UserError, match=r"does not run on latents of shape \(7,\)"):
     JaxGenerator(gan, (7,))
@@ -206,5 +206,5 @@ def test_what_makes_no_images():
     JaxGenerator(lambda latents: gan(latents)[0], (6,))
   with pytest.raises(UserError, match="returns None"):
     JaxGenerator(lambda latents: (gan(latents)[0], None), (6,))
-  with pytest.raises(UserError, match=r"shape \(13, 5, 4, 4\), colours last"):
+  with pytest.raises(UserError, match=r"shape \(13, 5, 4, 4\), colors last"):
     JaxGenerator(lambda x: ((x @ DENSE).reshape(-1, 5, 4, 4), {}), (6,))

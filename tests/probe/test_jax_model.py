@@ -55,7 +55,7 @@ def images():
   return np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
 
 
-def normalised(images):
+def normalized(images):
   return (images - np.float32([100, 110, 120])) / np.float32(50)
 
 
@@ -82,7 +82,7 @@ def test_values(model, params, images):
   probe = JaxProbe(model, params, PREPROCESSING)
   found = probe.activations(images, ("a", "tokens", "z", "half"))
   assert set(found) == {"a", "half", "tokens", "z"}
-  want = normalised(images)
+  want = normalized(images)
   np.testing.assert_allclose(found["tokens"], want, atol=1e-6)
   np.testing.assert_allclose(found["a"][:, 0, 0], want.mean((1, 2)), atol=1e-5)
   mixed = np.stack([want[..., 0], 2 * want[..., 0] + want[..., 1]], axis=-1)
@@ -109,7 +109,7 @@ def test_the_users_layouts(model, params, images):
   layouts = parse_layouts("tokens=NLC:token=65")
   probe = JaxProbe(model, params, PREPROCESSING, layouts=layouts)
   found = probe.activations(images, ("tokens",))["tokens"]
-  np.testing.assert_allclose(found, normalised(images)[:, -1:, -1:], atol=1e-6)
+  np.testing.assert_allclose(found, normalized(images)[:, -1:, -1:], atol=1e-6)
 
 
 def test_what_cannot_be_read(model, params, images):

@@ -77,7 +77,7 @@ def probe(variables):
   return LinenProbe(Model(), variables, PREPROCESSING)
 
 
-def normalised(images):
+def normalized(images):
   return (images - np.float32([100, 110, 120])) / np.float32(50)
 
 
@@ -98,7 +98,7 @@ def test_values_in_inference(probe, variables, images):
   found = probe.activations(images, NAMES)
   params = jax.tree.map(np.asarray, variables["params"])
   block = params["blocks_0"]
-  conv = convolve(normalised(images), **block["z_conv"])
+  conv = convolve(normalized(images), **block["z_conv"])
   np.testing.assert_allclose(found["blocks_0.z_conv"], conv, atol=1e-5)
   np.testing.assert_allclose(found["blocks_0.sown"], conv - 1, atol=1e-5)
   # The statistics are a mean of 0.5 and a variance of 1.5.
@@ -158,7 +158,7 @@ def test_an_option_among_the_attributes(images):
 
   probe = LinenProbe(Dropped(), {}, PREPROCESSING)
   found = probe.activations(images, ("drop",))["drop"]
-  np.testing.assert_allclose(found, normalised(images), atol=1e-6)
+  np.testing.assert_allclose(found, normalized(images), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_module_that_cannot_be_traced_can_be_called_by_a_function(images):
 
   probe = CallableProbe(lambda images: Sorts().apply({}, images), PREPROCESSING)
   found = probe.activations(images, ("sorted",))["sorted"]
-  np.testing.assert_allclose(found, np.sort(normalised(images), axis=3), atol=1e-5)
+  np.testing.assert_allclose(found, np.sort(normalized(images), axis=3), atol=1e-5)
 
 
 def test_variables_that_do_not_fit(variables):

@@ -87,7 +87,7 @@ def probe(model):
   return NnxProbe(model, PREPROCESSING)
 
 
-def normalised(images):
+def normalized(images):
   return (images - np.float32([100, 110, 120])) / np.float32(50)
 
 
@@ -100,7 +100,7 @@ def test_values_in_inference(probe, model, images):
   found = probe.activations(images, NAMES)
   conv = model.blocks[0].conv
   kernel, bias = np.asarray(conv.kernel[...])[0, 0], np.asarray(conv.bias[...])
-  maps = normalised(images) @ kernel + bias[None, None, None]
+  maps = normalized(images) @ kernel + bias[None, None, None]
   np.testing.assert_allclose(found["blocks.0.conv"], maps, atol=1e-5)
   norm = (maps - 0.5) / np.sqrt(1 + 1e-5)
   np.testing.assert_allclose(found["blocks.0.norm"], norm, atol=1e-5)

@@ -67,7 +67,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def answers(images):
-  """What torch computes of the normalised images, in our layout."""
+  """What torch computes of the normalized images, in our layout."""
   mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
   pixels = torch.from_numpy(((images / 255 - mean) / std).transpose(0, 3, 1, 2)).float()
   conv = functional.conv2d(pixels, torch.tensor(KERNEL), padding=1, stride=2)

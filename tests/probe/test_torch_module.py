@@ -70,7 +70,7 @@ def images():
   return np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
 
 
-def normalised(images):
+def normalized(images):
   mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
   pixels = (images / 255 - mean) / std
   return torch.from_numpy(pixels.transpose(0, 3, 1, 2)).float()
@@ -89,7 +89,7 @@ def test_layers_are_what_the_modules_return(model, images):
   assert tuple(found) == names
   model.eval()
   with torch.no_grad():
-    first = model.stem[0](normalised(images))
+    first = model.stem[0](normalized(images))
     stem = first.relu()
     conv = model.block.conv(stem)
     norm = model.block.norm(conv)
@@ -211,7 +211,7 @@ def test_every_call_of_a_module_is_a_layer(images, chosen):
   ]
   found = probe.activations(images, chosen)
   with torch.no_grad():
-    first = model[0].first(normalised(images)).relu()
+    first = model[0].first(normalized(images)).relu()
     want = {"0.relu#0": first, "0.relu#1": model[0].second(first).relu()}
   for name in chosen:
     close(found[name], want[name])
@@ -235,7 +235,7 @@ def test_clipped_layers_are_read_before_their_upper_clip(images, inplace):
   model = clipped(inplace)
   with torch.no_grad():
     model[0][0].weight *= 20
-    conv = model[0][0](normalised(images))
+    conv = model[0][0](normalized(images))
     second = model[2](conv.clamp(0, 6))
     last = model[4](second.clamp(-1.5, 1))
   assert conv.max() > 6
@@ -263,7 +263,7 @@ def test_clipped_layers_as_they_are(images, inplace):
   probe = TorchProbe(model, 16, before_clip=False)
   found = probe.activations(images, ("0.0", "0.1", "3"))
   with torch.no_grad():
-    first = model[0][0](normalised(images))
+    first = model[0][0](normalized(images))
     second = model[2](first.clamp(0, 6)).clamp(-1.5, 1)
   close(found["0.0"], first)
   close(found["0.1"], first.clamp(0, 6))
@@ -286,8 +286,8 @@ def test_a_block_whose_clip_is_added_to_is_no_clip(images):
   model = nn.Sequential(Block())
   probe = TorchProbe(model, 16)
   found = probe.activations(images, ("0", "0.clip"))
-  conv = model[0].conv(normalised(images))
-  close(found["0"], conv.clamp(0, 6) + normalised(images))
+  conv = model[0].conv(normalized(images))
+  close(found["0"], conv.clamp(0, 6) + normalized(images))
   close(found["0.clip"], conv.clamp(min=0))
   assert set(probe.notes()) == {"0.clip"}
 
@@ -321,7 +321,7 @@ def test_inputs_have_the_type_of_the_weights(images, dtype):
   model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).to(dtype)
   found = TorchProbe(model, 16).activations(images, ("0",))["0"]
   assert found.dtype == np.float32
-  want = model[0](normalised(images).to(dtype)).float()
+  want = model[0](normalized(images).to(dtype)).float()
   close(found, want)
 
 
@@ -349,7 +349,7 @@ def test_what_is_overwritten_in_inference_mode(images):
   torch.manual_seed(4)
   model = Inference()
   found = TorchProbe(model, 16).activations(images, ("conv", "relu"))
-  conv = nn.functional.conv2d(normalised(images), model.conv.weight, model.conv.bias)
+  conv = nn.functional.conv2d(normalized(images), model.conv.weight, model.conv.bias)
   close(found["conv"], conv)
   close(found["relu"], conv.relu())
 

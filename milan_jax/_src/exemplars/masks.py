@@ -15,7 +15,7 @@ def activation_masks(
   """Marks the pixels where the upsampled activation exceeds the unit's threshold.
 
   The upsampling is bilinear between the centers of positions (half-pixel), and the map
-  is surrounded by zeros: towards the edge of the image, beyond the outermost centers,
+  is surrounded by zeros: toward the edge of the image, beyond the outermost centers,
   it falls off to half its value. A map of one position is constant.
 
   In numpy, map by map: a mask is the same whichever others are made with it, which a

@@ -29,13 +29,13 @@ _CONVERSIONS = {
 class ArrayImages:
   """Images from one array. An image's name is its number.
 
-  Gray images are repeated for a network of colours; of colours, a network of gray gets
+  Gray images are repeated for a network of colors; of colors, a network of gray gets
   the luma. Any other number of channels must be the network's.
 
   Args:
     images: uint8, `(N, height, width, channels)` or `(N, channels, height, width)`;
       gray ones may be `(N, height, width)`.
-    geometry: what is done to each; None takes them as they are, in colours.
+    geometry: what is done to each; None takes them as they are, in colors.
     origin: what to call the array in messages, such as its file.
 
   Raises:
@@ -130,13 +130,13 @@ def _channels_last(images: np.ndarray, channels: int, origin: str) -> np.ndarray
 
 
 def _with_channels(image: np.ndarray, channels: int) -> np.ndarray:
-  """Gray for colours, and colours for gray."""
+  """Gray for colors, and colors for gray."""
   own = image.shape[2]
   if own == 1 and channels == 3:
     return np.repeat(image, 3, axis=2)
   if own == 3 and channels == 1:
-    colours = Image.fromarray(np.ascontiguousarray(image))
-    return np.asarray(colours.convert("L"))[..., None]
+    colors = Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(colors.convert("L"))[..., None]
   return np.ascontiguousarray(image)
 
 

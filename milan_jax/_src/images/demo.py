@@ -1,4 +1,4 @@
-"""The colour photographs that come inside two packages, cut into many crops.
+"""The color photographs that come inside two packages, cut into many crops.
 
 Ten photographs are few: they make a demonstration that needs no download, and say
 nothing of a network as a whole. Point a run at a folder of photographs of your own.
@@ -17,8 +17,8 @@ from milan_jax._src.images.geometry import INTERPOLATIONS, Geometry, to_channels
 from milan_jax._src.images.sizes import Size
 from milan_jax._src.images.source import black
 
-# Every colour photograph of the two wheels. Left out: drawings and test charts
-# (logo, color, phantom, chessboard, horse), grey pictures, a thumbnail, and
+# Every color photograph of the two wheels. Left out: drawings and test charts
+# (logo, color, phantom, chessboard, horse), gray pictures, a thumbnail, and
 # motorcycle_right, which is motorcycle_left again from a step to the right.
 PHOTOGRAPHS = (
   ("skimage", "data/astronaut.png"),
@@ -35,7 +35,7 @@ PHOTOGRAPHS = (
 # Side of a crop over the photograph's shorter side. Below a half, crops of the smaller
 # photographs would be blown up and show blur.
 SCALES = (1.0, 0.75, 0.5)
-# Neighbouring crops start at most this part of their side apart.
+# Neighboring crops start at most this part of their side apart.
 STEP = 0.5
 
 

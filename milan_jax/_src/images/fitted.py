@@ -52,7 +52,7 @@ class FittedPictures:
     return black(self.size, self._geometry.channels)
 
   def name(self, index: int) -> str:
-    """A name that a person recognises the picture by."""
+    """A name that a person recognizes the picture by."""
     raise NotImplementedError
 
   def content(self, index: int) -> pathlib.Path | bytes:

@@ -37,19 +37,19 @@ class OtherSizeError(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Geometry:
-  """How a picture gets the network's size: shorter side to `resize`, then the centre.
+  """How a picture gets the network's size: shorter side to `resize`, then the center.
 
   Attributes:
     resize: length of the shorter side after resizing, in pixels, or the height and
       width that both must have at least, one of them exactly; None leaves it.
-    crop: size of what is cut from the centre, in pixels; a number is a square's side.
+    crop: size of what is cut from the center, in pixels; a number is a square's side.
     interpolation: `bilinear` or `bicubic`, both antialiased.
     squash: resize both sides to `resize`, whatever their proportions.
     fitting: which pictures this is done to: empty for all but those that have the size
       of the crop already, which are taken as they are; `resize-crop` for all; `resize`
       has all resized to that size, whatever their proportions; `none` takes all as they
       are, and no other size.
-    channels: 3 for colours, 1 for gray, 4 for colours and opacity; others of arrays.
+    channels: 3 for colors, 1 for gray, 4 for colors and opacity; others of arrays.
   """
 
   resize: Size | None
@@ -158,7 +158,7 @@ def fit_array(
 def fit(
   image: Image.Image, geometry: Geometry
 ) -> UInt8[np.ndarray, "height width channels"]:
-  """Resizes the shorter side of a picture, or both, then cuts the centre.
+  """Resizes the shorter side of a picture, or both, then cuts the center.
 
   A picture that has the size already is not touched, unless `geometry.fitting` says so.
 

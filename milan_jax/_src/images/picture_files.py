@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, JpegImagePlugin
 from milan_jax._src.images.geometry import Geometry, OtherSizeError, fit, to_channels
 from milan_jax._src.images.source import UnreadableImageError
 
-# What pictures are recognised by their first bytes, whatever a file is called. Pillow
+# What pictures are recognized by their first bytes, whatever a file is called. Pillow
 # knows more formats, some of which start programs (EPS) or hold no photographs.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 # A picture with more pixels (268 MB as RGB) is not decoded whole: Pillow's own limit.

@@ -12,12 +12,12 @@ from milan_jax._src.images.sizes import Size
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Preprocessing:
-  """How a network wants its images: resized, cropped at the centre, normalised.
+  """How a network wants its images: resized, cropped at the center, normalized.
 
   Attributes:
     resize: shorter side after resizing, in pixels, or the least height and width; None
       to leave the size alone.
-    crop: size of what is cut out of the centre, in pixels; a number is a square's.
+    crop: size of what is cut out of the center, in pixels; a number is a square's.
     interpolation: how to resize.
     mean: subtracted per channel, red first, in units of 0..255.
     std: divided by per channel, in units of 0..255.
@@ -34,10 +34,10 @@ class Preprocessing:
 
   @property
   def channels(self) -> int:
-    """Channels of an image: 3 of colours, 1 of gray."""
+    """Channels of an image: 3 of colors, 1 of gray."""
     return len(self.mean)
 
-  def normalise(
+  def normalize(
     self, images: UInt8[Array | np.ndarray, "batch height width channels"]
   ) -> Float[Array, "batch height width channels"]:
     """Images as the network wants their values; their size is not changed."""

@@ -30,7 +30,7 @@ class Source(Protocol):
     """An input that shows nothing: fills up where there is none. Do not write to it."""
 
   def name(self, index: int) -> str:
-    """A name that a person recognises the input by."""
+    """A name that a person recognizes the input by."""
 
   def load(self, index: int) -> Shaped[np.ndarray, "..."]:
     """The input, of the shape and type of `blank`.

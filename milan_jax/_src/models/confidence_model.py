@@ -31,7 +31,7 @@ class ConfidenceSpec:
     centers: what is subtracted from each piece of evidence, in `EVIDENCE`'s order.
     scales: what it is then divided by.
     weights: the weight of each.
-    bias: the log-odds where all evidence is at its centre.
+    bias: the log-odds where all evidence is at its center.
     threshold: the probability below which nothing is said.
   """
 
@@ -53,7 +53,7 @@ def agreement(
   Both are 0 for a single region, which agrees with no other.
 
   Args:
-    features: projected features of the regions, centred over a data set.
+    features: projected features of the regions, centered over a data set.
     counts: how many of a unit's regions count, its first ones; None for all.
   """
   if counts is not None:

@@ -15,17 +15,17 @@ Pyramid = tuple[Float[Array, "batch _ _ _"], ...]
 
 
 def _resize_axis(arrays: Float[Array, "*shape"], axis: int, target: int) -> Array:
-  """Resizes one axis: bilinear, half-pixel centres, edges replicated.
+  """Resizes one axis: bilinear, half-pixel centers, edges replicated.
 
   Not antialiased: that would look at every pixel of the mask, where the original looks
   at the two nearest only, so that small masks vanish at coarse levels.
   """
   size = arrays.shape[axis]
-  centres = (np.arange(target) + 0.5) * size / target - 0.5
-  centres = np.clip(centres, 0, size - 1)
-  low = np.floor(centres).astype(int)
+  centers = (np.arange(target) + 0.5) * size / target - 0.5
+  centers = np.clip(centers, 0, size - 1)
+  low = np.floor(centers).astype(int)
   high = np.minimum(low + 1, size - 1)
-  share = jnp.asarray(centres - low, jnp.float32)
+  share = jnp.asarray(centers - low, jnp.float32)
   share = jnp.expand_dims(share, [i for i in range(arrays.ndim) if i != axis])
   near, far = (_pick(arrays, axis, indices) for indices in (low, high))
   return near * (1 - share) + far * share
@@ -43,7 +43,7 @@ def _pick(arrays: Array, axis: int, indices: np.ndarray) -> Array:
 def level_weights(
   masks: Bool[Array, "batch regions height width"], size: tuple[int, int]
 ) -> Float[Array, "batch regions level_height level_width"]:
-  """Resizes masks to one level and normalises each to sum 1.
+  """Resizes masks to one level and normalizes each to sum 1.
 
   A mask that vanishes at the level (its sum is zero within 1e-8) gives zeros.
   """

@@ -1,6 +1,6 @@
-"""An LSTM cell with torch's parametrisation.
+"""An LSTM cell with torch's parametrization.
 
-Flax's own cells keep one bias; the original keeps two, and its optimiser moves each of
+Flax's own cells keep one bias; the original keeps two, and its optimizer moves each of
 them, so training takes the same steps only if both are there.
 """
 

@@ -31,7 +31,7 @@ class CallableProbe(JaxProbe):
   What it returns is named as `milan_jax._src.probe.returned.named_activations` tells.
 
   Args:
-    function: takes normalised images `Float[batch height width 3]`. What it closes over
+    function: takes normalized images `Float[batch height width 3]`. What it closes over
       is part of the compiled program.
     preprocessing: how it wants its images.
     compiled: whether it is one of JAX arrays, to be traced: then no more is computed
@@ -178,6 +178,6 @@ class CallableProbe(JaxProbe):
     self, images: UInt8[np.ndarray, "batch rows columns c"]
   ) -> dict[str, np.ndarray]:
     # A copy: the function may write into its images, as torch warns that it may.
-    pixels = self._to_input(self._preprocessing.normalise(images))
+    pixels = self._to_input(self._preprocessing.normalize(images))
     found = named_activations(full_float32(self._function)(pixels))
     return {name: np.array(array) for name, array in found.items()}

@@ -16,7 +16,7 @@ _CONVNEXT_SQUASHES = 384
 def read_preprocessing(processor: Any, image_size: Size | None) -> Preprocessing:
   """How an image processor of transformers prepares an image.
 
-  A processor that keeps an oblong image whole is followed up to its centre square.
+  A processor that keeps an oblong image whole is followed up to its center square.
 
   Args:
     processor: of one image, such as `AutoImageProcessor` finds.
@@ -44,7 +44,7 @@ def read_preprocessing(processor: Any, image_size: Size | None) -> Preprocessing
   mean: tuple[float, ...] = (0.0, 0.0, 0.0)
   std: tuple[float, ...] = (1.0, 1.0, 1.0)
   if processor.do_normalize:
-    mean, std = _colours(processor.image_mean), _colours(processor.image_std)
+    mean, std = _colors(processor.image_mean), _colors(processor.image_std)
   return Preprocessing(
     resize=resize,
     crop=crop,
@@ -78,7 +78,7 @@ def _size(processor: Any, attribute: str) -> Size:
   return of_sides(size.height, size.width)
 
 
-def _colours(values: Any) -> tuple[float, ...]:
+def _colors(values: Any) -> tuple[float, ...]:
   if not isinstance(values, list | tuple):
     return values, values, values
   return tuple(values)
@@ -87,6 +87,6 @@ def _colours(values: Any) -> tuple[float, ...]:
 def _cannot_follow(processor: Any, what: str) -> UserError:
   return UserError(
     f"Images cannot be prepared as {type(processor).__name__} does ({what}): expected "
-    "a resize, bilinear or bicubic, and a crop of the centre. Make a torch "
+    "a resize, bilinear or bicubic, and a crop of the center. Make a torch "
     "module of the model and name it as package.module:name."
   )

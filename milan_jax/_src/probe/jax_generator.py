@@ -15,7 +15,7 @@ from milan_jax._src.probe.jax_model import in_a_line, named_arrays
 from milan_jax._src.probe.latent_inputs import (
   arguments_of,
   image_side,
-  to_colours,
+  to_colors,
   trial_inputs,
 )
 from milan_jax._src.probe.layout import Layout, to_nhwc
@@ -25,7 +25,7 @@ from milan_jax._src.probe.returned import named_activations
 from milan_jax._src.records import LayerShape
 from milan_jax._src.runs.precision import full_float32
 
-# No array of it is made. No usual number of heads or colours.
+# No array of it is made. No usual number of heads or colors.
 _TRIAL_BATCH = 13
 
 
@@ -36,7 +36,7 @@ class JaxGenerator(OneDevice):
 
   Args:
     function: takes latents `Float[batch *latent_shape]`, and classes `Int[batch]` if it
-      has any; returns images `(batch, size, size, 3)` and activations, colours and
+      has any; returns images `(batch, size, size, 3)` and activations, colors and
       units last. As `jax.tree_util.Partial(function, params)`, its parameters are not
       made part of the compiled program.
     latent_shape: shape of one latent.
@@ -45,7 +45,7 @@ class JaxGenerator(OneDevice):
     layouts: of layers by name or glob, where the guess would be wrong.
 
   Raises:
-    UserError: if it does not run, or makes no images in colour.
+    UserError: if it does not run, or makes no images in color.
   """
 
   # Each size of batch takes a while to compile.
@@ -116,7 +116,7 @@ class JaxGenerator(OneDevice):
   def images(self, inputs: np.ndarray) -> UInt8[np.ndarray, "batch size size 3"]:
     """The images that the function makes of records, RGB, 0 to 255."""
     images = np.asarray(_images(self._function, self._arguments(inputs)))
-    return to_colours(images, self._image_range)
+    return to_colors(images, self._image_range)
 
   def _arguments(self, inputs: np.ndarray) -> list[np.ndarray]:
     latents, *classes = arguments_of(inputs, self._latent_shape, classes=self._classes)

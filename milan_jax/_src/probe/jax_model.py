@@ -22,12 +22,12 @@ from milan_jax._src.records import LayerShape
 from milan_jax._src.runs.mesh import make_mesh
 from milan_jax._src.runs.precision import full_float32
 
-# Params, normalised images and the chosen layers, None for all, in the order of their
+# Params, normalized images and the chosen layers, None for all, in the order of their
 # execution.
 Run = Callable[[Any, Array, tuple[str, ...] | None], Mapping[str, Array]]
 
 # No array of it is made. A prime that no network has for its number of heads, blocks
-# or colours, so that an axis of this length is the batch.
+# or colors, so that an axis of this length is the batch.
 TRIAL_BATCH = 13
 # What is raised where a model looks at the numbers in its arrays.
 _ONLY_TRACED = (
@@ -158,7 +158,7 @@ class JaxProbe:
     order: list[str] = []
 
     def trial(params: Any, images: Array) -> dict[str, Array]:
-      found = self._run(params, self._preprocessing.normalise(images), None)
+      found = self._run(params, self._preprocessing.normalize(images), None)
       order.extend(found)
       return dict(found)
 
@@ -234,7 +234,7 @@ class JaxProbe:
     self, params: Any, images: Array, *, layers: tuple[str, ...]
   ) -> dict[str, Array]:
     def part(params: Any, images: Array) -> dict[str, Array]:
-      found = self._run(params, self._preprocessing.normalise(images), layers)
+      found = self._run(params, self._preprocessing.normalize(images), layers)
       return {
         name: as_nhwc(found[name], name, self.readings.layouts[name], len(images))
         for name in layers

@@ -58,21 +58,21 @@ def image_side(shape: tuple[int, ...], batch: int) -> Size:
   """Size of the images that a generator makes, in pixels.
 
   Args:
-    shape: of what it makes, colours last.
+    shape: of what it makes, colors last.
     batch: how many it should have made.
 
   Raises:
-    UserError: if these are no images in colour or gray.
+    UserError: if these are no images in color or gray.
   """
   if len(shape) != 4 or shape[0] != batch or shape[3] not in (1, 3):
     raise UserError(
-      f"The generator makes an array of shape {shape}, colours last, of {batch} "
-      "latents: expected an image of three colours, or of gray, of each."
+      f"The generator makes an array of shape {shape}, colors last, of {batch} "
+      "latents: expected an image of three colors, or of gray, of each."
     )
   return of_sides(*shape[1:3])
 
 
-def to_colours(
+def to_colors(
   images: np.ndarray, image_range: tuple[float, float]
 ) -> UInt8[np.ndarray, "batch height width 3"]:
   """Images as they are stored, 0 to 255.

@@ -38,9 +38,9 @@ class OnnxProbe(OneDevice):
   Args:
     model: it, or its file, beside which its weights may lie.
     image_size: of the images, in pixels; None takes the model's own, or 224.
-    mean: subtracted from each colour, in units of 0 to 255; ImageNet's by default. A
-      model of `uint8` gets the colours as they are.
-    std: each colour is divided by it, in units of 0 to 255.
+    mean: subtracted from each color, in units of 0 to 255; ImageNet's by default. A
+      model of `uint8` gets the colors as they are.
+    std: each color is divided by it, in units of 0 to 255.
     layouts: of layers by name or glob, where the guess would be wrong.
     before_clip: whether clipped layers are read before their upper clip.
     providers: what onnxruntime runs on, best first.

@@ -37,7 +37,7 @@ class Probe(Protocol):
     Args:
       inputs: for most models UInt8[batch height width 3], RGB, 0 to 255, or of
         as many channels as its attribute `channels` says; the probe
-        normalises them as its model wants. For a generator, its latents.
+        normalizes them as its model wants. For a generator, its latents.
       layers: names among those of `layers()`.
 
     Returns:

@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 from milan_jax._src.images.sizes import Size, sides
 from milan_jax._src.probe.torch_pixels import own_dtype
 
-_COLOURS = 3
+_COLORS = 3
 
 
 class _FirstLayerError(BaseException):
@@ -49,14 +49,14 @@ def channels_of(module: torch.nn.Module, size: Size, device: str) -> int | None:
     The number; None where it cannot be told.
   """
   module = module.to(device).eval()
-  first = _first_layer(module, _COLOURS, size, device)
+  first = _first_layer(module, _COLORS, size, device)
   if first is None:
     return None
   found, wanted = first
   # Channels may be added on the way, or pixels be made channels.
-  candidates = [_COLOURS, _COLOURS + wanted - found]
-  if _COLOURS * wanted % found == 0:
-    candidates.append(_COLOURS * wanted // found)
+  candidates = [_COLORS, _COLORS + wanted - found]
+  if _COLORS * wanted % found == 0:
+    candidates.append(_COLORS * wanted // found)
   for channels in candidates:
     if channels > 0:
       found, wanted = _first_layer(module, channels, size, device) or (0, 1)

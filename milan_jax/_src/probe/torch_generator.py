@@ -10,7 +10,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.probe.latent_inputs import (
   arguments_of,
   image_side,
-  to_colours,
+  to_colors,
   trial_inputs,
 )
 from milan_jax._src.probe.layout import Layout
@@ -39,7 +39,7 @@ class TorchGenerator(TorchLayersProbe):
     before_clip: whether clipped layers are read before their upper clip.
 
   Raises:
-    UserError: if it makes no images in colour.
+    UserError: if it makes no images in color.
   """
 
   def __init__(
@@ -89,10 +89,10 @@ class TorchGenerator(TorchLayersProbe):
 
   def images(self, inputs: np.ndarray) -> UInt8[np.ndarray, "batch height width 3"]:
     """The images that the module makes of records, RGB, 0 to 255."""
-    return to_colours(self._made(inputs), self._image_range)
+    return to_colors(self._made(inputs), self._image_range)
 
   def _made(self, inputs: np.ndarray) -> np.ndarray:
-    """What the module makes, colours last."""
+    """What the module makes, colors last."""
     with torch.no_grad():
       value = self._module(*self._arguments(inputs))
     images = next((tensor for _, tensor in tensors_in(value)), None)

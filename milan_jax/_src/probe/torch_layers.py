@@ -215,7 +215,7 @@ def _run_on_trial(
       # `x.view(len(x), -1)` wants the order that torch's tensors usually have.
       if "view" not in str(error):
         raise
-      pixels.colours_last = False
+      pixels.colors_last = False
       return TorchLayers(outputs, [pixels(images)], layouts, **options)
   except UserError:
     raise

@@ -31,9 +31,9 @@ class TorchProbe(TorchLayersProbe):
     module: the model; an image of `image_size` goes in, as `(batch, 3, height, width)`,
       in the type of its weights.
     image_size: of the images, in pixels.
-    mean: subtracted from each colour, in units of 0 to 255; ImageNet's by default.
+    mean: subtracted from each color, in units of 0 to 255; ImageNet's by default.
       There are as many channels as numbers.
-    std: each colour is divided by it, in units of 0 to 255.
+    std: each color is divided by it, in units of 0 to 255.
     device: where the model runs.
     layouts: of layers by name or glob, where the guess would be wrong.
     special: tokens in front that are no patches, where the model's kind tells.

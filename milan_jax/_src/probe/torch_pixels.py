@@ -6,17 +6,17 @@ from jaxtyping import UInt8
 
 
 class Pixels:
-  """Images as a model takes them: normalised, in the order of axes that it wants.
+  """Images as a model takes them: normalized, in the order of axes that it wants.
 
   Args:
-    mean: subtracted from each colour, in units of 0 to 255.
-    std: each colour is divided by it, in units of 0 to 255.
-    dtype: of the result; if it is none of fractions, images are not normalised.
+    mean: subtracted from each color, in units of 0 to 255.
+    std: each color is divided by it, in units of 0 to 255.
+    dtype: of the result; if it is none of fractions, images are not normalized.
     device: where it goes.
 
   Attributes:
     axes: `NCHW` or `NHWC`.
-    colours_last: whether colours are last in memory all the same, as convolutions keep
+    colors_last: whether colors are last in memory all the same, as convolutions keep
       them then, so that activations come out in our layout without a copy.
   """
 
@@ -29,7 +29,7 @@ class Pixels:
     device: torch.device | str,
   ):
     self.axes = "NCHW"
-    self.colours_last = True
+    self.colors_last = True
     self._mean = torch.tensor(mean, device=device)[:, None, None]
     self._std = torch.tensor(std, device=device)[:, None, None]
     self._dtype = dtype
@@ -44,7 +44,7 @@ class Pixels:
     pixels = pixels.to(self._dtype)
     if self.axes == "NHWC":
       return pixels.permute(0, 2, 3, 1)
-    return pixels if self.colours_last else pixels.contiguous()
+    return pixels if self.colors_last else pixels.contiguous()
 
 
 def own_dtype(module: torch.nn.Module) -> torch.dtype:

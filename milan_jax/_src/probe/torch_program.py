@@ -39,9 +39,9 @@ class ProgramProbe(TorchLayersProbe):
   Args:
     program: it, or its file. Reading a file may run code that is in it: trust it.
     image_size: of the images, in pixels; None takes the program's own, or 224.
-    mean: subtracted from each colour, in units of 0 to 255; ImageNet's by default. A
-      program that takes integers gets the colours as they are.
-    std: each colour is divided by it, in units of 0 to 255.
+    mean: subtracted from each color, in units of 0 to 255; ImageNet's by default. A
+      program that takes integers gets the colors as they are.
+    std: each color is divided by it, in units of 0 to 255.
     device: where the program runs; None: where it was exported.
     layouts: of layers by name or glob, where the guess would be wrong.
     before_clip: whether clipped layers are read before their upper clip, which makes an

@@ -1,6 +1,6 @@
 """A trial of a model before anything is made of it: a few pictures, in other company.
 
-Grey pictures with white squares are shown, then the same in another order beside other
+Gray pictures with white squares are shown, then the same in another order beside other
 pictures. A picture's activations must be the same, and the squares must be seen where
 they are (`milan_jax._src.probe.white_square`).
 """
@@ -58,7 +58,7 @@ class TrialOutput:
   """What a trial batch gave in some layers.
 
   Attributes:
-    activations: of the grey picture and of those with squares; of a generator, of some
+    activations: of the gray picture and of those with squares; of a generator, of some
       of its latents.
     beside: of two of those that were beside it the first time.
     differences: the layers that gave other numbers in other company.

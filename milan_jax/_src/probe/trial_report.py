@@ -76,7 +76,7 @@ def try_layers(
   """Tries some layers of a network, and reads them as the trial says.
 
   Our own backbones were tried when they were made, and are not tried again. A network
-  that cannot bear grey pictures may bear others: that is no error.
+  that cannot bear gray pictures may bear others: that is no error.
 
   Args:
     probe: the network.

@@ -210,13 +210,13 @@ def write_original_layout(
 ) -> None:
   """Writes exemplars in the original's layout; all or nothing.
 
-  Pixels are the images' own. The original's went through the model's normalisation and
+  Pixels are the images' own. The original's went through the model's normalization and
   back and were cut to whole bytes, which darkened a fortieth of them by one.
 
   Args:
     folder: where to write, a folder for each layer.
     exemplars: what to write.
-    size: of the images and masks in pixels, by nearest neighbour; None takes the
+    size: of the images and masks in pixels, by nearest neighbor; None takes the
       set's own.
 
   Raises:
@@ -292,7 +292,7 @@ def merge_images(
 
 
 def nearest(images: np.ndarray, size: Size) -> np.ndarray:
-  """Images `(n, height, width, channels)` at another size, by nearest neighbour.
+  """Images `(n, height, width, channels)` at another size, by nearest neighbor.
 
   Pixel i of a side shows pixel floor(i side / size), as torch's `nearest` does.
   """

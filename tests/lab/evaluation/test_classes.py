@@ -92,7 +92,7 @@ def test_class_maps_average_to_the_networks_logits(network):
   images = np.stack(
     [np.asarray(Image.fromarray(each).resize((224, 224))) for each in images]
   )
-  wanted = whole.apply(params, whole.normalise(images), ("fc",))["fc"]
+  wanted = whole.apply(params, whole.normalize(images), ("fc",))["fc"]
   maps = _maps(network, images)
   assert maps.shape == (8, 7, 7, 1000)
   np.testing.assert_allclose(maps.mean((1, 2)), wanted, atol=2e-4)

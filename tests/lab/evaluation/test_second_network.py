@@ -37,7 +37,7 @@ def test_the_trunk_computes_what_the_file_says(weights):
   params = params_from_state_dict("vgg16", state, head=False)
   assert len(state) == 2 * 13
   patch = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
-  images = TORCHVISION.normalise(patch[None])
+  images = TORCHVISION.normalize(patch[None])
   found = backbone("vgg16").apply(params, images, ("features.0", "features.2"))
   mean = np.array([104.00699, 116.66877, 122.67892])
   maps = patch[..., ::-1] - mean

@@ -64,7 +64,7 @@ class Conv(nn.Module):
 
 
 class BatchNorm(nn.Module):
-  """Batch normalisation by the running statistics, which are parameters here.
+  """Batch normalization by the running statistics, which are parameters here.
 
   It is not folded into the convolution before it: that would hide the convolution's own
   output, and gains nothing, since XLA fuses this with the activation after it.
@@ -80,8 +80,8 @@ class BatchNorm(nn.Module):
     scale = self.param("scale", nn.initializers.ones, shape)
     bias = self.param("bias", nn.initializers.zeros, shape)
     factor = scale / jnp.sqrt(var + self.epsilon)
-    centred = inputs - mean[None, None, None]
-    return centred * factor[None, None, None] + bias[None, None, None]
+    centered = inputs - mean[None, None, None]
+    return centered * factor[None, None, None] + bias[None, None, None]
 
 
 class Linear(nn.Module):

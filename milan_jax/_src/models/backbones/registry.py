@@ -68,11 +68,11 @@ class Backbone:
     params = _constants(self.module, self.preprocessing.crop)
     return _with_random_kernels(params, key)
 
-  def normalise(
+  def normalize(
     self, images: UInt8[Array | np.ndarray, "batch height width 3"]
   ) -> Float[Array, "batch height width 3"]:
     """Images as the network wants their values; their size is not changed."""
-    return self.preprocessing.normalise(images)
+    return self.preprocessing.normalize(images)
 
   def apply(
     self,
@@ -88,7 +88,7 @@ class Backbone:
     Args:
       params: from `init` or `params_from_state_dict`; the classifier may be missing, or
         have any number of classes.
-      images: from `normalise`, of any size that the network can take.
+      images: from `normalize`, of any size that the network can take.
       layers: names from `layer_names`.
 
     Returns:
@@ -259,10 +259,10 @@ def _resnet(
   return Backbone(f"resnet{num_layers}", module, TORCHVISION, "fc", layers)
 
 
-def _vgg(num_layers: int, depths: tuple[int, ...], *, normalised: bool) -> Backbone:
-  name = f"vgg{num_layers}" + ("_bn" if normalised else "")
-  layers = vgg.last_relus(depths, normalised=normalised)
-  module = vgg.Vgg(depths, normalised)
+def _vgg(num_layers: int, depths: tuple[int, ...], *, normalized: bool) -> Backbone:
+  name = f"vgg{num_layers}" + ("_bn" if normalized else "")
+  layers = vgg.last_relus(depths, normalized=normalized)
+  module = vgg.Vgg(depths, normalized)
   return Backbone(name, module, TORCHVISION, "classifier.6", layers)
 
 
@@ -290,8 +290,8 @@ _BACKBONES = {
     _resnet(101, Bottleneck, 3, 4, 23, 3),
     _resnet(152, Bottleneck, 3, 8, 36, 3),
     *(
-      _vgg(num_layers, depths, normalised=normalised)
-      for normalised in (False, True)
+      _vgg(num_layers, depths, normalized=normalized)
+      for normalized in (False, True)
       for num_layers, depths in _VGG_DEPTHS.items()
     ),
   )

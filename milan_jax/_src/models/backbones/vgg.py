@@ -28,14 +28,14 @@ class Vgg(nn.Module):
 
   Attributes:
     depths: number of convolutions of each stage.
-    normalised: whether a batch norm follows each convolution.
+    normalized: whether a batch norm follows each convolution.
     num_classes: outputs of the classifier; None for a network without one.
 
   Source: Simonyan and Zisserman 2015, configurations A, B, D and E.
   """
 
   depths: tuple[int, ...]
-  normalised: bool = False
+  normalized: bool = False
   num_classes: int | None = 1000
 
   @nn.compact
@@ -59,17 +59,17 @@ class Vgg(nn.Module):
     for width, depth in zip(_WIDTHS, self.depths, strict=True):
       for _ in range(depth):
         yield partial(Conv, width, 3, padding=1, bias=True)
-        if self.normalised:
+        if self.normalized:
           yield BatchNorm
         yield Relu
       yield partial(MaxPool, 2, 2)
 
 
-def last_relus(depths: tuple[int, ...], *, normalised: bool) -> tuple[str, ...]:
+def last_relus(depths: tuple[int, ...], *, normalized: bool) -> tuple[str, ...]:
   """Names of each stage's last ReLU."""
   names, index = [], 0
   for depth in depths:
-    index += depth * (3 if normalised else 2)
+    index += depth * (3 if normalized else 2)
     names.append(f"features.{index - 1}")
     index += 1  # the pooling
   return tuple(names)
