@@ -311,7 +311,7 @@ def test_a_state_dict_that_does_not_fit_says_why(resnet18):
   wrong = {**state_dict, "conv1.weight": np.zeros((64, 1, 7, 7), np.float32)}
   with pytest.raises(UserError, match=r"\(\(64, 1, 7, 7\) for \(64, 3, 7, 7\)"):
     params_from_state_dict("resnet18", wrong)
-  with pytest.raises(UserError, match="No backbone is called 'vgg'"):
+  with pytest.raises(UserError, match=r"called 'vgg'\. Did you mean vgg"):
     params_from_state_dict("vgg", state_dict)
 
 

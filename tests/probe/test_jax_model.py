@@ -114,7 +114,7 @@ def test_the_users_layouts(model, params, images):
 
 def test_what_cannot_be_read(model, params, images):
   probe = JaxProbe(model, params, PREPROCESSING)
-  with pytest.raises(UserError, match=r"no layer 'token'.*near it are tokens"):
+  with pytest.raises(UserError, match=r"no layer 'token'.*Did you mean tokens"):
     probe.activations(images, ("token",))
   with pytest.raises(UserError, match="no layer 'whole' that can be read"):
     probe.activations(images, ("whole",))

@@ -92,12 +92,12 @@ def test_the_host_can_be_given_and_what_is_no_checkpoint_is_kept(behaviour, tmp_
   ("key", "message"),
   [
     ("base+clip", "CLIP, which is not here yet: use base"),
-    ("places+clip", r"'places\+clip'.*did you mean places365"),
+    ("places+clip", r"'places\+clip'.*Did you mean places365"),
     (
       "bases",
-      r"no captioner is called 'bases': did you mean base\? Known are .*biggan",
+      r"no captioner is called 'bases'\. Did you mean base.*\? Known are .*biggan",
     ),
-    ("imagenet1k", "did you mean imagenet"),
+    ("imagenet1k", "Did you mean imagenet"),
     ("", "no captioner is called ''"),
   ],
 )
@@ -127,7 +127,7 @@ def test_names_in_the_package_and_folders_are_found(tiny, tmp_path, monkeypatch)
   )
   assert captioners.packaged() == {"mine": folder}
   assert load_milan("mine").vocabulary == tiny.vocabulary
-  with pytest.raises(UserError, match="'mind': did you mean mine"):
+  with pytest.raises(UserError, match=r"'mind'\. Did you mean mine"):
     load_milan("mind")
   # A folder goes before a name, so what one has converted oneself is never passed over.
   monkeypatch.chdir(tmp_path)

@@ -10,16 +10,15 @@ from jaxtyping import Array, UInt8
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.preprocessing import Preprocessing
-from milan_jax._src.images.sizes import Size, sides
+from milan_jax._src.images.sizes import Size
 from milan_jax._src.probe.jax_model import (
-  TRIAL_BATCH,
   JaxProbe,
   as_nhwc,
   in_a_line,
   named_arrays,
 )
 from milan_jax._src.probe.layout import Layout
-from milan_jax._src.probe.protocol import Activations
+from milan_jax._src.probe.protocol import TRACED_BATCH, Activations, black_images
 from milan_jax._src.probe.returned import expected, named_activations
 from milan_jax._src.runs.mesh import make_mesh
 from milan_jax._src.runs.precision import full_float32
@@ -130,7 +129,7 @@ class CallableProbe(JaxProbe):
 
   def array_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
     """Shape of what each layer gives for a batch; if not compiled, by running it."""
-    if self._trial_shapes is not None and batch == TRIAL_BATCH:
+    if self._trial_shapes is not None and batch == TRACED_BATCH:
       return self._trial_shapes
     if self.compiled:
       return super().array_shapes(batch)
@@ -147,7 +146,7 @@ class CallableProbe(JaxProbe):
       UserError: if it does not run uncompiled either, or returns nothing to be read.
     """
     try:
-      self._trial_shapes = self.traced_shapes(TRIAL_BATCH)
+      self._trial_shapes = self.traced_shapes(TRACED_BATCH)
       return True
     except UserError:
       raise
@@ -157,7 +156,7 @@ class CallableProbe(JaxProbe):
     for to_input in (np.array, jnp.asarray):
       self._to_input = to_input
       try:
-        self._trial_shapes = self._run_shapes(TRIAL_BATCH)
+        self._trial_shapes = self._run_shapes(TRACED_BATCH)
       except UserError:
         raise
       except Exception as error:
@@ -171,7 +170,7 @@ class CallableProbe(JaxProbe):
     raise self.does_not_run(fault) from fault
 
   def _run_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
-    images = np.zeros((batch, *sides(self._image_size), self.channels), np.uint8)
+    images = black_images(batch, self._image_size, self.channels)
     return {name: array.shape for name, array in self._arrays(images).items()}
 
   def _arrays(

@@ -19,14 +19,11 @@ from milan_jax._src.probe.latent_inputs import (
   trial_inputs,
 )
 from milan_jax._src.probe.layout import Layout, to_nhwc
-from milan_jax._src.probe.protocol import OneDevice
+from milan_jax._src.probe.protocol import TRACED_BATCH, OneDevice
 from milan_jax._src.probe.readings import Readings
 from milan_jax._src.probe.returned import named_activations
 from milan_jax._src.records import LayerShape
 from milan_jax._src.runs.precision import full_float32
-
-# No array of it is made. No usual number of heads or colors.
-_TRIAL_BATCH = 13
 
 
 class JaxGenerator(OneDevice):
@@ -66,10 +63,10 @@ class JaxGenerator(OneDevice):
     self._classes = classes
     self._image_range = image_range
     images, arrays = self._trial()
-    self._image_size = image_side(images, _TRIAL_BATCH)
+    self._image_size = image_side(images, TRACED_BATCH)
     self.readings = Readings(
-      without_attention(arrays, _TRIAL_BATCH, given=layouts or {}),
-      _TRIAL_BATCH,
+      without_attention(arrays, TRACED_BATCH, given=layouts or {}),
+      TRACED_BATCH,
       convolution="NHWC",
       layouts=layouts,
     )
@@ -124,7 +121,7 @@ class JaxGenerator(OneDevice):
 
   def _trial(self) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
     """Shapes of the images, and of the layers in the function's order."""
-    inputs = trial_inputs(self._latent_shape, classes=self._classes, batch=_TRIAL_BATCH)
+    inputs = trial_inputs(self._latent_shape, classes=self._classes, batch=TRACED_BATCH)
     order: list[str] = []
 
     def run(arguments: list[Array]) -> tuple[Array, dict[str, Array]]:

@@ -1,6 +1,5 @@
 """What all probes of JAX models share: one compiled program, run on every device."""
 
-import difflib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,12 +10,12 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, UInt8
 
-from milan_jax._src.errors import UserError
+from milan_jax._src.errors import UserError, did_you_mean
 from milan_jax._src.images.preprocessing import Preprocessing
 from milan_jax._src.images.sizes import Size, by, sides
 from milan_jax._src.probe.attention_parts import without_attention
 from milan_jax._src.probe.layout import Layout, to_nhwc
-from milan_jax._src.probe.protocol import Activations
+from milan_jax._src.probe.protocol import TRACED_BATCH, Activations
 from milan_jax._src.probe.readings import Readings
 from milan_jax._src.records import LayerShape
 from milan_jax._src.runs.mesh import make_mesh
@@ -26,9 +25,6 @@ from milan_jax._src.runs.precision import full_float32
 # execution.
 Run = Callable[[Any, Array, tuple[str, ...] | None], Mapping[str, Array]]
 
-# No array of it is made. A prime that no network has for its number of heads, blocks
-# or colors, so that an axis of this length is the batch.
-TRIAL_BATCH = 13
 # What is raised where a model looks at the numbers in its arrays.
 _ONLY_TRACED = (
   jax.errors.ConcretizationTypeError,
@@ -110,7 +106,7 @@ class JaxProbe:
         read, or a layer does not fit the layout that the user gave to it by name.
     """
     if not self.readings.shapes:
-      arrays = self.array_shapes(TRIAL_BATCH).items()
+      arrays = self.array_shapes(TRACED_BATCH).items()
       shapes = [f"{name} of shape {shape}" for name, shape in arrays]
       more = f" and {len(shapes) - 3} more" if len(shapes) > 3 else ""
       if not shapes:
@@ -119,7 +115,7 @@ class JaxProbe:
           "is the images."
         )
       what = f"{', '.join(shapes[:3])}{more}"
-      raise self.not_read(f"returns {what} for {TRIAL_BATCH} images")
+      raise self.not_read(f"returns {what} for {TRACED_BATCH} images")
     return self.readings.shapes
 
   def reread(self, corrections: Mapping[str, Layout | None]) -> None:
@@ -200,11 +196,10 @@ class JaxProbe:
     """
     for name in layers:
       if name not in self.readings.layouts:
-        near = difflib.get_close_matches(name, self.readings.layouts, n=5, cutoff=0.3)
-        near = near or list(self.readings.layouts)[:5]
+        hint = did_you_mean(name, self.readings.layouts)
         raise UserError(
-          f"The model has no layer {name!r} that can be read as places and units; near "
-          f"it are {', '.join(near) or 'none'}. Choose another, or set --layouts."
+          f"The model has no layer {name!r} that can be read as places and "
+          f"units.{hint} Choose another, or set --layouts."
         )
     if batch % self.num_devices:
       raise UserError(
@@ -215,11 +210,11 @@ class JaxProbe:
   @functools.cached_property
   def readings(self) -> Readings:
     """How the layers are read."""
-    arrays = self.array_shapes(TRIAL_BATCH)
+    arrays = self.array_shapes(TRACED_BATCH)
     height, width = sides(self._image_size)
     return Readings(
-      without_attention(arrays, TRIAL_BATCH, given=self._layouts or {}),
-      TRIAL_BATCH,
+      without_attention(arrays, TRACED_BATCH, given=self._layouts or {}),
+      TRACED_BATCH,
       convolution=self._convolution,
       layouts=self._layouts,
       special=self._special,

@@ -17,12 +17,11 @@ from milan_jax._src.probe.batch_sizes import run_in_batches
 from milan_jax._src.probe.layout import Layout, to_nhwc
 from milan_jax._src.probe.layout_check import settle_layouts
 from milan_jax._src.probe.onnx_graph import FLOATS, Clip, OnnxGraph
-from milan_jax._src.probe.protocol import OneDevice
+from milan_jax._src.probe.protocol import TRIAL_BATCH, OneDevice
 from milan_jax._src.probe.readings import Readings
 from milan_jax._src.probe.white_square import pictures
 from milan_jax._src.records import LayerShape
 
-_TRIAL_BATCH = 5
 _FLOAT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(double)")
 
 
@@ -201,7 +200,7 @@ class OnnxProbe(OneDevice):
   @functools.cached_property
   def readings(self) -> Readings:
     """How the tensors are read."""
-    batch = self._graph.input.batch or _TRIAL_BATCH
+    batch = self._graph.input.batch or TRIAL_BATCH
     names = self._graph.tensors()
     inferred = self._graph.shapes(batch, self._image_size)
     shapes = {name: shape for name, (kind, shape) in inferred.items() if kind in FLOATS}

@@ -10,6 +10,11 @@ from jaxtyping import Float, UInt8
 from milan_jax._src.images.sizes import Size, sides
 from milan_jax._src.records import LayerShape
 
+# Images or latents of a model's first run, which finds the shapes of its layers. No
+# usual number of heads, windows or colors: an axis of this length is the batch.
+TRIAL_BATCH = 5
+# The same where a model is traced, so that no array is made: a rarer number.
+TRACED_BATCH = 13
 Activations = Mapping[str, Float[np.ndarray | jax.Array, "batch height width units"]]
 
 
@@ -56,6 +61,13 @@ class Generator(Probe, Protocol):
     """The images that it makes of some inputs, RGB, 0 to 255."""
 
 
+def black_images(
+  batch: int, size: Size, channels: int
+) -> UInt8[np.ndarray, "{batch} rows columns {channels}"]:
+  """Images for a trial run, black."""
+  return np.zeros((batch, *sides(size), channels), np.uint8)
+
+
 class OneDevice:
   """What probes share that run on one device; a probe sets the size of its images."""
 
@@ -69,7 +81,7 @@ class OneDevice:
 
   def trial_images(self, batch: int) -> UInt8[np.ndarray, "batch rows columns c"]:
     """Black images, as the model takes them."""
-    return np.zeros((batch, *sides(self._image_size), self._channels), np.uint8)
+    return black_images(batch, self._image_size, self._channels)
 
   @property
   def image_size(self) -> Size:

@@ -14,9 +14,9 @@ from milan_jax._src.probe.latent_inputs import (
   trial_inputs,
 )
 from milan_jax._src.probe.layout import Layout
+from milan_jax._src.probe.protocol import TRIAL_BATCH
 from milan_jax._src.probe.torch_calls import tensors_in
 from milan_jax._src.probe.torch_layers import TorchLayers, TorchLayersProbe
-from milan_jax._src.probe.torch_module import TRIAL_BATCH
 from milan_jax._src.probe.torch_outputs import ModuleOutputs
 from milan_jax._src.probe.torch_pixels import own_dtype
 

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from milan_jax._src.images.preprocessing import TORCHVISION
 from milan_jax._src.images.sizes import Size
 from milan_jax._src.probe.layout import Layout
+from milan_jax._src.probe.protocol import TRIAL_BATCH
 from milan_jax._src.probe.torch_layers import (
   TorchLayers,
   TorchLayersProbe,
@@ -17,9 +18,6 @@ from milan_jax._src.probe.torch_layers import (
 )
 from milan_jax._src.probe.torch_outputs import ModuleOutputs
 from milan_jax._src.probe.torch_pixels import Pixels, own_dtype
-
-# No usual number of heads or of windows, so that an axis of this length is the batch.
-TRIAL_BATCH = 5
 
 
 class TorchProbe(TorchLayersProbe):

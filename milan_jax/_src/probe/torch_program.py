@@ -18,6 +18,7 @@ from milan_jax._src.images.sizes import Size
 from milan_jax._src.probe.batch_sizes import run_in_batches
 from milan_jax._src.probe.image_shape import ImageShape, read_image_shape
 from milan_jax._src.probe.layout import Layout
+from milan_jax._src.probe.protocol import TRIAL_BATCH
 from milan_jax._src.probe.torch_layers import (
   TorchLayers,
   TorchLayersProbe,
@@ -26,7 +27,6 @@ from milan_jax._src.probe.torch_layers import (
 from milan_jax._src.probe.torch_nodes import NodeOutputs
 from milan_jax._src.probe.torch_pixels import Pixels
 
-_TRIAL_BATCH = 5
 # Where the arguments of an operator say that it trains.
 _TRAINING = {"batch_norm": 5, "dropout": 2}
 
@@ -102,7 +102,7 @@ class ProgramProbe(TorchLayersProbe):
 
   @functools.cached_property
   def _layers(self) -> TorchLayers:  # type: ignore[override]
-    batch = max(_TRIAL_BATCH, self._min_batch)
+    batch = max(TRIAL_BATCH, self._min_batch)
     batch = min(batch, self._max_batch or batch)
     return image_layers(
       self._outputs,

@@ -1,6 +1,5 @@
 """Which layers and which units: what the user writes, and what it stands for."""
 
-import difflib
 import fnmatch
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -8,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Int
 
-from milan_jax._src.errors import UserError
+from milan_jax._src.errors import UserError, did_you_mean
 from milan_jax._src.files.plain_text import read_text, whole_number
 from milan_jax._src.records import LayerShape
 
@@ -60,10 +59,8 @@ def _at(names: Sequence[str], index: int) -> str:
 
 
 def _unknown_layer(names: Sequence[str], item: str) -> str:
-  near = difflib.get_close_matches(item, names, n=5, cutoff=0.5)
-  near += [name for name in names if item.strip("*") in name and name not in near]
-  hint = f"Near it are {', '.join(near[:5])}." if near else "No name is near it."
-  return f"The model has no layer {item!r}. {hint} --list_layers prints all."
+  hint = did_you_mean(item, names)
+  return f"The model has no layer {item!r}.{hint} --list_layers prints all."
 
 
 def describe_layers(

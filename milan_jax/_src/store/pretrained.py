@@ -1,7 +1,6 @@
 """Captioners by name: in the package, in a folder, or from the official host."""
 
 import contextlib
-import difflib
 import importlib.resources
 import os
 import pathlib
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 
 import tqdm
 
-from milan_jax._src.errors import UserError
+from milan_jax._src.errors import UserError, did_you_mean
 from milan_jax._src.files.cache import CACHE_VARIABLE, cache_folder
 from milan_jax._src.runs.bars import bar
 from milan_jax._src.store import official
@@ -110,11 +109,9 @@ def _check_key(key: str) -> None:
       )
     return
   known = (*packaged(), *OFFICIAL_KEYS)
-  near = difflib.get_close_matches(key, known)
-  hint = f"did you mean {' or '.join(near)}? " if near else ""
   raise UserError(
-    f"no captioner is called {key!r}: {hint}Known are {', '.join(known)}, and folders "
-    f"with {JSON_FILE}"
+    f"no captioner is called {key!r}.{did_you_mean(key, known)} Known are "
+    f"{', '.join(known)}, and folders with {JSON_FILE}"
   )
 
 

@@ -1,7 +1,6 @@
 """The backbones by name: how to prepare their images, run them, name their layers."""
 
 import dataclasses
-import difflib
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from flax import traverse_util
 from jaxtyping import Array, Float, Key, UInt8
 
-from milan_jax._src.errors import UserError
+from milan_jax._src.errors import UserError, did_you_mean
 from milan_jax._src.images.preprocessing import (
   EFFICIENTNET_LITE,
   TORCHVISION,
@@ -140,8 +139,8 @@ class Backbone:
   def _check_layers(self, layers: Iterable[str]) -> None:
     for layer in layers:
       if layer not in self.layer_names:
-        near = _near(layer, self.layer_names)
-        raise UserError(f"{self.name} has no layer {layer!r}; near it are {near}.")
+        hint = did_you_mean(layer, self.layer_names)
+        raise UserError(f"{self.name} has no layer {layer!r}.{hint}")
 
 
 def backbone(name: str) -> Backbone:
@@ -151,8 +150,9 @@ def backbone(name: str) -> Backbone:
     UserError: if there is none.
   """
   if name not in _BACKBONES:
-    near = _near(name, backbone_names())
-    raise UserError(f"No backbone is called {name!r}; near it are {near}.")
+    hint = did_you_mean(name, _BACKBONES)
+    known = ", ".join(_BACKBONES)
+    raise UserError(f"No backbone is called {name!r}.{hint} Known are {known}.")
   return _BACKBONES[name]
 
 
@@ -164,11 +164,6 @@ def backbone_names() -> tuple[str, ...]:
 def parameter_shapes(module: nn.Module, image_size: Size) -> dict[str, Any]:
   """The tree of a network's parameters, each as a `jax.ShapeDtypeStruct`."""
   return _trace(module, image_size)[1]
-
-
-def _near(name: str, names: Sequence[str]) -> str:
-  near = difflib.get_close_matches(name, names, n=5, cutoff=0.3) or names[:5]
-  return ", ".join(near)
 
 
 @functools.cache
