@@ -75,13 +75,6 @@ def test_json_is_sorted_and_the_same_bytes(tmp_path):
   assert json.loads(path.read_text("utf-8"))["a"] == "é"
 
 
-def test_the_digest_is_that_of_the_bytes(tmp_path):
-  (tmp_path / "a").write_bytes(b"abc")  # the example of FIPS 180
-  assert atomic.sha256(tmp_path / "a") == (
-    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-  )
-
-
 def test_arrays_come_back_and_objects_are_refused(tmp_path):
   arrays = {"x": np.arange(6, dtype=np.float16).reshape(2, 3), "y": np.array(True)}
   for name in ("one.npz", "two.npz"):

@@ -7,7 +7,6 @@ same reason, two processes must not write one path at the same time.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
@@ -80,9 +79,3 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) ->
   """
   with atomic_path(path) as staging, staging.open("wb") as file:
     np.savez(file, allow_pickle=False, **arrays)
-
-
-def sha256(path: str | os.PathLike[str]) -> str:
-  """Digest of a file, in hexadecimal."""
-  with pathlib.Path(path).open("rb") as file:
-    return hashlib.file_digest(file, "sha256").hexdigest()

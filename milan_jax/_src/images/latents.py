@@ -1,6 +1,5 @@
 """What a generator is given, and the images that it makes of it."""
 
-import hashlib
 import pathlib
 import threading
 from collections.abc import Callable
@@ -9,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from milan_jax._src.errors import UserError
+from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.files.npy_files import read_npz
 from milan_jax._src.images.sizes import Size
 from milan_jax._src.images.source import black
@@ -78,7 +78,7 @@ class Latents:
 
   def sha256(self) -> str:
     """Digest of all records."""
-    return hashlib.sha256(self._records.tobytes()).hexdigest()
+    return sha256_of([self._records.tobytes()])
 
 
 def open_latents(path: str | pathlib.Path) -> Latents:

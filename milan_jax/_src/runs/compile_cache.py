@@ -1,6 +1,5 @@
 """Compiled programs on disk, so that the next run of a command need not wait."""
 
-import hashlib
 import os
 import pathlib
 import platform
@@ -8,6 +7,7 @@ import platform
 import jax
 
 from milan_jax._src.files.cache import cache_folder
+from milan_jax._src.files.digests import sha256_of
 
 # What compiles faster than this is compiled again.
 MIN_SECONDS = 0.3
@@ -37,4 +37,4 @@ def _processor() -> str:
       next((line for line in lines if line.startswith(field)), "")
       for field in ("flags", "Features", "model name")
     )
-  return hashlib.sha256(text.encode()).hexdigest()[:12]
+  return sha256_of([text])[:12]

@@ -8,7 +8,6 @@ the sizes and times of files too: of a file that still has them, the digest is k
 
 import concurrent.futures
 import dataclasses
-import hashlib
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from milan_jax._src.files import atomic
+from milan_jax._src.files.digests import sha256_of, sha256_of_file
 
 FILE = "inputs.npz"
 _DIGEST_BYTES = 16
@@ -62,10 +62,11 @@ class Input:
 
   def summary(self) -> dict[str, Any]:
     """What `config.json` keeps of it."""
-    digest = hashlib.sha256()
-    for name, part in zip(self.names, self.digests, strict=True):
-      digest.update(_bytes(name) + b"\0" + part.tobytes())
-    return {"parts": len(self.names), "sha256": digest.hexdigest()}
+    digest = sha256_of(
+      _bytes(name) + b"\0" + part.tobytes()
+      for name, part in zip(self.names, self.digests, strict=True)
+    )
+    return {"parts": len(self.names), "sha256": digest}
 
 
 class Tables:
@@ -238,15 +239,11 @@ def of_contents(
   """
   names, digests = [], []
   for name, content in contents:
-    digest = hashlib.sha256()
+    parts = [content]
     if isinstance(content, np.ndarray):
-      digest.update(f"{content.dtype} {content.shape}".encode())
-      flat = np.ascontiguousarray(content).reshape(-1)
-      digest.update(flat.view(np.uint8).data)
-    else:
-      digest.update(content)
+      parts.insert(0, f"{content.dtype} {content.shape}".encode())
     names.append(name)
-    digests.append(np.frombuffer(digest.digest()[:_DIGEST_BYTES], np.uint8))
+    digests.append(np.frombuffer(_short(sha256_of(parts)), np.uint8))
   table = np.array(digests, np.uint8).reshape(len(names), _DIGEST_BYTES)
   return Input(option, kind, tuple(names), table, None, question)
 
@@ -296,11 +293,14 @@ def _digest_file(
     )
     found = known(name, signature)
     if found is None:
-      with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").digest()[:_DIGEST_BYTES]
+      found = _short(sha256_of_file(path))
     return signature, found
   except OSError:
     return _NOT_THERE, bytes(_DIGEST_BYTES)
+
+
+def _short(digest: str) -> bytes:
+  return bytes.fromhex(digest)[:_DIGEST_BYTES]
 
 
 def _bytes(name: str) -> bytes:

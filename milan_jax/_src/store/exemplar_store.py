@@ -20,7 +20,6 @@ activations, thresholds and maps: see `region_sets`. Both kinds are read alike.
 """
 
 import concurrent.futures
-import hashlib
 import os
 import pathlib
 import urllib.parse
@@ -34,6 +33,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.exemplars.masks import activation_masks
 from milan_jax._src.exemplars.stats import LayerStatistics
 from milan_jax._src.files import atomic
+from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.files.json_files import check_files, checksums, read_json, sealed
 from milan_jax._src.files.npy_files import open_npy
 from milan_jax._src.files.staging import GrowingArray, staged_folder
@@ -60,7 +60,7 @@ def layer_folder(folder: pathlib.Path, layer: str) -> pathlib.Path:
   if name in ("", ".", ".."):
     name = f"+{name.replace('.', '%2E')}"
   if len(name) > _LONGEST_NAME:
-    digest = hashlib.sha256(name.encode()).hexdigest()[:32]
+    digest = sha256_of([name])[:32]
     name = f"{name[: _LONGEST_NAME - len(digest) - 1]}+{digest}"
   return folder / "layers" / name
 

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.files import atomic
+from milan_jax._src.files.digests import sha256_of_file
 from milan_jax._src.models import backbones
 from milan_jax._src.store import release as releases
 from milan_jax._src.store.release import Params, Release
@@ -142,7 +142,7 @@ def convert(checkpoint: str | os.PathLike[str], out_dir: str | os.PathLike[str])
   source: dict[str, Any] = {
     "name": checkpoint.name,
     "size": checkpoint.stat().st_size,
-    "sha256": atomic.sha256(checkpoint),
+    "sha256": sha256_of_file(checkpoint),
   }
   if _holds(out_dir, source):
     return source["sha256"]

@@ -21,6 +21,7 @@ import safetensors.numpy
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.files import atomic
+from milan_jax._src.files.digests import sha256_of_file
 from milan_jax._src.files.json_files import check_seal, read_json, sealed
 from milan_jax._src.models.backbones import backbone, registry
 from milan_jax._src.models.captioner import Captioner
@@ -213,7 +214,7 @@ def save_release(release: Release, folder: str | os.PathLike[str]) -> None:
     "version": VERSION,
     **{name: spec and dataclasses.asdict(spec) for name, spec in specs.items()},
     "vocabulary": release.vocabulary,
-    "tensors": {"sha256": atomic.sha256(folder / TENSORS_FILE)},
+    "tensors": {"sha256": sha256_of_file(folder / TENSORS_FILE)},
     "card": release.card,
   }
   atomic.write_json(folder / JSON_FILE, sealed(value))
@@ -250,7 +251,7 @@ def _release(value: dict[str, Any], path: pathlib.Path) -> Release:
   value["language_model"]  # must be named, even where there is none
   if not path.is_file():
     raise UserError(f"{path.name} is missing beside it: copy the whole folder")
-  if atomic.sha256(path) != value["tensors"]["sha256"]:
+  if sha256_of_file(path) != value["tensors"]["sha256"]:
     raise UserError(f"{path.name} is damaged or of another release: fetch it again")
   tensors = torch_files.read_safetensors(path)
   return Release(

@@ -1,7 +1,7 @@
 """What there is to train on: the annotated units that have features."""
 
 import dataclasses
-import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from milan_jax._src.errors import UserError
+from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.records import Unit
 from milan_jax._src.text import tokenizer
 from milan_jax._src.training import batches
@@ -81,18 +82,15 @@ def find_annotated(
   split = tokenizer.Tokenizer()
   written = [summaries for _, _, summaries in found]
   captions = [[split(summary) for summary in summaries] for summaries in written]
-  digest = hashlib.sha256(json.dumps([list(features), found]).encode())
-  for start in range(0, len(found), _TOGETHER):
-    some = np.arange(start, min(start + _TOGETHER, len(found)))
-    digest.update(gather(some).data)
+  starts = range(0, len(found), _TOGETHER)
+  read = (gather(np.arange(i, min(i + _TOGETHER, len(found)))) for i in starts)
+  digest = sha256_of(itertools.chain([json.dumps([list(features), found])], read))
   feature_size = shapes.pop()[-1]
   layers = list(features)
   known = tuple(
     Unit(layers[number], int(units[layers[number]][row])) for number, row, _ in found
   )
-  return TrainingData(
-    known, gather, captions, written, feature_size, digest.hexdigest()
-  )
+  return TrainingData(known, gather, captions, written, feature_size, digest)
 
 
 def _gather_from(

@@ -20,6 +20,7 @@ from typing import Any
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.files import atomic
+from milan_jax._src.files.digests import sha256_of_file
 
 # Called with the number of bytes that are there and the number there will be.
 Progress = Callable[[int, int], None]
@@ -109,7 +110,7 @@ def _verify(path: pathlib.Path, url: str, size: int | None, sha256: str | None) 
       f"{path} has {actual} bytes, but {url} should have {size}: remove it and run "
       "again"
     )
-  if sha256 is not None and atomic.sha256(path) != sha256:
+  if sha256 is not None and sha256_of_file(path) != sha256:
     raise UserError(
       f"{path} does not have the checksum that {url} should have: it is damaged or "
       "another file, remove it and run again"

@@ -8,7 +8,6 @@ and lettering. Sources are split before anything is rendered.
 """
 
 import csv
-import hashlib
 import json
 import os
 import pathlib
@@ -20,6 +19,7 @@ import numpy as np
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.files import atomic
+from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.images.source import ImageSource
 from milan_jax._src.lab.corpus import (
   concepts,
@@ -146,10 +146,6 @@ def build_corpus(
   return manifest
 
 
-def _fingerprint(texts: Iterable[str]) -> str:
-  return hashlib.sha256("\n".join(texts).encode()).hexdigest()
-
-
 def _work_folder(out_dir: pathlib.Path, settings: Mapping[str, Any]) -> pathlib.Path:
   """The folder for what is unfinished; that of other settings is thrown away."""
   work = out_dir.with_name(f".{out_dir.name}.work")
@@ -220,6 +216,10 @@ def _write_measured(
     )
     writer.add(unit, [rows[view] for view in plan.views], masks)
     report("writing measured units", unit + 1, len(plans))
+
+
+def _fingerprint(texts: Iterable[str]) -> str:
+  return sha256_of(["\n".join(texts)])
 
 
 def _write_named(

@@ -5,13 +5,13 @@ and the font. Each scene draws from a random generator of its own.
 """
 
 import functools
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.lab.corpus import filters, letterings
 from milan_jax._src.lab.corpus.scenes import (
   GRID,
@@ -54,7 +54,7 @@ Load = Callable[[], UInt8[np.ndarray, "height width channels"]]
 
 
 def _rng(key: str, seed: int) -> np.random.Generator:
-  digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
+  digest = bytes.fromhex(sha256_of([f"{seed} {key}"]))
   return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
 

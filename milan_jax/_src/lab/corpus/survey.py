@@ -1,7 +1,6 @@
 """The first pass over the photographs: what each view shows, and how strongly."""
 
 import concurrent.futures
-import hashlib
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from milan_jax._src.files import atomic
+from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.images.source import ImageSource, UnreadableImageError
 from milan_jax._src.lab.corpus import measures, units, views
 from milan_jax._src.lab.corpus.concepts import Concept
@@ -89,7 +89,7 @@ def survey(
       _peaks(views.seen(image, view, measures.SIZE), table)
       for view in views.views_of(index, VIEWS_PER_PHOTOGRAPH, seed)
     ]
-    return hashlib.sha256(image.tobytes()).hexdigest(), "", np.stack(peaks)
+    return sha256_of([image]), "", np.stack(peaks)
 
   chunks = []
   total = len(photographs)

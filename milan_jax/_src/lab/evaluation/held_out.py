@@ -1,7 +1,6 @@
 """Photographs that a captioner was not trained on, as a folder of links."""
 
 import concurrent.futures
-import hashlib
 import json
 import pathlib
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.files import atomic
+from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.files.staging import staged_folder
 from milan_jax._src.images.folder import FolderImages
 from milan_jax._src.images.source import UnreadableImageError
@@ -78,7 +78,7 @@ def _digests(
       pixels = source.load(index)
     except UnreadableImageError:
       return ""
-    return hashlib.sha256(pixels.tobytes()).hexdigest()[:DIGITS]
+    return sha256_of([pixels])[:DIGITS]
 
   if table.exists():
     known = json.loads(table.read_text(encoding="utf-8"))

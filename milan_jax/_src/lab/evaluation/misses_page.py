@@ -1,13 +1,13 @@
 """One page with every miss pictured: what was said, and what is true."""
 
 import functools
-import hashlib
 import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from milan_jax._src.catalog.page import PageInfo, PageUnit, Regions, write_page
+from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.lab.evaluation.described import Judged
 from milan_jax._src.records import ExemplarSet, Unit
 from milan_jax._src.store.exemplar_sets import open_exemplars
@@ -33,13 +33,11 @@ def write_misses(
   misses = {name: missed for name, missed in misses.items() if missed}
   if not misses:
     return None
-  digest = hashlib.sha256()
-  for name, missed in misses.items():
-    for case in missed:
-      where = (
-        f"{name} {case.run.folder.resolve()} {case.unit.layer} {case.unit.index}\n"
-      )
-      digest.update(where.encode())
+  digest = sha256_of(
+    f"{name} {case.run.folder.resolve()} {case.unit.layer} {case.unit.index}\n"
+    for name, missed in misses.items()
+    for case in missed
+  )
   units = [
     _shown(Unit(name, place), case)
     for name, missed in misses.items()
@@ -55,9 +53,7 @@ def write_misses(
     },
     notes=("Judged by the lenient judge; the truth stands behind each description.",),
   )
-  return write_page(
-    folder, units, info=info, layers=tuple(misses), source=digest.hexdigest()
-  )
+  return write_page(folder, units, info=info, layers=tuple(misses), source=digest)
 
 
 def _shown(name: Unit, case: Judged) -> PageUnit:

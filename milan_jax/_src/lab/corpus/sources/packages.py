@@ -6,7 +6,6 @@ unpacks the packages by hand into the same folders.
 """
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
@@ -17,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.files import atomic
+from milan_jax._src.files.digests import sha256_of, sha256_of_file
 from milan_jax._src.files.staging import staged_folder
 
 MARKER = "milan-package.json"
@@ -137,7 +137,7 @@ def _fetch(name: str, target: pathlib.Path) -> None:
     version = _run(("dpkg-deb", "-f", str(archive), "Version"), download, again)
     with staged_folder(target) as staging:
       _run(("dpkg-deb", "-x", str(archive), str(staging)), download, again)
-      marker = {"version": version.strip(), "sha256": atomic.sha256(archive)}
+      marker = {"version": version.strip(), "sha256": sha256_of_file(archive)}
       atomic.write_json(staging / MARKER, marker)
   finally:
     shutil.rmtree(download, ignore_errors=True)
@@ -168,11 +168,10 @@ def _run(command: tuple[str, ...], folder: pathlib.Path, remedy: str) -> str:
 
 def _tree_sha256(folder: pathlib.Path) -> str:
   """Digest of the sorted names of a folder's files and of their contents."""
-  digest = hashlib.sha256()
-  for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-    name = path.relative_to(folder).as_posix()
-    digest.update(f"{atomic.sha256(path)}  {name}\n".encode())
-  return digest.hexdigest()
+  paths = sorted(path for path in folder.rglob("*") if path.is_file())
+  return sha256_of(
+    f"{sha256_of_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths
+  )
 
 
 def read_licence(folder: pathlib.Path, name: str) -> str:

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import io
 from collections.abc import Callable, Iterator
 
@@ -12,6 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from milan_jax._src.errors import UserError
+from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.lab.corpus.sources.picture_names import Name
 
 KINDS = ("cutout", "photograph", "texture")
@@ -56,8 +56,8 @@ class Picture:
 
 def digest(picture: Picture) -> str:
   """SHA-256 of the file's bytes, of the pixels if it has no file; in hexadecimal."""
-  content = picture.read() if picture.read else picture.load().tobytes()
-  return hashlib.sha256(content).hexdigest()
+  content = picture.read() if picture.read else picture.load()
+  return sha256_of([content])
 
 
 def named(package: str, path: str, kind: str, name: Name, read: Read) -> Picture:
