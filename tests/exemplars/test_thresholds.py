@@ -285,7 +285,7 @@ def test_a_floor_is_raised_only_where_counting_proves_it():
     units=np.zeros(number, np.int64),
     num_kept=number,
   )
-  state = top_values._sift(state)
+  state = top_values._prune(state)
   want = np.sort(values)[-state.needed :]
   np.testing.assert_array_equal(np.sort(state.values[: state.num_kept]), want)
   assert state.floor[0] == want[0]

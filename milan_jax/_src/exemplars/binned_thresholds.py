@@ -47,23 +47,23 @@ from milan_jax._src.exemplars.bins import BinCounts
 from milan_jax._src.exemplars.quantiles import (
   first_floor,
   hazen_ranks,
-  images_together,
+  images_per_block,
   values_above,
 )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BinnedValues:
-  """What has been counted of a layer's activations.
+  """The state of a layer's counts.
 
   Attributes:
-    quantile: which one, as a fraction.
-    num_total: values that a unit has over the whole data set, at most.
-    num_seen: values of each unit so far, NaN left out.
+    quantile: the quantile sought, as a fraction.
+    num_total: maximum number of values of a unit over the whole data set.
+    num_seen: number of values of each unit so far, without NaN.
     bound: each unit's lowest bin that may still matter.
-    counted: all values in bins at or above the bound; of those below it, some. Values
-      of exactly zero are left out once the bound is the bin of zero: no count is needed
-      to tell them.
+    counted: all values in bins at or above the bound, and some of those below. Once the
+      bound is the bin of zero, zeros are not counted: an order statistic that is not
+      found above them is zero.
     num_fresh: values counted since the bounds were last raised.
   """
 
@@ -76,11 +76,11 @@ class BinnedValues:
 
 
 def start(units: int, num_total: int, quantile: float) -> BinnedValues:
-  """The state before any value.
+  """Returns the state before any value.
 
   Args:
     units: number of units.
-    num_total: values that each unit will have at most: images x height x width.
+    num_total: maximum number of values of a unit: images x height x width.
     quantile: between 0 and 1.
   """
   return BinnedValues(
@@ -97,14 +97,14 @@ def update(
   activations: Float[np.ndarray, "batch height width units"],
   num_nan: Int[np.ndarray, "units"],
 ) -> BinnedValues:
-  """The state after some more activations; `num_nan` of each unit are NaN."""
+  """Returns the state after more activations, of which `num_nan` per unit are NaN."""
   units = activations.shape[3]
   needed = _num_needed(state)
   if (state.bound == bins.NO_BIN).any():
     floor = first_floor(activations.reshape(-1, units), needed)
     bound = np.where(np.isneginf(floor), bins.NO_BIN, bins.bins_of(floor))
     state = dataclasses.replace(state, bound=np.maximum(state.bound, bound))
-  step = images_together(activations)
+  step = images_per_block(activations)
   for first in range(0, len(activations), step):
     block = activations[first : first + step]
     crowded = _crowded(state, needed)
@@ -117,7 +117,7 @@ def update(
       bins.add_to_bins(counted, columns, crowded, state.bound[crowded])
     num_fresh = state.num_fresh + values.size
     state = dataclasses.replace(state, counted=counted, num_fresh=num_fresh)
-    # The bound has little to gain before a good part of what matters has passed it.
+    # Raising the bound pays only after a good part of the needed values was counted.
     if num_fresh * 4 >= needed * units:
       state = _raise_bound(state, needed)
   num_values = activations[..., 0].size
@@ -125,7 +125,7 @@ def update(
 
 
 def merge(a: BinnedValues, b: BinnedValues) -> BinnedValues:
-  """The state of two disjoint sets of images together; both are donated."""
+  """Merges the states of two disjoint sets of images; both are donated."""
   return dataclasses.replace(
     a,
     num_seen=a.num_seen + b.num_seen,
@@ -140,14 +140,15 @@ def quantiles(
 ) -> tuple[
   Float[np.ndarray, "units"], Float[np.ndarray, "units"], Float[np.ndarray, "units"]
 ]:
-  """The quantile of each unit, by Hazen's definition.
+  """Returns Hazen's quantile of each unit.
 
   An order statistic is off by less than the width of its bin, 2 ** -MANTISSA_BITS of
   its value, and exact where it is zero, or alone in its bin.
 
   Returns:
-    The quantiles, infinity for a unit without values; and where both order statistics
-    lie in one bin, its least and its greatest value, else the quantile itself.
+    The quantiles, infinity for a unit without values. Then a lower and an upper bound:
+    where both order statistics lie in one bin, its least and its greatest value, else
+    the quantile itself.
   """
   lower, upper, weight = hazen_ranks(state.num_seen, state.quantile)
   (low_bin, low, least, greatest), (high_bin, high, _, _) = (
@@ -163,9 +164,9 @@ def quantiles(
 
 
 def _locate(state: BinnedValues, ranks: Int[np.ndarray, "units"]) -> list[np.ndarray]:
-  """The bin and the value of each rank, and the least and the greatest of its bin."""
+  """Returns bin and value of each rank, and the bin's least and greatest value."""
   found = bins.locate(state.counted, ranks)
-  # Only zeros go uncounted at or above a bound, and only at a bound of zero.
+  # At or above a bound only zeros are not counted, and only if the bound is zero's bin.
   zero = (state.bound == 0) & (found[0] <= 0)
   return [np.where(zero, 0, each) for each in found]
 
@@ -175,24 +176,24 @@ def _num_needed(state: BinnedValues) -> int:
 
 
 def _floor(bound: Int[np.ndarray, "units"]) -> Float[np.ndarray, "units"]:
-  """What a value must exceed to be counted."""
-  # Zeros, most of all values behind a ReLU, are not worth counting one by one.
+  """Returns what a value must exceed to be counted."""
+  # Zeros, most of the values behind a ReLU, are not worth counting.
   floor = np.where(bound == 0, np.float32(0), bins.edge(bound, below=1))
   return np.where(bound == bins.NO_BIN, np.float32(-np.inf), floor)
 
 
 def _crowded(state: BinnedValues, needed: int) -> Int[np.ndarray, "some"]:
-  """Units with far more values in their bound's own bin than the quantile needs.
+  """Returns the units with far more values in their bound's bin than are needed.
 
-  They rest at one value, and hardly or seldom leave it: nearly all their values reach
-  the bound, for ever, and are counted faster together than one by one.
+  They rest at one value, which is not zero: nearly all their values stay in the bound's
+  bin, and are counted faster together than one by one.
   """
   in_bound = bins.counts_in(state.counted, state.bound)
   return np.flatnonzero((in_bound > 2 * needed) & (state.bound != 0))
 
 
 def _raise_bound(state: BinnedValues, needed: int) -> BinnedValues:
-  """Rules out every bin that cannot matter any more; `state` is donated."""
+  """Raises each bound to the bin of the `needed`-th largest value; donates `state`."""
   found, *_ = bins.locate(state.counted, np.full(len(state.bound), needed))
   bound = np.maximum(state.bound, found)
   counted = bins.drop_below(state.counted, bound)

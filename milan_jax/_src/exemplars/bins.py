@@ -36,26 +36,26 @@ from jaxtyping import Float, Int, Integer, UInt16
 MANTISSA_BITS = 7
 _BINS = 1 << MANTISSA_BITS  # in one octave
 _SHIFT = 23 - MANTISSA_BITS  # from a float32's bits to its bin
-_REST = (1 << _SHIFT) - 1  # the bits that tell a bin's values apart
+_REST = (1 << _SHIFT) - 1  # the bits in which a bin's values differ
 _NO_REST = np.uint16(np.iinfo(np.uint16).max)
 _OCTAVES = 512  # a sign and eight bits of exponent
-_BLOCKS_TOGETHER = 1024  # moved at once
+_BLOCKS_TOGETHER = 1024  # blocks moved at once
 NO_BIN = -(_OCTAVES // 2) * _BINS  # lower than every value's bin
 _LARGEST = int(np.float32(np.finfo(np.float32).max).view(np.int32))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BinCounts:
-  """The values of some units that were counted, in blocks: one octave of one unit.
+  """The histogram of some units, in blocks: one octave of one unit each.
 
   Attributes:
     num_units: number of units.
     octaves: octave of each block.
     units: unit of each block.
     counts: number of values in each bin.
-    least: the bits, below the bin's own, of its least value; all ones if there is none.
-    greatest: those of its greatest value; zeros if there is none.
-    sums: the counts of each block together.
+    least: lower bits (below the bin's own) of its least value; all ones if empty.
+    greatest: lower bits of its greatest value; zeros if empty.
+    sums: total count of each block.
   """
 
   num_units: int
@@ -68,7 +68,7 @@ class BinCounts:
 
 
 def start(units: int, num_total: int) -> BinCounts:
-  """No value yet; no unit will have more than `num_total`."""
+  """Returns an empty histogram; no unit will have more than `num_total` values."""
   dtype = np.uint32 if num_total <= np.iinfo(np.uint32).max else np.uint64
   no_blocks = np.zeros(0, np.int64)
   return BinCounts(
@@ -83,25 +83,25 @@ def start(units: int, num_total: int) -> BinCounts:
 
 
 def bins_of(values: Float[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
-  """Bin of each value: the larger the value, the larger the bin's number."""
+  """Returns the bin of each value; larger values have larger bins."""
   return _ordered(values) >> _SHIFT
 
 
 def edge(bins: Int[np.ndarray, "*n"], below: int = 0) -> Float[np.ndarray, "*n"]:
-  """Least value that a bin may hold, or the float32 `below` steps under it."""
+  """Returns the lower edge of a bin, or the float32 `below` steps under it."""
   return _values((bins.astype(np.int64) << _SHIFT) - below)
 
 
 def add(
   state: BinCounts, values: Float[np.ndarray, "n"], units: Int[np.ndarray, "n"]
 ) -> BinCounts:
-  """Counts values, each of the unit beside it."""
+  """Counts values; `units` has the unit of each."""
   if not values.size:
     return state
   ordered = _ordered(values)
   bins = ordered >> _SHIFT
   octaves = bins >> MANTISSA_BITS
-  # Negative octaves index from the end: no shift is needed.
+  # Negative octaves index from the end: no offset is needed.
   blocks = _blocks(state)[octaves, units]
   if blocks.min() < 0:
     state = _with_blocks(state, octaves, units)
@@ -121,11 +121,11 @@ def add_to_bins(
   units: Int[np.ndarray, "some"],
   bins: Int[np.ndarray, "some"],
 ) -> None:
-  """Counts those of a unit's values that lie in one bin of it, where some already do.
+  """Counts the values of each unit that lie in one given bin, which must not be empty.
 
   Args:
     state: changed in place.
-    values: of each unit.
+    values: values of each unit.
     units: the units.
     bins: one bin of each unit.
   """
@@ -144,7 +144,7 @@ def add_to_bins(
 def counts_in(
   state: BinCounts, bins: Int[np.ndarray, "units"]
 ) -> Int[np.ndarray, "units"]:
-  """Number of values in one bin of each unit."""
+  """Returns the number of values in one bin of each unit."""
   blocks = _blocks(state)[bins >> MANTISSA_BITS, np.arange(len(bins))]
   found = np.zeros(len(bins), np.int64)
   known = np.flatnonzero(blocks >= 0)
@@ -153,7 +153,7 @@ def counts_in(
 
 
 def merge(a: BinCounts, b: BinCounts) -> BinCounts:
-  """The values of both together."""
+  """Merges two histograms; both are donated."""
   merged = _with_blocks(a, b.octaves, b.units)
   blocks = _blocks(merged)[b.octaves, b.units]
   merged.counts[blocks] += b.counts
@@ -164,13 +164,13 @@ def merge(a: BinCounts, b: BinCounts) -> BinCounts:
 
 
 def drop_below(state: BinCounts, bins: Int[np.ndarray, "units"]) -> BinCounts:
-  """Forgets the octaves that lie wholly below one bin of each unit; donates `state`."""
+  """Drops the octaves that lie entirely below one bin of each unit; donates `state`."""
   keep = state.octaves >= (bins >> MANTISSA_BITS)[state.units]
   if 2 * keep.sum() > len(keep):
-    return state  # not worth moving the others
+    return state  # too few to pay for moving the others
   rows = np.flatnonzero(keep)
   for blocks in (state.counts, state.least, state.greatest):
-    # In place, a few at a time: those that stay move up, never onto one to come.
+    # In place, a few at a time: a block never overwrites one that is still to move.
     for first in range(0, len(rows), _BLOCKS_TOGETHER):
       moved = rows[first : first + _BLOCKS_TOGETHER]
       blocks[first : first + len(moved)] = blocks[moved]
@@ -191,20 +191,19 @@ def locate(
   Float[np.ndarray, "units"],
   Float[np.ndarray, "units"],
 ]:
-  """The value of each rank, counted from the top: the largest has rank 1.
+  """Finds the value of each rank, counted from the top: the largest has rank 1.
 
-  The values of a bin are taken to be spread evenly from its least to its greatest: a
-  value is off by less than its bin's width, and exact where its bin holds one value, or
-  one value many times.
+  The values of a bin are assumed to be spread evenly from its least to its greatest.
+  So the error is less than the bin's width, and zero where all its values are equal.
 
   Returns:
-    The bin, `NO_BIN` where a unit has fewer values; and, as float64, the value, and the
-    least and the greatest value of the bin.
+    The bin, `NO_BIN` where a unit has fewer values; and, as float64, the value and the
+    bin's least and greatest value.
   """
-  # Octaves from the highest down to the lowest, and how many values lie in them so far.
+  # Octaves from the highest to the lowest, and the number of values down to each.
   downward = np.unique(np.append(state.octaves, -_OCTAVES // 2))[::-1]
   blocks = _blocks(state)[downward]
-  sums = np.append(state.sums, 0)[blocks]  # block -1 is the one with nothing in it
+  sums = np.append(state.sums, 0)[blocks]  # block -1 is an empty one
   reached = sums.cumsum(axis=0)
   known = np.flatnonzero((ranks > 0) & (reached[-1] >= ranks))
   row = (reached[:, known] >= ranks[known]).argmax(axis=0)
@@ -231,20 +230,20 @@ def locate(
 
 
 def _ordered(values: Float[np.ndarray, "*n"]) -> Int[np.ndarray, "*n"]:
-  """Integers in the order of the values."""
+  """Returns integers in the order of the values."""
   bits = (values + np.float32(0)).view(np.int32)  # -0 + 0 = 0: one zero, not two
-  # A negative float's magnitude grows with its bits: turn those round.
+  # The bits of negative floats grow with their magnitude: reverse them.
   return bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
 
 
 def _values(ordered: Int[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-  """The values of ordered integers; infinity counts as the largest finite value."""
+  """Returns the values of ordered integers; infinity as the largest finite value."""
   bits = ordered.clip(~_LARGEST, _LARGEST).astype(np.int32)
   return (bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))).view(np.float32)
 
 
 def _blocks(state: BinCounts) -> Int[np.ndarray, "all units"]:
-  """The block of each octave and unit, -1 where it has none."""
+  """Returns the block of each octave and unit, -1 where there is none."""
   blocks = np.full((_OCTAVES, state.num_units), -1, np.int32)
   blocks[state.octaves, state.units] = np.arange(len(state.octaves))
   return blocks
@@ -253,15 +252,15 @@ def _blocks(state: BinCounts) -> Int[np.ndarray, "all units"]:
 def _with_blocks(
   state: BinCounts, octaves: Int[np.ndarray, "n"], units: Int[np.ndarray, "n"]
 ) -> BinCounts:
-  """The state with blocks for these octaves of these units too; `state` is donated."""
+  """Adds empty blocks for the given octaves and units; `state` is donated."""
   missing = np.zeros((_OCTAVES, state.num_units), bool)
   missing[octaves, units] = True
   missing[state.octaves, state.units] = False
   new_octaves, new_units = np.nonzero(missing)
-  new_octaves -= _OCTAVES * (new_octaves >= _OCTAVES // 2)  # from the end: negative
+  new_octaves -= _OCTAVES * (new_octaves >= _OCTAVES // 2)  # the upper half: negative
   before = len(state.units)
   rows = before + len(new_units)
-  # In place: a copy of every block would double the memory while it is made.
+  # In place: a copy of all blocks would double the memory.
   for blocks in (state.counts, state.least, state.greatest):
     blocks.resize((rows, _BINS), refcheck=False)  # with zeros
   state.least[before:] = _NO_REST

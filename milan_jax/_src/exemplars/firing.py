@@ -1,8 +1,8 @@
-"""On how many images each unit fires: exact, streaming and mergeable.
+"""The number of images on which each unit fires: exact, streaming and mergeable.
 
-A unit that is never below zero, as behind a ReLU or a latent of a sparse autoencoder,
-rests at zero: it fires on the images where its maximum is above it. A unit that has
-been below zero has no such rest, and fires on every image.
+A unit that is never below zero (behind a ReLU, or a latent of a sparse autoencoder)
+rests at zero and fires on the images where its maximum is above zero. A unit that takes
+negative values has no resting value and fires on every image.
 """
 
 import dataclasses
@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float, Int
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Firing:
-  """What is known of a layer's units so far.
+  """The state of a layer's firing counts.
 
   Attributes:
-    signed: whether the unit has been below zero.
+    signed: whether the unit has taken a negative value.
     num_positive: number of images on which its maximum is above zero, and finite.
     num_images: number of images on which its maximum is finite.
   """
@@ -32,7 +32,7 @@ class Firing:
 
 
 def start(units: int) -> Firing:
-  """The state before any image."""
+  """Returns the state before any image."""
   none = np.zeros(units, np.int64)
   return Firing(np.zeros(units, bool), none, none)
 
@@ -42,10 +42,10 @@ def update(
   activations: Float[np.ndarray, "batch height width units"],
   maxima: Float[np.ndarray, "batch units"],
 ) -> Firing:
-  """The state after some more images.
+  """Returns the state after some more images.
 
   Args:
-    state: what was seen before.
+    state: the state before them.
     activations: the layer's activations.
     maxima: their spatial maxima, NaN where a map holds a NaN.
   """
@@ -58,7 +58,7 @@ def update(
 
 
 def merge(a: Firing, b: Firing) -> Firing:
-  """The state of two disjoint sets of images together."""
+  """Merges the states of two disjoint sets of images."""
   return Firing(
     signed=a.signed | b.signed,
     num_positive=a.num_positive + b.num_positive,
@@ -70,10 +70,10 @@ def _signed(
   signed: Bool[np.ndarray, "units"],
   activations: Float[np.ndarray, "batch height width units"],
 ) -> Bool[np.ndarray, "units"]:
-  """Which units have been below zero. NaN is not below zero.
+  """Marks the units that have taken negative values; NaN is not negative.
 
-  Most layers are all signed, which the first images show, or not at all, which one
-  minimum of all values shows; the units in between are looked at by themselves.
+  In most layers all units are signed, which the first images show, or none, which one
+  minimum over all values shows. Only in other layers are single units examined.
   """
   still = np.flatnonzero(~signed)
   if not still.size or activations.min() >= 0:

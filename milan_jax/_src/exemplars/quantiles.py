@@ -1,4 +1,4 @@
-"""What a quantile needs of many values: two order statistics near the top.
+"""Order statistics: the two values beside a quantile, and what bounds them from below.
 
 Ranks are counted from the top: the largest value has rank 1.
 
@@ -10,10 +10,10 @@ References:
 import numpy as np
 from jaxtyping import Float, Int
 
-# Values looked at together: they stay in the processor's cache.
+# Values processed together: they stay in the processor's cache.
 BLOCK = 1 << 18
-_SAMPLE = 1024  # values of a unit that suggest its first floor
-_MARGIN = 1.3  # how many more values than needed the suggestion aims at
+_SAMPLE = 1024  # values of a unit from which its first floor is estimated
+_MARGIN = 1.3  # factor by which the estimate aims above the values needed
 
 
 def hazen_ranks(
@@ -21,9 +21,9 @@ def hazen_ranks(
 ) -> tuple[
   Int[np.ndarray, "units"], Int[np.ndarray, "units"], Float[np.ndarray, "units"]
 ]:
-  """The ranks of the two order statistics beside a quantile, the larger rank first.
+  """Returns the ranks of the two order statistics beside a quantile, larger one first.
 
-  The first never falls as the number of values grows: what is beyond it stays beyond.
+  The larger rank never falls as the number of values grows.
 
   Returns:
     Both ranks, and how far the quantile lies from the first value to the second.
@@ -39,34 +39,36 @@ def values_above(
   activations: Float[np.ndarray, "images height width units"],
   floor: Float[np.ndarray, "units"],
 ) -> tuple[Float[np.ndarray, "n"], Int[np.ndarray, "n"]]:
-  """The values that exceed their unit's floor, and their units. NaN exceeds nothing."""
+  """Returns the values that exceed their unit's floor, and their units; never NaN."""
   width, units = activations.shape[2:]
-  # Long rows make one comparison fast: a whole row of positions beside each other.
+  # Comparing whole rows of positions at once is faster.
   rows = activations.reshape(-1, width * units)
   at = np.flatnonzero(rows > np.tile(floor, width)[None, :])
   return rows.ravel().take(at), at % units
 
 
-def images_together(activations: Float[np.ndarray, "images height width units"]) -> int:
-  """How many images make a block."""
+def images_per_block(
+  activations: Float[np.ndarray, "images height width units"],
+) -> int:
+  """Returns the number of images in a block."""
   return max(1, BLOCK // activations[0].size)
 
 
 def first_floor(
   values: Float[np.ndarray, "n units"], needed: int
 ) -> Float[np.ndarray, "units"]:
-  """A floor for each unit that at least `needed` of these values reach, or -inf.
+  """Returns a floor per unit that at least `needed` of its values reach, or -inf.
 
-  Without one, every value would have to be kept until enough are. A sample suggests it,
-  and counting proves it or not.
+  Without a floor, every value would have to be kept until there are enough. The floor
+  is estimated from a sample and verified by counting.
   """
   none = np.full(values.shape[1], -np.inf, np.float32)
   sample = values[:: max(1, len(values) // _SAMPLE)]
   rank = int(_MARGIN * needed / len(values) * len(sample)) + 1
   if rank > len(sample):
     return none
-  # NaN would sort as the largest: it is no value.
+  # NaN would sort as the largest value.
   sample = np.where(np.isnan(sample), np.float32(-np.inf), sample)
-  suggested = np.partition(sample, -rank, axis=0)[-rank]
-  reached = (values >= suggested[None, :]).sum(axis=0)
-  return np.where(reached >= needed, suggested, none)
+  estimate = np.partition(sample, -rank, axis=0)[-rank]
+  reached = (values >= estimate[None, :]).sum(axis=0)
+  return np.where(reached >= needed, estimate, none)

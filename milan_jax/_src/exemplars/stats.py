@@ -1,9 +1,9 @@
 """The streaming statistics of one layer: top images, thresholds and firing.
 
-`state, batch -> state` and `merge`. A state is donated to the function that takes it,
-as an argument of `jax.jit` may be: use only the state that comes back. The finished
-statistics are the same bytes whatever the batches, their order, and the number of
-states merged.
+`update` maps `state, batch -> state`, and states `merge`. A state is donated to the
+function that takes it, as an argument of `jax.jit` may be: use only the state that it
+returns. The finished statistics have the same bytes for any batches, in any order, and
+for any number of merged states.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from milan_jax._src.records import LayerShape
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LayerState:
-  """What is known of a layer so far."""
+  """The state of a layer's statistics."""
 
   top: top_images.TopImages
   thresholds: thresholds.ThresholdState
@@ -29,25 +29,26 @@ class LayerState:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LayerStatistics:
-  """What the whole data set says of a layer's units, exemplars best first.
+  """The statistics of a layer's units over the data set, exemplars best first.
 
   Attributes:
     image_ids: position of each exemplar in the data set. A unit with too few images of
-      finite maximum repeats one, and is dead.
+      finite maximum repeats one and is dead.
     activations: spatial maximum on each exemplar, in the model's units; -inf where the
       unit has too few images.
     maps: the unit's activations on each exemplar.
     thresholds: quantile of each unit over all positions of all images, in the model's
       units.
     dead: units that never varied, or have too few images of finite maximum.
-    num_bad_maps: number of images on which the unit's maximum was not finite: they are
-      nobody's exemplars.
-    num_ties: number of images as good as the unit's last exemplar that are none, since
-      their positions are higher: above zero, its exemplars are partly arbitrary.
-    num_firing: number of images on which the unit fires, as `firing` says: those on
-      which it is above zero if it is never below, otherwise all; None if not counted.
-    num_images: number of images that this is of: those on which the unit's maximum was
-      finite; None if not counted.
+    num_bad_maps: number of images on which the unit's maximum was not finite: these
+      are never exemplars.
+    num_ties: number of images that equal the unit's last exemplar but are not
+      exemplars, since their positions are higher. If above zero, its exemplars are
+      partly arbitrary.
+    num_firing: number of images on which the unit fires (see `firing`): those on which
+      it is above zero if it is never negative, otherwise all; None if not counted.
+    num_images: number of images on which the unit's maximum was finite; None if not
+      counted.
   """
 
   image_ids: Int[np.ndarray, "units k"]
@@ -69,12 +70,12 @@ def start(
   num_images: int,
   units: int | None = None,
 ) -> LayerState:
-  """The state before any image.
+  """Returns the state before any image.
 
   Args:
     shape: the layer's shape.
-    units: how many of its units are looked at; None for all. What is found of a unit
-      does not depend on it.
+    units: number of units to keep statistics of; None for all. The statistics of a unit
+      do not depend on it.
     k: number of exemplars of a unit.
     quantile: of the threshold, as a fraction.
     num_images: size of the data set, images that cannot be read included.
@@ -94,10 +95,10 @@ def update(
   image_ids: Int[np.ndarray, "batch"],
   activations: Float[np.ndarray, "batch height width units"],
 ) -> LayerState:
-  """The state after some more images, none of them seen before; `state` is donated."""
+  """Returns the state after some more images, none seen before; `state` is donated."""
   if not image_ids.size:
     return state
-  # One axis at a time is three times as fast as both together. NaN wins a maximum.
+  # One axis at a time is three times as fast as both at once. NaN propagates.
   maxima = activations.max(axis=1).max(axis=1)
   num_nan = np.zeros(maxima.shape, np.int64)
   for image, unit in np.argwhere(np.isnan(maxima)):
@@ -110,7 +111,7 @@ def update(
 
 
 def merge(*states: LayerState) -> LayerState:
-  """The state of disjoint parts of one data set together; all are donated."""
+  """Merges the states of disjoint parts of one data set; all are donated."""
   return functools.reduce(
     lambda a, b: LayerState(
       top=top_images.merge(a.top, b.top),
@@ -122,9 +123,9 @@ def merge(*states: LayerState) -> LayerState:
 
 
 def finish(state: LayerState) -> LayerStatistics:
-  """The statistics of all that was seen; `state` is donated."""
+  """Returns the statistics of all images seen; `state` is donated."""
   top = state.top
-  # The best image stands in for those that a unit lacks, so that ids stay positions.
+  # The best image fills in for missing ones, so that every id is a valid position.
   none = top.image_ids == top_images.NO_IMAGE
   best = np.where(none[:, :1], top.image_ids.min(), top.image_ids[:, :1])
   return LayerStatistics(
@@ -140,44 +141,44 @@ def finish(state: LayerState) -> LayerStatistics:
   )
 
 
-# Names of fields in saved states, where they differ from the field's.
+# Names in saved states, where they differ from those of the fields.
 _SAVED_NAMES = {"thresholds": "levels", "greatest": "most"}
 
 
 def to_arrays(state: LayerState) -> dict[str, np.ndarray]:
-  """The state as named arrays, to be saved."""
-  return _take_apart(state, "")
+  """Returns the state as named arrays, to be saved."""
+  return _flatten(state, "")
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray]) -> LayerState:
-  """The state that `to_arrays` took apart.
+  """Restores a state from the arrays of `to_arrays`.
 
   Raises:
     KeyError: if an array is missing.
   """
-  return _put_together(LayerState, arrays, "")
+  return _unflatten(LayerState, arrays, "")
 
 
-def _take_apart(state: Any, prefix: str) -> dict[str, np.ndarray]:
+def _flatten(state: Any, prefix: str) -> dict[str, np.ndarray]:
   arrays: dict[str, np.ndarray] = {}
   for field in dataclasses.fields(state):
     name, value = prefix + _saved_name(field), getattr(state, field.name)
     if dataclasses.is_dataclass(value):
-      arrays |= _take_apart(value, f"{name}.")
+      arrays |= _flatten(value, f"{name}.")
     else:
       arrays[name] = np.asarray(value)
   return arrays
 
 
-def _put_together(kind: Any, arrays: Mapping[str, np.ndarray], prefix: str) -> Any:
+def _unflatten(kind: Any, arrays: Mapping[str, np.ndarray], prefix: str) -> Any:
   values = {}
   for field in dataclasses.fields(kind):
     name = prefix + _saved_name(field)
     if dataclasses.is_dataclass(field.type):
-      values[field.name] = _put_together(field.type, arrays, f"{name}.")
+      values[field.name] = _unflatten(field.type, arrays, f"{name}.")
     else:
-      # Arrays without axes were numbers; a state's own are changed in place, and what
-      # comes out of a file may not be.
+      # Arrays without axes were numbers. States are changed in place, so an array that
+      # does not own its memory, as those of a file, is copied.
       array = arrays[name]
       own = array if array.flags.owndata else array.copy()
       values[field.name] = own.item() if own.ndim == 0 else own

@@ -11,7 +11,7 @@ depends on the units and no longer on the images.
 
 The result depends neither on the order of the images nor on how they are spread over
 batches, devices or processes. A state is donated to the function that takes
-it: use only the state that comes back.
+it: use only the state that it returns.
 """
 
 import dataclasses
@@ -24,18 +24,18 @@ from milan_jax._src.exemplars.binned_thresholds import BinnedValues
 from milan_jax._src.exemplars.top_values import TopValues
 from milan_jax._src.records import LayerShape
 
-CAPACITY = 1 << 20  # values kept of a layer; up to twice as many pass through
+CAPACITY = 1 << 20  # values kept of a layer; twice as many in between
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ThresholdState:
-  """What is known of a layer's thresholds so far.
+  """The state of a layer's thresholds.
 
   Attributes:
-    quantile: which one, as a fraction.
-    stride: the images kept exactly are those whose id it divides.
+    quantile: the quantile sought, as a fraction.
+    stride: values are kept exactly of images whose id is a multiple of the stride.
     top: the largest values of those images.
-    binned: the values of all images; nothing if the stride is 1.
+    binned: the values of all images; empty if the stride is 1.
   """
 
   quantile: float
@@ -52,7 +52,7 @@ def start(
   units: int | None = None,
   capacity: int | None = None,
 ) -> ThresholdState:
-  """The state before any image.
+  """Returns the state before any image.
 
   Args:
     shape: the layer's shape.
@@ -84,7 +84,7 @@ def update(
   activations: Float[np.ndarray, "batch height width units"],
   num_nan: Int[np.ndarray, "batch units"],
 ) -> ThresholdState:
-  """The state after some more images, of whose values `num_nan` are NaN."""
+  """Returns the state after more images, of whose values `num_nan` are NaN."""
   values = np.ascontiguousarray(activations, np.float32)
   if state.stride == 1:
     top = top_values.update(state.top, values, num_nan.sum(axis=0))
@@ -98,7 +98,7 @@ def update(
 
 
 def merge(a: ThresholdState, b: ThresholdState) -> ThresholdState:
-  """The state of two disjoint sets of images together; both are donated."""
+  """Merges the states of two disjoint sets of images; both are donated."""
   if (a.quantile, a.stride, a.top.needed) != (b.quantile, b.stride, b.top.needed):
     raise ValueError("these states belong to different data sets or quantiles")
   return dataclasses.replace(
@@ -109,7 +109,7 @@ def merge(a: ThresholdState, b: ThresholdState) -> ThresholdState:
 
 
 def unit_thresholds(state: ThresholdState) -> Float[np.ndarray, "units"]:
-  """The quantile of each unit over all values seen, in the model's own units.
+  """Returns the quantile of each unit over all values seen, in the model's units.
 
   Hazen's definition, numpy's `method="hazen"`. Exact up to the capacity; beyond,
   off by less than the width of its order statistics' bins. A unit without any value
@@ -121,4 +121,4 @@ def unit_thresholds(state: ThresholdState) -> Float[np.ndarray, "units"]:
     threshold = np.where(
       (least <= threshold) & (threshold <= greatest), threshold, binned
     )
-  return threshold.astype(np.float32) + np.float32(0)  # of two zeros, the positive
+  return threshold.astype(np.float32) + np.float32(0)  # -0 becomes 0

@@ -1,7 +1,7 @@
 """The images on which each unit is most active: exact, streaming and mergeable.
 
 Activations are in the model's own units. A state is donated to the function that takes
-it, as an argument of `jax.jit` may be: use only the state that comes back.
+it, as an argument of `jax.jit` may be: use only the state that it returns.
 """
 
 import dataclasses
@@ -20,14 +20,14 @@ class TopImages:
   Attributes:
     activations: spatial maximum on each image; -inf where there is no image yet.
     image_ids: position of each image in the data set; ties go to the lower one.
-    slots: where each image's map lies in `maps`: a map stays where it was written.
+    slots: index of each image's map in `maps`: a map stays where it was written.
     maps: the unit's activations on the images, in float32.
     varies: whether the unit has taken two different values.
     constant: the one value of a unit that has not varied; NaN for the others.
-    num_bad_maps: number of images on which the unit's maximum was not finite: those
-      never rank.
-    num_ties: number of images that are as good as the last exemplar, and are none only
-      because their position is higher.
+    num_bad_maps: number of images on which the unit's maximum was not finite: these
+      are never ranked.
+    num_ties: number of images that equal the last exemplar but are not exemplars, only
+      because their positions are higher.
   """
 
   activations: Float[np.ndarray, "units k"]
@@ -46,7 +46,7 @@ class TopImages:
 
 
 def start(units: int, k: int, height: int, width: int) -> TopImages:
-  """The state before any image."""
+  """Returns the state before any image."""
   return TopImages(
     activations=np.full((units, k), -np.inf, np.float32),
     image_ids=np.full((units, k), NO_IMAGE, np.int64),
@@ -65,10 +65,10 @@ def update(
   activations: Float[np.ndarray, "batch height width units"],
   maxima: Float[np.ndarray, "batch units"],
 ) -> TopImages:
-  """The state after some more images, in any order.
+  """Returns the state after some more images, in any order.
 
   Args:
-    state: what was seen before; donated.
+    state: the state before them; donated.
     image_ids: position of each image in the data set; none was seen before.
     activations: the layer's activations.
     maxima: their spatial maxima, NaN where a map holds a NaN.
@@ -93,14 +93,14 @@ def update(
 
 
 def merge(a: TopImages, b: TopImages) -> TopImages:
-  """The state of two disjoint sets of images together; both are donated."""
+  """Merges the states of two disjoint sets of images; both are donated."""
   order, activations, image_ids = _rank(
     np.concatenate([a.activations, b.activations], axis=1),
     np.concatenate([a.image_ids, b.image_ids], axis=1),
     k=a.activations.shape[1],
   )
   maps = np.concatenate([ranked_maps(a), ranked_maps(b)], axis=1)
-  # Two constants of different values make a unit that varies.
+  # A unit with two different constants varies.
   apart = ~np.isnan(a.constant) & ~np.isnan(b.constant) & (a.constant != b.constant)
   varies = a.varies | b.varies | apart
   return TopImages(
@@ -118,7 +118,7 @@ def merge(a: TopImages, b: TopImages) -> TopImages:
 
 
 def ranked_maps(state: TopImages) -> Float[np.ndarray, "units k height width"]:
-  """The maps, best image first."""
+  """Returns the maps, best image first."""
   return state.maps[np.arange(len(state.maps))[:, None], state.slots]
 
 
@@ -127,7 +127,7 @@ def _rank(
   image_ids: Int[np.ndarray, "units n"],
   k: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """The best `k` columns of each row, by activation, then by lower id."""
+  """Ranks the best `k` columns of each row, by activation, then by lower id."""
   order = np.lexsort((image_ids, -activations), axis=1)[:, :k]
   return (
     order,
@@ -140,11 +140,11 @@ def _num_ties(
   kept: Float[np.ndarray, "units k"],
   *parts: tuple[Float[np.ndarray, "units _"], Int[np.ndarray, "units"] | None],
 ) -> Int[np.ndarray, "units"]:
-  """How many of the candidates are as good as the last that was kept, but not kept.
+  """Counts the candidates that equal the last one kept but were not kept.
 
   Args:
     kept: maxima of the best candidates, best first.
-    parts: maxima of the candidates, each with how many others were as good as its last.
+    parts: maxima of the candidates, each with the number of ties with its last one.
   """
   last = kept[:, -1:]
   number = -(kept == last).sum(axis=1)
@@ -172,7 +172,7 @@ def _insert(
   entered, left = order >= k, np.ones(order.shape, bool)
   rows, ranks = np.nonzero(~entered)
   left[rows, order[rows, ranks]] = False
-  # As many enter a unit as leave it: both lists run unit by unit, and pair up.
+  # As many images enter a unit as leave it: both lists run unit by unit and pair up.
   rows, ranks = np.nonzero(entered)
   freed = state.slots[units][left]
   slots = np.take_along_axis(state.slots[units], np.where(entered, 0, order), axis=1)
@@ -188,10 +188,10 @@ def _variation(
   activations: Float[np.ndarray, "batch height width units"],
   maxima: Float[np.ndarray, "batch units"],
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Which units have varied, and the constant of those that have not. NaN is no value.
+  """Marks the units that have varied; also returns the constants of the others.
 
-  Nearly every unit shows by its maxima alone that it varies; only the few others need
-  a look at all their values.
+  NaN is ignored. Nearly every unit varies by its maxima alone; all values are compared
+  only for the few others.
   """
   high, low = np.fmax.reduce(maxima, axis=0), np.fmin.reduce(maxima, axis=0)
   varies = varies | (high > low)

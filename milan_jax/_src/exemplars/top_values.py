@@ -1,16 +1,16 @@
 """The largest values of each unit, and from them an exact quantile.
 
-A quantile near 1 needs the top of the data alone. Once as many values as it needs have
-been seen, none that does not exceed the least of them matters: it is the unit's
-`floor`, which only rises. Where too few values exceed the floor, the one sought is the
-floor itself.
+A quantile near 1 needs only the top of the data. Once as many values as it needs have
+been seen, only values above the least of them matter: that is the unit's `floor`, which
+only rises. Where too few values exceed the floor, the order statistic is the floor
+itself.
 
-That is exact, also where a unit rests at one value nearly everywhere, as units behind
-dead or clipped inputs do, and any interpolation would put all those positions on the
-wrong side of its threshold. Memory is a hundredth of the data, so it is used up to a
+This is exact, also where a unit rests at one value nearly everywhere, as units behind
+dead or clipped inputs do: any interpolation would put all those positions on the wrong
+side of the threshold. Memory is a hundredth of the data, so it is used up to a
 capacity: see `thresholds`.
 
-A state is donated to the function that takes it: use only the state that comes back.
+A state is donated to the function that takes it: use only the state that it returns.
 """
 
 import dataclasses
@@ -22,14 +22,14 @@ from jaxtyping import Float, Int
 from milan_jax._src.exemplars.quantiles import (
   first_floor,
   hazen_ranks,
-  images_together,
+  images_per_block,
   values_above,
 )
 
-_PIECE = 1 << 16  # values looked at together: they stay in the processor's cache
-_SAMPLE = 256  # values of a unit that suggest its floor
+_PIECE = 1 << 16  # values processed together: they stay in the processor's cache
+_SAMPLE = 256  # values of a unit from which its floor is estimated
 _PRIME = 2654435761
-_MARGIN = 1.15  # how many more values than needed the suggestion aims at
+_MARGIN = 1.15  # factor by which the estimate aims above the values needed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class TopValues:
 
 
 def start(units: int, num_total: int, quantile: float) -> TopValues:
-  """The state before any value; a unit will have at most `num_total`."""
+  """Returns the state before any value; a unit will have at most `num_total`."""
   needed, _, _ = hazen_ranks(np.array([num_total]), quantile)
   return TopValues(
     needed=int(needed[0]),
@@ -71,12 +71,12 @@ def update(
   activations: Float[np.ndarray, "batch height width units"],
   num_nan: Int[np.ndarray, "units"],
 ) -> TopValues:
-  """The state after some more activations; `num_nan` of each unit are NaN."""
+  """Returns the state after more activations, of which `num_nan` per unit are NaN."""
   if np.isneginf(state.floor).any():
     values = activations.reshape(-1, activations.shape[3])
     floor = np.maximum(state.floor, first_floor(values, state.needed))
     state = dataclasses.replace(state, floor=floor)
-  step = images_together(activations)
+  step = images_per_block(activations)
   for first in range(0, len(activations), step):
     block = activations[first : first + step]
     state = _keep(state, *values_above(block, state.floor))
@@ -85,7 +85,7 @@ def update(
 
 
 def merge(a: TopValues, b: TopValues) -> TopValues:
-  """The state of two disjoint sets of values together; both are donated."""
+  """Merges the states of two disjoint sets of values; both are donated."""
   merged = dataclasses.replace(
     a, num_seen=a.num_seen + b.num_seen, floor=np.maximum(a.floor, b.floor)
   )
@@ -93,7 +93,7 @@ def merge(a: TopValues, b: TopValues) -> TopValues:
 
 
 def quantiles(state: TopValues, quantile: float) -> Float[np.ndarray, "units"]:
-  """The quantile of each unit, by Hazen's definition; infinity if it has no value."""
+  """Returns Hazen's quantile of each unit; infinity for a unit without values."""
   lower, upper, weight = hazen_ranks(state.num_seen, quantile)
   kept = slice(state.num_kept)
   values, counts = _by_unit(state.values[kept], state.units[kept], len(state.floor))
@@ -106,16 +106,16 @@ def quantiles(state: TopValues, quantile: float) -> Float[np.ndarray, "units"]:
       np.float64(max(mine[-rank], floor) if rank <= len(mine) else floor)
       for rank in (lower[unit], upper[unit])
     )
-    # Infinite ones may have no difference.
-    alike = low == high or weight[unit] == 0
-    found[unit] = low if alike else low + weight[unit] * (high - low)
+    # The difference of infinite values may be NaN.
+    is_equal = low == high or weight[unit] == 0
+    found[unit] = low if is_equal else low + weight[unit] * (high - low)
   return found
 
 
 def _keep(
   state: TopValues, values: Float[np.ndarray, "n"], units: Int[np.ndarray, "n"]
 ) -> TopValues:
-  """Keeps some more values, and sifts them when they are twice as many as needed."""
+  """Keeps some more values, and prunes them when they are twice as many as needed."""
   stop = state.num_kept + len(values)
   if stop > len(state.values):
     state = dataclasses.replace(
@@ -126,34 +126,34 @@ def _keep(
   state.values[state.num_kept : stop] = values
   state.units[state.num_kept : stop] = units
   state = dataclasses.replace(state, num_kept=stop)
-  return _sift(state) if stop > 2 * state.needed * len(state.floor) else state
+  return _prune(state) if stop > 2 * state.needed * len(state.floor) else state
 
 
-def _sift(state: TopValues) -> TopValues:
-  """Raises the floors and drops what is below, often by much and always by enough."""
-  suggested = np.maximum(_suggest_floor(state), state.floor)
-  reached = np.zeros(len(suggested), np.int64)
-  for _, units in _reaching(state, suggested):
-    reached += np.bincount(units, minlength=len(suggested))
-  # Counting proves what a sample suggests, or not.
-  proved = reached >= state.needed
+def _prune(state: TopValues) -> TopValues:
+  """Raises the floors and drops the values below them: always enough of them."""
+  estimate = np.maximum(_estimate_floor(state), state.floor)
+  reached = np.zeros(len(estimate), np.int64)
+  for _, units in _reaching(state, estimate):
+    reached += np.bincount(units, minlength=len(estimate))
+  # An estimate from a sample counts only where counting verifies it.
+  verified = reached >= state.needed
   num_kept = 0
   for values, units in _reaching(
-    state, np.where(proved, suggested, np.float32(-np.inf))
+    state, np.where(verified, estimate, np.float32(-np.inf))
   ):
     stop = num_kept + len(values)
     state.values[num_kept:stop], state.units[num_kept:stop] = values, units
     num_kept = stop
-  floor = np.where(proved, suggested, state.floor)
+  floor = np.where(verified, estimate, state.floor)
   state = dataclasses.replace(state, floor=floor, num_kept=num_kept)
   enough = 1.5 * state.needed * len(state.floor)
-  return state if num_kept <= enough else _sift_exactly(state)
+  return state if num_kept <= enough else _prune_exactly(state)
 
 
 def _reaching(
   state: TopValues, floor: Float[np.ndarray, "units"]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-  """Those kept values that reach a floor, and their units, piece by piece."""
+  """Yields the kept values that reach a floor, and their units, piece by piece."""
   for first in range(0, state.num_kept, _PIECE):
     piece = slice(first, min(first + _PIECE, state.num_kept))
     values, units = state.values[piece], state.units[piece]
@@ -168,8 +168,8 @@ def _enlarged(array: np.ndarray, capacity: int) -> np.ndarray:
   return larger
 
 
-def _suggest_floor(state: TopValues) -> Float[np.ndarray, "units"]:
-  """A floor for each unit that a little more than enough values probably reach."""
+def _estimate_floor(state: TopValues) -> Float[np.ndarray, "units"]:
+  """Estimates a floor for each unit that slightly more values reach than needed."""
   num_units = len(state.floor)
   # A stride of a prime number: units, which alternate, get equal shares.
   sample = np.arange(_SAMPLE * num_units) * _PRIME % state.num_kept
@@ -182,8 +182,8 @@ def _suggest_floor(state: TopValues) -> Float[np.ndarray, "units"]:
   return floor
 
 
-def _sift_exactly(state: TopValues) -> TopValues:
-  """Keeps no more than is needed, also where many values are equal to the floor."""
+def _prune_exactly(state: TopValues) -> TopValues:
+  """Keeps no more than is needed, even where many values equal the floor."""
   num_units = len(state.floor)
   kept = slice(state.num_kept)
   values, counts = _by_unit(state.values[kept], state.units[kept], num_units)
@@ -201,8 +201,8 @@ def _sift_exactly(state: TopValues) -> TopValues:
 def _by_unit(
   values: Float[np.ndarray, "n"], units: Int[np.ndarray, "n"], num_units: int
 ) -> tuple[Float[np.ndarray, "n"], Int[np.ndarray, "units"]]:
-  """The values, unit after unit, and how many each has."""
-  # Numbers of 16 bits sort many times as fast.
+  """Sorts the values by unit; also returns their number per unit."""
+  # 16-bit integers sort many times as fast.
   dtype = np.uint16 if num_units <= 1 << 16 else np.uint32
   order = np.argsort(units.astype(dtype), kind="stable")
   return values.take(order), np.bincount(units, minlength=num_units)
