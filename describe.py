@@ -2,7 +2,7 @@
 
 import sys
 
-from milan_jax._src.commands.main import describe
+from milan_jax._src.commands.milan_describe import main
 
 if __name__ == "__main__":
-  sys.exit(describe())
+  sys.exit(main())

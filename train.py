@@ -2,7 +2,7 @@
 
 import sys
 
-from milan_jax._src.commands.main import train
+from milan_jax._src.commands.milan_train import main
 
 if __name__ == "__main__":
-  sys.exit(train())
+  sys.exit(main())

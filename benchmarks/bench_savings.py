@@ -19,10 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from milan_jax._src.decoding.decoder import Decoder, Decoding
+from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.lab.benchmark.machine import use_cores
 from milan_jax._src.lab.benchmark.peaked import peaked_release, random_features
 from milan_jax._src.lab.benchmark.work import count_work
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.search import advance, prefixes, rows
 
 

@@ -7,9 +7,9 @@ DIR holds exemplars in the original's layout and its annotations.csv. Not run he
 human annotations' images may not be redistributed.
 """
 
-from milan_jax._src.options import Train
+from milan_jax import TrainOptions
 
 
-def get_config() -> Train:
+def get_config() -> TrainOptions:
   """Returns the options of `train.py`."""
-  return Train(workdir="runs/paper", encoder="resnet101", stop_by="bleu")
+  return TrainOptions.of(workdir="runs/paper", encoder="resnet101", stop_by="bleu")

@@ -3,12 +3,12 @@
 python describe.py --config=configs/parity.py --exemplars=DIR --workdir=runs/parity
 """
 
-from milan_jax._src.options import Describe
+from milan_jax import DescribeOptions
 
 
-def get_config() -> Describe:
+def get_config() -> DescribeOptions:
   """Returns the options of `describe.py`."""
-  return Describe(
+  return DescribeOptions.of(
     workdir="runs/parity",
     milan="base",
     strategy="rerank",

@@ -6,12 +6,12 @@
 The release is `runs/starter/milan`. Times and scores are in docs/starter.md.
 """
 
-from milan_jax._src.options import Train
+from milan_jax import TrainOptions
 
 
-def get_config() -> Train:
+def get_config() -> TrainOptions:
   """Returns the options of `train.py`."""
-  return Train(
+  return TrainOptions.of(
     exemplars="runs/corpus",
     workdir="runs/starter",
     encoder="efficientnet-lite0",

@@ -1,18 +1,114 @@
-"""Natural-language descriptions of the units of vision networks, in JAX."""
+"""Natural-language descriptions of the units of vision networks, in JAX.
+
+    captioner = milan_jax.load("starter")
+    network = milan_jax.probe(module, variables)
+    exemplars = milan_jax.collect(network, "photos/", layers=["layer3"])
+    for d in captioner.describe(exemplars):
+      print(d.unit, d.text, d.confidence)
+
+What `__all__` lists is public, here and nowhere else; everything in `milan_jax._src` is
+private and may change at any time.
+"""
 
 from milan_jax._src.version import __version__
 
 TYPE_CHECKING = False  # typing itself takes longer to import than the rest
 if TYPE_CHECKING:
-  from milan_jax._src.store.pretrained import load_milan, pretrained
+  from milan_jax._src.api.captioners import Captioner, load
+  from milan_jax._src.api.describe_run import describe
+  from milan_jax._src.api.pages import write_page
+  from milan_jax._src.api.probing import collect, probe
+  from milan_jax._src.api.stores import open_exemplars, open_features, write_original
+  from milan_jax._src.api.training import train
+  from milan_jax._src.decoding.region_encoder import RegionEncoder
+  from milan_jax._src.decoding.scoring import TextScore
+  from milan_jax._src.errors import UserError
+  from milan_jax._src.images.preprocessing import Preprocessing
+  from milan_jax._src.images.source import ImageSource
+  from milan_jax._src.models.backbones import backbone, backbone_names
+  from milan_jax._src.options.decoding import Decoding
+  from milan_jax._src.options.describe import DecodingOptions, DescribeOptions
+  from milan_jax._src.options.train import TrainOptions
+  from milan_jax._src.probe.model_options import Network
+  from milan_jax._src.probe.protocol import Probe
+  from milan_jax._src.records import Description, ExemplarSet, LayerShape, Unit
 
-__all__ = ["__version__", "load_milan", "pretrained"]
+# Where each public name comes from: it is imported when it is first used, since JAX
+# takes time.
+_PUBLIC = {
+  # What one does.
+  "load": "api.captioners",
+  "probe": "api.probing",
+  "collect": "api.probing",
+  "describe": "api.describe_run",
+  "train": "api.training",
+  "open_exemplars": "api.stores",
+  "open_features": "api.stores",
+  "write_original": "api.stores",
+  "write_page": "api.pages",
+  "backbone": "models.backbones",
+  "backbone_names": "models.backbones",
+  # What one gets and gives.
+  "Captioner": "api.captioners",
+  "Decoding": "options.decoding",
+  "DecodingOptions": "options.describe",
+  "DescribeOptions": "options.describe",
+  "Description": "records",
+  "ExemplarSet": "records",
+  "ImageSource": "images.source",
+  "LayerShape": "records",
+  "Network": "probe.model_options",
+  "Preprocessing": "images.preprocessing",
+  "Probe": "probe.protocol",
+  "RegionEncoder": "decoding.region_encoder",
+  "TextScore": "decoding.scoring",
+  "TrainOptions": "options.train",
+  "Unit": "records",
+  "UserError": "errors",
+}
+
+__all__ = [
+  "Captioner",
+  "Decoding",
+  "DecodingOptions",
+  "DescribeOptions",
+  "Description",
+  "ExemplarSet",
+  "ImageSource",
+  "LayerShape",
+  "Network",
+  "Preprocessing",
+  "Probe",
+  "RegionEncoder",
+  "TextScore",
+  "TrainOptions",
+  "Unit",
+  "UserError",
+  "__version__",
+  "backbone",
+  "backbone_names",
+  "collect",
+  "describe",
+  "load",
+  "open_exemplars",
+  "open_features",
+  "probe",
+  "train",
+  "write_original",
+  "write_page",
+]
 
 
 def __getattr__(name: str) -> object:
-  """Loads a captioner's reader when it is first asked for: importing JAX takes time."""
-  if name in ("load_milan", "pretrained"):
-    from milan_jax._src.store import pretrained
+  """Imports a public name when it is first used."""
+  if name not in _PUBLIC:
+    raise AttributeError(f"module 'milan_jax' has no attribute {name!r}")
+  import importlib
 
-    return getattr(pretrained, name)
-  raise AttributeError(f"module 'milan_jax' has no attribute {name!r}")
+  value = getattr(importlib.import_module(f"milan_jax._src.{_PUBLIC[name]}"), name)
+  globals()[name] = value
+  return value
+
+
+def __dir__() -> list[str]:
+  return sorted(__all__)

@@ -82,10 +82,10 @@ def test_the_readmes_configuration_is_found_by_what_is_installed(
   with zipfile.ZipFile(distributions[2]) as archive:
     archive.extractall(tmp_path / "site")
   script = """
-from milan_jax._src import options
+from milan_jax import TrainOptions
 from milan_jax._src.commands import flags
-found, _ = flags.parse(options.Train, ["train", "--config=configs/starter.py"])
-print(flags.__file__, found.workdir)
+found, _ = flags.parse(TrainOptions, ["train", "--config=configs/starter.py"])
+print(flags.__file__, found.run.workdir)
 """
   found = subprocess.run(
     [sys.executable, "-c", script],

@@ -122,7 +122,7 @@ def _refused(found, *words):
 def test_a_workdir_of_another_configuration(flags, whole):
   before = _bytes(whole)
   found = _here(*flags, f"--workdir={whole}", "--beam_size=3")
-  _refused(found, "beam_size is 0 there and 3 here")
+  _refused(found, "beam_size is not set there and 3 here")
   assert _bytes(whole) == before
 
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from milan_jax._src.api import describe_run as module
-from milan_jax._src.api import origins
+from milan_jax._src.api import captioners, describe_run, origins
 from milan_jax._src.errors import UserError
 from milan_jax._src.runs.locks import LOCK
 from milan_jax._src.store.release import load_release, save_release
@@ -77,7 +76,11 @@ def refused(workdir, words, **options):
 
 
 def test_a_finished_run_has_nothing_left_to_do(options, whole, monkeypatch, capsys):
-  for step in ("Decoder", "region_encoder", "write_run_page"):
+  for module, step in (
+    (captioners, "Decoder"),
+    (captioners, "region_encoder"),
+    (describe_run, "write_run_page"),
+  ):
     monkeypatch.setattr(module, step, None)  # is not called
   monkeypatch.setattr(origins, "find_exemplars", None)
   before = contents(whole)
@@ -142,12 +145,12 @@ def test_what_changed_is_refused(options, whole, tmp_path):
 
 
 def test_the_encoders_weights_are_part_of_the_captioner(options, whole, monkeypatch):
-  real = module.encoder_params
+  real = captioners.encoder_params
 
   def other(*arguments, **keywords):
     return jax.tree.map(lambda leaf: leaf * 2, real(*arguments, **keywords))
 
-  monkeypatch.setattr(module, "encoder_params", other)
+  monkeypatch.setattr(captioners, "encoder_params", other)
   refused(whole, "--milan: .*changed since .*first encoder", **options)
 
 
@@ -209,7 +212,7 @@ def _no_package(monkeypatch):
     ({"batch_size": 0}, "--batch_size"),
     ({"probe_batch_size": 0}, "--probe_batch_size"),
     ({"seed": 2**31}, "--seed=2147483648: expected"),
-    ({"temperature": float("nan")}, "--temperature=nan"),
+    ({"temperature": float("nan"), "strategy": "rerank"}, "temperature: .*found nan"),
     ({"save_every": float("inf")}, "--save_every=inf"),
     ({"units": "9"}, "9"),
     ({"layers": "none"}, "none"),

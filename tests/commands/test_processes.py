@@ -7,7 +7,8 @@ import sys
 import jax
 import numpy as np
 
-from milan_jax._src.decoding.decoder import Decoder, Decoding
+from milan_jax._src.decoding.decoder import Decoder
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.store.release import save_release
 from tests.helpers.feature_store import write_features
 from tests.helpers.together import ROOT, free_port, run_together
@@ -16,7 +17,8 @@ SCRIPT = """
 import sys, jax, numpy as np
 folder, port, process = sys.argv[1], sys.argv[2], int(sys.argv[3])
 jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=process)
-from milan_jax._src.decoding.decoder import Decoder, Decoding
+from milan_jax._src.decoding.decoder import Decoder
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.store.release import load_release
 assert jax.process_count() == 2 and jax.device_count() == 4
 features = np.load(folder + "/features.npy")

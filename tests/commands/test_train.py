@@ -1,6 +1,5 @@
 """`train.py` as a user runs it: to a release that describes, and with bad input."""
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -14,7 +13,8 @@ import pytest
 from milan_jax._src.api.describe_run import describe
 from milan_jax._src.commands.flags import parse
 from milan_jax._src.errors import UserError
-from milan_jax._src.options import Describe, Train
+from milan_jax._src.options.describe import DescribeOptions
+from milan_jax._src.options.train import TrainOptions
 from milan_jax._src.records import Unit
 from milan_jax._src.runs.locks import LOCK, hold
 from milan_jax._src.store.annotations import write_annotations
@@ -43,9 +43,7 @@ def _start(*flags):
 def _call(kind, command, *flags):
   """Runs a command in this process, as the command line would."""
   options, _ = parse(kind, ["command", *map(str, flags)])
-  keywords = dataclasses.asdict(options)
-  keywords.pop("list_layers", None)
-  return command(**keywords)
+  return command(options)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +120,7 @@ def test_a_trained_captioner_names_colours_it_was_not_shown(corpus, flags, tmp_p
   release = load_release(workdir / "milan")
   assert set(release.vocabulary) == {*COLORS, "things", "areas"}
   _call(
-    Describe,
+    DescribeOptions,
     describe,
     f"--exemplars={corpus}",
     "--units=21:24",
@@ -152,14 +150,14 @@ def test_a_bad_option_ends_in_one_sentence(flags, tmp_path):
     (("--exemplars=",), ("--exemplars",)),
     (("--encoder=resnet18", "--encoder_layers="), ("--encoder_weights",)),
     (("--encoder_layers=layer1",), ("layer1",)),
-    (("--config=configs/parity.py",), ("Train", "Describe")),
+    (("--config=configs/parity.py",), ("TrainOptions", "DescribeOptions")),
     (("--split=/nowhere.csv",), ("/nowhere.csv",)),
   ],
   ids=lambda value: value[0] if isinstance(value, tuple) else None,
 )
 def test_bad_options(flags, tmp_path, changed, words):
   with pytest.raises(UserError) as error:
-    _call(Train, train, *flags, f"--workdir={tmp_path / 'run'}", *changed)
+    _call(TrainOptions, train, *flags, f"--workdir={tmp_path / 'run'}", *changed)
   for word in words:
     assert word in str(error.value)
   assert not (tmp_path / "run").exists()
@@ -181,9 +179,8 @@ def begin(corpus, tmp_path, monkeypatch):
   shutil.copytree(corpus, path)
 
   def begin(exemplars=path, **options):
-    keywords = dataclasses.asdict(Train(workdir=str(tmp_path / "run")))
-    keywords |= {"exemplars": str(exemplars), "encoder_layers": "act0"} | options
-    train(**keywords)
+    own = {"workdir": str(tmp_path / "run"), "exemplars": str(exemplars)}
+    train(TrainOptions.of(**own | {"encoder_layers": "act0"} | options))
 
   return path, begin
 

@@ -15,13 +15,15 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.lab.corpus import unit_truths as truth
 from milan_jax._src.models.confidence_model import EVIDENCE, NO_PATTERN
 from milan_jax._src.models.encoder import Projection
-from milan_jax._src.options import Train
+from milan_jax._src.options.decoding import Decoding
+from milan_jax._src.options.train import TrainOptions
 from milan_jax._src.records import Unit
 from milan_jax._src.runs.locks import hold
 from milan_jax._src.store import release as releases
 from milan_jax._src.store.annotations import write_annotations
 from milan_jax._src.store.feature_store import open_features
 from milan_jax._src.store.region_sets import RegionSetWriter
+from milan_jax._src.training import train_milan
 from milan_jax._src.training import training_run as train
 from milan_jax._src.training.projection import QUIET
 from tests.store.resealed import reseal
@@ -100,7 +102,7 @@ def _train(corpus, workdir, **options):
     "dropout": 0.0,
     "about": "Colors.",
   }
-  return train.train(**dataclasses.asdict(Train(**own | options)))
+  return train.train(TrainOptions.of(**own | options))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -126,7 +128,7 @@ def trained(corpus, tmp_path_factory):
   """A run directory; it decodes greedily, which compiles faster."""
   workdir = tmp_path_factory.mktemp("trained") / "run"
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(train, "DECODING", releases.DecodingSpec("greedy", 4, 1, 0.2))
+    patch.setattr(train_milan, "DECODING", Decoding("greedy", 4, 1, 0.2))
     assert _train(corpus, workdir) == workdir / "milan"
     yield workdir
 
@@ -163,8 +165,8 @@ def untrained(trained, monkeypatch):
   """Runs as far as to the training, on features that are there; gives its arguments."""
   found = {}
 
-  def stop(**options):
-    found.update(options)
+  def stop(data, encoder, options, workdir, **_):
+    found.update(data=data, encoder=encoder, options=options)
     raise Stopped
 
   monkeypatch.setattr(
@@ -187,11 +189,12 @@ def test_without_a_split_the_projection_is_of_the_training_part_alone(
   store = open_features(trained / "features")
   # A tenth for validation and a tenth for test come first in the seed's order.
   training = np.random.default_rng(5).permutation(NUM_UNITS)[3 + 3 :]
-  shift = untrained["projection"].shift
+  shift = untrained["encoder"].projection.shift
   of_training = store.read_rows(training).mean((0, 1))
   np.testing.assert_allclose(shift, of_training, atol=1e-5)
   assert np.abs(shift - store.read(0, NUM_UNITS).mean((0, 1))).max() > 1e-3
-  assert untrained["split"] is None and untrained["seed"] == 5
+  assert untrained["data"].split is None
+  assert untrained["options"].run.seed == 5
 
 
 def _append(path, *lines):
@@ -210,7 +213,8 @@ def test_annotations_and_split_rows_that_match_nothing_are_said(
   assert "3 of 67 annotations, of 2 of 34 units, match no exemplars" in said
   assert "patches 99, layer1 0" in said
   assert "1 of 33 units of" in said and "split.csv" in said and "patches 98" in said
-  assert len(untrained["annotations"]) == len(untrained["split"]) == NUM_UNITS
+  data = untrained["data"]
+  assert len(data.annotations) == len(data.split) == NUM_UNITS
 
 
 def _rename_layers(folder):
@@ -378,7 +382,7 @@ def test_a_release_that_is_gone_is_written_again(trained, corpus, tmp_path):
   run = shutil.copytree(trained, tmp_path / "run")
   shutil.rmtree(run / "milan")
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(train, "DECODING", releases.DecodingSpec("greedy", 4, 1, 0.2))
+    patch.setattr(train_milan, "DECODING", Decoding("greedy", 4, 1, 0.2))
     _train(corpus, run)
   assert (
     _digests(run)["milan/milan.safetensors"]

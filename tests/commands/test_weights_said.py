@@ -12,11 +12,12 @@ import torch
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.geometry import Geometry
+from milan_jax._src.options.describe import ImageOptions, ModelOptions
 from milan_jax._src.probe import networks
 from milan_jax._src.probe.callable_model import CallableProbe
-from milan_jax._src.probe.model_options import Network, Wishes
+from milan_jax._src.probe.model_options import ModelRequest, Network
 from milan_jax._src.probe.networks import open_network
-from milan_jax._src.probe.probe_target import WISHES, list_layers
+from milan_jax._src.probe.probe_target import list_layers
 
 MODULE = "named_by_a_user"
 FACTORY = "as the factory named_by_a_user:made made them (at random, if it loads none)"
@@ -64,20 +65,13 @@ def kind(request, monkeypatch):
 @pytest.mark.parametrize(("name", "words"), [("made", FACTORY), ("held", HELD)])
 def test_a_model_by_name(kind, name, words):
   model = f"{MODULE}:{name}"
-  assert open_network(model, Wishes(image_size=8)).weights == words
+  assert open_network(ModelRequest(name=model, image_size="8")).weights == words
 
 
 def test_the_list_of_layers_says_it(monkeypatch, capsys):
   monkeypatch.setitem(sys.modules, MODULE, types.SimpleNamespace(made=torch_module))
   table = list_layers(
-    model=f"{MODULE}:made",
-    latents="",
-    **{
-      field.name: field.default
-      for field in dataclasses.fields(Wishes)
-      if field.name in WISHES
-    }
-    | {"image_size": 8},
+    ModelOptions(name=f"{MODULE}:made", image_size="8"), ImageOptions()
   )
   assert "weights" not in table
   assert f"weights: {FACTORY}\n" in capsys.readouterr().err
@@ -88,7 +82,9 @@ def test_weights_of_a_file(monkeypatch, tmp_path):
   path = tmp_path / "weights.safetensors"
   state = {name: one.numpy() for name, one in torch_module().state_dict().items()}
   safetensors.numpy.save_file(state, path)
-  network = open_network(f"{MODULE}:made", Wishes(image_size=8, weights=str(path)))
+  network = open_network(
+    ModelRequest(name=f"{MODULE}:made", image_size="8", weights=str(path))
+  )
   assert network.weights == f"the file {path}"
 
 
@@ -107,32 +103,36 @@ def test_weights_that_come_with_the_model(opener, model, words, monkeypatch, tmp
     (tmp_path / model).mkdir()
     (tmp_path / model / "config.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
-  probe = CallableProbe(lambda images: images, Wishes(image_size=8).preprocessing())
+  probe = CallableProbe(
+    lambda images: images, ModelRequest(image_size="8").preprocessing()
+  )
   blank = Network(probe, Geometry(8, 8), ())
   monkeypatch.setattr(networks, opener, lambda *arguments: blank)
-  assert open_network(model, Wishes()).weights == words
+  assert open_network(ModelRequest(name=model)).weights == words
 
 
 def test_a_network_of_the_users_may_say_it_itself(monkeypatch):
-  probe = CallableProbe(lambda images: images, Wishes(image_size=8).preprocessing())
+  probe = CallableProbe(
+    lambda images: images, ModelRequest(image_size="8").preprocessing()
+  )
   own = Network(probe, Geometry(8, 8), ("output",), weights="mine")
   silent = dataclasses.replace(own, weights="")
   held = types.SimpleNamespace(own=own, held=silent)
   monkeypatch.setitem(sys.modules, MODULE, held)
-  assert open_network(f"{MODULE}:own", Wishes()).weights == "mine"
-  assert open_network(f"{MODULE}:held", Wishes()).weights == HELD
+  assert open_network(ModelRequest(name=f"{MODULE}:own")).weights == "mine"
+  assert open_network(ModelRequest(name=f"{MODULE}:held")).weights == HELD
 
 
 def test_a_bound_module_is_read_inside(monkeypatch):
   monkeypatch.setitem(sys.modules, MODULE, types.SimpleNamespace(held=bound()))
-  probe = open_network(f"{MODULE}:held", Wishes(image_size=8)).probe
+  probe = open_network(ModelRequest(name=f"{MODULE}:held", image_size="8")).probe
   assert [layer.name for layer in probe.layers()] == ["stem", "head", "__call__"]
 
 
 def test_a_module_without_its_variables(monkeypatch):
   monkeypatch.setitem(sys.modules, MODULE, types.SimpleNamespace(held=Linen()))
   with pytest.raises(UserError, match="without its variables: expected the pair"):
-    open_network(f"{MODULE}:held", Wishes(image_size=8))
+    open_network(ModelRequest(name=f"{MODULE}:held", image_size="8"))
 
 
 @pytest.mark.parametrize("library", ["keras.src.models.functional", "tf_keras.models"])
@@ -144,14 +144,14 @@ def test_a_keras_model_gets_an_example(library, base, monkeypatch):
   for model in (kind(), inherited()):
     monkeypatch.setitem(sys.modules, MODULE, types.SimpleNamespace(held=model))
     with pytest.raises(UserError, match="is a Keras model: give a function") as error:
-      open_network(f"{MODULE}:held", Wishes(image_size=8))
+      open_network(ModelRequest(name=f"{MODULE}:held", image_size="8"))
     assert len(str(error.value).splitlines()) == 4
 
 
 def test_a_function_that_cannot_be_traced_is_said(monkeypatch, capsys):
   held = types.SimpleNamespace(held=lambda images: np.sort(np.asarray(images)))
   monkeypatch.setitem(sys.modules, MODULE, held)
-  network = open_network(f"{MODULE}:held", Wishes(image_size=8))
+  network = open_network(ModelRequest(name=f"{MODULE}:held", image_size="8"))
   assert [layer.name for layer in network.probe.layers()] == ["output"]
   words = "cannot be traced by JAX (TracerArrayConversionError: "
   assert words in capsys.readouterr().err
@@ -186,7 +186,7 @@ def _lazy():
 def test_a_model_that_is_not_there_yet(make, words, monkeypatch):
   monkeypatch.setitem(sys.modules, MODULE, types.SimpleNamespace(made=make))
   with pytest.raises(UserError, match=words):
-    open_network(f"{MODULE}:made", Wishes(image_size="16"))
+    open_network(ModelRequest(name=f"{MODULE}:made", image_size="16"))
 
 
 def test_weights_go_into_a_module_without_memory(monkeypatch, tmp_path):
@@ -194,7 +194,8 @@ def test_weights_go_into_a_module_without_memory(monkeypatch, tmp_path):
   torch.save(state, tmp_path / "weights.pth")
   module = _without_memory()
   monkeypatch.setitem(sys.modules, MODULE, types.SimpleNamespace(held=module))
-  wishes = Wishes(image_size="16", weights=str(tmp_path / "weights.pth"))
-  open_network(f"{MODULE}:held", wishes)
+  weights = str(tmp_path / "weights.pth")
+  request = ModelRequest(name=f"{MODULE}:held", image_size="16", weights=weights)
+  open_network(request)
   for name, tensor in state.items():
     torch.testing.assert_close(module.state_dict()[name], tensor)

@@ -7,13 +7,15 @@ import jax
 import numpy as np
 import pytest
 
-from milan_jax._src.api import describe_run as describe
+from milan_jax._src.api.captioners import Captioner
 from milan_jax._src.api.identity import of_captioner
 from milan_jax._src.decoding import confidence
-from milan_jax._src.decoding.decoder import Decoded, Decoder, Decoding, own_decoding
-from milan_jax._src.models.captioner import Captioner
+from milan_jax._src.decoding.decoder import Decoder
+from milan_jax._src.decoding.program import DecodedBatch
+from milan_jax._src.models import captioner as captioners
 from milan_jax._src.models.confidence_model import NO_PATTERN, ConfidenceSpec
 from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.records import Description, LayerExemplars, Unit
 from milan_jax._src.store import release as releases
 from milan_jax._src.store.feature_store import FeatureWriter, open_features
@@ -34,7 +36,11 @@ def _plain():
   rng = np.random.default_rng(1)
   params = {}
   for name, module, inputs in (
-    ("captioner", Captioner(**dataclasses.asdict(captioner)), [np.zeros((1, 2, 32))]),
+    (
+      "captioner",
+      captioners.Captioner(**dataclasses.asdict(captioner)),
+      [np.zeros((1, 2, 32))],
+    ),
     ("language_model", LanguageModel(**dataclasses.asdict(language_model)), []),
   ):
     tokens = np.zeros((1, 2), np.int32)
@@ -49,7 +55,7 @@ def _plain():
     captioner=captioner,
     language_model=language_model,
     vocabulary=WORDS,
-    decoding=releases.DecodingSpec("rerank", 6, 5, 0.2, nothing=NOTHING_PHRASES),
+    decoding=Decoding("rerank", 6, 5, 0.2, nothing=NOTHING_PHRASES),
     params=params,
   )
 
@@ -86,7 +92,9 @@ def _decoded(log_probs, lengths=None):
   for row, length in enumerate(lengths or [1] * len(log_probs)):
     tokens[row, :length] = 0
   values = np.array(log_probs, np.float32)
-  return Decoded(tokens, values, values, values - 1, np.full(len(values), 0.5, "f4"))
+  return DecodedBatch(
+    tokens, values, values, values - 1, np.full(len(values), 0.5, "f4")
+  )
 
 
 def _descriptions(texts, first=0):
@@ -209,16 +217,17 @@ def test_confidence_is_known_of_the_releases_own_way_to_decode_only():
   ):
     other = dataclasses.replace(own, **change)
     assert not confidence.knows_confidence(release, other)
-    assert describe._as_it_decodes(release, other).confidence is None
-  assert describe._as_it_decodes(release, own) is release
+    assert Captioner(release)._as_it_decodes(other).confidence is None
+  assert Captioner(release)._as_it_decodes(own) is release
 
 
 def test_a_captioners_own_consensus_is_part_of_its_way_to_decode():
   plain = _plain()
   spec = dataclasses.replace(plain.decoding, consensus=0.5)
   release = dataclasses.replace(plain, confidence=_spec(), decoding=spec)
-  own = own_decoding(release)
-  assert own == Decoding("rerank", 6, 5, temperature=0.2, consensus=0.5)
+  own = release.decoding
+  said = plain.decoding.nothing
+  assert own == Decoding("rerank", 6, 5, 0.2, consensus=0.5, nothing=said)
   assert confidence.knows_confidence(release, own)
   for change, known in (
     ({"precision": "bfloat16"}, True),

@@ -9,9 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from milan_jax._src.api import describe_run as describe
-from milan_jax._src.decoding.decoder import Decoder, Decoding
+from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.errors import UserError
+from milan_jax._src.options.decoding import Decoding
+from milan_jax._src.options.describe import DecodingOptions
 from milan_jax._src.text.content_words import EMPTY_WORDS
 from milan_jax._src.text.reconstruction import reconstruct_ids
 from milan_jax._src.text.vocabulary import Vocabulary
@@ -53,9 +54,8 @@ CASES = [
 
 def _as_asked(release, **options):
   """How a user's flags decode; what is not given is open."""
-  numbers = {"temperature": -1.0, "consensus": -1.0, "beam_size": 0, "length": 0}
-  words = {"strategy": "", "mi": None, "precision": "float32"}
-  return describe._decoding(release, **(numbers | words | options))
+  has_lm = release.language_model is not None
+  return DecodingOptions(**options).resolve(release.decoding, language_model=has_lm)
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=[name for name, _ in CASES])
@@ -76,7 +76,7 @@ def test_only_parity_takes_mutual_information_unasked(tiny, strategy):
   alone = dataclasses.replace(tiny, language_model=None, params=params)
   unasked = strategy != "rerank"
   assert _as_asked(tiny, strategy=strategy, parity=True).mi == unasked
-  for mi in (False, True):
+  for mi in (False, True)[: 1 + unasked]:
     assert _as_asked(tiny, strategy=strategy, parity=True, mi=mi).mi == mi
     assert _as_asked(tiny, strategy=strategy, parity=False, mi=mi).mi == mi
   assert not _as_asked(tiny, strategy=strategy, parity=False).mi
@@ -129,12 +129,12 @@ def test_consensus_against_the_originals_beams(tiny, outputs):
   "options", [{"strategy": "beam"}, {"strategy": "greedy"}, {"parity": True}]
 )
 def test_consensus_belongs_to_rerank(options):
-  with pytest.raises(UserError, match="only --strategy rerank has it"):
+  with pytest.raises(UserError, match="only strategy rerank has it"):
     Decoding(**options, consensus=1.0)
 
 
 def test_no_consensus_is_negative():
-  with pytest.raises(UserError, match=r"--consensus: expected 0 or more; found -1\."):
+  with pytest.raises(UserError, match=r"consensus: expected 0 or more; found -1\."):
     Decoding(consensus=-1.0)
 
 
@@ -174,7 +174,9 @@ def test_eight_devices_say_what_one_says(tiny, outputs, tmp_path):
   save_release(tiny, tmp_path / "release")
   script = """
 import sys, jax, numpy as np
-from milan_jax._src.decoding.decoder import Decoder, Decoding
+from milan_jax._src.decoding.decoder import Decoder
+from milan_jax._src.options.decoding import Decoding
+from milan_jax._src.options.describe import DecodingOptions
 from milan_jax._src.store.release import load_release
 assert len(jax.devices()) == 8
 folder = sys.argv[1]
@@ -257,7 +259,7 @@ def test_bad_options_are_said_plainly(tiny):
     Decoding(strategy="best")
   with pytest.raises(UserError, match="expected 1 or more"):
     Decoding(beam_size=0)
-  with pytest.raises(UserError, match=r"--precision: .* bfloat16; found 'int8'"):
+  with pytest.raises(UserError, match=r"precision: .* bfloat16; found 'int8'"):
     Decoding(precision="int8")
   params = {k: v for k, v in tiny.params.items() if k != "language_model"}
   mute = dataclasses.replace(tiny, language_model=None, params=params)
@@ -266,3 +268,30 @@ def test_bad_options_are_said_plainly(tiny):
   assert _decode(
     mute, np.zeros((1, 6, 1024), np.float32), strategy="beam"
   ).scores.shape == (1,)
+
+
+@pytest.mark.parametrize(
+  ("options", "flag"),
+  [
+    ({"strategy": "greedy", "temperature": 0.3}, "--temperature"),
+    ({"strategy": "beam", "temperature": 0.3, "mi": False}, "--temperature"),
+    ({"strategy": "rerank", "mi": True}, "--mi"),
+    ({"strategy": "greedy", "beam_size": 3}, "--beam_size"),
+    ({"strategy": "sample", "beam_size": 3}, "--beam_size"),
+    ({"strategy": "beam", "consensus": 0.5}, "--consensus"),
+    ({"strategy": "beam", "seed": 3}, "--seed"),
+  ],
+  ids=str,
+)
+def test_an_option_that_the_strategy_would_ignore_is_refused(options, flag):
+  with pytest.raises(UserError, match=f"^{flag}: --strategy {options['strategy']} "):
+    DecodingOptions(**options).resolve(Decoding(), language_model=True)
+
+
+def test_options_that_the_strategy_uses_are_taken():
+  own = Decoding(temperature=0.3, beam_size=7, nothing=("various things",))
+  found = DecodingOptions(strategy="greedy", mi=True, temperature=0.5, seed=None)
+  expected = dataclasses.replace(own, strategy="greedy", mi=True, temperature=0.5)
+  assert found.resolve(own, language_model=True) == expected
+  sampled = DecodingOptions(strategy="sample", seed=4)
+  assert sampled.resolve(own, language_model=True).strategy == "sample"

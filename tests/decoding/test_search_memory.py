@@ -6,9 +6,10 @@ import tracemalloc
 
 import pytest
 
-from milan_jax._src.decoding.decoder import Decoder, Decoding
+from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.decoding.search_memory import check_search_fits, search_bytes
 from milan_jax._src.errors import UserError
+from milan_jax._src.options.decoding import Decoding
 
 MEMORY = 24 * 10**9
 

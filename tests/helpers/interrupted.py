@@ -81,11 +81,12 @@ def workers():
 
 if __name__ == "__main__":
   sys.meta_path.insert(0, Finder())
-  from milan_jax._src.commands import main as cli
+  from milan_jax._src.commands import main, milan_convert, milan_describe
 
   commands = (swallowed, forever, changed, finalizer, workers)
   command = {function.__name__: function for function in commands}.get(MOMENT)
   if command is None:
-    sys.exit(cli.describe())
-  cli._prepare_jax = lambda: None
-  sys.exit(cli._run("milan-describe", "Convert", lambda: command))
+    sys.exit(milan_describe.main())
+  main._prepare_jax = lambda: None
+  options = milan_convert._options
+  sys.exit(main.run("milan-describe", options, lambda: lambda given: command()))

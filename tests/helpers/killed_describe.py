@@ -30,7 +30,7 @@ MOMENTS = {
 }
 
 
-def main():
+def killed():
   moment = sys.argv.pop(1)
   workdir = pathlib.Path(sys.argv[-1].removeprefix("--workdir="))
   bar = progress.bar
@@ -47,10 +47,10 @@ def main():
       yield show_or_die
 
   progress.bar = deadly
-  from milan_jax._src.commands.main import describe
+  from milan_jax._src.commands.milan_describe import main
 
-  sys.exit(describe())
+  sys.exit(main())
 
 
 if __name__ == "__main__":
-  main()
+  killed()

@@ -8,6 +8,7 @@ import numpy as np
 
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.store import release as releases
 
 WORDS = ("red", "green", "blue", "edges", "dots", "of", "things", "and")
@@ -38,7 +39,7 @@ def tiny_release():
     captioner=captioner,
     language_model=language_model,
     vocabulary=WORDS,
-    decoding=releases.DecodingSpec("rerank", 6, 5, 0.2),
+    decoding=Decoding("rerank", 6, 5, 0.2),
     params={
       name: jax.tree.map(np.asarray, tree["params"]) for name, tree in params.items()
     },

@@ -11,6 +11,7 @@ from milan_jax._src.images.folder import FolderImages
 from milan_jax._src.images.geometry import Geometry, fit
 from milan_jax._src.images.image_sources import open_images
 from milan_jax._src.images.source import RgbImages
+from milan_jax._src.options.describe import ImageOptions
 
 GRAY = Geometry(8, 8, channels=1)
 
@@ -121,7 +122,7 @@ def test_arrays_that_do_not_fit(array, channels, message):
 
 def test_pictures_do_not_have_six_channels(tmp_path):
   with pytest.raises(UserError, match="takes images of 6 channels, and pictures have"):
-    open_images(str(tmp_path), Geometry(8, 8, channels=6))
+    open_images(ImageOptions(source=str(tmp_path)), Geometry(8, 8, channels=6))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_an_oblong_image_of_the_right_size_is_taken_as_it_is(tmp_path):
   images = noise(2, 32, 18, 3)
   np.save(tmp_path / "a.npy", images)
   geometry = Geometry((36, 20), (32, 18))
-  source = open_images(str(tmp_path / "a.npy"), geometry)
+  source = open_images(ImageOptions(source=str(tmp_path / "a.npy")), geometry)
   assert source.size == (32, 18) and source.blank.shape == (32, 18, 3)
   np.testing.assert_array_equal(source.load(1), images[1])
 

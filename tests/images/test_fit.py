@@ -10,6 +10,7 @@ from milan_jax._src.images.fitted import fitting_line
 from milan_jax._src.images.folder import FolderImages
 from milan_jax._src.images.geometry import Geometry
 from milan_jax._src.images.image_sources import open_images
+from milan_jax._src.options.describe import ImageOptions
 
 GEOMETRY = Geometry(18, 16, "bilinear")
 
@@ -39,7 +40,7 @@ def folder(tmp_path):
 def test_arrays_of_the_networks_size_are_taken_as_they_are(tmp_path, capsys):
   images = noise(5, 16, 16, 3)
   np.save(tmp_path / "images.npy", images)
-  source = open_images(str(tmp_path / "images.npy"), GEOMETRY)
+  source = open_images(ImageOptions(source=str(tmp_path / "images.npy")), GEOMETRY)
   for index in range(5):
     np.testing.assert_array_equal(source.load(index), images[index])
   said = capsys.readouterr()
@@ -85,21 +86,23 @@ def test_whatever_their_proportions(folder):
 
 def test_nothing_is_resized(folder, tmp_path):
   with pytest.raises(UserError, match=r"1\.png has 20 x 30 pixels.*16 x 16 alone"):
-    open_images(str(folder), GEOMETRY, fitting="none")
+    open_images(ImageOptions(source=str(folder), fit="none"), GEOMETRY)
   source = FolderImages(folder, Geometry(18, 16, fitting="none"))
   np.testing.assert_array_equal(source.load(0), noise(16, 16, 3))
   with pytest.raises(UserError, match=r"1\.png has 20 x 30 pixels"):
     source.load(1)
   np.save(tmp_path / "other.npy", noise(3, 16, 17, 3))
   with pytest.raises(UserError, match="0 has 16 x 17 pixels"):
-    open_images(str(tmp_path / "other.npy"), GEOMETRY, fitting="none")
+    open_images(ImageOptions(source=str(tmp_path / "other.npy"), fit="none"), GEOMETRY)
 
 
 def test_another_word(folder):
-  with pytest.raises(UserError, match="--fit=zoom: expected resize-crop, resize, none"):
-    open_images(str(folder), GEOMETRY, fitting="zoom")
+  with pytest.raises(
+    UserError, match="--fit: expected one of resize-crop, resize, none"
+  ):
+    open_images(ImageOptions(source=str(folder), fit="zoom"), GEOMETRY)
   with pytest.raises(UserError, match="images of your own"):
-    open_images("", GEOMETRY, fitting="none")
+    open_images(ImageOptions(fit="none"), GEOMETRY)
 
 
 def test_many_images_are_told_by_some():

@@ -18,7 +18,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.images.preprocessing import usual_colors
 from milan_jax._src.probe.latent_inputs import trial_inputs
 from milan_jax._src.probe.layout import guess_layout
-from milan_jax._src.probe.model_options import Wishes
+from milan_jax._src.probe.model_options import ModelRequest
 from milan_jax._src.probe.networks import open_network
 from milan_jax._src.probe.torch_channels import channels_of
 from milan_jax._src.probe.torch_generator import TorchGenerator
@@ -29,11 +29,13 @@ from milan_jax._src.probe.torch_module import TorchProbe
 def opened(monkeypatch):
   """Opens a model by a name that stands for it."""
 
-  def opened(model, **wishes):
+  def opened(model, **options):
     module = types.ModuleType("named_for_a_test")
     module.model = model
     monkeypatch.setitem(sys.modules, "named_for_a_test", module)
-    return open_network("named_for_a_test:model", Wishes(image_size=16, **wishes))
+    return open_network(
+      ModelRequest(name="named_for_a_test:model", image_size="16", **options)
+    )
 
   return opened
 
@@ -186,17 +188,19 @@ def test_a_function_is_told_by_the_number_of_means(opened):
 
 @pytest.mark.parametrize("size", ["12x20", "20x12", "16", "16x16"])
 def test_sizes_as_people_write_them(size):
-  wishes = Wishes(image_size=size)
+  request = ModelRequest(image_size=size)
   height, width = map(int, (f"{size}x{size}" if "x" not in size else size).split("x"))
-  assert wishes.preprocessing().crop == (height if height == width else (height, width))
+  assert request.preprocessing().crop == (
+    height if height == width else (height, width)
+  )
   if size == "16x16":
-    assert wishes.preprocessing() == Wishes(image_size=16).preprocessing()
+    assert request.preprocessing() == ModelRequest(image_size="16").preprocessing()
 
 
 @pytest.mark.parametrize("size", ["x", "12x", "12x0", "axb", "-3", "1x2x3", "12.5"])
 def test_sizes_that_are_none(size):
   with pytest.raises(UserError, match="expected a number of pixels, or HEIGHTxWIDTH"):
-    Wishes(image_size=size).preprocessing()
+    ModelRequest(image_size=size).preprocessing()
 
 
 def test_oblong_images_of_every_kind_of_model(opened):
@@ -214,7 +218,9 @@ def test_oblong_images_of_every_kind_of_model(opened):
     module.model = model
     sys.modules["named_for_a_test"] = module
     try:
-      return open_network("named_for_a_test:model", Wishes(image_size=image_size))
+      return open_network(
+        ModelRequest(name="named_for_a_test:model", image_size=image_size)
+      )
     finally:
       del sys.modules["named_for_a_test"]
 
@@ -231,10 +237,10 @@ def test_oblong_images_of_every_kind_of_model(opened):
 
 
 def test_no_image_is_resized_otherwise_than_a_square_was():
-  own = Wishes().preprocessing()
+  own = ModelRequest().preprocessing()
   assert dataclasses.asdict(own)["resize"] == 256 and own.crop == 224
-  assert Wishes(image_size="64").preprocessing().resize == 73
-  assert Wishes(image_size="128x64").preprocessing().resize == (146, 73)
+  assert ModelRequest(image_size="64").preprocessing().resize == 73
+  assert ModelRequest(image_size="128x64").preprocessing().resize == (146, 73)
 
 
 class Tokens(nn.Module):

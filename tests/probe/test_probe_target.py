@@ -1,26 +1,18 @@
 """What a user may write of a network and its images, and what cannot be."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
-from milan_jax._src.api.collection import Pass
 from milan_jax._src.errors import UserError
-from milan_jax._src.probe.model_options import Wishes
-from milan_jax._src.probe.probe_target import find_subject
+from milan_jax._src.options.describe import DescribeOptions, ExemplarOptions
+from milan_jax._src.probe.probe_target import open_target
 
 MODEL = "tests.helpers.tiny_network:build"
 
 
-def subject(**options):
-  wishes = {
-    field.name: field.default
-    for field in dataclasses.fields(Wishes)
-    if field.name != "latents"
-  }
-  defaults = {"model": MODEL, "images": "", "split": "", "data_dir": "", "latents": ""}
-  return find_subject(**(wishes | defaults | options))
+def target(**options):
+  whole = DescribeOptions.of(**{"model": MODEL} | options)
+  return open_target(whole.model, whole.images)
 
 
 @pytest.fixture
@@ -48,7 +40,7 @@ def latents(tmp_path):
     ({"model": "tests"}, "without a config.json"),
     ({"model": "resnet19"}, "resnet18"),
     ({"model": "efficientnet-lite0", "layouts": "NHWC"}, "brings its own"),
-    ({"image_size": -3}, "--image_size=-3"),
+    ({"image_size": "-3"}, "--image_size=-3"),
     ({"split": "test"}, "tfds:NAME or hf:FOLDER"),
     ({"images": "tfds:no_such", "data_dir": "/nowhere"}, "is not prepared"),
     ({"images": "hf:/nowhere"}, "/nowhere"),
@@ -57,14 +49,14 @@ def latents(tmp_path):
 )
 def test_what_cannot_be(options, message):
   with pytest.raises(UserError, match=message):
-    subject(**options)
+    target(**options)
 
 
 def test_a_classifier_is_no_generator(latents):
   with pytest.raises(UserError, match="does not run on latents of shape"):
-    subject(latents=latents)
+    target(latents=latents)
   with pytest.raises(UserError, match="name no --images"):
-    subject(model="tests.probe.test_generators:Gan", latents=latents, images="x")
+    target(model="tests.probe.test_generators:Gan", latents=latents, images="x")
 
 
 @pytest.mark.parametrize(
@@ -77,6 +69,5 @@ def test_a_classifier_is_no_generator(latents):
   ],
 )
 def test_a_pass_that_cannot_be(changed, message):
-  options = {"k": 15, "quantile": 0.99, "batch_size": 32, "workers": 0}
   with pytest.raises(UserError, match=message):
-    Pass(**(options | changed), save_every=1.0)
+    ExemplarOptions(**changed)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.lab.corpus import corpus_job as corpus
+from milan_jax._src.options.lab import CorpusOptions
 from milan_jax._src.runs import locks as holds
 from milan_jax._src.runs.locks import LOCK, hold
 
@@ -144,9 +145,8 @@ def test_a_corpus_is_built_by_one_process(tmp_path):
   Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
   out = tmp_path / "corpus"
   with hold(out, beside=True), pytest.raises(UserError, match="in use"):
-    corpus.build(
-      workdir=str(out), images=str(tmp_path), packages="none", num_units=1, seed=0
-    )
+    options = {"workdir": str(out), "images": str(tmp_path), "packages": "none"}
+    corpus.build(CorpusOptions.of(**options, num_units=1))
 
 
 def test_who_has_just_taken_a_folder_is_waited_for(tmp_path, monkeypatch):

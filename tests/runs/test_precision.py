@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from milan_jax._src.decoding.decoder import Decoder, Decoding
+from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.images.preprocessing import Preprocessing
 from milan_jax._src.models.backbones import backbone
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.encoder import pool
 from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.probe import jax_generator
 from milan_jax._src.probe.callable_model import CallableProbe
 from milan_jax._src.probe.flax_backbone import FlaxProbe

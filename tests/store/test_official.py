@@ -15,6 +15,7 @@ from milan_jax._src.models.backbones import backbone
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.encoder import pool
 from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.store import official, release
 from tests.helpers.recorded import CHECKPOINT
 
@@ -72,7 +73,7 @@ def test_the_checkpoint_says_what_torch_reads_in_it(checkpoint, read):
   assert read.language_model == release.LanguageModelSpec(
     hidden_size=48, embedding_size=32, num_layers=2, vocab_size=428, dropout=0.5
   )
-  assert read.decoding == release.DecodingSpec("rerank", 15, 50, 0.2)
+  assert read.decoding == Decoding("rerank", 15, 50, 0.2)
   assert read.tokenizer["lowercase"] is True and read.tokenizer["lemmatize"] is False
   np.testing.assert_allclose(read.mean, [0.485, 0.456, 0.406], rtol=1e-7)
   np.testing.assert_allclose(read.std, [0.229, 0.224, 0.225], rtol=1e-7)
@@ -346,7 +347,7 @@ def _set(*keys, to):
       ),
       "another vocabulary",
     ),
-    (_set("properties", "strategy", to="magic"), "decoding.strategy must be one of"),
+    (_set("properties", "strategy", to="magic"), "strategy: expected one of"),
     (lambda value: value["properties"].pop("hidden_size"), "no official MILAN"),
     (lambda value: value.pop("state_dict"), "no official MILAN checkpoint"),
   ],

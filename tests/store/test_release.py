@@ -11,6 +11,7 @@ from milan_jax._src.models.backbones import registry
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.confidence_model import ConfidenceSpec
 from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.store import release
 
 WORDS = ("a", "red", "dog", ".")
@@ -39,7 +40,7 @@ def small():
     captioner=captioner,
     language_model=language_model,
     vocabulary=WORDS,
-    decoding=release.DecodingSpec("rerank", 15, 50, 0.2),
+    decoding=Decoding("rerank", 15, 50, 0.2),
     params={
       "captioner": _random(
         Captioner(**dataclasses.asdict(captioner)),
@@ -271,10 +272,10 @@ def _without(tree, *path):
     ({"encoder.std": (0.1, 0.0, 0.1)}, r"encoder\.std must be positive"),
     ({"encoder.mean": (0.1,)}, r"encoder\.mean must be three numbers"),
     ({"encoder.weights": "included"}, r"the parameters must be of .*'encoder'"),
-    ({"decoding.strategy": "guess"}, r"decoding\.strategy must be one of .*'guess'"),
-    ({"decoding.beam_size": 0}, r"decoding\.beam_size must be positive"),
-    ({"decoding.temperature": -0.1}, r"decoding\.temperature must be positive"),
-    ({"decoding.consensus": -1.0}, r"decoding\.consensus must be positive"),
+    ({"decoding.strategy": "guess"}, r"strategy: expected one of .*'guess'"),
+    ({"decoding.beam_size": 0}, r"beam_size: expected 1 or"),
+    ({"decoding.temperature": -0.1}, r"temperature: expected 0 or more"),
+    ({"decoding.consensus": -1.0}, r"consensus: expected 0 or more"),
   ],
   ids=str,
 )

@@ -17,6 +17,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from milan_jax._src import errors
 from milan_jax._src.models.captioner import Captioner
+from milan_jax._src.options.train import TrainOptions
 from milan_jax._src.store import release
 from milan_jax._src.text import reconstruction, vocabulary
 from milan_jax._src.text.bleu import bleu
@@ -118,15 +119,14 @@ def test_features_of_another_encoder_are_found_out_before_training(tmp_path):
   features, captions = trained.data()
   with pytest.raises(errors.UserError, match="feature_size must be 192"):
     train_milan.train_milan(
-      features={"4": features},
-      units={"4": np.arange(40)},
-      annotations=captions,
-      encoder=dataclasses.replace(trained.ENCODER, levels=("layer1", "layer2")),
-      workdir=tmp_path,
-      hidden_size=32,
-      embedding_size=8,
-      lm_hidden_size=16,
-      lm_embedding_size=8,
+      train_milan.AnnotatedFeatures({"4": features}, {"4": np.arange(40)}, captions),
+      train_milan.TrainedEncoder(
+        dataclasses.replace(trained.ENCODER, levels=("layer1", "layer2"))
+      ),
+      TrainOptions.of(
+        hidden_size=32, embedding_size=8, lm_hidden_size=16, lm_embedding_size=8
+      ),
+      tmp_path,
       progress=lambda *_: pytest.fail("trained"),
     )
 
@@ -150,11 +150,12 @@ def test_annotations_of_other_layers_are_refused(tmp_path):
   features, captions = trained.data()
   with pytest.raises(errors.UserError, match=r"annotated are units of \['4'\]"):
     train_milan.train_milan(
-      features={"conv4": features},
-      units={"conv4": np.arange(40)},
-      annotations=captions,
-      encoder=trained.ENCODER,
-      workdir=tmp_path / "run",
+      train_milan.AnnotatedFeatures(
+        {"conv4": features}, {"conv4": np.arange(40)}, captions
+      ),
+      train_milan.TrainedEncoder(trained.ENCODER),
+      TrainOptions(),
+      tmp_path / "run",
     )
   assert not (tmp_path / "run").exists()
 

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 
+from milan_jax._src.options.train import TrainOptions
 from milan_jax._src.records import Unit
 from milan_jax._src.store import release
 from milan_jax._src.training import train_milan
@@ -30,7 +31,7 @@ def data(num_units=40):
   return features.astype(np.float32), captions
 
 
-def train(workdir, **options):
+def train(workdir, *, progress=lambda done, total: None, **options):
   """Trains tiny models on the units of two layers."""
   features, captions = data()
   options = {
@@ -48,17 +49,17 @@ def train(workdir, **options):
     "stray_regions": 0.3,
     "checkpoint_every": 2,
   } | options
-  return train_milan.train_milan(
-    features={"4": features[:30], "other": features[:9], "05": features[30:]},
-    units={"4": np.arange(30), "other": np.arange(9), "05": np.arange(10)},
-    annotations={
+  found = train_milan.AnnotatedFeatures(
+    {"4": features[:30], "other": features[:9], "05": features[30:]},
+    {"4": np.arange(30), "other": np.arange(9), "05": np.arange(10)},
+    {
       unit if unit.index < 30 else Unit("05", unit.index - 30): summaries
       for unit, summaries in captions.items()
     },
-    encoder=ENCODER,
-    workdir=workdir,
-    **options,
   )
+  encoder = train_milan.TrainedEncoder(ENCODER)
+  chosen = TrainOptions.of(**options)
+  return train_milan.train_milan(found, encoder, chosen, workdir, progress=progress)
 
 
 def kill_at(calls):

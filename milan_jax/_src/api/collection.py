@@ -31,7 +31,8 @@ from milan_jax._src.exemplars.stats import LayerStatistics
 from milan_jax._src.exemplars.top_images import NO_IMAGE
 from milan_jax._src.images.loader import default_workers
 from milan_jax._src.images.source import ImageSource
-from milan_jax._src.probe.probe_target import Subject
+from milan_jax._src.options.describe import ExemplarOptions
+from milan_jax._src.probe.probe_target import ProbeTarget
 from milan_jax._src.runs.processes import is_primary, wait_until
 from milan_jax._src.runs.progress import bar, say
 from milan_jax._src.runs.workdir import EXEMPLARS, PARTIAL
@@ -39,54 +40,21 @@ from milan_jax._src.store.exemplar_snapshots import load_progress, save_progress
 from milan_jax._src.store.exemplar_store import write_exemplars
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Pass:
-  """How a pass is run.
-
-  Attributes:
-    k: exemplars of a unit.
-    quantile: of the threshold.
-    batch_size: images that go through one device together.
-    workers: processes that decode images; 0 for threads; -1 for what suits the images.
-    save_every: seconds between saves.
-
-  Raises:
-    UserError: if one of them is out of its range.
-  """
-
-  k: int
-  quantile: float
-  batch_size: int
-  workers: int
-  save_every: float
-
-  def __post_init__(self):
-    checks = (
-      ("k", self.k, self.k >= 1, "1 or more"),
-      ("quantile", self.quantile, 0 < self.quantile < 1, "between 0 and 1"),
-      ("probe_batch_size", self.batch_size, self.batch_size >= 1, "1 or more"),
-      ("workers", self.workers, self.workers >= -1, "-1, 0 or more"),
-    )
-    for name, value, fits, expected in checks:
-      if not fits:
-        raise UserError(f"--{name}={value}: expected {expected}.")
-
-
 def find_exemplars(
-  subject: Subject,
+  target: ProbeTarget,
   folder: pathlib.Path,
   *,
   units: Mapping[str, np.ndarray],
-  how: Pass,
+  how: ExemplarOptions,
   job: Mapping[str, Any],
 ) -> pathlib.Path:
   """Runs the pass, unless its store is already there, and writes the store.
 
   Args:
-    subject: the model and its inputs.
+    target: the model and its inputs.
     folder: the run directory.
     units: the units of each layer to keep.
-    how: how to run it.
+    how: exemplars per unit, quantile, batch size, workers, saves.
     job: what the result depends on: only the same job goes on.
 
   Returns:
@@ -100,11 +68,11 @@ def find_exemplars(
     files = _Files(folder, shard)
     files.check_others()
     if not files.over.exists():
-      _accumulate(subject, files, units, how, job, shard)
+      _accumulate(target, files, units, how, job, shard)
     if is_primary():
       progress = _load(files.over, job)
       progress = shards.merge(itertools.chain([progress], _others(files, job)))
-      _write(progress, store, subject.images, units, how, job)
+      _write(progress, store, target.images, units, how, job)
   if is_primary():
     _Files(folder, shard).remove()
   else:
@@ -116,7 +84,7 @@ class _Files:
   """Where the passes of a run keep how far they are.
 
   Attributes:
-    partial: the shard of this process.
+    partial: the part of this process.
     over: the same, once it has seen all of its images.
   """
 
@@ -152,10 +120,10 @@ class _Files:
 
 
 def _accumulate(
-  subject: Subject,
+  target: ProbeTarget,
   files: _Files,
   units: Mapping[str, np.ndarray],
-  how: Pass,
+  how: ExemplarOptions,
   job: Mapping[str, Any],
   shard: Shard,
 ) -> None:
@@ -163,15 +131,15 @@ def _accumulate(
   times = Times()
   with bar("exemplars", "images") as show:
     progress = accumulate(
-      subject.network.probe,
-      subject.inputs,
+      target.network.probe,
+      target.inputs,
       tuple(units),
       units=units,
       k=how.k,
       quantile=how.quantile,
       batch_size=how.batch_size,
       shard=shard,
-      workers=default_workers(subject.inputs) if how.workers < 0 else how.workers,
+      workers=default_workers(target.inputs) if how.workers < 0 else how.workers,
       resume=load_progress(files.partial, job),
       save=lambda found: save_progress(files.partial, found, job),
       save_every=how.save_every,
@@ -180,7 +148,7 @@ def _accumulate(
     )
   save_progress(files.over, progress, job)
   files.partial.unlink(missing_ok=True)
-  _tell(times, shard.num_images(len(subject.inputs), how.batch_size))
+  _tell(times, shard.num_images(len(target.inputs), how.batch_size))
 
 
 def _others(files: _Files, job: Mapping[str, Any]) -> Iterator[Progress]:
@@ -201,7 +169,7 @@ def _write(
   store: pathlib.Path,
   images: ImageSource,
   units: Mapping[str, np.ndarray],
-  how: Pass,
+  how: ExemplarOptions,
   job: Mapping[str, Any],
 ) -> None:
   skipped = progress.skipped
@@ -267,5 +235,5 @@ def _tell(times: Times, num_images: int) -> None:
 
 
 def own_shard() -> Shard:
-  """The shard of the images that this process sees."""
+  """The part of the images that this process sees."""
   return Shard(jax.process_index(), jax.process_count())

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from milan_jax._src.images.latents import Latents
-from milan_jax._src.images.source import Source
+from milan_jax._src.images.source import Source, UnreadableImageError
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.probe.jax_model import named_arrays
-from milan_jax._src.probe.probe_target import Chosen, Subject
+from milan_jax._src.probe.probe_target import ProbeTarget, Selection
 from milan_jax._src.probe.trial_fingerprints import trial_answers
 from milan_jax._src.records import ExemplarSet
 from milan_jax._src.runs.inputs import Identity, Input, Tables, of_contents, of_files
@@ -41,10 +42,25 @@ def of_captioner(release: Release, encoder: Params | None) -> Input:
 
   def contents() -> Iterator[tuple[str, bytes | np.ndarray]]:
     for name in names:
-      yield name, repr(getattr(release, name)).encode()
+      yield name, _spelled(getattr(release, name)).encode()
     yield from named_arrays(parts)
 
   return of_contents("--milan", "parts of the captioner", contents())
+
+
+def _spelled(spec: Any) -> str:
+  if not isinstance(spec, Decoding):
+    return repr(spec)
+  # As earlier versions spelled it, whose runs go on: with what is not at its default.
+  plain = Decoding()
+  later = [
+    name
+    for name in ("mi", "parity", "precision")
+    if getattr(spec, name) != getattr(plain, name)
+  ]
+  names = ("strategy", "length", "beam_size", "temperature", "consensus", "nothing")
+  values = (f"{name}={getattr(spec, name)!r}" for name in (*names, *later))
+  return f"DecodingSpec({', '.join(values)})"
 
 
 def of_units(table: Mapping[str, Sequence[Any]]) -> Input:
@@ -57,13 +73,10 @@ def of_units(table: Mapping[str, Sequence[Any]]) -> Input:
   return of_contents("--layers, --units", "layers", rows)
 
 
-def of_subject(
-  subject: Subject,
-  chosen: Chosen,
+def of_target(
+  target: ProbeTarget,
+  selection: Selection,
   *,
-  model: str,
-  weights: str,
-  images: str,
   batch_size: int,
   tables: Tables,
   others: Mapping[str, Input],
@@ -71,17 +84,15 @@ def of_subject(
   """A network and what it is shown.
 
   Args:
-    subject: the two.
-    chosen: what of it is described.
-    model: what the user wrote to name the network.
-    weights: path of its weights, if the user gave any.
-    images: what the user wrote to name the images.
+    target: the two.
+    selection: what of it is described.
     batch_size: images that go through one device together.
     tables: of the run directory, which know files.
-    others: further inputs, whose change is said first.
+    others: further inputs, whose change is reported first.
   """
+  model, weights = target.model.name, target.model.weights
   found = dict(others)
-  probe = subject.network.probe
+  probe = target.network.probe
   named = ":" in model
   question = "if it was not retrained, it is made at random and not seeded"
   parameters = of_contents(
@@ -92,42 +103,46 @@ def of_subject(
   )
   if parameters.names:
     found["parameters"] = parameters
-  if subject.files:
+  if target.files:
     found["model"] = of_files(
       f"--model={model}",
       "files of the model",
-      subject.files,
+      target.files,
       known=tables.known("model"),
     )
   shapes = {shape.name: shape for shape in probe.layers()}
   found["units"] = of_units(
     {
       name: [units.tolist(), *shapes[name].raw[1:], shapes[name].layout]
-      for name, units in chosen.units.items()
+      for name, units in selection.units.items()
     }
   )
-  geometry = repr(subject.network.geometry).encode()
+  geometry = repr(target.network.geometry).encode()
   found["preparation"] = of_contents(
     f"--model={model}", "settings", [("how its images are prepared", geometry)]
   )
-  if isinstance(subject.inputs, Latents):
-    digest = subject.inputs.sha256().encode()
+  if isinstance(target.inputs, Latents):
+    digest = target.inputs.sha256().encode()
     found["latents"] = of_contents("--latents", "latents", [("the latents", digest)])
   else:
-    found["images"] = _of_images(subject.inputs, images, tables)
+    found["images"] = _of_images(target.inputs, target.shown.source or "", tables)
   answers: dict[str, list[float]] = {}
   if named:
-    answers = dict(chosen.answers)
-    if len(answers) < len(chosen.units):
-      layers = tuple(chosen.units)
+    answers = dict(selection.answers)
+    if len(answers) < len(selection.units):
+      layers = tuple(selection.units)
       answers = trial_answers(
-        probe, subject.inputs, layers, batch_size=batch_size, model=model
+        probe, target.inputs, layers, batch_size=batch_size, model=model
       )
   known = "parameters" in found or "model" in found
   return Identity(found, answers, model, _TOLERANCE if known else _TIGHT_TOLERANCE)
 
 
 def _of_images(source: Source, images: str, tables: Tables) -> Input:
+  if not images and not hasattr(source, "files"):
+    # A source made in code: what it gives is all there is.
+    contents = ((source.name(i), _content(source, i)) for i in range(len(source)))
+    return of_contents("images", "images", contents)
   # Of arrays, the file is all there is.
   files = getattr(source, "files", lambda: [("the array", pathlib.Path(images))])()
   known = tables.known("images")
@@ -138,6 +153,13 @@ def _of_images(source: Source, images: str, tables: Tables) -> Input:
     return of_files(option, "pictures", files, known=known)
   with bar("digests", "files") as show:
     return of_files(option, "pictures", files, known=known, progress=show)
+
+
+def _content(source: Source, index: int) -> np.ndarray | bytes:
+  try:
+    return source.load(index)
+  except UnreadableImageError as error:
+    return str(error).encode()
 
 
 def of_exemplars(

@@ -3,17 +3,18 @@
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 from jaxtyping import Int
 
-from milan_jax._src.api.collection import Pass, find_exemplars
-from milan_jax._src.api.identity import of_exemplars, of_features, of_subject
+from milan_jax._src.api.collection import find_exemplars
+from milan_jax._src.api.identity import of_exemplars, of_features, of_target
 from milan_jax._src.errors import UserError
 from milan_jax._src.exemplars.shards import check_enough
-from milan_jax._src.probe.probe_target import Chosen, Subject
+from milan_jax._src.options.describe import ExemplarOptions
+from milan_jax._src.probe.probe_target import ProbeTarget, Selection
 from milan_jax._src.probe.unit_selection import select_layers, select_units
 from milan_jax._src.records import ExemplarSet
 from milan_jax._src.runs.inputs import Identity, Input, Tables
@@ -23,6 +24,7 @@ from milan_jax._src.store.exemplar_sets import exemplar_files, open_exemplars
 from milan_jax._src.store.feature_store import FeatureStore, open_features
 
 
+@runtime_checkable
 class Origin(Protocol):
   """What is described, looked at as far as that needs no run."""
 
@@ -57,9 +59,7 @@ class GivenFeatures:
   """A folder of features of an earlier run.
 
   Args:
-    folder: the features.
-    layers: those that the user named; empty for all.
-    units: those that the user named; empty for all.
+    options: the folder, and its layers and units that are described.
 
   Raises:
     UserError: if it is no such folder, or a layer or unit is not in it.
@@ -68,7 +68,8 @@ class GivenFeatures:
   is_file = False
   weights_from = ""
 
-  def __init__(self, folder: str, layers: str, units: str):
+  def __init__(self, options: ExemplarOptions):
+    folder, layers, units = options.features or "", options.layers, options.units
     whole = open_features(folder)
     self.store = whole
     if layers or units:
@@ -88,9 +89,7 @@ class GivenExemplars:
   """A directory of exemplars.
 
   Args:
-    folder: the directory.
-    layers: those that the user named; empty for all.
-    units: those that the user named; empty for all.
+    options: the directory, and its layers and units that are described.
 
   Raises:
     UserError: if it is no such directory, or a layer or unit is not in it.
@@ -99,26 +98,27 @@ class GivenExemplars:
   is_file = False
   weights_from = ""
 
-  def __init__(self, folder: str, layers: str, units: str):
+  def __init__(self, options: ExemplarOptions):
+    folder, layers, units = options.folder or "", options.layers, options.units
     whole = open_exemplars(folder)
     self._folder = folder
-    self._found: ExemplarSet = whole
+    self.found: ExemplarSet = whole
     if layers or units:
       names = select_layers(whole.layers, layers) if layers else whole.layers
       rows = {
         name: _rows_of(name, whole.exemplars(name).units, units) for name in names
       }
-      self._found = ChosenExemplars(whole, rows)
+      self.found = ChosenExemplars(whole, rows)
 
   def identity(self, captioner: Input, tables: Tables) -> Identity:
     """Those of the exemplars and of their units."""
     files = exemplar_files(self._folder)
-    found = of_exemplars(self._found, files, tables)
+    found = of_exemplars(self.found, files, tables)
     return Identity({"captioner": captioner, **found})
 
   def exemplars(self, folder: pathlib.Path, job: Mapping[str, Any]) -> ExemplarSet:
     """Those that were given."""
-    return self._found
+    return self.found
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,57 +126,49 @@ class Probed:
   """A network and what it is shown.
 
   Attributes:
-    subject: the two.
-    chosen: what of it is described.
-    how: how it is shown.
-    model: what the user wrote to name the network.
-    weights: path of its weights, if the user gave any.
-    images: what the user wrote to name the images.
+    target: the two.
+    selection: what of it is described.
+    options: how exemplars are collected.
 
   Raises:
     UserError: if there are fewer images than exemplars of a unit, or a batch of them
       does not fit into memory.
   """
 
-  subject: Subject
-  chosen: Chosen
-  how: Pass
-  model: str
-  weights: str
-  images: str
+  target: ProbeTarget
+  selection: Selection
+  options: ExemplarOptions
 
   def __post_init__(self):
-    check_enough(len(self.subject.inputs), self.how.k)
+    check_enough(len(self.target.inputs), self.options.k)
     self._check_batch_fits()
 
   def _check_batch_fits(self) -> None:
-    batch = self.how.batch_size * self.subject.inputs.blank.nbytes
+    batch = self.options.batch_size * self.target.inputs.blank.nbytes
     memory = memory_of(jax.local_devices(backend="cpu")[0])
     if memory is not None and batch > memory:
       raise UserError(
-        f"--probe_batch_size={self.how.batch_size} would take {batch / 1e9:,.0f} GB "
-        f"for the images alone, and there are {memory / 1e9:,.0f} GB: lower it."
+        f"--probe_batch_size={self.options.batch_size} would take "
+        f"{batch / 1e9:,.0f} GB for the images alone, and there are "
+        f"{memory / 1e9:,.0f} GB: lower it."
       )
 
   @property
   def is_file(self) -> bool:
     """Whether the network is a file or folder."""
-    return bool(self.subject.files)
+    return bool(self.target.files)
 
   @property
   def weights_from(self) -> str:
     """Where the network's weights come from, in words."""
-    return self.subject.network.weights
+    return self.target.network.weights
 
   def identity(self, captioner: Input, tables: Tables) -> Identity:
     """Those of the network and its images; a trial batch goes through the network."""
-    return of_subject(
-      self.subject,
-      self.chosen,
-      model=self.model,
-      weights=self.weights,
-      images=self.images,
-      batch_size=self.how.batch_size,
+    return of_target(
+      self.target,
+      self.selection,
+      batch_size=self.options.batch_size,
       tables=tables,
       others={"captioner": captioner},
     )
@@ -184,16 +176,16 @@ class Probed:
   def exemplars(self, folder: pathlib.Path, job: Mapping[str, Any]) -> ExemplarSet:
     """Those that the one pass over the images finds, unless it was done before."""
     store = find_exemplars(
-      self.subject, folder, units=self.chosen.units, how=self.how, job=job
+      self.target, folder, units=self.selection.units, how=self.options, job=job
     )
     return open_exemplars(store)
 
 
 def _rows_of(
-  layer: str, known: Int[np.ndarray, "units"], units: str
+  layer: str, known: Int[np.ndarray, "units"], units: str | None
 ) -> Int[np.ndarray, "_"]:
   """Finds the rows of the units that the user named."""
-  wanted = select_units(units, int(known.max()) + 1)
+  wanted = select_units(units or "", int(known.max()) + 1)
   rows = np.flatnonzero(np.isin(known, wanted))
   if not rows.size:
     raise UserError(f"--units={units}: {layer} is here without any of them.")

@@ -1,15 +1,13 @@
 """The page of a run: every described unit's regions beside its description."""
 
+import dataclasses
 import functools
-import json
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from milan_jax._src.catalog.page import PageInfo, PageUnit, Regions, write_page
-from milan_jax._src.files.names import shown
 from milan_jax._src.images.demo import PHOTOGRAPHS
 from milan_jax._src.records import Description, ExemplarSet
 
@@ -27,11 +25,34 @@ _STARTER_NOTE = (
 )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunFacts:
+  """What the page of a run states at its top.
+
+  Attributes:
+    network: what was described, as the user named it.
+    images: what it was shown, as the user named it; empty where exemplars were given.
+    captioner: what described it.
+    weights: where the network's weights come from; empty if unknown.
+    demo: whether it was shown the packaged photographs.
+    parity: whether all exemplars are shown, those that do not fire included.
+    source: identifies the regions: where it changes, their pictures are drawn again.
+  """
+
+  network: str
+  images: str
+  captioner: str
+  weights: str = ""
+  demo: bool = False
+  parity: bool = False
+  source: str = ""
+
+
 def write_run_page(
   folder: pathlib.Path,
   found: ExemplarSet,
   descriptions: Iterable[Description],
-  options: Mapping[str, Any],
+  facts: RunFacts,
 ) -> pathlib.Path:
   """Writes `index.html` into a run directory.
 
@@ -39,38 +60,34 @@ def write_run_page(
     folder: the run directory.
     found: the exemplars that were described.
     descriptions: one per unit.
-    options: the run's configuration.
+    facts: of the run.
 
   Returns:
     The path of the page.
   """
-  demo = not (options["exemplars"] or options["images"] or options["latents"])
-  network = shown(options["exemplars"] or options["model"])
-  images = shown(options["images"] or "packaged photographs")
-  if options["latents"]:
-    images = f"those that it makes of {shown(options['latents'])}"
-  notes = (*_DEMO_NOTES,) if demo else ()
-  if options["milan"] == "starter":
+  notes = (*_DEMO_NOTES,) if facts.demo else ()
+  if facts.captioner == "starter":
     notes = (*notes, _STARTER_NOTE)
+  name = pathlib.PurePath(facts.network).name
   info = PageInfo(
-    title=f"What the units of {pathlib.PurePath(network).name} respond to",
-    architecture=pathlib.PurePath(network).name,
-    dataset="exemplars" if options["exemplars"] else images,
+    title=f"What the units of {name} respond to",
+    architecture=name,
+    dataset=facts.images or "exemplars",
     facts={
-      "Network": network,
-      **({"Weights": options["weights_from"]} if "weights_from" in options else {}),
+      "Network": facts.network,
+      **({"Weights": facts.weights} if facts.weights else {}),
       "Images": f"{found.num_images} distinct ones shown, from "
-      + ("the exemplars given" if options["exemplars"] else images),
-      "Captioner": shown(options["milan"]),
+      f"{facts.images or 'the exemplars given'}",
+      "Captioner": facts.captioner,
     },
     notes=notes,
   )
   return write_page(
     folder,
-    _units(found, descriptions, all_regions=options["parity"]),
+    _units(found, descriptions, all_regions=facts.parity),
     info=info,
     layers=found.layers,
-    source=json.dumps(dict(options), sort_keys=True),
+    source=facts.source,
   )
 
 

@@ -1,4 +1,4 @@
-"""The commands: flags and configuration in, exit codes out.
+"""How a command runs: options in, exit codes out.
 
 This module imports nothing that takes time: what a command needs is imported once
 errors and Ctrl-C are looked after.
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}
 
 
-def _run(
+def run(
   name: str,
-  options: str,
+  options: Callable[[], type[Any]],
   load: Callable[[], Callable[..., Any]],
   positional: tuple[str, ...] = (),
 ) -> int:
@@ -31,8 +31,8 @@ def _run(
 
   Args:
     name: what it is called.
-    options: the name of its class in `milan_jax._src.options`.
-    load: imports it; it takes positional arguments, and options by keyword.
+    options: imports the dataclass of its options, which takes no time.
+    load: imports the command, which takes positional arguments and the options.
     positional: names of its positional arguments.
 
   Returns:
@@ -61,7 +61,7 @@ def _run(
 
 def _exit_code(
   name: str,
-  options: str,
+  options: Callable[[], type[Any]],
   load: Callable[[], Callable[..., Any]],
   positional: tuple[str, ...],
   interrupts: Interrupts,
@@ -70,12 +70,9 @@ def _exit_code(
   from milan_jax._src.files.names import shown
 
   try:
-    import dataclasses
-
-    from milan_jax._src import options as config
     from milan_jax._src.commands import flags
 
-    keywords, arguments = flags.parse(getattr(config, options), sys.argv)
+    given, arguments = flags.parse(options(), sys.argv)
     if len(arguments) != len(positional):
       expected = " ".join(positional) or "flags only"
       found = " ".join(map(repr, arguments)) or "none"
@@ -83,7 +80,7 @@ def _exit_code(
     _prepare_jax()
     command = load()
     interrupts.unwind()
-    command(*arguments, **dataclasses.asdict(keywords))
+    command(*arguments, given)
   except UserError as error:
     print(f"{name}: {shown(str(error))}", file=sys.stderr)
     jax = sys.modules.get("jax")
@@ -120,81 +117,3 @@ def _prepare_jax() -> None:
   from milan_jax._src.runs.compile_cache import use_compile_cache
 
   use_compile_cache()
-
-
-def describe() -> int:
-  """Runs `milan-describe`."""
-
-  def load() -> Callable[..., Any]:
-    from milan_jax._src.api import describe_run as describe
-    from milan_jax._src.probe import probe_target as subject
-
-    def command(*, list_layers: bool, **options: Any) -> None:
-      if list_layers:
-        print(subject.list_layers(**options))
-      else:
-        describe.describe(**options)
-
-    return command
-
-  return _run("milan-describe", "Describe", load)
-
-
-def train() -> int:
-  """Runs `milan-train`."""
-
-  def load() -> Callable[..., Any]:
-    from milan_jax._src.training.training_run import train
-
-    return train
-
-  return _run("milan-train", "Train", load)
-
-
-def convert() -> int:
-  """Runs `milan-convert`."""
-
-  def load() -> Callable[..., Any]:
-    from milan_jax._src.store.official import convert
-
-    def command(checkpoint: str, folder: str) -> None:
-      digest = convert(checkpoint, folder)
-      print(f"{checkpoint}: sha256 {digest}")
-      print(folder)
-
-    return command
-
-  return _run("milan-convert", "Convert", load, ("CHECKPOINT", "OUT_DIR"))
-
-
-def bench() -> int:
-  """Runs `milan-bench`."""
-
-  def load() -> Callable[..., Any]:
-    from milan_jax._src.lab.benchmark.bench import bench
-
-    return bench
-
-  return _run("milan-bench", "Bench", load)
-
-
-def corpus() -> int:
-  """Runs `milan-corpus`."""
-
-  def load() -> Callable[..., Any]:
-    from milan_jax._src.lab.corpus.corpus_job import build
-
-    return build
-
-  return _run("milan-corpus", "Corpus", load)
-
-
-def evaluate() -> int:
-  """Runs `milan-eval`."""
-
-  def load() -> Callable[..., Any]:
-    from milan_jax._src.lab.evaluation.evaluate import evaluate
-
-    return evaluate
-
-  return _run("milan-eval", "Eval", load)

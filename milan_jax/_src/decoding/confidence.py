@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from jaxtyping import Float, Int
 
-from milan_jax._src.decoding.decoder import Decoded, Decoding, own_decoding
+from milan_jax._src.decoding.program import DecodedBatch
 from milan_jax._src.models import confidence_model as confidence
 from milan_jax._src.models.confidence_model import NO_PATTERN
 from milan_jax._src.models.encoder import project
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.records import Description
 from milan_jax._src.store.release import Release
 from milan_jax._src.text.vocabulary import Vocabulary
@@ -22,13 +23,16 @@ def knows_confidence(release: Release, decoding: Decoding) -> bool:
   """Whether a release's confidence was measured of this way to decode."""
   if release.confidence is None:
     return False
-  own = own_decoding(release)
-  return decoding == dataclasses.replace(own, precision=decoding.precision)
+  # The phrases of no pattern are always the release's own.
+  own = dataclasses.replace(
+    release.decoding, precision=decoding.precision, nothing=decoding.nothing
+  )
+  return decoding == own
 
 
 def gather_evidence(
   release: Release,
-  decoded: Decoded,
+  decoded: DecodedBatch,
   features: Float[np.ndarray, "units k features"],
   counts: Int[np.ndarray, "units"] | None = None,
 ) -> Float[np.ndarray, "units evidence"]:
@@ -66,7 +70,7 @@ def count_tokens(
 
 def judged(
   descriptions: Iterable[Description],
-  decoded: Decoded,
+  decoded: DecodedBatch,
   release: Release,
   features: Float[np.ndarray, "units k features"],
   counts: Int[np.ndarray, "units"] | None = None,

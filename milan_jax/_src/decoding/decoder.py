@@ -1,112 +1,33 @@
 """Decoding: from features of the regions to descriptions, compiled once."""
 
-import dataclasses
 import functools
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
-from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int, Key, UInt32
+from jaxtyping import Array, Float, Int, Key
 
+from milan_jax._src.decoding.program import (
+  AXIS,
+  Costs,
+  DecodedBatch,
+  decode,
+  fuse_weights,
+)
 from milan_jax._src.errors import UserError
-from milan_jax._src.models.captioner import Regions
-from milan_jax._src.models.captioner_rows import (
-  CaptionerRows,
-  CaptionerWeights,
-  fuse_captioner_weights,
-  start_captioner,
-)
-from milan_jax._src.models.encoder import Projection, project
-from milan_jax._src.models.language_model_rows import (
-  LanguageModelRows,
-  LanguageModelWeights,
-  fuse_language_model_weights,
-)
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.runs.memory import return_freed_memory
 from milan_jax._src.runs.mesh import make_mesh
-from milan_jax._src.search.beam import beam_search
-from milan_jax._src.search.consensus import log_consensus
-from milan_jax._src.search.forced import counted, forced_scores
-from milan_jax._src.search.rerank import best_of, rerank
-from milan_jax._src.search.rollout import greedy, sample
-from milan_jax._src.search.rows import allocate_outputs, chunk_sizes, in_chunks
-from milan_jax._src.search.steps import BoundModel, Work, add_work
-from milan_jax._src.store.release import STRATEGIES, Release
+from milan_jax._src.store.release import Release
 from milan_jax._src.text.content_words import ContentWords, content_words
 from milan_jax._src.text.vocabulary import Vocabulary
 
-# How products round: float32 exactly; tensorfloat32 rounds operands to 10 bits where
-# the device has it; bfloat16 keeps the weights in it, 7 bits. Sums are float32.
-PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
 # Two descriptions whose scores differ by less may change places with the batch.
 TIE = 1e-5
-AXIS = "data"
-
-
-@dataclasses.dataclass(frozen=True)
-class Decoding:
-  """How descriptions are searched for.
-
-  Attributes:
-    strategy: greedy, sample, beam, or rerank (beam, then the best by mutual
-      information of the whole description).
-    length: most tokens of a description, stop included.
-    beam_size: hypotheses per unit, for beam and rerank.
-    temperature: weight of the language model, for rerank and `mi`.
-    consensus: weight of the log-consensus with the other hypotheses, for rerank.
-    mi: score each token by mutual information, for greedy, sample and beam.
-    parity: give the original's scores, its counting errors included: greedy counts
-      what comes after the stop, and rerank's language model one token too many. That
-      the original takes `mi` unless told otherwise is for the caller to say.
-    precision: one of `PRECISIONS`.
-  """
-
-  strategy: str = "rerank"
-  length: int = 15
-  beam_size: int = 50
-  temperature: float = 0.2
-  consensus: float = 0.0
-  mi: bool = False
-  parity: bool = False
-  precision: str = "float32"
-
-  def __post_init__(self):
-    check_choice("--strategy", STRATEGIES, self.strategy)
-    check_choice("--precision", PRECISIONS, self.precision)
-    if self.length < 1 or self.beam_size < 1:
-      raise UserError(
-        f"--length and --beam_size: expected 1 or more; "
-        f"found {self.length} and {self.beam_size}."
-      )
-    if self.consensus < 0:
-      raise UserError(f"--consensus: expected 0 or more; found {self.consensus:g}.")
-    if self.consensus and (self.strategy != "rerank" or self.parity):
-      raise UserError(
-        "--consensus: only --strategy rerank has it, and not with --parity."
-      )
-
-
-def own_decoding(release: Release) -> Decoding:
-  """How a captioner decodes when the user does not say."""
-  own = release.decoding
-  return Decoding(
-    own.strategy, own.length, own.beam_size, own.temperature, own.consensus
-  )
-
-
-def check_choice(flag: str, choices: tuple[str, ...], found: str) -> None:
-  """Refuses what is none of a flag's choices.
-
-  Raises:
-    UserError: naming them.
-  """
-  if found not in choices:
-    raise UserError(f"{flag}: expected one of {', '.join(choices)}; found {found!r}.")
 
 
 def check_decodes(release: Release, decoding: Decoding, batch_size: int) -> None:
@@ -118,46 +39,11 @@ def check_decodes(release: Release, decoding: Decoding, batch_size: int) -> None
   """
   if batch_size < 1:
     raise UserError(f"--batch_size: expected 1 or more; found {batch_size}.")
-  needs_lm = decoding.mi or decoding.strategy == "rerank"
-  if needs_lm and release.language_model is None:
+  if decoding.needs_language_model and release.language_model is None:
     raise UserError(
       "This captioner has no language model, which rerank and mi need; "
       "use --strategy beam or greedy without --mi."
     )
-
-
-class Decoded(NamedTuple):
-  """Descriptions of a batch of units.
-
-  Attributes:
-    tokens: tokens of each, stop after the first stop.
-    scores: what the strategy ranks by.
-    log_probs: log p(description | regions), up to the first stop.
-    lm_log_probs: log p(description), up to the first stop; None without a model.
-    margins: by how much the score beats the next best hypothesis, or at the closest
-      step of a greedy search the next best token; infinity where there is no other.
-  """
-
-  tokens: Int[np.ndarray | Array, "batch length"]
-  scores: Float[np.ndarray | Array, "batch"]
-  log_probs: Float[np.ndarray | Array, "batch"]
-  lm_log_probs: Float[np.ndarray | Array, "batch"] | None
-  margins: Float[np.ndarray | Array, "batch"]
-
-
-class Costs(NamedTuple):
-  """Rows that decoding a batch took of each model, a row of counts a device."""
-
-  captioner: Work
-  language_model: Work | None
-
-
-class Weights(NamedTuple):
-  """Both models' fused parameters, and what projects the features."""
-
-  captioner: CaptionerWeights
-  language_model: LanguageModelWeights | None
-  projection: Projection | None = None
 
 
 class Decoder:
@@ -172,22 +58,23 @@ class Decoder:
   def __init__(
     self,
     release: Release,
-    decoding: Decoding,
+    decoding: Decoding | None = None,
     *,
-    batch_size: int,
+    batch_size: int = 64,
     devices: Sequence[jax.Device] | None = None,
   ):
-    """Fuses the parameters on every device.
+    """Lays the parameters out on every device.
 
     Args:
       release: captioner, language model and vocabulary.
-      decoding: how to search.
+      decoding: how to search; None for the release's own way.
       batch_size: units decoded together; rounded up to a multiple of the devices.
       devices: where to decode; None for all devices of all processes.
 
     Raises:
       UserError: the strategy needs a language model that the release lacks.
     """
+    decoding = release.decoding if decoding is None else decoding
     check_decodes(release, decoding, batch_size)
     mesh = make_mesh(devices)
     self.decoding = decoding
@@ -278,7 +165,7 @@ class Decoder:
     features: Float[np.ndarray, "units k features"],
     keys: Key[Array, "units"],
     counts: Int[np.ndarray, "units"] | None = None,
-  ) -> tuple[Decoded, Costs]:
+  ) -> tuple[DecodedBatch, Costs]:
     """Begins to describe at most `batch_size` units and does not wait.
 
     Returns:
@@ -295,7 +182,7 @@ class Decoder:
     features: Float[np.ndarray, "units k features"],
     keys: Key[Array, "units"],
     counts: Int[np.ndarray, "units"] | None = None,
-  ) -> Decoded:
+  ) -> DecodedBatch:
     """Describes at most `batch_size` units.
 
     Args:
@@ -311,13 +198,13 @@ class Decoder:
 
   def stream(
     self, batches: Iterable[tuple[np.ndarray, Key[Array, "units"], *tuple[Any, ...]]]
-  ) -> Iterator[Decoded]:
+  ) -> Iterator[DecodedBatch]:
     """Describes batch after batch; each begins before the one before it is fetched.
 
     Args:
       batches: arguments of `start`.
     """
-    waiting: tuple[Decoded, int] | None = None
+    waiting: tuple[DecodedBatch, int] | None = None
     for features, *others in batches:
       started = self.start(features, *others)[0], len(features)
       if waiting is not None:
@@ -332,144 +219,5 @@ def _spread(array: np.ndarray, sharding: NamedSharding) -> Array:
   return jax.make_array_from_callback(array.shape, sharding, lambda part: array[part])
 
 
-def _fetch(decoded: Decoded, units: int) -> Decoded:
+def _fetch(decoded: DecodedBatch, units: int) -> DecodedBatch:
   return jax.tree.map(lambda x: np.asarray(x)[:units], decoded)
-
-
-def fuse_weights(params: Any, *, dtype: DTypeLike) -> Weights:
-  """Fuses both models' parameters, given under their names."""
-  language_model = params.get("language_model")
-  projection = params.get("projection")
-  return Weights(
-    fuse_captioner_weights(params["captioner"], dtype),
-    None
-    if language_model is None
-    else fuse_language_model_weights(language_model, dtype),
-    None if projection is None else Projection(**projection),
-  )
-
-
-def begin(
-  weights: CaptionerWeights,
-  features: Float[Array, "batch k features"],
-  valid: Bool[Array, "batch"],
-  counts: Int[Array, "batch"] | None = None,
-) -> BoundModel:
-  """Projects the keys of the units that are there, and finds their first states."""
-  batch = features.shape[0]
-  outputs = allocate_outputs(
-    batch, jax.eval_shape(start_captioner, weights, features, counts)
-  )
-
-  def start(indices):
-    some = jnp.minimum(indices, batch - 1)
-    return start_captioner(
-      weights, features[some], None if counts is None else counts[some]
-    )
-
-  started = in_chunks(
-    jnp.sum(valid, dtype=jnp.int32), start, outputs, sizes=chunk_sizes(batch)
-  ).outputs
-  return BoundModel(
-    CaptionerRows(weights, Regions(features, started.keys[:batch], counts)),
-    jax.tree.map(lambda x: x[:batch], started.state),
-    jnp.arange(batch, dtype=jnp.int32),
-  )
-
-
-def decode(
-  weights: Weights,
-  features: Float[Array, "batch k features"],
-  valid: Bool[Array, "batch"],
-  keys: UInt32[Array, "batch words"],
-  counts: Int[Array, "batch"] | None = None,
-  *,
-  decoding: Decoding,
-  words: ContentWords | None,
-  start_id: int,
-  stop_id: int,
-) -> tuple[Decoded, Costs]:
-  """Describes one device's units; pure, to be compiled under the axis `AXIS`.
-
-  Args:
-    weights: both models' parameters.
-    features: features of each unit's regions, as they are pooled.
-    valid: units that are no padding, which come first.
-    keys: data of one key per unit, for the strategy `sample`.
-    counts: how many of each unit's regions count, its first ones; None for all.
-    decoding: how to search.
-    words: the vocabulary's content words, if their consensus counts.
-    start_id: the token read first.
-    stop_id: the token that ends a description.
-  """
-  batch = features.shape[0]
-  temperature = decoding.temperature
-  if weights.projection is not None:
-    features = project(features, weights.projection)
-  captioner = begin(weights.captioner, features, valid, counts)
-  lm = None
-  if weights.language_model is not None:
-    language_model = LanguageModelRows(weights.language_model)
-    first = jnp.zeros(batch, jnp.int32)  # all units begin at the same state
-    lm = BoundModel(language_model, language_model.start(), first)
-
-  def forced(bound, tokens, num_steps=None):
-    counts = counted(
-      tokens,
-      stop_id=stop_id,
-      num_steps=num_steps,
-      one_too_many=num_steps is not None,
-    )
-    counts = counts & valid[:, None, None]
-    return forced_scores(bound, tokens, counts, start_id=start_id)
-
-  reranks = decoding.strategy == "rerank"
-  options: dict[str, Any] = {
-    "valid": valid,
-    "length": decoding.length,
-    "start_id": start_id,
-    "stop_id": stop_id,
-  }
-  if decoding.mi and not reranks:
-    options |= {"lm": lm, "temperature": temperature}
-  log_probs = lm_log_probs = None
-  if decoding.strategy in ("beam", "rerank"):
-    beams, work, lm_work = beam_search(
-      captioner, beam_size=decoding.beam_size, **options
-    )
-    if reranks:
-      num_steps = jax.lax.pmax(beams.num_steps, AXIS) if decoding.parity else None
-      lm_scores, lm_work = forced(lm, beams.tokens, num_steps)
-      agreed: Float[Array, "batch beam"] | None = None
-      if words is not None:
-        agreed = decoding.consensus * log_consensus(beams, words.ids, words.nothing)
-      found, indices = rerank(
-        beams, lm_scores, temperature=temperature, consensus=agreed
-      )
-      log_probs = jnp.take_along_axis(beams.scores, indices[:, None], axis=1)[:, 0]
-      if not decoding.parity:
-        lm_log_probs = jnp.take_along_axis(lm_scores, indices[:, None], axis=1)[:, 0]
-    else:
-      found, _ = best_of(beams)
-  elif decoding.strategy == "greedy":
-    found, work, lm_work = greedy(captioner, count_tail=decoding.parity, **options)
-  else:
-    found, work, lm_work = sample(
-      captioner, keys=jax.random.wrap_key_data(keys), **options
-    )
-  tokens = found.tokens[:, None]
-  if lm is not None and lm_log_probs is None:
-    lm_scores, more = forced(lm, tokens)
-    lm_log_probs = lm_scores[:, 0]
-    lm_work = more if lm_work is None else add_work(lm_work, more)
-  if decoding.strategy == "greedy" and decoding.parity:
-    scores, more = forced(captioner, tokens)
-    log_probs, work = scores[:, 0], add_work(work, more)
-  elif log_probs is None:
-    log_probs = found.scores
-    if decoding.mi and lm_log_probs is not None:
-      log_probs = log_probs + temperature * lm_log_probs
-  decoded = Decoded(found.tokens, found.scores, log_probs, lm_log_probs, found.margins)
-  # One row of counts for each device.
-  costs = jax.tree.map(lambda x: x[None], Costs(work, lm_work))
-  return decoded, costs

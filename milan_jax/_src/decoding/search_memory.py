@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import jax
 
-from milan_jax._src.decoding.decoder import Decoding
 from milan_jax._src.errors import UserError
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.runs.memory import memory_of
 from milan_jax._src.store.release import Release
 

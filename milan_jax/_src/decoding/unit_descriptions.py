@@ -9,7 +9,8 @@ import jax
 import numpy as np
 
 from milan_jax._src.decoding.confidence import judged
-from milan_jax._src.decoding.decoder import Decoded, Decoder
+from milan_jax._src.decoding.decoder import Decoder
+from milan_jax._src.decoding.program import DecodedBatch
 from milan_jax._src.records import Description, Unit
 from milan_jax._src.runs.processes import broadcast_from_primary
 from milan_jax._src.runs.progress import bar, say
@@ -90,7 +91,7 @@ def _some_rarely_fire(decoder: Decoder, store: FeatureStore) -> bool:
 
 def _described(
   units: Iterable[tuple[tuple[Unit, bool], tuple[int, int] | None]],
-  decoded: Decoded,
+  decoded: DecodedBatch,
   vocabulary: Vocabulary,
   parity: bool,
 ) -> Iterator[Description]:

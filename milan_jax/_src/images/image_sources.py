@@ -8,8 +8,9 @@ from milan_jax._src.images.arrays import open_array_images
 from milan_jax._src.images.demo import DemoImages
 from milan_jax._src.images.fitted import Fitted, fitting_line
 from milan_jax._src.images.folder import FolderImages
-from milan_jax._src.images.geometry import FITS, PICTURE_CHANNELS, Geometry
+from milan_jax._src.images.geometry import PICTURE_CHANNELS, Geometry
 from milan_jax._src.images.source import ImageSource
+from milan_jax._src.options.describe import ImageOptions
 from milan_jax._src.runs.processes import is_primary
 from milan_jax._src.runs.progress import say
 
@@ -22,31 +23,21 @@ _MARKS = {
 }
 
 
-def open_images(
-  images: str,
-  geometry: Geometry,
-  *,
-  split: str = "",
-  data_dir: str = "",
-  fitting: str = "",
-) -> ImageSource:
-  """Finds images, and says what is done to their sizes.
+def open_images(options: ImageOptions, geometry: Geometry) -> ImageSource:
+  """Opens images, and prints how they are brought to size.
 
   Args:
-    images: path of a folder of pictures, or of a `.npy` or `.npz` file; `tfds:NAME` or
-      `tfds:FOLDER` of a prepared data set; `hf:FOLDER` of a data set that the library
-      datasets saved; or empty, for the packaged photographs.
+    options: what they are: `source` is the path of a folder of pictures, or of a `.npy`
+      or `.npz` file; `tfds:NAME` or `tfds:FOLDER` of a prepared data set; `hf:FOLDER`
+      of a data set that the library datasets saved; or None, for the packaged
+      photographs.
     geometry: how the network wants them.
-    split: of a data set that has several.
-    data_dir: where `tfds:NAME` was prepared; empty for the library's own folder.
-    fitting: as `Geometry` takes it.
 
   Raises:
     UserError: they cannot be found or read.
   """
-  if fitting not in ("", *FITS):
-    raise UserError(f"--fit={fitting}: expected {', '.join(FITS)}, or nothing.")
-  if fitting and not images:
+  images = options.source or ""
+  if options.fit and not images:
     raise UserError(
       "--fit is for images of your own: the packaged photographs are cut to size."
     )
@@ -56,8 +47,8 @@ def open_images(
       f"The network takes images of {geometry.channels} channels, and pictures have 1, "
       "3 or 4: name an array of such images with --images, an .npy or .npz file."
     )
-  geometry = dataclasses.replace(geometry, fitting=fitting)
-  source = _find(images, geometry, split, data_dir)
+  geometry = dataclasses.replace(geometry, fitting=options.fit or "")
+  source = _find(options, geometry)
   if isinstance(source, Fitted) and is_primary():
     say(fitting_line(source))
   if isinstance(source, FolderImages) and source.left_out() and is_primary():
@@ -65,18 +56,17 @@ def open_images(
   return source
 
 
-def _find(images: str, geometry: Geometry, split: str, data_dir: str) -> ImageSource:
+def _find(options: ImageOptions, geometry: Geometry) -> ImageSource:
+  images, split, data_dir = options.source or "", options.split, options.data_dir
   kind, place = _kind(images)
   if kind == TFDS:
     from milan_jax._src.images.tfds import TfdsImages
 
-    return TfdsImages(
-      place, geometry, split=split or "train", data_dir=data_dir or None
-    )
+    return TfdsImages(place, geometry, split=split or "train", data_dir=data_dir)
   if kind == HUGGING_FACE:
     from milan_jax._src.images.hugging_face import HuggingFaceImages
 
-    return HuggingFaceImages(place, geometry, split=split or None)
+    return HuggingFaceImages(place, geometry, split=split)
   if split or data_dir:
     raise UserError(
       "--split and --data_dir are for data sets, tfds:NAME or hf:FOLDER; --images is "

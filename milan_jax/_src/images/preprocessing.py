@@ -1,6 +1,7 @@
 """How a network wants its images."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 import jax.numpy as jnp
@@ -31,6 +32,29 @@ class Preprocessing:
   mean: tuple[float, ...]
   std: tuple[float, ...]
   squash: bool = False
+
+  @classmethod
+  def of(
+    cls,
+    *,
+    size: Size = 224,
+    mean: Sequence[float] = (0.485, 0.456, 0.406),
+    std: Sequence[float] = (0.229, 0.224, 0.225),
+  ) -> "Preprocessing":
+    """Preprocessing of images that are resized and cropped to a size.
+
+    Args:
+      size: of the network's images, in pixels: a square's side, or height and width.
+      mean: subtracted from each channel of an image in [0, 1].
+      std: what each channel is then divided by.
+    """
+    return cls(
+      resize=size,
+      crop=size,
+      interpolation="bilinear",
+      mean=tuple(255 * value for value in mean),
+      std=tuple(255 * value for value in std),
+    )
 
   @property
   def channels(self) -> int:

@@ -12,7 +12,7 @@ from milan_jax._src.images.preprocessing import TORCHVISION, Preprocessing
 from milan_jax._src.probe.callable_model import CallableProbe
 from milan_jax._src.probe.jax_model import JaxProbe
 from milan_jax._src.probe.linen_module import LinenProbe
-from milan_jax._src.probe.model_options import Network, Wishes, network_of, refuse
+from milan_jax._src.probe.model_options import ModelRequest, Network, network_of, refuse
 from milan_jax._src.probe.named_object import named_model
 from milan_jax._src.probe.protocol import Probe
 from milan_jax._src.runs.progress import say
@@ -35,20 +35,20 @@ inside = keras.Model(model.inputs, parts)
 network = lambda images: inside(images, training=False)"""
 
 
-def named_network(model: str, wishes: Wishes) -> Network:
+def named_network(request: ModelRequest) -> Network:
   """Finds the model that a name stands for, and a probe of its kind.
 
   Args:
-    model: `package.module:name`.
-    wishes: what else the user said of it.
+    request: its options; `name` is `package.module:name`.
 
   Raises:
     UserError: if there is no such thing, it is no model, or something does not fit it.
   """
+  model = request.name
   found, made = named_model(model)
-  network = _network(model, found, wishes)
-  if wishes.weights:
-    return network.weights_from(wishes.weights_place())
+  network = network_from(found, request)
+  if request.weights:
+    return network.weights_from(request.weights_place())
   if not made:
     return network.weights_from(f"as {model} holds them")
   return network.weights_from(
@@ -56,14 +56,24 @@ def named_network(model: str, wishes: Wishes) -> Network:
   )
 
 
-def _network(model: str, found: Any, wishes: Wishes) -> Network:
+def network_from(found: Any, request: ModelRequest) -> Network:
+  """Finds a probe of a model's kind.
+
+  Args:
+    found: the model.
+    request: its options; `name` is what messages call it.
+
+  Raises:
+    UserError: if it is not a model, or something does not fit it.
+  """
+  model = request.name
   if isinstance(found, Network | Probe):
-    refuse(model, wishes, "weights", "mean", "std", "layouts")
+    refuse(model, request, "weights", "mean", "std", "layouts")
   if isinstance(found, Network):
     return found
   if isinstance(found, Probe):
     channels = getattr(found, "channels", 0)
-    prepared = wishes.preprocessing(size=found.image_size, channels=channels)
+    prepared = request.preprocessing(size=found.image_size, channels=channels)
     return network_of(found, prepared)
   if any(kind.__module__.split(".")[0] in _KERAS for kind in type(found).__mro__):
     raise UserError(f"--model={model} is a Keras model: {_KERAS_REMEDY}")
@@ -74,15 +84,15 @@ def _network(model: str, found: Any, wishes: Wishes) -> Network:
     )
   torch = sys.modules.get("torch")
   if torch and isinstance(found, torch.nn.Module):
-    return _torch(model, found, wishes)
-  if wishes.weights:
+    return _torch(model, found, request)
+  if request.weights:
     raise UserError(
       f"--weights are for a torch module, and --model={model} is none: load them where "
       "the model is made."
     )
-  if wishes.latents is not None:
-    return _jax_generator(model, found, wishes)
-  layouts = wishes.read_layouts()
+  if request.latents is not None:
+    return _jax_generator(model, found, request)
+  layouts = request.read_layouts()
   if isinstance(found, nn.Module):
     if found.scope is None:
       raise UserError(
@@ -96,16 +106,16 @@ def _network(model: str, found: Any, wishes: Wishes) -> Network:
     and isinstance(found[0], nn.Module)
     and isinstance(found[1], Mapping)
   ):
-    return _flax(lambda how: LinenProbe(*found, how, layouts=layouts), wishes)
+    return _flax(lambda how: LinenProbe(*found, how, layouts=layouts), request)
   nnx = sys.modules.get("flax.nnx")  # imported by whoever made such a module
   if nnx and isinstance(found, nnx.Module):
     from milan_jax._src.probe.nnx_module import NnxProbe
 
-    return _flax(lambda how: NnxProbe(found, how, layouts=layouts), wishes)
+    return _flax(lambda how: NnxProbe(found, how, layouts=layouts), request)
   if torch and isinstance(found, torch.export.ExportedProgram):
-    return program_network(found, wishes)
+    return program_network(found, request)
   if callable(found):
-    prepared = wishes.preprocessing()
+    prepared = request.preprocessing()
     probe = CallableProbe(found, prepared, layouts=layouts)
     if probe.untraced:
       say(
@@ -118,44 +128,44 @@ def _network(model: str, found: Any, wishes: Wishes) -> Network:
   )
 
 
-def program_network(program: Any, wishes: Wishes) -> Network:
+def program_network(program: Any, request: ModelRequest) -> Network:
   """A program that torch exported, or the path of one."""
   from milan_jax._src.probe.torch_program import ProgramProbe
   from milan_jax._src.probe.torch_weights import torch_device
 
   probe = ProgramProbe(
     program,
-    wishes.read_size(),
-    mean=wishes.read_mean(),
-    std=wishes.read_std(),
+    request.read_size(),
+    mean=request.read_mean(),
+    std=request.read_std(),
     # Where nothing is said, it stays where it was exported.
-    device=torch_device(wishes.torch_device) if wishes.torch_device else None,
-    layouts=wishes.read_layouts(),
-    before_clip=wishes.before_clip,
+    device=torch_device(request.torch_device or "") if request.torch_device else None,
+    layouts=request.read_layouts(),
+    before_clip=request.before_clip,
   )
-  prepared = wishes.preprocessing(size=probe.image_size, channels=probe.channels)
+  prepared = request.preprocessing(size=probe.image_size, channels=probe.channels)
   return network_of(probe, prepared)
 
 
-def _flax(make: Callable[[Preprocessing], JaxProbe], wishes: Wishes) -> Network:
+def _flax(make: Callable[[Preprocessing], JaxProbe], request: ModelRequest) -> Network:
   """A Flax module, whose kernels tell how many channels its images have."""
-  prepared = wishes.preprocessing()
+  prepared = request.preprocessing()
   probe = make(prepared)
   try:
     return network_of(probe, prepared)
   except UserError:
-    if wishes.channels:
+    if request.channels:
       raise
     shapes = [array.shape for _, array in probe.parameters()]
     inputs = dict.fromkeys(shape[2] for shape in shapes if len(shape) == 4)
     for channels in inputs:
       with contextlib.suppress(UserError):
-        prepared = wishes.preprocessing(channels=channels)
+        prepared = request.preprocessing(channels=channels)
         return network_of(make(prepared), prepared)
     raise
 
 
-def _torch(model: str, module: Any, wishes: Wishes) -> Network:
+def _torch(model: str, module: Any, request: ModelRequest) -> Network:
   from milan_jax._src.probe.torch_weights import (
     check_weights,
     load_weights,
@@ -165,30 +175,30 @@ def _torch(model: str, module: Any, wishes: Wishes) -> Network:
   from milan_jax._src.probe.torch_wrappers import plain_module
 
   module = plain_module(module, model)
-  if wishes.weights:
+  if request.weights:
     names = weight_names(module)
-    load_weights(module, read_state_dict(wishes.weights, names, say=say), model)
+    load_weights(module, read_state_dict(request.weights, names, say=say), model)
   check_weights(module, model)
-  device = torch_device(wishes.torch_device)
-  layouts = wishes.read_layouts()
-  if wishes.latents is not None:
+  device = torch_device(request.torch_device or "")
+  layouts = request.read_layouts()
+  if request.latents is not None:
     from milan_jax._src.probe.torch_generator import TorchGenerator
 
     generator = TorchGenerator(
       module,
-      wishes.latents.latent_shape,
-      classes=wishes.latents.has_classes,
-      image_range=wishes.read_image_range(),
+      request.latents.latent_shape,
+      classes=request.latents.has_classes,
+      image_range=request.read_image_range(),
       device=device,
       layouts=layouts,
-      before_clip=wishes.before_clip,
+      before_clip=request.before_clip,
     )
-    return network_of(generator, wishes.preprocessing(size=generator.image_size))
+    return network_of(generator, request.preprocessing(size=generator.image_size))
   from milan_jax._src.probe.torch_channels import channels_of
   from milan_jax._src.probe.torch_module import TorchProbe
 
-  channels = channels_of(module, wishes.read_size() or TORCHVISION.crop, device)
-  prepared = wishes.preprocessing(channels=channels or 0)
+  channels = channels_of(module, request.read_size() or TORCHVISION.crop, device)
+  prepared = request.preprocessing(channels=channels or 0)
   probe = TorchProbe(
     module,
     prepared.crop,
@@ -196,15 +206,15 @@ def _torch(model: str, module: Any, wishes: Wishes) -> Network:
     std=prepared.std,
     device=device,
     layouts=layouts,
-    before_clip=wishes.before_clip,
+    before_clip=request.before_clip,
   )
   return network_of(probe, prepared)
 
 
-def _jax_generator(model: str, function: Any, wishes: Wishes) -> Network:
+def _jax_generator(model: str, function: Any, request: ModelRequest) -> Network:
   from milan_jax._src.probe.jax_generator import JaxGenerator
 
-  latents = wishes.latents
+  latents = request.latents
   if latents is None or not callable(function):
     raise UserError(
       f"--model={model}: expected a torch.nn.Module or a function of latents, found a "
@@ -214,7 +224,7 @@ def _jax_generator(model: str, function: Any, wishes: Wishes) -> Network:
     function,
     latents.latent_shape,
     classes=latents.has_classes,
-    image_range=wishes.read_image_range(),
-    layouts=wishes.read_layouts(),
+    image_range=request.read_image_range(),
+    layouts=request.read_layouts(),
   )
-  return network_of(generator, wishes.preprocessing(size=generator.image_size))
+  return network_of(generator, request.preprocessing(size=generator.image_size))

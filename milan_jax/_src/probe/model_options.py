@@ -1,4 +1,4 @@
-"""What the user may say of a network, and what is made of it."""
+"""The options of a network, and what is made of them."""
 
 import dataclasses
 import pathlib
@@ -8,6 +8,7 @@ from milan_jax._src.images.geometry import Geometry
 from milan_jax._src.images.latents import Latents
 from milan_jax._src.images.preprocessing import TORCHVISION, Preprocessing, usual_colors
 from milan_jax._src.images.sizes import Size, of_sides, sides
+from milan_jax._src.options.describe import ModelOptions
 from milan_jax._src.probe.default_layers import default_layers
 from milan_jax._src.probe.layout import Layout, parse_layouts
 from milan_jax._src.probe.protocol import Probe
@@ -24,13 +25,15 @@ class Network:
     probe: reads its activations.
     geometry: how its images are resized and cropped.
     default_layers: layers to describe when none are named; empty if none is known.
-    weights: where its weights come from, in words; empty if nobody asks.
+    weights: where its weights come from, in words; empty if unknown.
+    options: the options that it was opened with; None if it was made in code.
   """
 
   probe: Probe
   geometry: Geometry
   default_layers: tuple[str, ...]
   weights: str = ""
+  options: ModelOptions | None = None
 
   def weights_from(self, place: str) -> "Network":
     """The same network, unless it says itself where its weights come from."""
@@ -38,39 +41,40 @@ class Network:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Wishes:
-  """What the user said of a network, beside its name. Empty: as the network likes.
+class ModelRequest(ModelOptions):
+  """A model's options, read as numbers, and what only a program can give beside them.
 
   Attributes:
-    weights: path of a state dict.
-    image_size: of its images, in pixels: `224`, or `HEIGHTxWIDTH`; 0 for its own.
-    mean: subtracted from each channel, `R,G,B` from 0 to 1.
-    std: each channel is divided by it, `R,G,B` from 0 to 1.
-    layouts: as `milan_jax._src.probe.layout` reads them.
-    torch_device: where torch modules run.
-    before_clip: whether clipped activations are read before their upper clip.
-    image_range: least and greatest value of a generator's images, `LOW,HIGH`.
     latents: a generator's inputs; None for models that look at images.
+    prepared: how the model's images are prepared, whatever the options say; None for
+      the options and the model's own way.
   """
 
-  weights: str = ""
-  image_size: str | int = ""
-  mean: str = ""
-  std: str = ""
-  layouts: str = ""
-  torch_device: str = ""
-  before_clip: bool = True
-  image_range: str = "-1,1"
   latents: Latents | None = None
+  prepared: Preprocessing | None = None
+
+  @classmethod
+  def of(
+    cls,
+    options: ModelOptions,
+    latents: Latents | None = None,
+    prepared: Preprocessing | None = None,
+  ) -> "ModelRequest":
+    """The request that options make."""
+    values = {
+      field.name: getattr(options, field.name)
+      for field in dataclasses.fields(ModelOptions)
+    }
+    return cls(**values, latents=latents, prepared=prepared)
 
   def weights_place(self) -> str:
     """The state dict, in words."""
-    kind = "folder" if pathlib.Path(self.weights).is_dir() else "file"
+    kind = "folder" if pathlib.Path(str(self.weights)).is_dir() else "file"
     return f"the {kind} {self.weights}"
 
   def read_layouts(self) -> dict[str, Layout]:
     """The layouts, by name or glob."""
-    return parse_layouts(self.layouts)
+    return parse_layouts(self.layouts or "")
 
   def read_image_range(self) -> tuple[float, float]:
     """The range of a generator's images.
@@ -95,7 +99,9 @@ class Wishes:
     Raises:
       UserError: if it is no size.
     """
-    text = str(self.image_size)
+    if self.prepared is not None:
+      return self.prepared.crop
+    text = str(self.image_size or "")
     if text in ("", "0"):
       return None
     parts = text.lower().split("x")
@@ -108,11 +114,11 @@ class Wishes:
 
   def read_mean(self) -> tuple[float, ...] | None:
     """What is subtracted from each channel, of 0 to 255; None where nothing is said."""
-    return _colours("--mean", self.mean)
+    return self.prepared.mean if self.prepared else _colors("--mean", self.mean)
 
   def read_std(self) -> tuple[float, ...] | None:
     """What each channel is divided by, of 0 to 255; None where nothing is said."""
-    return _colours("--std", self.std)
+    return self.prepared.std if self.prepared else _colors("--std", self.std)
 
   @property
   def channels(self) -> int:
@@ -147,6 +153,8 @@ class Wishes:
       UserError: if a mean or a deviation is no number of 0 to 1, there are not as many
         as channels, or a size is none.
     """
+    if self.prepared is not None:
+      own = self.prepared
     crop = size or self.read_size() or own.crop
     said = self.channels
     if said and channels and said != channels:
@@ -195,10 +203,10 @@ def network_of(
   )
 
 
-def refuse(model: str, wishes: Wishes, *options: str) -> None:
+def refuse(model: str, request: ModelRequest, *options: str) -> None:
   """Raises UserError if the user set what a kind of model brings itself."""
   given = [
-    f"--{name}" for name in options if getattr(wishes, name) not in (0, "0", "", None)
+    f"--{name}" for name in options if getattr(request, name) not in (0, "0", "", None)
   ]
   if given:
     raise UserError(
@@ -214,7 +222,7 @@ def missing(model: str, extras: str) -> UserError:
   )
 
 
-def _colours(flag: str, text: str) -> tuple[float, ...] | None:
+def _colors(flag: str, text: str | None) -> tuple[float, ...] | None:
   """Numbers of 0 to 1, as numbers of 0 to 255; None for an empty text."""
   if not text:
     return None

@@ -14,8 +14,8 @@ from milan_jax._src.models.backbones import (
 from milan_jax._src.probe.flax_backbone import FlaxProbe
 from milan_jax._src.probe.model_kinds import named_network, program_network
 from milan_jax._src.probe.model_options import (
+  ModelRequest,
   Network,
-  Wishes,
   missing,
   network_of,
   refuse,
@@ -27,85 +27,86 @@ from milan_jax._src.weights.state_dicts import read_state_dict
 TRANSFORMERS = "transformers:"
 
 
-def open_network(model: str, wishes: Wishes) -> Network:
+def open_network(request: ModelRequest) -> Network:
   """Finds a network.
 
   Args:
-    model: a backbone's name; the path of an ONNX file (`.onnx`) or of a program that
-      torch exported (`.pt2`); `transformers:NAME` or the folder of a transformers
-      model; or `package.module:name` of a model or of a function that makes one.
-    wishes: what else the user said of it.
+    request: its options; `name` is a backbone's name; the path of an ONNX file
+      (`.onnx`) or of a program that torch exported (`.pt2`); `transformers:NAME` or
+      the folder of a transformers model; or `package.module:name` of a model or of a
+      function that makes one.
 
   Raises:
     UserError: no such network, or something that it does not fit.
   """
+  model = request.name
   if model in backbone_names():
     # Before folders: that of a run may have a backbone's name.
-    refuse(model, wishes, "mean", "std", "layouts", "latents")
-    network = _backbone(model, wishes)
+    refuse(model, request, "mean", "std", "layouts", "latents")
+    network = _backbone(model, request)
     package = f"the package {package_of(model)}"
-    return network.weights_from(wishes.weights_place() if wishes.weights else package)
+    return network.weights_from(request.weights_place() if request.weights else package)
   if model.startswith(TRANSFORMERS) or (pathlib.Path(model) / "config.json").is_file():
-    refuse(model, wishes, "weights", "image_size", "mean", "std", "latents")
+    refuse(model, request, "weights", "image_size", "mean", "std", "latents")
     name = model.removeprefix(TRANSFORMERS)
-    network = _transformers(name, wishes)
+    network = _transformers(name, request)
     folder = pathlib.Path(name).is_dir()
     what = "transformers folder" if folder else "transformers model"
     return network.weights_from(f"the {what} {name}")
   if model.endswith(".onnx"):
-    refuse(model, wishes, "weights", "latents")
-    return _onnx(model, wishes).weights_from(f"the ONNX file {model}")
+    refuse(model, request, "weights", "latents")
+    return _onnx(model, request).weights_from(f"the ONNX file {model}")
   if model.endswith(".pt2"):
-    refuse(model, wishes, "weights", "latents")
-    network = _program(model, wishes)
+    refuse(model, request, "weights", "latents")
+    network = _program(model, request)
     return network.weights_from(f"the exported program {model}")
   if ":" in model:
-    return named_network(model, wishes)
+    return named_network(request)
   if pathlib.Path(model).is_dir():
     raise UserError(
       f"--model={model} is a folder without a config.json: expected one that a "
       "transformers model's save_pretrained wrote."
     )
-  return _backbone(model, wishes)
+  return _backbone(model, request)
 
 
-def _backbone(model: str, wishes: Wishes) -> Network:
+def _backbone(model: str, request: ModelRequest) -> Network:
   network = backbone(model)
-  path = pathlib.Path(wishes.weights) if wishes.weights else packaged_weights(model)
+  path = pathlib.Path(request.weights) if request.weights else packaged_weights(model)
   state_dict = read_state_dict(path, weight_names(model), say=say)
   head = has_head(model, state_dict)
   if not head:
     say(f"{path} has no classifier: its layers are not offered")
   params = params_from_state_dict(model, state_dict, head=head)
-  prepared = wishes.preprocessing(network.preprocessing)
-  probe = FlaxProbe(network, params, prepared.crop, before_clip=wishes.before_clip)
+  prepared = request.preprocessing(network.preprocessing)
+  probe = FlaxProbe(network, params, prepared.crop, before_clip=request.before_clip)
   return network_of(probe, prepared, network.default_layers)
 
 
-def _onnx(model: str, wishes: Wishes) -> Network:
+def _onnx(model: str, request: ModelRequest) -> Network:
   try:
     from milan_jax._src.probe.onnx_file import OnnxProbe
   except ImportError as error:
     raise missing(model, "onnx") from error
   probe = OnnxProbe(
     model,
-    wishes.read_size(),
-    mean=wishes.read_mean(),
-    std=wishes.read_std(),
-    layouts=wishes.read_layouts(),
-    before_clip=wishes.before_clip,
+    request.read_size(),
+    mean=request.read_mean(),
+    std=request.read_std(),
+    layouts=request.read_layouts(),
+    before_clip=request.before_clip,
   )
-  prepared = wishes.preprocessing(size=probe.image_size, channels=probe.channels)
+  prepared = request.preprocessing(size=probe.image_size, channels=probe.channels)
   return network_of(probe, prepared)
 
 
-def _program(model: str, wishes: Wishes) -> Network:
+def _program(model: str, request: ModelRequest) -> Network:
   if importlib.util.find_spec("torch") is None:
     raise missing(model, "torch")
-  return program_network(model, wishes)
+  return program_network(model, request)
 
 
-def _transformers(model: str, wishes: Wishes) -> Network:
+def _transformers(model: str, request: ModelRequest) -> Network:
   try:
     from milan_jax._src.probe.torch_weights import torch_device
     from milan_jax._src.probe.transformers_model import transformers_network
@@ -113,8 +114,8 @@ def _transformers(model: str, wishes: Wishes) -> Network:
     raise missing(model, "torch,transformers") from error
   probe, prepared = transformers_network(
     model,
-    device=torch_device(wishes.torch_device),
-    layouts=wishes.read_layouts(),
-    before_clip=wishes.before_clip,
+    device=torch_device(request.torch_device or ""),
+    layouts=request.read_layouts(),
+    before_clip=request.before_clip,
   )
   return network_of(probe, prepared)

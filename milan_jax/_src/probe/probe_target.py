@@ -3,19 +3,20 @@
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from milan_jax._src.errors import UserError
+from milan_jax._src.images.demo import DemoImages
 from milan_jax._src.images.image_sources import open_images
 from milan_jax._src.images.latents import GeneratedImages, Latents, open_latents
 from milan_jax._src.images.preprocessing import usual_colors
 from milan_jax._src.images.source import ImageSource, RgbImages, Source
 from milan_jax._src.models.backbones import backbone_names
+from milan_jax._src.options.describe import ExemplarOptions, ImageOptions, ModelOptions
 from milan_jax._src.probe.default_layers import default_layers
-from milan_jax._src.probe.model_options import Network, Wishes
+from milan_jax._src.probe.model_options import ModelRequest, Network
 from milan_jax._src.probe.networks import open_network
 from milan_jax._src.probe.protocol import Generator, Probe
 from milan_jax._src.probe.trial_report import (
@@ -35,8 +36,6 @@ from milan_jax._src.runs.inputs import Files
 from milan_jax._src.runs.processes import is_primary
 from milan_jax._src.runs.progress import say
 
-# The options of `Wishes` that a user writes.
-WISHES = tuple(field.name for field in dataclasses.fields(Wishes))[:-1]
 # Units of each layer that the demonstration describes: it takes a minute or two.
 DEMO_UNITS = "0:32"
 # Pictures that a network which is compiled sees together for a list of its layers.
@@ -44,38 +43,44 @@ _LISTED_BATCH = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Subject:
+class ProbeTarget:
   """A network and what it is shown.
 
   Attributes:
     network: the network.
     inputs: what goes into it.
     images: the picture of each input: itself, or what a generator makes of it.
-    files: that the network comes from, by names that do not tell where they lie.
-    demo: whether the images are the packaged photographs.
+    files: of the network, under names that do not depend on where they lie.
+    model: the options that named the network.
+    shown: the options that named the images.
   """
 
   network: Network
   inputs: Source
   images: ImageSource
   files: Files
-  demo: bool
+  model: ModelOptions
+  shown: ImageOptions
 
-  def choose(self, layers: str, units: str, *, batch_size: int = 32) -> "Chosen":
-    """The units of each layer that the user named, and how those layers are read.
+  @property
+  def demo(self) -> bool:
+    """Whether the images are the packaged photographs."""
+    return isinstance(self.inputs, DemoImages)
+
+  def choose(self, options: ExemplarOptions) -> "Selection":
+    """Selects the units of each layer, and finds out how those layers are read.
 
     The network is tried on a few pictures first.
 
     Args:
-      layers: what the user wrote; empty for the network's default layers.
-      units: the same, of units.
-      batch_size: images that go through one device together.
+      options: layers, units and batch size.
 
     Raises:
-      UserError: if there is no such layer or unit, its positions are not the picture's,
-        or its numbers depend on chance or on the batch.
+      UserError: if there is no such layer or unit, its places are not the picture's, or
+        its numbers depend on chance or on the batch.
     """
-    names, tried = self._tried(layers, batch_size)
+    units = options.units or ""
+    names, tried = self._tried(options.layers or "", options.batch_size)
     shapes = {shape.name: shape for shape in tried.shapes}
     if self.demo and not units:
       units = DEMO_UNITS
@@ -85,7 +90,7 @@ class Subject:
       say(describe_layers(tuple(shapes.values()), names))
       self._say_notes(names)
       report_layouts(tried)
-    return Chosen(
+    return Selection(
       {name: select_units(units, shapes[name].units) for name in names},
       {name: tried.answers[name] for name in names if name in tried.answers},
     )
@@ -134,7 +139,7 @@ class Subject:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Chosen:
+class Selection:
   """What of a network is described.
 
   Attributes:
@@ -146,52 +151,62 @@ class Chosen:
   answers: Mapping[str, list[float]]
 
 
-def find_subject(
-  *,
-  model: str,
-  images: str,
-  split: str,
-  data_dir: str,
-  fit: str = "",
-  latents: str,
-  **wishes: Any,
-) -> Subject:
-  """Finds the network and what it is shown, from the options of `milan-describe`.
+def open_target(
+  model: ModelOptions, images: ImageOptions, network: Network | None = None
+) -> ProbeTarget:
+  """Finds a network and what it is shown.
 
   Args:
-    model: as `open_network` takes it.
-    images: as `open_images` takes them; empty for a generator.
-    split: of the images.
-    data_dir: of the images.
-    fit: what is done to images of another size; empty: what the network likes.
-    latents: path of a generator's inputs; empty for models that look at images.
-    wishes: of `Wishes`.
+    model: the network.
+    images: what it is shown: images, or a generator's latents.
+    network: the network itself, where it is open already.
 
   Raises:
     UserError: something is not there, or does not fit.
   """
-  network, inputs = _open(model, latents, wishes)
-  files = _files(model, network.probe)
+  inputs = open_latents(images.latents) if images.latents else None
+  network = _open(model, inputs) if network is None else network
+  files = _files(model.name, network.probe)
   if inputs is None:
-    source = open_images(
-      images, network.geometry, split=split, data_dir=data_dir, fitting=fit
-    )
-    pictures: ImageSource = source
-    if network.geometry.channels != 3:
-      pictures = RgbImages(source, source.size)
-      if is_primary() and not (wishes["mean"] or wishes["std"]):
-        say(_channels_line(network.geometry.channels))
-    return Subject(network, source, pictures, files, demo=not images)
-  if images or split or data_dir or fit:
+    source = open_images(images, network.geometry)
+    return target_of(network, source, model=model, shown=images, files=files)
+  if images.source or images.split or images.data_dir or images.fit:
     raise UserError(
       "--latents: a generator makes its images; name no --images, no --split, no "
       "--data_dir and no --fit."
     )
   probe = network.probe
   if not isinstance(probe, Generator):
-    raise UserError(f"--latents are for a generator, which --model={model} is not.")
+    raise UserError(
+      f"--latents are for a generator, which --model={model.name} is not."
+    )
   pictures = GeneratedImages(inputs, probe.images, probe.image_size)
-  return Subject(network, inputs, pictures, files, demo=False)
+  return ProbeTarget(network, inputs, pictures, files, model, images)
+
+
+def target_of(
+  network: Network,
+  source: ImageSource,
+  *,
+  model: ModelOptions,
+  shown: ImageOptions,
+  files: Files = (),
+) -> ProbeTarget:
+  """A network and a source of images of its size.
+
+  Args:
+    network: the network.
+    source: the images.
+    model: the options that named the network.
+    shown: the options that named the images.
+    files: of the network.
+  """
+  pictures = source
+  if network.geometry.channels != 3:
+    pictures = RgbImages(source, source.size)
+    if is_primary() and not (model.mean or model.std):
+      say(_channels_line(network.geometry.channels))
+  return ProbeTarget(network, source, pictures, files, model, shown)
 
 
 def _channels_line(channels: int) -> str:
@@ -223,24 +238,21 @@ def _some(inputs: Source | None) -> np.ndarray | None:
   return np.stack([inputs.load(index) for index in range(min(10, len(inputs)))])
 
 
-def list_layers(*, model: str, latents: str, **options: Any) -> str:
+def list_layers(model: ModelOptions, images: ImageOptions) -> str:
   """A table of a network's layers: what each gives, and how that is read.
 
   The network is tried on a few pictures for it.
   """
-  wishes = {name: options[name] for name in WISHES}
-  network, inputs = _open(model, latents, wishes)
+  inputs = open_latents(images.latents) if images.latents else None
+  network = _open(model, inputs)
   names = [shape.name for shape in network.probe.layers()]
   return format_report(
     try_layers(network.probe, names, batch_size=_LISTED_BATCH, latents=_some(inputs))
   )
 
 
-def _open(
-  model: str, latents: str, wishes: dict[str, Any]
-) -> tuple[Network, Latents | None]:
-  inputs = open_latents(latents) if latents else None
-  network = open_network(model, Wishes(**wishes, latents=inputs))
+def _open(model: ModelOptions, inputs: Latents | None) -> Network:
+  network = open_network(ModelRequest.of(model, inputs))
   if network.weights and is_primary():
     say(f"weights: {network.weights}")
-  return network, inputs
+  return network

@@ -124,9 +124,10 @@ def check_run(
   """
   before = known["config"]
   changed = [
-    f"{name} is {before.get(name)!r} there and {config.get(name)!r} here"
+    f"{name} is {_spelled(before.get(name))} there "
+    f"and {_spelled(config.get(name))} here"
     for name in sorted((before.keys() | config.keys()) - set(paths))
-    if before.get(name) != config.get(name)
+    if not _same(before.get(name), config.get(name))
   ]
   if identity is not None and "inputs" not in known:
     raise UserError(
@@ -142,6 +143,15 @@ def check_run(
     change = identity.change(known["inputs"], Tables(folder))
     if change:
       raise UserError(f"{change}; name another --workdir.")
+
+
+def _same(before: Any, now: Any) -> bool:
+  # Earlier versions wrote "", 0 or -1 for an option that was not set.
+  return before == now or (now is None and before in ("", 0, -1))
+
+
+def _spelled(value: Any) -> str:
+  return "not set" if value is None else repr(value)
 
 
 def begin_run(

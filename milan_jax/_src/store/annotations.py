@@ -10,6 +10,7 @@ from milan_jax._src.files import atomic
 from milan_jax._src.files.tables import read_rows
 from milan_jax._src.records import Unit
 
+FILE = "annotations.csv"
 COLUMNS = ("layer", "unit", "summary")
 
 

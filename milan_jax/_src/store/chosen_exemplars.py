@@ -1,6 +1,7 @@
 """Some units of some layers of an exemplar set, as an exemplar set."""
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -23,6 +24,11 @@ class ChosenExemplars:
   ):
     self._exemplars = exemplars
     self._rows = dict(rows)
+
+  @property
+  def folder(self) -> pathlib.Path | None:
+    """Where the whole set is; None if it is in no folder."""
+    return getattr(self._exemplars, "folder", None)
 
   @property
   def layers(self) -> tuple[str, ...]:

@@ -241,6 +241,11 @@ class StoredExemplars:
     return arrays
 
   @property
+  def folder(self) -> pathlib.Path:
+    """Where the store is."""
+    return self._folder
+
+  @property
   def layers(self) -> tuple[str, ...]:
     """Names of the layers, in the order in which they are described."""
     return self._layers

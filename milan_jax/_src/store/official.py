@@ -19,6 +19,7 @@ import numpy as np
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.digests import sha256_of_file
 from milan_jax._src.models import backbones
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.store import release as releases
 from milan_jax._src.store.release import Params, Release
 from milan_jax._src.text.vocabulary import SPECIAL_TOKENS
@@ -60,7 +61,7 @@ class OfficialCheckpoint:
   backbone: str
   captioner: releases.CaptionerSpec
   language_model: releases.LanguageModelSpec | None
-  decoding: releases.DecodingSpec
+  decoding: Decoding
   mean: tuple[float, ...]
   std: tuple[float, ...]
   backbone_state: StateDict
@@ -232,7 +233,7 @@ def _official(value: Any) -> OfficialCheckpoint:
       dropout=properties["dropout"],
     ),
     language_model=language_model,
-    decoding=releases.DecodingSpec(
+    decoding=Decoding(
       strategy=properties["strategy"],
       length=properties["length"],
       beam_size=properties["beam_size"],

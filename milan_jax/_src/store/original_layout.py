@@ -72,6 +72,11 @@ class OriginalExemplars:
       self._rows[name] = rows
 
   @property
+  def folder(self) -> pathlib.Path:
+    """Where the exemplars are."""
+    return self._folder
+
+  @property
   def layers(self) -> tuple[str, ...]:
     """Names of the layers, in the order in which they are described."""
     return self._names

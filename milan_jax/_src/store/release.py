@@ -28,6 +28,7 @@ from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.confidence_model import EVIDENCE, ConfidenceSpec
 from milan_jax._src.models.encoder import Projection
 from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.text.vocabulary import Vocabulary
 from milan_jax._src.weights import torch_files
 
@@ -39,7 +40,6 @@ INCLUDED = "included"
 # No size of a model, and no number that decodes, comes near it.
 _LARGEST = 2**24
 _REMEDY = "it is cut short or damaged, fetch it again"
-STRATEGIES = ("greedy", "sample", "beam", "rerank")
 
 # A tree of dicts whose leaves are arrays.
 Params = dict[str, Any]
@@ -103,42 +103,19 @@ class LanguageModelSpec:
     _check_sizes(self, "language_model")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class DecodingSpec:
-  """How to decode when the user does not say.
-
-  Attributes:
-    strategy: one of `STRATEGIES`.
-    length: the most tokens a description has.
-    beam_size: hypotheses kept by the strategies that search.
-    temperature: weight of the language model.
-    consensus: weight of the log-consensus with the other hypotheses, for rerank.
-    nothing: descriptions that say that there is no pattern, in lower case, their
-      tokens parted by spaces.
-  """
-
-  strategy: str
-  length: int
-  beam_size: int
-  temperature: float
-  consensus: float = 0.0
-  nothing: tuple[str, ...] = ()
-
-  def __post_init__(self):
-    known = self.strategy in STRATEGIES
-    _check(known, "decoding.strategy", f"one of {STRATEGIES}", self.strategy)
-    _check_sizes(self, "decoding")
-
-
 _SPECS = {
   "encoder": EncoderSpec,
   "captioner": CaptionerSpec,
   "language_model": LanguageModelSpec,
-  "decoding": DecodingSpec,
+  "decoding": Decoding,
   "confidence": ConfidenceSpec,
 }
 # Parts that a release may lack.
 _OPTIONAL = ("language_model", "confidence")
+# Fields that must be there though they have a default, and fields that are left out
+# where they have theirs.
+_NEEDED = {"weights", "strategy", "length", "beam_size", "temperature"}
+_LEFT_OUT = {"mi": False, "parity": False, "precision": "float32"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -162,7 +139,7 @@ class Release:
   captioner: CaptionerSpec
   language_model: LanguageModelSpec | None
   vocabulary: tuple[str, ...]
-  decoding: DecodingSpec
+  decoding: Decoding
   params: Params
   card: dict[str, Any] = dataclasses.field(default_factory=dict)
   confidence: ConfidenceSpec | None = None
@@ -212,12 +189,20 @@ def save_release(release: Release, folder: str | os.PathLike[str]) -> None:
   value = {
     "format": FORMAT,
     "version": VERSION,
-    **{name: spec and dataclasses.asdict(spec) for name, spec in specs.items()},
+    **{name: spec and _as_json(spec) for name, spec in specs.items()},
     "vocabulary": release.vocabulary,
     "tensors": {"sha256": sha256_of_file(folder / TENSORS_FILE)},
     "card": release.card,
   }
   atomic.write_json(folder / JSON_FILE, sealed(value))
+
+
+def _as_json(spec: Any) -> dict[str, Any]:
+  fields = dataclasses.asdict(spec)
+  for name, default in _LEFT_OUT.items():
+    if fields.get(name) == default:
+      del fields[name]
+  return fields
 
 
 def load_release(folder: str | os.PathLike[str]) -> Release:
@@ -287,7 +272,7 @@ def _build(spec: type[Any], value: Any, where: str) -> Any:
   needed = {
     field.name
     for field in dataclasses.fields(spec)
-    if field.default is dataclasses.MISSING or field.name == "weights"
+    if field.default is dataclasses.MISSING or field.name in _NEEDED
   }
   if not isinstance(value, dict) or not needed <= set(value) <= set(hints):
     raise UserError(f"{where} must have the fields {', '.join(hints)}")
@@ -296,7 +281,11 @@ def _build(spec: type[Any], value: Any, where: str) -> Any:
     for name in hints
     if name in value
   }
-  return spec(**fields)
+  try:
+    return spec(**fields)
+  except UserError as error:
+    prefix = "" if str(error).startswith(where) else f"{where}."
+    raise UserError(f"{prefix}{error}") from error
 
 
 def _convert(value: Any, hint: Any, where: str) -> Any:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from milan_jax._src.decoding.confidence import gather_evidence
-from milan_jax._src.decoding.decoder import Decoder, own_decoding
+from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.errors import UserError
 from milan_jax._src.models import confidence_model as confidence
 from milan_jax._src.records import Unit
@@ -68,7 +68,7 @@ def calibrate(
     for place, unit in enumerate(units)
     if split.get(unit) == "validation" and unit in truths
   ]
-  decoder = Decoder(release, own_decoding(release), batch_size=BATCH)
+  decoder = Decoder(release, release.decoding, batch_size=BATCH)
   vocabulary = Vocabulary(release.vocabulary)
   batches: list[np.ndarray] = []
   verdicts: list[tuple[bool, bool]] = []

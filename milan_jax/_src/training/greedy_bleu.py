@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from milan_jax._src.decoding.decoder import Decoding, decode, fuse_weights
+from milan_jax._src.decoding.program import decode, fuse_weights
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.runs.precision import full_float32
 from milan_jax._src.text.bleu import bleu
 from milan_jax._src.text.reconstruction import reconstruct_ids

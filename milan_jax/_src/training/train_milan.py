@@ -6,19 +6,22 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Int
 
-from milan_jax._src.decoding.decoder import check_choice
 from milan_jax._src.errors import UserError
 from milan_jax._src.files import atomic
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.encoder import Projection, project
 from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.options.decoding import Decoding
+from milan_jax._src.options.fields import values_of
+from milan_jax._src.options.train import TrainOptions
 from milan_jax._src.records import Unit
 from milan_jax._src.runs.workdir import open_workdir
 from milan_jax._src.store import release
@@ -33,57 +36,72 @@ from milan_jax._src.training import (
   training_data,
 )
 from milan_jax._src.training.greedy_bleu import GreedyBleu
+from milan_jax._src.training.splitting import Split
 
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
 REPORT = "report.json"
 RELEASE = "milan"
 PROJECTED = "projected.npy"
+CAPTIONER, LANGUAGE_MODEL = "captioner", "language_model"
 # Units whose features are read together, to fit a projection or to apply it.
 PROJECTED_TOGETHER = 256
 # The original's.
-DECODING = release.DecodingSpec("rerank", 15, 50, 0.2)
+DECODING = Decoding("rerank", 15, 50, 0.2)
+# Options that the trained weights depend on, beside the data.
+_TRAINED_BY = (
+  *("batch_size", "lm_batch_size", "hidden_size", "embedding_size", "lm_hidden_size"),
+  *("lm_embedding_size", "lm_layers", "dropout", "feature_noise", "resample_regions"),
+  *("stray_regions", "learning_rate", "cosine_decay", "weight_decay", "max_epochs"),
+  *("stop_by", "patience", "validation_fraction", "test_fraction", "min_count"),
+  *("length", "seed"),
+)
 Progress = Callable[[int, int], None]
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AnnotatedFeatures:
+  """Features of exemplars and descriptions of their units.
+
+  Attributes:
+    features: features of each unit's exemplars, by layer; may be memory-mapped.
+    units: index in its layer of each row of `features`.
+    annotations: descriptions of units. Those without features are reported and left
+      out.
+    split: the part of each unit, train, validation or test; None splits at random.
+  """
+
+  features: training_data.Tables
+  units: Mapping[str, Int[np.ndarray, "units"]]
+  annotations: Mapping[Unit, Sequence[str]]
+  split: Mapping[Unit, str] | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TrainedEncoder:
+  """The encoder that made the features, for the release.
+
+  Attributes:
+    spec: the backbone, named in the release.
+    params: its weights, to be released; None if they come from elsewhere.
+    projection: projects the features for the captioner; None leaves them as they are.
+  """
+
+  spec: release.EncoderSpec
+  params: release.Params | None = None
+  projection: Projection | None = None
 
 
 def train_milan(
-  *,
-  features: training_data.Tables,
-  units: Mapping[str, Int[np.ndarray, "units"]],
-  annotations: Mapping[Unit, Sequence[str]],
-  encoder: release.EncoderSpec,
-  encoder_params: release.Params | None = None,
-  projection: Projection | None = None,
+  data: AnnotatedFeatures,
+  encoder: TrainedEncoder,
+  options: TrainOptions,
   workdir: str | pathlib.Path,
-  batch_size: int = 64,
-  lm_batch_size: int = 128,
-  hidden_size: int = 512,
-  embedding_size: int = 128,
-  attention_size: int | None = None,
-  lm_hidden_size: int = 512,
-  lm_embedding_size: int = 128,
-  lm_layers: int = 2,
-  dropout: float = 0.5,
-  feature_noise: float = 0.0,
-  resample_regions: bool = False,
-  stray_regions: float = 0.0,
-  learning_rate: float = 1e-3,
-  cosine_decay: bool = False,
-  weight_decay: float = 1e-2,
-  max_epochs: int = 100,
-  stop_by: str = "nll",
-  patience: int = 4,
-  validation_fraction: float = 0.1,
-  test_fraction: float = 0.1,
-  min_count: int = 1,
-  length: int | None = None,
-  seed: int = 0,
-  checkpoint_every: int = 500,
-  split: Mapping[Unit, str] | None = None,
-  decoding: release.DecodingSpec = DECODING,
-  dtype: str = "float32",
+  *,
+  nothing: tuple[str, ...] = (),
   card: Mapping[str, Any] | None = None,
-  say: Callable[[str], None] = lambda line: None,
+  say: Say = lambda line: None,
   progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
   """Trains on features of exemplars with annotations, and writes a release.
@@ -93,46 +111,12 @@ def train_milan(
   and the released weights have the same bytes as those of an unbroken run.
 
   Args:
-    features: features of each unit's exemplars, by layer; may be memory-mapped.
-    units: index in its layer of each row of `features`.
-    annotations: descriptions of units. Those without features are said and left out.
-    encoder: the backbone that made the features, to be named in the release.
-    encoder_params: its weights, to be released; None if they come from elsewhere.
-    projection: what brings the features to the captioner; None if it sees them as they
-      are.
+    data: features and descriptions.
+    encoder: what made the features.
+    options: sizes, optimizer and release; its paths are not read.
     workdir: the run directory.
-    batch_size: captions in a batch of the captioner.
-    lm_batch_size: captions in a batch of the language model.
-    hidden_size: size of the captioner's state.
-    embedding_size: size of the captioner's token embeddings.
-    attention_size: size of the attention's hidden layer; by default the lesser of
-      `hidden_size` and the features' size, as in the original.
-    lm_hidden_size: size of the language model's states.
-    lm_embedding_size: size of the language model's token embeddings.
-    lm_layers: number of the language model's layers.
-    dropout: rate of both models.
-    feature_noise: deviation of noise on the features, in training only.
-    resample_regions: whether a unit's regions are drawn with replacement in training.
-    stray_regions: share of a unit's regions, at most, that other units' regions take
-      the place of, in training only.
-    learning_rate: step size of AdamW.
-    cosine_decay: whether it falls to 0 along half a cosine in `max_epochs`.
-    weight_decay: decay of AdamW, before the step size multiplies it.
-    max_epochs: stop after so many epochs in any case.
-    stop_by: what stops the captioner, and decides which epoch is released, over the
-      validation part: nll, the likelihood of a token without the attention penalty; or
-      bleu, of greedy captions, as the original does by default.
-    patience: epochs in a row without improvement that are forgiven.
-    validation_fraction: share of the units that decide when to stop.
-    test_fraction: share of the units that the report is about.
-    min_count: times that a token appears in the training part to be known.
-    length: number of tokens kept of a caption; that of the longest by default.
-    seed: decides the split, the initial weights, the shuffling and the dropout.
-    checkpoint_every: steps between two checkpoints within an epoch.
-    split: the part of each unit, train, validation or test; None splits at random.
-    decoding: how the release decodes by default.
-    dtype: of the released weights, float32 or float16.
-    card: what the release says of itself, beside the report.
+    nothing: descriptions of no pattern, for the release.
+    card: what the release states about itself, beside the report.
     say: called with a line for people after each epoch.
     progress: called with the number of batches done and of all in an epoch.
 
@@ -144,177 +128,230 @@ def train_milan(
       be empty or lack an annotated unit, if the directory holds a run on other data or
       with other options, or if the losses are no longer finite.
   """
-  options: dict[str, Any] = {
-    "batch_size": batch_size,
-    "lm_batch_size": lm_batch_size,
-    "hidden_size": hidden_size,
-    "embedding_size": embedding_size,
-    "lm_hidden_size": lm_hidden_size,
-    "lm_embedding_size": lm_embedding_size,
-    "lm_layers": lm_layers,
-    "dropout": dropout,
-    "feature_noise": feature_noise,
-    "resample_regions": resample_regions,
-    "stray_regions": stray_regions,
-    "learning_rate": learning_rate,
-    "cosine_decay": cosine_decay,
-    "weight_decay": weight_decay,
-    "max_epochs": max_epochs,
-    "stop_by": stop_by,
-    "patience": patience,
-    "validation_fraction": validation_fraction,
-    "test_fraction": test_fraction,
-    "min_count": min_count,
-    "length": length,
-    "seed": seed,
-  }
-  check_choice("--stop_by", tuple(loop.CRITERIA), stop_by)
-  data = training_data.find_annotated(features, units, annotations)
-  matching.keep_matched(annotations, set(data.units), what="features", say=say)
+  found = training_data.find_annotated(data.features, data.units, data.annotations)
+  matching.keep_matched(data.annotations, set(found.units), what="features", say=say)
   workdir = pathlib.Path(workdir)
-  feature_size = data.feature_size
-  if projection is not None:
-    feature_size = projection.kernel.shape[1]
-    options["projection"] = hashlib.sha256(
-      np.ascontiguousarray(projection.kernel).tobytes()
-    ).hexdigest()
-  attention_size = attention_size or min(hidden_size, feature_size)
-  options["attention_size"] = attention_size
-  if split is not None:
-    options["split"] = _digest(split)
-  open_workdir(workdir / CHECKPOINTS, options | {"data": data.fingerprint})
+  config = _config(options, found.feature_size, encoder.projection, data.split)
+  open_workdir(workdir / CHECKPOINTS, config | {"data": found.fingerprint})
   if is_finished(workdir):
     say(f"{workdir} holds a finished run, and nothing was left to do")
     return read_report(workdir)
-
-  rows_of = matching.split_rows(
-    data.units,
-    split,
-    validation_fraction=validation_fraction,
-    test_fraction=test_fraction,
-    seed=seed,
+  rows = matching.split_rows(
+    found.units,
+    data.split,
+    validation_fraction=options.data.validation_fraction,
+    test_fraction=options.data.test_fraction,
+    seed=options.run.seed,
     say=say,
   )
-  known = vocabulary.build_vocabulary(
-    (tokens for row in rows_of.training for tokens in data.captions[row]),
-    min_count=min_count,
+  job = _Job(found, rows, encoder, options, config["attention_size"], workdir)
+  say(job.summary())
+  decoding = dataclasses.replace(
+    DECODING,
+    temperature=options.release.temperature,
+    consensus=options.release.consensus,
+    nothing=nothing,
   )
-  parts = {
-    name: batches.make_samples(data.captions, rows, vocabulary=known, length=length)
-    for name, rows in rows_of._asdict().items()
-  }
-  num_captions = {name: len(samples.rows) for name, samples in parts.items()}
-  say(
-    f"{len(data.captions)} units, {len(known.tokens)} words, captions: "
-    + ", ".join(f"{number} for {name}" for name, number in num_captions.items())
-  )
-  language_model = LanguageModel(
-    known.vocab_size,
-    hidden_size=lm_hidden_size,
-    embedding_size=lm_embedding_size,
-    num_layers=lm_layers,
-    dropout=dropout,
-    pad_id=known.pad_id,
-  )
-  captioner = Captioner(
-    known.vocab_size,
-    feature_size,
-    hidden_size=hidden_size,
-    embedding_size=embedding_size,
-    attention_size=attention_size,
-    dropout=dropout,
-  )
-  lm_key, key = jax.random.split(jax.random.key(seed))
-  tokens = jnp.zeros((1, 1), jnp.int32)
-  regions = jnp.zeros((1, 1, feature_size))
-  lm_params = jax.jit(language_model.init)(lm_key, tokens)["params"]
-  params = jax.jit(captioner.init)(key, regions, tokens)["params"]
-
-  def released(params, lm_params, card):
-    included = {} if encoder_params is None else {"encoder": encoder_params}
-    if projection is not None:
-      included["projection"] = projection._asdict()
-    models = {"captioner": params, "language_model": lm_params}
-    return release.Release(
-      encoder=encoder,
-      captioner=_spec(release.CaptionerSpec, captioner),
-      language_model=_spec(release.LanguageModelSpec, language_model),
-      vocabulary=known.tokens,
-      decoding=decoding,
-      params=jax.tree.map(lambda x: np.asarray(x, dtype), included | models),
-      card=card,
-    )
-
-  released(params, lm_params, {})  # What cannot be released is not trained.
-  train = functools.partial(
-    _train,
-    parts=parts,
-    workdir=workdir,
-    say=say,
-    max_epochs=max_epochs,
-    patience=patience,
-    checkpoint_every=checkpoint_every,
-    seed=seed,
-    progress=progress,
-  )
-
-  def optimizer(batch_size):
-    steps = max_epochs * batches.num_batches(parts["training"], batch_size)
-    return state.make_optimizer(
-      learning_rate, weight_decay, decay_steps=steps if cosine_decay else 0
-    )
-
-  lm_trainer = loop.Trainer(
-    objectives.language_model_objective(language_model, pad_id=known.pad_id),
-    terms=objectives.LANGUAGE_MODEL_TERMS,
-    optimizer=optimizer(lm_batch_size),
-    batch_size=lm_batch_size,
-    pad_id=known.pad_id,
-  )
-  gather = data.gather
-  if projection is not None:
-    gather = _projected(data, projection, workdir / PROJECTED)
-  trainer = loop.Trainer(
-    objectives.captioner_objective(
-      captioner,
-      pad_id=known.pad_id,
-      feature_noise=feature_noise,
-      resample_regions=resample_regions,
-      stray_regions=stray_regions,
-    ),
-    terms=objectives.CAPTIONER_TERMS,
-    optimizer=optimizer(batch_size),
-    batch_size=batch_size,
-    pad_id=known.pad_id,
-    gather=gather,
-  )
-  lm_params, lm_losses, lm_epochs = train("language_model", lm_trainer, lm_params)
-  measures: dict[str, loop.Measure] = {}
-  if stop_by == "bleu":
-    greedy_bleu = GreedyBleu(
-      gather, data.summaries, vocabulary=known, length=decoding.length
-    )
-    measures = {
-      name: functools.partial(greedy_bleu, rows=getattr(rows_of, name))
-      for name in ("validation", "test")
-    }
-  params, losses, epochs = train(
-    "captioner", trainer, params, before=lm_epochs, stop_by=stop_by, measures=measures
+  lm_params, params = job.initial_params()
+  # What cannot be released is not trained.
+  job.released(lm_params, params, decoding, {})
+  lm_best = _train(job, LANGUAGE_MODEL, job.lm_trainer(), lm_params, say, progress)
+  best = _train(
+    job, CAPTIONER, job.trainer(), params, say, progress, before=lm_best.lines
   )
   facts = {
-    "units": {name: len(rows) for name, rows in rows_of._asdict().items()},
-    "captions": num_captions,
-    "words": len(known.tokens),
-    "losses": {"language_model": lm_losses, "captioner": losses},
-    "options": options,
+    "units": {name: len(each) for name, each in rows._asdict().items()},
+    "captions": job.num_captions,
+    "words": len(job.vocabulary.tokens),
+    "losses": {LANGUAGE_MODEL: lm_best.losses, CAPTIONER: best.losses},
+    "options": config,
   }
-  release.save_release(
-    released(params, lm_params, {**(card or {}), **facts}), workdir / RELEASE
-  )
+  whole = job.released(lm_best.params, best.params, decoding, {**(card or {}), **facts})
+  release.save_release(whole, workdir / RELEASE)
   # Times differ from run to run: they are reported, and not released.
-  report = {**facts, "epochs": [*lm_epochs, *epochs]}
+  report = {**facts, "epochs": [*lm_best.lines, *best.lines]}
   atomic.write_json(workdir / REPORT, report)
   return report
+
+
+def _config(
+  options: TrainOptions,
+  feature_size: int,
+  projection: Projection | None,
+  split: Mapping[Unit, str] | None,
+) -> dict[str, Any]:
+  """What the trained weights depend on, beside the data."""
+  values = values_of(options)
+  config = {name: values[name] for name in _TRAINED_BY}
+  if projection is not None:
+    feature_size = projection.kernel.shape[1]
+    kernel = np.ascontiguousarray(projection.kernel)
+    config["projection"] = hashlib.sha256(kernel.tobytes()).hexdigest()
+  config["attention_size"] = options.model.attention_size or min(
+    options.model.hidden_size, feature_size
+  )
+  if split is not None:
+    config["split"] = _digest(split)
+  return config
+
+
+class _Job:
+  """Both models, their data and how they are trained.
+
+  Attributes:
+    options: of the run.
+    workdir: the run directory.
+    parts: captions of the training, validation and test parts.
+    vocabulary: the tokens of the training part.
+    num_captions: captions of each part.
+  """
+
+  def __init__(
+    self,
+    data: training_data.TrainingData,
+    rows: Split,
+    encoder: TrainedEncoder,
+    options: TrainOptions,
+    attention_size: int,
+    workdir: pathlib.Path,
+  ):
+    self.options, self.workdir = options, workdir
+    self._data, self._rows, self._encoder = data, rows, encoder
+    self.vocabulary = vocabulary.build_vocabulary(
+      (tokens for row in rows.training for tokens in data.captions[row]),
+      min_count=options.data.min_count,
+    )
+    self.parts = {
+      name: batches.make_samples(
+        data.captions, each, vocabulary=self.vocabulary, length=options.data.length
+      )
+      for name, each in rows._asdict().items()
+    }
+    self.num_captions = {name: len(each.rows) for name, each in self.parts.items()}
+    model, projection = options.model, encoder.projection
+    feature_size = (
+      data.feature_size if projection is None else projection.kernel.shape[1]
+    )
+    self._language_model = LanguageModel(
+      self.vocabulary.vocab_size,
+      hidden_size=model.lm_hidden_size,
+      embedding_size=model.lm_embedding_size,
+      num_layers=model.lm_layers,
+      dropout=model.dropout,
+      pad_id=self.vocabulary.pad_id,
+    )
+    self._captioner = Captioner(
+      self.vocabulary.vocab_size,
+      feature_size,
+      hidden_size=model.hidden_size,
+      embedding_size=model.embedding_size,
+      attention_size=attention_size,
+      dropout=model.dropout,
+    )
+
+  def summary(self) -> str:
+    """What is trained on, for people."""
+    captions = [f"{number} for {name}" for name, number in self.num_captions.items()]
+    return (
+      f"{len(self._data.captions)} units, {len(self.vocabulary.tokens)} words, "
+      f"captions: {', '.join(captions)}"
+    )
+
+  def initial_params(self) -> tuple[release.Params, release.Params]:
+    """Random parameters of the language model and of the captioner."""
+    lm_key, key = jax.random.split(jax.random.key(self.options.run.seed))
+    tokens = jnp.zeros((1, 1), jnp.int32)
+    regions = jnp.zeros((1, 1, self._captioner.feature_size))
+    lm_params = jax.jit(self._language_model.init)(lm_key, tokens)["params"]
+    params = jax.jit(self._captioner.init)(key, regions, tokens)["params"]
+    return lm_params, params
+
+  def released(
+    self,
+    lm_params: release.Params,
+    params: release.Params,
+    decoding: Decoding,
+    card: Mapping[str, Any],
+  ) -> release.Release:
+    """Both models as a release."""
+    encoder, dtype = self._encoder, self.options.release.dtype
+    tree: dict[str, Any] = {"captioner": params, "language_model": lm_params}
+    if encoder.params is not None:
+      tree["encoder"] = encoder.params
+    if encoder.projection is not None:
+      tree["projection"] = encoder.projection._asdict()
+    return release.Release(
+      encoder=encoder.spec,
+      captioner=_spec(release.CaptionerSpec, self._captioner),
+      language_model=_spec(release.LanguageModelSpec, self._language_model),
+      vocabulary=self.vocabulary.tokens,
+      decoding=decoding,
+      params=jax.tree.map(lambda x: np.asarray(x, dtype), tree),
+      card=dict(card),
+    )
+
+  def lm_trainer(self) -> loop.Trainer:
+    """Trains the language model."""
+    size = self.options.optimizer.lm_batch_size
+    return loop.Trainer(
+      objectives.language_model_objective(
+        self._language_model, pad_id=self.vocabulary.pad_id
+      ),
+      terms=objectives.LANGUAGE_MODEL_TERMS,
+      optimizer=self._optimizer(size),
+      batch_size=size,
+      pad_id=self.vocabulary.pad_id,
+    )
+
+  def trainer(self) -> loop.Trainer:
+    """Trains the captioner."""
+    data, size = self.options.data, self.options.optimizer.batch_size
+    return loop.Trainer(
+      objectives.captioner_objective(
+        self._captioner,
+        pad_id=self.vocabulary.pad_id,
+        feature_noise=data.feature_noise,
+        resample_regions=data.resample_regions,
+        stray_regions=data.stray_regions,
+      ),
+      terms=objectives.CAPTIONER_TERMS,
+      optimizer=self._optimizer(size),
+      batch_size=size,
+      pad_id=self.vocabulary.pad_id,
+      gather=self.gather,
+    )
+
+  @functools.cached_property
+  def gather(self) -> batches.Gather:
+    """Reads units' features as the captioner sees them."""
+    if self._encoder.projection is None:
+      return self._data.gather
+    path = self.workdir / PROJECTED
+    return _projected(self._data, self._encoder.projection, path)
+
+  def measures(self, model: str) -> dict[str, loop.Measure]:
+    """What decides when a model stops, beside its losses, by part."""
+    if model != CAPTIONER or self.options.optimizer.stop_by != "bleu":
+      return {part: lambda params: {} for part in ("validation", "test")}
+    greedy_bleu = GreedyBleu(
+      self.gather,
+      self._data.summaries,
+      vocabulary=self.vocabulary,
+      length=DECODING.length,
+    )
+    return {
+      part: functools.partial(greedy_bleu, rows=getattr(self._rows, part))
+      for part in ("validation", "test")
+    }
+
+  def _optimizer(self, batch_size: int) -> optax.GradientTransformation:
+    options = self.options.optimizer
+    steps = options.max_epochs * batches.num_batches(self.parts["training"], batch_size)
+    return state.make_optimizer(
+      options.learning_rate,
+      options.weight_decay,
+      decay_steps=steps if options.cosine_decay else 0,
+    )
 
 
 def is_finished(workdir: pathlib.Path, *, judged: bool = False) -> bool:
@@ -376,29 +413,45 @@ def _spec(kind: type[Any], module: Any) -> Any:
   return kind(**{f.name: getattr(module, f.name) for f in dataclasses.fields(kind)})
 
 
+class _Trained(NamedTuple):
+  """One model's best weights, their losses, and a line of each epoch."""
+
+  params: Any
+  losses: dict[str, Any]
+  lines: list[dict[str, Any]]
+
+
 def _train(
-  name,
-  trainer,
-  params,
+  job: _Job,
+  name: str,
+  trainer: loop.Trainer,
+  params: release.Params,
+  say: Say,
+  progress: Progress,
   *,
-  parts,
-  workdir,
-  say,
-  before=(),
-  stop_by="nll",
-  measures=None,
-  **options,
-):
-  """Trains one model; returns its best weights, their losses, and the epochs."""
-  measures = measures or {part: lambda params: {} for part in ("validation", "test")}
+  before: Sequence[dict[str, Any]] = (),
+) -> _Trained:
+  """Trains one model.
+
+  Args:
+    job: the data and the options.
+    name: of the model.
+    trainer: of the model.
+    params: to begin with.
+    say: called with a line for people after each epoch.
+    progress: called with the number of batches done and of all in an epoch.
+    before: lines of the epochs of models trained before it.
+  """
+  options, measures = job.options, job.measures(name)
+  stop_by = options.optimizer.stop_by if name == CAPTIONER else "nll"
   lines: list[dict[str, Any]] = []
 
-  def on_epoch(epochs):
+  def on_epoch(epochs: Sequence[loop.Epoch]) -> None:
     lines[:] = [{"model": name, **dataclasses.asdict(epoch)} for epoch in epochs]
     text = "".join(
       json.dumps(line, sort_keys=True) + "\n" for line in [*before, *lines]
     )
-    atomic.write_text(workdir / METRICS, text)
+    atomic.write_text(job.workdir / METRICS, text)
     last = epochs[-1]
     say(
       f"{name}, epoch {last.epoch}: training loss {last.training['loss']:.4f}, "
@@ -407,16 +460,20 @@ def _train(
       f"{last.captions_per_second:.0f} captions/s"
     )
 
-  with TrainingCheckpoints(workdir / CHECKPOINTS / name) as checkpoints:
+  with TrainingCheckpoints(job.workdir / CHECKPOINTS / name) as checkpoints:
     fitted = trainer.fit(
       params,
-      training=parts["training"],
-      validation=parts["validation"],
+      training=job.parts["training"],
+      validation=job.parts["validation"],
       checkpoints=checkpoints,
       stop_by=stop_by,
       measure=measures["validation"],
       on_epoch=on_epoch,
-      **options,
+      max_epochs=options.optimizer.max_epochs,
+      patience=options.optimizer.patience,
+      checkpoint_every=options.run.checkpoint_every,
+      seed=options.run.seed,
+      progress=progress,
     )
   best = [epoch for epoch in fitted.epochs if epoch.improved][-1]
   losses = {
@@ -424,7 +481,7 @@ def _train(
     "stopped_by": stop_by,
     "training": best.training,
     "validation": best.validation,
-    "test": trainer.evaluate(fitted.params, parts["test"])
+    "test": trainer.evaluate(fitted.params, job.parts["test"])
     | measures["test"](fitted.params),
   }
-  return fitted.params, losses, lines
+  return _Trained(fitted.params, losses, lines)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from milan_jax._src.decoding.decoder import check_choice
 from milan_jax._src.decoding.features import encode_exemplars
 from milan_jax._src.decoding.region_encoder import encoder_params, region_encoder
 from milan_jax._src.errors import UserError
@@ -20,10 +19,12 @@ from milan_jax._src.models.backbones import (
   weight_names,
 )
 from milan_jax._src.models.encoder import Projection
+from milan_jax._src.options.fields import check, values_of
+from milan_jax._src.options.train import TrainOptions
 from milan_jax._src.probe.unit_selection import select_layers
 from milan_jax._src.records import ExemplarSet, Unit
 from milan_jax._src.runs.inputs import Tables
-from milan_jax._src.runs.locks import holding_workdir
+from milan_jax._src.runs.locks import hold
 from milan_jax._src.runs.progress import bar, say
 from milan_jax._src.runs.workdir import FEATURES, begin_run, check_run, read_run
 from milan_jax._src.store.annotations import read_annotations
@@ -38,14 +39,15 @@ from milan_jax._src.text.reconstruction import reconstruct
 from milan_jax._src.text.tokenizer import Tokenizer
 from milan_jax._src.text.wording import NOTHING_PHRASES
 from milan_jax._src.training.calibrate import calibrate, check_truths
-from milan_jax._src.training.loop import CRITERIA
 from milan_jax._src.training.matching import keep_matched, split_rows
 from milan_jax._src.training.projection import fit_projection
+from milan_jax._src.training.splitting import Split
 from milan_jax._src.training.train_milan import (
-  DECODING,
   PROJECTED_TOGETHER,
   RELEASE,
   REPORT,
+  AnnotatedFeatures,
+  TrainedEncoder,
   is_finished,
   read_report,
   train_milan,
@@ -54,7 +56,6 @@ from milan_jax._src.training.training_inputs import of_training
 from milan_jax._src.weights.packaged_weights import package_of
 from milan_jax._src.weights.state_dicts import read_state_dict
 
-DTYPES = ("float32", "float16")
 # Options that name what is told better by its content: they may be spelled otherwise.
 _BY_CONTENT = ("exemplars", "annotations", "split", "encoder_weights")
 # Options that may differ between the run that began and one that goes on.
@@ -63,60 +64,47 @@ _NOT_IN_RESULTS = ("workdir", "checkpoint_every")
 _MANY = 2**31 - 1
 _BETWEEN = (
   *((name, 1, 2**20) for name in ("batch_size", "lm_batch_size")),
-  *((name, 1, 2**16) for name in ("hidden_size", "embedding_size")),
+  *((name, 1, 2**16) for name in ("hidden_size", "embedding_size", "attention_size")),
   *((name, 1, 2**16) for name in ("lm_hidden_size", "lm_embedding_size")),
   *(("lm_layers", 1, 64), ("max_epochs", 1, _MANY), ("patience", 0, _MANY)),
-  *(("min_count", 1, _MANY), ("length", 0, _MANY), ("checkpoint_every", 1, _MANY)),
+  *(("min_count", 1, _MANY), ("length", 1, _MANY), ("checkpoint_every", 1, _MANY)),
   *(("seed", 0, _MANY), ("dropout", 0, 0.99), ("stray_regions", 0, 1)),
   *(("feature_noise", 0, 1e6), ("whitening", 0, 1), ("weight_decay", 0, 1e6)),
-  *(("learning_rate", 1e-12, 1e6), ("consensus", 0, 1e6), ("temperature", -1e6, 1e6)),
+  *(("learning_rate", 1e-12, 1e6), ("consensus", 0, 1e6), ("temperature", 0, 1e6)),
 )
 
 
-@holding_workdir
-def train(
-  *,
-  workdir: str,
-  exemplars: str,
-  annotations: str,
-  split: str,
-  encoder: str,
-  encoder_weights: str,
-  encoder_layers: str,
-  projection: str,
-  whitening: float,
-  batch_size: int,
-  lm_batch_size: int,
-  hidden_size: int,
-  embedding_size: int,
-  lm_hidden_size: int,
-  lm_embedding_size: int,
-  lm_layers: int,
-  dropout: float,
-  feature_noise: float,
-  resample_regions: bool,
-  stray_regions: float,
-  learning_rate: float,
-  cosine_decay: bool,
-  weight_decay: float,
-  max_epochs: int,
-  stop_by: str,
-  patience: int,
-  validation_fraction: float,
-  test_fraction: float,
-  min_count: int,
-  length: int,
-  seed: int,
-  checkpoint_every: int,
-  temperature: float,
-  consensus: float,
-  release_dtype: str,
-  about: str,
-) -> pathlib.Path:
-  """Trains a captioner; see `milan_jax._src.options.Train` for every option.
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Inputs:
+  """What a captioner is trained on, read and checked before a run begins.
+
+  Attributes:
+    corpus: the exemplar directory.
+    exemplars: those of annotated units.
+    annotations: descriptions of units that have exemplars.
+    described: all descriptions.
+    rows: rows of the training, validation and test parts.
+    split: the part of each unit, if it is given.
+    truths: what is right of units, for the confidence; None if unknown.
+  """
+
+  corpus: pathlib.Path
+  exemplars: ExemplarSet
+  annotations: Mapping[Unit, Sequence[str]]
+  described: Mapping[Unit, Sequence[str]]
+  rows: Split
+  split: Mapping[Unit, str] | None
+  truths: Mapping[Unit, Truth] | None
+
+
+def train(options: TrainOptions) -> pathlib.Path:
+  """Trains a captioner and its language model, into a run directory.
 
   The same call with the same `workdir` goes on where a run that was stopped left off,
   and releases the same bytes as one that was not.
+
+  Args:
+    options: all of them.
 
   Returns:
     The folder of the released captioner.
@@ -125,35 +113,94 @@ def train(
     UserError: an option names nothing, most annotated units have no exemplars, the
       split lacks one, or the workdir is of another run.
   """
-  given = dict(locals())
-  options = {k: value for k, value in given.items() if k not in _NOT_IN_RESULTS}
-  if not exemplars:
-    raise UserError("--exemplars: name a directory of annotated exemplars.")
-  check_choice("--release_dtype", DTYPES, release_dtype)
-  check_choice("--stop_by", tuple(CRITERIA), stop_by)
-  for name, least, most in _BETWEEN:
-    if not least <= given[name] <= most:  # nor is NaN
-      raise UserError(f"--{name}: expected {least} to {most}; found {given[name]}.")
-  Tokenizer()  # it is needed after hours, and says at once what it lacks
-  corpus = pathlib.Path(exemplars)
-  known = (corpus / TRUTH).is_file()
-  decoding = dataclasses.replace(
-    DECODING,
-    temperature=temperature,
-    consensus=consensus,
-    nothing=tuple(_as_said(NOTHING_PHRASES)) if known else (),
-  )
-  folder = pathlib.Path(workdir)
+  check(options)
+  with hold(options.run.workdir) as folder:
+    return _train(options, folder)
+
+
+def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
+  _check_ranges(options)
+  Tokenizer()  # needed after hours: fails now if spaCy is missing
   # All that may be wrong is found out before a run is begun.
   before = read_run(folder)
-  described = read_annotations(annotations or exemplars)
-  table = pathlib.Path(split or corpus / FILE)
-  parts = read_split(table) if split or table.is_file() else None
-  spec, params = _encoder(encoder, encoder_weights, encoder_layers)
+  model = options.model
+  spec, params = _encoder(model.encoder, model.encoder_weights, model.encoder_layers)
   everything = encoder_params(spec, params)
   network = region_encoder(spec, everything)
-  sizes = _sizes(projection, network.channels)
-  found = _annotated(open_exemplars(exemplars), described)
+  sizes = _sizes(model.projection or "", network.channels)
+  inputs = _read_inputs(options)
+  identity = of_training(
+    inputs.corpus,
+    inputs.described,
+    inputs.split,
+    everything,
+    encoder=model.encoder_weights or model.encoder,
+    tables=Tables(folder),
+  )
+  config = values_of(options)
+  config = {name: config[name] for name in config if name not in _NOT_IN_RESULTS}
+  if before is None:
+    begin_run(folder, config, identity)
+  else:
+    check_run(folder, before, config, identity=identity, paths=_BY_CONTENT)
+  if is_finished(folder, judged=inputs.truths is not None):
+    say(f"{folder / RELEASE}: the captioner is there, and nothing was left to do")
+    return folder / RELEASE
+  with bar("features", "images") as show:
+    features = encode_exemplars(
+      network.encode,
+      inputs.exemplars,
+      folder / FEATURES,
+      feature_size=network.feature_size,
+      progress=show,
+    )
+  fitted: Projection | None = None
+  if sizes:
+    fitted = _projection(
+      features, inputs.rows.training, network.channels, sizes, model.whitening
+    )
+  about = options.release.about
+  with bar("training", "batches") as show:
+    train_milan(
+      AnnotatedFeatures(
+        features.tables(),
+        {name: inputs.exemplars.exemplars(name).units for name in features.layers},
+        inputs.annotations,
+        inputs.split,
+      ),
+      TrainedEncoder(
+        dataclasses.replace(spec, projection=sum(sizes)), params, projection=fitted
+      ),
+      options,
+      folder,
+      nothing=_nothing(inputs.corpus),
+      card=({"about": about} if about else {}) | _sources(inputs.corpus),
+      say=say,
+      progress=show,
+    )
+  if inputs.truths is not None and inputs.split is not None:
+    _calibrate(folder, features, inputs, options.release.dtype)
+  say(f"{folder / RELEASE}: the captioner; describe with --milan={folder / RELEASE}")
+  return folder / RELEASE
+
+
+def _check_ranges(options: TrainOptions) -> None:
+  values = values_of(options)
+  for name, least, largest in _BETWEEN:
+    value = values[name]
+    if value is not None and not least <= value <= largest:  # nor is NaN
+      raise UserError(f"--{name}: expected {least} to {largest}; found {value}.")
+
+
+def _read_inputs(options: TrainOptions) -> _Inputs:
+  data = options.data
+  if not data.exemplars:
+    raise UserError("--exemplars: name a directory of annotated exemplars.")
+  corpus = pathlib.Path(data.exemplars)
+  described = read_annotations(data.annotations or data.exemplars)
+  table = pathlib.Path(data.split or corpus / FILE)
+  split = read_split(table) if data.split or table.is_file() else None
+  found = _annotated(open_exemplars(data.exemplars), described)
   units = [
     Unit(layer, index)
     for layer in found.layers
@@ -162,105 +209,44 @@ def train(
   kept = keep_matched(described, set(units), what="exemplars", say=say)
   rows = split_rows(
     units,
-    parts,
-    validation_fraction=validation_fraction,
-    test_fraction=test_fraction,
-    seed=seed,
+    split,
+    validation_fraction=data.validation_fraction,
+    test_fraction=data.test_fraction,
+    seed=options.run.seed,
     say=say,
     name=str(table),
   )
-  if parts is not None:
-    parts = {unit: parts[unit] for unit in units}
-  truths = read_truths(corpus) if known and parts is not None else None
-  if truths is not None and parts is not None:
-    check_truths(parts, truths)
-  identity = of_training(
-    corpus,
-    described,
-    parts,
-    everything,
-    encoder=encoder_weights or encoder,
-    tables=Tables(folder),
-  )
-  if before is None:
-    begin_run(folder, options, identity)
-  else:
-    check_run(folder, before, options, identity=identity, paths=_BY_CONTENT)
-  if is_finished(folder, judged=truths is not None):
-    say(f"{folder / RELEASE}: the captioner is there, and nothing was left to do")
-    return folder / RELEASE
-  with bar("features", "images") as show:
-    features = encode_exemplars(
-      network.encode,
-      found,
-      folder / FEATURES,
-      feature_size=network.feature_size,
-      progress=show,
-    )
-  fitted: Projection | None = None
-  if sizes:
-    fitted = _projection(features, rows.training, network.channels, sizes, whitening)
-  card: dict[str, Any] = {"about": about} if about else {}
-  card |= _sources(corpus)
-  with bar("training", "batches") as show:
-    train_milan(
-      features=features.tables(),
-      units={layer: found.exemplars(layer).units for layer in found.layers},
-      annotations=kept,
-      encoder=dataclasses.replace(spec, projection=sum(sizes)),
-      encoder_params=params,
-      projection=fitted,
-      workdir=folder,
-      batch_size=batch_size,
-      lm_batch_size=lm_batch_size,
-      hidden_size=hidden_size,
-      embedding_size=embedding_size,
-      lm_hidden_size=lm_hidden_size,
-      lm_embedding_size=lm_embedding_size,
-      lm_layers=lm_layers,
-      dropout=dropout,
-      feature_noise=feature_noise,
-      resample_regions=resample_regions,
-      stray_regions=stray_regions,
-      learning_rate=learning_rate,
-      cosine_decay=cosine_decay,
-      weight_decay=weight_decay,
-      max_epochs=max_epochs,
-      stop_by=stop_by,
-      patience=patience,
-      validation_fraction=validation_fraction,
-      test_fraction=test_fraction,
-      min_count=min_count,
-      length=length or None,
-      seed=seed,
-      checkpoint_every=checkpoint_every,
-      split=parts,
-      decoding=decoding,
-      dtype=release_dtype,
-      card=card or None,
-      say=say,
-      progress=show,
-    )
-  if truths is not None and parts is not None:
-    _calibrate(folder, features, parts, truths, release_dtype)
-  say(f"{folder / RELEASE}: the captioner; describe with --milan={folder / RELEASE}")
-  return folder / RELEASE
+  truths: Mapping[Unit, Truth] | None = None
+  if split is not None:
+    split = {unit: split[unit] for unit in units}
+    if (corpus / TRUTH).is_file():
+      truths = read_truths(corpus)
+      check_truths(split, truths)
+  return _Inputs(corpus, found, kept, described, rows, split, truths)
 
 
-def _encoder(name: str, weights: str, layers: str) -> tuple[EncoderSpec, Params | None]:
+def _nothing(corpus: pathlib.Path) -> tuple[str, ...]:
+  """Descriptions of no pattern, as a captioner of this corpus decodes them."""
+  known = (corpus / TRUTH).is_file()
+  return tuple(_as_said(NOTHING_PHRASES)) if known else ()
+
+
+def _encoder(
+  name: str, weights: str | None, layers: str | None
+) -> tuple[EncoderSpec, Params | None]:
   """Returns the encoder and, unless a package carries them, its parameters."""
   network = backbone(name)
   levels = network.default_layers
   if layers:
     levels = select_layers(network.layer_names, layers)
   package = None if weights else package_of(name)
-  if package is None and not weights:
+  if not package and not weights:
     raise UserError(
       f"--encoder={name}: no package carries its weights; give its state dict "
       "(.pth, .pt or .safetensors) with --encoder_weights."
     )
   params: Params | None = None
-  if package is None:
+  if weights:
     state_dict = read_state_dict(weights, weight_names(name), say=say)
     params = dict(params_from_state_dict(name, state_dict, head=False))
   spec = EncoderSpec(
@@ -327,11 +313,7 @@ def _sources(exemplars: pathlib.Path) -> dict[str, Any]:
 
 
 def _calibrate(
-  folder: pathlib.Path,
-  features: FeatureStore,
-  parts: Mapping[Unit, str],
-  truths: Mapping[Unit, Truth],
-  dtype: str,
+  folder: pathlib.Path, features: FeatureStore, inputs: _Inputs, dtype: str
 ) -> None:
   """Gives the release its confidence, unless the report says that it has it."""
   report = read_report(folder)
@@ -340,8 +322,8 @@ def _calibrate(
   found = calibrate(
     folder / RELEASE,
     features,
-    split=parts,
-    truths=truths,
+    split=inputs.split or {},
+    truths=inputs.truths or {},
     dtype=dtype,
   )
   write_json(folder / REPORT, report | {"confidence": found})

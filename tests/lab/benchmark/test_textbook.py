@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from milan_jax._src.decoding.decoder import Decoder, Decoding
+from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.lab.benchmark.textbook import TextbookDecoder
+from milan_jax._src.options.decoding import Decoding
 
 STOP = 425
 

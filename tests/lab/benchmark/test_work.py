@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from milan_jax._src.decoding.decoder import Decoder, Decoding
+from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.lab.benchmark.work import count_work
+from milan_jax._src.options.decoding import Decoding
 
 # Sizes of the reference's tiny captioner.
 FEATURES, HIDDEN, VOCAB, K = 1024, 64, 428, 6

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from milan_jax._src.api.captioners import load
 from milan_jax._src.errors import UserError
 from milan_jax._src.lab.evaluation import negatives, sentence_similarity
-from milan_jax._src.lab.evaluation.described import describe_run
+from milan_jax._src.lab.evaluation.described import describe_regions
 from milan_jax._src.lab.evaluation.evaluate import TESTS, evaluate
+from milan_jax._src.options.lab import EvalOptions
 from milan_jax._src.store.region_sets import RegionSetWriter
 from tests.lab.corpus.pictures import halves, noise
 
@@ -66,25 +68,14 @@ def corpus(tmp_path_factory):
 
 
 def _options(workdir, **changed):
-  options = {
-    "workdir": str(workdir),
-    "milan": "starter",
-    "images": "",
-    "corpus": "",
-    "corpus_features": "",
-    "tests": "",
-    "json": "",
-    "plot": "",
-    "page": False,
-    "seed": 0,
-  }
-  return options | {name: str(value) for name, value in changed.items()}
+  named = {name: str(value) for name, value in changed.items()}
+  return EvalOptions.of(workdir=str(workdir), page=False, **named)
 
 
 @pytest.fixture(scope="module")
 def found(photographs, corpus, tmp_path_factory):
   folder = tmp_path_factory.mktemp("eval")
-  trained = describe_run(folder / "trained", milan="starter", exemplars=str(corpus))
+  trained = describe_regions(folder / "trained", load("starter"), corpus)
   options = _options(
     folder / "run",
     images=photographs,
@@ -98,8 +89,8 @@ def found(photographs, corpus, tmp_path_factory):
     for name, number in (("NUM_SHUFFLED", 2), ("NUM_RANDOM", 2), ("NUM_DEAD", 4)):
       patch.setattr(negatives, name, number)
     patch.setattr(sentence_similarity, "packaged_model", lambda: None)
-    first = evaluate(**options | {"page": True})
-    again = evaluate(**options)
+    first = evaluate(options.replace(page=True))
+    again = evaluate(options)
   return folder, first, again
 
 
@@ -156,19 +147,19 @@ def test_misses_are_pictured(found):
 )
 def test_bad_input_is_said_plainly(tmp_path, changed, message):
   with pytest.raises(UserError, match=message):
-    evaluate(**_options(tmp_path / "run", **changed))
+    evaluate(_options(tmp_path / "run", **changed))
 
 
 def test_what_a_test_lacks_is_said(corpus, tmp_path, capsys):
   options = _options(tmp_path / "run", corpus=corpus, tests="classes,hand_built")
   with pytest.raises(UserError, match="None of the tests classes, hand_built"):
-    evaluate(**options)
+    evaluate(options)
   printed = capsys.readouterr().err
   assert "classes: skipped: give a folder of photographs with --images" in printed
   (corpus / "truth.json").rename(corpus / "away.json")
   try:
     with pytest.raises(UserError, match="has no truth"):
-      evaluate(**_options(tmp_path / "run", corpus=corpus, tests="planted"))
+      evaluate(_options(tmp_path / "run", corpus=corpus, tests="planted"))
   finally:
     (corpus / "away.json").rename(corpus / "truth.json")
 
@@ -176,8 +167,8 @@ def test_what_a_test_lacks_is_said(corpus, tmp_path, capsys):
 def test_the_command_says_it_and_exits_with_2(tmp_path):
   script = """
 import sys
-from milan_jax._src.commands.main import evaluate
-sys.exit(evaluate())"""
+from milan_jax._src.commands.milan_eval import main
+sys.exit(main())"""
   found = subprocess.run(
     [sys.executable, "-c", script, f"--workdir={tmp_path / 'run'}"],
     env=os.environ | {"JAX_PLATFORMS": "cpu"},

@@ -12,10 +12,10 @@ from milan_jax._src.images.folder import FolderImages
 from milan_jax._src.lab.evaluation import baselines
 from milan_jax._src.lab.evaluation import calibration_plot as calibration
 from milan_jax._src.lab.evaluation import figures as report
-from milan_jax._src.lab.evaluation.described import Answer, Judged, Run, read_answers
+from milan_jax._src.lab.evaluation.described import Answer, Judged, Run, answer_of
 from milan_jax._src.lab.evaluation.diversity import diversity
 from milan_jax._src.lab.evaluation.held_out import GEOMETRY, held_out_photographs
-from milan_jax._src.records import LayerExemplars, Unit
+from milan_jax._src.records import Description, LayerExemplars, Unit
 from milan_jax._src.store.feature_store import FeatureWriter
 from milan_jax._src.text.judge import Truth, judge
 from tests.lab.corpus.pictures import flat
@@ -127,22 +127,15 @@ def test_calibration_is_drawn(tmp_path):
   assert min(pixels.shape[:2]) > 300 and len(np.unique(pixels)) > 20
 
 
-def test_answers_are_read_with_and_without_confidence(tmp_path):
-  path = tmp_path / "descriptions.csv"
-  path.write_text("layer,unit,description,dead\na,3,Dogs,0\na,4,No clear pattern,1\n")
-  assert read_answers(path) == {
-    Unit("a", 3): Answer("Dogs", None, "Dogs", False),
-    Unit("a", 4): Answer(NO, None, NO, True),
-  }
-  path.write_text(
-    "layer,unit,description,confidence,guess\n"
-    "a,3,Dogs,0.75,\na,4,No clear pattern,0.125,Cats\na,5,Cats,,\n"
-  )
-  assert read_answers(path) == {
-    Unit("a", 3): Answer("Dogs", 0.75, "Dogs", False),
-    Unit("a", 4): Answer(NO, 0.125, "Cats", False),
-    Unit("a", 5): Answer("Cats", None, "Cats", False),
-  }
+def test_answers_have_a_guess_with_and_without_confidence():
+  def answer(text, **known):
+    return answer_of(Description(Unit("a", 3), text, 0.0, 0.0, **known))
+
+  assert answer("Dogs") == Answer("Dogs", None, "Dogs", False)
+  assert answer(NO, dead=True) == Answer(NO, None, NO, True)
+  assert answer("Dogs", confidence=0.75) == Answer("Dogs", 0.75, "Dogs", False)
+  withheld = answer(NO, confidence=0.125, guess="Cats")
+  assert withheld == Answer(NO, 0.125, "Cats", False)
 
 
 def test_what_was_trained_on_is_left_out(tmp_path):

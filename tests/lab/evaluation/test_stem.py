@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from milan_jax._src.api.captioners import load
 from milan_jax._src.lab.evaluation import stem
 from milan_jax._src.lab.evaluation.described import judged
 from milan_jax._src.lab.evaluation.job import Job
@@ -12,7 +13,7 @@ from milan_jax._src.text.judge import judge
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory):
   """The stem's units, described over the packaged photographs."""
-  return stem.run(Job("starter", tmp_path_factory.mktemp("stem")))
+  return stem.run(Job(load("starter"), tmp_path_factory.mktemp("stem")))
 
 
 def test_three_quarters_agree_with_their_kernels(outcome):

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from milan_jax._src.decoding.decoder import PRECISIONS
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import write_json
 from milan_jax._src.lab.benchmark import table as report
@@ -19,6 +18,8 @@ from milan_jax._src.lab.benchmark.measurements import Row, make_rows
 from milan_jax._src.lab.benchmark.peaked import peaked_release, random_features
 from milan_jax._src.lab.benchmark.plot import check_plot, draw
 from milan_jax._src.lab.benchmark.spec import HOISTED, OURS, TEXTBOOK, Spec
+from milan_jax._src.options.decoding import PRECISIONS
+from milan_jax._src.options.lab import BenchOptions
 from milan_jax._src.runs.progress import say
 from milan_jax._src.store.feature_store import open_features
 from milan_jax._src.store.pretrained import load_milan
@@ -28,26 +29,11 @@ STRATEGIES = ("greedy", "beam", "rerank")
 PEAKED = "peaked"
 
 
-def bench(
-  *,
-  strategies: str,
-  batches: str,
-  beams: str,
-  lengths: str,
-  vocabs: str,
-  dtypes: str,
-  devices: str,
-  cores: int,
-  rounds: int,
-  against: str,
-  milan: str,
-  features: str,
-  hidden_size: int,
-  json: str,
-  plot: str,
-  compare: str,
-) -> list[Row]:
-  """Measures decoding; see `milan_jax._src.options.Bench` for every option.
+def bench(options: BenchOptions) -> list[Row]:
+  """Measures decoding.
+
+  Args:
+    options: all of them.
 
   Returns:
     A row of figures for each configuration.
@@ -56,30 +42,31 @@ def bench(
     UserError: an option is wrong, or a process ended.
   """
   grid: dict[str, tuple[Any, ...]] = {
-    "strategy": _words("--strategies", strategies, STRATEGIES),
-    "batch": _numbers("--batches", batches),
-    "beam": _numbers("--beams", beams),
-    "length": _numbers("--lengths", lengths),
+    "strategy": _words("--strategies", options.strategies, STRATEGIES),
+    "batch": _numbers("--batches", options.batches),
+    "beam": _numbers("--beams", options.beams),
+    "length": _numbers("--lengths", options.lengths),
   }
-  kinds = _words("--dtypes", dtypes, PRECISIONS)
-  counts = _numbers("--devices", devices)
-  sizes = _numbers("--vocabs", vocabs)
-  if rounds < 1 or cores < 0:
+  kinds = _words("--dtypes", options.dtypes, PRECISIONS)
+  counts = _numbers("--devices", options.devices)
+  sizes = _numbers("--vocabs", options.vocabs)
+  if options.rounds < 1 or options.cores < 0:
     raise UserError(
-      f"--rounds: expected 1 or more, found {rounds}; --cores: 0 or more, {cores}."
+      f"--rounds: expected 1 or more, found {options.rounds}; --cores: 0 or more, "
+      f"{options.cores}."
     )
   _check_devices(counts)
-  others = _against(against)
-  earlier = report.read_rows(pathlib.Path(compare)) if compare else []
-  check_plot(plot)
+  others = _against(options.against)
+  earlier = report.read_rows(pathlib.Path(options.compare)) if options.compare else []
+  check_plot(options.plot or "")
   rows: list[Row] = []
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     for release, array in _captioners(
-      milan,
-      features,
+      options.milan,
+      options.features or "",
       vocabs=sizes,
-      hidden_size=hidden_size,
+      hidden_size=options.hidden_size,
       units=max(grid["batch"]),
       strategies=grid["strategy"],
       folder=folder,
@@ -94,7 +81,7 @@ def bench(
             features=str(array),
             dtype=dtype,
             devices=count,
-            cores=cores,
+            cores=options.cores,
             **chosen,
           )
           for contender, dtype, count in [
@@ -103,20 +90,25 @@ def bench(
           ]
         ]
         say(" ".join(f"{k} {v}" for k, v in chosen.items()) + f" vocab {vocab} ...")
-        outcomes = race(specs, rounds=rounds, folder=folder)
+        outcomes = race(specs, rounds=options.rounds, folder=folder)
         rows += make_rows(
-          outcomes, milan=milan, vocab=vocab, stop_id=len(release.vocabulary) + 1
+          outcomes,
+          milan=options.milan,
+          vocab=vocab,
+          stop_id=len(release.vocabulary) + 1,
         )
-        if json:
-          write_json(json, rows)  # what was measured is kept if the rest is stopped
+        if options.json:
+          write_json(
+            options.json, rows
+          )  # what was measured is kept if the rest is stopped
   print(report.table(rows))
   for row in rows:
     if row["ties"]:
       say(f"{row['ties']} captions tie with another within 1e-5 at {row['dtype']}")
   if earlier:
     print(report.compare(rows, earlier))
-  if plot:
-    draw(rows, pathlib.Path(plot))
+  if options.plot:
+    draw(rows, pathlib.Path(options.plot))
   return rows
 
 

@@ -38,7 +38,8 @@ class _Ours:
   def __init__(self, spec: Spec, features: np.ndarray):
     import jax
 
-    from milan_jax._src.decoding.decoder import Decoder, Decoding
+    from milan_jax._src.decoding.decoder import Decoder
+    from milan_jax._src.options.decoding import Decoding
     from milan_jax._src.store.release import load_release
 
     if len(jax.devices()) < spec.devices:

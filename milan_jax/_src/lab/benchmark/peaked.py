@@ -15,16 +15,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from milan_jax._src.decoding.decoder import begin
+from milan_jax._src.decoding.program import begin
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.captioner_rows import fuse_captioner_weights
 from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.runs.precision import full_float32
 from milan_jax._src.search.beam import beam_search
 from milan_jax._src.search.forced import counted
 from milan_jax._src.store.release import (
   CaptionerSpec,
-  DecodingSpec,
   EncoderSpec,
   LanguageModelSpec,
   Release,
@@ -85,7 +85,7 @@ def peaked_release(*, vocab_size: int, hidden_size: int, seed: int = 0) -> Relea
     captioner=captioner,
     language_model=language_model,
     vocabulary=tuple(f"word{i}" for i in range(vocab_size - 4)),
-    decoding=DecodingSpec("rerank", LENGTH, BEAM_SIZE, 0.2),
+    decoding=Decoding("rerank", LENGTH, BEAM_SIZE, 0.2),
     params=params,
     card={"about": "random peaked weights, to measure decoding with"},
   )

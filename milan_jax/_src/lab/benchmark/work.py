@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Array
 
-from milan_jax._src.decoding.decoder import Costs, Weights
+from milan_jax._src.decoding.program import Costs, Weights
 
 
 class Counted(NamedTuple):

@@ -11,6 +11,7 @@ from milan_jax._src.lab.corpus.build import build_corpus
 from milan_jax._src.lab.corpus.sources import named_photographs, stamps, textures
 from milan_jax._src.lab.corpus.sources.packages import Package, fetch_packages
 from milan_jax._src.lab.corpus.sources.picture import Picture
+from milan_jax._src.options.lab import CorpusOptions
 from milan_jax._src.runs.locks import hold
 from milan_jax._src.runs.progress import bar, say
 
@@ -21,10 +22,11 @@ PACKAGES = (stamps.PACKAGE, named_photographs.PACKAGE, *textures.PACKAGES)
 NO_PACKAGES = "none"
 
 
-def build(
-  *, workdir: str, images: str, packages: str, num_units: int, seed: int
-) -> pathlib.Path:
-  """Builds a corpus; see `milan_jax._src.options.Corpus` for every option.
+def build(options: CorpusOptions) -> pathlib.Path:
+  """Builds a corpus.
+
+  Args:
+    options: all of them.
 
   Returns:
     The folder, which `milan-train --exemplars` takes.
@@ -33,11 +35,11 @@ def build(
     UserError: if no folder of photographs is named, it holds too few, or a package
       cannot be had.
   """
-  if not images:
+  if not options.images:
     raise UserError("--images: name a folder of photographs; a few hundred are enough.")
-  source = FolderImages(images, GEOMETRY)
+  source = FolderImages(options.images, GEOMETRY)
   with contextlib.ExitStack() as stack:
-    stack.enter_context(hold(workdir, beside=True))
+    stack.enter_context(hold(options.workdir, beside=True))
     shown: dict[str, Callable[[int, int], None]] = {}
 
     def progress(stage: str, done: int, total: int) -> None:
@@ -46,13 +48,13 @@ def build(
       shown[stage](done, total)
 
     fetched: Mapping[str, Package] = {}
-    if packages != NO_PACKAGES:
-      fetched = fetch_packages(PACKAGES, packages, progress=_say_step)
+    if options.packages != NO_PACKAGES:
+      fetched = fetch_packages(PACKAGES, options.packages, progress=_say_step)
     manifest = build_corpus(
       source,
-      workdir,
-      num_units=num_units,
-      seed=seed,
+      options.workdir,
+      num_units=options.num_units,
+      seed=options.seed,
       pictures=find_pictures(fetched),
       packages=[
         {
@@ -67,10 +69,11 @@ def build(
     )
   concepts = {unit["concept"] for unit in manifest["units"]}
   say(
-    f"{workdir}: the corpus, {len(manifest['units'])} units of {len(concepts)} kinds; "
-    f"train with milan-train --exemplars={workdir}"
+    f"{options.workdir}: the corpus, {len(manifest['units'])} units of {len(concepts)} "
+    "kinds; "
+    f"train with milan-train --exemplars={options.workdir}"
   )
-  return pathlib.Path(workdir)
+  return pathlib.Path(options.workdir)
 
 
 def _say_step(text: str, done: int, total: int) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from milan_jax._src.api.captioners import Captioner
 from milan_jax._src.errors import UserError
 from milan_jax._src.lab.evaluation.described import Judged, Run, by_likelihood
 from milan_jax._src.records import Unit
@@ -104,11 +105,11 @@ def frequent(
   return {"text": text, **figures([(text, truth) for truth in truths])}
 
 
-def likelihood(runs: Sequence[Run], milan: str) -> Said:
+def likelihood(runs: Sequence[Run], captioner: Captioner) -> Said:
   """What the captioner says of each unit by beam search alone."""
   found: dict[tuple[pathlib.Path, Unit], str] = {}
   for run in runs:
-    answers = by_likelihood(run, milan).answers
+    answers = by_likelihood(run, captioner)
     found |= {(run.folder, unit): each.text for unit, each in answers.items()}
   return found
 

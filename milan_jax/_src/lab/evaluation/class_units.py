@@ -61,7 +61,7 @@ def run(job: Job) -> Outcome:
   truths = {
     Unit(LAYER, number): classes.truth(wnid) for number, wnid in enumerate(wnids)
   }
-  run = job.describe("classes", truths, model=MODEL, images=images)
+  run = job.describe_shown("classes", model=MODEL, images=images, truths=truths)
   shares = near_shares(run)
   shown = {_WNID.search(path.name) for path in job.need_photographs().rglob("*")}
   labels = {match[0] for match in shown if match}

@@ -1,20 +1,21 @@
-"""Runs of `milan-describe` inside a test, and what they said."""
+"""Units described for a test, and what was said of them."""
 
-import csv
 import dataclasses
+import os
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from milan_jax._src.api.describe_run import describe
+from milan_jax._src.api.captioners import Captioner
+from milan_jax._src.api.pages import write_page
+from milan_jax._src.api.probing import collect, probe
+from milan_jax._src.api.stores import open_exemplars, open_features
 from milan_jax._src.models.confidence_model import NO_PATTERN
-from milan_jax._src.options import Describe
-from milan_jax._src.records import Unit
-from milan_jax._src.runs.workdir import EXEMPLARS
+from milan_jax._src.options.describe import DecodingOptions
+from milan_jax._src.records import Description, ExemplarSet, Unit
 from milan_jax._src.text.judge import Truth, Verdict, judge
 from milan_jax._src.text.wording import is_refusal
 
-FEATURES = "features"
+FEATURES, COLLECTED = "features", "collected"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Answer:
 
   Attributes:
     text: the description.
-    confidence: that it is right, 0 to 1; None where the captioner tells none.
+    confidence: that it is right, 0 to 1; None where the captioner gives none.
     guess: the description that was withheld because of it; `text` where none was.
     dead: the unit never varied.
   """
@@ -40,7 +41,7 @@ class Run:
 
   Attributes:
     folder: the run directory.
-    exemplars: their exemplar store.
+    exemplars: the folder of their exemplars.
     answers: of each unit described.
     truths: of each unit judged; they are among those described.
   """
@@ -58,7 +59,7 @@ class Run:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Judged:
-  """One unit, what was said of it, what is true, and what the judges say."""
+  """One unit, what was said of it, what is true, and the judges' verdict."""
 
   run: Run
   unit: Unit
@@ -74,47 +75,86 @@ def judged(run: Run) -> Iterator[Judged]:
     yield Judged(run, unit, answer, truth, judge(answer.text, truth))
 
 
-def describe_run(
+def describe_shown(
   folder: pathlib.Path,
-  truths: Mapping[Unit, Truth] | None = None,
+  captioner: Captioner,
   *,
+  model: str = "efficientnet-lite0",
+  images: str | os.PathLike[str] | None = None,
+  layers: str | None = None,
+  units: str | None = None,
+  truths: Mapping[Unit, Truth] | None = None,
   page: bool = False,
-  **options: Any,
 ) -> Run:
-  """Describes units as a user would, with all defaults; goes on with an earlier run.
+  """Shows images to a network and describes its units; resumes an earlier run.
 
   Args:
     folder: the run directory.
+    captioner: describes them, by its own way to decode.
+    model: the network, as `probe` takes it.
+    images: what it is shown, as `collect` takes them.
+    layers: those to describe; None for the default ones.
+    units: of each layer; None for all, or the first 32 of the packaged photographs.
     truths: what is true of units; None leaves them to be filled in.
     page: whether to write the page.
-    options: of `milan_jax._src.options.Describe` that differ from its defaults.
   """
-  keywords = dataclasses.asdict(Describe(workdir=str(folder), page=page, **options))
-  del keywords["list_layers"]
-  answers = read_answers(describe(**keywords))
-  store = pathlib.Path(options.get("exemplars") or folder / EXEMPLARS)
-  known = {unit: truth for unit, truth in (truths or {}).items() if unit in answers}
-  return Run(folder, store, answers, known)
+  found = collect(
+    probe(model), images, layers=layers, units=units, workdir=folder / COLLECTED
+  )
+  return _run(folder, captioner, found, truths, page=page)
 
 
-def by_likelihood(run: Run, milan: str) -> Run:
+def describe_regions(
+  folder: pathlib.Path,
+  captioner: Captioner,
+  exemplars: pathlib.Path,
+  *,
+  units: str | None = None,
+  truths: Mapping[Unit, Truth] | None = None,
+) -> Run:
+  """Describes the units of a folder of exemplars; resumes an earlier run.
+
+  Args:
+    folder: the run directory.
+    captioner: describes them, by its own way to decode.
+    exemplars: the folder.
+    units: of each layer; None for all.
+    truths: what is true of units; None leaves them to be filled in.
+  """
+  return _run(folder, captioner, open_exemplars(exemplars, units=units), truths)
+
+
+def by_likelihood(run: Run, captioner: Captioner) -> Mapping[Unit, Answer]:
   """The same units by beam search alone, in a folder beside the run's."""
   folder = run.folder.with_name(f"{run.folder.name}-likelihood")
-  return describe_run(folder, milan=milan, features=str(run.features), strategy="beam")
+  said = captioner.describe(
+    open_features(run.features),
+    workdir=folder,
+    options=DecodingOptions(strategy="beam"),
+  )
+  return {entry.unit: answer_of(entry) for entry in said}
 
 
-def read_answers(path: pathlib.Path) -> dict[Unit, Answer]:
-  """Reads `descriptions.csv`; columns that a captioner does not fill may be missing."""
-  answers = {}
-  with path.open(newline="", encoding="utf-8") as file:
-    for row in csv.DictReader(file):
-      text = row["description"]
-      guess = row.get("guess") or ("" if is_refusal(text) else text) or NO_PATTERN
-      confidence = row.get("confidence") or ""
-      answers[Unit(row["layer"], int(row["unit"]))] = Answer(
-        text=text,
-        confidence=float(confidence) if confidence else None,
-        guess=guess,
-        dead=row.get("dead") == "1",
-      )
-  return answers
+def answer_of(entry: Description) -> Answer:
+  """What a description says."""
+  said = "" if is_refusal(entry.text) else entry.text
+  guess = entry.guess or said or NO_PATTERN
+  return Answer(entry.text, entry.confidence, guess, entry.dead)
+
+
+def _run(
+  folder: pathlib.Path,
+  captioner: Captioner,
+  exemplars: ExemplarSet,
+  truths: Mapping[Unit, Truth] | None,
+  *,
+  page: bool = False,
+) -> Run:
+  said = captioner.describe(exemplars, workdir=folder)
+  if page:
+    write_page(folder, exemplars, said)
+  answers = {entry.unit: answer_of(entry) for entry in said}
+  known = {unit: truth for unit, truth in (truths or {}).items() if unit in answers}
+  where = getattr(exemplars, "folder", None)
+  assert where is not None, "both kinds of exemplars are in a folder"
+  return Run(folder, where, answers, known)

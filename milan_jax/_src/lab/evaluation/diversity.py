@@ -39,8 +39,8 @@ def run(job: Job) -> Outcome:
     MissingSourceError: if there are no photographs.
   """
   images = str(job.need_photographs())
-  found = job.describe("lite0", images=images, units="all")
-  plain = diversity(by_likelihood(found, job.milan).answers)
+  found = job.describe_shown("lite0", images=images, units="all")
+  plain = diversity(by_likelihood(found, job.captioner))
   layers = dict.fromkeys(unit.layer for unit in found.answers)
   extra = {
     **diversity(found.answers),

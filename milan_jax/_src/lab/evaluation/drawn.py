@@ -9,7 +9,8 @@ import pathlib
 
 import numpy as np
 
-from milan_jax._src.lab.evaluation.described import describe_run
+from milan_jax._src.api.captioners import load
+from milan_jax._src.lab.evaluation.described import describe_shown
 from milan_jax._src.models.backbones import backbone
 from milan_jax._src.records import Unit
 
@@ -45,15 +46,15 @@ def describe_drawn(images: str, workdir: str, *, milan: str = "starter") -> None
     workdir: folder for one run a layer.
     milan: the captioner.
   """
-  units = drawn_units()
+  units, captioner = drawn_units(), load(milan)
   for layer in LAYERS:
-    describe_run(
+    describe_shown(
       pathlib.Path(workdir) / layer,
+      captioner,
       page=True,
       images=images,
       layers=layer,
       units=",".join(str(unit.index) for unit in units if unit.layer == layer),
-      milan=milan,
     )
 
 

@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from milan_jax._src.api.captioners import Captioner, load
 from milan_jax._src.api.identity import of_captioner
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import write_json
@@ -27,12 +28,12 @@ from milan_jax._src.lab.evaluation.described import Judged, judged
 from milan_jax._src.lab.evaluation.held_out import held_out_photographs
 from milan_jax._src.lab.evaluation.job import Job, MissingSourceError, Outcome
 from milan_jax._src.lab.evaluation.misses_page import write_misses
+from milan_jax._src.options.lab import EvalOptions
 from milan_jax._src.runs.inputs import Identity, Input, Tables, of_files
-from milan_jax._src.runs.locks import holding_workdir
+from milan_jax._src.runs.locks import hold
 from milan_jax._src.runs.progress import say
 from milan_jax._src.runs.workdir import open_workdir
 from milan_jax._src.store.exemplar_sets import exemplar_files
-from milan_jax._src.store.pretrained import load_milan
 from milan_jax._src.store.release import Release
 
 # In the order in which they are run: the last takes the others' regions.
@@ -50,23 +51,13 @@ _TRUE = ("planted", "classes", "stem", "hand_built")
 _MISSES = "misses"
 
 
-@holding_workdir
-def evaluate(
-  *,
-  workdir: str,
-  milan: str,
-  images: str,
-  corpus: str,
-  corpus_features: str,
-  tests: str,
-  json: str,
-  plot: str,
-  page: bool,
-  seed: int,
-) -> dict[str, Any]:
-  """Tests a captioner; see `milan_jax._src.options.Eval` for every option.
+def evaluate(options: EvalOptions) -> dict[str, Any]:
+  """Tests a captioner.
 
   The same call with the same `workdir` goes on where one that was stopped left off.
+
+  Args:
+    options: all of them.
 
   Returns:
     Figures of each test, by its name, and `about`.
@@ -74,41 +65,34 @@ def evaluate(
   Raises:
     UserError: an option is wrong, or there is nothing that a test could be run on.
   """
-  chosen = _chosen(tests)
-  check_plot(plot)
-  if not (images or corpus or "stem" in tests):
+  with hold(options.workdir):
+    return _evaluate(options)
+
+
+def _evaluate(options: EvalOptions) -> dict[str, Any]:
+  chosen = _chosen(options.tests or "")
+  check_plot(options.plot or "")
+  if not (options.images or options.corpus or "stem" in (options.tests or "")):
     raise UserError(
-      f"There is nothing to test {milan} on: expected --images, a folder of "
+      f"There is nothing to test {options.milan} on: expected --images, a folder of "
       "photographs, or --corpus, a folder that milan-corpus built. --tests=stem does "
       "without."
     )
-  release = load_milan(milan)
-  training = baselines.read_training(
-    pathlib.Path(corpus) if corpus else None, corpus_features
-  )
+  captioner = load(options.milan)
+  corpus = pathlib.Path(options.corpus) if options.corpus else None
+  training = baselines.read_training(corpus, options.corpus_features or "")
   folder = open_workdir(
-    workdir,
-    {"milan": milan, "images": images, "corpus": corpus, "seed": seed},
-    identity=_identity(release, images, corpus, Tables(pathlib.Path(workdir))),
+    options.workdir,
+    {name: getattr(options, name) for name in ("milan", "images", "corpus", "seed")},
+    identity=_identity(captioner.release, options),
     paths=("milan", "images", "corpus"),
   )
-  photographs, notes = None, []
-  if images:
-    held = held_out_photographs(images, release.card, folder)
-    photographs = held.folder
-    notes.append(
-      f"{held.num_shown} photographs are shown; {held.num_trained_on} that {milan} was "
-      "trained on are left out."
-      if held.told
-      else f"{milan} does not say what it was trained on: all {held.num_shown} "
-      "photographs are shown, and some may have been."
-    )
-    say(notes[-1])
-  job = Job(milan, folder, photographs, pathlib.Path(corpus) if corpus else None, seed)
+  photographs, notes = _photographs(options, captioner.release, folder)
+  job = Job(captioner, folder, photographs, corpus, options.seed)
   outcomes = _outcomes(job, chosen)
   if not outcomes:
     raise UserError(
-      f"None of the tests {', '.join(chosen)} could be run: the lines above say what "
+      f"None of the tests {', '.join(chosen)} could be run: the lines above name what "
       "each needs."
     )
   cases = {
@@ -116,40 +100,64 @@ def evaluate(
     for name, outcome in outcomes.items()
   }
   found: dict[str, Any] = {
-    name: _figures(name, outcome, cases[name], training, milan)
+    name: _figures(name, outcome, cases[name], training, captioner)
     for name, outcome in outcomes.items()
   }
   counted = {name: _headline(outcomes[name], each) for name, each in cases.items()}
   if "negatives" in found:
-    true = [case for name in _TRUE for case in counted.get(name, ())]
-    found["negatives"]["true_units"] = {
-      "n": len(true),
-      "refused": sum(case.verdict.refused for case in true) / len(true)
-      if true
-      else None,
-    }
+    found["negatives"]["true_units"] = _true_units(counted)
   _add_similarity(found, counted, notes)
-  tell = calibration.calibration([case for each in counted.values() for case in each])
+  confidence = calibration.calibration(
+    [case for each in counted.values() for case in each]
+  )
   print(report.table(found))
-  result = found | {
-    "about": {**report.about(), "milan": milan, "notes": notes, "calibration": tell}
-  }
+  about = {"milan": options.milan, "notes": notes, "calibration": confidence}
+  result = found | {"about": {**report.about(), **about}}
   for name, outcome in outcomes.items():
     for note in outcome.notes:
       print(f"{name}: {note}")
-  _finish(result, counted, folder, milan=milan, json=json, plot=plot, page=page)
+  _finish(result, counted, folder, options)
   return result
 
 
-def _identity(release: Release, images: str, corpus: str, tables: Tables) -> Identity:
+def _photographs(
+  options: EvalOptions, release: Release, folder: pathlib.Path
+) -> tuple[pathlib.Path | None, list[str]]:
+  """The photographs to show, and what a reader has to know of them."""
+  if not options.images:
+    return None, []
+  held = held_out_photographs(options.images, release.card, folder)
+  if held.told:
+    note = (
+      f"{held.num_shown} photographs are shown; {held.num_trained_on} that "
+      f"{options.milan} was trained on are left out."
+    )
+  else:
+    note = (
+      f"{options.milan} does not state what it was trained on: all {held.num_shown} "
+      "photographs are shown, and some may have been."
+    )
+  say(note)
+  return held.folder, [note]
+
+
+def _true_units(counted: Mapping[str, Sequence[Judged]]) -> dict[str, Any]:
+  """How many units of a known meaning are refused."""
+  true = [case for name in _TRUE for case in counted.get(name, ())]
+  refused = sum(case.verdict.refused for case in true)
+  return {"n": len(true), "refused": refused / len(true) if true else None}
+
+
+def _identity(release: Release, options: EvalOptions) -> Identity:
   """What is tested and what it is tested on, by content."""
+  tables = Tables(pathlib.Path(options.workdir))
   found: dict[str, Input] = {"captioner": of_captioner(release, None)}
-  if images:
-    files = FolderImages(images, GEOMETRY).files()
+  if options.images:
+    files = FolderImages(options.images, GEOMETRY).files()
     known = tables.known("images")
     found["images"] = of_files("--images", "pictures", files, known=known)
-  if corpus:
-    files = exemplar_files(corpus)
+  if options.corpus:
+    files = exemplar_files(options.corpus)
     known = tables.known("corpus")
     found["corpus"] = of_files("--corpus", "files", files, known=known)
   return Identity(found)
@@ -190,7 +198,7 @@ def _figures(
   outcome: Outcome,
   cases: Sequence[Judged],
   training: baselines.Training,
-  milan: str,
+  captioner: Captioner,
 ) -> dict[str, Any]:
   own = {"notes": list(outcome.notes), **outcome.extra}
   if not outcome.runs:
@@ -203,7 +211,7 @@ def _figures(
   captions += [text for each in training.captions.values() for text in each[1:]]
   if not captions:
     captions = [each.text for run in outcome.runs for each in run.answers.values()]
-  likely = baselines.likelihood(outcome.runs, milan)
+  likely = baselines.likelihood(outcome.runs, captioner)
   near = baselines.nearest(outcome.runs, training) if training.features else None
   found = own | report.with_baselines(
     report.figures(mine), mine, captions=captions, likely=likely, near=near
@@ -241,22 +249,18 @@ def _finish(
   result: dict[str, Any],
   counted: Mapping[str, Sequence[Judged]],
   folder: pathlib.Path,
-  *,
-  milan: str,
-  json: str,
-  plot: str,
-  page: bool,
+  options: EvalOptions,
 ) -> None:
   """Writes what was asked for."""
   write_json(folder / "figures.json", result)
-  if json:
-    write_json(json, result)
-    say(f"{json}: the figures")
-  tell = result["about"]["calibration"]
-  if plot and tell:
-    calibration.draw(tell, pathlib.Path(plot))
-  elif plot:
-    say(f"--plot: {milan} tells no confidence, so there is nothing to draw.")
-  if page:
-    written = write_misses(folder / _MISSES, counted, milan=milan)
+  if options.json:
+    write_json(options.json, result)
+    say(f"{options.json}: the figures")
+  confidence = result["about"]["calibration"]
+  if options.plot and confidence:
+    calibration.draw(confidence, pathlib.Path(options.plot))
+  elif options.plot:
+    say(f"--plot: {options.milan} gives no confidence, so there is nothing to draw.")
+  if options.page:
+    written = write_misses(folder / _MISSES, counted, milan=options.milan)
     say(f"{written}: every miss pictured" if written else "no miss: no page")

@@ -18,9 +18,11 @@ def run(job: Job) -> Outcome:
     Unit(hand_built_units.LAYER, number): truth
     for number, truth in enumerate(hand_built_units.truths())
   }
-  looks = job.describe("hand-built", truths, model=MODEL, images=str(photographs))
+  looks = job.describe_shown(
+    "hand-built", model=MODEL, images=photographs, truths=truths
+  )
   store = job.workdir / "lettering-regions"
   if not store.exists():
     lettering.write_lettering(photographs, store, job.seed)
-  letters = job.describe("lettering", lettering.truths(), exemplars=str(store))
+  letters = job.describe_regions("lettering", store, truths=lettering.truths())
   return Outcome((looks, letters))

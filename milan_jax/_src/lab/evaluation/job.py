@@ -5,11 +5,15 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from milan_jax._src.api.captioners import Captioner
 from milan_jax._src.errors import UserError
-from milan_jax._src.lab.evaluation.described import Run, describe_run
+from milan_jax._src.lab.evaluation.described import (
+  Run,
+  describe_regions,
+  describe_shown,
+)
 from milan_jax._src.records import Unit
 from milan_jax._src.store.truths import TRUTH
-from milan_jax._src.text.judge import Truth
 
 
 class MissingSourceError(Exception):
@@ -21,7 +25,7 @@ class Job:
   """One evaluation.
 
   Attributes:
-    milan: the captioner's name, as `milan-describe` takes it.
+    captioner: describes the units.
     workdir: folder that the tests write into, each into its own.
     photographs: folder of photographs that the captioner was not trained on; None where
       none were given.
@@ -29,17 +33,19 @@ class Job:
     seed: of every draw.
   """
 
-  milan: str
+  captioner: Captioner
   workdir: pathlib.Path
   photographs: pathlib.Path | None = None
   corpus: pathlib.Path | None = None
   seed: int = 0
 
-  def describe(
-    self, name: str, truths: Mapping[Unit, Truth] | None = None, **options: Any
-  ) -> Run:
-    """Describes units in the folder `name`, as `describe_run`."""
-    return describe_run(self.workdir / name, truths, milan=self.milan, **options)
+  def describe_shown(self, name: str, **options: Any) -> Run:
+    """Shows images to a network in the folder `name`, as `described.describe_shown`."""
+    return describe_shown(self.workdir / name, self.captioner, **options)
+
+  def describe_regions(self, name: str, exemplars: pathlib.Path, **options: Any) -> Run:
+    """Describes exemplars in the folder `name`, as `described.describe_regions`."""
+    return describe_regions(self.workdir / name, self.captioner, exemplars, **options)
 
   def need_photographs(self) -> pathlib.Path:
     """The photographs.

@@ -64,8 +64,8 @@ def run(job: Job) -> Outcome:
   }
   dead = {Unit(DEAD_LAYER, unit): DEAD for unit in range(NUM_DEAD)}
   runs = [
-    job.describe("negatives", truths, exemplars=str(store)),
-    job.describe("dead", dead, model=MODEL, images=str(photographs)),
+    job.describe_regions("negatives", store, truths=truths),
+    job.describe_shown("dead", model=MODEL, images=photographs, truths=dead),
   ]
   if job.corpus is not None:
     found = planted.describe_test_units(job)

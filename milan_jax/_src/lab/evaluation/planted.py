@@ -37,4 +37,4 @@ def describe_test_units(job: Job) -> Run:
     )
   units = job.workdir / "planted-units.txt"
   units.write_text("".join(f"{unit.index}\n" for unit in sorted(chosen)))
-  return job.describe("planted", chosen, exemplars=str(corpus), units=str(units))
+  return job.describe_regions("planted", corpus, units=str(units), truths=chosen)

@@ -40,10 +40,15 @@ def run(job: Job) -> Outcome:
   kernels = state_dict(packaged_trunk())[f"{FIRST}.weight"]
   known = preferences(kernels, mean=TORCHVISION.mean, std=TORCHVISION.std)
   truths = {Unit(FIRST, unit): each.truth() for unit, each in known.items()}
-  first = job.describe(
-    "vgg16-first", truths, model=MODEL, images=images, layers=FIRST, units="all"
+  first = job.describe_shown(
+    "vgg16-first",
+    model=MODEL,
+    images=images,
+    layers=FIRST,
+    units="all",
+    truths=truths,
   )
-  deeper = job.describe(
+  deeper = job.describe_shown(
     "vgg16", model=MODEL, images=images, layers=DEEPER, units=DEEPER_UNITS
   )
   notes = (

@@ -33,7 +33,9 @@ def run(job: Job) -> Outcome:
   """Describes the stem over the photographs, or over the packaged ones."""
   images = str(job.photographs or "")
   known = truths()
-  run = job.describe("stem", known, images=images, layers=LAYER, units="all")
+  run = job.describe_shown(
+    "stem", images=images or None, layers=LAYER, units="all", truths=known
+  )
   note = f"{32 - len(known)} of 32 filters have no weights to speak of: not judged."
   where = () if images else ("Shown the packaged photographs: no --images.",)
   return Outcome((run,), notes=(note, *where))

@@ -1,0 +1,282 @@
+"""A captioner that is ready to describe."""
+
+import contextlib
+import dataclasses
+import functools
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+
+from milan_jax._src.api.identity import of_captioner, of_exemplars, of_features
+from milan_jax._src.decoding.confidence import knows_confidence
+from milan_jax._src.decoding.decoder import Decoder, check_decodes
+from milan_jax._src.decoding.features import encode_exemplars
+from milan_jax._src.decoding.region_encoder import (
+  RegionEncoder,
+  encoder_params,
+  region_encoder,
+)
+from milan_jax._src.decoding.scoring import TextScore, score_texts
+from milan_jax._src.decoding.search_memory import check_search_fits
+from milan_jax._src.decoding.unit_descriptions import describe_units
+from milan_jax._src.errors import UserError
+from milan_jax._src.models.lowering import Rounding
+from milan_jax._src.options.decoding import Decoding
+from milan_jax._src.options.describe import DecodingOptions
+from milan_jax._src.options.fields import values_of_group
+from milan_jax._src.records import Description, ExemplarSet, Unit
+from milan_jax._src.runs.inputs import Identity, Tables
+from milan_jax._src.runs.progress import bar, say
+from milan_jax._src.runs.workdir import DESCRIPTIONS, FEATURES, open_workdir
+from milan_jax._src.store.descriptions import Journal, write_descriptions
+from milan_jax._src.store.exemplar_sets import exemplar_files
+from milan_jax._src.store.feature_store import FeatureStore
+from milan_jax._src.store.pretrained import load_milan
+from milan_jax._src.store.release import Params, Release, save_release
+
+
+class Captioner:
+  """Describes units from their exemplars, and scores given descriptions.
+
+  Attributes:
+    release: weights, vocabulary, its own way to decode and its confidence.
+  """
+
+  def __init__(self, release: Release, *, encoder_precision: Rounding = "float32"):
+    """Takes a release; `load` finds one by name.
+
+    Args:
+      release: the captioner.
+      encoder_precision: how the products of its region encoder round.
+    """
+    self.release = release
+    self._encoder_precision: Rounding = encoder_precision
+
+  @property
+  def decoding(self) -> Decoding:
+    """Its own way to decode."""
+    return self.release.decoding
+
+  @functools.cached_property
+  def encoder_params(self) -> Params:
+    """Parameters of its region encoder.
+
+    Raises:
+      UserError: they come in a package that is not installed.
+    """
+    return encoder_params(
+      self.release.encoder,
+      self.release.params.get("encoder"),
+      remedy="name a captioner that brings its encoder's weights (--milan)",
+    )
+
+  @functools.cached_property
+  def encoder(self) -> RegionEncoder:
+    """Its region encoder.
+
+    Raises:
+      UserError: as `encoder_params`, or it is not the one that the captioner expects.
+    """
+    encoder = region_encoder(
+      self.release.encoder, self.encoder_params, rounding=self._encoder_precision
+    )
+    self.check_feature_size(encoder.feature_size)
+    return encoder
+
+  def resolve(self, options: DecodingOptions) -> Decoding:
+    """How to decode: its own way, but for what the options set.
+
+    Raises:
+      UserError: an option that the strategy would ignore, that the captioner cannot
+        do, or that needs more memory than there is.
+    """
+    has_lm = self.release.language_model is not None
+    decoding = options.resolve(self.decoding, language_model=has_lm)
+    check_decodes(self.release, decoding, options.batch_size)
+    check_search_fits(self.release, decoding, options.batch_size)
+    return decoding
+
+  def decoder(self, decoding: Decoding, batch_size: int) -> Decoder:
+    """A decoder over all devices; compiled when it is first used."""
+    return Decoder(self.release, decoding, batch_size=batch_size)
+
+  def encode(
+    self, exemplars: ExemplarSet, folder: str | os.PathLike[str]
+  ) -> FeatureStore:
+    """Encodes the regions of exemplars into a folder of features.
+
+    Args:
+      exemplars: what to encode.
+      folder: the feature store to make or to finish.
+
+    Returns:
+      The store, which `describe` takes in place of the exemplars.
+    """
+    encoder = self.encoder
+    with bar("features", "images") as show:
+      return encode_exemplars(
+        encoder.encode,
+        exemplars,
+        pathlib.Path(folder),
+        feature_size=encoder.feature_size,
+        progress=show,
+      )
+
+  def describe(
+    self,
+    exemplars: ExemplarSet | FeatureStore,
+    *,
+    workdir: str | os.PathLike[str] | None = None,
+    options: DecodingOptions | None = None,
+  ) -> list[Description]:
+    """Describes every unit of some exemplars.
+
+    Args:
+      exemplars: the units' exemplars, or their features.
+      workdir: a run directory: features and descriptions are kept there, and the same
+        call goes on where one that was stopped left off. None keeps nothing.
+      options: how to decode; what is None is the captioner's own.
+
+    Returns:
+      A description per unit, in the order of the exemplars.
+
+    Raises:
+      UserError: the options do not fit the captioner, the features are another
+        encoder's, or the workdir is of another run.
+
+    Example:
+      >>> captioner = milan_jax.load("starter")
+      >>> for d in captioner.describe(exemplars):
+      ...   print(d.unit, d.text, d.confidence, d.score)
+    """
+    options = options or DecodingOptions()
+    decoding = self.resolve(options)
+    with _folder(workdir) as folder:
+      if workdir is not None:
+        config = values_of_group(options)
+        open_workdir(folder, config, identity=self._identity(exemplars, folder))
+      store = self._features(exemplars, folder / FEATURES)
+      journal = self.describe_features(store, folder, decoding, options)
+      if workdir is not None:
+        write_descriptions(folder / DESCRIPTIONS, journal)
+      return list(journal)
+
+  def describe_features(
+    self,
+    store: FeatureStore,
+    folder: pathlib.Path,
+    decoding: Decoding,
+    options: DecodingOptions,
+  ) -> Journal:
+    """Describes units by their features, into the journal of a run directory.
+
+    Args:
+      store: the features.
+      folder: the run directory.
+      decoding: as `resolve` gives it.
+      options: batch size and seed.
+    """
+    return describe_units(
+      self.decoder(decoding, options.batch_size),
+      self._as_it_decodes(decoding),
+      store,
+      folder,
+      options.seed or 0,
+    )
+
+  def score(
+    self,
+    exemplars: ExemplarSet | FeatureStore,
+    texts: Mapping[Unit, Sequence[str]],
+    *,
+    batch_size: int = 64,
+  ) -> dict[Unit, list[TextScore]]:
+    """Scores given descriptions of units (forced decoding).
+
+    Args:
+      exemplars: the units' exemplars, or their features.
+      texts: descriptions of some of the units.
+      batch_size: units scored together.
+
+    Returns:
+      Scores of each unit's texts, in their order.
+
+    Raises:
+      UserError: a unit has no exemplars, a text is empty, or spaCy is not installed.
+    """
+    with _folder(None) as folder:
+      store = self._features(exemplars, folder / FEATURES)
+      return score_texts(self.release, store, texts, batch_size=batch_size)
+
+  def save(self, folder: str | os.PathLike[str]) -> None:
+    """Writes the released format, which `load` reads."""
+    save_release(self.release, folder)
+
+  def check_feature_size(self, feature_size: int) -> None:
+    """Raises UserError if features of this size are another encoder's."""
+    if feature_size != self.release.feature_size:
+      raise UserError(
+        f"The features are of size {feature_size}, and the captioner takes "
+        f"{self.release.feature_size}: they are of another encoder."
+      )
+
+  def _features(
+    self, exemplars: ExemplarSet | FeatureStore, folder: pathlib.Path
+  ) -> FeatureStore:
+    if isinstance(exemplars, FeatureStore):
+      self.check_feature_size(exemplars.feature_size)
+      return exemplars
+    return self.encode(exemplars, folder)
+
+  def _as_it_decodes(self, decoding: Decoding) -> Release:
+    """The release without a confidence that was measured of another way to decode."""
+    release = self.release
+    if release.confidence is None or knows_confidence(release, decoding):
+      return release
+    say("no confidence is given: it was measured of the captioner's own way to decode")
+    return dataclasses.replace(release, confidence=None)
+
+  def _identity(
+    self, exemplars: ExemplarSet | FeatureStore, folder: pathlib.Path
+  ) -> Identity:
+    tables = Tables(folder)
+    if isinstance(exemplars, FeatureStore):
+      captioner = of_captioner(self.release, None)
+      return Identity({"captioner": captioner, **of_features(exemplars, tables)})
+    captioner = of_captioner(self.release, self.encoder_params)
+    source = getattr(exemplars, "folder", None)
+    if source is None:
+      raise UserError(
+        "workdir: these exemplars are in no folder, so a run could not know them "
+        "again; leave workdir out, or collect them with a workdir."
+      )
+    files = exemplar_files(source)
+    return Identity({"captioner": captioner, **of_exemplars(exemplars, files, tables)})
+
+
+def load(name: str | os.PathLike[str] = "starter") -> Captioner:
+  """Loads a captioner.
+
+  Args:
+    name: `starter`, which comes with the package; a key of the official captioners
+      (`base`, `imagenet`, ...), fetched the first time; or a released folder.
+
+  Raises:
+    UserError: there is no such captioner, or it is damaged.
+
+  Example:
+    >>> captioner = milan_jax.load("starter")
+    >>> captioner.decoding.strategy
+    'rerank'
+  """
+  return Captioner(load_milan(name))
+
+
+@contextlib.contextmanager
+def _folder(workdir: str | os.PathLike[str] | None) -> Iterator[pathlib.Path]:
+  if workdir is not None:
+    yield pathlib.Path(workdir)
+    return
+  with tempfile.TemporaryDirectory(prefix="milan-jax-") as folder:
+    yield pathlib.Path(folder)

@@ -1,0 +1,342 @@
+"""The program that describes one device's units, to be compiled: pure functions."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Int, UInt32
+
+from milan_jax._src.models.captioner import Regions
+from milan_jax._src.models.captioner_rows import (
+  CaptionerRows,
+  CaptionerWeights,
+  fuse_captioner_weights,
+  start_captioner,
+)
+from milan_jax._src.models.encoder import Projection, project
+from milan_jax._src.models.language_model_rows import (
+  LanguageModelRows,
+  LanguageModelWeights,
+  fuse_language_model_weights,
+)
+from milan_jax._src.options.decoding import Decoding
+from milan_jax._src.search.beam import beam_search
+from milan_jax._src.search.consensus import log_consensus
+from milan_jax._src.search.forced import counted, forced_scores
+from milan_jax._src.search.rerank import best_of, rerank
+from milan_jax._src.search.rollout import greedy, sample
+from milan_jax._src.search.rows import allocate_outputs, chunk_sizes, in_chunks
+from milan_jax._src.search.steps import BoundModel, Work, add_work
+from milan_jax._src.text.content_words import ContentWords
+
+# The mesh axis that units are spread over.
+AXIS = "data"
+
+
+class DecodedBatch(NamedTuple):
+  """Descriptions of a batch of units.
+
+  Attributes:
+    tokens: tokens of each, stop after the first stop.
+    scores: what the strategy ranks by.
+    log_probs: log p(description | regions), up to the first stop.
+    lm_log_probs: log p(description), up to the first stop; None without a model.
+    margins: by how much the score beats the next best hypothesis, or at the closest
+      step of a greedy search the next best token; infinity where there is no other.
+  """
+
+  tokens: Int[np.ndarray | Array, "batch length"]
+  scores: Float[np.ndarray | Array, "batch"]
+  log_probs: Float[np.ndarray | Array, "batch"]
+  lm_log_probs: Float[np.ndarray | Array, "batch"] | None
+  margins: Float[np.ndarray | Array, "batch"]
+
+
+class Costs(NamedTuple):
+  """Rows computed by each model for a batch, a row of counts per device."""
+
+  captioner: Work
+  language_model: Work | None
+
+
+class Weights(NamedTuple):
+  """Both models' parameters, fused for decoding, and the features' projection."""
+
+  captioner: CaptionerWeights
+  language_model: LanguageModelWeights | None
+  projection: Projection | None = None
+
+
+def fuse_weights(params: Any, *, dtype: DTypeLike) -> Weights:
+  """Fuses both models' parameters, given under their names."""
+  language_model = params.get("language_model")
+  projection = params.get("projection")
+  return Weights(
+    fuse_captioner_weights(params["captioner"], dtype),
+    None
+    if language_model is None
+    else fuse_language_model_weights(language_model, dtype),
+    None if projection is None else Projection(**projection),
+  )
+
+
+def begin(
+  weights: CaptionerWeights,
+  features: Float[Array, "batch k features"],
+  valid: Bool[Array, "batch"],
+  counts: Int[Array, "batch"] | None = None,
+) -> BoundModel:
+  """Projects the attention keys of the valid units, and computes their first states."""
+  batch = features.shape[0]
+  outputs = allocate_outputs(
+    batch, jax.eval_shape(start_captioner, weights, features, counts)
+  )
+
+  def start(indices):
+    some = jnp.minimum(indices, batch - 1)
+    return start_captioner(
+      weights, features[some], None if counts is None else counts[some]
+    )
+
+  started = in_chunks(
+    jnp.sum(valid, dtype=jnp.int32), start, outputs, sizes=chunk_sizes(batch)
+  ).outputs
+  return BoundModel(
+    CaptionerRows(weights, Regions(features, started.keys[:batch], counts)),
+    jax.tree.map(lambda x: x[:batch], started.state),
+    jnp.arange(batch, dtype=jnp.int32),
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+  """One device's units, both models at their first states, and how to search.
+
+  Attributes:
+    captioner: p(token | regions, tokens before).
+    language_model: p(token | tokens before); None without one.
+    valid: units that are not padding, which come first.
+    decoding: how to search.
+    start_id: the token read first.
+    stop_id: the token that ends a description.
+  """
+
+  captioner: BoundModel
+  language_model: BoundModel | None
+  valid: Bool[Array, "batch"]
+  decoding: Decoding
+  start_id: int
+  stop_id: int
+
+  @property
+  def arguments(self) -> dict[str, Any]:
+    """What every search takes beside the captioner."""
+    shared = {
+      "valid": self.valid,
+      "length": self.decoding.length,
+      "start_id": self.start_id,
+      "stop_id": self.stop_id,
+    }
+    if self.decoding.mi:
+      shared |= {"lm": self.language_model, "temperature": self.decoding.temperature}
+    return shared
+
+  def forced(
+    self,
+    model: BoundModel,
+    tokens: Int[Array, "batch hypotheses length"],
+    num_steps: Int[Array, ""] | None = None,
+  ) -> tuple[Float[Array, "batch hypotheses"], Work]:
+    """Log probabilities of given tokens, up to the first stop.
+
+    Args:
+      model: scores them.
+      tokens: of each hypothesis.
+      num_steps: steps of the search, for the original's count: one token too many.
+    """
+    counts = counted(
+      tokens,
+      stop_id=self.stop_id,
+      num_steps=num_steps,
+      one_too_many=num_steps is not None,
+    )
+    counts = counts & self.valid[:, None, None]
+    return forced_scores(model, tokens, counts, start_id=self.start_id)
+
+
+class _Best(NamedTuple):
+  """The best description of each unit; log probabilities where they are known.
+
+  Attributes:
+    found: tokens, scores and margins.
+    log_probs: log p(description | regions); None if not computed yet.
+    lm_log_probs: log p(description); None if not computed yet.
+    work: rows computed by the captioner.
+    lm_work: rows computed by the language model; None if it did not run.
+  """
+
+  found: Any
+  log_probs: Float[Array, "batch"] | None
+  lm_log_probs: Float[Array, "batch"] | None
+  work: Work
+  lm_work: Work | None
+
+
+def _greedy(task: _Task) -> _Best:
+  parity = task.decoding.parity
+  found, work, lm_work = greedy(task.captioner, count_tail=parity, **task.arguments)
+  return _Best(found, None, None, work, lm_work)
+
+
+def _sample(task: _Task, keys: UInt32[Array, "batch words"]) -> _Best:
+  found, work, lm_work = sample(
+    task.captioner, keys=jax.random.wrap_key_data(keys), **task.arguments
+  )
+  return _Best(found, None, None, work, lm_work)
+
+
+def _beam(task: _Task) -> _Best:
+  beams, work, lm_work = beam_search(
+    task.captioner, beam_size=task.decoding.beam_size, **task.arguments
+  )
+  return _Best(best_of(beams)[0], None, None, work, lm_work)
+
+
+def _rerank(task: _Task, words: ContentWords | None) -> _Best:
+  """Beam search, then the best by mutual information of the whole description."""
+  decoding = task.decoding
+  assert task.language_model is not None, "checked by Decoder"
+  beams, work, _ = beam_search(
+    task.captioner, beam_size=decoding.beam_size, **task.arguments
+  )
+  num_steps = jax.lax.pmax(beams.num_steps, AXIS) if decoding.parity else None
+  lm_scores, lm_work = task.forced(task.language_model, beams.tokens, num_steps)
+  agreed: Float[Array, "batch beam"] | None = None
+  if words is not None:
+    agreed = decoding.consensus * log_consensus(beams, words.ids, words.nothing)
+  found, indices = rerank(
+    beams, lm_scores, temperature=decoding.temperature, consensus=agreed
+  )
+  log_probs = jnp.take_along_axis(beams.scores, indices[:, None], axis=1)[:, 0]
+  lm_log_probs = None
+  if not decoding.parity:
+    lm_log_probs = jnp.take_along_axis(lm_scores, indices[:, None], axis=1)[:, 0]
+  return _Best(found, log_probs, lm_log_probs, work, lm_work)
+
+
+def _with_log_probs(best: _Best, task: _Task) -> _Best:
+  """Computes the log probabilities that the search did not."""
+  found, log_probs, lm_log_probs, work, lm_work = best
+  decoding = task.decoding
+  tokens = found.tokens[:, None]
+  if task.language_model is not None and lm_log_probs is None:
+    lm_scores, more = task.forced(task.language_model, tokens)
+    lm_log_probs = lm_scores[:, 0]
+    lm_work = more if lm_work is None else add_work(lm_work, more)
+  if decoding.strategy == "greedy" and decoding.parity:
+    scores, more = task.forced(task.captioner, tokens)
+    log_probs, work = scores[:, 0], add_work(work, more)
+  elif log_probs is None:
+    log_probs = found.scores
+    if decoding.mi and lm_log_probs is not None:
+      log_probs = log_probs + decoding.temperature * lm_log_probs
+  return _Best(found, log_probs, lm_log_probs, work, lm_work)
+
+
+def decode(
+  weights: Weights,
+  features: Float[Array, "batch k features"],
+  valid: Bool[Array, "batch"],
+  keys: UInt32[Array, "batch words"],
+  counts: Int[Array, "batch"] | None = None,
+  *,
+  decoding: Decoding,
+  words: ContentWords | None,
+  start_id: int,
+  stop_id: int,
+) -> tuple[DecodedBatch, Costs]:
+  """Describes one device's units, to be compiled under the axis `AXIS`.
+
+  Args:
+    weights: both models' parameters.
+    features: features of each unit's regions, as they are pooled.
+    valid: units that are not padding, which come first.
+    keys: data of one key per unit, for the strategy `sample`.
+    counts: how many of each unit's regions count, its first ones; None for all.
+    decoding: how to search.
+    words: the vocabulary's content words, if their consensus counts.
+    start_id: the token read first.
+    stop_id: the token that ends a description.
+  """
+  task = _task(weights, features, valid, counts, decoding, start_id, stop_id)
+  if decoding.strategy == "rerank":
+    best = _rerank(task, words)
+  elif decoding.strategy == "beam":
+    best = _beam(task)
+  elif decoding.strategy == "greedy":
+    best = _greedy(task)
+  else:
+    best = _sample(task, keys)
+  found, log_probs, lm_log_probs, work, lm_work = _with_log_probs(best, task)
+  assert log_probs is not None
+  decoded = DecodedBatch(
+    found.tokens, found.scores, log_probs, lm_log_probs, found.margins
+  )
+  # One row of counts for each device.
+  costs = jax.tree.map(lambda x: x[None], Costs(work, lm_work))
+  return decoded, costs
+
+
+def score(
+  weights: Weights,
+  features: Float[Array, "batch k features"],
+  valid: Bool[Array, "batch"],
+  tokens: Int[Array, "batch texts length"],
+  counts: Int[Array, "batch"] | None = None,
+  *,
+  start_id: int,
+  stop_id: int,
+) -> tuple[Float[Array, "batch texts"], Float[Array, "batch texts"] | None]:
+  """Scores given descriptions of one device's units (forced decoding).
+
+  Args:
+    weights: both models' parameters.
+    features: features of each unit's regions, as they are pooled.
+    valid: units that are not padding, which come first.
+    tokens: of each text, stop included and repeated to the end.
+    counts: how many of each unit's regions count, its first ones; None for all.
+    start_id: the token read first.
+    stop_id: the token that ends a description.
+
+  Returns:
+    log p(description | regions), and log p(description) or None without a language
+    model, both in nats and up to the first stop, which counts.
+  """
+  task = _task(weights, features, valid, counts, Decoding(), start_id, stop_id)
+  log_probs, _ = task.forced(task.captioner, tokens)
+  if task.language_model is None:
+    return log_probs, None
+  return log_probs, task.forced(task.language_model, tokens)[0]
+
+
+def _task(
+  weights: Weights,
+  features: Float[Array, "batch k features"],
+  valid: Bool[Array, "batch"],
+  counts: Int[Array, "batch"] | None,
+  decoding: Decoding,
+  start_id: int,
+  stop_id: int,
+) -> _Task:
+  if weights.projection is not None:
+    features = project(features, weights.projection)
+  captioner = begin(weights.captioner, features, valid, counts)
+  lm = None
+  if weights.language_model is not None:
+    language_model = LanguageModelRows(weights.language_model)
+    first = jnp.zeros(len(features), jnp.int32)  # all units begin at the same state
+    lm = BoundModel(language_model, language_model.start(), first)
+  return _Task(captioner, lm, valid, decoding, start_id, stop_id)

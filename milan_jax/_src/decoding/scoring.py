@@ -1,0 +1,147 @@
+"""Scores of given descriptions: forced decoding of texts."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from milan_jax._src.decoding.program import fuse_weights, score
+from milan_jax._src.errors import UserError
+from milan_jax._src.records import Unit
+from milan_jax._src.runs.precision import full_float32
+from milan_jax._src.store.feature_store import FeatureStore
+from milan_jax._src.store.release import Release
+from milan_jax._src.text.tokenizer import Tokenizer
+from milan_jax._src.text.vocabulary import Vocabulary
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TextScore:
+  """How well a description fits a unit.
+
+  Attributes:
+    text: the description.
+    log_prob: log p(description | regions), in nats, its end included.
+    lm_log_prob: log p(description), in nats; None without a language model.
+    score: `log_prob`, less the captioner's own temperature times `lm_log_prob`: what
+      rerank ranks by, without the consensus.
+    unknown: words of the text that the captioner does not know: it scores each as the
+      unknown word.
+  """
+
+  text: str
+  log_prob: float
+  lm_log_prob: float | None
+  score: float
+  unknown: tuple[str, ...]
+
+
+def score_texts(
+  release: Release,
+  store: FeatureStore,
+  texts: Mapping[Unit, Sequence[str]],
+  *,
+  batch_size: int,
+) -> dict[Unit, list[TextScore]]:
+  """Scores descriptions of units.
+
+  Args:
+    release: the captioner.
+    store: features of the units.
+    texts: descriptions of some of them.
+    batch_size: units scored together.
+
+  Raises:
+    UserError: a unit is not in the store, a text is empty, or spaCy is not installed.
+  """
+  if not texts:
+    return {}
+  rows = {unit: row for row, (unit, _) in enumerate(store.units(0, len(store)))}
+  missing = [unit for unit in texts if unit not in rows]
+  if missing:
+    raise UserError(
+      f"texts: expected units that have exemplars; found {missing[0].layer} "
+      f"{missing[0].index}, which has none."
+    )
+  tokenize, vocabulary = Tokenizer(), Vocabulary(release.vocabulary)
+  tokens = {unit: [tokenize(text) for text in each] for unit, each in texts.items()}
+  for unit, captions in tokens.items():
+    if not captions or not all(captions):
+      raise UserError(
+        f"texts: expected descriptions of {unit.layer} {unit.index}; found "
+        f"{list(texts[unit])}."
+      )
+  ids = _ids(list(tokens.values()), vocabulary)
+  log_probs, lm_log_probs = _scores(
+    release, store, np.array([rows[unit] for unit in texts]), ids, batch_size
+  )
+  temperature = release.decoding.temperature
+  found: dict[Unit, list[TextScore]] = {}
+  for row, (unit, each) in enumerate(texts.items()):
+    found[unit] = []
+    for slot, text in enumerate(each):
+      log_prob = float(log_probs[row, slot])
+      lm = None if lm_log_probs is None else float(lm_log_probs[row, slot])
+      unknown = tuple(word for word in tokens[unit][slot] if word not in vocabulary)
+      total = log_prob if lm is None else log_prob - temperature * lm
+      found[unit].append(TextScore(text, log_prob, lm, total, unknown))
+  return found
+
+
+def _ids(
+  captions: Sequence[Sequence[Sequence[str]]], vocabulary: Vocabulary
+) -> Int[np.ndarray, "units texts length"]:
+  """Ids of all texts, filled up with stops; units with fewer texts with empty ones."""
+  length = max(len(tokens) for each in captions for tokens in each) + 1
+  most = max(map(len, captions))
+  ids = np.full((len(captions), most, length), vocabulary.stop_id, np.int32)
+  for row, each in enumerate(captions):
+    for slot, tokens in enumerate(each):
+      encoded = vocabulary.encode(tokens, start=False, stop=False, pad=False)
+      ids[row, slot, : len(encoded)] = encoded
+  return ids
+
+
+def _scores(
+  release: Release,
+  store: FeatureStore,
+  rows: Int[np.ndarray, "units"],
+  ids: Int[np.ndarray, "units texts length"],
+  batch_size: int,
+) -> tuple[Float[np.ndarray, "units texts"], Float[np.ndarray, "units texts"] | None]:
+  vocabulary = Vocabulary(release.vocabulary)
+  params = {name: tree for name, tree in release.params.items() if name != "encoder"}
+  fuse = functools.partial(fuse_weights, dtype=jnp.float32)
+  forced = functools.partial(
+    score, start_id=vocabulary.start_id, stop_id=vocabulary.stop_id
+  )
+  weights = jax.jit(full_float32(fuse))(params)
+  program = jax.jit(full_float32(forced))
+  counts = store.num_regions(0, len(store))[rows]
+  found = []
+  for start in range(0, len(rows), batch_size):
+    here = rows[start : start + batch_size]
+    padding = batch_size - len(here) if len(rows) > batch_size else 0
+    features, tokens, regions = (
+      np.pad(x, [(0, padding)] + [(0, 0)] * (x.ndim - 1), mode="edge")
+      for x in (
+        store.read_rows(here),
+        ids[start : start + batch_size],
+        counts[start : start + batch_size].astype(np.int32),
+      )
+    )
+    valid = np.arange(len(features)) < len(here)
+    scored = program(weights, features, valid, tokens, regions)
+    found.append(jax.tree.map(functools.partial(_first, number=len(here)), scored))
+  log_probs = np.concatenate([each for each, _ in found])
+  if found[0][1] is None:
+    return log_probs, None
+  return log_probs, np.concatenate([each for _, each in found])
+
+
+def _first(rows: jax.Array, number: int) -> np.ndarray:
+  return np.asarray(rows)[:number]

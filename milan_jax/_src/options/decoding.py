@@ -1,0 +1,80 @@
+"""How descriptions are searched for."""
+
+import dataclasses
+import math
+
+from milan_jax._src.errors import UserError
+
+STRATEGIES = ("greedy", "sample", "beam", "rerank")
+# How products round: float32 exactly; tensorfloat32 rounds operands to 10 bits where
+# the device has it; bfloat16 keeps the weights in it, 7 bits. Sums are float32.
+PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decoding:
+  """How descriptions are searched for.
+
+  A released captioner carries its own (`Release.decoding`).
+
+  Attributes:
+    strategy: greedy, sample, beam, or rerank (beam, then the best by mutual
+      information of the whole description).
+    length: maximum number of tokens of a description, stop included.
+    beam_size: hypotheses per unit, for beam and rerank.
+    temperature: weight of the language model, for rerank and `mi`.
+    consensus: weight of the log-consensus with the other hypotheses, for rerank: a
+      minimum Bayes risk (MBR) term.
+    nothing: descriptions of no pattern, in lower case, tokens separated by spaces.
+    mi: score each token by mutual information, for greedy, sample and beam.
+    parity: give the original's scores, its counting errors included: greedy counts
+      what comes after the stop, and rerank's language model one token too many.
+    precision: one of `PRECISIONS`.
+
+  Raises:
+    UserError: if a value is out of its range, or the strategy cannot use it.
+  """
+
+  strategy: str = "rerank"
+  length: int = 15
+  beam_size: int = 50
+  temperature: float = 0.2
+  consensus: float = 0.0
+  nothing: tuple[str, ...] = ()
+  mi: bool = False
+  parity: bool = False
+  precision: str = "float32"
+
+  def __post_init__(self):
+    check_choice("strategy", STRATEGIES, self.strategy)
+    check_choice("precision", PRECISIONS, self.precision)
+    for name in ("length", "beam_size"):
+      value = getattr(self, name)
+      if value < 1:
+        raise UserError(f"{name}: expected 1 or more; found {value}.")
+    if not 0 <= self.consensus < math.inf:  # nor NaN
+      raise UserError(f"consensus: expected 0 or more; found {self.consensus:g}.")
+    if not 0 <= self.temperature < math.inf:
+      raise UserError(f"temperature: expected 0 or more; found {self.temperature:g}.")
+    if self.consensus and (self.strategy != "rerank" or self.parity):
+      raise UserError("consensus: only strategy rerank has it, and not with parity.")
+
+  @property
+  def needs_language_model(self) -> bool:
+    """Whether the search itself uses p(description)."""
+    return self.mi or self.strategy == "rerank"
+
+  @property
+  def keeps_beam(self) -> bool:
+    """Whether the search keeps several hypotheses per unit."""
+    return self.strategy in ("beam", "rerank")
+
+
+def check_choice(name: str, choices: tuple[str, ...], found: str) -> None:
+  """Refuses a value that is none of an option's choices.
+
+  Raises:
+    UserError: with the choices.
+  """
+  if found not in choices:
+    raise UserError(f"{name}: expected one of {', '.join(choices)}; found {found!r}.")

@@ -1,0 +1,282 @@
+"""The options of `milan-describe`."""
+
+import dataclasses
+import math
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.options.decoding import (
+  PRECISIONS,
+  STRATEGIES,
+  Decoding,
+  check_choice,
+)
+from milan_jax._src.options.fields import Options, option
+
+FITS = ("resize-crop", "resize", "none")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ModelOptions:
+  """The network to describe, and how to read it."""
+
+  name: str = option(
+    "efficientnet-lite0",
+    "network to describe: a backbone's name; an ONNX file (.onnx) or a program that "
+    "torch exported (.pt2); transformers:NAME or the folder of a transformers model; "
+    "or package.module:name of a torch, Flax or other model, or of a function that "
+    "makes one",
+    flag="model",
+  )
+  weights: str | None = option(
+    None,
+    "state dict of the network (.pth, .pt, .safetensors); default: the packaged one",
+  )
+  image_size: str | None = option(
+    None,
+    "size of the network's images, in pixels: 224, or HEIGHTxWIDTH such as 128x64; "
+    "default: its own, or 224",
+  )
+  mean: str | None = option(
+    None,
+    "subtracted from the colors, R,G,B from 0 to 1, or as many numbers as the "
+    "network's images have channels; default: its own, or ImageNet's",
+  )
+  std: str | None = option(
+    None, "divides the colors, R,G,B from 0 to 1; default: as for mean"
+  )
+  layouts: str | None = option(
+    None,
+    "how layers' arrays are read where the guess that --list_layers shows is wrong: "
+    "GLOB=LAYOUT, comma-separated, such as encoder*=NLC:special=1 (docs/probing.md)",
+  )
+  before_clip: bool = option(
+    True,
+    "read clipped activations (ReLU6) before their upper clip where possible",
+  )
+  torch_device: str | None = option(
+    None, "where torch modules run; default: cuda where there is one, else cpu"
+  )
+  image_range: str = option(
+    "-1,1", "lowest and highest value of the images that a generator returns"
+  )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ImageOptions:
+  """The images that the network is shown."""
+
+  source: str | None = option(
+    None,
+    "images to show: a folder, an .npy or .npz file, tfds:NAME or tfds:FOLDER, "
+    "hf:FOLDER; default: photographs that come inside packages",
+    flag="images",
+  )
+  split: str | None = option(
+    None, "split of a data set; default: train of tfds:, the only one of hf:"
+  )
+  data_dir: str | None = option(
+    None, "where tfds:NAME was prepared; default: tfds's own folder"
+  )
+  fit: str | None = option(
+    None,
+    "how images are brought to the network's size: resize-crop, resize (whatever "
+    "their proportions) or none; default: resize-crop, but images that have the "
+    "network's size are taken as they are",
+    choices=FITS,
+  )
+  latents: str | None = option(
+    None, "for a generator: .npz file of its latents, and classes, in place of images"
+  )
+
+  def __post_init__(self):
+    if self.fit is not None:
+      check_choice("--fit", FITS, self.fit)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ExemplarOptions:
+  """Which units are described, and how their exemplars are collected."""
+
+  folder: str | None = option(
+    None,
+    "describe this exemplar directory instead of a network over images",
+    flag="exemplars",
+  )
+  features: str | None = option(
+    None, "describe this features folder of an earlier run instead: no images, no page"
+  )
+  layers: str | None = option(
+    None,
+    "layers to describe: names, globs or indices, comma-separated (a name that holds "
+    "commas as it is); default: the network's default layers",
+  )
+  units: str | None = option(
+    None,
+    "units of each layer: a range 0:64, a list 3,5,9, a file, or all; default: all, or "
+    "the first 32 when no images are named",
+  )
+  k: int = option(15, "exemplars per unit; at least so many images are needed")
+  quantile: float = option(
+    0.99, "quantile of a unit's activations that masks exceed, between 0 and 1"
+  )
+  batch_size: int = option(
+    32,
+    "images that go through one device of the network together",
+    flag="probe_batch_size",
+  )
+  workers: int = option(
+    -1, "processes that decode images; 0: threads; -1: what suits the images"
+  )
+  save_every: float = option(30.0, "seconds between saves while images are processed")
+
+  def __post_init__(self):
+    checks = (
+      ("k", self.k, self.k >= 1, "1 or more"),
+      ("quantile", self.quantile, 0 < self.quantile < 1, "between 0 and 1"),
+      ("probe_batch_size", self.batch_size, self.batch_size >= 1, "1 or more"),
+      ("workers", self.workers, self.workers >= -1, "-1, 0 or more"),
+      ("save_every", self.save_every, math.isfinite(self.save_every), "a number"),
+    )
+    for name, value, fits, expected in checks:
+      if not fits:
+        raise UserError(f"--{name}={value}: expected {expected}.")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CaptionerOptions:
+  """The captioner."""
+
+  name: str = option(
+    "starter",
+    "captioner: a packaged or official key, or a released folder",
+    flag="milan",
+  )
+  encoder_precision: str = option(
+    "float32",
+    "how the encoder's products round",
+    choices=("float32", "bfloat16"),
+  )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DecodingOptions:
+  """How descriptions are searched for."""
+
+  strategy: str | None = option(
+    None, "search strategy; default: the captioner's own", choices=STRATEGIES
+  )
+  mi: bool | None = option(
+    None,
+    "score each token by mutual information (greedy, sample and beam); default: as "
+    "the original does with --parity, where the captioner has a language model, else "
+    "not",
+  )
+  temperature: float | None = option(
+    None,
+    "weight of the language model (rerank and --mi); default: the captioner's own",
+  )
+  consensus: float | None = option(
+    None,
+    "weight of the hypotheses' consensus, an MBR term (rerank); default: the "
+    "captioner's own",
+  )
+  beam_size: int | None = option(
+    None, "hypotheses per unit (beam and rerank); default: the captioner's own"
+  )
+  length: int | None = option(
+    None, "maximum tokens of a description; default: the captioner's own"
+  )
+  batch_size: int = option(64, "units decoded together")
+  precision: str = option(
+    "float32",
+    "how products round; tensorfloat32 where the device has it",
+    choices=PRECISIONS,
+  )
+  parity: bool = option(
+    False, "match the original's scores exactly, its counting errors included"
+  )
+  seed: int | None = option(None, "seed of the strategy `sample`; default: 0")
+
+  def __post_init__(self):
+    if self.batch_size < 1:
+      raise UserError(f"--batch_size: expected 1 or more; found {self.batch_size}.")
+    limit = 2**31
+    if self.seed is not None and not -limit <= self.seed < limit:
+      raise UserError(f"--seed={self.seed}: expected {-limit} to {limit - 1}.")
+
+  def resolve(self, own: Decoding, *, language_model: bool) -> Decoding:
+    """How to decode: a captioner's own way, but for what these options set.
+
+    Args:
+      own: the captioner's own way.
+      language_model: whether the captioner has a language model.
+
+    Raises:
+      UserError: an option that the strategy would ignore, or a value out of its range.
+    """
+    strategy = self.strategy or (own.strategy if language_model else "beam")
+    mi = self.mi
+    if mi is None:
+      # As the original does by default in every search that goes token by token.
+      mi = self.parity and strategy != "rerank" and language_model
+    self._check_used(strategy, mi)
+    consensus = self.consensus
+    if consensus is None:
+      consensus = own.consensus if strategy == "rerank" and not self.parity else 0.0
+    return Decoding(
+      strategy=strategy,
+      length=own.length if self.length is None else self.length,
+      beam_size=own.beam_size if self.beam_size is None else self.beam_size,
+      temperature=own.temperature if self.temperature is None else self.temperature,
+      consensus=consensus,
+      nothing=own.nothing,
+      mi=mi,
+      parity=self.parity,
+      precision=self.precision,
+    )
+
+  def _check_used(self, strategy: str, mi: bool) -> None:
+    """Refuses an option that the strategy would ignore."""
+    rerank, beams = strategy == "rerank", strategy in ("rerank", "beam")
+    ignored = (
+      ("temperature", self.temperature, rerank or mi, "add --mi, or take rerank"),
+      ("mi", self.mi or None, not rerank, "rerank scores whole descriptions by it"),
+      ("beam_size", self.beam_size, beams, "beam and rerank keep a beam"),
+      ("seed", self.seed, strategy == "sample", "only sample draws"),
+      ("consensus", self.consensus or None, rerank, "only rerank has it"),
+    )
+    for name, value, used, reason in ignored:
+      if value is not None and not used:
+        raise UserError(
+          f"--{name}: --strategy {strategy} does not use it ({reason}); leave it out."
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunOptions:
+  """The run: where it writes, and who takes part."""
+
+  workdir: str = option("runs/describe", "folder for everything that is written")
+  coordinator: str | None = option(
+    None,
+    "HOST:PORT of the first of several processes that work together, the same for all; "
+    "each is started with all the same options but --process_id, and can reach workdir",
+  )
+  num_processes: int = option(1, "how many processes there are")
+  process_id: int = option(0, "which of them this is; 0 writes")
+  page: bool = option(True, "write the page index.html")
+  list_layers: bool = option(
+    False, "print the network's layers with their shapes and numbers of units, and exit"
+  )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DescribeOptions(Options):
+  """Describes the units of a network, or of a directory of exemplars."""
+
+  model: ModelOptions = dataclasses.field(default_factory=ModelOptions)
+  images: ImageOptions = dataclasses.field(default_factory=ImageOptions)
+  exemplars: ExemplarOptions = dataclasses.field(default_factory=ExemplarOptions)
+  captioner: CaptionerOptions = dataclasses.field(default_factory=CaptionerOptions)
+  decoding: DecodingOptions = dataclasses.field(default_factory=DecodingOptions)
+  run: RunOptions = dataclasses.field(default_factory=RunOptions)

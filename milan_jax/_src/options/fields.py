@@ -1,0 +1,203 @@
+"""Options as nested dataclasses whose fields are also flat command-line flags.
+
+A command's options are a dataclass of groups; a group is a dataclass of options. Every
+option has a flag, named as the field unless it says otherwise, and no two options of a
+command share one. `None` stands for "its own": what the model, the images or the
+captioner bring.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from milan_jax._src.errors import UserError
+
+T = TypeVar("T", bound="Options")
+
+
+class Options:
+  """What all commands' options can do."""
+
+  __slots__ = ()
+
+  @classmethod
+  def of(cls: type[T], **values: Any) -> T:
+    """Options by their flags' names, the others at their defaults.
+
+    Example:
+      `DescribeOptions.of(model="resnet18", strategy="beam", beam_size=20)`
+
+    Raises:
+      UserError: an unknown name, or a value of the wrong type or none of the choices.
+    """
+    return replace(cls(), **values)
+
+  def replace(self: T, **values: Any) -> T:
+    """The same options, some replaced, by their flags' names.
+
+    Raises:
+      UserError: an unknown name, or a value of the wrong type or none of the choices.
+    """
+    return replace(self, **values)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Option:
+  """What is known of one option.
+
+  Attributes:
+    flag: its name on the command line and in `config.json`.
+    group: the field of the command's dataclass that it is in; empty if it is one.
+    field: its name there.
+    kind: type of its values: str, int, float or bool.
+    optional: whether it may be None.
+    default: its default.
+    help: one sentence.
+    choices: the values allowed; empty if there is no list.
+  """
+
+  flag: str
+  group: str
+  field: str
+  kind: type
+  optional: bool
+  default: Any
+  help: str
+  choices: tuple[str, ...]
+
+
+def option(
+  default: Any, help: str, *, flag: str = "", choices: tuple[str, ...] = ()
+) -> Any:
+  """Declares an option as a dataclass field.
+
+  Args:
+    default: its default; None for "its own".
+    help: one sentence for `--help`.
+    flag: its name on the command line, where it is not the field's.
+    choices: the values allowed.
+  """
+  metadata = {"help": help, "flag": flag, "choices": choices}
+  return dataclasses.field(default=default, metadata=metadata)
+
+
+def options_of(kind: type) -> Mapping[str, Option]:
+  """All options of a command, by flag, in the order of declaration."""
+  found: dict[str, Option] = {}
+  hints = typing.get_type_hints(kind)
+  for field in dataclasses.fields(kind):
+    if dataclasses.is_dataclass(hints[field.name]):
+      inner = typing.cast(type, hints[field.name])
+      inside = typing.get_type_hints(inner)
+      each = [_option(one, inside, field.name) for one in dataclasses.fields(inner)]
+    else:
+      each = [_option(field, hints, "")]
+    for one in each:
+      if one.flag in found:
+        raise ValueError(f"two options of {kind.__name__} are called {one.flag}")
+      found[one.flag] = one
+  return types.MappingProxyType(found)
+
+
+def group_type(kind: type, name: str) -> type:
+  """The dataclass of a group of a command's options."""
+  return typing.cast(type, typing.get_type_hints(kind)[name])
+
+
+def _option(field: Any, hints: Mapping[str, Any], group: str) -> Option:
+  hint = hints[field.name]
+  optional = isinstance(hint, types.UnionType)
+  kind = next(one for one in typing.get_args(hint) if one) if optional else hint
+  return Option(
+    flag=field.metadata["flag"] or field.name,
+    group=group,
+    field=field.name,
+    kind=kind,
+    optional=optional,
+    default=field.default,
+    help=field.metadata["help"],
+    choices=field.metadata["choices"],
+  )
+
+
+def values_of(options: Any) -> dict[str, Any]:
+  """The value of every option, by flag."""
+  return {
+    one.flag: getattr(getattr(options, one.group) if one.group else options, one.field)
+    for one in options_of(type(options)).values()
+  }
+
+
+def values_of_group(options: Any) -> dict[str, Any]:
+  """The value of every option of one group, by flag."""
+  return {
+    field.metadata["flag"] or field.name: getattr(options, field.name)
+    for field in dataclasses.fields(options)
+  }
+
+
+def changed(options: Any) -> list[str]:
+  """Flags of a group's options that differ from their defaults: `--weights`."""
+  return [
+    f"--{field.metadata['flag'] or field.name}"
+    for field in dataclasses.fields(options)
+    if getattr(options, field.name) != field.default
+  ]
+
+
+def replace(options: T, **values: Any) -> T:
+  """Options with some values replaced, named by flag.
+
+  Raises:
+    UserError: an unknown name, or a value of the wrong type or none of the choices.
+  """
+  known = options_of(type(options))
+  groups: dict[str, dict[str, Any]] = {}
+  for name, value in values.items():
+    if name not in known:
+      raise UserError(
+        f"{name}: {type(options).__name__} has no such option; expected some of "
+        f"{', '.join(known)}."
+      )
+    one = known[name]
+    groups.setdefault(one.group, {})[one.field] = _checked(one, value)
+  own = groups.pop("", {})
+  for name, fields in groups.items():
+    own[name] = dataclasses.replace(getattr(options, name), **fields)
+  return typing.cast(T, dataclasses.replace(typing.cast(Any, options), **own))
+
+
+def check(options: Any) -> None:
+  """Refuses values of the wrong type, as a configuration file may hold them.
+
+  Raises:
+    UserError: with the option, what was expected and what was found.
+  """
+  values = values_of(options)
+  for flag, one in options_of(type(options)).items():
+    _checked(one, values[flag])
+
+
+def _checked(one: Option, value: Any) -> Any:
+  if value is None and one.optional:
+    return None
+  if one.kind is float and type(value) is int:
+    value = float(value)
+  if type(value) is not one.kind:
+    name = _NAMES[one.kind] + (" or None" if one.optional else "")
+    raise UserError(f"--{one.flag}: expected {name}; found {value!r}.")
+  if one.choices and value not in one.choices:
+    raise UserError(
+      f"--{one.flag}: expected one of {', '.join(one.choices)}; found {value!r}."
+    )
+  return value
+
+
+_NAMES = {
+  str: "a text",
+  int: "a whole number",
+  float: "a number",
+  bool: "True or False",
+}

@@ -1,0 +1,135 @@
+"""The options of `milan-train`."""
+
+import dataclasses
+
+from milan_jax._src.options.fields import Options, option
+
+CRITERIA = ("nll", "bleu")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DataOptions:
+  """What the captioner is trained on."""
+
+  exemplars: str | None = option(
+    None, "exemplar directory: a native store or the original's"
+  )
+  annotations: str | None = option(
+    None, "CSV with columns layer,unit,summary; default: the exemplars' annotations.csv"
+  )
+  split: str | None = option(
+    None,
+    "CSV with columns layer,unit,split (train, validation or test); default: the "
+    "exemplars' split.csv or, without one, at random",
+  )
+  validation_fraction: float = option(0.1, "fraction of the units used to stop")
+  test_fraction: float = option(0.1, "fraction of the units that is only reported")
+  min_count: int = option(1, "occurrences of a word that the vocabulary requires")
+  length: int | None = option(
+    None, "maximum tokens of a caption; default: the longest caption's"
+  )
+  feature_noise: float = option(
+    0.0,
+    "standard deviation of noise on the features in training, in the projection's "
+    "scale",
+  )
+  resample_regions: bool = option(
+    False, "draw a unit's regions with replacement in training"
+  )
+  stray_regions: float = option(
+    0.0,
+    "maximum fraction of a unit's regions replaced by other units' regions in "
+    "training, 0 to 1",
+  )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NetworkOptions:
+  """The encoder, the captioner and the language model."""
+
+  encoder: str = option("efficientnet-lite0", "backbone whose activations are pooled")
+  encoder_weights: str | None = option(
+    None, "its state dict (.pth, .pt, .safetensors); default: the packaged one"
+  )
+  encoder_layers: str | None = option(
+    None, "its layers, names or globs, comma-separated; default: its default layers"
+  )
+  projection: str | None = option(
+    None,
+    "principal components to keep of each encoder layer, comma-separated; default: "
+    "the captioner sees the features as they are pooled",
+  )
+  whitening: float = option(
+    0.5, "power of the components' standard deviation that divides them, 0 to 1"
+  )
+  hidden_size: int = option(512, "size of the captioner's state")
+  embedding_size: int = option(128, "size of its word embeddings")
+  attention_size: int | None = option(
+    None,
+    "size of its attention's hidden layer; default: the smaller of hidden_size and "
+    "the features' size, as in the original",
+  )
+  lm_hidden_size: int = option(512, "size of the language model's states")
+  lm_embedding_size: int = option(128, "size of its word embeddings")
+  lm_layers: int = option(2, "layers of the language model")
+  dropout: float = option(0.5, "dropout rate of both models")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OptimizerOptions:
+  """AdamW, and when it stops."""
+
+  batch_size: int = option(64, "captions per step of the captioner")
+  lm_batch_size: int = option(128, "captions per step of the language model")
+  learning_rate: float = option(1e-3, "AdamW's learning rate")
+  cosine_decay: bool = option(
+    False, "decay the learning rate to 0 along a cosine in max_epochs"
+  )
+  weight_decay: float = option(1e-2, "AdamW's weight decay")
+  max_epochs: int = option(100, "maximum number of epochs")
+  stop_by: str = option(
+    "nll",
+    "what stops the captioner and picks its epoch, over the validation part: nll (of a "
+    "token), or bleu (of greedy captions), as in the original",
+    choices=CRITERIA,
+  )
+  patience: int = option(4, "epochs without improvement before stopping")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReleaseOptions:
+  """What the released captioner brings with it."""
+
+  temperature: float = option(
+    0.2, "the release's default weight of the language model in decoding"
+  )
+  consensus: float = option(
+    0.0, "the release's default weight of the hypotheses' consensus in decoding"
+  )
+  dtype: str = option(
+    "float32",
+    "type of the released weights",
+    flag="release_dtype",
+    choices=("float32", "float16"),
+  )
+  about: str | None = option(None, "a text about the captioner, kept in the release")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TrainRunOptions:
+  """The run: where it writes, and its seed."""
+
+  workdir: str = option("runs/train", "folder for everything that is written")
+  seed: int = option(0, "seed of the split, the weights, the order and the dropout")
+  checkpoint_every: int = option(500, "steps between checkpoints")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TrainOptions(Options):
+  """Trains a captioner and its language model on annotated exemplars."""
+
+  data: DataOptions = dataclasses.field(default_factory=DataOptions)
+  model: NetworkOptions = dataclasses.field(default_factory=NetworkOptions)
+  optimizer: OptimizerOptions = dataclasses.field(default_factory=OptimizerOptions)
+  release: ReleaseOptions = dataclasses.field(default_factory=ReleaseOptions)
+  run: TrainRunOptions = dataclasses.field(default_factory=TrainRunOptions)
