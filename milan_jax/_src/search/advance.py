@@ -25,7 +25,7 @@ from milan_jax._src.search.steps import (
   no_work,
 )
 
-# Makes what is kept of a chunk's log-probabilities, given the indices of its rows.
+# Returns what is kept of a chunk's log-probabilities, given the indices of its rows.
 Summarize = Callable[[Float[Array, "chunk vocab"], Int[Array, "chunk"]], Tree]
 
 

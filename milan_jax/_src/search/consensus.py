@@ -23,19 +23,19 @@ def log_consensus(
   content_ids: Int[np.ndarray, "vocab"],
   nothing: Int[np.ndarray, "sayings length"],
 ) -> Float[Array, "batch beam"]:
-  """The log of each hypothesis's expected similarity to those of its unit.
+  """Returns the log of each hypothesis's expected similarity to those of its unit.
 
   The similarity of two hypotheses is the F1 of their sets of content words: 1 if both
   have none. The expectation is over the beam, by `p(description | regions)`.
 
   Args:
     beams: hypotheses with their `log p(description | regions)`.
-    content_ids: of each token the number of its content word, from 1; 0 if none.
-    nothing: tokens of descriptions that are one and the same, that there is nothing to
-      say; after the end, stops.
+    content_ids: number of each token's content word, from 1; 0 for tokens without one.
+    nothing: tokens of the descriptions that mean "nothing to describe", padded with
+      stops. They count as the same description, unlike any other.
 
   Returns:
-    At max_rows 0, which all of a beam have that say the same.
+    Values of at most 0; all are 0 in a beam whose hypotheses have the same content.
   """
   sets = _content(beams.tokens, content_ids, nothing)
   counts = _sizes(sets)
@@ -55,7 +55,7 @@ def _content(
   content_ids: Int[np.ndarray, "vocab"],
   nothing: Int[np.ndarray, "sayings length"],
 ) -> UInt32[Array, "batch beam words"]:
-  """Each hypothesis's set of content words, a bit each; bit 0: there is nothing."""
+  """Returns each hypothesis's set of content words as bits; bit 0 means `nothing`."""
   ids = jnp.asarray(content_ids)[tokens]
   bits = jnp.where(ids > 0, jnp.uint32(1) << (ids % _BITS).astype(jnp.uint32), 0)
   words = jnp.arange(content_ids.max() // _BITS + 1)

@@ -1,4 +1,4 @@
-"""Scores of given descriptions."""
+"""Forced decoding: the scores of given descriptions."""
 
 from typing import NamedTuple
 
@@ -26,8 +26,8 @@ def counted(
     stop_id: the token that ends a description.
     num_steps: steps that the search took; only used by `one_too_many`.
     one_too_many: count the token after the first stop too, where the search took
-      that many steps. The original's language model scores that way, so that a
-      description's score there depends on the batch that it was decoded in.
+      that many steps. The original's language model scores this way, so that a
+      description's score depends on the batch in which it was decoded.
   """
   length = tokens.shape[-1]
   stops_before = jnp.cumsum(tokens == stop_id, axis=-1) - (tokens == stop_id)

@@ -1,8 +1,8 @@
-"""What several hypotheses have in common is computed once: their distinct prefixes.
+"""Distinct prefixes: what several hypotheses have in common is computed once.
 
-A language model does not see the units, so all the units of a batch share one tree of
-prefixes; a captioner's trees are one a unit. The distinct prefixes of a step are the
-distinct pairs of a prefix before and the token that follows it.
+A language model does not see units, so all units of a batch share one tree of
+prefixes; a captioner has one tree per unit. The distinct prefixes of a step are the
+distinct pairs of a prefix of the step before and the token that follows it.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from milan_jax._src.search.advance import Memory, Rows, advance
 from milan_jax._src.search.rows import distinct_pairs
 from milan_jax._src.search.steps import BoundModel
 
-# Makes step scores of a chunk's log-probabilities, given the indices of its rows.
+# Returns the step scores of a chunk's log-probabilities, given the indices of its rows.
 StepScorer = Callable[
   [Float[Array, "rows vocab"], Int[Array, "rows"]], Float[Array, "rows vocab"]
 ]
@@ -22,7 +22,7 @@ StepScorer = Callable[
 def unchanged(
   log_probs: Float[Array, "rows vocab"], indices: Int[Array, "rows"]
 ) -> Float[Array, "rows vocab"]:
-  """Scores tokens by their log-probabilities; keeps all of them."""
+  """Scores tokens by their log-probabilities, all of which are kept."""
   del indices
   return log_probs
 
@@ -56,7 +56,7 @@ def advance_prefixes(
   Args:
     bound: the model.
     memory: made by `allocate` with `unchanged`.
-    rows: what is read; several rows may be of one prefix.
+    rows: the tokens to read; several rows may have the same prefix.
     max_rows: rows that may be needed at once.
 
   Returns:

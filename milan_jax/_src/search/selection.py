@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-# Tokens whose maximum is looked at first.
+# Tokens in a chunk of the vocabulary.
 CHUNK = 50
 
 
@@ -78,10 +78,10 @@ def best_continuations(
 ) -> Continuations:
   """Finds the `beam` best continuations of each unit's `beam` hypotheses.
 
-  A finished hypothesis continues as itself, adding another stop. Every one of the best
-  lies in one of the `beam` chunks with the largest maxima, so only those are searched:
-  on a CPU that is several times faster than a top-k over all the candidates. Equal
-  scores are taken in the order of hypothesis, then token.
+  A finished hypothesis continues as itself, with another stop. Each of the best
+  continuations lies in one of the `beam` chunks with the largest maxima, so only those
+  are searched: on a CPU that is several times faster than a top-k over all candidates.
+  Equal scores are taken in the order of hypothesis, then token.
 
   Args:
     scores: scores so far; minus infinity where a beam has no hypothesis.
