@@ -1,9 +1,9 @@
-"""What a run is made from, by content: a change is found, and a copy is none.
+"""The inputs of a run, by content: changes are detected, copies count as the same.
 
-Each input is a table of parts, such as the pictures of a folder or the parameters of a
+Each input is a table of parts, such as the images of a folder or the parameters of a
 network, and each part has a digest. A run directory has a digest of each table in
-`config.json`, and the tables in `inputs.npz`, so that a change can be named. There are
-the sizes and times of files too: of a file that still has them, the digest is known.
+`config.json`, and the tables in `inputs.npz`, so that a change can be named. The tables
+also have the sizes and times of files: while these are the same, a file is not read.
 """
 
 import concurrent.futures
@@ -22,16 +22,16 @@ from milan_jax._src.files.digests import sha256_of, sha256_of_file
 FILE = "inputs.npz"
 _DIGEST_BYTES = 16
 _THREADS = 4
-# Files that one thread looks at before it is given others.
+# Files that a thread reads at a time.
 _TOGETHER = 64
-# Nanoseconds. A file written to again so soon may keep its times, so that those of a
-# file written to that shortly before they were noted say nothing.
+# Nanoseconds. A file that is written again so soon may keep its times. So the times of
+# a file that was written that shortly before they were recorded prove nothing.
 _TOO_SOON = 2_000_000_000
 _NOT_THERE = np.zeros(4, np.int64)
 
 Files = Sequence[tuple[str, pathlib.Path]]
 Progress = Callable[[int, int], None]
-# The digest of a file by its name and signature; None if it has to be read.
+# Returns the digest of a file by its name and signature; None if it must be read.
 Known = Callable[[str, Int64[np.ndarray, "4"]], bytes | None]
 
 
@@ -44,12 +44,12 @@ class Input:
   """An input of a run, part by part.
 
   Attributes:
-    option: what the user wrote to name it, such as `--images`.
+    option: the option that names it, such as `--images`.
     kind: what its parts are called, such as `pictures`.
     names: of the parts, in their order.
     digests: of their contents.
-    signatures: size, two times and number of each part that is a file; zeros for a file
-      that cannot be read. None where parts are no files.
+    signatures: size, two times and inode of each part that is a file; zeros for a file
+      that cannot be read. None where the parts are not files.
     question: asked in the message about a change; empty for none.
   """
 
@@ -61,7 +61,7 @@ class Input:
   question: str = ""
 
   def summary(self) -> dict[str, Any]:
-    """What `config.json` keeps of it."""
+    """Returns the input's entry in `config.json`."""
     digest = sha256_of(
       _bytes(name) + b"\0" + part.tobytes()
       for name, part in zip(self.names, self.digests, strict=True)
@@ -70,14 +70,14 @@ class Input:
 
 
 class Tables:
-  """The tables of parts that a run directory keeps, by their input.
+  """The tables of parts in a run directory, by input.
 
-  A missing or damaged file counts as empty: `config.json` still tells a change, though
-  not which, and all files are read again.
+  A missing or damaged file counts as empty: a change is still detected (by
+  `config.json`) but cannot be named, and all files are read again.
   """
 
   def __init__(self, folder: pathlib.Path):
-    """Reads those of a run directory, which may have none yet."""
+    """Reads the tables of a run directory, which may have none yet."""
     self._arrays: dict[str, np.ndarray] = {}
     self._noted = 0
     try:
@@ -88,7 +88,7 @@ class Tables:
       self._arrays = {}
 
   def digests(self, name: str) -> dict[str, bytes] | None:
-    """The digest of each part of an input; None if they are not known."""
+    """Returns the digest of each part of an input; None if unknown."""
     try:
       names = _split(self._arrays[f"{name}.names"])
       rows = self._arrays[f"{name}.digests"]
@@ -97,7 +97,7 @@ class Tables:
       return None
 
   def known(self, name: str) -> Known:
-    """Gives digests of an input's files by name and signature, as far as these tell."""
+    """Returns the function that finds an input's digests by name and signature."""
     digests = self.digests(name)
     signatures = self._arrays.get(f"{name}.signatures")
     if digests is None or signatures is None or signatures.shape != (len(digests), 4):
@@ -119,12 +119,12 @@ class Identity:
   """All inputs of a run.
 
   Attributes:
-    inputs: each by its name, those first whose change is to be said first.
-    answers: numbers of what the network answers to a trial batch, by layer: they tell a
-      change of what no parameter tells.
-    model: what the user wrote to name the network.
-    tolerance: by how much of the first of them, the scale of a layer's activations, the
-      answers may differ, as they do between machines.
+    inputs: the inputs by name; of several that changed, the first is reported.
+    answers: statistics of each layer's activations on a trial batch: they change with
+      the network's code, which parameters do not show.
+    model: the value of the option that names the network.
+    tolerance: maximum difference of the answers, relative to the first of them (the
+      scale of the activations): they differ between machines.
   """
 
   inputs: Mapping[str, Input]
@@ -133,16 +133,16 @@ class Identity:
   tolerance: float = 0.0
 
   def record(self) -> dict[str, Any]:
-    """What `config.json` keeps of them."""
+    """Returns the entry `inputs` of `config.json`."""
     found = {name: one.summary() for name, one in self.inputs.items()}
     return found | ({"answers": dict(self.answers)} if self.answers else {})
 
   def change(self, recorded: Mapping[str, Any], tables: Tables) -> str:
-    """Says in one sentence what is not as it was; empty if all is.
+    """Describes in one sentence what has changed; empty if nothing has.
 
     Args:
-      recorded: what `config.json` kept.
-      tables: of the run directory.
+      recorded: the entry of `config.json`.
+      tables: those of the run directory.
     """
     for name, found in self.inputs.items():
       if recorded.get(name) != found.summary():
@@ -193,15 +193,15 @@ def of_files(
   progress: Progress = lambda done, total: None,
   question: str = "",
 ) -> Input:
-  """An input that is files, by all that they hold.
+  """Makes an input of files, by their content.
 
   Args:
-    option: what the user wrote to name it.
+    option: the option that names it.
     kind: what the files are called.
-    files: the name of each, which does not tell where it lies, and its path. A file
-      that cannot be read counts as another than any that can.
-    known: gives digests by names and signatures, as `Tables.known` does.
-    progress: called with the number of files done and of all.
+    files: name, which does not depend on the location, and path of each. A file that
+      cannot be read differs from any that can.
+    known: finds digests by names and signatures, as `Tables.known` does.
+    progress: called with the number of files done and their total.
     question: asked in the message about a change.
   """
   digests = np.zeros((len(files), _DIGEST_BYTES), np.uint8)
@@ -229,10 +229,10 @@ def of_contents(
   *,
   question: str = "",
 ) -> Input:
-  """An input whose parts are in memory: bytes, or arrays with their kinds and shapes.
+  """Makes an input of parts in memory: bytes, or arrays with their dtypes and shapes.
 
   Args:
-    option: what the user wrote to name it.
+    option: the option that names it.
     kind: what its parts are called.
     contents: name and content of each.
     question: asked in the message about a change.
@@ -249,11 +249,11 @@ def of_contents(
 
 
 def difference(found: Input, before: Mapping[str, bytes] | None) -> str:
-  """Says of an input that is another than it was what changed, in one sentence.
+  """Describes in one sentence how an input has changed.
 
   Args:
     found: the input.
-    before: the digest of each part as it was; None if that is not known.
+    before: the digest of each part as it was; None if unknown.
   """
   now = dict(zip(found.names, map(bytes, found.digests), strict=True))
   question = f" ({found.question})" if found.question else ""

@@ -1,7 +1,7 @@
-"""Folders that one process at a time works in.
+"""Locks on folders that one process at a time works in.
 
-The operating system's lock on a file `.lock` says who. It ends with its process,
-however that ends: the file that a killed process leaves behind keeps nobody out.
+The lock is the operating system's lock on a file `.lock`. It ends with its process,
+however that ends: the file that a killed process leaves behind locks nothing.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LOCK = ".lock"
-# Of file systems that know no locks: nothing is kept out there, as on Windows.
+# Errors of file systems without locks: there, as on Windows, folders are not locked.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _TRIES = 100
@@ -40,15 +40,14 @@ def hold(
 ) -> Iterator[pathlib.Path]:
   """Keeps other processes out of a folder while the block runs.
 
-  The folder is made where it is missing, and is gone afterwards if nothing was put
-  into it.
+  The folder is made where it is missing, and removed at the end if it is empty.
 
   Args:
     folder: the folder.
     flag: the option that names it, for messages.
-    name: of the lock: who holds another one is not kept out.
+    name: name of the lock: locks of other names are independent.
     beside: whether the lock lies beside the folder, as `.NAME.lock`, and the folder is
-      not made: for a folder that appears whole.
+      not made: for a folder that is written atomically.
 
   Yields:
     The folder.
@@ -76,17 +75,17 @@ def hold(
   try:
     yield folder
   finally:
-    # While it is locked: who comes later locks a file of its own.
+    # While it is locked: a later process makes and locks a new file.
     with contextlib.suppress(OSError):
       lock.unlink()
     for path in reversed(made):
       with contextlib.suppress(OSError):
-        path.rmdir()  # only what is empty goes
+        path.rmdir()  # only if it is empty
     os.close(file)
 
 
 def holding_workdir(function: Callable[P, R]) -> Callable[P, R]:
-  """Holds the folder `workdir`, a keyword of a function, while the function runs."""
+  """Decorates a function to hold the folder of its keyword `workdir` while it runs."""
 
   @functools.wraps(function)
   def run(*arguments: P.args, **keywords: P.kwargs) -> R:
@@ -97,14 +96,14 @@ def holding_workdir(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _lock(lock: pathlib.Path, made: list[pathlib.Path]) -> int:
-  """Makes the file and locks it, without waiting; adds the folders it made."""
+  """Makes and locks the file, without waiting; adds the folders made to `made`."""
   tries = 0
   while True:
     try:
       _make(lock.parent, made)
       file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
     except FileNotFoundError:
-      # Another process may have just removed the folder that it had made.
+      # Another process may just have removed the folder, which it had made.
       tries += 1
       if tries == _TRIES:
         raise
@@ -113,7 +112,7 @@ def _lock(lock: pathlib.Path, made: list[pathlib.Path]) -> int:
       if sys.platform != "win32":
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
       if _is_still(lock, file):
-        with contextlib.suppress(OSError):  # it is but for the message
+        with contextlib.suppress(OSError):  # it only serves the message
           os.truncate(file, 0)
           os.write(file, f"{os.getpid()} on {platform.node()}".encode())
         return file
@@ -125,7 +124,7 @@ def _lock(lock: pathlib.Path, made: list[pathlib.Path]) -> int:
         return file
       os.close(file)
       raise
-    os.close(file)  # its holder removed it in between
+    os.close(file)  # its holder has removed it meanwhile
 
 
 def _make(folder: pathlib.Path, made: list[pathlib.Path]) -> None:
@@ -151,7 +150,7 @@ def _holder(lock: pathlib.Path) -> str:
       return ""
     if words:
       return f" (process {words})"
-    time.sleep(0.01)  # it has just locked the file, and writes next
+    time.sleep(0.01)  # it has just locked the file and is about to write
   return ""
 
 

@@ -19,7 +19,7 @@ from milan_jax._src.version import __version__
 CONFIG = "config.json"
 EXEMPLARS, PARTIAL, FEATURES = "exemplars", "exemplars.partial", "features"
 JOURNAL, DESCRIPTIONS = "descriptions.jsonl", "descriptions.csv"
-# What a killed run may leave behind before it has begun.
+# What a run that is killed before it has begun may leave behind.
 _LEFTOVERS = {BEGUN, ".config.partial.json", FILE, ".inputs.partial.npz"}
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -31,21 +31,21 @@ def open_workdir(
   identity: Identity | None = None,
   paths: Collection[str] = (),
 ) -> pathlib.Path:
-  """Makes a run directory, or reopens one to go on with the same configuration.
+  """Makes a run directory, or reopens one to resume with the same configuration.
 
   Args:
     folder: the directory.
     config: what the results depend on; JSON values only.
-    identity: the inputs, by content; None if the run knows none.
-    paths: names in `config` of what `identity` tells better: they are noted for people
-      and may be spelled otherwise when the run goes on.
+    identity: the inputs, by content; None for a run without inputs.
+    paths: names in `config` whose content is part of `identity`: they are recorded for
+      readers, and may differ when the run is resumed.
 
   Returns:
     The directory, with `config.json` in it.
 
   Raises:
     UserError: the directory belongs to a run with another configuration or other
-      inputs, or is a folder of something else.
+      inputs, or is not a run directory.
   """
   folder = pathlib.Path(folder)
   known = read_run(folder)
@@ -57,10 +57,10 @@ def open_workdir(
 
 
 def read_run(folder: pathlib.Path) -> dict[str, Any] | None:
-  """What the `config.json` of a run directory says; None where no run has begun.
+  """Reads the `config.json` of a run directory; None where no run has begun.
 
   Raises:
-    UserError: if it is damaged, or the directory is a folder of something else.
+    UserError: if it is damaged, or the folder is not a run directory.
   """
   path = folder / CONFIG
   if folder.exists() and not folder.is_dir():
@@ -87,7 +87,7 @@ def read_run(folder: pathlib.Path) -> dict[str, Any] | None:
 
 
 def _is_leftover(name: str) -> bool:
-  """Whether a file says nothing of a run by itself."""
+  """Whether a file may exist before a run has begun."""
   return name in _LEFTOVERS or name.startswith(LOCK)
 
 
@@ -110,17 +110,17 @@ def check_run(
   identity: Identity | None = None,
   paths: Collection[str] = (),
 ) -> None:
-  """Refuses to go on with another configuration, or from other inputs.
+  """Refuses to resume with another configuration or other inputs.
 
   Args:
     folder: the run directory.
-    known: as `read_run` gives it.
-    config: as for `open_workdir`, and so are the others.
+    known: as `read_run` returns it.
+    config: as for `open_workdir`.
     identity: the inputs.
     paths: names in `config` that are not compared.
 
   Raises:
-    UserError: naming what is not as it was.
+    UserError: naming what differs.
   """
   before = known["config"]
   changed = [
@@ -161,13 +161,13 @@ def begin_run(
   *,
   weights_from: str = "",
 ) -> dict[str, Any]:
-  """Writes the `config.json` of a run, which begins it, and returns what it says.
+  """Writes the `config.json` of a run, which begins the run, and returns its content.
 
   Args:
     folder: the run directory.
     config: as for `open_workdir`.
     identity: the inputs.
-    weights_from: where the network's weights come from, in words: noted for people.
+    weights_from: where the network's weights come from, in words, for readers.
   """
   folder.mkdir(parents=True, exist_ok=True)
   versions = {"milan-jax": __version__}
@@ -183,9 +183,9 @@ def begin_run(
 
 
 def withdraw_run(folder: pathlib.Path) -> None:
-  """Takes back a run that cannot end well, before anything came of it.
+  """Removes a run that cannot succeed, before it has any results.
 
-  Its command, corrected, may name the same folder.
+  The corrected command may then use the same folder.
   """
   inside = {path.name for path in folder.iterdir()} - {CONFIG, PARTIAL}
   if not all(map(_is_leftover, inside)):
@@ -196,10 +196,10 @@ def withdraw_run(folder: pathlib.Path) -> None:
 
 
 def job_of(known: Mapping[str, Any]) -> dict[str, Any]:
-  """All that the results of a run depend on, as it was written when it began.
+  """Returns all that the results of a run depend on, as recorded when it began.
 
   Args:
-    known: as `read_run` gives it.
+    known: as `read_run` returns it.
   """
   inputs = {name: one for name, one in known["inputs"].items() if name != "answers"}
   notes = {name: known[name] for name in ("weights_from",) if name in known}
