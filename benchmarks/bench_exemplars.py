@@ -34,7 +34,7 @@ import warnings
 import jax
 import numpy as np
 
-from milan_jax._src.exemplars.accumulation import collect
+from milan_jax._src.exemplars.accumulation import CollectHooks, CollectOptions, collect
 from milan_jax._src.images.folder import FolderImages
 from milan_jax._src.images.geometry import Geometry
 from milan_jax._src.images.preprocessing import TORCHVISION, Preprocessing
@@ -224,11 +224,11 @@ def run_ours(options: argparse.Namespace, source: Repeated, folder: str) -> dict
     probe,
     source,
     names,
-    k=options.k,
-    batch_size=options.batch_size,
-    workers=options.workers,
-    save=lambda progress: save_progress(f"{folder}/snapshot.npz", progress, {}),
-    save_every=options.save_every,
+    CollectOptions(k=options.k, batch_size=options.batch_size, workers=options.workers),
+    hooks=CollectHooks(
+      save=lambda progress: save_progress(f"{folder}/snapshot.npz", progress, {}),
+      save_every=options.save_every,
+    ),
   )
   passed = time.perf_counter()
   write_exemplars(f"{folder}/store", found.layers, source)

@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from milan_jax._src.exemplars.accumulation import collect
+from milan_jax._src.exemplars.accumulation import CollectHooks, CollectOptions, collect
 from milan_jax._src.images.arrays import ArrayImages
 from milan_jax._src.records import LayerShape
 from milan_jax._src.store.exemplar_snapshots import load_progress, save_progress
@@ -67,11 +67,9 @@ def work(folder: pathlib.Path) -> None:
     Cheap(),
     source,
     ("pixels", "rows"),
-    k=5,
-    batch_size=BATCH_SIZE,
+    CollectOptions(k=5, batch_size=BATCH_SIZE),
     resume=load_progress(snapshot, JOB),
-    save=lambda progress: save_progress(snapshot, progress, JOB),
-    save_every=0.0,
+    hooks=CollectHooks(lambda progress: save_progress(snapshot, progress, JOB), 0.0),
   )
   write_exemplars(folder / "store", found.layers, source, info=JOB)
   snapshot.unlink(missing_ok=True)

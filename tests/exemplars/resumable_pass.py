@@ -8,7 +8,7 @@ import json
 import pathlib
 import sys
 
-from milan_jax._src.exemplars.accumulation import collect
+from milan_jax._src.exemplars.accumulation import CollectHooks, CollectOptions, collect
 from milan_jax._src.images.arrays import ArrayImages
 from milan_jax._src.store.exemplar_snapshots import load_progress, save_progress
 from milan_jax._src.store.exemplar_store import write_exemplars
@@ -33,12 +33,13 @@ def main() -> None:
     tiny.probe(32),
     source,
     tiny.LAYERS,
-    k=4,
-    batch_size=4,
+    CollectOptions(k=4, batch_size=4),
     resume=resume,
-    save=lambda progress: save_progress(snapshot, progress, JOB),
-    save_every=0.0,
-    report=ask if asks else None,
+    hooks=CollectHooks(
+      save=lambda progress: save_progress(snapshot, progress, JOB),
+      save_every=0.0,
+      report=ask if asks else None,
+    ),
   )
   write_exemplars(folder / "store", found.layers, source, info=JOB)
 

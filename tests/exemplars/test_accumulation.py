@@ -5,7 +5,12 @@ import pytest
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.exemplars import thresholds
-from milan_jax._src.exemplars.accumulation import accumulate, collect
+from milan_jax._src.exemplars.accumulation import (
+  CollectHooks,
+  CollectOptions,
+  accumulate,
+  collect,
+)
 from milan_jax._src.exemplars.shards import Shard, finish, merge
 from milan_jax._src.images.arrays import ArrayImages
 from milan_jax._src.images.source import UnreadableImageError
@@ -33,9 +38,12 @@ def probe():
   return tiny.probe(32)
 
 
-def run(probe, source=None, **options):
-  options = {"k": 3, "batch_size": 8} | options
-  return collect(probe, source or ArrayImages(tiny.images()), LAYERS, **options)
+def run(probe, source=None, *, units=None, resume=None, hooks=None, **options):
+  source = source or ArrayImages(tiny.images())
+  options = CollectOptions(**{"k": 3, "batch_size": 8} | options)
+  return collect(
+    probe, source, LAYERS, options, units=units, resume=resume, hooks=hooks
+  )
 
 
 def equal(a, b):
@@ -88,7 +96,7 @@ def test_a_resumed_pass_gives_the_same_bytes(probe, tmp_path):
         raise error
 
     with pytest.raises(BrokenOffError):
-      run(probe, source, save=save, save_every=0.0)
+      run(probe, source, hooks=CollectHooks(save, save_every=0.0))
     resumed = load_progress(path, job)
     assert resumed.done == stop - 1  # the batch under way is not in it
     equal(run(probe, source, resume=resumed), whole)
@@ -114,7 +122,7 @@ def test_a_resumed_pass_whose_values_are_counted(probe, tmp_path, small_capacity
       return super().load(index)
 
   with pytest.raises(UserError, match="a broken disk"):
-    run(probe, Broken(tiny.images(), set()), save=save)
+    run(probe, Broken(tiny.images(), set()), hooks=CollectHooks(save))
   progress = load_progress(path, {})
   assert progress.done == 3
   assert progress.states["conv1"].thresholds.stride > 1
@@ -127,9 +135,8 @@ def test_shards_from_disk_merge_beyond_capacity(probe, tmp_path, small_capacity)
   for index in range(2):
     path = tmp_path / f"{index}.npz"
     source = ArrayImages(tiny.images())
-    progress = accumulate(
-      probe, source, LAYERS, k=3, batch_size=4, shard=Shard(index, 2)
-    )
+    options = CollectOptions(k=3, batch_size=4)
+    progress = accumulate(probe, source, LAYERS, options, shard=Shard(index, 2))
     save_progress(path, progress, {})
     # In files, thresholds are called levels.
     assert "0.levels.binned.counted.most" in np.load(path).files
@@ -142,9 +149,11 @@ def test_progress_is_of_one_job(probe, tmp_path):
   path = tmp_path / "progress.npz"
   assert load_progress(path, {}) is None
   saves = []
-  run(
-    probe, save=lambda p: saves.append(save_progress(path, p, {"k": 3})), save_every=0.0
-  )
+
+  def save(progress):
+    saves.append(save_progress(path, progress, {"k": 3}))
+
+  run(probe, hooks=CollectHooks(save, save_every=0.0))
   assert len(saves) == 5
   with pytest.raises(UserError, match="another k"):
     load_progress(path, {"k": 4})
@@ -191,7 +200,7 @@ def test_a_model_that_fails_loses_nothing(probe, tmp_path):
     save_progress(path, progress, {})
 
   with pytest.raises(UserError, match=r"images 16 to 23: .*out of patience.*line \d+"):
-    run(failing, save=save)
+    run(failing, hooks=CollectHooks(save))
   progress = load_progress(path, {})
   assert progress.done == 2
   failing.mended = True
@@ -214,8 +223,9 @@ def test_only_the_chosen_units(probe):
 def test_parts_merge_to_the_bytes_of_one_pass(probe, count):
   source = Holes(tiny.images(), {2, 20, 21, 39})
   whole = run(probe, source, batch_size=4)
+  options = CollectOptions(k=3, batch_size=4)
   parts = [
-    accumulate(probe, source, LAYERS, k=3, batch_size=4, shard=Shard(index, count))
+    accumulate(probe, source, LAYERS, options, shard=Shard(index, count))
     for index in range(count)
   ]
   merged = merge(reversed(parts))
@@ -258,7 +268,7 @@ def test_too_few_images(probe):
 
 def test_an_unknown_layer(probe):
   with pytest.raises(UserError, match="no layer none"):
-    collect(probe, ArrayImages(tiny.images()), ["none"], k=3)
+    collect(probe, ArrayImages(tiny.images()), ["none"], CollectOptions(k=3))
 
 
 def test_the_tail_is_not_counted(probe):
@@ -269,7 +279,8 @@ def test_the_tail_is_not_counted(probe):
 
 def test_reports_progress_and_times(probe):
   reports = []
-  found = run(probe, report=lambda *values: reports.append(values))
+  hooks = CollectHooks(report=lambda *values: reports.append(values))
+  found = run(probe, hooks=hooks)
   assert [report[:2] for report in reports] == [(n, 40) for n in (8, 16, 24, 32, 40)]
   assert all(rate > 0 for *_, rate in reports)
   times = dataclasses.asdict(found.times)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from milan_jax._src.exemplars.accumulation import collect
+from milan_jax._src.exemplars.accumulation import CollectOptions, collect
 from milan_jax._src.exemplars.masks import activation_masks
 from milan_jax._src.images.arrays import open_array_images
 from milan_jax._src.store.exemplar_store import StoredExemplars, write_exemplars
@@ -35,7 +35,7 @@ def arrays():
 def collected(original):
   probe = tiny.probe(64, recorded.exemplar_weights())
   source = open_array_images(original / "images.npz")
-  return source, collect(probe, source, tiny.LAYERS, k=K, batch_size=32)
+  return source, collect(probe, source, tiny.LAYERS, CollectOptions(k=K, batch_size=32))
 
 
 def clear_units(layer, found):

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from milan_jax._src.exemplars.accumulation import collect
+from milan_jax._src.exemplars.accumulation import CollectOptions, collect
 from milan_jax._src.exemplars.masks import activation_masks
 from milan_jax._src.images.folder import FolderImages
 from milan_jax._src.images.geometry import Geometry
@@ -38,7 +38,8 @@ def found(photographs, tmp_path_factory):
   for kind in ("torch", "onnx", "flax"):
     folder = str(tmp_path_factory.mktemp(kind))
     probe, names = open_probe(kind, NAME, network.default_layers, folder)
-    results[kind] = tuple(collect(probe, source, names, k=K).layers.values())
+    found = collect(probe, source, names, CollectOptions(k=K))
+    results[kind] = tuple(found.layers.values())
   return results
 
 

@@ -25,7 +25,11 @@ from jaxtyping import Bool
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.exemplars import shards
-from milan_jax._src.exemplars.accumulation import accumulate
+from milan_jax._src.exemplars.accumulation import (
+  CollectHooks,
+  CollectOptions,
+  accumulate,
+)
 from milan_jax._src.exemplars.shards import Progress, Shard, Times
 from milan_jax._src.exemplars.stats import LayerStatistics
 from milan_jax._src.exemplars.top_images import NO_IMAGE
@@ -134,16 +138,20 @@ def _accumulate(
       target.network.probe,
       target.inputs,
       tuple(units),
+      CollectOptions(
+        k=how.k,
+        quantile=how.quantile,
+        batch_size=how.batch_size,
+        workers=default_workers(target.inputs) if how.workers < 0 else how.workers,
+      ),
       units=units,
-      k=how.k,
-      quantile=how.quantile,
-      batch_size=how.batch_size,
       shard=shard,
-      workers=default_workers(target.inputs) if how.workers < 0 else how.workers,
       resume=load_progress(files.partial, job),
-      save=lambda found: save_progress(files.partial, found, job),
-      save_every=how.save_every,
-      report=lambda done, total, rate: show(done, total),
+      hooks=CollectHooks(
+        save=lambda found: save_progress(files.partial, found, job),
+        save_every=how.save_every,
+        report=lambda done, total, rate: show(done, total),
+      ),
       times=times,
     )
   save_progress(files.over, progress, job)

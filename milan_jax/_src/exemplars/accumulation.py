@@ -12,7 +12,6 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -26,6 +25,43 @@ from milan_jax._src.probe.protocol import Probe
 from milan_jax._src.records import LayerShape
 
 QUANTILE = 0.99
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CollectOptions:
+  """How a pass collects statistics; only `k` and `quantile` change the result.
+
+  Attributes:
+    k: exemplars of a unit.
+    quantile: of the threshold, as a fraction.
+    batch_size: images that go through one device together. The last batch is padded
+      with blank images, which are not counted.
+    workers: processes that decode images; 0 for threads of this one.
+    threads: threads that decode images, in each process.
+  """
+
+  k: int = 15
+  quantile: float = QUANTILE
+  batch_size: int = 32
+  workers: int = 0
+  threads: int = 2
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CollectHooks:
+  """What a pass calls on its way.
+
+  Attributes:
+    save: called with the progress every `save_every` seconds, and before an error of
+      the model is raised. It must not keep the progress, whose states are donated next.
+    save_every: seconds between saves.
+    report: called after each batch with the images done, their total (both of this
+      shard) and the images per second so far.
+  """
+
+  save: Callable[[Progress], None] | None = None
+  save_every: float = 60.0
+  report: Callable[[int, int, float], None] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,9 +83,11 @@ def collect(
   probe: Probe,
   source: Source,
   layers: Sequence[str],
+  options: CollectOptions,
   *,
-  k: int = 15,
-  **options: Any,
+  units: Mapping[str, Int[np.ndarray, "_"]] | None = None,
+  resume: Progress | None = None,
+  hooks: CollectHooks | None = None,
 ) -> CollectOutput:
   """Runs the probe over all images once: each unit's exemplars and threshold.
 
@@ -57,16 +95,20 @@ def collect(
     probe: the model.
     source: the images; an exemplar's id is its position here.
     layers: names of layers of the probe.
-    k: exemplars of a unit.
-    options: further options of `accumulate`.
+    options: how to collect.
+    units: as for `accumulate`, and so are the others.
+    resume: the progress to resume from.
+    hooks: what to call.
 
   Raises:
     UserError: as `accumulate`; or if fewer than `k` images could be read.
   """
   times = Times()
-  progress = accumulate(probe, source, layers, k=k, times=times, **options)
+  progress = accumulate(
+    probe, source, layers, options, units=units, resume=resume, hooks=hooks, times=times
+  )
   skipped, began = progress.skipped, time.perf_counter()
-  finished = shards.finish(progress, k=k, num_images=len(source))
+  finished = shards.finish(progress, k=options.k, num_images=len(source))
   times.statistics += time.perf_counter() - began
   return CollectOutput(finished, skipped, times)
 
@@ -75,18 +117,12 @@ def accumulate(
   probe: Probe,
   source: Source,
   layers: Sequence[str],
+  options: CollectOptions,
   *,
   units: Mapping[str, Int[np.ndarray, "_"]] | None = None,
-  k: int = 15,
-  quantile: float = QUANTILE,
-  batch_size: int = 32,
   shard: Shard = WHOLE,
-  workers: int = 0,
-  threads: int = 2,
   resume: Progress | None = None,
-  save: Callable[[Progress], None] | None = None,
-  save_every: float = 60.0,
-  report: Callable[[int, int, float], None] | None = None,
+  hooks: CollectHooks | None = None,
   times: Times | None = None,
 ) -> Progress:
   """Updates the statistics with all images, or with one shard of them, in one pass.
@@ -100,64 +136,102 @@ def accumulate(
     probe: the model.
     source: the images; an exemplar's id is its position here.
     layers: names of layers of the probe.
+    options: how to collect.
     units: the units of each layer to keep statistics of; None for all.
-    k: exemplars of a unit.
-    quantile: of the threshold, as a fraction.
-    batch_size: images that go through one device together. The last batch is padded
-      with blank images, which are not counted.
     shard: which batches of the images to see.
-    workers: processes that decode images; 0 for threads of this one.
-    threads: threads that decode images, in each process.
     resume: the progress to resume from, as `save` got it; None to start. It is donated.
-    save: called with the progress every `save_every` seconds, and before an error of
-      the model is raised. It must not keep the progress, whose states are donated next.
-    save_every: seconds between saves.
-    report: called after each batch with the images done, their total (both of this
-      shard) and the images per second so far.
+    hooks: what to call on the way; None for nothing.
     times: where to add the seconds spent.
 
   Raises:
     UserError: if there are fewer than `k` images, a layer is unknown, or the model
       fails; what was done before that is saved.
   """
-  shards.check_enough(len(source), k)
-  shapes = _shapes(probe, layers)
+  shards.check_enough(len(source), options.k)
   progress = resume or shards.start(
-    shapes, units=units, k=k, quantile=quantile, num_images=len(source)
+    _shapes(probe, layers),
+    units=units,
+    k=options.k,
+    quantile=options.quantile,
+    num_images=len(source),
   )
-  names, before = tuple(progress.states), progress.done
-  total = shard.num_images(len(source), batch_size)
-  times = times or Times()
-  clock = _Clock(times)
-  began = saved = time.perf_counter()
-  batch_indices = shard.batch_indices(len(source), batch_size)[before:]
+  batch_indices = shard.batch_indices(len(source), options.batch_size)[progress.done :]
   read = batches(
-    source, batch_size, batch_indices=batch_indices, workers=workers, threads=threads
+    source,
+    options.batch_size,
+    batch_indices=batch_indices,
+    workers=options.workers,
+    threads=options.threads,
   )
+  hooks, times = hooks or CollectHooks(), times or Times()
   with (
     contextlib.closing(read),
     _Statistics(progress, units, times) as statistics,
-    _saving_on_errors(statistics, save),
+    _saving_on_errors(statistics, hooks.save),
   ):
-    for group in _groups(read, probe.num_devices):
-      clock.add("decoding")
-      arrays = _run(probe, group, names, source)
-      clock.add("model")
-      progress = statistics.wait()
-      clock.add("statistics")
-      if save and time.perf_counter() - saved >= save_every:
-        save(progress)
-        saved = time.perf_counter()
-        clock.add("writing")
-      statistics.submit(group, arrays)
-      if report:
-        done = min((progress.done + len(group)) * batch_size, total)
-        seconds = time.perf_counter() - began
-        report(done, total, (done - before * batch_size) / seconds)
-      clock.restart()
+    num_images = shard.num_images(len(source), options.batch_size)
+    meter = _Meter(hooks.report, options.batch_size, num_images, progress.done)
+    return _run_all(probe, source, read, statistics, hooks, meter, _Clock(times))
+
+
+def _run_all(
+  probe: Probe,
+  source: Source,
+  read: Iterator[Batch],
+  statistics: "_Statistics",
+  hooks: CollectHooks,
+  meter: "_Meter",
+  clock: "_Clock",
+) -> Progress:
+  """Runs the model on all batches; returns the progress after them."""
+  saved = time.perf_counter()
+  for group in _groups(read, probe.num_devices):
+    clock.add("decoding")
+    arrays = _run(probe, group, statistics.layers, source)
+    clock.add("model")
     progress = statistics.wait()
     clock.add("statistics")
+    if hooks.save and time.perf_counter() - saved >= hooks.save_every:
+      hooks.save(progress)
+      saved = time.perf_counter()
+      clock.add("writing")
+    statistics.submit(group, arrays)
+    meter.update(progress.done + len(group))
+    clock.restart()
+  progress = statistics.wait()
+  clock.add("statistics")
   return progress
+
+
+class _Meter:
+  """Reports how far a pass is, and its rate.
+
+  Args:
+    report: see `CollectHooks`.
+    batch_size: images of a batch.
+    num_images: images of the shard.
+    done: batches that were done before.
+  """
+
+  def __init__(
+    self,
+    report: Callable[[int, int, float], None] | None,
+    batch_size: int,
+    num_images: int,
+    done: int,
+  ):
+    self._report = report
+    self._batch_size = batch_size
+    self._num_images = num_images
+    self._before = done * batch_size
+    self._began = time.perf_counter()
+
+  def update(self, done: int) -> None:
+    """Reports that `done` batches of the shard are done."""
+    if self._report:
+      num_done = min(done * self._batch_size, self._num_images)
+      seconds = time.perf_counter() - self._began
+      self._report(num_done, self._num_images, (num_done - self._before) / seconds)
 
 
 class _Statistics:
@@ -176,6 +250,11 @@ class _Statistics:
     self._next = progress
     workers = max(1, min(len(progress.states), os.cpu_count() or 1))
     self._pool = concurrent.futures.ThreadPoolExecutor(workers)
+
+  @property
+  def layers(self) -> tuple[str, ...]:
+    """Names of the layers."""
+    return tuple(self._progress.states)
 
   def __enter__(self) -> "_Statistics":
     return self
