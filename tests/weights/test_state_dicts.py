@@ -174,9 +174,9 @@ def test_shards_with_an_index(end, tmp_path):
 
 def test_shards_that_are_not_whole(tmp_path):
   index = shards(tmp_path, ".bin")
-  places = json.loads(index.read_text())
+  known = json.loads(index.read_text())
   for weight_map, message in (
-    ({"more": "1-of-2.bin", **places["weight_map"]}, "names 1 tensors .* 'more'"),
+    ({"more": "1-of-2.bin", **known["weight_map"]}, "names 1 tensors .* 'more'"),
     ({"conv.weight": "../a.bin"}, "names of files beside it"),
     ({"conv.weight": "3-of-2.bin"}, r"3-of-2\.bin cannot be opened"),
     ([], "expected JSON with a weight_map"),

@@ -94,13 +94,13 @@ def write_run_page(
 def _units(
   found: ExemplarSet, descriptions: Iterable[Description], *, all_regions: bool
 ) -> Iterator[PageUnit]:
-  places = {
+  rows_of = {
     layer: {unit: row for row, unit in enumerate(found.exemplars(layer).units.tolist())}
     for layer in found.layers
   }
   for entry in descriptions:
     layer = entry.unit.layer
-    row = places[layer][entry.unit.index]
+    row = rows_of[layer][entry.unit.index]
     yield PageUnit(
       unit=entry.unit,
       description=entry.text,

@@ -99,7 +99,8 @@ class JaxGenerator(OneDevice):
     for name in layers:
       if name not in layouts:
         raise UserError(
-          f"The generator has no layer {name!r} that can be read as places and units: "
+          f"The generator has no layer {name!r} that can be read as positions and "
+          "units: "
           "--list_layers prints all that can. Choose another, or set --layouts."
         )
 

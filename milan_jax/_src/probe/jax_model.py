@@ -198,7 +198,7 @@ class JaxProbe:
       if name not in self.readings.layouts:
         hint = did_you_mean(name, self.readings.layouts)
         raise UserError(
-          f"The model has no layer {name!r} that can be read as places and "
+          f"The model has no layer {name!r} that can be read as positions and "
           f"units.{hint} Choose another, or set --layouts."
         )
     if batch % self.num_devices:

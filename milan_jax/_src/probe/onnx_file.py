@@ -119,7 +119,8 @@ class OnnxProbe(OneDevice):
     for name, tensor in tensors.items():
       if tensor not in self.readings.layouts:
         raise UserError(
-          f"The model has no tensor {name!r} that can be read as places and units: "
+          f"The model has no tensor {name!r} that can be read as positions and "
+          "units: "
           "--list_layers prints all that can. Choose another, or set --layouts."
         )
 

@@ -76,8 +76,8 @@ class ProbeTarget:
       options: layers, units and batch size.
 
     Raises:
-      UserError: if there is no such layer or unit, its places are not the picture's, or
-        its numbers depend on chance or on the batch.
+      UserError: if there is no such layer or unit, its positions are not the image's,
+        or its numbers depend on chance or on the batch.
     """
     units = options.units or ""
     names, tried = self._tried(options.layers or "", options.batch_size)

@@ -63,25 +63,25 @@ def calibrate(
   check_truths(split, truths)
   release = releases.load_release(folder)
   units = [unit for unit, _ in store.units(0, len(store))]
-  places = [
-    place
-    for place, unit in enumerate(units)
+  indices = [
+    index
+    for index, unit in enumerate(units)
     if split.get(unit) == "validation" and unit in truths
   ]
   decoder = Decoder(release, release.decoding, batch_size=BATCH)
   vocabulary = Vocabulary(release.vocabulary)
   batches: list[np.ndarray] = []
   verdicts: list[tuple[bool, bool]] = []
-  for start in range(0, len(places), BATCH):
-    some = places[start : start + BATCH]
+  for start in range(0, len(indices), BATCH):
+    some = indices[start : start + BATCH]
     features = store.read_rows(np.array(some))
     keys = jax.random.split(jax.random.key(0), len(some))
     decoded = decoder(features, keys)
     tokens = np.asarray(decoded.tokens)
     batches.append(gather_evidence(release, decoded, features))
-    for row, place in enumerate(some):
+    for row, index in enumerate(some):
       text = reconstruct_ids(tokens[row], vocabulary)
-      truth = truths[units[place]]
+      truth = truths[units[index]]
       fits = (
         not truth.negative
         and text.lower() not in release.decoding.nothing

@@ -117,8 +117,8 @@ def _read(path: pathlib.Path) -> Any:
 def _read_sharded(path: pathlib.Path) -> StateDict:
   """Reads all the files that an index names, which lie beside it."""
   try:
-    places = json.loads(path.read_bytes())["weight_map"]
-    files = dict.fromkeys(places.values())
+    weight_map = json.loads(path.read_bytes())["weight_map"]
+    files = dict.fromkeys(weight_map.values())
   except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
     raise UserError(f"{path}: expected JSON with a weight_map ({error})") from error
   if not all(
@@ -131,7 +131,7 @@ def _read_sharded(path: pathlib.Path) -> StateDict:
     if not isinstance(part, dict):
       raise UserError(f"{path.parent / file} holds no tensors by name")
     whole |= part
-  absent = [name for name in places if name not in whole]
+  absent = [name for name in weight_map if name not in whole]
   if absent:
     raise UserError(
       f"{path} names {len(absent)} tensors that its files lack, such as {absent[0]!r}: "
