@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 import torch
 
 from milan_jax._src.store.official import convert
@@ -59,7 +58,6 @@ def test_checkpoint_and_features_of_the_original_give_its_descriptions(
   )
 
 
-@pytest.mark.usefixtures("optimized")
 def test_exemplars_and_checkpoint_of_the_original_give_its_descriptions(
   whole_reference, tmp_path
 ):

@@ -99,7 +99,7 @@ def test_killed_at_every_step_it_gives_the_same_bytes(flags, whole, tmp_path):
     assert found.returncode == -signal.SIGKILL, f"{moment}: {found.stderr}"
     assert reached(workdir)
     assert not (workdir / "descriptions.csv").exists()
-  found = _run(*flags, f"--workdir={workdir}")
+  found = _here(*flags, f"--workdir={workdir}")
   assert found.returncode == 0, found.stderr
   assert _bytes(workdir) == _bytes(whole)
 

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tests.helpers.commands import run_here
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -29,16 +31,15 @@ def small_disk(tmp_path):
 def test_nothing_is_lost(small_disk, captioner, photos, tmp_path):
   disk, grow = small_disk
 
-  def run(workdir):
-    command = [
-      *(sys.executable, str(ROOT / "describe.py")),
+  def flags(workdir):
+    return (
       *("--model=tests.helpers.tiny_network:build", "--layers=0,2", "--k=4"),
       *(f"--images={photos}", f"--milan={captioner}", f"--workdir={workdir}"),
       *("--probe_batch_size=4", "--save_every=0", "--strategy=greedy"),
-    ]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    )
 
-  found = run(disk / "run")
+  command = [sys.executable, str(ROOT / "describe.py"), *flags(disk / "run")]
+  found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
   assert found.returncode == 2, found.stderr
   assert "Traceback" not in found.stderr
   assert "No space left on device" in found.stderr.splitlines()[-1]
@@ -46,8 +47,8 @@ def test_nothing_is_lost(small_disk, captioner, photos, tmp_path):
   before = sorted(path.name for path in (disk / "run").iterdir())
   assert "config.json" in before and "descriptions.csv" not in before
   grow()
-  assert run(disk / "run").returncode == 0
-  assert run(tmp_path / "whole").returncode == 0
+  assert run_here("describe", *flags(disk / "run")).returncode == 0
+  assert run_here("describe", *flags(tmp_path / "whole")).returncode == 0
   for folder in ("exemplars", "features"):
     want = tmp_path / "whole" / folder
     for path in filter(pathlib.Path.is_file, want.rglob("*")):

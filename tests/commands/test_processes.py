@@ -10,6 +10,7 @@ import numpy as np
 from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.store.release import save_release
+from tests.helpers.commands import run_here
 from tests.helpers.feature_store import write_features
 from tests.helpers.together import ROOT, free_port, run_together
 
@@ -24,7 +25,6 @@ assert jax.process_count() == 2 and jax.device_count() == 4
 features = np.load(folder + "/features.npy")
 keys = jax.random.split(jax.random.key(0), len(features))
 decoders = {
-  "rerank": Decoding(),
   "parity": Decoding(parity=True, beam_size=1),
   "sample": Decoding("sample"),
 }
@@ -38,6 +38,7 @@ for name, decoding in decoders.items():
 def test_two_processes_say_what_one_says(tiny, outputs, tmp_path):
   # One unit a device, and none for the last. The original's language model counts one
   # token too many where others of the batch are longer, so parity must know of them.
+  # Rerank is what the commands below decode by.
   features = outputs["features"][:3]
   np.save(tmp_path / "features.npy", features)
   save_release(tiny, tmp_path / "release")
@@ -50,7 +51,6 @@ def test_two_processes_say_what_one_says(tiny, outputs, tmp_path):
   ) == [0, 0]
   keys = jax.random.split(jax.random.key(0), 3)
   for name, decoding in (
-    ("rerank", Decoding()),
     ("parity", Decoding(parity=True, beam_size=1)),
     ("sample", Decoding("sample")),
   ):
@@ -66,8 +66,8 @@ def test_two_commands_describe_a_feature_store_together(tiny, outputs, tmp_path)
   store = tmp_path / "features"
   write_features(store, outputs["features"])
   save_release(tiny, tmp_path / "release")
-  command = [sys.executable, str(ROOT / "describe.py"), f"--features={store}"]
-  command += [f"--milan={tmp_path / 'release'}", "--batch_size=2"]
+  flags = (f"--features={store}", f"--milan={tmp_path / 'release'}", "--batch_size=2")
+  command = [sys.executable, str(ROOT / "describe.py"), *flags]
   environment = os.environ | {"JAX_PLATFORMS": "cpu"}
 
   def both(workdir):
@@ -77,7 +77,7 @@ def test_two_commands_describe_a_feature_store_together(tiny, outputs, tmp_path)
       [*command, f"--workdir={workdir}", *shared, f"--process_id={i}"] for i in range(2)
     ]
 
-  assert run_together([[*command, f"--workdir={tmp_path / 'one'}"]], environment) == [0]
+  assert run_here("describe", *flags, f"--workdir={tmp_path / 'one'}").returncode == 0
   assert run_together(both(tmp_path / "two"), environment) == [0, 0]
   one, two = (_table(tmp_path / name / "descriptions.csv") for name in ("one", "two"))
   assert [row["description"] for row in two] == [row["description"] for row in one]

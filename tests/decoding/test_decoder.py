@@ -22,11 +22,19 @@ from tests.search.similarity import f1
 STOP = 425
 
 
+# Decoders of the tiny release, by how they decode: each compiles once for all tests.
+_DECODERS = {}
+
+
+def _decoder(tiny, decoding):
+  if decoding not in _DECODERS:
+    _DECODERS[decoding] = Decoder(tiny, decoding, batch_size=8)
+  return _DECODERS[decoding]
+
+
 def _decode(tiny, features, **options):
-  batch_size = options.pop("batch_size", 8)
-  decoder = Decoder(tiny, Decoding(**options), batch_size=batch_size)
   keys = jax.random.split(jax.random.key(0), len(features))
-  return decoder(features, keys)
+  return _decoder(tiny, Decoding(**options))(features, keys)
 
 
 def _up_to_stop(tokens):
@@ -61,7 +69,7 @@ def _as_asked(release, **options):
 @pytest.mark.parametrize(("name", "options"), CASES, ids=[name for name, _ in CASES])
 def test_parity_with_the_original(tiny, outputs, strings, name, options):
   """Tokens, scores, and sentence for sentence."""
-  decoder = Decoder(tiny, _as_asked(tiny, parity=True, **options), batch_size=8)
+  decoder = _decoder(tiny, _as_asked(tiny, parity=True, **options))
   found = decoder(outputs["features"], jax.random.split(jax.random.key(0), 8))
   assert _up_to_stop(found.tokens) == _up_to_stop(outputs[f"{name}/tokens"])
   np.testing.assert_allclose(found.scores, outputs[f"{name}/scores"], atol=1e-4)
@@ -155,7 +163,7 @@ def test_the_original_scores_a_unit_by_its_batch_and_so_does_parity(tiny, output
 def test_a_unit_does_not_depend_on_its_batch(tiny, outputs, strategy):
   features = outputs["features"]
   keys = jax.random.split(jax.random.key(0), 8)
-  decoder = Decoder(tiny, Decoding(strategy, beam_size=5), batch_size=8)
+  decoder = _decoder(tiny, Decoding(strategy, beam_size=5))
   together = decoder(features, keys)
   for units in ([3], [7, 0, 3]):
     some = decoder(features[units], keys[np.array(units)])
@@ -215,7 +223,7 @@ def test_only_the_regions_that_count_are_described(tiny, outputs):
   """As if there were no others, whatever these hold and whoever is in the batch."""
   features = np.array(outputs["features"])
   keys = jax.random.split(jax.random.key(0), 8)
-  decoder = Decoder(tiny, Decoding("greedy"), batch_size=8)
+  decoder = _decoder(tiny, Decoding("greedy"))
   few = np.array([1, 4, 5])
   counts = np.full(8, 6)
   counts[few] = 4
@@ -265,9 +273,9 @@ def test_bad_options_are_said_plainly(tiny):
   mute = dataclasses.replace(tiny, language_model=None, params=params)
   with pytest.raises(UserError, match="no language model"):
     Decoder(mute, Decoding("rerank"), batch_size=4)
-  assert _decode(
-    mute, np.zeros((1, 6, 1024), np.float32), strategy="beam"
-  ).scores.shape == (1,)
+  decoder = Decoder(mute, Decoding("beam"), batch_size=1)
+  keys = jax.random.split(jax.random.key(0), 1)
+  assert decoder(np.zeros((1, 6, 1024), np.float32), keys).scores.shape == (1,)
 
 
 @pytest.mark.parametrize(
