@@ -77,7 +77,10 @@ class LayerExemplars:
     units, k = self.image_ids.shape
     if self.num_firing is None:
       return np.full(units, k)
-    return np.where(self.num_firing > 0, np.minimum(self.num_firing, k), k)
+    counts: np.ndarray = np.where(
+      self.num_firing > 0, np.minimum(self.num_firing, k), k
+    )
+    return counts
 
 
 @runtime_checkable

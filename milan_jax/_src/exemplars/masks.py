@@ -41,7 +41,8 @@ def activation_masks(
     return np.broadcast_to(maps > above, (*maps.shape[:-2], down, across))
   rows = interpolation_matrix(height, down)
   columns = interpolation_matrix(width, across).T
-  return (rows @ maps.astype(np.float32) @ columns) > above
+  masks: np.ndarray = (rows @ maps.astype(np.float32) @ columns) > above
+  return masks
 
 
 def interpolation_matrix(

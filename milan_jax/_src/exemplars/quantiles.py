@@ -51,7 +51,7 @@ def images_per_block(
   activations: Float[np.ndarray, "images height width units"],
 ) -> int:
   """Returns the number of images in a block."""
-  return max(1, BLOCK // activations[0].size)
+  return max(1, BLOCK // int(activations[0].size))
 
 
 def first_floor(

@@ -156,7 +156,8 @@ def from_arrays(arrays: Mapping[str, np.ndarray]) -> LayerState:
   Raises:
     KeyError: if an array is missing.
   """
-  return _unflatten(LayerState, arrays, "")
+  state: LayerState = _unflatten(LayerState, arrays, "")
+  return state
 
 
 def _flatten(state: Any, prefix: str) -> dict[str, np.ndarray]:
@@ -185,5 +186,5 @@ def _unflatten(kind: Any, arrays: Mapping[str, np.ndarray], prefix: str) -> Any:
   return kind(**values)
 
 
-def _saved_name(field: dataclasses.Field) -> str:
+def _saved_name(field: dataclasses.Field[Any]) -> str:
   return _SAVED_NAMES.get(field.name, field.name)

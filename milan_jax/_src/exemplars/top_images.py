@@ -119,7 +119,8 @@ def merge(a: TopImages, b: TopImages) -> TopImages:
 
 def ranked_maps(state: TopImages) -> Float[np.ndarray, "units k height width"]:
   """Returns the maps, best image first."""
-  return state.maps[np.arange(len(state.maps))[:, None], state.slots]
+  ranked: np.ndarray = state.maps[np.arange(len(state.maps))[:, None], state.slots]
+  return ranked
 
 
 def _rank(

@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -147,7 +148,7 @@ class _MappedImages(ArrayImages):
     super().__init__(open_npy(path, remedy="save it again"), geometry, str(path))
     self._path = path
 
-  def __reduce__(self):
+  def __reduce__(self) -> tuple[Any, ...]:
     return _MappedImages, (self._path, self._geometry)
 
 

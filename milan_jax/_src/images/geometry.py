@@ -59,7 +59,7 @@ class Geometry:
   fitting: str = ""
   channels: int = 3
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     crops, resized = self.shape, sides(self.resize or self.crop)
     fits = (0 < crop <= side for crop, side in zip(crops, resized, strict=True))
     if not all(fits):

@@ -52,7 +52,7 @@ class HuggingFaceImages(FittedPictures):
     # Undecoded: what cannot be decoded is one image that is missing, and no error.
     self._rows = saved.cast_column(self._column, datasets.Image(decode=False))
 
-  def __reduce__(self):
+  def __reduce__(self) -> tuple[Any, ...]:
     """To another process go the names, and the folder is mapped there again."""
     return _open_again, (self._folder, self._geometry, self._wanted)
 
@@ -129,4 +129,4 @@ def _image_column(features: Any, datasets: Any, place: pathlib.Path) -> str:
       f"{place}: expected one column of images, or one called 'image'; the columns are "
       f"{found}."
     )
-  return images[0]
+  return str(images[0])

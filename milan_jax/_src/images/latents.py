@@ -3,6 +3,7 @@
 import pathlib
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -41,7 +42,7 @@ class Latents:
       raise UserError(
         f"{origin}: expected latents of shape (N, ...), found {latents.shape}."
       )
-    fields: list = [("latent", np.float32, latents.shape[1:])]
+    fields: list[Any] = [("latent", np.float32, latents.shape[1:])]
     if classes is not None:
       fields.append(("class", np.int64))
     self._records = np.zeros(len(latents), fields)
@@ -147,4 +148,5 @@ class GeneratedImages:
   def load(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
     """The image, made alone: what else is made changes nothing."""
     with self._lock:
-      return self._make(self._latents.load(index)[None])[0]
+      image: np.ndarray = self._make(self._latents.load(index)[None])[0]
+    return image

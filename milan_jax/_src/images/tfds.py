@@ -102,7 +102,8 @@ class TfdsImages(FittedPictures):
     """The bytes of the image's file."""
     try:
       example = self._parser.parse_example(bytes(self._records[index]))
-      return example[self._feature]
+      content: bytes = example[self._feature]
+      return content
     except (UserError, UnreadableImageError):
       raise
     except Exception as error:

@@ -48,7 +48,7 @@ class Attention(nn.Module):
   key_size: int
   attention_size: int
 
-  def setup(self):
+  def setup(self) -> None:
     self.query = _dense(self.query_size, self.attention_size)
     self.key = _dense(self.key_size, self.attention_size)
     self.output = _dense(self.attention_size, 1)
@@ -83,7 +83,7 @@ class Captioner(nn.Module):
   attention_size: int | None = None
   dropout: float = 0.5
 
-  def setup(self):
+  def setup(self) -> None:
     features, hidden = self.feature_size, self.hidden_size
     self.init_hidden = _dense(features, hidden)
     self.init_cell = _dense(features, hidden)
@@ -158,7 +158,9 @@ class Captioner(nn.Module):
     # All the embedded tokens are multiplied at once; the loop adds the contexts.
     projected = self.lstm.project(self.embedding(token_inputs))
 
-    def advance(module, state, projected):
+    def advance(
+      module: Captioner, state: CaptionerState, projected: Float[Array, "batch gates"]
+    ) -> tuple[CaptionerState, tuple[Array, Array]]:
       state, attentions = module._advance(regions, state, projected[:, None])
       return state, (state.hidden[:, 0], attentions[:, 0])
 

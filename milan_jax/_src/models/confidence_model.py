@@ -109,4 +109,5 @@ def probabilities(
   """The probability that each description fits."""
   scaled = (evidence - np.array(spec.centers)) / np.array(spec.scales)
   logits = scaled @ np.array(spec.weights) + spec.bias
-  return 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+  found: np.ndarray = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+  return found

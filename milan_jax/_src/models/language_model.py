@@ -29,7 +29,7 @@ class LanguageModel(nn.Module):
   dropout: float = 0.5
   pad_id: int | None = None
 
-  def setup(self):
+  def setup(self) -> None:
     self.embedding = nn.Embed(
       self.vocab_size,
       self.embedding_size,

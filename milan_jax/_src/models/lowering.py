@@ -183,7 +183,7 @@ def max_pool(
   """
   around = (padding, padding)
   _output_sides(inputs, (size, size), stride, (around, around))
-  return lax.reduce_window(
+  largest: Array = lax.reduce_window(
     inputs,
     -jnp.inf,
     lax.max,
@@ -191,6 +191,7 @@ def max_pool(
     (1, stride, stride, 1),
     [(0, 0), around, around, (0, 0)],
   )
+  return largest
 
 
 def adaptive_average_pool(
@@ -383,5 +384,5 @@ def _in_chunks(function: Callable[[Array], Array], inputs: Array, size: int) -> 
   if size == inputs.shape[0]:
     return function(inputs)
   chunks = inputs.reshape(-1, size, *inputs.shape[1:])
-  outputs = lax.map(function, chunks)
+  outputs: Array = lax.map(function, chunks)
   return outputs.reshape(-1, *outputs.shape[2:])

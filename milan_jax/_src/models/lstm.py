@@ -33,7 +33,7 @@ class LSTMCell(nn.Module):
   input_size: int
   hidden_size: int
 
-  def setup(self):
+  def setup(self) -> None:
     init = uniform_fan_in(self.hidden_size)
     gates = 4 * self.hidden_size
     self.input_kernel = self.param("input_kernel", init, (self.input_size, gates))

@@ -144,7 +144,9 @@ class JaxGenerator(OneDevice):
     return images.shape, {name: found[name].shape for name in order}
 
 
-def _made(function: Callable, arguments: list[Array]) -> tuple[Array, dict[str, Array]]:
+def _made(
+  function: Callable[..., Any], arguments: list[Array]
+) -> tuple[Array, dict[str, Array]]:
   """The images that a function makes, and its activations by name.
 
   Raises:
@@ -164,7 +166,7 @@ def _made(function: Callable, arguments: list[Array]) -> tuple[Array, dict[str, 
 @functools.partial(jax.jit, static_argnames="layers")
 @full_float32
 def _activations(
-  function: Callable, arguments: list[Array], layers: tuple[str, ...]
+  function: Callable[..., Any], arguments: list[Array], layers: tuple[str, ...]
 ) -> dict[str, Array]:
   _, found = _made(function, arguments)
   return {name: found[name].astype(jnp.float32) for name in layers}
@@ -172,5 +174,6 @@ def _activations(
 
 @jax.jit
 @full_float32
-def _images(function: Callable, arguments: list[Array]) -> Array:
-  return function(*arguments)[0].astype(jnp.float32)
+def _images(function: Callable[..., Any], arguments: list[Array]) -> Array:
+  images: Array = function(*arguments)[0]
+  return images.astype(jnp.float32)

@@ -136,7 +136,9 @@ class JaxProbe:
     """
     self.check_request(len(images), layers)
     parts = NamedSharding(self._mesh, PartitionSpec("data"))
-    return self._program(self._replicas, jax.device_put(images, parts), layers=layers)
+    placed = jax.device_put(images, parts)
+    found: Activations = self._program(self._replicas, placed, layers=layers)
+    return found
 
   def array_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
     """Shape of what each layer gives for a batch, in the order of execution."""

@@ -17,7 +17,7 @@ _INFERENCE = {
 }
 
 
-def inference_keywords(function: Callable) -> dict[str, bool]:
+def inference_keywords(function: Callable[..., Any]) -> dict[str, bool]:
   """The keywords of a function that say whether it trains, set to say that it does not.
 
   Args:

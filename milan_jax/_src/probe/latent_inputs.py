@@ -3,6 +3,8 @@
 An input is a record of a `latent` and, for a generator of classes, a `class`.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import UInt8
 
@@ -21,7 +23,7 @@ def trial_inputs(
     batch: how many.
   """
   latents = np.random.default_rng(0).standard_normal((batch, *latent_shape))
-  fields: list = [("latent", np.float32, latent_shape)]
+  fields: list[Any] = [("latent", np.float32, latent_shape)]
   inputs = np.zeros(batch, [*fields, ("class", np.int64)] if classes else fields)
   inputs["latent"] = latents
   return inputs

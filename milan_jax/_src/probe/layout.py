@@ -205,7 +205,7 @@ def to_nhwc(
   Raises:
     UserError: if the array does not fit the layout.
   """
-  maps = None
+  maps: np.ndarray | jax.Array | None = None
   if layout.axes in TOKENS and activations.ndim == 3:
     order = ["NLC".index(axis) for axis in layout.axes]
     tokens = activations.transpose(*(order.index(axis) for axis in range(3)))

@@ -143,7 +143,7 @@ def _recording_class(kind: type[nnx.Module]) -> type[nnx.Module]:
   return make(kind.__name__, (kind,), methods)
 
 
-def _recording_method(kind: type[nnx.Module], name: str) -> Callable:
+def _recording_method(kind: type[nnx.Module], name: str) -> Callable[..., Any]:
   method = getattr(kind, name)
 
   @functools.wraps(method)

@@ -161,7 +161,8 @@ class OnnxGraph:
     del outputs[:]
     outputs.extend(onnx.ValueInfoProto(name=name) for name in tensors)
     try:
-      return self._model.SerializeToString()
+      content: bytes = self._model.SerializeToString()
+      return content
     except (ValueError, EncodeError) as error:
       raise UserError(
         "The model is over 2 GB: save it with its weights in a file beside it, by "
@@ -181,7 +182,8 @@ class OnnxGraph:
     if node is not None and node.op_type == "Constant":
       (value,) = node.attribute
       if value.name == "value_float":
-        return value.f
+        constant: float = value.f
+        return constant
       tensor = value.t if value.name == "value" else None
     if tensor is None or math.prod(tensor.dims) != 1:
       return None

@@ -69,7 +69,9 @@ def expected(fault: str) -> str:
   )
 
 
-def _arrays(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple, Any]]:
+def _arrays(
+  value: Any, path: tuple[Any, ...] = ()
+) -> Iterator[tuple[tuple[Any, ...], Any]]:
   if hasattr(value, "dtype") and hasattr(value, "shape"):
     yield path, _plain(value)
     return

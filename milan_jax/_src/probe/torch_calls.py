@@ -15,7 +15,7 @@ def watched(
   module: nn.Module,
   names: Iterable[str],
   *,
-  before: Callable[[str, int, list], None] | None = None,
+  before: Callable[[str, int, list[Any]], None] | None = None,
   after: Callable[[str, int, Any], None] | None = None,
 ) -> Iterator[Counter[str]]:
   """Listens to the calls of submodules, and is gone afterwards.
@@ -35,12 +35,14 @@ def watched(
   handles = []
 
   def listen(name: str) -> None:
-    def begin(_module, args, kwargs):
+    def begin(
+      _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
       begun[name] += 1
       if before:
         before(name, begun[name] - 1, [*args, *kwargs.values()])
 
-    def end(_module, _args, value):
+    def end(_module: nn.Module, _args: tuple[Any, ...], value: Any) -> None:
       ended[name] += 1
       if after:
         after(name, ended[name] - 1, value)
@@ -58,7 +60,9 @@ def watched(
       handle.remove()
 
 
-def tensors_in(value: object, path: tuple = ()) -> Iterator[tuple[tuple, torch.Tensor]]:
+def tensors_in(
+  value: object, path: tuple[Any, ...] = ()
+) -> Iterator[tuple[tuple[Any, ...], torch.Tensor]]:
   """The floating tensors in what a module returns, and the keys that lead to them."""
   if isinstance(value, torch.Tensor):
     if value.is_floating_point():

@@ -1,5 +1,6 @@
 """How many channels the images of a torch module have. Needs torch, an extra."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,7 +24,13 @@ class _FirstLayerError(BaseException):
 class _UpToFirstLayer(TorchFunctionMode):
   """Stops at the first convolution or linear layer of a model."""
 
-  def __torch_function__(self, func, types, args=(), kwargs=None):
+  def __torch_function__(
+    self,
+    func: Callable[..., Any],
+    types: Any,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+  ) -> Any:
     del types
     given = {**dict(zip(("input", "weight"), args, strict=False)), **(kwargs or {})}
     if func in (torch.conv2d, functional.linear):

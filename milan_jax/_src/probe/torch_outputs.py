@@ -103,7 +103,7 @@ class ModuleOutputs:
       if name and not isinstance(part, torch.jit.ScriptModule)  # they have no hooks
     ]
 
-    def enter(name: str, call: int, arguments: list) -> None:
+    def enter(name: str, call: int, arguments: list[Any]) -> None:
       windows.enter(name, arguments)
 
     with (
@@ -141,7 +141,7 @@ class ModuleOutputs:
     kept: dict[str, Kept] = {}
     wanted = {name: self._sources[name] for name in layers}
 
-    def keep_input(module: str, call: int, arguments: list) -> None:
+    def keep_input(module: str, call: int, arguments: list[Any]) -> None:
       for name, source in wanted.items():
         if (source.module, source.call) == (module, call) and source.clip:
           kept[name] = Kept.of(arguments[0].clamp(min=source.clip[0]))

@@ -104,7 +104,7 @@ def _show_all_patches(model: torch.nn.Module) -> None:
   masked: Any = model
   masked.config.mask_ratio = 0.0
 
-  def in_order(module: Any, given: tuple, keywords: dict) -> Any:
+  def in_order(module: Any, given: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     number = module.patch_embeddings.num_patches
     # Patches are sorted by it.
     noise = torch.arange(number, device=given[0].device).expand(len(given[0]), -1)

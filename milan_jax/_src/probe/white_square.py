@@ -130,7 +130,10 @@ def _change(
   largest = np.abs(values).max((0, 1, 2))
   seeing = largest_change > _ROUNDING * largest
   scale = np.where(seeing, largest_change, 1)
-  return np.einsum("shwu,u->shw", change, seeing / scale).astype(np.float64)
+  moved: np.ndarray = np.einsum("shwu,u->shw", change, seeing / scale).astype(
+    np.float64
+  )
+  return moved
 
 
 def _densest(above: np.ndarray, positions: np.ndarray) -> np.ndarray:

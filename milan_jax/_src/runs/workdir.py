@@ -74,7 +74,7 @@ def read_run(folder: pathlib.Path) -> dict[str, Any] | None:
       )
     return None
   try:
-    known = json.loads(path.read_text(encoding="utf-8"))
+    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(known["config"], dict):
       raise TypeError("config is no object")
     _check_inputs(known.get("inputs", {}))
@@ -203,4 +203,5 @@ def job_of(known: Mapping[str, Any]) -> dict[str, Any]:
   """
   inputs = {name: one for name, one in known["inputs"].items() if name != "answers"}
   notes = {name: known[name] for name in ("weights_from",) if name in known}
-  return known["config"] | {"inputs": inputs} | notes
+  configuration: dict[str, Any] = known["config"] | {"inputs": inputs} | notes
+  return configuration

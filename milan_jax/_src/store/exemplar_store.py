@@ -170,7 +170,9 @@ class StoredExemplars:
         f"format {FORMAT!r}."
       )
     self._layers = _layer_names(meta.get("layers"), self._folder / META)
-    self._info = _typed(meta.get("info"), dict, "info", self._folder / META)
+    self._info: dict[str, Any] = _typed(
+      meta.get("info"), dict, "info", self._folder / META
+    )
     # Stores of earlier versions have no checksums.
     check_files(self._folder, meta.get("files"), remedy=_REMEDY)
     self._images = _open(self._folder / "images.npy", "u", (None, None, None, 3))

@@ -94,7 +94,7 @@ class FeatureWriter:
 
   def _offset(self, layer: int, row: int, slot: int) -> int:
     index = row * self._slots[layer] + slot
-    return self._offsets[layer] + index * self._row_bytes
+    return int(self._offsets[layer] + index * self._row_bytes)
 
   def check(self, locations: Int[np.ndarray, "locations 3"]) -> None:
     """Compares what an earlier writer saved with its checksums.
@@ -212,7 +212,8 @@ class FeatureStore:
     """
     known = [self.k if one is None else one[0] for one in self.firing(start, stop)]
     counts = np.array(known, np.int64)
-    return np.where(counts > 0, np.minimum(counts, self.k), self.k)
+    counted: np.ndarray = np.where(counts > 0, np.minimum(counts, self.k), self.k)
+    return counted
 
   def read(self, start: int, stop: int) -> Float[np.ndarray, "units k features"]:
     """Reads the features of units by their index in the store."""
@@ -288,7 +289,7 @@ def features_are_finished(folder: str | os.PathLike[str]) -> bool:
   if not (folder / INDEX).is_file():
     return False
   progress = _read_progress(folder)
-  return progress["done"] == progress["total"]
+  return bool(progress["done"] == progress["total"])
 
 
 def _read_progress(folder: pathlib.Path) -> dict[str, Any]:
@@ -309,7 +310,8 @@ def _read_progress(folder: pathlib.Path) -> dict[str, Any]:
       f"{path}: expected how many images are done, of how many, found {done!r} and "
       f"{total!r}: {_REMEDY}."
     )
-  return progress
+  checked: dict[str, Any] = progress
+  return checked
 
 
 def _is_count(value: Any) -> bool:

@@ -120,7 +120,8 @@ def _backbone_params(name: str, state: StateDict) -> Params:
   params = backbones.params_from_state_dict(name, state, head=False)
   floats = {array.dtype for array in state.values() if array.dtype.kind == "f"}
   dtype = np.float16 if floats == {np.dtype(np.float16)} else np.float32
-  return jax.tree.map(lambda array: np.asarray(array, dtype), dict(params))
+  cast: Params = jax.tree.map(lambda array: np.asarray(array, dtype), dict(params))
+  return cast
 
 
 def convert(checkpoint: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> str:
@@ -140,17 +141,18 @@ def convert(checkpoint: str | os.PathLike[str], out_dir: str | os.PathLike[str])
     raise UserError(f"{checkpoint} is no file: expected an official checkpoint (.pth)")
   if out_dir.exists() and not out_dir.is_dir():
     raise UserError(f"{out_dir} is a file: name a folder to write the release to")
+  digest = sha256_of_file(checkpoint)
   source: dict[str, Any] = {
     "name": checkpoint.name,
     "size": checkpoint.stat().st_size,
-    "sha256": sha256_of_file(checkpoint),
+    "sha256": digest,
   }
   if _holds(out_dir, source):
-    return source["sha256"]
+    return digest
   converted = to_release(read_official(checkpoint))
   card = {**converted.card, "source": source}
   releases.save_release(dataclasses.replace(converted, card=card), out_dir)
-  return source["sha256"]
+  return digest
 
 
 def _holds(folder: pathlib.Path, source: dict[str, Any]) -> bool:
@@ -186,7 +188,7 @@ def _backbone(value: Any) -> str:
       f"{''.join(f', {name} {part!r}' for name, part in children.items())}): only "
       f"{_ENCODER} without CLIP reranking is"
     )
-  backbone = value["properties"]["encoder"]["properties"]["config"]
+  backbone: str = value["properties"]["encoder"]["properties"]["config"]
   if backbone not in LEVELS:
     raise UserError(
       f"its encoder is {backbone!r}, which is not known: expected one of "

@@ -118,7 +118,8 @@ class OriginalExemplars:
       rows: rows of `exemplars(layer)`, one per mask.
       slots: which of the unit's k exemplars, one per mask.
     """
-    return self._layer(layer).masks[rows, slots, 0] != 0
+    masks: np.ndarray = self._layer(layer).masks[rows, slots, 0] != 0
+    return masks
 
   def _layer(self, name: str) -> "_Layer":
     if name not in self._layers:

@@ -12,6 +12,7 @@ import zlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
@@ -47,7 +48,8 @@ class TrainingCheckpoints:
 
   def latest(self) -> int | None:
     """Returns the step of the newest whole checkpoint; None where there is none."""
-    return self._manager.latest_step()
+    step: int | None = self._manager.latest_step()
+    return step
 
   def save(self, step: int, arrays: PyTree, progress: dict[str, Any]) -> None:
     """Saves arrays and a JSON value as the checkpoint of `step`."""
@@ -95,7 +97,7 @@ def _checksum(arrays: PyTree) -> str:
   """CRC-32 of the values of all leaves, in their order."""
   checksum = 0
   for leaf in jax.tree.leaves(arrays):
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
       leaf = jax.random.key_data(leaf)
     values = np.ascontiguousarray(leaf).reshape(-1)
     checksum = zlib.crc32(values.view(np.uint8).data, checksum)

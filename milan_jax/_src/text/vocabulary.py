@@ -28,7 +28,7 @@ class Vocabulary:
 
   tokens: tuple[str, ...]
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     # A repeated token would have two ids, and only one could ever be encoded.
     if len(self._ids) != len(self.tokens):
       counts = collections.Counter(self.tokens)

@@ -186,7 +186,7 @@ class Trainer:
       if epochs:
         on_epoch(epochs)
 
-    def save(arrays, epochs, done):
+    def save(arrays: _Arrays, epochs: tuple[Epoch, ...], done: int) -> None:
       kept = {"epochs": [dataclasses.asdict(epoch) for epoch in epochs]}
       step = int(arrays.train_state.step)
       checkpoints.save(step, arrays, {"batches": done, **kept})
@@ -233,7 +233,8 @@ class Trainer:
     return Fitted(arrays.best, epochs)
 
   def _no_terms(self) -> losses.Terms:
-    return steps.replicate(losses.no_terms(self._terms), self._mesh)
+    terms: losses.Terms = steps.replicate(losses.no_terms(self._terms), self._mesh)
+    return terms
 
 
 def _check(trained: dict[str, float], validated: dict[str, float], epoch: int) -> None:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 
@@ -36,7 +37,8 @@ def no_terms(names: Iterable[str]) -> Terms:
 
 def add_terms(first: Terms, second: Terms) -> Terms:
   """Returns the terms of both halves of some batches."""
-  return jax.tree.map(jnp.add, first, second)
+  terms: Terms = jax.tree.map(jnp.add, first, second)
+  return terms
 
 
 def sum_of_means(terms: Terms) -> Float[Array, ""]:
@@ -45,7 +47,10 @@ def sum_of_means(terms: Terms) -> Float[Array, ""]:
 
 
 def token_mask(
-  targets: Int[Array, "batch length"], weights: Float[Array, "batch"], *, pad_id: int
+  targets: Int[Array | np.ndarray, "batch length"],
+  weights: Float[Array | np.ndarray, "batch"],
+  *,
+  pad_id: int,
 ) -> Bool[Array, "batch length"]:
   """Marks the tokens that count: no padding, in no row that only fills the batch."""
   return (targets != pad_id) & (weights > 0)[:, None]
@@ -53,7 +58,7 @@ def token_mask(
 
 def token_nll(
   log_probs: Float[Array, "batch length vocab"],
-  targets: Int[Array, "batch length"],
+  targets: Int[Array | np.ndarray, "batch length"],
   mask: Bool[Array, "batch length"],
 ) -> Mean:
   """Returns the mean negative log-likelihood of the tokens in `mask`.
@@ -68,7 +73,7 @@ def token_nll(
 def attention_penalty(
   attentions: Float[Array, "batch length k"],
   mask: Bool[Array, "batch length"],
-  weights: Float[Array, "batch"],
+  weights: Float[Array | np.ndarray, "batch"],
 ) -> Mean:
   """Returns the mean of `(1 - sum_t attention)^2` over captions and regions.
 
@@ -89,8 +94,8 @@ def attention_penalty(
 def captioner_loss(
   log_probs: Float[Array, "batch length vocab"],
   attentions: Float[Array, "batch length k"],
-  targets: Int[Array, "batch length"],
-  weights: Float[Array, "batch"],
+  targets: Int[Array | np.ndarray, "batch length"],
+  weights: Float[Array | np.ndarray, "batch"],
   *,
   pad_id: int,
 ) -> Terms:
@@ -114,8 +119,8 @@ def captioner_loss(
 
 def language_model_loss(
   log_probs: Float[Array, "batch length vocab"],
-  targets: Int[Array, "batch length"],
-  weights: Float[Array, "batch"],
+  targets: Int[Array | np.ndarray, "batch length"],
+  weights: Float[Array | np.ndarray, "batch"],
   *,
   pad_id: int,
 ) -> Terms:

@@ -4,17 +4,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from milan_jax._src.models import captioner as captioners
 from milan_jax._src.models import language_model as language_models
-from milan_jax._src.training import losses, step
+from milan_jax._src.training import batches, losses, step
 
 CAPTIONER_TERMS = ("nll", "attention")
 LANGUAGE_MODEL_TERMS = ("nll",)
 
 
-def _dropout(key):
+def _dropout(key: PRNGKeyArray | None) -> dict[str, Any]:
   if key is None:
     return {"deterministic": True}
   return {"deterministic": False, "rngs": {"dropout": key}}
@@ -80,8 +80,10 @@ def captioner_objective(
   With a key, in training, the features are augmented as the options say (`augment`).
   """
 
-  def objective(params, batch, key):
-    features = batch.features
+  def objective(
+    params: PyTree, batch: batches.Batch, key: PRNGKeyArray | None
+  ) -> losses.Terms:
+    features = jnp.asarray(batch.features)
     if key is not None and (feature_noise or resample_regions or stray_regions):
       features = augment(
         features,
@@ -106,7 +108,9 @@ def language_model_objective(
 ) -> step.Objective:
   """Returns the language model's objective: token likelihood."""
 
-  def objective(params, batch, key):
+  def objective(
+    params: PyTree, batch: batches.Batch, key: PRNGKeyArray | None
+  ) -> losses.Terms:
     log_probs: Any = model.apply({"params": params}, batch.inputs, **_dropout(key))
     return losses.language_model_loss(
       log_probs, batch.targets, batch.weights, pad_id=pad_id

@@ -26,7 +26,8 @@ def replicate(tree: PyTree, mesh: jax.sharding.Mesh) -> PyTree:
 def shard(batch: batches.Batch, mesh: jax.sharding.Mesh) -> batches.Batch:
   """Spreads the rows of a batch, a multiple of the devices' number, over them."""
   sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
-  return jax.device_put(batch, sharding)
+  sharded: batches.Batch = jax.device_put(batch, sharding)
+  return sharded
 
 
 def make_step(objective: Objective, optimizer: optax.GradientTransformation) -> Step:
@@ -47,11 +48,13 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation) -> 
     and the losses with the batch's added. It consumes the state and the losses given.
   """
 
-  def take(train_state, so_far, batch):
+  def take(
+    train_state: state.TrainState, so_far: losses.Terms, batch: batches.Batch
+  ) -> tuple[state.TrainState, losses.Terms]:
     key = jax.random.wrap_key_data(train_state.key)
     key = jax.random.fold_in(key, train_state.step)
 
-    def loss(params):
+    def loss(params: PyTree) -> tuple[jax.Array, losses.Terms]:
       terms = objective(params, batch, key)
       return losses.sum_of_means(terms), terms
 
@@ -72,7 +75,9 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation) -> 
 def make_evaluation(objective: Objective) -> Evaluation:
   """Returns a compiled function that adds a batch's losses, without dropout."""
 
-  def evaluate(params, so_far, batch):
+  def evaluate(
+    params: PyTree, so_far: losses.Terms, batch: batches.Batch
+  ) -> losses.Terms:
     return losses.add_terms(so_far, objective(params, batch, None))
 
   return jax.jit(full_float32(evaluate))

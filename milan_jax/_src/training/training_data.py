@@ -100,7 +100,9 @@ def _gather_from(
 ) -> batches.Gather:
   """Returns a function that reads rows of several tables, by position in `rows`."""
 
-  def gather(wanted):
+  def gather(
+    wanted: Int[np.ndarray, "batch"],
+  ) -> Float[np.ndarray, "batch k features"]:
     found = np.empty((len(wanted), *tables[0].shape[1:]), np.float32)
     for number, table in enumerate(tables):
       here = layers[wanted] == number

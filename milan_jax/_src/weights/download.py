@@ -172,8 +172,9 @@ class _Transfer:
         start = 0
         self.partial.unlink(missing_ok=True)
         atomic.write_json(self._note, answered)
-      self._copy(response, start, answered["size"])
-    return answered["size"]
+      size: int = answered["size"]
+      self._copy(response, start, size)
+    return size
 
   def _version(self) -> dict[str, Any] | None:
     """What was noted of the version that the bytes here are a part of."""

@@ -114,13 +114,15 @@ def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 def _tensor_of(file: Any, name: str, path: pathlib.Path) -> np.ndarray:
   try:
-    array = file.get_tensor(name)
+    array: np.ndarray = file.get_tensor(name)
   except (TypeError, ValueError, AttributeError) as error:  # a type that numpy lacks
     kind = file.get_slice(name).get_dtype()
     raise UserError(
       f"{path} holds {name!r} of the type {kind}, which is not read: save it as float32"
     ) from error
-  return array.astype(np.float32) if array.dtype == ml_dtypes.bfloat16 else array
+  if array.dtype == ml_dtypes.bfloat16:
+    array = array.astype(np.float32)
+  return array
 
 
 def _open(path: pathlib.Path) -> io.BufferedReader:
@@ -177,7 +179,7 @@ def _read_zip(data: mmap.mmap, path: pathlib.Path) -> Any:
     return found
 
   if f"{root}byteorder" in entries:
-    _check_byte_order(record("byteorder") == b"little", path)
+    _check_byte_order(bytes(record("byteorder")) == b"little", path)
   pickle = io.BytesIO(record("data.pkl"))
   return _unpickle(pickle, lambda storage: record(f"data/{storage.key}"))
 

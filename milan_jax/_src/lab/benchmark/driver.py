@@ -77,7 +77,8 @@ class _Process:
         f"{self.spec.batch}, ended with {code}; what it said is above. If memory ran "
         "out, name smaller --batches or fewer --against."
       )
-    return json.loads(line)
+    answer: dict[str, Any] = json.loads(line)
+    return answer
 
   def ask(self, **request: Any) -> dict[str, Any]:
     self._send(request)

@@ -57,7 +57,7 @@ def peak_mb() -> float:
   """Most megabytes it held since `reset_peak`, or on a GPU the device's own count."""
   stats = jax.local_devices()[0].memory_stats()
   if stats and "peak_bytes_in_use" in stats:
-    return stats["peak_bytes_in_use"] / 1e6
+    return float(stats["peak_bytes_in_use"]) / 1e6
   return _status_mb("VmHWM")
 
 

@@ -97,10 +97,15 @@ def _row(
 def _lengths(tokens: np.ndarray, stop_id: int) -> np.ndarray:
   """Tokens of each description, up to and including the first stop."""
   stops = tokens == stop_id
-  return np.where(stops.any(axis=1), stops.argmax(axis=1) + 1, tokens.shape[1])
+  lengths: np.ndarray = np.where(
+    stops.any(axis=1), stops.argmax(axis=1) + 1, tokens.shape[1]
+  )
+  return lengths
 
 
 def _same_captions(one: np.ndarray, other: np.ndarray, stop_id: int) -> np.ndarray:
   lengths = _lengths(one, stop_id)
   counted = np.arange(one.shape[1]) < lengths[:, None]
-  return ((one == other) | ~counted).all(axis=1) & (lengths == _lengths(other, stop_id))
+  same: np.ndarray = ((one == other) | ~counted).all(axis=1)
+  same &= lengths == _lengths(other, stop_id)
+  return same

@@ -48,7 +48,8 @@ def random_features(units: int, size: int, seed: int) -> Float[np.ndarray, "unit
   rng = np.random.default_rng(seed)
   own = rng.standard_normal((units, REGIONS, size), np.float32)
   shared = rng.standard_normal((units, 1, size), np.float32)
-  return np.maximum(own + shared, 0)
+  features: np.ndarray = np.maximum(own + shared, 0)
+  return features
 
 
 def peaked_release(*, vocab_size: int, hidden_size: int, seed: int = 0) -> Release:
@@ -103,7 +104,7 @@ def _stop_bias(params: Any, stop_id: int) -> float:
   valid = jnp.ones(PROBES, bool)
 
   @jax.jit
-  def mean_length(bias):
+  def mean_length(bias: float) -> jax.Array:
     biased = weights._replace(output_bias=weights.output_bias.at[stop_id].set(bias))
     beams = beam_search(
       begin(biased, features, valid),

@@ -56,7 +56,7 @@ def read_rows(path: pathlib.Path) -> list[Row]:
     UserError: no such file, or it holds something else.
   """
   try:
-    rows = json.loads(path.read_text())
+    rows: list[Row] = json.loads(path.read_text())
     for row in rows:
       row["units_per_s"], *(row[name] for name in KEY)
   except OSError as error:

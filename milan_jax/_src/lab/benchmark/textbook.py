@@ -18,6 +18,9 @@ from torch import nn
 
 from milan_jax._src.store.release import Release
 
+# Tokens and scores.
+_Found = tuple[torch.Tensor, torch.Tensor]
+
 
 def _linear(params: Any) -> nn.Linear:
   kernel = np.asarray(params["kernel"])
@@ -85,7 +88,7 @@ class TextbookDecoder:
     self, features: np.ndarray, strategy: str
   ) -> tuple[np.ndarray, np.ndarray]:
     """Returns tokens and scores of each unit."""
-    search: dict[str, Callable] = {
+    search: dict[str, Callable[[torch.Tensor], _Found]] = {
       "greedy": self._greedy,
       "beam": self._best_beam,
       "rerank": self._rerank,
@@ -98,7 +101,14 @@ class TextbookDecoder:
     mean = features.mean(dim=1)
     return torch.tanh(self.init_hidden(mean)), torch.tanh(self.init_cell(mean))
 
-  def _step(self, features, keys, hidden, cell, tokens):
+  def _step(
+    self,
+    features: torch.Tensor,
+    keys: torch.Tensor | None,
+    hidden: torch.Tensor,
+    cell: torch.Tensor,
+    tokens: torch.Tensor,
+  ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Steps rows; `features` of each row, or with `keys` of each unit."""
     rows = len(hidden)
     query = self.query(hidden)
@@ -116,12 +126,14 @@ class TextbookDecoder:
     hidden, cell = self.cell(inputs, (hidden, cell))
     return hidden, cell, self.output(hidden).log_softmax(dim=-1)
 
-  def _regions(self, features, copies):
+  def _regions(
+    self, features: torch.Tensor, copies: int
+  ) -> tuple[torch.Tensor, torch.Tensor | None]:
     if self.hoisted:
       return features, self.key(features)
     return features.repeat_interleave(copies, dim=0), None
 
-  def _greedy(self, features):
+  def _greedy(self, features: torch.Tensor) -> _Found:
     hidden, cell = self._start(features)
     regions, keys = self._regions(features, 1)
     batch = len(features)
@@ -136,7 +148,7 @@ class TextbookDecoder:
       stopped = stopped | (last == self.stop_id)
     return torch.stack(picked, dim=1), scores
 
-  def _beams(self, features):
+  def _beams(self, features: torch.Tensor) -> _Found:
     batch, beam = len(features), self.beam_size
     hidden, cell = self._start(features)
     start = torch.full((batch,), self.start_id)
@@ -176,11 +188,11 @@ class TextbookDecoder:
     spare = self.length - tokens.shape[2]
     return nn.functional.pad(tokens, (0, spare), value=self.stop_id), scores
 
-  def _best_beam(self, features):
+  def _best_beam(self, features: torch.Tensor) -> _Found:
     tokens, scores = self._beams(features)
     return tokens[:, 0], scores[:, 0]
 
-  def _rerank(self, features):
+  def _rerank(self, features: torch.Tensor) -> _Found:
     tokens, scores = self._beams(features)
     batch, beam, length = tokens.shape
     flat = tokens.reshape(batch * beam, length)

@@ -112,7 +112,9 @@ def build_corpus(
     ),
   }
   if (out_dir / MANIFEST).exists():
-    manifest = json.loads((out_dir / MANIFEST).read_text(encoding="utf-8"))
+    manifest: dict[str, Any] = json.loads(
+      (out_dir / MANIFEST).read_text(encoding="utf-8")
+    )
     if manifest["settings"] != settings:
       raise UserError(
         f"{out_dir} holds a corpus made with other settings or sources: remove it, "
@@ -326,7 +328,7 @@ def _write_tables(
 
 def _measured_entry(
   unit: int, plan: UnitPlan, by_name: Mapping[str, tuple[list[str], list[list[str]]]]
-) -> dict:
+) -> dict[str, Any]:
   names = [] if plan.name == units.NOTHING else plan.name.split(" + ")
   found = [by_name[name] for name in names]
   return truth.entry(

@@ -74,12 +74,14 @@ def halved(
   *lead, height, width = maps.shape
   cells = maps.reshape(*lead, height // 2, 2, width // 2, 2)
   # Summing slices is many times faster than a mean over two axes.
-  return 0.25 * (
+  sums: np.ndarray = (
     cells[..., 0, :, 0]
     + cells[..., 0, :, 1]
     + cells[..., 1, :, 0]
     + cells[..., 1, :, 1]
   )
+  means: np.ndarray = 0.25 * sums
+  return means
 
 
 def block_means(
@@ -87,7 +89,8 @@ def block_means(
 ) -> Float[np.ndarray, "{cells} {cells}"]:
   """The means over the cells of a grid of `cells x cells`."""
   step = maps.shape[-1] // cells
-  return maps.reshape(cells, step, cells, step).mean((1, 3))
+  means: np.ndarray = maps.reshape(cells, step, cells, step).mean((1, 3))
+  return means
 
 
 def random_field(
@@ -95,7 +98,8 @@ def random_field(
 ) -> Float[np.ndarray, "{size} {size}"]:
   """A random map smoothed by a Gaussian, from 0 to 1."""
   noise = filtered(rng.random((size, size), np.float32), sigma)
-  return (noise - noise.min()) / (noise.max() - noise.min())
+  scaled: np.ndarray = (noise - noise.min()) / (noise.max() - noise.min())
+  return scaled
 
 
 def upsampled(
@@ -109,4 +113,7 @@ def upsampled(
   padded = np.pad(maps, [(0, 0)] * (maps.ndim - 2) + [(1, 1), (1, 1)])
   rows = (1 - after)[:, None] * padded[..., before + 1, :]
   rows += after[:, None] * padded[..., before + 2, :]
-  return (1 - after) * rows[..., before + 1] + after * rows[..., before + 2]
+  columns: np.ndarray = (1 - after) * rows[..., before + 1] + after * rows[
+    ..., before + 2
+  ]
+  return columns

@@ -328,7 +328,8 @@ def surroundings(
 ) -> Float[np.ndarray, "56 56"]:
   """What lies right around a thing: 1 at most, falling with the distance from it."""
   near = np.clip(1 - 2 * thing, 0, 1) * filters.filtered(thing, REACH)
-  return near / max(float(near.max()), 1e-6)
+  surround: np.ndarray = near / max(float(near.max()), 1e-6)
+  return surround
 
 
 def place_map(place: str) -> Float[np.ndarray, "56 56"]:

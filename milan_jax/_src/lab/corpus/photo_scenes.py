@@ -9,6 +9,7 @@ import functools
 import importlib.resources
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -33,7 +34,7 @@ Box = tuple[float, float, float, float]
 class NamedRegion:
   """A region of a photograph: where it is, and what it shows."""
 
-  def __init__(self, entry: Sequence):
+  def __init__(self, entry: Sequence[Any]):
     what, part, left, top, right, bottom, round_, colors, look = entry
     what = things.ALIASES.get(what, what)
     part = things.PART_ALIASES.get(part, part)

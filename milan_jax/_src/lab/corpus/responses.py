@@ -38,7 +38,8 @@ def _ramp(values: Map, low: float, high: float) -> Map:
 
 def both(first: Map, second: Map) -> Map:
   """Where two properties meet: the geometric mean, zero where either is."""
-  return np.sqrt(np.maximum(first, 0) * np.maximum(second, 0))
+  mean: Map = np.sqrt(np.maximum(first, 0) * np.maximum(second, 0))
+  return mean
 
 
 def _surroundings(values: Map) -> Map:
@@ -87,7 +88,8 @@ def edges(m: Measures) -> Map:
 def oriented_edges(m: Measures, orientation: str) -> Map:
   """Edges along an orientation: `rising` goes up to the right, `falling` down."""
   slope = np.sqrt(np.maximum(m["edge power"], 0))
-  return _rising(slope, EDGE_HALF) * _match(m, "edge", orientation)
+  edges: Map = _rising(slope, EDGE_HALF) * _match(m, "edge", orientation)
+  return edges
 
 
 def sided_edges(m: Measures, orientation: str, dark: str) -> Map:
@@ -101,7 +103,8 @@ def sided_edges(m: Measures, orientation: str, dark: str) -> Map:
   slope = m["slope down"] if orientation == "horizontal" else m["slope right"]
   signed = slope if dark in ("above", "left") else -slope
   steady = signed / np.sqrt(m["edge power"] + 1e-5)
-  return oriented_edges(m, orientation) * _ramp(steady, 0.1, 0.7)
+  edges: Map = oriented_edges(m, orientation) * _ramp(steady, 0.1, 0.7)
+  return edges
 
 
 def lines(m: Measures, kind: str, orientation: str) -> Map:
@@ -112,19 +115,22 @@ def lines(m: Measures, kind: str, orientation: str) -> Map:
 def any_lines(m: Measures, kind: str) -> Map:
   """Thin `bright` or `dark` lines, however they run."""
   names = ("horizontal", "vertical", "rising", "falling")
-  return np.maximum.reduce([lines(m, kind, name) for name in names])
+  largest: Map = np.maximum.reduce([lines(m, kind, name) for name in names])
+  return largest
 
 
 def stripes(m: Measures, orientation: str) -> Map:
   """Many parallel lines, bright and dark in turn."""
   turns = both(m[f"bright stripes {orientation}"], m[f"dark stripes {orientation}"])
-  return _rising(turns, STRIPE_HALF) * _match(m, "patch", orientation)
+  found: Map = _rising(turns, STRIPE_HALF) * _match(m, "patch", orientation)
+  return found
 
 
 def any_stripes(m: Measures) -> Map:
   """Many parallel lines, however they run."""
   names = ("horizontal", "vertical", "rising", "falling")
-  return np.maximum.reduce([stripes(m, name) for name in names])
+  largest: Map = np.maximum.reduce([stripes(m, name) for name in names])
+  return largest
 
 
 def grids(m: Measures) -> Map:
@@ -134,7 +140,8 @@ def grids(m: Measures) -> Map:
     for name in ("horizontal", "vertical")
   ]
   square = _ramp(m["patch cos4"] / (m["patch power"] + 1e-5), 0.2, 0.7)
-  return _rising(both(*turns), STRIPE_HALF / 2) * square
+  found: Map = _rising(both(*turns), STRIPE_HALF / 2) * square
+  return found
 
 
 def spots(m: Measures, kind: str) -> Map:
@@ -165,13 +172,19 @@ def _no_direction(m: Measures) -> Map:
 def fine_texture(m: Measures) -> Map:
   """Small detail everywhere, in no one direction."""
   share = m["fine"] / (m["fine"] + m["coarse"] + 1e-3)
-  return _rising(m["fine"], FINE_HALF) * _ramp(share, 0.2, 0.5) * _no_direction(m)
+  texture: Map = (
+    _rising(m["fine"], FINE_HALF) * _ramp(share, 0.2, 0.5) * _no_direction(m)
+  )
+  return texture
 
 
 def coarse_texture(m: Measures) -> Map:
   """Large detail everywhere, in no one direction."""
   share = m["coarse"] / (m["fine"] + m["coarse"] + 1e-3)
-  return _rising(m["coarse"], COARSE_HALF) * _ramp(share, 0.5, 0.7) * _no_direction(m)
+  texture: Map = (
+    _rising(m["coarse"], COARSE_HALF) * _ramp(share, 0.5, 0.7) * _no_direction(m)
+  )
+  return texture
 
 
 def smooth(m: Measures) -> Map:
@@ -181,7 +194,8 @@ def smooth(m: Measures) -> Map:
 
 def blurry(m: Measures) -> Map:
   """Out of focus: soft shapes, no detail."""
-  return _rising(m["slow"], SHADE_HALF) * (1 - _rising(m["sharp"], QUIET_HALF))
+  soft: Map = _rising(m["slow"], SHADE_HALF) * (1 - _rising(m["sharp"], QUIET_HALF))
+  return soft
 
 
 def contrast(m: Measures) -> Map:

@@ -7,6 +7,7 @@ of each of some lists. Words are in the singular, or as they are said.
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from milan_jax._src.lab.corpus.concepts import Concept
 from milan_jax._src.text.content_words import EMPTY_WORDS
@@ -102,7 +103,7 @@ def entry(
   strict: Sequence[Sequence[str]],
   references: Sequence[str],
   family: str,
-) -> dict:
+) -> dict[str, Any]:
   """A unit's row; one that nothing is right of is a negative."""
   return {
     "unit": unit,

@@ -165,7 +165,8 @@ def _means(
 def _unit_length(
   vectors: Float[np.ndarray, "units features"],
 ) -> Float[np.ndarray, "units features"]:
-  return vectors / (np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-9)
+  scaled: np.ndarray = vectors / (np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-9)
+  return scaled
 
 
 def judged_by(known: Said, cases: Sequence[Judged]) -> dict[str, float | None]:

@@ -175,7 +175,8 @@ EVERYDAY = {
 @functools.cache
 def _table() -> dict[str, Any]:
   file = importlib.resources.files("milan_jax._src.lab.evaluation") / FILE
-  return json.loads(file.read_text(encoding="utf-8"))
+  table: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+  return table
 
 
 def wnids() -> tuple[str, ...]:

@@ -183,8 +183,9 @@ def _edges(light: Gray, sigma: float) -> Float[Array, "ways batch height width"]
 def _edge_kernel(angle: float, sigma: float) -> Float[np.ndarray, "side side"]:
   along, across = _axes(int(np.ceil(6 * sigma)), angle)
   envelope = np.exp(-0.5 * ((across / sigma) ** 2 + (along / (2.5 * sigma)) ** 2))
-  kernel = across * envelope
-  return kernel / np.abs(kernel).sum() * 2
+  kernel: np.ndarray = across * envelope
+  kernel = kernel / np.abs(kernel).sum() * 2
+  return kernel
 
 
 def _axes(

@@ -81,7 +81,7 @@ def _digests(
     return sha256_of([pixels])[:DIGITS]
 
   if table.exists():
-    known = json.loads(table.read_text(encoding="utf-8"))
+    known: dict[str, str] = json.loads(table.read_text(encoding="utf-8"))
     if sorted(known) == sorted(names):
       return known
   found = {}

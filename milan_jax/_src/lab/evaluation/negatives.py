@@ -6,6 +6,7 @@ places of random photographs. Dead: units that never vary.
 
 import pathlib
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
@@ -42,7 +43,7 @@ def dead_units() -> Network:
   """A network whose units never vary: half of them zero, the others at some value."""
   values = jnp.linspace(-1.0, 3.0, NUM_DEAD).at[: NUM_DEAD // 2].set(0.0)
 
-  def function(images):
+  def function(images: jax.Array) -> dict[str, jax.Array]:
     return {DEAD_LAYER: jnp.zeros((len(images), 7, 7, 1)) + values[None, None, None]}
 
   probe = CallableProbe(function, EFFICIENTNET_LITE)
@@ -153,4 +154,5 @@ def _random_mask(rng: np.random.Generator) -> Bool[np.ndarray, "size size"]:
   side = int(rng.integers(4, 12))
   noise = Image.fromarray(rng.standard_normal((side, side)).astype(np.float32))
   smooth = np.asarray(noise.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
-  return smooth > np.quantile(smooth, 1 - rng.uniform(0.03, 0.2))
+  mask: np.ndarray = smooth > np.quantile(smooth, 1 - rng.uniform(0.03, 0.2))
+  return mask

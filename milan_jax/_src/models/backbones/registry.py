@@ -106,7 +106,7 @@ class Backbone:
         "weights do not have: choose earlier layers, or weights with a classifier."
       )
     module = self.module.clone(num_classes=num_classes)
-    return _activations(
+    found: dict[str, Array] = _activations(
       module,
       params,
       images,
@@ -114,6 +114,7 @@ class Backbone:
       lowering.current_lowering(),
       lowering.current_rounding(),
     )
+    return found
 
   def shapes(self, layers: Sequence[str], image_size: Size) -> dict[str, Shape]:
     """Shape of each layer's activations of one image, without computing any.
@@ -134,7 +135,7 @@ class Backbone:
       if part not in node:
         return None
       node = node[part]
-    return node["bias"].shape[0]
+    return int(node["bias"].shape[0])
 
   def _check_layers(self, layers: Iterable[str]) -> None:
     for layer in layers:
@@ -163,7 +164,8 @@ def backbone_names() -> tuple[str, ...]:
 
 def parameter_shapes(module: nn.Module, image_size: Size) -> dict[str, Any]:
   """The tree of a network's parameters, each as a `jax.ShapeDtypeStruct`."""
-  return _trace(module, image_size)[1]
+  shapes: dict[str, Any] = _trace(module, image_size)[1]
+  return shapes
 
 
 @functools.cache
@@ -194,7 +196,8 @@ def _constants(module: nn.Module, image_size: Size) -> Params:
   """Initial parameters but for the kernels, which are zero."""
   images = jnp.zeros((1, *sides(image_size), 3))
   with lowering.use_lowering("plain"):  # the activations are not computed anyhow
-    return module.init(jax.random.key(0), images)["params"]
+    params: Params = module.init(jax.random.key(0), images)["params"]
+    return params
 
 
 def _with_random_kernels(params: Params, key: Array) -> Params:
@@ -208,7 +211,8 @@ def _with_random_kernels(params: Params, key: Array) -> Params:
     draws = noise[start : start + leaf.size].reshape(leaf.shape)
     leaves[path] = draws * (2 / fan_in) ** 0.5
     start += leaf.size
-  return traverse_util.unflatten_dict(leaves)
+  drawn: Params = traverse_util.unflatten_dict(leaves)
+  return drawn
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3, 4, 5))

@@ -71,7 +71,8 @@ def params_from_state_dict(
     if path[-1] == "kernel":
       value = value.transpose(_TRANSPOSED[value.ndim])
     leaves[path] = jnp.asarray(value, jnp.float32)
-  return traverse_util.unflatten_dict(leaves)
+  params: registry.Params = traverse_util.unflatten_dict(leaves)
+  return params
 
 
 def _without_prefix(state_dict: Mapping[str, Any]) -> dict[str, Any]:
