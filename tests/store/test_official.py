@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from flax.traverse_util import flatten_dict
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.models import lowering
@@ -215,7 +216,7 @@ def test_the_captioners_mapping_names_and_transposes_every_parameter():
     "output/kernel": state["output.1.weight"].T,
     "output/bias": state["output.1.bias"],
   }
-  actual = dict(release._leaves(params))
+  actual = flatten_dict(params, sep="/")
   assert set(actual) == set(expected)
   for name in expected:
     np.testing.assert_array_equal(actual[name], expected[name])

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.models.backbones import registry
@@ -60,7 +61,7 @@ def assert_same(one, other):
   fields = {field.name for field in dataclasses.fields(release.Release)} - {"params"}
   for name in fields:
     assert getattr(one, name) == getattr(other, name)
-  leaves, others = (dict(release._leaves(each.params)) for each in (one, other))
+  leaves, others = (flatten_dict(each.params, sep="/") for each in (one, other))
   assert set(leaves) == set(others)
   for name, array in leaves.items():
     np.testing.assert_array_equal(array, others[name])

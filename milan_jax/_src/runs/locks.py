@@ -6,22 +6,18 @@ however that ends: the file that a killed process leaves behind locks nothing.
 
 import contextlib
 import errno
-import functools
 import os
 import pathlib
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import ParamSpec, TypeVar, cast
+from collections.abc import Iterator
 
 from milan_jax._src.errors import UserError
 
 if sys.platform != "win32":
   import fcntl
 
-P = ParamSpec("P")
-R = TypeVar("R")
 
 LOCK = ".lock"
 # Errors of file systems without locks: there, as on Windows, folders are not locked.
@@ -82,17 +78,6 @@ def hold(
       with contextlib.suppress(OSError):
         path.rmdir()  # only if it is empty
     os.close(file)
-
-
-def holding_workdir(function: Callable[P, R]) -> Callable[P, R]:
-  """Decorates a function to hold the folder of its keyword `workdir` while it runs."""
-
-  @functools.wraps(function)
-  def run(*arguments: P.args, **keywords: P.kwargs) -> R:
-    with hold(cast(str, keywords["workdir"])):
-      return function(*arguments, **keywords)
-
-  return run
 
 
 def _lock(lock: pathlib.Path, made: list[pathlib.Path]) -> int:

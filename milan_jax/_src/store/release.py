@@ -11,13 +11,13 @@ import os
 import pathlib
 import types
 import typing
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.files import atomic
@@ -66,7 +66,7 @@ class EncoderSpec:
   weights: str = INCLUDED
   projection: int = 0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     _check(self.projection >= 0, "encoder.projection", "0 or more", self.projection)
     _check(len(self.levels) > 0, "encoder.levels", "at least one layer", self.levels)
     _check(len(self.mean) == 3, "encoder.mean", "three numbers", self.mean)
@@ -85,7 +85,7 @@ class CaptionerSpec:
   vocab_size: int
   dropout: float
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     _check_sizes(self, "captioner")
 
 
@@ -99,7 +99,7 @@ class LanguageModelSpec:
   vocab_size: int
   dropout: float
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     _check_sizes(self, "language_model")
 
 
@@ -156,7 +156,7 @@ class Release:
     projection = self.projection
     return self.captioner.feature_size if projection is None else len(projection.shift)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     vocab_size = Vocabulary(self.vocabulary).vocab_size
     for name in ("captioner", "language_model"):
       spec = getattr(self, name)
@@ -178,7 +178,8 @@ def save_release(release: Release, folder: str | os.PathLike[str]) -> None:
   folder = pathlib.Path(folder)
   (folder / JSON_FILE).unlink(missing_ok=True)
   tensors = {
-    name: np.ascontiguousarray(array) for name, array in _leaves(release.params)
+    name: np.ascontiguousarray(array)
+    for name, array in sorted(flatten_dict(release.params, sep="/").items())
   }
   with atomic.atomic_path(folder / TENSORS_FILE) as staging:
     safetensors.numpy.save_file(tensors, staging)
@@ -239,10 +240,11 @@ def _release(value: dict[str, Any], path: pathlib.Path) -> Release:
   if sha256_of_file(path) != value["tensors"]["sha256"]:
     raise UserError(f"{path.name} is damaged or of another release: fetch it again")
   tensors = torch_files.read_safetensors(path)
+  floats = {name: _float32(name, array) for name, array in tensors.items()}
   return Release(
     **{"language_model": None, **specs},
     vocabulary=_convert(value["vocabulary"], tuple[str, ...], "vocabulary"),
-    params=_nest({name: _float32(name, array) for name, array in tensors.items()}),
+    params=unflatten_dict(floats, sep="/"),
     card=value["card"],
   )
 
@@ -327,23 +329,6 @@ def _check_confidence(spec: ConfidenceSpec) -> None:
 # The tree of parameters.
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-  for key in sorted(tree):
-    if isinstance(tree[key], Mapping):
-      yield from _leaves(tree[key], f"{prefix}{key}/")
-    else:
-      yield prefix + key, tree[key]
-
-
-def _nest(leaves: Mapping[str, np.ndarray]) -> Params:
-  tree: Params = {}
-  for name, array in leaves.items():
-    *parents, last = name.split("/")
-    branch = functools.reduce(lambda node, key: node.setdefault(key, {}), parents, tree)
-    branch[last] = array
-  return tree
-
-
 def _float32(name: str, array: np.ndarray) -> np.ndarray:
   kinds = "of floats of 16 or 32 bits"
   _check(array.dtype in (np.float16, np.float32), name, kinds, array.dtype)
@@ -397,5 +382,6 @@ def _language_model_shapes(spec: LanguageModelSpec) -> Shapes:
   return _shapes(made["params"])
 
 
-def _shapes(tree: Mapping[str, Any]) -> Shapes:
-  return {name: tuple(leaf.shape) for name, leaf in _leaves(tree)}
+def _shapes(tree: dict[str, Any]) -> Shapes:
+  leaves = flatten_dict(tree, sep="/")
+  return {name: tuple(leaf.shape) for name, leaf in leaves.items()}
