@@ -32,20 +32,25 @@ class Kept:
 
 
 def objective(params, batch, key):
-  """Training pulls towards one number; what is held out would like another."""
+  """Training pulls toward one number; what is held out would like another."""
   goal = HELD_OUT_GOAL if key is None else GOAL
   number = batch.weights.sum()
   return {"nll": losses.Mean(number * jnp.square(params - goal), number)}
 
 
-def fit(kept, **options):
+def fit(kept, hooks=None, **options):
   tokens = np.array([[0, 1, 2]] * 2 * BATCHES)
   samples = batches.Samples(tokens, np.arange(2 * BATCHES))
   trainer = loop.Trainer(
     objective, terms=("nll",), optimizer=optax.sgd(RATE), batch_size=2, pad_id=9
   )
   return trainer.fit(
-    jnp.zeros(()), training=samples, validation=samples, checkpoints=kept, **options
+    jnp.zeros(()),
+    training=samples,
+    validation=samples,
+    checkpoints=kept,
+    options=loop.FitOptions(**options),
+    hooks=hooks,
   )
 
 
@@ -104,10 +109,9 @@ def test_it_stops_by_what_it_is_told_and_by_no_penalty(stop_by):
       training=samples,
       validation=samples,
       checkpoints=kept,
-      stop_by=stop_by,
+      options=loop.FitOptions(stop_by=stop_by, max_epochs=max_epochs),
       # Best at a number of its own.
-      measure=lambda params: {"bleu": 50 - abs(float(params) - 9)},
-      max_epochs=max_epochs,
+      hooks=loop.FitHooks(lambda params: {"bleu": 50 - abs(float(params) - 9)}),
     )
 
   run(2)
@@ -150,8 +154,8 @@ def test_going_on_gives_what_an_unbroken_run_gives(stop_at, checkpoint_every):
       raise Stopped
 
   with pytest.raises(Stopped):
-    fit(kept, progress=stop, **options)
-  resumed = fit(kept, progress=stop, **options)
+    fit(kept, loop.FitHooks(progress=stop), **options)
+  resumed = fit(kept, loop.FitHooks(progress=stop), **options)
   assert float(resumed.params) == float(whole.params)
   assert [e.training for e in resumed.epochs] == [e.training for e in whole.epochs]
   assert [e.validation for e in resumed.epochs] == [e.validation for e in whole.epochs]
@@ -183,7 +187,7 @@ def test_every_epoch_sees_all_captions_in_an_order_of_its_own():
       training=samples,
       validation=held_out,
       checkpoints=kept,
-      max_epochs=max_epochs,
+      options=loop.FitOptions(max_epochs=max_epochs),
     )
 
   run(Kept(), 3)
@@ -220,6 +224,7 @@ def test_dropout_differs_from_step_to_step_and_not_from_run_to_run():
 def test_a_finished_run_takes_no_step():
   kept = Kept()
   whole = fit(kept, max_epochs=2)
-  again = fit(kept, max_epochs=2, progress=lambda *_: pytest.fail("a step"))
+  hooks = loop.FitHooks(progress=lambda *_: pytest.fail("a step"))
+  again = fit(kept, hooks, max_epochs=2)
   assert float(again.params) == float(whole.params)
   assert again.epochs == whole.epochs

@@ -1,4 +1,4 @@
-"""The training loop: epochs, early stopping, checkpoints, and going on after a kill."""
+"""The training loop: epochs, early stopping, checkpoints, and resuming after a kill."""
 
 import dataclasses
 import functools
@@ -54,8 +54,8 @@ class Epoch:
   captions_per_second: float
 
 
-class Fitted(NamedTuple):
-  """The weights of the best epoch, and the epochs."""
+class FitOutput(NamedTuple):
+  """The weights of the best epoch, and all epochs."""
 
   params: PyTree
   epochs: tuple[Epoch, ...]
@@ -73,6 +73,56 @@ class _Arrays(NamedTuple):
 Measure = Callable[[PyTree], dict[str, float]]
 # What a run may stop by, and whether more of it is better.
 CRITERIA = {"nll": False, "bleu": True}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FitOptions:
+  """When to stop, when to save, and the seed.
+
+  Attributes:
+    stop_by: one of `CRITERIA`: a term of the losses over the validation part, or a name
+      that `FitHooks.measure` returns. Not the sum of the terms: the attention penalty
+      depends on a batch's longest caption, and the original leaves it out too.
+    max_epochs: maximum number of epochs.
+    patience: epochs without improvement before stopping.
+    checkpoint_every: steps between two checkpoints within an epoch.
+    seed: decides shuffling and dropout.
+  """
+
+  stop_by: str = "nll"
+  max_epochs: int = 100
+  patience: int = 4
+  checkpoint_every: int = 500
+  seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FitHooks:
+  """What the loop calls on its way.
+
+  Attributes:
+    measure: called with the weights after each epoch.
+    on_epoch: called with all epochs so far after each of them, and on resuming.
+    progress: called with the number of batches done and of all in the epoch.
+  """
+
+  measure: Measure = lambda params: {}
+  on_epoch: Callable[[tuple[Epoch, ...]], None] = lambda epochs: None
+  progress: Callable[[int, int], None] = lambda done, total: None
+
+
+class FitState(NamedTuple):
+  """Where the loop is.
+
+  Attributes:
+    arrays: what a checkpoint holds.
+    epochs: the epochs finished.
+    done: batches done in the current epoch.
+  """
+
+  arrays: _Arrays
+  epochs: tuple[Epoch, ...]
+  done: int
 
 
 def means(terms: losses.Terms) -> dict[str, float]:
@@ -132,43 +182,68 @@ class Trainer:
     training: batches.Samples,
     validation: batches.Samples,
     checkpoints: Checkpoints,
-    stop_by: str = "nll",
-    measure: Measure = lambda params: {},
-    max_epochs: int = 100,
-    patience: int = 4,
-    checkpoint_every: int = 500,
-    seed: int = 0,
-    on_epoch: Callable[[tuple[Epoch, ...]], None] = lambda epochs: None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-  ) -> Fitted:
-    """Trains until the validation part stops improving; goes on where it was stopped.
+    options: FitOptions,
+    hooks: FitHooks | None = None,
+  ) -> FitOutput:
+    """Trains until the validation part stops improving; resumes where it was stopped.
 
     Seed, samples and initial weights decide the result, however often the run was
-    killed: what is random in an epoch depends on the seed and the epoch or step alone.
+    killed: what is random in an epoch depends only on the seed and the epoch or step.
 
     Args:
       params: initial weights.
       training: what to train on.
       validation: what to stop by.
       checkpoints: where to keep the state, and to find it again.
-      stop_by: one of `CRITERIA`: a term of the losses over the validation part, or what
-        `measure` gives. Not their sum: the attention penalty depends on a batch's
-        longest caption, and the original leaves it out too.
-      measure: called with the weights after each epoch.
-      max_epochs: stop after so many epochs in any case.
-      patience: epochs in a row without improvement that are forgiven.
-      checkpoint_every: steps between two checkpoints within an epoch.
-      seed: decides shuffling and dropout.
-      on_epoch: called with all epochs so far after each of them, and on resuming.
-      progress: called with the number of batches done and of all in the epoch.
+      options: when to stop and to save, and the seed.
+      hooks: what to call on the way; None for nothing.
 
     Returns:
-      The weights of the epoch that was best by `stop_by`.
+      The weights of the epoch that was best by `options.stop_by`.
 
     Raises:
       UserError: if the losses are no longer finite.
     """
-    num_batches = batches.num_batches(training, self._batch_size)
+    hooks = hooks or FitHooks()
+    current = self._start(params, checkpoints, options.seed)
+    if current.epochs:
+      hooks.on_epoch(current.epochs)
+    stopping = early_stopping.EarlyStopping(options.patience)
+    sign = -1 if CRITERIA[options.stop_by] else 1
+    for epoch in current.epochs:
+      stopping = stopping.updated(sign * epoch.validation[options.stop_by])
+
+    while stopping.epoch < options.max_epochs and not stopping.stop:
+      began, skipped = time.monotonic(), current.done
+      current = self._train_epoch(
+        current, training, checkpoints, stopping.epoch, options, hooks
+      )
+      train_state, so_far, best = current.arrays
+      trained = means(so_far)
+      seconds = time.monotonic() - began
+      validated = self.evaluate(train_state.params, validation)
+      _check(trained, validated, stopping.epoch)
+      validated |= hooks.measure(train_state.params)
+      stopping = stopping.updated(sign * validated[options.stop_by])
+      if stopping.improved:
+        best = jax.tree.map(jnp.copy, train_state.params)
+      num_captions = len(training.rows) - skipped * self._batch_size
+      epoch = Epoch(
+        epoch=stopping.epoch - 1,
+        training=trained,
+        validation=validated,
+        improved=stopping.improved,
+        seconds=seconds,
+        captions_per_second=num_captions / seconds,
+      )
+      arrays = _Arrays(train_state, self._no_terms(), best)
+      current = FitState(arrays, (*current.epochs, epoch), done=0)
+      _save(checkpoints, current)
+      hooks.on_epoch(current.epochs)
+    return FitOutput(current.arrays.best, current.epochs)
+
+  def _start(self, params: PyTree, checkpoints: Checkpoints, seed: int) -> FitState:
+    """The state of the latest checkpoint, or that before the first step."""
     arrays = _Arrays(
       state.start_state(params, optimizer=self._optimizer, seed=seed),
       self._no_terms(),
@@ -176,65 +251,45 @@ class Trainer:
     )
     # The step consumes its state, so no two arrays may share a buffer.
     arrays = steps.replicate(jax.tree.map(jnp.copy, arrays), self._mesh)
-    epochs: tuple[Epoch, ...] = ()
-    done = 0
     latest = checkpoints.latest()
-    if latest is not None:
-      arrays, kept = checkpoints.restore(latest, arrays)
-      epochs = tuple(Epoch(**epoch) for epoch in kept["epochs"])
-      done = kept["batches"]
-      if epochs:
-        on_epoch(epochs)
+    if latest is None:
+      return FitState(arrays, (), done=0)
+    arrays, kept = checkpoints.restore(latest, arrays)
+    return FitState(
+      arrays, tuple(Epoch(**epoch) for epoch in kept["epochs"]), kept["batches"]
+    )
 
-    def save(arrays: _Arrays, epochs: tuple[Epoch, ...], done: int) -> None:
-      kept = {"epochs": [dataclasses.asdict(epoch) for epoch in epochs]}
-      step = int(arrays.train_state.step)
-      checkpoints.save(step, arrays, {"batches": done, **kept})
-
-    stopping = early_stopping.EarlyStopping(patience)
-    sign = -1 if CRITERIA[stop_by] else 1
-    for epoch in epochs:
-      stopping = stopping.updated(sign * epoch.validation[stop_by])
-
-    while stopping.epoch < max_epochs and not stopping.stop:
-      train_state, so_far, best = arrays
-      began, skipped = time.monotonic(), done
-      order = batches.shuffled(training, seed=seed, epoch=stopping.epoch)
-      for batch in self._batches(order, start=done):
-        batch = steps.shard(batch, self._mesh)
-        train_state, so_far = self._step(train_state, so_far, batch)
-        done += 1
-        progress(done, num_batches)
-        if done % checkpoint_every == 0 and done < num_batches:
-          save(_Arrays(train_state, so_far, best), epochs, done)
-      trained = means(so_far)
-      seconds = time.monotonic() - began
-      validated = self.evaluate(train_state.params, validation)
-      _check(trained, validated, stopping.epoch)
-      validated |= measure(train_state.params)
-      stopping = stopping.updated(sign * validated[stop_by])
-      if stopping.improved:
-        best = jax.tree.map(jnp.copy, train_state.params)
-      num_captions = len(training.rows) - skipped * self._batch_size
-      epochs += (
-        Epoch(
-          epoch=stopping.epoch - 1,
-          training=trained,
-          validation=validated,
-          improved=stopping.improved,
-          seconds=seconds,
-          captions_per_second=num_captions / seconds,
-        ),
-      )
-      done = 0
-      arrays = _Arrays(train_state, self._no_terms(), best)
-      save(arrays, epochs, done)
-      on_epoch(epochs)
-    return Fitted(arrays.best, epochs)
+  def _train_epoch(
+    self,
+    current: FitState,
+    training: batches.Samples,
+    checkpoints: Checkpoints,
+    epoch: int,
+    options: FitOptions,
+    hooks: FitHooks,
+  ) -> FitState:
+    """Trains on the batches of an epoch that are not done yet."""
+    num_batches = batches.num_batches(training, self._batch_size)
+    order = batches.shuffled(training, seed=options.seed, epoch=epoch)
+    for batch in self._batches(order, start=current.done):
+      (train_state, so_far, best), epochs, done = current
+      batch = steps.shard(batch, self._mesh)
+      train_state, so_far = self._step(train_state, so_far, batch)
+      current = FitState(_Arrays(train_state, so_far, best), epochs, done + 1)
+      hooks.progress(current.done, num_batches)
+      if current.done % options.checkpoint_every == 0 and current.done < num_batches:
+        _save(checkpoints, current)
+    return current
 
   def _no_terms(self) -> losses.Terms:
     terms: losses.Terms = steps.replicate(losses.no_terms(self._terms), self._mesh)
     return terms
+
+
+def _save(checkpoints: Checkpoints, current: FitState) -> None:
+  epochs = [dataclasses.asdict(epoch) for epoch in current.epochs]
+  step = int(current.arrays.train_state.step)
+  checkpoints.save(step, current.arrays, {"batches": current.done, "epochs": epochs})
 
 
 def _check(trained: dict[str, float], validated: dict[str, float], epoch: int) -> None:

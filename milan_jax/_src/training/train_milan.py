@@ -466,14 +466,14 @@ def _train(
       training=job.parts["training"],
       validation=job.parts["validation"],
       checkpoints=checkpoints,
-      stop_by=stop_by,
-      measure=measures["validation"],
-      on_epoch=on_epoch,
-      max_epochs=options.optimizer.max_epochs,
-      patience=options.optimizer.patience,
-      checkpoint_every=options.run.checkpoint_every,
-      seed=options.run.seed,
-      progress=progress,
+      options=loop.FitOptions(
+        stop_by=stop_by,
+        max_epochs=options.optimizer.max_epochs,
+        patience=options.optimizer.patience,
+        checkpoint_every=options.run.checkpoint_every,
+        seed=options.run.seed,
+      ),
+      hooks=loop.FitHooks(measures["validation"], on_epoch, progress),
     )
   best = [epoch for epoch in fitted.epochs if epoch.improved][-1]
   losses = {
