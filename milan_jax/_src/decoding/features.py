@@ -61,8 +61,8 @@ def _pool_image(
       for number in np.unique(chunk[:, 1])
       for own in [chunk[chunk[:, 1] == number]]
     ]
-    spare = REGIONS - len(chunk)
-    padded = np.pad(np.concatenate(masks), ((0, spare), (0, 0), (0, 0)))
+    padding = REGIONS - len(chunk)
+    padded = np.pad(np.concatenate(masks), ((0, padding), (0, 0), (0, 0)))
     features = np.asarray(_pool_one(pyramid, image, padded))
     yield from zip(chunk, features[: len(chunk)], strict=True)
 
@@ -106,8 +106,8 @@ def encode_exemplars(
     for start in range(writer.done, total, batch_size):
       stop = min(start + batch_size, total)
       images = exemplars.images(used[start:stop])
-      spare = batch_size - len(images)
-      pyramid = encode(np.pad(images, ((0, spare), (0, 0), (0, 0), (0, 0))))
+      padding = batch_size - len(images)
+      pyramid = encode(np.pad(images, ((0, padding), (0, 0), (0, 0), (0, 0))))
       for image, place in enumerate(range(start, stop)):
         own = regions[begins[place] : ends[place]]
         for region, features in _pool_image(exemplars, pyramid, image, own):

@@ -40,8 +40,8 @@ def check_search_fits(
   if memory is None or total <= memory:
     return
 
-  def largest(needed: Callable[[int], int], most: int) -> int:
-    sizes = range(1, most)
+  def largest(needed: Callable[[int], int], limit: int) -> int:
+    sizes = range(1, limit)
     return bisect.bisect_left(sizes, True, key=lambda size: needed(size) > memory)
 
   units = largest(lambda size: search_bytes(release, decoding, size, beam_size), share)

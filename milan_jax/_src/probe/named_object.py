@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from milan_jax._src.errors import UserError
 
 
-class Named(NamedTuple):
+class NamedObject(NamedTuple):
   """What a name stands for.
 
   Attributes:
@@ -20,7 +20,7 @@ class Named(NamedTuple):
   made: bool
 
 
-def named_model(name: str) -> Named:
+def named_model(name: str) -> NamedObject:
   """Imports what a name stands for, and calls it if it is a function without arguments.
 
   Args:
@@ -40,9 +40,9 @@ def named_model(name: str) -> Named:
       f"returns one; {type(error).__name__}: {error}."
     ) from error
   if not (inspect.isfunction(found) or inspect.isclass(found)) or _needs_more(found):
-    return Named(found, made=False)
+    return NamedObject(found, made=False)
   try:
-    return Named(found(), made=True)
+    return NamedObject(found(), made=True)
   except UserError:
     raise
   except Exception as error:

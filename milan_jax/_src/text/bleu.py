@@ -38,10 +38,10 @@ def bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> floa
     wanted += min((abs(len(one) - len(said)), len(one)) for one in known)[1]
     for n in range(ORDER):
       grams = _grams(said, n + 1)
-      most = collections.Counter[tuple[str, ...]]()
+      max_counts = collections.Counter[tuple[str, ...]]()
       for one in known:
-        most |= _grams(one, n + 1)
-      matches[n] += (grams & most).total()
+        max_counts |= _grams(one, n + 1)
+      matches[n] += (grams & max_counts).total()
       totals[n] += grams.total()
   if not any(matches):
     return 0.0

@@ -413,7 +413,7 @@ def _spec(kind: type[Any], module: Any) -> Any:
   return kind(**{f.name: getattr(module, f.name) for f in dataclasses.fields(kind)})
 
 
-class _Trained(NamedTuple):
+class _TrainOutput(NamedTuple):
   """One model's best weights, their losses, and a line of each epoch."""
 
   params: Any
@@ -430,7 +430,7 @@ def _train(
   progress: Progress,
   *,
   before: Sequence[dict[str, Any]] = (),
-) -> _Trained:
+) -> _TrainOutput:
   """Trains one model.
 
   Args:
@@ -484,4 +484,4 @@ def _train(
     "test": trainer.evaluate(fitted.params, job.parts["test"])
     | measures["test"](fitted.params),
   }
-  return _Trained(fitted.params, losses, lines)
+  return _TrainOutput(fitted.params, losses, lines)

@@ -185,8 +185,8 @@ class TextbookDecoder:
       )
       rows = (offsets + parents).reshape(-1)
       hidden, cell = hidden[rows], cell[rows]
-    spare = self.length - tokens.shape[2]
-    return nn.functional.pad(tokens, (0, spare), value=self.stop_id), scores
+    padding = self.length - tokens.shape[2]
+    return nn.functional.pad(tokens, (0, padding), value=self.stop_id), scores
 
   def _best_beam(self, features: torch.Tensor) -> _Found:
     tokens, scores = self._beams(features)

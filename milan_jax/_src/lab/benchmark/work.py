@@ -13,7 +13,7 @@ from jaxtyping import Array
 from milan_jax._src.decoding.program import Costs, Weights
 
 
-class Counted(NamedTuple):
+class WorkCounts(NamedTuple):
   """Of a batch, over all devices.
 
   Attributes:
@@ -48,7 +48,7 @@ class _Product:
     return self.weight_bytes * chunks + 4.0 * (self.inputs + self.outputs) * rows
 
 
-def count_work(weights: Weights, costs: Costs, *, units: int, k: int) -> Counted:
+def count_work(weights: Weights, costs: Costs, *, units: int, k: int) -> WorkCounts:
   """Counts what the rows of `costs` took.
 
   Args:
@@ -83,4 +83,6 @@ def count_work(weights: Weights, costs: Costs, *, units: int, k: int) -> Counted
   # Attention reads the keys and features of each row's unit.
   attention, features = captioner.key.shape[1], captioner.context.shape[0]
   prepared = float(np.asarray(costs.captioner.computed).sum(axis=0)[0])
-  return Counted(needed, computed, moved + 4.0 * k * (attention + features) * prepared)
+  return WorkCounts(
+    needed, computed, moved + 4.0 * k * (attention + features) * prepared
+  )
