@@ -20,12 +20,17 @@ if TYPE_CHECKING:
   from milan_jax._src.api.probing import collect, probe
   from milan_jax._src.api.stores import open_exemplars, open_features, write_original
   from milan_jax._src.api.training import train
+  from milan_jax._src.decoding.decoder import Decoder
   from milan_jax._src.decoding.region_encoder import RegionEncoder
   from milan_jax._src.decoding.scoring import TextScore
   from milan_jax._src.errors import UserError
   from milan_jax._src.images.preprocessing import Preprocessing
   from milan_jax._src.images.source import ImageSource
-  from milan_jax._src.models.backbones import backbone, backbone_names
+  from milan_jax._src.models.backbones import (
+    backbone,
+    backbone_names,
+    params_from_state_dict,
+  )
   from milan_jax._src.options.decoding import Decoding
   from milan_jax._src.options.describe import DecodingOptions, DescribeOptions
   from milan_jax._src.options.train import TrainOptions
@@ -48,8 +53,10 @@ _PUBLIC = {
   "write_page": "api.pages",
   "backbone": "models.backbones",
   "backbone_names": "models.backbones",
+  "params_from_state_dict": "models.backbones",
   # What one gets and gives.
   "Captioner": "api.captioners",
+  "Decoder": "decoding.decoder",
   "Decoding": "options.decoding",
   "DecodingOptions": "options.describe",
   "DescribeOptions": "options.describe",
@@ -69,6 +76,7 @@ _PUBLIC = {
 
 __all__ = [
   "Captioner",
+  "Decoder",
   "Decoding",
   "DecodingOptions",
   "DescribeOptions",
@@ -92,6 +100,7 @@ __all__ = [
   "load",
   "open_exemplars",
   "open_features",
+  "params_from_state_dict",
   "probe",
   "train",
   "write_original",

@@ -9,6 +9,13 @@ class UserError(ValueError):
 
   The command line prints the message on standard error, without a traceback, and
   exits with code 2. Everything else that is raised is a defect of ours.
+
+  Example:
+    >>> try:
+    ...   milan_jax.load("startr")
+    ... except milan_jax.UserError as error:
+    ...   print(str(error).split(":")[0])
+    no captioner is called 'startr'
   """
 
 

@@ -14,7 +14,12 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 @dataclasses.dataclass(frozen=True, order=True, slots=True)
 class Unit:
-  """One unit (channel) of one layer."""
+  """One unit (channel) of one layer.
+
+  Example:
+    >>> milan_jax.Unit("layer3", 17)
+    Unit(layer='layer3', index=17)
+  """
 
   layer: str
   index: int
@@ -31,6 +36,10 @@ class LayerShape:
     units: number of units.
     raw: shape of what the model gives, its batch included; empty if not told.
     layout: how that is read, as `probe/layout.py` writes it; empty if not known.
+
+  Example:
+    >>> network.probe.layers()[0].units
+    4
   """
 
   name: str
@@ -85,7 +94,14 @@ class LayerExemplars:
 
 @runtime_checkable
 class ExemplarSet(Protocol):
-  """Exemplars of the units of some layers: what every reader of a store offers."""
+  """Exemplars of the units of some layers: what every reader of a store offers.
+
+  Example:
+    >>> isinstance(exemplars, milan_jax.ExemplarSet)
+    True
+    >>> exemplars.exemplars("conv2").image_ids.shape
+    (8, 5)
+  """
 
   @property
   def layers(self) -> tuple[str, ...]:
@@ -131,6 +147,10 @@ class Description:
     guess: what would have been said, where the confidence is too low to say it.
     fires: on how many images the unit fires, as for `LayerExemplars`; None if unknown.
     images: of how many images that is said; None if unknown.
+
+  Example:
+    >>> descriptions[0].unit
+    Unit(layer='conv2', index=0)
   """
 
   unit: Unit

@@ -41,6 +41,11 @@ class Captioner:
 
   Attributes:
     release: weights, vocabulary, its own way to decode and its confidence.
+
+  Example:
+    >>> features = captioner.encode(exemplars, "features")
+    >>> [d.unit.index for d in captioner.describe(features)][:3]
+    [0, 1, 2]
   """
 
   def __init__(self, release: Release, *, encoder_precision: Rounding = "float32"):
@@ -146,9 +151,9 @@ class Captioner:
         encoder's, or the workdir is of another run.
 
     Example:
-      >>> captioner = milan_jax.load("starter")
-      >>> for d in captioner.describe(exemplars):
-      ...   print(d.unit, d.text, d.confidence, d.score)
+      >>> descriptions = captioner.describe(exemplars)
+      >>> len(descriptions), descriptions[0].unit
+      (8, Unit(layer='conv2', index=0))
     """
     options = options or DecodingOptions()
     decoding = self.resolve(options)

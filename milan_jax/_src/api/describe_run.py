@@ -75,6 +75,13 @@ def describe(options: DescribeOptions) -> pathlib.Path:
 
   Raises:
     UserError: an option names nothing, or the workdir is of another run.
+
+  Example:
+    >>> options = milan_jax.DescribeOptions.of(
+    ...   features="features", milan="captioner", workdir="described"
+    ... )
+    >>> milan_jax.describe(options).name
+    'descriptions.csv'
   """
   check(options)
   run = options.run

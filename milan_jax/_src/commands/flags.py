@@ -100,7 +100,7 @@ def usage(kind: type, width: int | None = None) -> str:
     width: of the lines, in characters; the terminal's, at most 100, by default.
   """
   width = width or min(shutil.get_terminal_size().columns, _WIDEST)
-  lines = [*textwrap.wrap(kind.__doc__ or "", width), ""]
+  lines = [*textwrap.wrap(_summary(kind), width), ""]
   lines += textwrap.wrap("Every flag may also be set in a --config file.", width)
   title = None
   for one in fields.options_of(kind).values():
@@ -117,7 +117,12 @@ def usage(kind: type, width: int | None = None) -> str:
 def _title(kind: type, group: str) -> str:
   if not group:
     return "Flags:"
-  return f"{(fields.group_type(kind, group).__doc__ or group).rstrip('.')}:"
+  return f"{_summary(fields.group_type(kind, group)).rstrip('.')}:"
+
+
+def _summary(kind: type) -> str:
+  """The first paragraph of a class's docstring."""
+  return (kind.__doc__ or "").split("\n\n")[0].strip()
 
 
 def _spelling(one: Option) -> str:

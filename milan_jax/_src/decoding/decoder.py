@@ -53,6 +53,12 @@ class Decoder:
   of devices that the batch is spread over: each device searches for its own units,
   and none waits for another before the end. One shape is compiled; units that a batch
   lacks cost next to nothing.
+
+  Example:
+    >>> decoder = milan_jax.Decoder(captioner.release, batch_size=8)
+    >>> keys = jax.random.split(jax.random.key(0), len(features))
+    >>> decoder(features.read(0, len(features)), keys).scores.shape
+    (8,)
   """
 
   def __init__(

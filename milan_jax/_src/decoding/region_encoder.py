@@ -24,6 +24,10 @@ class RegionEncoder:
   Attributes:
     encode: gives a batch of images their pyramids; compiled once per shape.
     channels: features of each level.
+
+  Example:
+    >>> captioner.encoder.feature_size == captioner.release.feature_size
+    True
   """
 
   encode: Callable[[UInt8[np.ndarray, "batch height width 3"]], Pyramid]

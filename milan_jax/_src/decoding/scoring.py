@@ -31,6 +31,12 @@ class TextScore:
       rerank ranks by, without the consensus.
     unknown: words of the text that the captioner does not know: it scores each as the
       unknown word.
+
+  Example:
+    >>> unit = milan_jax.Unit("conv2", 0)
+    >>> (scored,) = captioner.score(exemplars, {unit: ["red zebras"]})[unit]
+    >>> scored.unknown
+    ('zebras',)
   """
 
   text: str

@@ -24,6 +24,10 @@ class Preprocessing:
     std: divided by per channel, in units of 0..255.
     squash: resize both sides to `resize`, whatever their proportions, rather than the
       shorter one.
+
+  Example:
+    >>> milan_jax.Preprocessing.of(size=32).channels
+    3
   """
 
   resize: Size | None

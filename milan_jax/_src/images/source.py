@@ -42,7 +42,18 @@ class Source(Protocol):
 
 @runtime_checkable
 class ImageSource(Source, Protocol):
-  """Images of one size, uint8, most often RGB; the blank one is black."""
+  """Images of one size, uint8, most often RGB; the blank one is black.
+
+  Example:
+    >>> class Gray:
+    ...   size = 32
+    ...   blank = np.zeros((32, 32, 3), np.uint8)
+    ...   def __len__(self): return 10
+    ...   def name(self, index): return f"gray {index}"
+    ...   def load(self, index): return np.full((32, 32, 3), 25 * index, np.uint8)
+    >>> milan_jax.collect(network, Gray(), layers=["conv2"], k=5).num_images
+    10
+  """
 
   @property
   def size(self) -> Size:

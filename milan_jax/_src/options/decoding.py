@@ -33,6 +33,10 @@ class Decoding:
 
   Raises:
     UserError: if a value is out of its range, or the strategy cannot use it.
+
+  Example:
+    >>> milan_jax.Decoding("beam", length=10, beam_size=20).needs_language_model
+    False
   """
 
   strategy: str = "rerank"

@@ -160,7 +160,13 @@ class CaptionerOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DecodingOptions:
-  """How descriptions are searched for."""
+  """How descriptions are searched for.
+
+  Example:
+    >>> options = milan_jax.DecodingOptions(strategy="beam", beam_size=3)
+    >>> len(captioner.describe(exemplars, options=options))
+    8
+  """
 
   strategy: str | None = option(
     None, "search strategy; default: the captioner's own", choices=STRATEGIES
@@ -272,7 +278,13 @@ class RunOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DescribeOptions(Options):
-  """Describes the units of a network, or of a directory of exemplars."""
+  """Describes the units of a network, or of a directory of exemplars.
+
+  Example:
+    >>> options = milan_jax.DescribeOptions.of(model="resnet18", strategy="beam")
+    >>> options.model.name, options.decoding.strategy
+    ('resnet18', 'beam')
+  """
 
   model: ModelOptions = dataclasses.field(default_factory=ModelOptions)
   images: ImageOptions = dataclasses.field(default_factory=ImageOptions)

@@ -126,7 +126,12 @@ class TrainRunOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrainOptions(Options):
-  """Trains a captioner and its language model on annotated exemplars."""
+  """Trains a captioner and its language model on annotated exemplars.
+
+  Example:
+    >>> milan_jax.TrainOptions.of(hidden_size=64).model.hidden_size
+    64
+  """
 
   data: DataOptions = dataclasses.field(default_factory=DataOptions)
   model: NetworkOptions = dataclasses.field(default_factory=NetworkOptions)

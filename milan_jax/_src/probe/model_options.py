@@ -27,6 +27,11 @@ class Network:
     default_layers: layers to describe when none are named; empty if none is known.
     weights: where its weights come from, in words; empty if unknown.
     options: the options that it was opened with; None if it was made in code.
+
+  Example:
+    >>> network = milan_jax.probe(module, variables, image_size="32")
+    >>> network.default_layers
+    ('conv1', 'conv2')
   """
 
   probe: Probe

@@ -23,6 +23,12 @@ class Probe(Protocol):
   """A vision model whose layers' activations can be read.
 
   The activations of an image do not depend on which images share its batch.
+
+  Example:
+    >>> isinstance(network.probe, milan_jax.Probe)
+    True
+    >>> network.probe.activations(images[:2], ("conv2",))["conv2"].shape
+    (2, 8, 8, 8)
   """
 
   @property

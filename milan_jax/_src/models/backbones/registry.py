@@ -149,6 +149,13 @@ def backbone(name: str) -> Backbone:
 
   Raises:
     UserError: if there is none.
+
+  Example:
+    >>> resnet = milan_jax.backbone("resnet18")
+    >>> params = resnet.init(jax.random.key(0))
+    >>> batch = resnet.normalize(np.zeros((1, 64, 64, 3), np.uint8))
+    >>> resnet.apply(params, batch, ("layer1",))["layer1"].shape
+    (1, 16, 16, 64)
   """
   if name not in _BACKBONES:
     hint = did_you_mean(name, _BACKBONES)
@@ -158,7 +165,12 @@ def backbone(name: str) -> Backbone:
 
 
 def backbone_names() -> tuple[str, ...]:
-  """Names of all backbones."""
+  """Names of all backbones.
+
+  Example:
+    >>> milan_jax.backbone_names()[:2]
+    ('efficientnet-lite0', 'alexnet')
+  """
   return tuple(_BACKBONES)
 
 

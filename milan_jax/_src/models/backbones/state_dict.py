@@ -55,6 +55,11 @@ def params_from_state_dict(
   Raises:
     UserError: if the backbone is unknown, a key is missing or unexpected, or a shape is
       wrong.
+
+  Example:
+    >>> params = milan_jax.params_from_state_dict("resnet18", state_dict)
+    >>> sorted(params)[:2]
+    ['bn1', 'conv1']
   """
   found = {
     key: np.asarray(value)
