@@ -14,7 +14,7 @@ class UserError(ValueError):
     >>> try:
     ...   milan_jax.load("startr")
     ... except milan_jax.UserError as error:
-    ...   print(str(error).split(":")[0])
+    ...   print(str(error).split(".")[0])
     no captioner is called 'startr'
   """
 

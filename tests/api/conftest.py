@@ -1,5 +1,7 @@
 """What the examples of the public names begin with."""
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -32,7 +34,10 @@ def scene(tmp_path_factory):
   exemplars = milan_jax.collect(
     network, images, layers=["conv2"], k=5, workdir=folder / "runs" / "mine"
   )
-  captioner = milan_jax.Captioner(tiny_release())
+  # Greedily: of all searches that compiles fastest.
+  decoding = milan_jax.Decoding("greedy", length=4)
+  release = dataclasses.replace(tiny_release(), decoding=decoding)
+  captioner = milan_jax.Captioner(release)
   captioner.save(folder / "captioner")
   features = captioner.encode(exemplars, folder / "runs" / "mine" / "features")
   captioner.encode(exemplars, folder / "features")

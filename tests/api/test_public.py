@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -88,8 +89,8 @@ def test_describing_goes_on_and_refuses_another_run(scene, tmp_path, monkeypatch
   monkeypatch.undo()
   assert captioner.describe(exemplars, workdir=tmp_path / "run") == first
   assert (tmp_path / "run" / "descriptions.jsonl").read_bytes() == before
-  options = milan_jax.DecodingOptions(strategy="greedy")
-  with pytest.raises(milan_jax.UserError, match="strategy is not set there"):
+  options = milan_jax.DecodingOptions(length=3)
+  with pytest.raises(milan_jax.UserError, match="length is not set there"):
     captioner.describe(exemplars, workdir=tmp_path / "run", options=options)
 
 
@@ -125,11 +126,11 @@ def test_scores_are_those_of_the_modules_read_token_by_token(scene):
   for unit, each in texts.items():
     for text, scored in zip(each, scores[unit], strict=True):
       ids = [words.get(word, unknown) for word in text.split()]
-      inputs, targets = np.array([[start, *ids]]), [*ids, stop]
+      inputs, targets = jnp.array([[start, *ids]]), [*ids, stop]
       regions = features.read(unit.index, unit.index + 1)
       captioner = Captioner(**dataclasses.asdict(release.captioner))
       found, _ = captioner.apply(
-        {"params": release.params["captioner"]}, regions, inputs
+        {"params": release.params["captioner"]}, jnp.asarray(regions), inputs
       )
       language_model = LanguageModel(**dataclasses.asdict(release.language_model))
       prior = language_model.apply({"params": release.params["language_model"]}, inputs)

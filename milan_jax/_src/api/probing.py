@@ -65,7 +65,7 @@ def probe(
     ...   module, variables, preprocessing=milan_jax.Preprocessing.of(size=32)
     ... )
     >>> [layer.name for layer in network.probe.layers()]
-    ['conv1', 'conv2']
+    ['conv1', 'conv2', '__call__']
   """
   name = model if isinstance(model, str) else _label(model)
   known = {field.name for field in dataclasses.fields(ModelOptions)} - {"name"}

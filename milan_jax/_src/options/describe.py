@@ -164,8 +164,8 @@ class DecodingOptions:
 
   Example:
     >>> options = milan_jax.DecodingOptions(strategy="beam", beam_size=3)
-    >>> len(captioner.describe(exemplars, options=options))
-    8
+    >>> captioner.resolve(options).beam_size
+    3
   """
 
   strategy: str | None = option(

@@ -31,7 +31,7 @@ class Network:
   Example:
     >>> network = milan_jax.probe(module, variables, image_size="32")
     >>> network.default_layers
-    ('conv1', 'conv2')
+    ('conv1', '__call__')
   """
 
   probe: Probe
