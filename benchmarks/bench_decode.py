@@ -5,7 +5,7 @@ python benchmarks/bench_decode.py --json decode.json --plot decode.png
 
 import sys
 
-from milan_jax._src.commands.main import bench
+from milan_jax._src.commands.milan_bench import main
 
 if __name__ == "__main__":
-  sys.exit(bench())
+  sys.exit(main())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from milan_jax._src.catalog.run_page import write_run_page
+from milan_jax._src.catalog.run_page import RunFacts, write_run_page
 from milan_jax._src.exemplars.stats import LayerStatistics
 from milan_jax._src.files.atomic import write_json
 from milan_jax._src.files.names import shown
@@ -104,11 +104,10 @@ def test_a_page_of_exemplars_whose_folder_is_so_named(tmp_path):
     num_ties=np.zeros(2, int),
   )
   write_exemplars(folder, {"a": layer}, ArrayImages(np.zeros((6, 8, 8, 3), np.uint8)))
-  options = {"exemplars": str(folder), "model": "", "images": "", "latents": ""}
-  options |= {"milan": "starter", "parity": False}
+  facts = RunFacts(network=str(folder), images="", captioner="starter")
   found = open_exemplars(folder)
   said = [Description(Unit("a", unit), "Dots", 0.0, 0.0) for unit in range(2)]
-  page = write_run_page(tmp_path / "page", found, said, options).read_text()
+  page = write_run_page(tmp_path / "page", found, said, facts).read_text()
   assert "the units of f\ufffdte respond to" in page
 
 

@@ -102,8 +102,13 @@ class Captioner:
     check_search_fits(self.release, decoding, options.batch_size)
     return decoding
 
-  def decoder(self, decoding: Decoding, batch_size: int) -> Decoder:
-    """A decoder over all devices; compiled when it is first used."""
+  def decoder(self, decoding: Decoding | None = None, batch_size: int = 64) -> Decoder:
+    """A decoder over all devices; compiled when it is first used.
+
+    Args:
+      decoding: how to decode; None for its own way.
+      batch_size: units decoded together.
+    """
     return Decoder(self.release, decoding, batch_size=batch_size)
 
   def encode(

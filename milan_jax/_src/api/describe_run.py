@@ -15,7 +15,6 @@ from milan_jax._src.decoding.decoder import TIE
 from milan_jax._src.decoding.unit_descriptions import unit_batches
 from milan_jax._src.errors import UserError
 from milan_jax._src.exemplars.shards import TooFewImagesError
-from milan_jax._src.files.names import shown
 from milan_jax._src.models.lowering import Rounding
 from milan_jax._src.options.describe import DescribeOptions
 from milan_jax._src.options.fields import changed, check, values_of
@@ -209,13 +208,13 @@ def _features(
 
 def _facts(options: DescribeOptions, job: Mapping[str, Any]) -> RunFacts:
   given, images = options.exemplars.folder, options.images
-  source = shown(images.source or "packaged photographs")
+  source = images.source or "packaged photographs"
   if images.latents:
-    source = f"those that it makes of {shown(images.latents)}"
+    source = f"those that it makes of {images.latents}"
   return RunFacts(
-    network=shown(given or options.model.name),
+    network=given or options.model.name,
     images="" if given else source,
-    captioner=shown(options.captioner.name),
+    captioner=options.captioner.name,
     weights=job.get("weights_from", ""),
     demo=not (given or images.source or images.latents),
     parity=options.decoding.parity,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from milan_jax._src.catalog.page import PageInfo, PageUnit, Regions, write_page
+from milan_jax._src.files.names import shown
 from milan_jax._src.images.demo import PHOTOGRAPHS
 from milan_jax._src.records import Description, ExemplarSet
 
@@ -68,17 +69,18 @@ def write_run_page(
   notes = (*_DEMO_NOTES,) if facts.demo else ()
   if facts.captioner == "starter":
     notes = (*notes, _STARTER_NOTE)
-  name = pathlib.PurePath(facts.network).name
+  network, images = shown(facts.network), shown(facts.images)
+  name = pathlib.PurePath(network).name
   info = PageInfo(
     title=f"What the units of {name} respond to",
     architecture=name,
-    dataset=facts.images or "exemplars",
+    dataset=images or "exemplars",
     facts={
-      "Network": facts.network,
+      "Network": network,
       **({"Weights": facts.weights} if facts.weights else {}),
       "Images": f"{found.num_images} distinct ones shown, from "
-      f"{facts.images or 'the exemplars given'}",
-      "Captioner": facts.captioner,
+      f"{images or 'the exemplars given'}",
+      "Captioner": shown(facts.captioner),
     },
     notes=notes,
   )
