@@ -92,7 +92,7 @@ def allocate(
   """
   capacity = row_capacity(max_rows)
 
-  def one_step(state):
+  def one_step(state: State) -> tuple[PartialStep, Tree]:
     row = jnp.zeros(1, jnp.int32)
     partial = model.prepare(take(state, row), row)
     return partial, summarize(log_probs(model, model.read(partial, row)), row)
@@ -144,14 +144,14 @@ def advance(
   sizes = chunk_sizes(max_rows)
   parents = distinct_parents(rows)
 
-  def prepare(indices):
+  def prepare(indices: Int[Array, "chunk"]) -> PartialStep:
     chosen = take(memory.state, parents.rows[indices])
     return model.prepare(chosen, parents.units[indices])
 
-  def read(indices):
+  def read(indices: Int[Array, "chunk"]) -> State:
     return model.read(take(partial, parents.inverse[indices]), rows.tokens[indices])
 
-  def predict(indices):
+  def predict(indices: Int[Array, "chunk"]) -> Tree:
     return summarize(log_probs(model, take(state, indices)), indices)
 
   partial, *did_prepare = in_chunks(parents.num, prepare, memory.partial, sizes=sizes)

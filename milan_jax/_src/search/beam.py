@@ -150,7 +150,7 @@ def _step(
   indices, num = compact(mask)
   slots = slots_of(is_live.reshape(-1)).reshape(is_live.shape)
 
-  def rows_of(parents):
+  def rows_of(parents: Int[Array, "batch beam"]) -> Rows:
     parents, last = parents.reshape(-1), pool.last.reshape(-1)
     return Rows(parents[indices], last[indices], units[indices], num)
 
@@ -199,7 +199,7 @@ def _continued(
 ) -> Pool:
   """The pool after one more token; `slots` are the rows that predicted it."""
 
-  def of_owners(values):
+  def of_owners(values: Int[Array, "batch beam"]) -> Int[Array, "batch beam"]:
     return jnp.take_along_axis(values, best.owners, axis=1)
 
   tokens = jnp.take_along_axis(pool.tokens, best.owners[:, :, None], axis=1)

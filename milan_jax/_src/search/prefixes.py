@@ -43,7 +43,8 @@ def mutual_information(
   def scorer(
     log_probs: Float[Array, "rows vocab"], indices: Int[Array, "rows"]
   ) -> Float[Array, "rows vocab"]:
-    return log_probs - temperature * lm_memory.summaries[prefixes[indices]]
+    lm_log_probs: Array = lm_memory.summaries[prefixes[indices]]
+    return log_probs - temperature * lm_log_probs
 
   return scorer
 

@@ -93,7 +93,9 @@ def _rollout(
   batch = valid.shape[0]
   units = jnp.arange(batch, dtype=jnp.int32)
 
-  def choose_first(log_probs, indices):
+  def choose_first(
+    log_probs: Float[Array, "rows vocab"], indices: Int[Array, "rows"]
+  ) -> NextTokens:
     return choose(log_probs, indices, jnp.zeros((), jnp.int32))
 
   memory = allocate(captioner.model, captioner.state, batch, choose_first)
@@ -154,7 +156,7 @@ def _step(
   indices, num = compact(jnp.pad(is_live, (0, row_capacity(batch) - batch)))
   slots = slots_of(is_live)
 
-  def rows_of(parents):
+  def rows_of(parents: Int[Array, "batch"]) -> Rows:
     return Rows(parents[indices], last[indices], units[indices], num)
 
   scorer: StepScorer = unchanged
@@ -164,7 +166,9 @@ def _step(
     lm_parents = prefixes[slots]
     scorer = mutual_information(lm_memory, prefixes, temperature)
 
-  def choose_next(log_probs, chunk):
+  def choose_next(
+    log_probs: Float[Array, "rows vocab"], chunk: Int[Array, "rows"]
+  ) -> NextTokens:
     return choose(scorer(log_probs, chunk), indices[chunk], position)
 
   memory = advance(captioner.model, memory, rows_of(parents), batch, choose_next)
@@ -263,7 +267,11 @@ def sample(
     temperature: weight of `lm`.
   """
 
-  def draw(scores, indices, position):
+  def draw(
+    scores: Float[Array, "rows vocab"],
+    indices: Int[Array, "rows"],
+    position: Int[Array, ""],
+  ) -> NextTokens:
     tokens = jax.vmap(
       lambda key, row: jax.random.categorical(jax.random.fold_in(key, position), row)
     )(keys[indices], scores)

@@ -182,10 +182,12 @@ def in_chunks(
     # A chunk is used where no more than this many of its rows would be padding.
     padding = int(size * MAX_PADDING_SHARE) if smaller else size - 1
 
-    def unfinished(carry, size=size, padding=padding):
+    def unfinished(
+      carry: ChunkOutput, size: int = size, padding: int = padding
+    ) -> Bool[Array, ""]:
       return num - carry.rows >= size - padding
 
-    def advance(carry, size=size):
+    def advance(carry: ChunkOutput, size: int = size) -> ChunkOutput:
       outputs, start, chunks = carry
       computed = compute(start + jnp.arange(size, dtype=jnp.int32))
       outputs = jax.tree.map(

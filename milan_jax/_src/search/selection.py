@@ -100,7 +100,7 @@ def best_continuations(
   indices = jax.lax.top_k(maxima.reshape(batch, -1), beam)[1]
   owners, chunks = jnp.divmod(jnp.sort(indices, axis=-1), width)
 
-  def of_owners(values):
+  def of_owners(values: Array) -> Array:
     return jnp.take_along_axis(values, owners, axis=1)
 
   is_chunk = of_owners(is_live) & (chunks < width - 1)
@@ -114,7 +114,7 @@ def best_continuations(
   best, picks = jax.lax.top_k(candidates.reshape(batch, -1), beam)
   entries, within = jnp.divmod(picks, CHUNK)
 
-  def of_entries(values):
+  def of_entries(values: Array) -> Array:
     return jnp.take_along_axis(values, entries, axis=1)
 
   tokens = of_entries(chunks) * CHUNK + within
