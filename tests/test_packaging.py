@@ -10,6 +10,9 @@ import tomllib
 import zipfile
 
 import pytest
+import yaml
+
+from milan_jax import __version__
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = """
@@ -99,6 +102,40 @@ print(flags.__file__, found.run.workdir)
     str(tmp_path / "site" / "milan_jax" / "_src" / "commands" / "flags.py"),
     "runs/starter",
   ]
+
+
+def test_the_workflow_has_every_python_and_both_ends_of_jax():
+  project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+  prefix = "Programming Language :: Python :: 3."
+  pythons = {
+    name.removeprefix("Programming Language :: Python :: ")
+    for name in project["classifiers"]
+    if name.startswith(prefix)
+  }
+  workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+  job = workflow["jobs"]["tests"]
+  legs = {(leg["python"], leg["jax"]) for leg in job["strategy"]["matrix"]["include"]}
+  (jax,) = [need for need in project["dependencies"] if need.startswith("jax>")]
+  lowest, newest = jax.removeprefix("jax>=").split(",")
+  assert {python for python, _ in legs} == pythons
+  assert {(python, newest) for python in pythons} < legs
+  assert ("3.11", f"=={lowest}.0") in legs
+  # The command of the README, but for the environment, which gets torch first.
+  readme = (ROOT / "README.md").read_text()
+  (command,) = [
+    line
+    for line in readme.splitlines()
+    if line.startswith("python3") and line.endswith("-m pytest")
+  ]
+  make, run = command.split(" && ", 1)
+  assert job["steps"][-1]["run"] == run
+  assert job["steps"][-2]["run"].startswith(make)
+
+
+def test_the_citation_names_this_version():
+  citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+  assert citation["version"] == __version__
+  assert citation["license"] == "Apache-2.0"
 
 
 def test_what_an_extra_needs():
