@@ -7,22 +7,25 @@ import pytest
 
 from milan_jax._src.exemplars.accumulation import CollectOptions, collect
 from milan_jax._src.exemplars.masks import activation_masks
-from milan_jax._src.images.folder import FolderImages
+from milan_jax._src.images.demo import DemoImages
 from milan_jax._src.images.geometry import Geometry
 from milan_jax._src.models.backbones import backbone
 
 NAME, NUM_IMAGES, K = "efficientnet-lite0", 64, 15
 
 
-class First(FolderImages):
-  """The first pictures of a folder."""
+class Some(DemoImages):
+  """Crops from all over the packaged photographs."""
 
   def __len__(self):
-    return min(NUM_IMAGES, super().__len__())
+    return NUM_IMAGES
+
+  def load(self, index):
+    return super().load(index * (super().__len__() - 1) // (NUM_IMAGES - 1))
 
 
 @pytest.fixture(scope="module")
-def found(photographs, tmp_path_factory):
+def found(tmp_path_factory):
   """What each probe finds, layer by layer."""
   sys.path.insert(0, "benchmarks")
   try:
@@ -31,9 +34,7 @@ def found(photographs, tmp_path_factory):
     sys.path.remove("benchmarks")
   network = backbone(NAME)
   wanted = network.preprocessing
-  source = First(
-    photographs, Geometry(wanted.resize, wanted.crop, wanted.interpolation)
-  )
+  source = Some(Geometry(wanted.resize, wanted.crop, wanted.interpolation))
   results = {}
   for kind in ("torch", "onnx", "flax"):
     folder = str(tmp_path_factory.mktemp(kind))
