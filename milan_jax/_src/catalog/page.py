@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -83,17 +84,17 @@ def write_page(
 ) -> pathlib.Path:
   """Writes `index.html`, `catalog.json` and one picture per unit.
 
-  Pictures that are there already are kept, so a run that was killed goes on; one that
-  is damaged, or of another unit, is drawn anew. The page and the data are replaced
-  whole, last. One unit's regions are in memory at a time.
+  Existing pictures are kept, so a run that was killed is resumed; one that is damaged,
+  or of another unit, is drawn again. The page and the data are replaced atomically at
+  the end. Memory holds the regions of one unit at a time.
 
   Args:
-    folder: where to; made if missing, other files in it are left alone.
+    folder: where to write; made if missing, other files in it are kept.
     units: the units, in any order; they are shown in this order within their layer.
-    info: what stands at the top.
+    info: the head of the page.
     layers: all layers, in the order in which they are shown.
-    source: names the regions, such as a digest of what they were made with: where it
-      differs from that of the pictures in `folder`, they are drawn anew.
+    source: identifies the regions, such as a digest of what they were made with: if it
+      differs from that of the pictures in `folder`, these are drawn again.
 
   Returns:
     The path of the page.
@@ -115,51 +116,56 @@ def write_page(
     if shown.unit in seen:
       raise UserError(f"Unit {index} of layer {layer!r} comes twice: give it once.")
     seen.add(shown.unit)
-    picture = folder / IMAGES / urllib.parse.quote(layer, safe="") / f"{index}.jpg"
-    data = _kept(picture, f"{layer}:{index}")
-    if data is None:
-      data = signed(regions.sprite(*shown.regions()), f"{layer}:{index}")
-      _write(picture, data)
-    entries[layer].append(
-      markup.Entry(
-        layer=layer,
-        unit=index,
-        description=shown.description,
-        scores={name: _finite(value) for name, value in shown.scores.items()},
-        dead=shown.dead,
-        confidence=_finite(shown.confidence),
-        guess=shown.guess,
-        fires=shown.fires,
-        picture=picture.relative_to(folder).as_posix(),
-        size=regions.picture_size(data),
-      )
-    )
+    entries[layer].append(_entry(folder, shown))
   table = {
     "name": info.title,
     "architecture": info.architecture,
     "dataset": info.dataset,
     "layers": list(layers),
-    "units": [
-      {
-        "layer": entry.layer,
-        "unit": entry.unit,
-        "images": [entry.picture],
-        "description": entry.description,
-        "dead": entry.dead,
-        "confidence": entry.confidence,
-        "guess": entry.guess,
-        **_counts(entry.fires),
-        **entry.scores,
-      }
-      for layer in layers
-      for entry in entries[layer]
-    ],
+    "units": [_row(entry) for layer in layers for entry in entries[layer]],
   }
   text = json.dumps(table, ensure_ascii=False, indent=1, allow_nan=False)
   _write(folder / DATA, (text + "\n").encode())
   page = markup.page(info.title, info.facts, info.notes, entries)
   _write(folder / PAGE, page.encode())
   return folder / PAGE
+
+
+def _entry(folder: pathlib.Path, shown: PageUnit) -> markup.Entry:
+  """A unit's entry on the page; draws its picture unless it exists."""
+  layer, index = shown.unit.layer, shown.unit.index
+  picture = folder / IMAGES / urllib.parse.quote(layer, safe="") / f"{index}.jpg"
+  data = _kept(picture, f"{layer}:{index}")
+  if data is None:
+    data = signed(regions.sprite(*shown.regions()), f"{layer}:{index}")
+    _write(picture, data)
+  return markup.Entry(
+    layer=layer,
+    unit=index,
+    description=shown.description,
+    scores={name: _finite(value) for name, value in shown.scores.items()},
+    dead=shown.dead,
+    confidence=_finite(shown.confidence),
+    guess=shown.guess,
+    fires=shown.fires,
+    picture=picture.relative_to(folder).as_posix(),
+    size=regions.picture_size(data),
+  )
+
+
+def _row(entry: markup.Entry) -> dict[str, Any]:
+  """A unit's entry in `catalog.json`."""
+  return {
+    "layer": entry.layer,
+    "unit": entry.unit,
+    "images": [entry.picture],
+    "description": entry.description,
+    "dead": entry.dead,
+    "confidence": entry.confidence,
+    "guess": entry.guess,
+    **_counts(entry.fires),
+    **entry.scores,
+  }
 
 
 def _counts(fires: tuple[int, int] | None) -> dict[str, int]:

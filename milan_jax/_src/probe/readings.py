@@ -75,13 +75,17 @@ def read_shapes(
     if read is not None:
       shapes.append(read[0])
       unused -= {read[1]}
+  _check_used({item: given[item] for item in unused})
+  return tuple(shapes)
+
+
+def _check_used(unused: Mapping[str, Layout]) -> None:
   if unused:
-    items = ", ".join(f"{item}={given[item]}" for item in sorted(unused))
+    items = ", ".join(f"{item}={unused[item]}" for item in sorted(unused))
     raise UserError(
       f"--layouts: {items} fits no layer: --list_layers, without it, prints what each "
       "layer gives."
     )
-  return tuple(shapes)
 
 
 def _image_grid(
