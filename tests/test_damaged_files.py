@@ -28,11 +28,7 @@ from milan_jax._src.records import Description, LayerShape, Unit
 from milan_jax._src.runs.inputs import FILE, Tables, of_contents, save_tables
 from milan_jax._src.runs.workdir import read_run
 from milan_jax._src.store.annotations import read_annotations
-from milan_jax._src.store.descriptions import (
-  Journal,
-  read_descriptions,
-  write_descriptions,
-)
+from milan_jax._src.store.descriptions import Journal
 from milan_jax._src.store.exemplar_sets import open_exemplars
 from milan_jax._src.store.exemplar_snapshots import load_progress, save_progress
 from milan_jax._src.store.exemplar_store import write_exemplars
@@ -123,7 +119,6 @@ def make_tables(folder):
       [["layer", "unit", "summary"], ["conv", 0, "red, dogs"], ["conv", 1, "cats"]]
     )
   (folder / "split.csv").write_text("layer,unit,split\nconv,0,train\nconv,1,test\n")
-  write_descriptions(folder / "descriptions.csv", LINES)
   (folder / "units.txt").write_text("1\n3\n")
 
 
@@ -131,7 +126,6 @@ def read_tables(folder):
   found = [
     read_annotations(folder / "annotations.csv"),
     read_split(folder / "split.csv"),
-    read_descriptions(folder / "descriptions.csv"),
   ]
   for table in found:
     assert all(isinstance(unit, Unit) and unit.layer for unit in table)

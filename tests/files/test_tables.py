@@ -9,14 +9,12 @@ from milan_jax._src.files.tables import read_numbers
 from milan_jax._src.probe.unit_selection import select_units
 from milan_jax._src.records import Unit
 from milan_jax._src.store.annotations import read_annotations
-from milan_jax._src.store.descriptions import read_descriptions
 from milan_jax._src.store.splits import read_split
 
 # The third column's name, the reader, and what it makes of "train" and "te;st, 1".
 READERS = {
   "summary": (read_annotations, ("train",), ("te;st, 1",)),
   "split": (read_split, "train", "te;st, 1"),
-  "description": (read_descriptions, "train", "te;st, 1"),
 }
 TABLE = 'layer,unit,{}\nconv1,0,train\n3,12,"te;st, 1"\n'
 SEMICOLONS = 'layer;unit;{}\nconv1;0;train\n3;12;"te;st, 1"\n'
@@ -87,14 +85,12 @@ def test_a_bad_table_is_refused_with_its_file_and_line(reader, data, message, tm
   assert "table.csv" in str(caught.value)
 
 
-@pytest.mark.parametrize("read", [read_split, read_descriptions])
-def test_a_unit_in_two_rows_is_refused_with_both_lines(read, tmp_path):
-  column = "split" if read is read_split else "description"
+def test_a_unit_in_two_rows_is_refused_with_both_lines(tmp_path):
   path = tmp_path / "table.csv"
   for repeat in ("test", "train"):
-    path.write_text(f"layer,unit,{column}\nc,0,train\nc,1,test\nc,0.0,{repeat}\n")
+    path.write_text(f"layer,unit,split\nc,0,train\nc,1,test\nc,0.0,{repeat}\n")
     with pytest.raises(UserError, match="line 4: unit 0 of c stands in line 2 too"):
-      read(path)
+      read_split(path)
 
 
 def test_numbers_with_semicolons_and_a_mark(tmp_path):

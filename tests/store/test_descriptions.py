@@ -10,7 +10,6 @@ from milan_jax._src.records import Description, Unit
 from milan_jax._src.store.descriptions import (
   Journal,
   descriptions_are_whole,
-  read_descriptions,
   read_journal,
   write_descriptions,
 )
@@ -116,18 +115,8 @@ def test_the_csv_has_the_columns_that_other_tools_read(tmp_path):
   assert list(rows[0])[-2:] == ["fires", "images"]
   assert (rows[0]["fires"], rows[0]["images"]) == ("", "")
   assert (rows[1]["fires"], rows[1]["images"]) == ("0", "28")
-  assert read_descriptions(path) == {
-    Unit("layer1", 3): "Dogs, 3",
-    Unit("0", 7): 'Say "no"',
-  }
-
-
-def test_bad_files_are_said_plainly(tmp_path):
-  with pytest.raises(UserError, match="no such file"):
-    read_descriptions(tmp_path / "none.csv")
-  (tmp_path / "other.csv").write_text("layer,unit\n")
-  with pytest.raises(UserError, match="but description is not there"):
-    read_descriptions(tmp_path / "other.csv")
+  assert (rows[1]["layer"], rows[1]["unit"]) == ("0", "7")
+  assert rows[1]["description"] == 'Say "no"'
 
 
 def test_confidence_and_what_was_withheld_are_written_and_come_back(tmp_path):

@@ -231,7 +231,9 @@ def _report(layer: str, found: LayerStatistics) -> None:
 def _rare(found: LayerStatistics) -> Bool[np.ndarray, "units"]:
   if found.num_firing is None:
     return np.zeros(len(found.dead), bool)
-  return (found.num_firing > 0) & (found.num_firing < found.image_ids.shape[1])
+  k = found.image_ids.shape[1]
+  rare: np.ndarray = (found.num_firing > 0) & (found.num_firing < k)
+  return rare
 
 
 def _tell(times: Times, num_images: int) -> None:

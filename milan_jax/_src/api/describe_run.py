@@ -128,7 +128,7 @@ def _describe(options: DescribeOptions, folder: pathlib.Path) -> pathlib.Path:
     )
     identity.save_tables(folder)
   signal_start(folder)
-  job = job_of(cast(dict, known))
+  job = job_of(cast(dict[str, Any], known))
   try:
     found = origin.exemplars(folder, job)
   except TooFewImagesError:

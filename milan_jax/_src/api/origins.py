@@ -139,7 +139,7 @@ class Probed:
   selection: Selection
   options: ExemplarOptions
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     check_enough(len(self.target.inputs), self.options.k)
     self._check_batch_fits()
 

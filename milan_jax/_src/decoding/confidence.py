@@ -65,7 +65,8 @@ def count_tokens(
   tokens: Int[np.ndarray, "units length"], stop_id: int
 ) -> Int[np.ndarray, "units"]:
   """Tokens of each description, its stop included."""
-  return np.minimum((tokens != stop_id).sum(1) + 1, tokens.shape[1])
+  counts: np.ndarray = np.minimum((tokens != stop_id).sum(1) + 1, tokens.shape[1])
+  return counts
 
 
 def judged(

@@ -3,6 +3,7 @@
 import functools
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from milan_jax._src.decoding.program import (
   AXIS,
   Costs,
   DecodedBatch,
+  Weights,
   decode,
   fuse_weights,
 )
@@ -112,7 +114,9 @@ class Decoder:
       stop_id=vocabulary.stop_id,
     )
 
-    def spread_over_devices(weights, *batch):
+    def spread_over_devices(
+      weights: Weights, *batch: Array
+    ) -> tuple[DecodedBatch, Costs]:
       return jax.shard_map(
         local,
         mesh=mesh,
@@ -124,9 +128,10 @@ class Decoder:
     self._decode = jax.jit(spread_over_devices, out_shardings=everywhere)
     self._compiled: dict[tuple[int, bool], Any] = {}
 
-  def _precision(self):
+  def _precision(self) -> AbstractContextManager[None]:
     kind = "tensorfloat32" if self.decoding.precision == "tensorfloat32" else "highest"
-    return jax.default_matmul_precision(kind)
+    precision: AbstractContextManager[None] = jax.default_matmul_precision(kind)
+    return precision
 
   def compile(self, k: int, *, counted: bool = False) -> float:
     """Compiles for units of `k` regions, unless it is done; returns the seconds.
@@ -149,7 +154,7 @@ class Decoder:
   def memory_bytes(self, k: int) -> int:
     """What a batch takes on a device beside the weights, as the compiler plans it."""
     self.compile(k)
-    return self._compiled[k, False].memory_analysis().temp_size_in_bytes
+    return int(self._compiled[k, False].memory_analysis().temp_size_in_bytes)
 
   def _batch(
     self, features: np.ndarray, keys: np.ndarray, counts: np.ndarray | None
@@ -181,7 +186,8 @@ class Decoder:
     self.compile(kind[0], counted=kind[1])
     data = np.asarray(jax.random.key_data(keys))
     batch = self._batch(np.asarray(features, np.float32), data, counts)
-    return self._compiled[kind](self.weights, *batch)
+    started: tuple[DecodedBatch, Costs] = self._compiled[kind](self.weights, *batch)
+    return started
 
   def __call__(
     self,
@@ -226,4 +232,5 @@ def _spread(array: np.ndarray, sharding: NamedSharding) -> Array:
 
 
 def _fetch(decoded: DecodedBatch, units: int) -> DecodedBatch:
-  return jax.tree.map(lambda x: np.asarray(x)[:units], decoded)
+  fetched: DecodedBatch = jax.tree.map(lambda x: np.asarray(x)[:units], decoded)
+  return fetched

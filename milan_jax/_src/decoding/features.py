@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from milan_jax._src.models.encoder import Pyramid, pool
 from milan_jax._src.records import ExemplarSet
@@ -24,7 +24,11 @@ Progress = Callable[[int, int], None]
 
 
 @jax.jit
-def _pool_one(pyramid, image, masks):
+def _pool_one(
+  pyramid: Pyramid,
+  image: Int[Array, ""],
+  masks: Bool[Array, "regions height width"],
+) -> Float[Array, "regions features"]:
   """Pools regions of one image of a batch."""
   levels = [jax.lax.dynamic_slice_in_dim(level, image, 1) for level in pyramid]
   return pool(tuple(levels), masks[None])[0]

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 from milan_jax._src.models.captioner import Regions
 from milan_jax._src.models.captioner_rows import (
   CaptionerRows,
+  CaptionerStart,
   CaptionerWeights,
   fuse_captioner_weights,
   start_captioner,
@@ -95,7 +96,7 @@ def begin(
     batch, jax.eval_shape(start_captioner, weights, features, counts)
   )
 
-  def start(indices):
+  def start(indices: Int[Array, "chunk"]) -> CaptionerStart:
     some = jnp.minimum(indices, batch - 1)
     return start_captioner(
       weights, features[some], None if counts is None else counts[some]

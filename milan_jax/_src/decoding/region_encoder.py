@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Array, UInt8
 
 from milan_jax._src.models import lowering
 from milan_jax._src.models.backbones import backbone, params_from_state_dict
@@ -79,7 +79,7 @@ def region_encoder(
   std = jnp.asarray(spec.std, jnp.float32)[None, None, None]
 
   @jax.jit
-  def encode(params, images):
+  def encode(params: Any, images: UInt8[Array, "batch height width 3"]) -> Pyramid:
     floats = (images.astype(jnp.float32) / 255 - mean) / std
     with lowering.use_rounding(rounding):
       activations = network.apply(params, floats, spec.levels)

@@ -49,7 +49,7 @@ class Decoding:
   parity: bool = False
   precision: str = "float32"
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     check_choice("strategy", STRATEGIES, self.strategy)
     check_choice("precision", PRECISIONS, self.precision)
     for name in ("length", "beam_size"):

@@ -88,7 +88,7 @@ class ImageOptions:
     None, "for a generator: .npz file of its latents, and classes, in place of images"
   )
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.fit is not None:
       check_choice("--fit", FITS, self.fit)
 
@@ -129,7 +129,7 @@ class ExemplarOptions:
   )
   save_every: float = option(30.0, "seconds between saves while images are processed")
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks = (
       ("k", self.k, self.k >= 1, "1 or more"),
       ("quantile", self.quantile, 0 < self.quantile < 1, "between 0 and 1"),
@@ -203,7 +203,7 @@ class DecodingOptions:
   )
   seed: int | None = option(None, "seed of the strategy `sample`; default: 0")
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.batch_size < 1:
       raise UserError(f"--batch_size: expected 1 or more; found {self.batch_size}.")
     limit = 2**31

@@ -222,7 +222,8 @@ def _files(model: str, probe: Probe) -> Files:
   """The files that a model comes from; none of a model by name."""
   path = pathlib.Path(model)
   if hasattr(probe, "files"):
-    return probe.files()
+    files: Files = probe.files()
+    return files
   if path.is_file():
     return [("the file", path)]
   if (path / "config.json").is_file() and model not in backbone_names():

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import atomic_path
 from milan_jax._src.files.json_files import SEAL, seal_holds, sealed
-from milan_jax._src.files.tables import UnitsOnce, read_rows
 from milan_jax._src.records import Description, Unit
 
 # The first three columns are what other tools read.
@@ -162,20 +161,3 @@ def _csv_lines(descriptions: Iterable[Description]) -> Iterator[str]:
       ]
     )
     yield line.getvalue()
-
-
-def read_descriptions(path: str | pathlib.Path) -> dict[Unit, str]:
-  """Reads `layer,unit,description` from a CSV, ours or the original's.
-
-  Raises:
-    UserError: no such file, columns are missing, a row is cut short, or two are of one
-      unit; the line is named.
-  """
-  path = pathlib.Path(path)
-  if not path.is_file():
-    raise UserError(f"{path}: expected a CSV of descriptions, found no such file.")
-  once = UnitsOnce()
-  return {
-    once.check(row): row.values["description"]
-    for row in read_rows(path, ("layer", "unit", "description"))
-  }
