@@ -37,7 +37,6 @@ class Models:
     captioner = CaptionerRows(weights, Regions(self.features, started.keys))
     self.captioner = BoundModel(captioner, started.state, self.units)
     lm = LanguageModelRows(fuse_language_model_weights(tiny.params["language_model"]))
-    self._beams = {}  # a search that two tests look at runs once
     self.lm = BoundModel(lm, lm.start(), jnp.zeros_like(self.units))
 
   def options(self, mi):
@@ -45,12 +44,10 @@ class Models:
     return options | ({"lm": self.lm, "temperature": 0.2} if mi else {})
 
   def beams(self, beam_size, length, mi=False):
-    key = (beam_size, length, mi)
-    if key not in self._beams:
-      self._beams[key] = beam_search(
-        self.captioner, beam_size=beam_size, length=length, **self.options(mi)
-      ).beams
-    return self._beams[key]
+    options = self.options(mi)
+    return beam_search(
+      self.captioner, beam_size=beam_size, length=length, **options
+    ).beams
 
   def scores(self, bound, tokens, num_steps=None, one_too_many=False):
     counts = counted(
