@@ -51,7 +51,7 @@ LONG = (
   "lab/benchmark/test_textbook.py",
   "lab/evaluation/test_stem.py",
   "probe/test_transformers_model.py",
-  "probe/test_places.py",
+  "probe/test_layout_check.py",
   "lab/corpus/test_build.py",
   "commands/test_full_disk.py",
   "exemplars/test_kills.py",

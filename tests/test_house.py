@@ -5,6 +5,8 @@ import pathlib
 import subprocess
 import sys
 
+from tests.conftest import LONG
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "milan_jax" / "_src"
 
@@ -177,3 +179,8 @@ def test_a_file_has_one_job():
     if (lines := len(path.read_text().splitlines())) > 500
   ]
   assert not long, "\n".join(long)
+
+
+def test_the_files_that_begin_first_are_there():
+  gone = [name for name in LONG if not (ROOT / "tests" / name).exists()]
+  assert not gone, f"tests/conftest.py names files that were moved: {gone}"
