@@ -70,11 +70,12 @@ class Captioner:
     Raises:
       UserError: they come in a package that is not installed.
     """
-    return encoder_params(
+    params: Params = encoder_params(
       self.release.encoder,
       self.release.params.get("encoder"),
       remedy="name a captioner that brings its encoder's weights (--milan)",
     )
+    return params
 
   @functools.cached_property
   def encoder(self) -> RegionEncoder:

@@ -70,8 +70,15 @@ class LanguageModel(nn.Module):
       deterministic: False applies dropout, with the key named "dropout".
     """
     outputs = self.embedding(token_inputs)
+
+    def advance(
+      cell: LSTMCell, carry: Carry, projected: Float[Array, "batch gates"]
+    ) -> tuple[Carry, Float[Array, "batch hidden"]]:
+      carry = cell(carry, projected)
+      return carry, carry[0]
+
     scan = nn.scan(
-      lambda cell, carry, projected: (carry := cell(carry, projected), carry[0]),
+      advance,
       variable_broadcast="params",
       split_rngs={"params": False},
       in_axes=1,
