@@ -141,7 +141,7 @@ def captioner(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory):
-  """A file of 48 images of noise at several scales and colours."""
+  """A file of 48 images of noise at several scales and colors."""
   rng = np.random.default_rng(0)
   images = np.empty((48, 224, 224, 3), np.uint8)
   for i in range(48):

@@ -144,7 +144,7 @@ def make_snapshot(folder):
 def read_snapshot(folder):
   progress = load_progress(folder / "0-of-1.npz", JOB)
   if progress is None:
-    raise UserError(f"{folder / '0-of-1.npz'} is not there: the pass begins anew")
+    raise UserError(f"{folder / '0-of-1.npz'} is not there: the pass begins again")
   return [progress.done, {n: stats.to_arrays(s) for n, s in progress.states.items()}]
 
 
@@ -353,7 +353,7 @@ def test_a_damaged_file_gives_the_same_result_or_is_named(name, built, tmp_path)
     except Exception as error:
       raise AssertionError(f"{told}: {type(error).__name__}: {error}") from error
     else:
-      # Inputs of which nothing is known are looked at anew.
+      # Inputs of which nothing is known are looked at again.
       unknown = name == "inputs" and found is None
       assert kind.free or unknown or same(found, results[name]), told
   assert refused or name in ("journal", "inputs")

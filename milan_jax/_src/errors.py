@@ -8,7 +8,7 @@ class UserError(ValueError):
   """Bad input: says what was expected, what was found and what to do.
 
   The command line prints the message on standard error, without a traceback, and
-  exits with code 2. Everything else that is raised is a defect of ours.
+  exits with code 2. Any other exception is a bug in milan-jax.
 
   Example:
     >>> try:

@@ -166,7 +166,7 @@ def test_a_directory_of_exemplars(options, whole, tmp_path, capsys):
   maps = np.load(store / "layers" / "colors" / "maps.npy")
   maps[-1, -1, -1, -1] += 1
   np.save(store / "layers" / "colors" / "maps.npy", maps)
-  refused(folder, "maps.npy is spoilt", exemplars=str(store), **given)
+  refused(folder, "maps.npy is corrupt", exemplars=str(store), **given)
   reseal(store)
   refused(
     folder,
@@ -185,7 +185,7 @@ def test_a_folder_of_features(options, whole, tmp_path, capsys):
   features = np.load(store / "0.npy")
   features[1, 2, -1] += 1e-3
   np.save(store / "0.npy", features)
-  refused(folder, "0.npy is spoilt", features=str(store), **given)
+  refused(folder, "0.npy is corrupt", features=str(store), **given)
   reseal(store, "progress.json")
   refused(folder, "--features: 1 of 2 files .*0.npy;", features=str(store), **given)
 

@@ -213,7 +213,7 @@ def test_onnx_files(array, tmp_path):
       location="the.weights",
       size_threshold=100,
     )
-    (tmp_path / f"{name}.bak").write_text(name)  # is no part of it
+    (tmp_path / f"{name}.bak").write_text(name)  # is not part of it
     model = str(tmp_path / name)
     look(tmp_path / "run", model=model, images=str(array), image_size="")
 

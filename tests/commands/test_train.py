@@ -48,7 +48,7 @@ def _call(kind, command, *flags):
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-  """Units of three colours, on noise."""
+  """Units of three colors, on noise."""
   folder = tmp_path_factory.mktemp("corpus") / "corpus"
   rng = np.random.default_rng(0)
   names = list(COLORS)
@@ -109,7 +109,7 @@ def _check_together(processes):
       assert "nothing was left to do" in last
 
 
-def test_a_trained_captioner_names_colours_it_was_not_shown(corpus, flags, tmp_path):
+def test_a_trained_captioner_names_colors_it_was_not_shown(corpus, flags, tmp_path):
   """Trained by one of two processes that were started together."""
   workdir = tmp_path / "train"
   command = (*flags, f"--workdir={workdir}")

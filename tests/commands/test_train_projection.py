@@ -107,7 +107,7 @@ def _train(corpus, workdir, **options):
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled(tmp_path_factory):
-  """Keeps all programs: a run that goes on compiles none anew."""
+  """Keeps all programs: a run that goes on compiles none again."""
   values = {
     "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
     "jax_persistent_cache_min_compile_time_secs": 0.0,
@@ -252,10 +252,10 @@ def _cut_split(folder):
 def test_where_most_is_lost_or_a_part_is_unknown_nothing_is_encoded(
   corpus, tmp_path, spoil, message
 ):
-  spoilt = _copy(corpus, tmp_path / "spoilt")
-  spoil(spoilt)
+  corrupt = _copy(corpus, tmp_path / "corrupt")
+  spoil(corrupt)
   with pytest.raises(UserError, match=message):
-    _train(spoilt, tmp_path / "run")
+    _train(corrupt, tmp_path / "run")
   assert not (tmp_path / "run").exists()
 
 

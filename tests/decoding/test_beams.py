@@ -62,7 +62,7 @@ def models(tiny, outputs):
 
 
 def _same_beams(beams, outputs, name):
-  """Equal scores in order, and equal tokens wherever no neighbour ties."""
+  """Equal scores in order, and equal tokens wherever no neighbor ties."""
   length = outputs[f"{name}/beam_tokens"].shape[-1]
   scores = outputs[f"{name}/beam_scores"]
   np.testing.assert_allclose(beams.scores, scores, atol=1e-4)

@@ -7,8 +7,8 @@ from milan_jax._src.exemplars.masks import activation_masks, interpolation_matri
 
 def upsampled(maps, size):
   """Torch's own bilinear sampling, with zeros outside the map."""
-  centres = (2 * np.arange(size) + 1) / size - 1
-  grid = np.stack(np.meshgrid(centres, centres), axis=-1)[None]
+  centers = (2 * np.arange(size) + 1) / size - 1
+  grid = np.stack(np.meshgrid(centers, centers), axis=-1)[None]
   flat = torch.from_numpy(maps.reshape(1, -1, *maps.shape[-2:]))
   return (
     torch.nn.functional.grid_sample(

@@ -57,7 +57,7 @@ def test_the_same_exemplars_and_masks(found, kind):
     assert (gap <= 1e-4 * spread + 1e-5).all()
     same = ours.image_ids[alive] == theirs.image_ids[alive]
     # Where another image is there, it is as good: a tie, but for the last digits.
-    near = _gaps_to_neighbours(ours.activations[alive]) <= 2e-4 * spread + 2e-5
+    near = _gaps_to_neighbors(ours.activations[alive]) <= 2e-4 * spread + 2e-5
     assert (same | near).all()
     assert same.mean() > 0.99
     masks = [
@@ -70,7 +70,7 @@ def test_the_same_exemplars_and_masks(found, kind):
   assert differing <= 1e-3 * pixels
 
 
-def _gaps_to_neighbours(activations):
+def _gaps_to_neighbors(activations):
   """How far each exemplar's maximum is from the next better or worse one's."""
   gaps = np.abs(np.diff(activations, axis=1))
   wide = np.pad(gaps, ((0, 0), (1, 1)), mode="edge")

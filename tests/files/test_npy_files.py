@@ -46,20 +46,20 @@ BAD = {
     npy(header("(1000000000, 4)")),
     r"16,000,000,000 bytes, and 48 are",
   ),
-  "more than fits": (npy(header("(10**9,)")), "spoilt"),
+  "more than fits": (npy(header("(10**9,)")), "corrupt"),
   "beyond any file": (npy(header(f"({2**62}, {2**62})")), "and 48 are there"),
   "below zero": (npy(header("(-1, 4)")), "says a shape of"),
   "both below zero": (npy(header("(-3, -4)")), "says a shape of"),
   "objects": (npy(header("(3,)", "'|O'")), "Python objects"),
-  "no such type": (npy(header("(3, 4)", "'<q9'")), "spoilt"),
-  "a shape of text": (npy(header("'ab'")), "spoilt"),
-  "half a header": (npy("{'descr': '<f4', "), "spoilt"),
-  "brackets": (npy("(" * 60), "spoilt"),
+  "no such type": (npy(header("(3, 4)", "'<q9'")), "corrupt"),
+  "a shape of text": (npy(header("'ab'")), "corrupt"),
+  "half a header": (npy("{'descr': '<f4', "), "corrupt"),
+  "brackets": (npy("(" * 60), "corrupt"),
   "cut short": (npy(header("(3, 4)"))[:-1], "and 47 are there"),
   "too long": (npy(header("(3, 4)")) + b"x", "and 49 are there"),
-  "empty": (b"", "spoilt"),
-  "another version": (b"\x93NUMPY\x07\x00" + npy(header("(3, 4)"))[8:], "spoilt"),
-  "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "spoilt"),
+  "empty": (b"", "corrupt"),
+  "another version": (b"\x93NUMPY\x07\x00" + npy(header("(3, 4)"))[8:], "corrupt"),
+  "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "corrupt"),
 }
 
 
@@ -74,7 +74,7 @@ def test_a_damaged_file_asks_for_no_memory(data, message, tmp_path):
   assert "a.npy" in str(caught.value) and "fetch it" in str(caught.value)
   with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
     archive.writestr("x.npy", data)
-  with pytest.raises(UserError, match=r"a\.npz is no readable \.npz"):
+  with pytest.raises(UserError, match=r"a\.npz is not a readable \.npz"):
     read_npz(tmp_path / "a.npz")
 
 
@@ -109,10 +109,10 @@ def test_archives_are_read_whole_and_their_checksums_compared(tmp_path):
   whole = path.read_bytes()
   place = whole.index(ARRAY.tobytes()) + 5
   path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
-  with pytest.raises(UserError, match=r"a\.npz is no readable"):
+  with pytest.raises(UserError, match=r"a\.npz is not a readable"):
     read_npz(path)
   path.write_bytes(whole[:-30])
-  with pytest.raises(UserError, match=r"a\.npz is no readable"):
+  with pytest.raises(UserError, match=r"a\.npz is not a readable"):
     read_npz(path)
   stream = io.BytesIO()
   np.save(stream, np.array([{}], object), allow_pickle=True)

@@ -69,7 +69,7 @@ BAD = {
   "a column twice": (b"layer,unit,layer,{}\nc,1,d,train\n", "column layer twice"),
   "no header": (b"c,1,train\n", "first line must name .* found c,1,train"),
   "empty": (b"", "first line must name .* found nothing"),
-  "a long field": (b"layer,unit,{}\nc,1," + b"x" * 200_000, "line 1 is no CSV"),
+  "a long field": (b"layer,unit,{}\nc,1," + b"x" * 200_000, "line 1 is not CSV"),
 }
 
 

@@ -29,7 +29,7 @@ def plain(size=(8, 8), color=(200, 100, 50), mode="RGB"):
 
 
 def png(width, height, depth, color, rows):
-  """A PNG file of raw rows, written by hand: Pillow writes no 48-bit colour."""
+  """A PNG file of raw rows, written by hand: Pillow writes no 48-bit color."""
 
   def chunk(kind, content):
     checksum = struct.pack(">I", zlib.crc32(kind + content))
@@ -42,7 +42,7 @@ def png(width, height, depth, color, rows):
 
 
 def vast_jpeg(side, dark, light, **options):
-  """A grey JPEG of side x side pixels, dark above and light below.
+  """A gray JPEG of side x side pixels, dark above and light below.
 
   Its rows of blocks are those of two small files, over and over: with a restart after
   each row they do not depend on one another.
@@ -84,7 +84,7 @@ def lossless(kind):
   return {"lossless": True} if kind == "webp" else {}
 
 
-GREY = (200, 200, 200)
+GRAY = (200, 200, 200)
 READABLE = {
   "rgb.png": (lambda: encoded(plain(), "png"), (200, 100, 50), 0),
   "rgb.jpg": (lambda: encoded(plain(), "jpeg", quality=95), (200, 100, 50), 3),
@@ -95,10 +95,10 @@ READABLE = {
   ),
   "palette.png": (lambda: encoded(palette(), "png"), (200, 100, 50), 0),
   "palette.gif": (lambda: encoded(palette(), "gif"), (200, 100, 50), 0),
-  "grey.png": (lambda: encoded(plain(color=200, mode="L"), "png"), GREY, 0),
+  "gray.png": (lambda: encoded(plain(color=200, mode="L"), "png"), GRAY, 0),
   "bits.png": (lambda: encoded(plain(color=1, mode="1"), "png"), (255, 255, 255), 0),
-  "grey16.png": (lambda: png(8, 8, 16, 0, sixteen_bits(1)), GREY, 0),
-  # Pillow itself keeps the upper half of 16-bit colour.
+  "gray16.png": (lambda: png(8, 8, 16, 0, sixteen_bits(1)), GRAY, 0),
+  # Pillow itself keeps the upper half of 16-bit color.
   "rgb16.png": (lambda: png(8, 8, 16, 2, sixteen_bits(3)), (200, 100, 50), 0),
   "rgba.png": (
     lambda: encoded(plain(color=(200, 100, 50, 51), mode="RGBA"), "png"),
@@ -153,8 +153,8 @@ UNREADABLE = {
   "truncated.gif": (lambda: truncated("gif"), "truncated"),
   "truncated.webp": (lambda: truncated("webp"), "cannot be decoded"),
   "empty.png": (lambda: b"", "the file is empty"),
-  "page.jpg": (lambda: b"<html>404</html>", "no picture of a known format"),
-  "drawing.png": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n", "no picture of a known"),
+  "page.jpg": (lambda: b"<html>404</html>", "not a picture of a known format"),
+  "drawing.png": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n", "not a picture of a known"),
   "vast.png": (
     lambda: png(20_000, 20_000, 1, 0, [bytes(2_500)] * 20_000),
     "its 20000 x 20000 pixels are more than the 89,478,485 that are read",

@@ -1,4 +1,4 @@
-"""Images of another number of channels than three, and images that are no squares."""
+"""Images of another number of channels than three, and images that are not squares."""
 
 import numpy as np
 import pytest
@@ -20,10 +20,10 @@ def noise(*shape):
   return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
-def luma(colours):
+def luma(colors):
   """Of ITU-R 601, as Pillow rounds it."""
   weights = np.array([19595, 38470, 7471])
-  return ((colours.astype(int) @ weights + 0x8000) >> 16).astype(np.uint8)[..., None]
+  return ((colors.astype(int) @ weights + 0x8000) >> 16).astype(np.uint8)[..., None]
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA"])
@@ -85,7 +85,7 @@ def test_gray_arrays(shape):
   np.testing.assert_array_equal(found, np.repeat(gray[3], 3, axis=2))
 
 
-def test_colours_for_a_network_of_gray():
+def test_colors_for_a_network_of_gray():
   images = noise(2, 8, 8, 3)
   np.testing.assert_array_equal(ArrayImages(images, GRAY).load(1), luma(images[1]))
 

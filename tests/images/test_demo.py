@@ -24,7 +24,7 @@ def test_hundreds_of_crops_of_ten_photographs(source):
   assert len({name.split("@")[0] for name in names}) == 10
 
 
-def test_every_photograph_is_in_colour(source):
+def test_every_photograph_is_in_color(source):
   for photograph in source._photographs.values():
     rgb = np.asarray(photograph).astype(int)
     assert (rgb.max(axis=2) - rgb.min(axis=2)).mean() > 5

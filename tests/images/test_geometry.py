@@ -15,7 +15,7 @@ def pixels(height, width, channels=3, seed=0):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_fit_resizes_the_shorter_side_and_cuts_the_centre(size):
+def test_fit_resizes_the_shorter_side_and_cuts_the_center(size):
   image = Image.fromarray(pixels(*size))
   width, height = image.size
   scale = 64 / min(width, height)
@@ -101,7 +101,7 @@ def test_transparency_is_laid_over_white():
   np.testing.assert_allclose(got[0], expected, atol=1)
 
 
-def test_palette_with_a_transparent_colour(tmp_path):
+def test_palette_with_a_transparent_color(tmp_path):
   image = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
   image.putpalette([10, 20, 30, 40, 50, 60])
   image.save(tmp_path / "a.png", transparency=0)
@@ -111,9 +111,9 @@ def test_palette_with_a_transparent_colour(tmp_path):
 
 
 def test_grey_and_cmyk():
-  grey = pixels(3, 3, 0)
+  gray = pixels(3, 3, 0)
   np.testing.assert_array_equal(
-    np.asarray(to_rgb(Image.fromarray(grey))), np.repeat(grey[..., None], 3, axis=2)
+    np.asarray(to_rgb(Image.fromarray(gray))), np.repeat(gray[..., None], 3, axis=2)
   )
   cmyk = Image.new("CMYK", (1, 1), (255, 0, 0, 0))  # full cyan: no red
   np.testing.assert_array_equal(np.asarray(to_rgb(cmyk)), [[[0, 255, 255]]])

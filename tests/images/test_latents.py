@@ -70,5 +70,5 @@ def test_no_file(tmp_path):
   with pytest.raises(UserError, match="No file"):
     open_latents(tmp_path / "z.npz")
   (tmp_path / "z.npz").write_text("junk")
-  with pytest.raises(UserError, match="no readable"):
+  with pytest.raises(UserError, match="not a readable"):
     open_latents(tmp_path / "z.npz")

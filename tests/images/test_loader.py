@@ -123,7 +123,7 @@ def fail_oddly():
 
 
 def fail_for_the_user():
-  raise UserError("mend it")
+  raise UserError("fix it")
 
 
 def die():
@@ -136,7 +136,7 @@ def test_other_errors_reach_the_caller(workers):
   with pytest.raises(RuntimeError, match="number 9: OddError: this and that") as error:
     list(batches(source, 4, workers=workers))
   assert any("fail_oddly" in note for note in error.value.__notes__)
-  with pytest.raises(UserError, match="mend it"):
+  with pytest.raises(UserError, match="fix it"):
     list(batches(Numbers(40, failure=fail_for_the_user), 4, workers=workers))
   assert not multiprocessing.active_children()
 

@@ -132,7 +132,7 @@ def test_files_that_are_no_arrays(tmp_path):
     open_array_images(tmp_path / "none.npy")
   for name in ("bad.npy", "bad.npz"):
     (tmp_path / name).write_bytes(b"PK\x03\x04 nothing")
-    with pytest.raises(UserError, match=r"spoilt|no readable"):
+    with pytest.raises(UserError, match=r"corrupt|not a readable"):
       open_array_images(tmp_path / name)
   np.savez(tmp_path / "two.npz", a=1, b=2)
   with pytest.raises(UserError, match="holds the arrays a, b"):
@@ -159,7 +159,7 @@ def test_a_header_that_asks_for_more_than_is_there(tmp_path):
   np.save(tmp_path / "a.npy", np.zeros((2, 8, 8, 3), np.uint8))
   whole = (tmp_path / "a.npy").read_bytes()
   for said in (b"(9, 8, 8, 3)", b"(2, 8, 9, 3)", b"(2, 8, 8, 1)"):
-    spoilt = whole.replace(b"(2, 8, 8, 3)", said, 1)
-    (tmp_path / "a.npy").write_bytes(spoilt)
-    with pytest.raises(UserError, match=r"a\.npy is spoilt: its header says"):
+    corrupt = whole.replace(b"(2, 8, 8, 3)", said, 1)
+    (tmp_path / "a.npy").write_bytes(corrupt)
+    with pytest.raises(UserError, match=r"a\.npy is corrupt: its header says"):
       open_array_images(tmp_path / "a.npy", GEOMETRY)

@@ -107,7 +107,9 @@ def test_by_name_version_and_folder(home, monkeypatch):
     assert source.name(4) == "train/4"
     for index, red in enumerate(reds):
       if red is None:
-        with pytest.raises(UnreadableImageError, match="no picture of a known format"):
+        with pytest.raises(
+          UnreadableImageError, match="not a picture of a known format"
+        ):
           source.load(index)
       else:
         image = source.load(index)
@@ -217,7 +219,7 @@ def test_tfrecord_is_read_as_array_record_is(home, tfrecord, split):
   assert len(source) == len(reds)
   for index, red in enumerate(reds):
     if red is None:
-      with pytest.raises(UnreadableImageError, match="no picture of a known format"):
+      with pytest.raises(UnreadableImageError, match="not a picture of a known format"):
         source.load(index)
     else:
       np.testing.assert_array_equal(source.load(index), same.load(index))

@@ -129,7 +129,7 @@ def test_activations_equal_torch(name, lite_weights):
 
 
 def test_efficientnet_knows_photographs(lite_weights, photographs, plain):
-  """Of wrong padding, normalisation or channel order a torch network cannot tell.
+  """Of wrong padding, normalization or channel order a torch network cannot tell.
 
   With torch's padding the mean surprise is .67 nats, with TensorFlow's .48.
   """
@@ -164,7 +164,7 @@ def test_both_lowerings_give_the_same(resnet18, lite_weights):
         results[kind] = backbone(name).apply(params, _images(name, 64), layers)
     for layer in layers:
       cpu, plain = results["cpu"][layer], results["plain"][layer]
-      # A stem of three colours may come out as the same sums in both.
+      # A stem of three colors may come out as the same sums in both.
       stem = layer in ("conv1", "conv_stem")
       assert not jnp.array_equal(cpu, plain) or stem, "the same lowering?"
       assert jnp.abs(cpu - plain).max() < TOLERANCE * jnp.abs(plain).max()

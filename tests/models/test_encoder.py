@@ -24,7 +24,7 @@ def test_masks_are_resized_as_torch_does(size):
 
 def test_a_mask_that_vanishes_at_a_level_gives_zeros_there_only():
   masks = np.zeros((1, 1, 64, 64), bool)
-  masks[0, 0, 0, 0] = True  # no centre of a 4 x 4 grid is near
+  masks[0, 0, 0, 0] = True  # no center of a 4 x 4 grid is near
   pyramid = (jnp.ones((1, 64, 64, 2)), jnp.ones((1, 4, 4, 3)))
   features = pool(pyramid, jnp.asarray(masks))
   np.testing.assert_allclose(features[0, 0], [1, 1, 0, 0, 0], atol=1e-6)

@@ -33,7 +33,7 @@ class Unrolled(Patches):
 
 
 class Blocks(Patches):
-  """As NesT: blocks of neighbours, with an axis of their own."""
+  """As NesT: blocks of neighbors, with an axis of their own."""
 
   def order(self, tokens):
     batch, number, dim = tokens.shape
@@ -59,7 +59,7 @@ class Columns(Patches):
 
 
 class Beside(Patches):
-  """Tokens that are no patches in front and behind; YOLOS has 1 and 5."""
+  """Tokens that are not patches in front and behind; YOLOS has 1 and 5."""
 
   def __init__(self, front: int, behind: int):
     super().__init__()

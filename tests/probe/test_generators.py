@@ -14,12 +14,12 @@ from milan_jax._src.records import LayerShape
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.standard_normal((6, 5 * 16)).astype(np.float32)
-COLOURS = RNG.standard_normal((5, 3)).astype(np.float32)
+COLORS = RNG.standard_normal((5, 3)).astype(np.float32)
 NAMES = RNG.standard_normal((10, 6)).astype(np.float32)
 
 
 class Gan(nn.Module):
-  """A linear layer to 4 x 4, a ReLU6, twice as large, colours."""
+  """A linear layer to 4 x 4, a ReLU6, twice as large, colors."""
 
   def __init__(self, *, kind="tensor"):
     super().__init__()
@@ -29,16 +29,16 @@ class Gan(nn.Module):
     self.relu = nn.ReLU6(inplace=True)
     self.grow = nn.Upsample(scale_factor=2)
     self.drop = nn.Dropout(0.5)
-    self.colours = nn.Conv2d(5, 3, 1, bias=False)
+    self.colors = nn.Conv2d(5, 3, 1, bias=False)
     with torch.no_grad():
       self.dense.weight.copy_(torch.tensor(DENSE.T))
-      self.colours.weight.copy_(torch.tensor(COLOURS.T[..., None, None]))
+      self.colors.weight.copy_(torch.tensor(COLORS.T[..., None, None]))
 
   def forward(self, latents, classes=None):
     if classes is not None:
       latents = latents + self.names(classes)
     x = self.dense(latents).reshape(-1, 5, 4, 4)
-    x = self.colours(self.drop(self.grow(self.relu(x))))
+    x = self.colors(self.drop(self.grow(self.relu(x))))
     return {"tensor": x, "tuple": (x, latents), "dict": {"images": x}}[self.kind]
 
 
@@ -50,13 +50,13 @@ def answers(inputs):
   dense = latents @ DENSE
   maps = dense.reshape(-1, 5, 4, 4).transpose(0, 2, 3, 1)
   large = maps.clip(0, 6).repeat(2, 1).repeat(2, 2)
-  colours = large @ COLOURS
-  images = np.round((colours.clip(-2, 3) + 2) / 5 * 255)
+  colors = large @ COLORS
+  images = np.round((colors.clip(-2, 3) + 2) / 5 * 255)
   return {
     "dense": dense[:, None, None],
     "relu": maps.clip(min=0),
     "grow": large,
-    "colours": colours,
+    "colors": colors,
   }, images
 
 
@@ -83,7 +83,7 @@ def test_a_torch_generator(kind, classes):
     LayerShape("relu", 4, 4, 5),
     LayerShape("grow", 8, 8, 5),
     LayerShape("drop", 8, 8, 5),
-    LayerShape("colours", 8, 8, 3),
+    LayerShape("colors", 8, 8, 3),
   ]
   assert generator.notes() == {"relu": "before its clip at 6"}
   inputs = records(4, classes=classes)
@@ -101,9 +101,9 @@ def gan(latents, classes=None):
   dense = latents @ DENSE
   maps = dense.reshape(-1, 5, 4, 4).transpose(0, 2, 3, 1)
   large = jnp.clip(maps, 0, 6).repeat(2, 1).repeat(2, 2)
-  colours = large @ COLOURS
+  colors = large @ COLORS
   named = {"relu": jnp.maximum(maps, 0), "dense": dense, "grow": large}
-  return colours, {**named, "colours": colours, "count": jnp.arange(3)}
+  return colors, {**named, "colors": colors, "count": jnp.arange(3)}
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_jax_generator_of_any_number(classes):
     LayerShape("relu", 4, 4, 5),
     LayerShape("dense", 1, 1, 80),
     LayerShape("grow", 8, 8, 5),
-    LayerShape("colours", 8, 8, 3),
+    LayerShape("colors", 8, 8, 3),
   )
   del traces[:]
   for number in (1, 4, 4):
@@ -169,7 +169,7 @@ def test_parameters_need_not_be_part_of_the_program():
   np.testing.assert_allclose(found, answers(doubled)[0]["relu"], rtol=1e-5, atol=1e-5)
 
 
-def test_colours_are_cut_to_their_range():
+def test_colors_are_cut_to_their_range():
   values = np.array([-3, -1, 0, 0.5, 1, 2, np.nan, np.inf], np.float32)
   images = np.broadcast_to(values[:, None, None, None], (8, 2, 2, 3))
   found = to_colors(images, (-1.0, 1.0))[:, 0, 0, 0]

@@ -1,4 +1,4 @@
-"""Models of images that have other channels than three, or are no squares."""
+"""Models of images that have other channels than three, or are not squares."""
 
 import dataclasses
 import sys
@@ -69,7 +69,7 @@ def test_gray_has_the_mean_of_imagenets_three():
 
 
 class Luma(nn.Module):
-  """Takes colours, though its convolution takes gray."""
+  """Takes colors, though its convolution takes gray."""
 
   def __init__(self):
     super().__init__()
@@ -104,7 +104,7 @@ class Focus(nn.Module):
 
 
 class Functional(nn.Module):
-  """A convolution that is no module."""
+  """A convolution that is not a module."""
 
   def __init__(self):
     super().__init__()

@@ -176,5 +176,5 @@ def test_layouts_are_written_as_they_are_read():
 
 @pytest.mark.parametrize("text", ["NHCW", "NLC:special", "NLC:grid=14", "NLC:x=1", ""])
 def test_no_layouts(text):
-  with pytest.raises(UserError, match="is no layout: expected NCHW"):
+  with pytest.raises(UserError, match="is not a layout: expected NCHW"):
     parse_layout(text)

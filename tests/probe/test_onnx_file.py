@@ -209,7 +209,7 @@ def test_names_of_nodes_stand_for_their_tensors(images, answers):
     probe.activations(images, ("fourth",))
 
 
-def test_colours_last_and_whole_numbers(images):
+def test_colors_last_and_whole_numbers(images):
   nodes = [
     helper.make_node("Cast", ["image"], ["values"], to=TensorProto.FLOAT),
     helper.make_node("Transpose", ["values"], ["turned"], perm=[0, 3, 1, 2]),
@@ -264,8 +264,8 @@ def test_shapes_that_only_a_run_tells(images):
   ("content", "message"),
   [
     (None, "there is no such file"),
-    (b"", "is no ONNX model: no nodes"),
-    (b"not a model", "is no ONNX model"),
+    (b"", "is not an ONNX model: no nodes"),
+    (b"not a model", "is not an ONNX model"),
   ],
 )
 def test_no_model(tmp_path, content, message):

@@ -27,7 +27,7 @@ def latents(tmp_path):
   [
     ({"layouts": "1=NLC"}, "cannot be read as NLC.*--layouts"),
     ({"layouts": "x*=NHWC"}, r"x\*=NHWC fits no layer"),
-    ({"layouts": "HW"}, "'HW' is no layout"),
+    ({"layouts": "HW"}, "'HW' is not a layout"),
     ({"mean": "123.675,116.28,103.53"}, "--mean=.*three numbers of 0 to 1"),
     ({"mean": "0.5,0.5"}, "three numbers"),
     ({"std": "0,0,0"}, "--std=0,0,0: .*above 0 and up to 1"),

@@ -163,7 +163,7 @@ def test_the_order_in_memory_that_a_view_wants(images):
   np.testing.assert_allclose(found["head"][:, 0, 0], want, atol=1e-5)
 
 
-def test_colours_last_and_whole_numbers(images):
+def test_colors_last_and_whole_numbers(images):
   class Raw(nn.Module):
     def forward(self, x):
       return x.permute(0, 3, 1, 2) / 2
@@ -177,8 +177,8 @@ def test_colours_last_and_whole_numbers(images):
   ("content", "message"),
   [
     (None, "there is no such file"),
-    (b"", "is no exported program"),
-    ("weights", "is no exported program"),
+    (b"", "is not an exported program"),
+    ("weights", "is not an exported program"),
   ],
 )
 def test_no_program(tmp_path, content, message):

@@ -308,7 +308,7 @@ def test_names_that_cannot_be_had(monkeypatch):
   # A port that nothing listens to.
   monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
   with pytest.raises(
-    UserError, match=r"no folder.*cannot be asked.*hf download no/one"
+    UserError, match=r"not a folder.*cannot be asked.*hf download no/one"
   ):
     transformers_network("no/one")
   monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -370,9 +370,9 @@ def test_places_in_an_order_of_the_models_own(kind, options, layer, layout, tmp_
   probe, _ = transformers_network(str(tmp_path))
   shapes = {shape.name: shape for shape in probe.layers()}
   assert shapes[layer].layout == layout
-  grey = np.full((1, 64, 64, 3), 128, np.uint8)
+  gray = np.full((1, 64, 64, 3), 128, np.uint8)
   corners = ((0, 0), (0, 56), (24, 8), (40, 8), (8, 48))
-  images = np.repeat(grey, 1 + len(corners), axis=0)
+  images = np.repeat(gray, 1 + len(corners), axis=0)
   for image, (row, column) in zip(images[1:], corners, strict=True):
     image[row : row + 8, column : column + 8] = 255
   found = probe.activations(images, (layer,))[layer]

@@ -53,9 +53,9 @@ def test_another_network_does_not(change, tmp_path):
 
 
 def test_numbers_that_are_none_count_as_zeros(tmp_path):
-  spoiled = LAYER.copy()
-  spoiled[0, 0, 0, :3] = np.nan, np.inf, -np.inf
+  altered = LAYER.copy()
+  altered[0, 0, 0, :3] = np.nan, np.inf, -np.inf
   cleared = LAYER.copy()
   cleared[0, 0, 0, :3] = 0
-  assert summary(spoiled) == summary(cleared)
+  assert summary(altered) == summary(cleared)
   assert np.isfinite(summary(np.full((1, 1, 1, 2), 1e300))).all()

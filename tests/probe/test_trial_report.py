@@ -54,7 +54,7 @@ BY_COMPANY = {
   "statistics": nn.BatchNorm2d(4, track_running_stats=False),
   "maximum": lambda maps: maps / maps.abs().max(),
   "mean": lambda maps: maps - maps.mean(0, keepdim=True),
-  "neighbour": lambda maps: maps + maps.roll(1, 0),
+  "neighbor": lambda maps: maps + maps.roll(1, 0),
   "range": lambda maps: torch.round(maps / maps.max() * 20),
   "seeded noise": seeded,
 }

@@ -21,7 +21,7 @@ def test_a_run_goes_on_with_the_same_configuration_only(tmp_path):
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
   (tmp_path / "thesis.tex").write_text("x")
-  with pytest.raises(UserError, match="no run of ours"):
+  with pytest.raises(UserError, match="not a milan-jax run"):
     open_workdir(tmp_path, {})
   assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 

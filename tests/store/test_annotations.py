@@ -50,7 +50,7 @@ def test_columns_may_stand_in_any_order(tmp_path):
     ("layer,unit,summary\nl,1.5,dogs\n", "line 2: .*but got '1.5'"),
     ("layer,unit,summary\n ,1,dogs\n", "line 2: the layer is empty"),
     ('layer,unit,summary\nl,1,"a\nb"\nl,1, \n', "line 4: the summary is empty"),
-    ('layer,unit,summary\nl,1,"dogs\n', "what follows line 1 is no CSV"),
+    ('layer,unit,summary\nl,1,"dogs\n', "what follows line 1 is not CSV"),
   ],
 )
 def test_a_malformed_file_names_the_line(tmp_path, text, message):

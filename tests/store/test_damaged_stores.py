@@ -124,7 +124,7 @@ WHOLE = {
   "another format": (
     "meta.json",
     {"format": "x"},
-    "no description of an exemplar store",
+    "does not describe an exemplar store",
   ),
   "a layer that is not there": (
     "meta.json",

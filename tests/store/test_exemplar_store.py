@@ -156,13 +156,13 @@ def test_nothing_is_left_of_a_store_that_failed(layers, tmp_path):
 @pytest.mark.parametrize(
   ("name", "content", "message"),
   [
-    ("meta.json", b"{", "no JSON"),
+    ("meta.json", b"{", "not JSON"),
     ("meta.json", b"{}", "expected the format"),
-    ("images.npy", b"junk", "spoilt"),
+    ("images.npy", b"junk", "corrupt"),
     ("images.npy", None, "missing"),
     ("image_names.json", b"[]", "damaged"),
     ("layers/a/levels.npy", None, "missing"),
-    ("layers/a/levels.npy", b"", "spoilt"),
+    ("layers/a/levels.npy", b"", "corrupt"),
   ],
 )
 def test_a_damaged_store(store, tmp_path, name, content, message):

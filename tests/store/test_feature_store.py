@@ -116,9 +116,9 @@ def test_a_file_that_was_cut_short_is_told(store):
   path = store / "1.npy"
   whole, opened = path.read_bytes(), open_features(store)
   path.write_bytes(whole[:-4])
-  with pytest.raises(UserError, match=r"1\.npy is spoilt"):
+  with pytest.raises(UserError, match=r"1\.npy is corrupt"):
     opened.read(0, 7)
-  with pytest.raises(UserError, match=r"1\.npy is spoilt"):
+  with pytest.raises(UserError, match=r"1\.npy is corrupt"):
     open_features(store)
 
 

@@ -378,7 +378,7 @@ def test_other_files_are_refused(tmp_path, checkpoint):
   torch.save({"a": torch.ones(1)}, tmp_path / "a.pth")
   with pytest.raises(UserError, match=r"a\.pth is a torch file but no official MILAN"):
     official.read_official(tmp_path / "a.pth")
-  with pytest.raises(UserError, match="no torch file"):
+  with pytest.raises(UserError, match="not a torch file"):
     official.read_official(__file__)
   whole = checkpoint.read_bytes()
   (tmp_path / "a.pth").write_bytes(whole[: len(whole) // 2])
@@ -432,7 +432,7 @@ def test_a_folder_with_anything_else_is_refused(checkpoint, folder, variant, tmp
   assert _snapshot(out) == {"thesis.txt": b"mine"}
   with pytest.raises(UserError, match="is a file: name a folder"):
     official.convert(checkpoint, out / "thesis.txt")
-  with pytest.raises(UserError, match="is no file: expected an official checkpoint"):
+  with pytest.raises(UserError, match="is not a file: expected an official checkpoint"):
     official.convert(out, tmp_path / "new")
   before = _snapshot(folder)
   with pytest.raises(

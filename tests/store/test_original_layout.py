@@ -152,14 +152,14 @@ def array(*shape, dtype=np.uint8):
     ("masks.npy", array(3, 3, 1, 6, 6), r"found \(3, 3, 1, 6, 6\)"),
     ("masks.npy", array(3, 2, 6, 6), "expected uint8"),
     ("masks.npy", None, r"masks\.npy is missing"),
-    ("masks.npy", b"junk", "spoilt"),
+    ("masks.npy", b"junk", "corrupt"),
     ("ids.csv", b"1,2\n3,4\n", "expected 3 rows of 2"),
     ("ids.csv", b"1,2,3\n3,4,5\n5,6,7\n", "found 3 rows of 3"),
     ("ids.csv", b"a,b\n", "expected a table of numbers"),
     ("activations.csv", b"1.5,2\n", "found 1 rows of 2"),
     ("units.npy", array(4, dtype=np.int64), "expected 3 integers"),
     ("units.npy", array(3, dtype=np.float32), "found float32"),
-    ("units.npy", b"junk", "spoilt"),
+    ("units.npy", b"junk", "corrupt"),
   ],
 )
 def test_files_that_do_not_fit(folder, name, content, message):

@@ -9,7 +9,7 @@ from milan_jax._src.store import pretrained as captioners
 from milan_jax._src.store import release
 from milan_jax._src.store.pretrained import load_milan, pretrained
 from tests.helpers.recorded import CHECKPOINT
-from tests.weights.http_server import Behaviour, serve
+from tests.weights.http_server import Behavior, serve
 
 KEY = "base"
 PATH = "/models/milan-base.pth"
@@ -21,16 +21,16 @@ def data():
 
 
 @pytest.fixture
-def behaviour(data):
-  return Behaviour({PATH: data})
+def behavior(data):
+  return Behavior({PATH: data})
 
 
 @pytest.fixture(autouse=True)
-def environment(behaviour, tmp_path, monkeypatch):
+def environment(behavior, tmp_path, monkeypatch):
   """The official path on a local server, and a cache of the test's own."""
   monkeypatch.setenv("no_proxy", "127.0.0.1")
   monkeypatch.setenv("MILAN_JAX_CACHE", str(tmp_path / "cache"))
-  with serve(behaviour) as host:
+  with serve(behavior) as host:
     monkeypatch.setenv("MILAN_JAX_HOST", host + "/")
     yield
 
@@ -39,26 +39,26 @@ def names(folder):
   return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
 
 
-def test_a_key_is_fetched_converted_and_kept(behaviour, data, tmp_path):
-  behaviour.cut_after, behaviour.cuts = len(data) // 2, 1
+def test_a_key_is_fetched_converted_and_kept(behavior, data, tmp_path):
+  behavior.cut_after, behavior.cuts = len(data) // 2, 1
   seen = []
   made = pretrained(KEY, progress=lambda done, total: seen.append((done, total)))
   assert seen[-1] == (len(data), len(data))
-  assert [path for path, _ in behaviour.asked] == [PATH, PATH]
+  assert [path for path, _ in behavior.asked] == [PATH, PATH]
   cache = tmp_path / "cache"
   assert names(cache) == ["base"]  # the checkpoint is gone
   assert names(cache / "base") == ["milan.json", "milan.safetensors"]
   assert made.encoder.backbone == "resnet18" and len(made.vocabulary) == 424
   assert made.card["source"]["name"] == "milan-base.pth"
 
-  behaviour.asked.clear()
+  behavior.asked.clear()
   os.environ["MILAN_JAX_HOST"] = "http://127.0.0.1:1"  # nobody is there
   for again in (pretrained(KEY), load_milan(KEY), load_milan(cache / "base")):
     np.testing.assert_array_equal(
       again.params["captioner"]["gate"]["kernel"],
       made.params["captioner"]["gate"]["kernel"],
     )
-  assert behaviour.asked == []
+  assert behavior.asked == []
 
   # A release that was damaged is named, with what to do.
   tensors = cache / "base" / "milan.safetensors"
@@ -69,8 +69,8 @@ def test_a_key_is_fetched_converted_and_kept(behaviour, data, tmp_path):
     load_milan(KEY)
 
 
-def test_a_checkpoint_put_into_the_cache_by_hand_is_used(behaviour, tmp_path, capsys):
-  behaviour.files.clear()
+def test_a_checkpoint_put_into_the_cache_by_hand_is_used(behavior, tmp_path, capsys):
+  behavior.files.clear()
   with pytest.raises(UserError, match=r"milan-base\.pth answers 404"):
     pretrained(KEY)
   cache = tmp_path / "elsewhere"
@@ -80,10 +80,12 @@ def test_a_checkpoint_put_into_the_cache_by_hand_is_used(behaviour, tmp_path, ca
   assert names(cache) == ["base"]
 
 
-def test_the_host_can_be_given_and_what_is_no_checkpoint_is_kept(behaviour, tmp_path):
-  behaviour.files[PATH] = b"<html>not this way</html>"
-  message = r"no torch file: it begins with b'<html>.* Remove .*milan-base\.pth to have"
-  with serve(behaviour) as host, pytest.raises(UserError, match=message):
+def test_the_host_can_be_given_and_what_is_no_checkpoint_is_kept(behavior, tmp_path):
+  behavior.files[PATH] = b"<html>not this way</html>"
+  message = (
+    r"not a torch file: it begins with b'<html>.* Remove .*milan-base\.pth to have"
+  )
+  with serve(behavior) as host, pytest.raises(UserError, match=message):
     pretrained(KEY, host=host)
   assert names(tmp_path / "cache") == ["milan-base.pth"]
 
@@ -101,18 +103,18 @@ def test_the_host_can_be_given_and_what_is_no_checkpoint_is_kept(behaviour, tmp_
     ("", "no captioner is called ''"),
   ],
 )
-def test_an_unknown_key_names_the_near_ones(key, message, behaviour):
+def test_an_unknown_key_names_the_near_ones(key, message, behavior):
   with pytest.raises(UserError, match=message):
     pretrained(key)
-  assert behaviour.asked == []
+  assert behavior.asked == []
 
 
-def test_every_official_key_has_its_own_address(behaviour):
-  behaviour.files.clear()
+def test_every_official_key_has_its_own_address(behavior):
+  behavior.files.clear()
   for key in captioners.OFFICIAL_KEYS:
     with pytest.raises(UserError, match="404"):
       pretrained(key)
-  asked = " ".join(path for path, _ in behaviour.asked)
+  asked = " ".join(path for path, _ in behavior.asked)
   assert asked.replace("/models/milan-", "").replace(".pth", "") == (
     "base cls gen imagenet places365 alexnet resnet152 biggan"
   )

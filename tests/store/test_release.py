@@ -241,7 +241,7 @@ def test_a_confidence_that_says_other_things(projecting, tmp_path, change, messa
     release.load_release(tmp_path)
 
 
-# What does not fit together is no release.
+# What does not fit together is not a release.
 
 
 def _without(tree, *path):
@@ -299,7 +299,7 @@ def test_missing_and_additional_tensors_are_named(small):
     dataclasses.replace(small, params=params)
 
 
-# Folders that are no whole release.
+# Folders that are not whole releases.
 
 
 @pytest.fixture
@@ -343,11 +343,11 @@ def test_json_cut_short_or_of_another_kind(folder):
   path = folder / "milan.json"
   whole = path.read_text("utf-8")
   path.write_text(whole[: len(whole) // 2])
-  with pytest.raises(UserError, match="is no JSON"):
+  with pytest.raises(UserError, match="is not JSON"):
     release.load_release(folder)
   for other in ("[]", "{}", '{"format": "other"}'):
     path.write_text(other)
-    with pytest.raises(UserError, match="is no released captioner"):
+    with pytest.raises(UserError, match="is not a released captioner"):
       release.load_release(folder)
 
 

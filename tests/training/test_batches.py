@@ -142,7 +142,7 @@ def stops_after(losses, patience=4):
     ([5, 6, 6, 6, 6, 6, 6, 6], (6, 0)),  # the fifth epoch without improvement
     ([5, 6, 6, 6, 6, 4, 6, 6, 6, 6, 6, 1], (11, 5)),  # four are forgiven
     ([5, 4, 3, 2, 1], (5, 4)),
-    ([5, 5, 5, 5, 5, 5, 5], (6, 0)),  # an equal loss is no improvement
+    ([5, 5, 5, 5, 5, 5, 5], (6, 0)),  # an equal loss is not an improvement
     ([5, float("nan"), 6, 6, 6, 6, 1], (6, 0)),
     ([3, 4, 3.5, 3.4, 3.3, 3.2, 2], (6, 0)),  # better than before, not than the best
   ],

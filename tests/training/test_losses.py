@@ -1,4 +1,4 @@
-"""Losses, gradients and optimiser steps against the original's numbers."""
+"""Losses, gradients and optimizer steps against the original's numbers."""
 
 import jax
 import jax.numpy as jnp

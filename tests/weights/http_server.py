@@ -7,7 +7,7 @@ import threading
 
 
 @dataclasses.dataclass
-class Behaviour:
+class Behavior:
   """What the server has and how it answers; `asked` lists the requests.
 
   Attributes:
@@ -32,13 +32,13 @@ class Behaviour:
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-  behaviour: Behaviour
+  behavior: Behavior
 
   def log_message(self, *_):
     pass
 
   def do_GET(self):
-    it, asked = self.behaviour, self.headers.get("Range")
+    it, asked = self.behavior, self.headers.get("Range")
     it.asked.append((self.path, asked))
     if it.status or self.path not in it.files:
       self.send_error(it.status or 404)
@@ -69,9 +69,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serve(behaviour):
+def serve(behavior):
   """Serves on 127.0.0.1 and yields the address."""
-  handler = type("Handler", (_Handler,), {"behaviour": behaviour})
+  handler = type("Handler", (_Handler,), {"behavior": behavior})
   with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()

@@ -169,7 +169,7 @@ def test_no_code_of_a_hostile_pickle_runs(kind, tmp_path, extension):
   data = HOSTILE[kind](marker)
   read(data)
   assert not marker.exists()
-  # The same bytes, read by Python: the pickle is no dud.
+  # The same bytes, read by Python: the pickle is not a dud.
   pickle.loads(data)
   assert marker.exists()
 

@@ -136,7 +136,7 @@ def test_a_tensor_of_a_type_that_is_not_read(tmp_path):
   torch.save(value, tmp_path / "a.pth")
   back = torch_files.read_torch_file(tmp_path / "a.pth")
   assert back["b"].name == "_rebuild_tensor_v3"
-  with pytest.raises(UserError, match=r"entry 'b' .* no tensor but a pickled torch"):
+  with pytest.raises(UserError, match=r"entry 'b' .* not a tensor but a pickled torch"):
     read_state_dict(tmp_path / "a.pth")
   torch.save(value, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
   with pytest.raises(UserError, match="UntypedStorage is of a type that is not read"):
@@ -166,7 +166,9 @@ def test_a_hostile_file_runs_nothing_and_its_tensors_are_read(save, tmp_path):
 
 def test_a_hostile_entry_of_a_state_dict_is_named(save, tmp_path):
   path = save({"a": torch.ones(1), "b": Hostile(tmp_path / "it-ran")})
-  with pytest.raises(UserError, match=r"'b' of .* no tensor but a pickled \w+\.system"):
+  with pytest.raises(
+    UserError, match=r"'b' of .* not a tensor but a pickled \w+\.system"
+  ):
     read_state_dict(path)
   assert not (tmp_path / "it-ran").exists()
 
@@ -236,7 +238,7 @@ def test_a_missing_an_empty_and_a_foreign_file(tmp_path):
     torch_files.read_torch_file(path)
   for data in (b"<!DOCTYPE html>", pickle.dumps({"a": 1}), b"\x93NUMPY\x01"):
     path.write_bytes(data)
-    with pytest.raises(UserError, match=r"no torch file: it begins with b"):
+    with pytest.raises(UserError, match=r"not a torch file: it begins with b"):
       torch_files.read_torch_file(path)
   with zipfile.ZipFile(path, "w") as archive:
     archive.writestr("a.txt", "a")

@@ -115,7 +115,7 @@ class _Files:
     if found:
       raise UserError(
         f"{found[0]} is of another number of processes than {self._shard.count}: go on "
-        "with as many as began, or remove it to begin anew."
+        "with as many as began, or remove it to start again."
       )
 
   def remove(self) -> None:
@@ -168,7 +168,7 @@ def _others(files: _Files, job: Mapping[str, Any]) -> Iterator[Progress]:
 def _load(path: pathlib.Path, job: Mapping[str, Any]) -> Progress:
   progress = load_progress(path, job)
   if progress is None:
-    raise UserError(f"{path} is gone: begin anew.")
+    raise UserError(f"{path} is gone: start again.")
   return progress
 
 

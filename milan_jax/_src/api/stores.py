@@ -17,7 +17,7 @@ def open_exemplars(
   layers: str | None = None,
   units: str | None = None,
 ) -> ExemplarSet:
-  """Opens a folder of exemplars: a store of ours, or the original's layout.
+  """Opens a folder of exemplars: a milan-jax store, or the original's layout.
 
   Args:
     folder: the folder.

@@ -204,7 +204,7 @@ def _kept(picture: pathlib.Path, unit: str) -> bytes | None:
     return None
   except OSError as error:
     raise UserError(
-      f"{picture} cannot be read ({error.strerror}): remove it, and it is drawn anew."
+      f"{picture} cannot be read ({error.strerror}): remove it, and it is drawn again."
     ) from error
   return data if is_signed(data, unit) else None
 

@@ -12,7 +12,7 @@ YELLOW = (255, 221, 0)
 DIMMED = 0.35
 BORDER = 1
 TILE = 112
-# Between tiles: without it, dimmed neighbours run together.
+# Between tiles: without it, dimmed neighbors run together.
 GAP = 2
 GAP_GRAY = 128
 TILES_ACROSS = 5

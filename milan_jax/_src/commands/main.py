@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
   from milan_jax._src.commands.interrupts import Interrupts
 
-# The user's to mend: a full disk, a quota, a folder that may not be written to.
+# The user's to fix: a full disk, a quota, a folder that may not be written to.
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}
 
 

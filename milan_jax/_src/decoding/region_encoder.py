@@ -64,7 +64,7 @@ def region_encoder(
   """Builds the encoder that a release names.
 
   Args:
-    spec: backbone, levels and normalisation.
+    spec: backbone, levels and normalization.
     params: the backbone's parameters, if they are at hand.
     rounding: how the backbone's products round their operands.
 

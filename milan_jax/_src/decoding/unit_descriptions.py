@@ -29,7 +29,7 @@ def describe_units(
   folder: pathlib.Path,
   seed: int,
 ) -> Journal:
-  """Describes all units, a batch at a time, each batch journalled at once.
+  """Describes all units, a batch at a time, each batch journaled at once.
 
   Memory holds two batches, whatever the number of units: one on its way through the
   devices while the next is read.

@@ -376,7 +376,7 @@ def _failure(error: Exception, source: Source, group: Sequence[Batch]) -> str:
   where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
   return (
     f"The model failed on images {names}: {type(error).__name__}: {error}{where}. "
-    "What was done before is kept: mend the model, or take out the image that it "
+    "What was done before is kept: fix the model, or take out the image that it "
     "cannot bear."
   )
 

@@ -1,4 +1,4 @@
-"""JSON files of ours: read with care, and sealed with a checksum where it matters."""
+"""JSON files that milan-jax writes: checked on reading, some with a checksum."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def read_json(
   except FileNotFoundError as error:
     raise UserError(f"{path} is missing: {remedy}.") from error
   except (OSError, ValueError, RecursionError) as error:
-    raise UserError(f"{path} is no JSON ({error}): {remedy}.") from error
+    raise UserError(f"{path} is not JSON ({error}): {remedy}.") from error
   if not isinstance(value, kind):
     raise UserError(
       f"{path}: expected a {kind.__name__}, found a {type(value).__name__}: {remedy}."
@@ -90,7 +90,7 @@ def check_files(folder: pathlib.Path, known: Any, *, remedy: str) -> None:
   if known is None:
     return
   if not isinstance(known, dict):
-    raise UserError(f"{folder}: its checksums are no table: {remedy}.")
+    raise UserError(f"{folder}: its checksums are not a table: {remedy}.")
   for name, checksum in known.items():
     path = folder / name
     try:
@@ -101,7 +101,7 @@ def check_files(folder: pathlib.Path, known: Any, *, remedy: str) -> None:
       raise UserError(f"{path} cannot be read ({error.strerror}): {remedy}.") from error
     if found != checksum:
       raise UserError(
-        f"{path} is spoilt (it does not have the checksum that was noted when it was "
+        f"{path} is corrupt (it does not have the checksum that was noted when it was "
         f"written): {remedy}."
       )
 

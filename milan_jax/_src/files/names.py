@@ -8,7 +8,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def shown(text: str) -> str:
-  """A name, or a text with names in it, with a mark for each byte that is no letter."""
+  """A name, or a text with names in it; bytes that are not letters get a mark."""
   return _SURROGATES.sub("\ufffd", text)
 
 

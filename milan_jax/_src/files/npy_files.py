@@ -45,11 +45,11 @@ def open_npy(
   except FileNotFoundError as error:
     raise UserError(f"{path} is missing: {remedy}.") from error
   except Exception as error:  # NumPy evaluates headers as Python, and so may fail
-    raise UserError(f"{path} is spoilt ({_first_line(error)}): {remedy}.") from error
+    raise UserError(f"{path} is corrupt ({_first_line(error)}): {remedy}.") from error
   needed = math.prod(found) * dtype.itemsize
   if size - offset != needed:
     raise UserError(
-      f"{path} is spoilt: its header says {dtype} of shape {found}, {needed:,} bytes, "
+      f"{path} is corrupt: its header says {dtype} of shape {found}, {needed:,} bytes, "
       f"and {size - offset:,} are there: {remedy}."
     )
   _check(path, found, dtype, kinds, shape, remedy)
@@ -86,7 +86,7 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     raise UserError(f"{path} is missing.") from error
   except Exception as error:  # the zip and npy readers raise many kinds
     raise UserError(
-      f"{path} is no readable .npz file ({_first_line(error)})."
+      f"{path} is not a readable .npz file ({_first_line(error)})."
     ) from error
   return arrays
 

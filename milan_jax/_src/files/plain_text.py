@@ -41,7 +41,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
     ) from error
   if "\0" in text:
     line = text.count("\n", 0, text.index("\0")) + 1
-    raise UserError(f"{path}, line {line}: holds a zero byte, so it is no text")
+    raise UserError(f"{path}, line {line}: holds a zero byte, so it is not text")
   return text
 
 

@@ -37,7 +37,7 @@ class Row:
     """The unit that the columns `layer` and `unit` name.
 
     Raises:
-      UserError: if the layer is empty, or the unit is no whole number from 0.
+      UserError: if the layer is empty, or the unit is not a whole number from 0.
     """
     layer, index = self.values["layer"].strip(), self.values["unit"]
     if not layer:
@@ -89,7 +89,7 @@ def read_rows(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[
         yield Row({name: fields[column] for name, column in columns_of.items()}, where)
       last = reader.line_num
   except csv.Error as error:
-    raise UserError(f"{path}: what follows line {last} is no CSV: {error}") from error
+    raise UserError(f"{path}: what follows line {last} is not CSV: {error}") from error
 
 
 def _header(text: str, columns: Collection[str]) -> tuple[list[str], str]:

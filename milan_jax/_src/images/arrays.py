@@ -160,8 +160,8 @@ def open_array_images(
   An `.npz` file holds one array, or names the one to take `images`.
 
   Raises:
-    UserError: if there is no such file, it is no numpy file, or its array is of another
-      type or shape.
+    UserError: if there is no such file, it is not a numpy file, or its array has
+      another type or shape.
   """
   path = pathlib.Path(path)
   if not path.is_file():

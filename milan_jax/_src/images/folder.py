@@ -72,7 +72,7 @@ class FolderImages(FittedPictures):
     return shown(self._paths[index])
 
   def left_out(self) -> str:
-    """How many files are no pictures by their names, by suffix; empty if none are.
+    """How many files are not pictures by their names, by suffix; empty if none are.
 
     Hidden files are not counted.
     """

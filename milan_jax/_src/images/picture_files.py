@@ -95,7 +95,7 @@ def _open(file: io.BytesIO | io.BufferedReader) -> Image.Image:
         return JpegImagePlugin.JpegImageFile(file)
       return reader(file, "")
   raise UnreadableImageError(
-    f"it is no picture of a known format ({', '.join(FORMATS)})"
+    f"it is not a picture of a known format ({', '.join(FORMATS)})"
   )
 
 

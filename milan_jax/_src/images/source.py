@@ -136,5 +136,5 @@ def load_again(source: Source, index: int) -> Shaped[np.ndarray, "..."]:
   except UnreadableImageError as error:
     raise UserError(
       f"{source.name(index)} could be read before and no longer can ({error}): put it "
-      "back, or begin anew."
+      "back, or start again."
     ) from error

@@ -131,7 +131,7 @@ def _read(path: pathlib.Path, start: int, stop: int) -> bytes:
   if not whole or _LENGTH.unpack_from(record) != (stop - start - _AROUND,):
     raise UserError(
       f"{path} was changed while it was in use: expected a record of "
-      f"{stop - start - _AROUND} bytes at byte {start}. Put it back, or begin anew."
+      f"{stop - start - _AROUND} bytes at byte {start}. Put it back, or start again."
     )
   return record
 

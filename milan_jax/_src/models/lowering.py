@@ -72,7 +72,7 @@ def use_lowering(lowering: Lowering) -> Iterator[None]:
 def use_rounding(rounding: Rounding) -> Iterator[None]:
   """Chooses how the products of what is traced inside round their operands.
 
-  Depthwise convolutions, which are no products on a CPU, stay as they are.
+  Depthwise convolutions, which are not products on a CPU, stay as they are.
   """
   token = _rounding.set(rounding)
   try:
@@ -200,7 +200,7 @@ def adaptive_average_pool(
   """Means over `size x size` windows that cover the input, whatever its size.
 
   Window i reaches from floor(i n / size) to ceil((i + 1) n / size): windows overlap
-  where n is no multiple of `size`, and repeat where it is smaller.
+  where n is not a multiple of `size`, and repeat where it is smaller.
 
   Source: torch's `AdaptiveAvgPool2d`.
   """

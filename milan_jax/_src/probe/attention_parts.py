@@ -9,7 +9,7 @@ def without_attention(
 ) -> dict[str, tuple[int, ...]]:
   """Leaves out what is split over heads, and the weights from each token to each.
 
-  Four axes of which one is the tokens of the array before them are no map, as in
+  Four axes of which one is the tokens of the array before them are not a map, as in
   `(batch, heads, tokens, ...)` and `(batch, tokens, heads, ...)`, unless the other two
   are a square.
 

@@ -40,7 +40,7 @@ class CallableProbe(JaxProbe):
     image_size: of the images, in pixels; None takes `preprocessing.crop`.
     layouts: of layers by name or glob, where the guess would be wrong.
     devices: what to run on, if compiled; None takes all of this process.
-    special: tokens in front that are no patches, if the layers have any.
+    special: tokens in front that are not patches, if the layers have any.
     convolution: `NHWC` or `NCHW`, what four axes are.
 
   Raises:

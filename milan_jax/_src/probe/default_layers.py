@@ -91,7 +91,7 @@ def _last_maps(shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
 def _is_map(shape: LayerShape) -> bool:
   """Whether it is a square of four axes, neither an image nor a map of classes.
 
-  What heads of attention give has four axes too, and is no square.
+  What heads of attention give has four axes too, and is not a square.
   """
   four = len(shape.raw) in (0, 4)
   square = shape.height == shape.width > 1

@@ -93,7 +93,7 @@ class JaxGenerator(OneDevice):
       layers: names among those of `layers()`.
 
     Raises:
-      UserError: if a name is no layer, or the records are of another kind.
+      UserError: if a name is not a layer, or the records are of another kind.
     """
     layouts = self.readings.layouts
     for name in layers:

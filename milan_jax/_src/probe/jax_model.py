@@ -50,7 +50,7 @@ class JaxProbe:
     image_size: of the images, in pixels; None takes `preprocessing.crop`.
     layouts: of layers by name or glob, where the guess would be wrong.
     devices: what to run on; None takes all of this process.
-    special: tokens in front that are no patches, if the layers have any.
+    special: tokens in front that are not patches, if the layers have any.
     convolution: `NHWC` or `NCHW`, what four axes are.
   """
 
@@ -119,7 +119,7 @@ class JaxProbe:
     return self.readings.shapes
 
   def reread(self, corrections: Mapping[str, Layout | None]) -> None:
-    """Reads layers in other ways, which compiles the model anew."""
+    """Reads layers in other ways, which compiles the model again."""
     self.readings.correct(corrections)
     # Another function, so that JAX traces it again.
     self._program = jax.jit(full_float32(self._spread), static_argnames="layers")

@@ -64,7 +64,7 @@ def image_side(shape: tuple[int, ...], batch: int) -> Size:
     batch: how many it should have made.
 
   Raises:
-    UserError: if these are no images in color or gray.
+    UserError: if these are not images in color or gray.
   """
   if len(shape) != 4 or shape[0] != batch or shape[3] not in (1, 3):
     raise UserError(
@@ -86,6 +86,6 @@ def to_colors(
   """
   black, white = image_range
   scaled = (np.asarray(images, np.float32) - black) * (255 / (white - black))
-  # Of what is no number, black.
+  # Of what is not a number, black.
   pixels = np.nan_to_num(scaled).clip(0, 255).round().astype(np.uint8)
   return np.repeat(pixels, 3, axis=3) if pixels.shape[3] == 1 else pixels

@@ -39,7 +39,7 @@ class Layout:
 
   Attributes:
     axes: one of `AXES`.
-    special: tokens in front that are no patches: of the class, distillation, registers.
+    special: tokens in front that are not patches: class, distillation, registers.
     token: the one token to read, as a vector; None reads the patches.
     grid: rows and columns of the patches, or of the map that windows were cut from,
       without their padding; None: a square.
@@ -91,7 +91,7 @@ def parse_layout(text: str) -> Layout:
     else:
       axes = ""
   if axes not in AXES:
-    raise UserError(f"{text!r} is no layout: expected {HELP}.")
+    raise UserError(f"{text!r} is not a layout: expected {HELP}.")
   return Layout(axes, **values)
 
 
@@ -99,7 +99,7 @@ def parse_layouts(text: str) -> dict[str, Layout]:
   """Reads `GLOB=LAYOUT,GLOB=LAYOUT`; an item without a glob is for every layer.
 
   Raises:
-    UserError: if an item is no layout.
+    UserError: if an item is not a layout.
   """
   layouts = {}
   for item in filter(None, (part.strip() for part in text.split(","))):
@@ -139,9 +139,9 @@ def guess_layout(
     batch: images that went in, best more than one.
     convolution: `NCHW` or `NHWC`, what four axes are where the shape leaves both open.
     patches: how many patches the image was cut into, where known.
-    special: how many tokens are no patches, where known.
+    special: how many tokens are not patches, where known.
     grid: the patches' rows and columns, where known.
-    aspect: height of the image over its width: if it is no square, the grid must be
+    aspect: height of the image over its width: if it is not a square, the grid must be
       known.
   """
   if not shape or 0 in shape:
@@ -179,7 +179,7 @@ def _guess_tokens(
     if 0 <= rest <= min(_MOST_SPECIAL, patches):
       return Layout(axes, special=rest)
   rest = tokens - math.isqrt(tokens) ** 2
-  # A sequence that is far from any square is no image's.
+  # A sequence that is far from any square is not an image's.
   return Layout(axes, special=rest) if rest <= 8 and rest < tokens / 2 else None
 
 

@@ -19,7 +19,7 @@ Arrays = Mapping[str, Float[np.ndarray, "shown height width units"]]
 # Reads the activations of `milan_jax._src.probe.white_square.pictures`.
 Show = Callable[[tuple[str, ...]], Arrays]
 
-# Tokens that are no patches, at most.
+# Tokens that are not patches, at most.
 _MOST_SPECIAL = 64
 # Layers of the same axes that are looked at where one alone cannot tell.
 _WITNESSES = 4
@@ -37,7 +37,7 @@ class LayoutCheck:
   Attributes:
     orders: of each layer that has positions, as it is read in the end.
     corrected: the layers that are read in another way now, and how they were before.
-    dropped: the layers whose axes are no positions, and what they were taken for.
+    dropped: the layers whose axes are not positions, and what they were taken for.
   """
 
   orders: Mapping[str, Order]
@@ -74,7 +74,7 @@ def check_layouts(
   What the user set is not changed. Where a layer sees its squares elsewhere, a reading
   that fits is taken, if there is one. A layer that cannot tell is read as the layers of
   the same axes around it. Where there are none, it stays if its shape is that of the
-  picture's patches, and is dropped if it is not: its axes are no positions.
+  picture's patches, and is dropped if it is not: its axes are not positions.
 
   Args:
     probe: the model, whose readings are corrected.

@@ -42,7 +42,7 @@ def named_network(request: ModelRequest) -> Network:
     request: its options; `name` is `package.module:name`.
 
   Raises:
-    UserError: if there is no such thing, it is no model, or something does not fit it.
+    UserError: if it does not exist, is not a model, or an option does not fit it.
   """
   model = request.name
   found, made = named_model(model)

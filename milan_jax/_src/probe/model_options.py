@@ -85,7 +85,7 @@ class ModelRequest(ModelOptions):
     """The range of a generator's images.
 
     Raises:
-      UserError: if it is no two numbers, the lesser first.
+      UserError: if it is not two numbers, the smaller first.
     """
     try:
       low, high = map(float, self.image_range.split(","))
@@ -102,7 +102,7 @@ class ModelRequest(ModelOptions):
     """The size of its images, in pixels; None for its own.
 
     Raises:
-      UserError: if it is no size.
+      UserError: if it is not a size.
     """
     if self.prepared is not None:
       return self.prepared.crop
@@ -155,8 +155,8 @@ class ModelRequest(ModelOptions):
       channels: of the images that it takes, where it says; 0 where it does not.
 
     Raises:
-      UserError: if a mean or a deviation is no number of 0 to 1, there are not as many
-        as channels, or a size is none.
+      UserError: if a mean or a deviation is not between 0 and 1, there are not as
+        many as channels, or a size is malformed.
     """
     if self.prepared is not None:
       own = self.prepared

@@ -37,7 +37,7 @@ class NnxProbe(JaxProbe):
     image_size: of the images, in pixels; None takes `preprocessing.crop`.
     layouts: of layers by name or glob, where the guess would be wrong.
     devices: what to run on; None takes all of this process.
-    special: tokens in front that are no patches, if the layers have any.
+    special: tokens in front that are not patches, if the layers have any.
     call: runs the module on images, where `model(images)` is not right:
       `lambda model, images: model.encode(images)`.
   """

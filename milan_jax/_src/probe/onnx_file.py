@@ -45,7 +45,7 @@ class OnnxProbe(OneDevice):
     providers: what onnxruntime runs on, best first.
 
   Raises:
-    UserError: if it is no model, or takes anything but images of that size.
+    UserError: if it is not a model, or takes anything but images of that size.
   """
 
   def __init__(
@@ -113,7 +113,7 @@ class OnnxProbe(OneDevice):
     """The tensors, as float32.
 
     Raises:
-      UserError: if a name is no layer, or the model does not run on such a batch.
+      UserError: if a name is not a layer, or the model does not run on such a batch.
     """
     tensors = {name: self.aliases.get(name, name) for name in layers}
     for name, tensor in tensors.items():
@@ -167,7 +167,7 @@ class OnnxProbe(OneDevice):
       )
     if given.images.axes == "NCHW":
       pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-    # Those that are no tensors of fractions cannot be read, and may be nothing at all.
+    # Those that are not tensors of fractions cannot be read, and may be nothing at all.
     session = self._session[1]
     names = [one.name for one in session.get_outputs() if one.type in _FLOAT_TYPES]
     try:

@@ -55,9 +55,11 @@ class OnnxGraph:
       try:
         self._model = onnx.load(path, format="protobuf", load_external_data=False)
       except DecodeError as error:
-        raise UserError(f"{path} is no ONNX model: {error}.") from error
+        raise UserError(f"{path} is not an ONNX model: {error}.") from error
     if not self._model.graph.node:
-      raise UserError(f"{model if self.folder else 'It'} is no ONNX model: no nodes.")
+      raise UserError(
+        f"{model if self.folder else 'It'} is not an ONNX model: no nodes."
+      )
     graph = self._model.graph
     self._initializers = {one.name: one for one in graph.initializer}
     self._makers = {name: node for node in graph.node for name in node.output if name}

@@ -40,7 +40,7 @@ def read_shapes(
     convolution: `NCHW` or `NHWC`, the meaning of four axes in this kind of model.
     layouts: by name or glob, from the user. A glob is for the layers it suits.
     known: by name, from the model's own attributes.
-    special: tokens that are no patches, where the model's kind tells.
+    special: tokens that are not patches, where the model's kind tells.
     corrections: by name, what a trial found; None leaves the layer out. What the user
       gave comes first all the same.
     aspect: height of the image over its width.

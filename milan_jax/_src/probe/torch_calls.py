@@ -102,7 +102,7 @@ class Kept:
     return self.tensor is tensor and not self.overwritten
 
 
-def unspoiled(
+def not_overwritten(
   read: Callable[[], dict[str, Kept]], overwritten: set[str]
 ) -> dict[str, torch.Tensor]:
   """Reads tensors as they were when they were given.
@@ -113,8 +113,8 @@ def unspoiled(
       run are added, and it is run again then.
   """
   kept = read()
-  spoiled = {name for name, one in kept.items() if one.overwritten}
-  if spoiled:
-    overwritten |= spoiled
+  more = {name for name, one in kept.items() if one.overwritten}
+  if more:
+    overwritten |= more
     kept = read()
   return {name: one.tensor for name, one in kept.items()}

@@ -83,7 +83,7 @@ class TorchGenerator(TorchLayersProbe):
       layers: names among those of `layers()`.
 
     Raises:
-      UserError: if a name is no layer, or the records are of another kind.
+      UserError: if a name is not a layer, or the records are of another kind.
     """
     return self._layers.activations(self._arguments(inputs), layers)
 

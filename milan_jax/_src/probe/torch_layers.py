@@ -38,7 +38,7 @@ class Outputs(Protocol):
   def read(
     self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
   ) -> dict[str, torch.Tensor]:
-    """The tensors of some layers; UserError if one is no layer."""
+    """The tensors of some layers; UserError if one is not a layer."""
 
 
 class TorchLayers:
@@ -48,7 +48,7 @@ class TorchLayers:
     outputs: the model.
     trial: inputs that tell the layers' shapes, the batch first.
     layouts: of layers by name or glob, where the guess would be wrong.
-    special: tokens in front that are no patches, where the model's kind tells.
+    special: tokens in front that are not patches, where the model's kind tells.
     aspect: height of the images over their width.
   """
 
@@ -99,7 +99,7 @@ class TorchLayers:
     """Activations `(batch, height, width, units)`, of float32, of some layers.
 
     Raises:
-      UserError: if a name is no layer, or nothing tells its axes.
+      UserError: if a name is not a layer, or nothing tells its axes.
     """
     for name in layers:
       if name in self._arrays and name not in self.readings.layouts:
@@ -178,7 +178,7 @@ def image_layers(
     pixels: prepares its images; of another order in memory, where the model needs it.
     images: for a trial.
     layouts: of layers by name or glob, where the guess would be wrong.
-    special: tokens in front that are no patches, where the model's kind tells.
+    special: tokens in front that are not patches, where the model's kind tells.
     min_size: smallest batch that the model takes.
     max_size: largest batch; None for no limit.
   """

@@ -34,7 +34,7 @@ class TorchProbe(TorchLayersProbe):
     std: each color is divided by it, in units of 0 to 255.
     device: where the model runs.
     layouts: of layers by name or glob, where the guess would be wrong.
-    special: tokens in front that are no patches, where the model's kind tells.
+    special: tokens in front that are not patches, where the model's kind tells.
     before_clip: whether the outputs of `nn.ReLU6` and `nn.Hardtanh` are read before
       their upper clip, which makes an exemplar's best positions all alike.
   """
@@ -68,8 +68,8 @@ class TorchProbe(TorchLayersProbe):
     """What the submodules return, as float32.
 
     Raises:
-      UserError: if a name is no submodule, its module is not run, or what it returns is
-        no tensor of positions and units.
+      UserError: if a name is not a submodule, its module is not run, or it does not
+        return a tensor of positions and units.
     """
     found = self._layers  # whose trial may change the order of pixels
     return found.activations([self._pixels(images)], layers)

@@ -9,7 +9,7 @@ from torch import fx
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.probe.layout import Layout
-from milan_jax._src.probe.torch_calls import Kept, unspoiled
+from milan_jax._src.probe.torch_calls import Kept, not_overwritten
 
 _CLIPS = ("hardtanh", "clamp", "clip", "clamp_max")
 
@@ -65,14 +65,14 @@ class NodeOutputs:
     """Runs the program as far as it must; the tensors of some layers.
 
     Raises:
-      UserError: if one is no layer.
+      UserError: if one is not a layer.
     """
     for name in layers:
       if name not in self._nodes:
         raise UserError(
           f"The program has no layer {name!r}: --list_layers prints all layers."
         )
-    return unspoiled(lambda: self._read(inputs, layers), self._overwritten)
+    return not_overwritten(lambda: self._read(inputs, layers), self._overwritten)
 
   def _read(
     self, inputs: Sequence[torch.Tensor], layers: Sequence[str]

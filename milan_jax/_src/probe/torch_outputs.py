@@ -11,7 +11,7 @@ from torch import nn
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.probe.layout import Layout
-from milan_jax._src.probe.torch_calls import Kept, tensors_in, unspoiled, watched
+from milan_jax._src.probe.torch_calls import Kept, not_overwritten, tensors_in, watched
 from milan_jax._src.probe.torch_windows import Windows
 
 
@@ -128,12 +128,12 @@ class ModuleOutputs:
     """Runs the module; the tensors of some layers, after `survey`.
 
     Raises:
-      UserError: if one is no layer.
+      UserError: if one is not a layer.
     """
     for name in layers:
       if name not in self._sources:
         raise UserError(self._absence(name))
-    return unspoiled(lambda: self._read(inputs, layers), self._overwritten)
+    return not_overwritten(lambda: self._read(inputs, layers), self._overwritten)
 
   def _read(
     self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
@@ -170,7 +170,7 @@ class ModuleOutputs:
     return kept
 
   def _absence(self, name: str) -> str:
-    """Why a name is no layer."""
+    """Why a name is not a layer."""
     module = name.partition("#")[0].partition("[")[0]
     if module not in dict(self._module.named_modules()) or not module:
       return f"The model has no module {module!r}."

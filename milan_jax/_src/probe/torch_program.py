@@ -90,7 +90,7 @@ class ProgramProbe(TorchLayersProbe):
     """What the nodes give, as float32.
 
     Raises:
-      UserError: if a name is no layer, or nothing tells its axes.
+      UserError: if a name is not a layer, or nothing tells its axes.
     """
     found = self._layers  # whose trial may change the order of pixels
     return run_in_batches(
@@ -121,13 +121,13 @@ def _load(path: pathlib.Path) -> ExportedProgram:
   members = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
   marks = ("archive_format", "serialized_exported_program.json")
   if not any(member.endswith(marks) for member in members):
-    raise UserError(f"{path} is no exported program: make one by {how}.")
+    raise UserError(f"{path} is not an exported program: make one by {how}.")
   try:
     with path.open("rb") as file:
       return torch.export.load(file)
   except Exception as error:  # of many kinds, by the version that wrote the file
     raise UserError(
-      f"{path} cannot be read by torch {torch.__version__} ({error}): export it anew, "
+      f"{path} cannot be read by torch {torch.__version__} ({error}): export it again, "
       f"by {how}."
     ) from error
 

@@ -12,7 +12,7 @@ _COMPILED = "_orig_mod"
 def plain_module(module: nn.Module, name: str) -> nn.Module:
   """The module inside `torch.compile` and inside parallel wrappers, at any depth.
 
-  What is compiled would be traced anew for every set of hooks, and gives the same
+  What is compiled would be traced again for every set of hooks, and gives the same
   numbers uncompiled.
 
   Args:

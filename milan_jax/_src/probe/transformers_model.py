@@ -129,10 +129,10 @@ def _load_from_hub(name: str) -> tuple[torch.nn.Module, Any]:
 
 def _not_had(name: str, why: str) -> UserError:
   return UserError(
-    f"{name!r} is no folder, and no model in the local cache of the Hugging Face Hub, "
-    f"which cannot be asked ({why}). Where it can be, run `hf download {name}`, and "
-    "copy ~/.cache/huggingface here, or give the path of a folder that save_pretrained "
-    "wrote model and image processor to."
+    f"{name!r} is not a folder, nor a model in the local cache of the Hugging "
+    f"Face Hub, which cannot be asked ({why}). Where it can be, run "
+    f"`hf download {name}`, and copy ~/.cache/huggingface here, or give the path of a "
+    "folder that save_pretrained wrote model and image processor to."
   )
 
 

@@ -109,7 +109,7 @@ def show(
     }
     differing = {name: pair for name, pair in differing.items() if pair[0] > _CHANCE}
     if differing:
-      # All layers, as before: an ONNX session that reads others draws its noise anew.
+      # All layers, as before: an ONNX session that reads others draws its noise again.
       repeated = _run(probe, first, beside[-1:], tuple(layers), size)
       for name, (share, difference, largest) in differing.items():
         by_chance = _difference(shown[name], repeated[name][: len(inputs)])

@@ -55,7 +55,7 @@ def trial_answers(
   words = lines[0] if len(lines) == 1 else f"{lines[0]} ... {lines[-1]}"
   raise UserError(
     f"--model={model} fails on a trial batch of {size} inputs "
-    f"({type(failure).__name__}: {words}): mend it, or try another --probe_batch_size."
+    f"({type(failure).__name__}: {words}): fix it, or try another --probe_batch_size."
   ) from failure
 
 

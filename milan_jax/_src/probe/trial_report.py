@@ -57,7 +57,7 @@ class TrialReport:
 
   @property
   def dropped(self) -> Mapping[str, str]:
-    """Layers whose axes are no positions, and what they were taken for."""
+    """Layers whose axes are not positions, and what they were taken for."""
     return self.layout_check.dropped if self.layout_check else {}
 
   def in_order(self, order: Order) -> list[str]:
@@ -76,7 +76,7 @@ def try_layers(
   """Tries some layers of a network, and reads them as the trial says.
 
   Our own backbones were tried when they were made, and are not tried again. A network
-  that cannot bear gray pictures may bear others: that is no error.
+  that cannot bear gray pictures may bear others: that is not an error.
 
   Args:
     probe: the network.
@@ -143,7 +143,7 @@ def check_alone(tried: TrialReport, *, batch_size: int) -> None:
   if by_company and batch_size > 1:
     raise UserError(
       f"{_differing(by_company)} a picture beside other pictures: the model depends on "
-      "the batch, as batch norm without running statistics does. Mend it (in torch "
+      "the batch, as batch norm without running statistics does. Fix it (in torch "
       "track_running_stats=True; export it in evaluation mode), or show one picture at "
       "a time with --probe_batch_size 1."
     )
@@ -205,7 +205,7 @@ def complaint(tried: TrialReport, name: str) -> str:
   remedy = f"set how it is read with --layouts {name}=LAYOUT, or choose another layer."
   if name in tried.dropped:
     return (
-      f"Layer {name} would be read as {tried.dropped[name]}, and its axes are no "
+      f"Layer {name} would be read as {tried.dropped[name]}, and its axes are not "
       "positions of the picture: what a white square changes is not in one place; "
       f"{remedy}"
     )

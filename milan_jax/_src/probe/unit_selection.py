@@ -186,7 +186,7 @@ def _is_number_or_slice(item: str) -> bool:
   parts = item.split(":")
   if len(parts) == 1:
     return item.isdecimal()
-  # A step of zero is no slice.
+  # A step of zero is not a slice.
   return (
     len(parts) <= 3
     and all(not part or part.isdecimal() for part in parts)

@@ -17,7 +17,7 @@ Show = Callable[[int, int], None]
 def bar(label: str, unit: str, *, scale: bool = False) -> Iterator[Show]:
   """Yields a function that is told how much is done and how much there is.
 
-  Where standard error is no terminal, it writes a line when all is done, and at most
+  Where standard error is not a terminal, it writes a line when all is done, and at most
   every ten seconds before.
 
   Args:

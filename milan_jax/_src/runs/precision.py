@@ -1,7 +1,7 @@
 """The rule of precision: products of float32 are in full float32, on every device.
 
 By default a GPU rounds the operands of a product of float32 to 10 bits, and a TPU to 7.
-Here nothing rounds unless an option of ours asks for it (`--precision`,
+Here nothing rounds unless an option asks for it (`--precision`,
 `--encoder_precision`), and a default that the caller set in JAX does not matter: each
 product names its precision, or is traced inside a function that `full_float32` wraps.
 """

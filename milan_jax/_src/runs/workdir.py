@@ -69,14 +69,14 @@ def read_run(folder: pathlib.Path) -> dict[str, Any] | None:
     inside = folder.iterdir() if folder.exists() else ()
     if any(not _is_leftover(each.name) for each in inside):
       raise UserError(
-        f"--workdir: {folder} holds files but no {CONFIG}, so it is no run of ours; "
+        f"--workdir: {folder} holds files but no {CONFIG}: not a milan-jax run; "
         "name a new folder."
       )
     return None
   try:
     known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(known["config"], dict):
-      raise TypeError("config is no object")
+      raise TypeError("config is not an object")
     _check_inputs(known.get("inputs", {}))
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise UserError(
@@ -93,13 +93,13 @@ def _is_leftover(name: str) -> bool:
 
 def _check_inputs(inputs: Any) -> None:
   if not isinstance(inputs, dict):
-    raise TypeError("inputs is no object")
+    raise TypeError("inputs is not an object")
   answers = inputs.get("answers", {})
   if not isinstance(answers, dict):
-    raise TypeError("answers is no object")
+    raise TypeError("answers is not an object")
   for numbers in answers.values():
     if np.array(numbers, np.float64).ndim != 1:
-      raise TypeError("answers are no lists of numbers")
+      raise TypeError("answers are not lists of numbers")
 
 
 def check_run(

@@ -47,7 +47,7 @@ def load_progress(
   """Reads a pass's progress; None if there is none.
 
   Raises:
-    UserError: if it belongs to another job, or the file is spoilt.
+    UserError: if it belongs to another job, or the file is corrupt.
   """
   path = pathlib.Path(path)
   if not path.exists():
@@ -74,7 +74,8 @@ def load_progress(
   except Exception as error:
     # The zip and npy readers raise many kinds of error; each means the same here.
     raise UserError(
-      f"{path} is no readable progress of a pass ({error}): remove it to begin anew."
+      f"{path} does not hold the progress of a pass ({error}): remove it to start "
+      "again."
     ) from error
   if found != json.loads(json.dumps(dict(job))):
     different = sorted(

@@ -166,7 +166,7 @@ class StoredExemplars:
     meta = read_json(self._folder / META, dict, remedy=_REMEDY)
     if meta.get("format") != FORMAT:
       raise UserError(
-        f"{self._folder / META} is no description of an exemplar store: expected the "
+        f"{self._folder / META} does not describe an exemplar store: expected the "
         f"format {FORMAT!r}."
       )
     self._layers = _layer_names(meta.get("layers"), self._folder / META)

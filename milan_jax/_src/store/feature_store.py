@@ -115,7 +115,7 @@ class FeatureWriter:
     for layer, checksum in enumerate(found):
       if self._written[layer : layer + 1] != [checksum]:
         raise UserError(
-          f"{self._folder / f'{layer}.npy'} is spoilt (what was written before does "
+          f"{self._folder / f'{layer}.npy'} is corrupt (what was written before does "
           f"not have its checksum): {_REMEDY}."
         )
 
@@ -259,7 +259,7 @@ def open_features(folder: str | os.PathLike[str]) -> FeatureStore:
   """Opens a finished store.
 
   Raises:
-    UserError: it is no feature store, not finished, or damaged.
+    UserError: it is not a feature store, not finished, or damaged.
   """
   folder = pathlib.Path(folder)
   if not (folder / INDEX).is_file():

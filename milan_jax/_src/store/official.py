@@ -138,7 +138,9 @@ def convert(checkpoint: str | os.PathLike[str], out_dir: str | os.PathLike[str])
   """
   checkpoint, out_dir = pathlib.Path(checkpoint), pathlib.Path(out_dir)
   if not checkpoint.is_file():
-    raise UserError(f"{checkpoint} is no file: expected an official checkpoint (.pth)")
+    raise UserError(
+      f"{checkpoint} is not a file: expected an official checkpoint (.pth)"
+    )
   if out_dir.exists() and not out_dir.is_dir():
     raise UserError(f"{out_dir} is a file: name a folder to write the release to")
   digest = sha256_of_file(checkpoint)
@@ -259,7 +261,7 @@ def _indexer(properties: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, 
     raise UserError(f"its indexer lacks special tokens: expected all four, got {flags}")
   tokens = tuple(properties["vocab"]["properties"]["tokens"])
   if not all(isinstance(token, str) for token in tokens):
-    raise UserError("its vocabulary holds what is no word")
+    raise UserError("its vocabulary holds what is not a word")
   tokenizer = properties["tokenize"]["properties"]
   kept = {name: flag for name, flag in tokenizer.items() if isinstance(flag, bool)}
   return tokens, kept
@@ -271,7 +273,7 @@ def _split(state: StateDict) -> dict[str, StateDict]:
   prefixes = {"encoder.": "encoder", "lm.": "language_model"}
   for name, array in state.items():
     if not isinstance(array, np.ndarray):
-      raise UserError(f"entry {name!r} of its state dict is no tensor")
+      raise UserError(f"entry {name!r} of its state dict is not a tensor")
     prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
     states[prefixes.get(prefix, "captioner")][name.removeprefix(prefix)] = array
   return states
@@ -338,7 +340,7 @@ def _lstm(state: StateDict, prefix: str, suffix: str = "") -> Params:
 
 def _take(state: StateDict, name: str) -> np.ndarray:
   if name not in state:
-    raise UserError(f"its state dict lacks {name!r}: it is no whole checkpoint")
+    raise UserError(f"its state dict lacks {name!r}: it is not a whole checkpoint")
   return state.pop(name)
 
 

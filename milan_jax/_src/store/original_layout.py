@@ -226,7 +226,7 @@ def write_original_layout(
       set's own.
 
   Raises:
-    UserError: if `folder` exists, or a layer's name is no path inside it.
+    UserError: if `folder` exists, or a layer's name is not a path inside it.
   """
   for layer in exemplars.layers:
     parts = layer.split("/")

@@ -92,7 +92,7 @@ class RegionSetWriter:
     """Adds a unit: `k` regions of images that were added.
 
     Raises:
-      ValueError: if there are not `k` regions, or a row is no image's.
+      ValueError: if there are not `k` regions, or a row is not an image's.
     """
     rows = [int(row) for row in image_rows]
     if masks.shape != (self._k, self._size, self._size) or len(rows) != self._k:

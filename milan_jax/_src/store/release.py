@@ -172,8 +172,8 @@ class Release:
 def save_release(release: Release, folder: str | os.PathLike[str]) -> None:
   """Writes a release: the tensors, at their own dtypes, then the JSON.
 
-  A folder without the JSON is no release, so one that was cut short is never taken for
-  a whole one.
+  A folder without the JSON is not a release, so a partial one is never taken for a
+  whole one.
   """
   folder = pathlib.Path(folder)
   (folder / JSON_FILE).unlink(missing_ok=True)
@@ -219,7 +219,7 @@ def load_release(folder: str | os.PathLike[str]) -> Release:
   try:
     release = _release(value, folder / TENSORS_FILE)
   except KeyError as error:
-    raise UserError(f"{path} lacks {error}: it is no whole release") from error
+    raise UserError(f"{path} lacks {error}: it is not a whole release") from error
   except UserError as error:
     raise UserError(f"{path}: {error}") from error
   check_seal(value, path, remedy=_REMEDY)
@@ -257,7 +257,7 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
     )
   value = read_json(path, object, remedy=_REMEDY, check=False)
   if not isinstance(value, dict) or value.get("format") != FORMAT:
-    raise UserError(f"{path} is no released captioner: its format is not {FORMAT!r}")
+    raise UserError(f"{path} is not a released captioner: its format is not {FORMAT!r}")
   if value.get("version") != VERSION:
     raise UserError(
       f"{path} is of version {value.get('version')!r} of the format, and this program "

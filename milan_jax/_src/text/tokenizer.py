@@ -7,7 +7,7 @@ class Tokenizer:
   """Splits captions into lower-case English tokens.
 
   The rules are those of `spacy.blank("en")`: no model is loaded and nothing is
-  downloaded. Words are not lemmatised, and white space is no token.
+  downloaded. Words are not lemmatized, and white space is not a token.
 
   Raises:
     UserError: if spaCy is not installed. Only tokenizing needs it: turning ids or

@@ -48,7 +48,7 @@ def calibrate(
   """Adds a confidence to a release, fitted on the units of the validation part.
 
   Args:
-    folder: the release, which is written anew.
+    folder: the release, which is written again.
     store: features of all units.
     split: the part of each unit.
     truths: what is right of each unit.

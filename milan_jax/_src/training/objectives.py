@@ -1,4 +1,4 @@
-"""The losses of a batch, as the models give them: what the step minimises."""
+"""The losses of a batch, as the models give them: what the step minimizes."""
 
 from typing import Any
 

@@ -29,7 +29,7 @@ def given_split(parts: Sequence[str]) -> Split:
     parts: the part of each unit.
 
   Raises:
-    UserError: if a name is no part's, or a part would be empty.
+    UserError: if a name is not a part's, or a part would be empty.
   """
   rows = [np.flatnonzero([part == name for part in parts]) for name in PARTS]
   if sum(map(len, rows)) != len(parts) or not all(map(len, rows)):

@@ -14,7 +14,7 @@ class TrainState(NamedTuple):
   Attributes:
     step: number of steps taken. ()
     params: weights of the model, float32.
-    opt_state: moments of the optimiser: twice the size of `params`.
+    opt_state: moments of the optimizer: twice the size of `params`.
     key: raw data of the run's PRNG key; step and key decide the dropout. (2,)
   """
 

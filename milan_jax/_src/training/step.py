@@ -1,4 +1,4 @@
-"""One optimisation step, and one evaluation, on any number of devices."""
+"""One optimization step, and one evaluation, on any number of devices."""
 
 from collections.abc import Callable
 

@@ -39,7 +39,7 @@ class _CutError(Exception):
 
 
 class _ChangedError(Exception):
-  """What is here is no part of what the server has."""
+  """What is here is not part of what the server has."""
 
 
 def download(
@@ -68,7 +68,7 @@ def download(
       has arrived is kept, unless it is wrong.
   """
   if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-    raise UserError(f"{url} is no http or https address")
+    raise UserError(f"{url} is not an http or https address")
   path = pathlib.Path(path)
   if path.exists():
     _verify(path, url, size, sha256)
@@ -215,7 +215,7 @@ class _Transfer:
 
   @contextlib.contextmanager
   def _failures(self) -> Iterator[None]:
-    """Tells what a new try can mend from what it cannot."""
+    """Tells what a new try can fix from what it cannot."""
     try:
       yield
     except urllib.error.HTTPError as error:

@@ -23,7 +23,7 @@ Constructors = Mapping[tuple[str, str], Callable[..., Any]]
 
 
 class MalformedPickleError(ValueError):
-  """The file is no pickle, is cut short, or asks for what no pickler writes."""
+  """The file is not a pickle, is cut short, or asks for what no pickler writes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _key(value: Any) -> Any:
   """Refuses keys that are not plain: hashing deep tuples overflows the C stack."""
   parts = value if isinstance(value, tuple) else (value,)
   if not all(isinstance(part, _PLAIN) for part in parts):
-    raise MalformedPickleError("a key that is no plain value")
+    raise MalformedPickleError("a key that is not a plain value")
   return value
 
 
@@ -240,7 +240,7 @@ class _Machine:
   def _stack_global(self, _: None) -> None:
     module, name = self._pop_n(2)
     if not (isinstance(module, str) and isinstance(name, str)):
-      raise MalformedPickleError("a name that is no string")
+      raise MalformedPickleError("a name that is not a string")
     self._stack.append(Name(module, name))
 
   def _ext1(self, code: int) -> None:
@@ -257,7 +257,7 @@ class _Machine:
   def _newobj_ex(self, _: None) -> None:
     function, args, keywords = self._pop_n(3)
     if not isinstance(args, tuple):
-      raise MalformedPickleError("arguments that are no tuple")
+      raise MalformedPickleError("arguments that are not a tuple")
     self._call(function, (*args, keywords) if keywords else args)
 
   def _obj(self, _: None) -> None:
@@ -269,7 +269,7 @@ class _Machine:
 
   def _call(self, function: Any, args: Any) -> None:
     if not isinstance(args, tuple):
-      raise MalformedPickleError("arguments that are no tuple")
+      raise MalformedPickleError("arguments that are not a tuple")
     if not isinstance(function, Name | OpaqueObject):
       raise MalformedPickleError(f"a call of a {type(function).__name__}")
     made: Any = OpaqueObject(function.module, function.name, args)
@@ -281,7 +281,7 @@ class _Machine:
 
   def _build(self, _: None) -> None:
     state, target = self.pop(), self._top()
-    # The attributes of a plain container (torch's `_metadata`) are no part of it.
+    # The attributes of a plain container (torch's `_metadata`) are not part of it.
     if isinstance(target, OpaqueObject):
       target.state = state
 

@@ -22,7 +22,7 @@ from milan_jax._src.weights.pickle_reader import Name, OpaqueObject
 StateDict = dict[str, np.ndarray]
 Say = Callable[[str], None]
 
-# Under these keys training scripts put what is no model.
+# Under these keys training scripts put what is not a model.
 _NO_MODEL = (
   "optim",
   "sched",
@@ -157,7 +157,7 @@ def _state_dicts(
 
 
 def _module_tensors(module: OpaqueObject, prefix: str = "") -> StateDict | None:
-  """The state dict of a module that was pickled whole; None if it is no module."""
+  """The state dict of a module that was pickled whole; None if it is not a module."""
   state = module.state
   if not isinstance(state, dict) or not {"_parameters", "_modules"} <= state.keys():
     return None
@@ -225,7 +225,7 @@ def _tensors(value: Mapping[str, Any], path: pathlib.Path) -> StateDict:
   for name, one in value.items():
     if isinstance(one, OpaqueObject | Name):
       raise UserError(
-        f"entry {name!r} of {path} is no tensor but {torch_files.say_value(one)}"
+        f"entry {name!r} of {path} is not a tensor but {torch_files.say_value(one)}"
       )
   return {name.replace(_COMPILED, ""): value[name] for name in _tensor_names(value)}
 

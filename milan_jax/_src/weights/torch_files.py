@@ -206,8 +206,8 @@ def _read_legacy(data: mmap.mmap, path: pathlib.Path) -> Any:
     magic = None
   if magic != _LEGACY_MAGIC:
     raise UserError(
-      f"{path} is no torch file: it begins with {data[:16]!r}, but torch.save writes a "
-      "zip archive or, before PyTorch 1.6, a pickle with a number of its own"
+      f"{path} is not a torch file: it begins with {data[:16]!r}, but torch.save "
+      "writes a zip archive or, before PyTorch 1.6, a pickle with a number of its own"
     )
   if _plain(data) != _LEGACY_PROTOCOL:
     raise UserError(f"{path} is of a torch format that is not known: save it again")

@@ -91,7 +91,7 @@ def test_two_runs_are_compared(measured, tmp_path):
     (("--vocabs=10",), "--vocabs: expected 64 or more"),
     (("--against=jax",), "--against: expected some of textbook, hoisted"),
     (("--compare=none.json",), "none.json cannot be read"),
-    (("--compare=pyproject.toml",), "no list of rows"),
+    (("--compare=pyproject.toml",), "not a list of rows"),
     (("--plot=plot.pdf",), "ends in .png"),
     (("--rounds=0",), "--rounds: expected 1 or more"),
     (("--milan=starter", "--features=tests"), "holds no features"),

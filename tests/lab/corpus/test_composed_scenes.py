@@ -313,7 +313,7 @@ def test_all_scenes_are_listed_and_backdrops_are_of_their_split():
     pure = (ground > 150) & (np.sort(ground)[1] < 20)
     if pure.any() and not _like(ground, MAGENTA):
       place = int(pure.argmax())
-      if abs(ground[place] - 200) < 1:  # a photograph is not lit anew
+      if abs(ground[place] - 200) < 1:  # a photograph is not lit again
         assert place == number[scene.split]
         hits += 1
   assert hits > 4

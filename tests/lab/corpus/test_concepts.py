@@ -72,7 +72,7 @@ def measured():
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_concept_ranks_its_own_example_first(name, measured):
-  # The picture's border is left out: a photograph's edge is no edge of its content.
+  # The picture's border is left out: a photograph's edge is not an edge of its content.
   peaks = {
     other: units.peak(np.ascontiguousarray(TABLE[name].response(found)[4:-4, 4:-4]))
     for other, found in measured.items()

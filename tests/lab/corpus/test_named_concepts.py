@@ -70,7 +70,7 @@ def test_marks_of_one_region_of_two_and_of_all_but_a_kind():
   assert found["with", "cat", "grass"] == [Mark(0, (3, 1))]
   assert ("with", "grass", "grass") not in found
   assert ("with", "dog", "cat") not in found
-  # Whole animals that are no dogs; of cars no vehicle but a car is left.
+  # Whole animals that are not dogs; of cars no vehicle but a car is left.
   assert found["except", "animal", "dog"] == [Mark(0, (3,))]
   assert ("except", "vehicle", "car") not in found
   assert found["except", "vehicle", "boat"] == [Mark(2, (0,)), Mark(2, (2,))]

@@ -1,4 +1,4 @@
-"""Rows of figures: one for each configuration of ours, beside the other contenders."""
+"""Rows of figures: one for each of our configurations, beside the other contenders."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ Row = dict[str, Any]
 def make_rows(
   outcomes: Sequence[Outcome], *, milan: str, vocab: int, stop_id: int
 ) -> list[Row]:
-  """Makes a row of each outcome of ours, with its ratios to the others.
+  """Makes a row of each of our outcomes, with its ratios to the others.
 
   Args:
     outcomes: contenders that decoded the same batch by the same strategy.

@@ -9,7 +9,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import atomic_path
 from milan_jax._src.lab.benchmark.measurements import Row
 
-# Torch in greys, ours in colours that differ in lightness too.
+# Torch in grays, ours in colors that differ in lightness too.
 _COLORS = {
   "textbook": "#b5b5b5",
   "hoisted": "#7d7d7d",

@@ -63,7 +63,7 @@ def read_rows(path: pathlib.Path) -> list[Row]:
     raise UserError(f"--compare: {path} cannot be read ({error.strerror}).") from error
   except (ValueError, TypeError, KeyError) as error:
     raise UserError(
-      f"--compare: {path} is no list of rows of milan-bench ({error}); "
+      f"--compare: {path} is not a list of rows of milan-bench ({error}); "
       "--json writes one."
     ) from error
   return rows

@@ -1,7 +1,7 @@
 """Builds an annotated region set with known truth, for the captioner that ships.
 
 Its units are of two kinds. Measured units stand for what can be computed from pixels:
-colours, edges, lines, textures; two passes over the photographs find the views that
+colors, edges, lines, textures; two passes over the photographs find the views that
 show them best, then their maps. Named units stand for things: their regions come from
 photographs whose regions were named, and from scenes composed of cut-outs, textures
 and lettering. Sources are split before anything is rendered.

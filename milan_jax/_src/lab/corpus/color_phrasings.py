@@ -1,7 +1,7 @@
-"""How people say what colours they see: several ways of saying each thing.
+"""How people say what colors they see: several ways of saying each thing.
 
 Sentences are lower case and unpunctuated at the end, as annotators write. `{c}`, `{a}`
-and `{b}` stand for colours. The first four of a list are short: they also serve in "X
+and `{b}` stand for colors. The first four of a list are short: they also serve in "X
 and Y".
 """
 
@@ -91,7 +91,7 @@ PAIR = (
   "{a} things against {b}",
 )
 
-# Adjectives that replace a colour's name in some phrasings of it.
+# Adjectives that replace a color's name in some phrasings of it.
 OTHER_NAMES = {
   "dark red": ("maroon", "deep red"),
   "bright red": ("vivid red", "strong red"),

@@ -1,6 +1,6 @@
-"""How much each pixel has the colour that a name means.
+"""How much each pixel has the color that a name means.
 
-Colours are windows in OKLCH: lightness 0 to 1, chroma (0 gray, .1 plain, .25 vivid)
+Colors are windows in OKLCH: lightness 0 to 1, chroma (0 gray, .1 plain, .25 vivid)
 and hue in degrees (29 red, 70 orange, 110 yellow, 142 green, 195 teal, 264 blue, 328
 purple).
 
@@ -113,7 +113,7 @@ def _inside(
 def memberships(
   lab: Float[np.ndarray, "3 height width"],
 ) -> dict[str, Float[np.ndarray, "height width"]]:
-  """How well each pixel fits each colour's name, 0 to 1."""
+  """How well each pixel fits each color's name, 0 to 1."""
   lightness, a, b = lab
   chroma = np.hypot(a, b)
   hue = np.degrees(np.arctan2(b, a))

@@ -264,7 +264,7 @@ def _render_whole(picture: Picture, key: str, seed: int) -> Rendered:
 def text_scenes(
   backdrops: Mapping[str, Sequence[Load]], *, number: Mapping[str, int], seed: int
 ) -> list[Scene]:
-  """Lettering on backdrops: words, numbers and lines of text in named colours."""
+  """Lettering on backdrops: words, numbers and lines of text in named colors."""
   scenes = []
   names = sorted(COLORS)
   for split, count in number.items():

@@ -9,7 +9,7 @@ import numpy as np
 from milan_jax._src.lab.corpus import color_phrasings, phrasings, responses
 from milan_jax._src.lab.corpus.measures import GRIDS, Map, Measures
 
-# A colour fills most of a cell, or it is no area of that colour.
+# A color fills most of a cell, or it is not an area of that color.
 COLOR_FLOOR = 0.5
 COMBINED_FLOOR = 0.15
 # Anything else has to be there at all; the best regions decide the rest.

@@ -61,7 +61,7 @@ def build(options: CorpusOptions) -> pathlib.Path:
           "name": package.name,
           "version": package.version,
           "sha256": package.sha256,
-          "licence": package.licence,
+          "licence": package.license,
         }
         for package in fetched.values()
       ],

@@ -107,9 +107,9 @@ def upsampled(
 ) -> Float[np.ndarray, "*lead {size} {size}"]:
   """Maps brought to `size x size` pixels: half-pixel bilinear, zero outside."""
   grid = maps.shape[-1]
-  centres = (np.arange(size) + 0.5) * grid / size - 0.5
-  before = np.floor(centres).astype(int)
-  after = (centres - before).astype(np.float32)
+  centers = (np.arange(size) + 0.5) * grid / size - 0.5
+  before = np.floor(centers).astype(int)
+  after = (centers - before).astype(np.float32)
   padded = np.pad(maps, [(0, 0)] * (maps.ndim - 2) + [(1, 1), (1, 1)])
   rows = (1 - after)[:, None] * padded[..., before + 1, :]
   rows += after[:, None] * padded[..., before + 2, :]

@@ -1,6 +1,6 @@
 """The concepts that named regions show, found in the regions themselves.
 
-Wholes, categories, parts, colours and looks of things, things with what they stand on,
+Wholes, categories, parts, colors and looks of things, things with what they stand on,
 and what surrounds them. A concept needs regions of enough different sources.
 """
 

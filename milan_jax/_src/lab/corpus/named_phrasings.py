@@ -2,7 +2,7 @@
 
 `{many}` is a noun's plural, `{one}` the noun with its article, `{parts}` the plural of
 a part, `{part}` the part alone, `{are}` its verb and `{s}` a verb's ending, `{c}` a
-colour and `{l}` a look. The first three of a list are short: they also serve in "X and
+color and `{l}` a look. The first three of a list are short: they also serve in "X and
 Y". A phrasing that comes twice is twice as likely.
 """
 

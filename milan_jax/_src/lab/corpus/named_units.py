@@ -30,7 +30,7 @@ FAMILY_WEIGHTS = {
 LEAST_SOURCES = {"train": 3, "validation": 2, "test": 3}
 # Of a category's regions at most this part shows one kind of thing.
 MOST_ALIKE = 0.3
-# A colour or a look is said of a thing if so many of its regions have it.
+# A color or a look is said of a thing if so many of its regions have it.
 SHARED = 0.75
 # Captions that name what the regions share beyond the concept.
 CHANCE_SHARED = 0.6
@@ -219,7 +219,7 @@ class NamedPlanner:
     )
 
   def _shared(self, key: Key, marks: Sequence[Mark]) -> list[str]:
-    """Phrasings with the colour or the look that most of the regions have."""
+    """Phrasings with the color or the look that most of the regions have."""
     if key[0] not in ("thing", "category", "part") or key[-1] == "":
       return []
     tags = [self._tags(mark) for mark in marks]

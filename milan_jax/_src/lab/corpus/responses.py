@@ -53,17 +53,17 @@ def _nearby(values: Map) -> Map:
 
 
 def color(m: Measures, name: str) -> Map:
-  """The part of each cell that has a colour."""
+  """The part of each cell that has a color."""
   return m[name]
 
 
 def color_patch(m: Measures, name: str) -> Map:
-  """A colour where its surroundings lack it."""
+  """A color where its surroundings lack it."""
   return np.maximum(m[name] - 1.5 * _surroundings(m[name]), 0)
 
 
 def color_pair(m: Measures, first: str, second: str) -> Map:
-  """Two colours that meet."""
+  """Two colors that meet."""
   return 2 * both(_nearby(m[first]), _nearby(m[second]))
 
 

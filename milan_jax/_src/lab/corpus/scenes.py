@@ -25,7 +25,7 @@ class Tags:
   Attributes:
     what: the noun for the thing, such as "dog", or for what fills the region, "grass".
     part: which part of the thing it is; empty for the whole.
-    colors: its one or two main colours.
+    colors: its one or two main colors.
     look: an adjective that plainly fits; empty if none does.
   """
 
@@ -71,10 +71,10 @@ def soft_shape(
     round_: an ellipse instead of a box.
   """
   fine = 2 * GRID
-  centres = (np.arange(fine) + 0.5) * SIDE / fine
+  centers = (np.arange(fine) + 0.5) * SIDE / fine
   left, top, right, bottom = box
-  across = np.abs(2 * (centres - left) / max(right - left, 1e-6) - 1)[None]
-  down = np.abs(2 * (centres - top) / max(bottom - top, 1e-6) - 1)[:, None]
+  across = np.abs(2 * (centers - left) / max(right - left, 1e-6) - 1)[None]
+  down = np.abs(2 * (centers - top) / max(bottom - top, 1e-6) - 1)[:, None]
   away = np.hypot(across, down) if round_ else np.maximum(across, down)
   values = np.where(away <= 1, 1 - 0.5 * away**2, 0).astype(np.float32)
   return filters.block_means(values, GRID)

@@ -30,7 +30,7 @@ LOOSEST = 2.0
 # so that the size of a mask tells nothing of the concept.
 SMALLEST_AREA, LARGEST_AREA = 0.01, 0.2
 # A unit sees its map smoothed by some cells, and dimmed here and there by up to a part:
-# real units are no exact measures of anything either.
+# real units are not exact measures of anything either.
 SMOOTHINGS = (0.0, 0.5, 0.75, 1.0)
 MOST_DIMMING = 0.5
 # A mask ends where the response falls to this part of a typical region's peak.
@@ -305,7 +305,7 @@ def unit_masks(
 def peak(response: Float[np.ndarray, "grid grid"]) -> float:
   """The strongest response to be seen: on fine grids, the best mean of a small patch.
 
-  A single pixel of pink is no exemplar of pink.
+  A single pixel of pink is not an exemplar of pink.
   """
   while response.shape[-1] > SIGHT_GRID:
     response = filters.halved(response)

@@ -149,7 +149,7 @@ def _check(
     advice = "they have no classifier, which is needed here"
   else:
     advice = _guess(name, found, head=head)
-  raise UserError(f"These are no weights of {name}: {', '.join(faults)}; {advice}.")
+  raise UserError(f"These are not weights of {name}: {', '.join(faults)}; {advice}.")
 
 
 def _guess(name: str, found: Mapping[str, tuple[int, ...]], *, head: bool) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.lab.corpus.sources import packages
-from milan_jax._src.lab.corpus.sources.packages import fetch_packages, read_licence
+from milan_jax._src.lab.corpus.sources.packages import fetch_packages, read_license
 from tests.lab.corpus.sources import fakes
 
 
@@ -33,7 +33,7 @@ def test_packages_are_fetched_once_and_again_only_where_missing(programs, tmp_pa
   assert list(found) == ["one", "two"]
   assert found["one"].version == "1:1.2-3"
   assert found["one"].sha256 == hashlib.sha256(b"archive of one\n").hexdigest()
-  assert found["one"].licence == "see copyright"
+  assert found["one"].license == "see copyright"
   unpacked = found["two"].folder / "usr/share/thing/file"
   assert unpacked.read_text() == "archive of two\n"
   assert steps == [
@@ -117,7 +117,7 @@ def test_wrong_folders_and_names_are_errors(programs, tmp_path):
   (tmp_path / "cache/one").mkdir(parents=True)
   with pytest.raises(UserError, match="holds no unpacked package"):
     fetch_packages(["one"], tmp_path / "cache")
-  with pytest.raises(UserError, match="no name of a Debian package"):
+  with pytest.raises(UserError, match="not a name of a Debian package"):
     fetch_packages(["--help"], tmp_path / "cache")
   fetch_packages(["two"], tmp_path / "cache")
   marker = tmp_path / "cache/two" / packages.MARKER
@@ -145,4 +145,4 @@ def test_licences_are_read_from_the_copyright_file(tmp_path, text, expected):
   path.parent.mkdir(parents=True)
   path.write_text(text)
   expected = expected or "It is under the GNU General Public License."
-  assert read_licence(tmp_path, "thing") == expected
+  assert read_license(tmp_path, "thing") == expected

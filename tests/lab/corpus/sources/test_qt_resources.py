@@ -30,7 +30,7 @@ def test_other_and_damaged_files_are_errors(tmp_path):
   with pytest.raises(UserError, match="cannot be read"):
     QtResources(path)
   path.write_bytes(b"PK")
-  with pytest.raises(UserError, match="no Qt resource archive"):
+  with pytest.raises(UserError, match="not a Qt resource archive"):
     QtResources(path)
   fakes.write_rcc(path, FILES)
   path.write_bytes(path.read_bytes()[:40])

@@ -24,7 +24,7 @@ MARKER = "milan-package.json"
 Progress = Callable[[str, int, int], None]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
-_LICENCE_NAME = re.compile(
+_LICENSE_NAME = re.compile(
   r"\b(A?GPL|LGPL|GNU [\w ]*Licen[cs]e|Creative Commons|CC[- ]BY|CC0|BSD|MIT|Expat"
   r"|Apache|Artistic|Mozilla|MPL|public domain)\b",
   re.IGNORECASE,
@@ -40,14 +40,14 @@ class Package:
     version: the distribution's version, "unknown" where the user unpacked it.
     sha256: of the `.deb`, or of the files' names and contents where the user unpacked
       it; in hexadecimal.
-    licence: short names of the licences of its parts, as its copyright file says.
+    license: short names of the licenses of its parts, as its copyright file says.
     folder: holds `usr`.
   """
 
   name: str
   version: str
   sha256: str
-  licence: str
+  license: str
   folder: pathlib.Path
 
 
@@ -84,7 +84,7 @@ def fetch_packages(
 def _package(name: str, folder: pathlib.Path) -> Package:
   if not _NAME.fullmatch(name):
     raise UserError(
-      f"{name!r} is no name of a Debian package: expected small letters, digits and "
+      f"{name!r} is not a name of a Debian package: expected small letters, digits and "
       "+ . -, such as wordnet-base."
     )
   target = folder / name
@@ -95,12 +95,12 @@ def _package(name: str, folder: pathlib.Path) -> Package:
       f"{target} holds no unpacked package: expected {target / 'usr'}. Remove the "
       "folder and run the same command again, or unpack the package into it."
     )
-  licence = read_licence(target, name)
+  license = read_license(target, name)
   try:
     marker = json.loads((target / MARKER).read_bytes())
-    return Package(name, marker["version"], marker["sha256"], licence, target)
+    return Package(name, marker["version"], marker["sha256"], license, target)
   except FileNotFoundError:
-    return Package(name, "unknown", _tree_sha256(target), licence, target)
+    return Package(name, "unknown", _tree_sha256(target), license, target)
   except (ValueError, KeyError, TypeError) as error:
     raise UserError(
       f"{target / MARKER} is damaged: remove {target} and run the same command again."
@@ -174,11 +174,11 @@ def _tree_sha256(folder: pathlib.Path) -> str:
   )
 
 
-def read_licence(folder: pathlib.Path, name: str) -> str:
-  """The licences that a package's copyright file names.
+def read_license(folder: pathlib.Path, name: str) -> str:
+  """The licenses that a package's copyright file names.
 
   The short names of a machine-readable file, each once, in its order; else the first
-  line that names a licence; else "see copyright".
+  line that names a license; else "see copyright".
   """
   path = folder / "usr/share/doc" / name / "copyright"
   try:
@@ -191,6 +191,6 @@ def read_licence(folder: pathlib.Path, name: str) -> str:
     if any(shorts):
       return ", ".join(dict.fromkeys(filter(None, shorts)))
   for line in lines:
-    if _LICENCE_NAME.search(line):
+    if _LICENSE_NAME.search(line):
       return line.strip()
   return "see copyright"

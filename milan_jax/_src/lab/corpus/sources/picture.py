@@ -30,10 +30,10 @@ class Picture:
     key: `package:path`, stable and unique.
     kind: one of `KINDS`; a cut-out has an alpha channel.
     what: an everyday noun, singular where English has one: "duck", "brick wall".
-    words: further plain facts, colours or looks, that surely hold; may be empty.
+    words: further plain facts, colors or looks, that surely hold; may be empty.
     load: gives the pixels, RGBA of a cut-out (alpha not multiplied in), RGB of others.
     read: gives the bytes of the picture's file; None where there is no file.
-    group: equal for near copies (mirrored, recoloured, the same subject again), also
+    group: equal for near copies (mirrored, recolored, the same subject again), also
       across packages; train and test splits go by it. The key where it is left out.
   """
 

@@ -24,8 +24,8 @@ class Name:
 
   Attributes:
     what: an everyday noun, lower case.
-    words: colours and looks that surely hold, may be empty.
-    group: pictures of one group are near copies, such as recoloured ones; empty where
+    words: colors and looks that surely hold, may be empty.
+    group: pictures of one group are near copies, such as recolored ones; empty where
       there is none.
   """
 

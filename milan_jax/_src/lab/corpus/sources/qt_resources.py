@@ -37,7 +37,7 @@ class QtResources:
       raise UserError(f"{path} cannot be read ({error.strerror}).") from error
     if content[:4] != b"qres":
       raise UserError(
-        f"{path} is no Qt resource archive: expected it to begin with 'qres'."
+        f"{path} is not a Qt resource archive: expected it to begin with 'qres'."
       )
     try:
       version, tree, self._data, names = struct.unpack_from(">4I", content, 4)

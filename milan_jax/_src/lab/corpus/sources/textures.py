@@ -20,7 +20,7 @@ UFO_PREFIX = "textures/tex_"
 def texture_pictures(package: Package) -> list[Picture]:
   """The textures of one of `PACKAGES` that show a plain material, sorted by key.
 
-  Near copies (recoloured, dirtied, cut anew) have one group. Textures that this
+  Near copies (recolored, dirtied, cut again) have one group. Textures that this
   version of the package does not have are left out.
 
   Raises:
