@@ -1,6 +1,5 @@
 """The page of described units."""
 
-import hashlib
 import os
 import pathlib
 from collections.abc import Iterable
@@ -8,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from milan_jax._src.catalog.run_page import RunFacts, write_run_page
+from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.records import Description, ExemplarSet
 
 
@@ -44,11 +44,9 @@ def write_page(
 
 def _digest(exemplars: ExemplarSet) -> str:
   """Identifies the regions, so that a page of others draws their pictures again."""
-  whole = hashlib.sha256()
+  parts: list[str | np.ndarray] = []
   for layer in exemplars.layers:
     found = exemplars.exemplars(layer)
-    whole.update(layer.encode())
-    for array in (found.units, found.image_ids, found.activations, found.thresholds):
-      if array is not None:
-        whole.update(np.ascontiguousarray(array).tobytes())
-  return whole.hexdigest()
+    arrays = (found.units, found.image_ids, found.activations, found.thresholds)
+    parts += [layer, *(array for array in arrays if array is not None)]
+  return sha256_of(parts)

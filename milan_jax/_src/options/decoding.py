@@ -68,11 +68,6 @@ class Decoding:
     """Whether the search itself uses p(description)."""
     return self.mi or self.strategy == "rerank"
 
-  @property
-  def keeps_beam(self) -> bool:
-    """Whether the search keeps several hypotheses per unit."""
-    return self.strategy in ("beam", "rerank")
-
 
 def check_choice(name: str, choices: tuple[str, ...], found: str) -> None:
   """Refuses a value that is none of an option's choices.

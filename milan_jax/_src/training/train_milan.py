@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from jaxtyping import Int
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.files import atomic
+from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.encoder import Projection, project
 from milan_jax._src.models.language_model import LanguageModel
@@ -185,8 +185,7 @@ def _config(
   config = {name: values[name] for name in _TRAINED_BY}
   if projection is not None:
     feature_size = projection.kernel.shape[1]
-    kernel = np.ascontiguousarray(projection.kernel)
-    config["projection"] = hashlib.sha256(kernel.tobytes()).hexdigest()
+    config["projection"] = sha256_of([np.asarray(projection.kernel)])
   config["attention_size"] = options.model.attention_size or min(
     options.model.hidden_size, feature_size
   )
@@ -405,7 +404,7 @@ def _projected(
 def _digest(split: Mapping[Unit, str]) -> str:
   """Differs where a unit is in another part."""
   rows = sorted([unit.layer, unit.index, part] for unit, part in split.items())
-  return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+  return sha256_of([json.dumps(rows)])
 
 
 def _spec(kind: type[Any], module: Any) -> Any:
