@@ -27,6 +27,7 @@ from milan_jax._src.options.describe import DecodingOptions
 from milan_jax._src.options.fields import values_of_group
 from milan_jax._src.records import Description, ExemplarSet, Unit
 from milan_jax._src.runs.inputs import Identity, Tables
+from milan_jax._src.runs.locks import hold
 from milan_jax._src.runs.progress import bar, say
 from milan_jax._src.runs.workdir import DESCRIPTIONS, FEATURES, open_workdir
 from milan_jax._src.store.descriptions import Journal, write_descriptions
@@ -286,8 +287,10 @@ def load(name: str | os.PathLike[str] = "starter") -> Captioner:
 
 @contextlib.contextmanager
 def _folder(workdir: str | os.PathLike[str] | None) -> Iterator[pathlib.Path]:
+  """The run directory, which no other process may use; or a temporary folder."""
   if workdir is not None:
-    yield pathlib.Path(workdir)
+    with hold(workdir) as folder:
+      yield folder
     return
   with tempfile.TemporaryDirectory(prefix="milan-jax-") as folder:
     yield pathlib.Path(folder)

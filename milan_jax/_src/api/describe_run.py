@@ -11,7 +11,7 @@ from milan_jax._src.api.origins import GivenExemplars, GivenFeatures, Origin, Pr
 from milan_jax._src.api.outputs import Outputs
 from milan_jax._src.catalog.page import PAGE
 from milan_jax._src.catalog.run_page import RunFacts, write_run_page
-from milan_jax._src.decoding.decoder import TIE
+from milan_jax._src.decoding.decoder import TIE, Decoder
 from milan_jax._src.decoding.unit_descriptions import unit_batches
 from milan_jax._src.errors import UserError
 from milan_jax._src.exemplars.shards import TooFewImagesError
@@ -136,12 +136,9 @@ def _describe(options: DescribeOptions, folder: pathlib.Path) -> pathlib.Path:
     raise
   store = _features(captioner, origin, found, folder)
   if not is_primary():
-    decoder = captioner.decoder(decoding, options.decoding.batch_size)
-    seed = options.decoding.seed or 0
-    for _ in decoder.stream(
-      unit_batches(decoder, store, seed, broadcast_from_primary(0))
-    ):
-      pass  # the primary process hears of them too, and writes them
+    _help_primary(
+      captioner.decoder(decoding, options.decoding.batch_size), store, options
+    )
     # Who left before it would end it: JAX waits for all at the end, but not for long.
     written = folder / (PAGE if options.run.page and found else DESCRIPTIONS)
     wait_until(written.exists)
@@ -154,6 +151,15 @@ def _describe(options: DescribeOptions, folder: pathlib.Path) -> pathlib.Path:
     write_run_page(folder, found, journal, _facts(options, job))
     say(f"{folder / PAGE}: the page")
   return path
+
+
+def _help_primary(
+  decoder: Decoder, store: FeatureStore, options: DescribeOptions
+) -> None:
+  """Decodes this process's share of each batch; the primary process writes it."""
+  seed, first = options.decoding.seed or 0, broadcast_from_primary(0)
+  for _ in decoder.stream(unit_batches(decoder, store, seed, first)):
+    pass
 
 
 def report_ties(descriptions: Iterable[Description]) -> None:

@@ -160,15 +160,15 @@ class Decoder:
     self, features: np.ndarray, keys: np.ndarray, counts: np.ndarray | None
   ) -> tuple[Array, ...]:
     """Pads a batch with units that are none, and spreads it over the devices."""
-    spare = self.batch_size - len(features)
-    valid = np.arange(self.batch_size) < self.batch_size - spare
+    padding = self.batch_size - len(features)
+    valid = np.arange(self.batch_size) < self.batch_size - padding
     features, keys = (
-      np.concatenate([x, np.zeros((spare, *x.shape[1:]), x.dtype)]) if spare else x
+      np.concatenate([x, np.zeros((padding, *x.shape[1:]), x.dtype)]) if padding else x
       for x in (features, keys)
     )
     batch = [features, valid, keys]
     if counts is not None:
-      batch.append(np.pad(counts.astype(np.int32), (0, spare), constant_values=1))
+      batch.append(np.pad(counts.astype(np.int32), (0, padding), constant_values=1))
     return tuple(_spread(x, self._sharding) for x in batch)
 
   def start(

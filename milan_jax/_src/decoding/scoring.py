@@ -103,8 +103,8 @@ def _ids(
 ) -> Int[np.ndarray, "units texts length"]:
   """Ids of all texts, filled up with stops; units with fewer texts with empty ones."""
   length = max(len(tokens) for each in captions for tokens in each) + 1
-  most = max(map(len, captions))
-  ids = np.full((len(captions), most, length), vocabulary.stop_id, np.int32)
+  num_texts = max(map(len, captions))
+  ids = np.full((len(captions), num_texts, length), vocabulary.stop_id, np.int32)
   for row, each in enumerate(captions):
     for slot, tokens in enumerate(each):
       encoded = vocabulary.encode(tokens, start=False, stop=False, pad=False)

@@ -146,10 +146,25 @@ def train_milan(
   )
   job = _Job(found, rows, encoder, options, config["attention_size"], workdir)
   say(job.summary())
+  report, whole = _train_both(job, config, nothing, card or {}, say, progress)
+  release.save_release(whole, workdir / RELEASE)
+  atomic.write_json(workdir / REPORT, report)
+  return report
+
+
+def _train_both(
+  job: "_Job",
+  config: Mapping[str, Any],
+  nothing: tuple[str, ...],
+  card: Mapping[str, Any],
+  say: Say,
+  progress: Progress,
+) -> tuple[dict[str, Any], release.Release]:
+  """Trains the language model, then the captioner; returns report and release."""
   decoding = dataclasses.replace(
     DECODING,
-    temperature=options.release.temperature,
-    consensus=options.release.consensus,
+    temperature=job.options.release.temperature,
+    consensus=job.options.release.consensus,
     nothing=nothing,
   )
   lm_params, params = job.initial_params()
@@ -160,18 +175,15 @@ def train_milan(
     job, CAPTIONER, job.trainer(), params, say, progress, before=lm_best.lines
   )
   facts = {
-    "units": {name: len(each) for name, each in rows._asdict().items()},
+    "units": job.num_units,
     "captions": job.num_captions,
     "words": len(job.vocabulary.tokens),
     "losses": {LANGUAGE_MODEL: lm_best.losses, CAPTIONER: best.losses},
-    "options": config,
+    "options": dict(config),
   }
-  whole = job.released(lm_best.params, best.params, decoding, {**(card or {}), **facts})
-  release.save_release(whole, workdir / RELEASE)
+  whole = job.released(lm_best.params, best.params, decoding, {**card, **facts})
   # Times differ from run to run: they are reported, and not released.
-  report = {**facts, "epochs": [*lm_best.lines, *best.lines]}
-  atomic.write_json(workdir / REPORT, report)
-  return report
+  return {**facts, "epochs": [*lm_best.lines, *best.lines]}, whole
 
 
 def _config(
@@ -202,6 +214,7 @@ class _Job:
     workdir: the run directory.
     parts: captions of the training, validation and test parts.
     vocabulary: the tokens of the training part.
+    num_units: units of each part.
     num_captions: captions of each part.
   """
 
@@ -226,6 +239,7 @@ class _Job:
       )
       for name, each in rows._asdict().items()
     }
+    self.num_units = {name: len(each) for name, each in rows._asdict().items()}
     self.num_captions = {name: len(each.rows) for name, each in self.parts.items()}
     model, projection = options.model, encoder.projection
     feature_size = (
