@@ -43,16 +43,15 @@ from milan_jax._src.training.matching import keep_matched, split_rows
 from milan_jax._src.training.projection import fit_projection
 from milan_jax._src.training.splitting import Split
 from milan_jax._src.training.train_milan import (
-  PROJECTED_TOGETHER,
   RELEASE,
   REPORT,
   AnnotatedFeatures,
-  TrainedEncoder,
   is_finished,
   read_report,
   train_milan,
 )
 from milan_jax._src.training.training_inputs import of_training
+from milan_jax._src.training.training_job import PROJECTED_TOGETHER, TrainedEncoder
 from milan_jax._src.weights.packaged_weights import package_of
 from milan_jax._src.weights.state_dicts import read_state_dict
 

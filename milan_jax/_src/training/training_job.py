@@ -1,0 +1,232 @@
+"""Both models of a training run, their data and how each is trained."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from milan_jax._src.models.captioner import Captioner
+from milan_jax._src.models.encoder import Projection, project
+from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.options.decoding import Decoding
+from milan_jax._src.options.train import TrainOptions
+from milan_jax._src.store import release
+from milan_jax._src.text import vocabulary
+from milan_jax._src.training import (
+  batches,
+  loop,
+  objectives,
+  state,
+  training_data,
+)
+from milan_jax._src.training.greedy_bleu import GreedyBleu
+from milan_jax._src.training.splitting import Split
+
+PROJECTED = "projected.npy"
+CAPTIONER, LANGUAGE_MODEL = "captioner", "language_model"
+# Units whose features are read together, to fit a projection or to apply it.
+PROJECTED_TOGETHER = 256
+# The original's.
+DECODING = Decoding("rerank", 15, 50, 0.2)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TrainedEncoder:
+  """The encoder that made the features, for the release.
+
+  Attributes:
+    spec: the backbone, named in the release.
+    params: its weights, to be released; None if they come from elsewhere.
+    projection: projects the features for the captioner; None leaves them as they are.
+  """
+
+  spec: release.EncoderSpec
+  params: release.Params | None = None
+  projection: Projection | None = None
+
+
+class TrainingJob:
+  """Both models, their data and how they are trained.
+
+  Attributes:
+    options: of the run.
+    workdir: the run directory.
+    parts: captions of the training, validation and test parts.
+    vocabulary: the tokens of the training part.
+    num_units: units of each part.
+    num_captions: captions of each part.
+  """
+
+  def __init__(
+    self,
+    data: training_data.TrainingData,
+    rows: Split,
+    encoder: TrainedEncoder,
+    options: TrainOptions,
+    attention_size: int,
+    workdir: pathlib.Path,
+  ):
+    self.options, self.workdir = options, workdir
+    self._data, self._rows, self._encoder = data, rows, encoder
+    self.vocabulary = vocabulary.build_vocabulary(
+      (tokens for row in rows.training for tokens in data.captions[row]),
+      min_count=options.data.min_count,
+    )
+    self.parts = {
+      name: batches.make_samples(
+        data.captions, each, vocabulary=self.vocabulary, length=options.data.length
+      )
+      for name, each in rows._asdict().items()
+    }
+    self.num_units = {name: len(each) for name, each in rows._asdict().items()}
+    self.num_captions = {name: len(each.rows) for name, each in self.parts.items()}
+    model, projection = options.model, encoder.projection
+    feature_size = (
+      data.feature_size if projection is None else projection.kernel.shape[1]
+    )
+    self._language_model = LanguageModel(
+      self.vocabulary.vocab_size,
+      hidden_size=model.lm_hidden_size,
+      embedding_size=model.lm_embedding_size,
+      num_layers=model.lm_layers,
+      dropout=model.dropout,
+      pad_id=self.vocabulary.pad_id,
+    )
+    self._captioner = Captioner(
+      self.vocabulary.vocab_size,
+      feature_size,
+      hidden_size=model.hidden_size,
+      embedding_size=model.embedding_size,
+      attention_size=attention_size,
+      dropout=model.dropout,
+    )
+
+  def summary(self) -> str:
+    """What is trained on, for people."""
+    captions = [f"{number} for {name}" for name, number in self.num_captions.items()]
+    return (
+      f"{len(self._data.captions)} units, {len(self.vocabulary.tokens)} words, "
+      f"captions: {', '.join(captions)}"
+    )
+
+  def initial_params(self) -> tuple[release.Params, release.Params]:
+    """Random parameters of the language model and of the captioner."""
+    lm_key, key = jax.random.split(jax.random.key(self.options.run.seed))
+    tokens = jnp.zeros((1, 1), jnp.int32)
+    regions = jnp.zeros((1, 1, self._captioner.feature_size))
+    lm_params = jax.jit(self._language_model.init)(lm_key, tokens)["params"]
+    params = jax.jit(self._captioner.init)(key, regions, tokens)["params"]
+    return lm_params, params
+
+  def released(
+    self,
+    lm_params: release.Params,
+    params: release.Params,
+    decoding: Decoding,
+    card: Mapping[str, Any],
+  ) -> release.Release:
+    """Both models as a release."""
+    encoder, dtype = self._encoder, self.options.release.dtype
+    tree: dict[str, Any] = {"captioner": params, "language_model": lm_params}
+    if encoder.params is not None:
+      tree["encoder"] = encoder.params
+    if encoder.projection is not None:
+      tree["projection"] = encoder.projection._asdict()
+    return release.Release(
+      encoder=encoder.spec,
+      captioner=_spec(release.CaptionerSpec, self._captioner),
+      language_model=_spec(release.LanguageModelSpec, self._language_model),
+      vocabulary=self.vocabulary.tokens,
+      decoding=decoding,
+      params=jax.tree.map(lambda x: np.asarray(x, dtype), tree),
+      card=dict(card),
+    )
+
+  def lm_trainer(self) -> loop.Trainer:
+    """Trains the language model."""
+    size = self.options.optimizer.lm_batch_size
+    return loop.Trainer(
+      objectives.language_model_objective(
+        self._language_model, pad_id=self.vocabulary.pad_id
+      ),
+      terms=objectives.LANGUAGE_MODEL_TERMS,
+      optimizer=self._optimizer(size),
+      batch_size=size,
+      pad_id=self.vocabulary.pad_id,
+    )
+
+  def trainer(self) -> loop.Trainer:
+    """Trains the captioner."""
+    data, size = self.options.data, self.options.optimizer.batch_size
+    return loop.Trainer(
+      objectives.captioner_objective(
+        self._captioner,
+        pad_id=self.vocabulary.pad_id,
+        feature_noise=data.feature_noise,
+        resample_regions=data.resample_regions,
+        stray_regions=data.stray_regions,
+      ),
+      terms=objectives.CAPTIONER_TERMS,
+      optimizer=self._optimizer(size),
+      batch_size=size,
+      pad_id=self.vocabulary.pad_id,
+      gather=self.gather,
+    )
+
+  @functools.cached_property
+  def gather(self) -> batches.Gather:
+    """Reads units' features as the captioner sees them."""
+    if self._encoder.projection is None:
+      return self._data.gather
+    path = self.workdir / PROJECTED
+    return _projected(self._data, self._encoder.projection, path)
+
+  def measures(self, model: str) -> dict[str, loop.Measure]:
+    """What decides when a model stops, beside its losses, by part."""
+    if model != CAPTIONER or self.options.optimizer.stop_by != "bleu":
+      return {part: lambda params: {} for part in ("validation", "test")}
+    greedy_bleu = GreedyBleu(
+      self.gather,
+      self._data.summaries,
+      vocabulary=self.vocabulary,
+      length=DECODING.length,
+    )
+    return {
+      part: functools.partial(greedy_bleu, rows=getattr(self._rows, part))
+      for part in ("validation", "test")
+    }
+
+  def _optimizer(self, batch_size: int) -> optax.GradientTransformation:
+    options = self.options.optimizer
+    steps = options.max_epochs * batches.num_batches(self.parts["training"], batch_size)
+    return state.make_optimizer(
+      options.learning_rate,
+      options.weight_decay,
+      decay_steps=steps if options.cosine_decay else 0,
+    )
+
+
+def _projected(
+  data: training_data.TrainingData, projection: Projection, path: pathlib.Path
+) -> batches.Gather:
+  """Projects all units' features once, into a file, and reads them from it."""
+  rows = np.arange(len(data.captions))
+  k = data.gather(rows[:1]).shape[1]
+  path.parent.mkdir(parents=True, exist_ok=True)
+  shape = (len(rows), k, projection.kernel.shape[1])
+  table = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+  for start in range(0, len(rows), PROJECTED_TOGETHER):
+    some = rows[start : start + PROJECTED_TOGETHER]
+    table[some] = project(data.gather(some), projection)
+  return lambda wanted: table[wanted]
+
+
+def _spec(kind: type[Any], module: Any) -> Any:
+  """Returns the sizes of a module."""
+  return kind(**{f.name: getattr(module, f.name) for f in dataclasses.fields(kind)})
