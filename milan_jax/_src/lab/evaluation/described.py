@@ -15,7 +15,7 @@ from milan_jax._src.records import Description, ExemplarSet, Unit
 from milan_jax._src.text.judge import Truth, Verdict, judge
 from milan_jax._src.text.wording import is_refusal
 
-FEATURES, COLLECTED = "features", "collected"
+FEATURES = "features"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,6 +75,11 @@ def judged(run: Run) -> Iterator[Judged]:
     yield Judged(run, unit, answer, truth, judge(answer.text, truth))
 
 
+def collected_in(folder: pathlib.Path) -> pathlib.Path:
+  """The run directory in which `describe_shown` collects the exemplars of another."""
+  return folder.with_name(f"{folder.name}-collected")
+
+
 def describe_shown(
   folder: pathlib.Path,
   captioner: Captioner,
@@ -98,9 +103,8 @@ def describe_shown(
     truths: what is true of units; None leaves them to be filled in.
     page: whether to write the page.
   """
-  found = collect(
-    probe(model), images, layers=layers, units=units, workdir=folder / COLLECTED
-  )
+  workdir = collected_in(folder)
+  found = collect(probe(model), images, layers=layers, units=units, workdir=workdir)
   return _run(folder, captioner, found, truths, page=page)
 
 

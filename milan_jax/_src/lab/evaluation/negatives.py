@@ -17,7 +17,7 @@ from milan_jax._src.images.geometry import Geometry
 from milan_jax._src.images.preprocessing import EFFICIENTNET_LITE
 from milan_jax._src.images.source import UnreadableImageError
 from milan_jax._src.lab.evaluation import planted, stem
-from milan_jax._src.lab.evaluation.described import Run
+from milan_jax._src.lab.evaluation.described import Run, collected_in
 from milan_jax._src.lab.evaluation.job import Job, Outcome
 from milan_jax._src.probe.callable_model import CallableProbe
 from milan_jax._src.probe.model_options import Network, network_of
@@ -82,7 +82,7 @@ def _write(job: Job, photographs: pathlib.Path, store: pathlib.Path) -> None:
     stem.run(job)
     layers = _layers(job)
   rng = np.random.default_rng([job.seed, 11])
-  info = {"seed": job.seed, "shuffled": [path.parent.name for path, _ in layers]}
+  info = {"seed": job.seed, "shuffled": [_test_of(path) for path, _ in layers]}
   with RegionSetWriter(store, LAYER, K, SIZE, info=info) as writer:
     for unit in range(NUM_SHUFFLED):
       _add_shuffled(writer, unit, *layers[unit % len(layers)], rng)
@@ -93,7 +93,7 @@ def _write(job: Job, photographs: pathlib.Path, store: pathlib.Path) -> None:
 
 def _layers(job: Job) -> list[tuple[pathlib.Path, str]]:
   """Layers of other tests' stores with units enough that none lends two regions."""
-  stores = [job.workdir / name / EXEMPLARS for name in _SOURCES]
+  stores = [collected_in(job.workdir / name) / EXEMPLARS for name in _SOURCES]
   if job.corpus is not None:
     stores.append(job.corpus)
   return [
@@ -103,6 +103,12 @@ def _layers(job: Job) -> list[tuple[pathlib.Path, str]]:
     for layer in open_exemplars(store).layers
     if (~open_exemplars(store).exemplars(layer).dead).sum() >= K
   ]
+
+
+def _test_of(store: pathlib.Path) -> str:
+  """The test that collected some exemplars, or the corpus's folder."""
+  names = {collected_in(pathlib.Path(name)).name: name for name in _SOURCES}
+  return names.get(store.parent.name, store.parent.name)
 
 
 def _add_shuffled(
