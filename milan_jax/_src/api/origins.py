@@ -62,7 +62,7 @@ class GivenFeatures:
     options: the folder, and its layers and units that are described.
 
   Raises:
-    UserError: if it is no such folder, or a layer or unit is not in it.
+    UserError: if it is not such a folder, or a layer or unit is not in it.
   """
 
   is_file = False
@@ -92,7 +92,7 @@ class GivenExemplars:
     options: the directory, and its layers and units that are described.
 
   Raises:
-    UserError: if it is no such directory, or a layer or unit is not in it.
+    UserError: if it is not such a directory, or a layer or unit is not in it.
   """
 
   is_file = False

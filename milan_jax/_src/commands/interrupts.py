@@ -1,4 +1,4 @@
-"""Ctrl-C: a command that is stopped says so in one line and exits with 130.
+"""Ctrl-C: a stopped command prints one line and exits with 130.
 
 Python itself raises KeyboardInterrupt in whatever runs at the time. Imports print it or
 take it for a missing library, callbacks and finalizers drop it, and a call into XLA

@@ -140,7 +140,7 @@ def _import_grain_alone() -> None:
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not blocked
   hidden = {name: None for name in ("jax", "orbax", "orbax.checkpoint")}
   sys.modules.update(hidden)  # type: ignore[arg-type]
-  logging.disable(logging.WARNING)  # grain says that it misses JAX's profiler
+  logging.disable(logging.WARNING)  # grain warns about JAX's profiler
   try:
     # A version that cannot do without JAX is imported in full when it is needed.
     with contextlib.suppress(ImportError):

@@ -160,7 +160,7 @@ def fit(
 ) -> UInt8[np.ndarray, "height width channels"]:
   """Resizes the shorter side of a picture, or both, then cuts the center.
 
-  A picture that has the size already is not touched, unless `geometry.fitting` says so.
+  A picture that has the size already is unchanged, unless `geometry.fitting` is set.
 
   Sizes are rounded as torchvision rounds them: the longer side down, the corner of the
   crop to the nearest pixel, halves to the even one. Of a picture whose longer side is

@@ -86,7 +86,7 @@ def open_latents(path: str | pathlib.Path) -> Latents:
   """Reads the latents of an `.npz` file.
 
   Raises:
-    UserError: if it is no such file.
+    UserError: if it is not such a file.
   """
   path = pathlib.Path(path)
   if not path.is_file():

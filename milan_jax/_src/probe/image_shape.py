@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.sizes import Size, of_sides, sides
 
-# More channels than this are hardly those of images, unless the user says so.
+# More channels than this are hardly those of images, unless the user sets it.
 _MOST = 32
 
 

@@ -24,8 +24,8 @@ def named_activations(returned: Any) -> dict[str, Any]:
 
   An array alone is `output`, those of a list or tuple are `output.0`, `output.1`. Those
   of a dictionary have their keys; inside others, keys and indices are joined by dots. A
-  named tuple and a dataclass are read as dictionaries of their fields. What is no
-  array of real numbers is left out.
+  named tuple and a dataclass are read as dictionaries of their fields. What is not
+  an array of real numbers is left out.
 
   Args:
     returned: by the function; arrays of any framework, or what JAX traces.

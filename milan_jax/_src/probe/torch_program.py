@@ -48,7 +48,7 @@ class ProgramProbe(TorchLayersProbe):
       exemplar's best positions all alike.
 
   Raises:
-    UserError: if it is no such program, was exported in training mode, or takes
+    UserError: if it is not such a program, was exported in training mode, or takes
       anything but images of that size.
   """
 

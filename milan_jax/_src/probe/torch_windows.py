@@ -59,7 +59,7 @@ class Windows:
       if not shift or not inside:
         return None
     if padded and shift and type(part).__module__.startswith("timm."):
-      return None  # timm pads after it shifts: no layout says so
+      return None  # timm pads after it shifts: no layout covers that
     square = height == width and not padded
     return Layout(
       "windows", side=side, shift=shift, grid=None if square else (height, width)

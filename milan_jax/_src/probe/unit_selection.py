@@ -18,7 +18,7 @@ def select_layers(
   """The layers that a comma-separated list of names, globs and indices stands for.
 
   They come in the order of the list, and each once; the matches of one glob in the
-  model's order. `*` stands for any characters, dots included. A number that is no
+  model's order. `*` stands for any characters, dots included. A number that is not a
   layer's name is an index in the model's order, from the end if it is negative. A name
   that holds commas is written as it is.
 

@@ -157,8 +157,8 @@ class StoredExemplars:
     folder: the store.
 
   Raises:
-    UserError: if it is no such store, or a file of it is missing, damaged, or does not
-      fit the others. Maps and masks are looked at when they are read.
+    UserError: if it is not such a store, or a file in it is missing, damaged or does
+      not fit the others. Maps and masks are looked at when they are read.
   """
 
   def __init__(self, folder: str | os.PathLike[str]):

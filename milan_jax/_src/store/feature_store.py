@@ -37,7 +37,7 @@ class FeatureWriter:
   """Fills the files of a feature store in any order; a context manager.
 
   Args:
-    folder: the store, made or gone on with.
+    folder: the store, made or resumed.
     layers: the exemplars whose features it holds.
     feature_size: size of a region's features.
     total: number of images to encode.
@@ -283,7 +283,7 @@ def features_are_finished(folder: str | os.PathLike[str]) -> bool:
   """Whether a folder holds all the features that it is to hold.
 
   Raises:
-    UserError: if what says so is damaged.
+    UserError: if the record of it is damaged.
   """
   folder = pathlib.Path(folder)
   if not (folder / INDEX).is_file():

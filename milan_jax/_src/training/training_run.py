@@ -314,7 +314,7 @@ def _sources(exemplars: pathlib.Path) -> dict[str, Any]:
 def _calibrate(
   folder: pathlib.Path, features: FeatureStore, inputs: _Inputs, dtype: str
 ) -> None:
-  """Gives the release its confidence, unless the report says that it has it."""
+  """Gives the release its confidence, unless the report has it already."""
   report = read_report(folder)
   if "confidence" in report:
     return

@@ -26,7 +26,7 @@ class QtResources:
     path: the archive.
 
   Raises:
-    UserError: if it cannot be read, is no such archive, or is damaged.
+    UserError: if it cannot be read, is not such an archive, or is damaged.
   """
 
   def __init__(self, path: str | os.PathLike[str]):
