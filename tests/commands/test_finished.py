@@ -85,7 +85,7 @@ def test_a_finished_run_has_nothing_left_to_do(options, whole, monkeypatch, caps
   monkeypatch.setattr(origins, "find_exemplars", None)
   before = contents(whole)
   run(whole, **options)
-  assert "everything is there, and nothing was left to do" in capsys.readouterr().err
+  assert "everything is there, and nothing is left to do" in capsys.readouterr().err
   assert contents(whole) == before
 
 
@@ -121,7 +121,7 @@ def test_other_spellings_and_copies_are_the_same_run(
   before = contents(whole)
   same = {"images": "moved.npy", "milan": "captioner", "layers": "0", "units": "0:4"}
   run(whole, **options | same)
-  assert "nothing was left to do" in capsys.readouterr().err
+  assert "nothing is left to do" in capsys.readouterr().err
   assert contents(whole) == before
 
 
@@ -161,7 +161,7 @@ def test_a_directory_of_exemplars(options, whole, tmp_path, capsys):
   folder = run(tmp_path / "one", exemplars=str(store), **given)
   moved = shutil.copytree(store, tmp_path / "moved")
   run(folder, exemplars=str(moved), **given)
-  assert "nothing was left to do" in capsys.readouterr().err
+  assert "nothing is left to do" in capsys.readouterr().err
   # Another of the same shapes.
   maps = np.load(store / "layers" / "colors" / "maps.npy")
   maps[-1, -1, -1, -1] += 1
@@ -181,7 +181,7 @@ def test_a_folder_of_features(options, whole, tmp_path, capsys):
   given = DECODING | {"milan": options["milan"]}
   folder = run(tmp_path / "one", features=str(store), **given)
   run(folder, features=str(store) + "/", **given)
-  assert "nothing was left to do" in capsys.readouterr().err
+  assert "nothing is left to do" in capsys.readouterr().err
   features = np.load(store / "0.npy")
   features[1, 2, -1] += 1e-3
   np.save(store / "0.npy", features)

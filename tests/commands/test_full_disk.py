@@ -43,7 +43,7 @@ def test_nothing_is_lost(small_disk, captioner, photos, tmp_path):
   assert found.returncode == 2, found.stderr
   assert "Traceback" not in found.stderr
   assert "No space left on device" in found.stderr.splitlines()[-1]
-  assert "the same command goes on" in found.stderr.splitlines()[-1]
+  assert "run the same command to resume" in found.stderr.splitlines()[-1]
   before = sorted(path.name for path in (disk / "run").iterdir())
   assert "config.json" in before and "descriptions.csv" not in before
   grow()

@@ -35,5 +35,5 @@ def test_a_command_says_one_line(moment, tmp_path):
     start_new_session=True,
   )
   assert found.returncode == 130, found.stderr
-  assert found.stderr == "milan-describe: stopped; the same command goes on.\n"
+  assert found.stderr == "milan-describe: stopped; run the same command to resume.\n"
   assert found.stdout == ""

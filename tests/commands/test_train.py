@@ -106,7 +106,7 @@ def _check_together(processes):
       assert "is in use by another run (process " in last
     elif "captioner, epoch 0:" not in text:
       # Whoever was so late as to find the run finished.
-      assert "nothing was left to do" in last
+      assert "nothing is left to do" in last
 
 
 def test_a_trained_captioner_names_colors_it_was_not_shown(corpus, flags, tmp_path):

@@ -374,7 +374,7 @@ def test_a_copy_of_its_inputs_is_the_same_and_a_finished_run_says_so(
   before = _digests(trained)
   other = _copy(corpus, tmp_path / "other")
   assert _train(other, trained, checkpoint_every=7) == trained / "milan"
-  assert "nothing was left to do" in capfd.readouterr().err
+  assert "nothing is left to do" in capfd.readouterr().err
   assert _digests(trained) == before
 
 

@@ -67,7 +67,7 @@ def test_one_works_and_the_other_says_so(captioner, tmp_path, monkeypatch, capsy
   assert ".lock" not in whole
   # Nothing was damaged: the run knows that it is finished.
   run(workdir, **options)
-  assert "nothing was left to do" in capsys.readouterr().err
+  assert "nothing is left to do" in capsys.readouterr().err
   assert contents(workdir) == whole
 
 
@@ -76,7 +76,7 @@ def test_the_others_of_a_refused_run_write_nothing(tmp_path, monkeypatch):
   monkeypatch.setattr(processes, "is_primary", lambda: False)
   monkeypatch.setattr(processes, "broadcast_from_primary", lambda value: 0)
   with (
-    pytest.raises(UserError, match=r"first process cannot use .*run, and says why"),
+    pytest.raises(UserError, match=r"first process cannot use .*run; see its message"),
     processes.hold_together(str(tmp_path / "run")),
   ):
     pass

@@ -44,10 +44,10 @@ def test_version_two_of_the_format(tmp_path):
 BAD = {
   "a billion rows": (
     npy(header("(1000000000, 4)")),
-    r"16,000,000,000 bytes, and 48 are",
+    r"16,000,000,000 bytes, but the file has 48",
   ),
   "more than fits": (npy(header("(10**9,)")), "corrupt"),
-  "beyond any file": (npy(header(f"({2**62}, {2**62})")), "and 48 are there"),
+  "beyond any file": (npy(header(f"({2**62}, {2**62})")), "but the file has 48"),
   "below zero": (npy(header("(-1, 4)")), "says a shape of"),
   "both below zero": (npy(header("(-3, -4)")), "says a shape of"),
   "objects": (npy(header("(3,)", "'|O'")), "Python objects"),
@@ -55,8 +55,8 @@ BAD = {
   "a shape of text": (npy(header("'ab'")), "corrupt"),
   "half a header": (npy("{'descr': '<f4', "), "corrupt"),
   "brackets": (npy("(" * 60), "corrupt"),
-  "cut short": (npy(header("(3, 4)"))[:-1], "and 47 are there"),
-  "too long": (npy(header("(3, 4)")) + b"x", "and 49 are there"),
+  "cut short": (npy(header("(3, 4)"))[:-1], "but the file has 47"),
+  "too long": (npy(header("(3, 4)")) + b"x", "but the file has 49"),
   "empty": (b"", "corrupt"),
   "another version": (b"\x93NUMPY\x07\x00" + npy(header("(3, 4)"))[8:], "corrupt"),
   "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "corrupt"),

@@ -89,7 +89,7 @@ def test_a_unit_in_two_rows_is_refused_with_both_lines(tmp_path):
   path = tmp_path / "table.csv"
   for repeat in ("test", "train"):
     path.write_text(f"layer,unit,split\nc,0,train\nc,1,test\nc,0.0,{repeat}\n")
-    with pytest.raises(UserError, match="line 4: unit 0 of c stands in line 2 too"):
+    with pytest.raises(UserError, match="line 4: unit 0 of c is in line 2 too"):
       read_split(path)
 
 

@@ -161,5 +161,5 @@ def test_a_header_that_asks_for_more_than_is_there(tmp_path):
   for said in (b"(9, 8, 8, 3)", b"(2, 8, 9, 3)", b"(2, 8, 8, 1)"):
     corrupt = whole.replace(b"(2, 8, 8, 3)", said, 1)
     (tmp_path / "a.npy").write_bytes(corrupt)
-    with pytest.raises(UserError, match=r"a\.npy is corrupt: its header says"):
+    with pytest.raises(UserError, match=r"a\.npy is corrupt: its header gives"):
       open_array_images(tmp_path / "a.npy", GEOMETRY)

@@ -190,7 +190,7 @@ def test_weights_in_a_file_beside_it(images, answers, tmp_path, monkeypatch, thr
   check(probe.activations(images, ("clip", "logits")), answers, atol=1e-4)
   assert {one.name: one.read_bytes() for one in folder.iterdir()} == before
   (folder / "weights.bin").unlink()
-  with pytest.raises(UserError, match="check that its weights lie beside it"):
+  with pytest.raises(UserError, match="check that its weights are in the same folder"):
     OnnxProbe("a model/model.onnx").activations(images, ("conv",))
 
 

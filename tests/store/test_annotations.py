@@ -67,7 +67,10 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-  with pytest.raises(errors.UserError, match=r"annotations\.csv, but no file is there"):
+  with pytest.raises(
+    errors.UserError,
+    match=r"annotations\.csv: expected a file of annotations, found none",
+  ):
     store.read_annotations(tmp_path)
 
 

@@ -95,7 +95,7 @@ def test_a_fault_inside_a_layer_is_found_on_opening(folder, name, change, messag
 def test_a_layer_of_no_units(folder):
   for path in layer_folder(folder, "conv").iterdir():
     np.save(path, np.load(path)[:0])
-  with pytest.raises(UserError, match="expected a unit and an exemplar at the least"):
+  with pytest.raises(UserError, match="expected at least one unit and one exemplar"):
     open_exemplars(folder)
 
 

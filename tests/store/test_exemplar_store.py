@@ -176,7 +176,7 @@ def test_open_says_what_it_looked_for(tmp_path):
   with pytest.raises(UserError, match="No folder"):
     open_exemplars(tmp_path / "none")
   (tmp_path / "other").mkdir()
-  with pytest.raises(UserError, match=r"looked for meta\.json"):
+  with pytest.raises(UserError, match=r"expected meta\.json"):
     open_exemplars(tmp_path / "other")
   layer = tmp_path / "layout" / "a"
   layer.mkdir(parents=True)

@@ -154,7 +154,7 @@ def test_an_index_that_does_not_fit(store, change):
   change(index["layers"][0])
   (store / "index.json").write_text(json.dumps(index))
   (store / "progress.json").write_text(json.dumps({"done": 2, "total": 2}))
-  with pytest.raises(UserError, match=r"index\.json: what it says of layer 0"):
+  with pytest.raises(UserError, match=r"index\.json: the entries of layer 0"):
     open_features(store)
 
 

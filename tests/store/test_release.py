@@ -310,7 +310,9 @@ def folder(small, tmp_path):
 
 def test_missing_files(folder):
   (folder / "milan.safetensors").rename(folder / "other")
-  with pytest.raises(UserError, match=r"milan\.safetensors is missing beside it"):
+  with pytest.raises(
+    UserError, match=r"milan\.safetensors is missing in the same folder"
+  ):
     release.load_release(folder)
   (folder / "milan.json").unlink()
   with pytest.raises(UserError, match=r"milan\.json is missing: expected a released"):

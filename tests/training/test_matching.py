@@ -28,7 +28,7 @@ def test_annotations_that_match_nothing_are_counted_and_named():
   assert list(kept) == _units("conv1", *range(10))
   assert lines == [
     "5 of 25 annotations, of 3 of 13 units, match no exemplars: conv9 3, conv9 4, "
-    "conv1 90; they are left out (annotated are units of conv1 (0 to 90), conv9 (3 to "
+    "conv1 90; they are ignored (annotated are units of conv1 (0 to 90), conv9 (3 to "
     "4); exemplars are of conv1 (0 to 11))"
   ]
 
@@ -74,8 +74,8 @@ def test_rows_of_a_given_split():
   for one, other in zip(found, again, strict=True):
     np.testing.assert_array_equal(one, other)
   assert lines == [
-    "2 of 6 units of s.csv are not annotated, or have no exemplars, and are passed "
-    "over: a 3, b 4"
+    "2 of 6 units of s.csv are not annotated, or have no exemplars, and are "
+    "ignored: a 3, b 4"
   ]
 
 

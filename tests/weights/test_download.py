@@ -74,7 +74,7 @@ def test_a_cut_transfer_goes_on_where_it_stopped(url, path, behavior):
 def test_a_later_run_goes_on_where_an_earlier_one_stopped(url, path, behavior):
   behavior.cut_after, behavior.cuts = 100_000, 1
   with pytest.raises(
-    UserError, match=r"broke off at byte 100000 .* it goes on from the"
+    UserError, match=r"broke off at byte 100000 .* it resumes from the"
   ):
     download(url, path, retries=-1)
   assert names(path) == ["file.bin.partial", "file.bin.partial.json"]
@@ -181,7 +181,7 @@ def test_a_server_that_promises_more_than_it_sends(url, path, behavior):
 
 def test_a_server_that_does_not_say_how_long_the_file_is(url, path, behavior):
   behavior.claims = -1
-  with pytest.raises(UserError, match="does not say how long"):
+  with pytest.raises(UserError, match="does not give its length"):
     download(url, path)
 
 

@@ -114,8 +114,8 @@ class _Files:
     found = [path for path in self._folder.glob("*.npz") if not path.match(ours)]
     if found:
       raise UserError(
-        f"{found[0]} is of another number of processes than {self._shard.count}: go on "
-        "with as many as began, or remove it to start again."
+        f"{found[0]} belongs to a run with another number of processes than "
+        f"{self._shard.count}: resume with that number, or remove it to start again."
       )
 
   def remove(self) -> None:

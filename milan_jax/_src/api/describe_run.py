@@ -120,7 +120,7 @@ def _describe(options: DescribeOptions, folder: pathlib.Path) -> pathlib.Path:
   path = folder / DESCRIPTIONS
   if finished and known is not None:
     if is_primary():
-      say(f"{path}: everything is there, and nothing was left to do")
+      say(f"{path}: everything is there, and nothing is left to do")
     return path
   if is_primary():
     known = known or begin_run(
@@ -169,7 +169,7 @@ def report_ties(descriptions: Iterable[Description]) -> None:
   if ties:
     say(
       f"{ties} of them tie with another description within {TIE:g} nats; which of the "
-      "two is said may depend on the batch and the machine"
+      "two is chosen may depend on the batch and the machine"
     )
 
 
@@ -195,7 +195,7 @@ def _refuse_beside(
   ignored = [*changed(options.model), *changed(options.images)]
   ignored += ["--exemplars"] if exemplars else []
   if ignored:
-    raise UserError(f"{flag}: name no {' and no '.join(ignored)} beside it.")
+    raise UserError(f"{flag}: leave out {' and '.join(ignored)}.")
 
 
 def _features(

@@ -188,5 +188,5 @@ def _rows_of(
   wanted = select_units(units or "", int(known.max()) + 1)
   rows = np.flatnonzero(np.isin(known, wanted))
   if not rows.size:
-    raise UserError(f"--units={units}: {layer} is here without any of them.")
+    raise UserError(f"--units={units}: {layer} has none of them.")
   return rows

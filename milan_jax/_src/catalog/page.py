@@ -114,7 +114,7 @@ def write_page(
         f"{', '.join(layers)}: name that layer too."
       )
     if shown.unit in seen:
-      raise UserError(f"Unit {index} of layer {layer!r} comes twice: give it once.")
+      raise UserError(f"Unit {index} of layer {layer!r} is listed twice: give it once.")
     seen.add(shown.unit)
     entries[layer].append(_entry(folder, shown))
   table = {

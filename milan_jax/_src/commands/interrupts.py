@@ -61,7 +61,7 @@ class Interrupts:
         self._said = True
         # Behind a bar, or behind the terminal's ^C.
         start = "\n" if sys.stderr.isatty() else ""
-        line = f"{self._name}: stopped; the same command goes on."
+        line = f"{self._name}: stopped; run the same command to resume."
         print(start + line, file=sys.stderr, flush=True)
 
   def end(self) -> None:

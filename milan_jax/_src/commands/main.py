@@ -43,7 +43,7 @@ def run(
 
     interrupts = Interrupts(name)
   except KeyboardInterrupt:
-    print(f"{name}: stopped; the same command goes on.", file=sys.stderr)
+    print(f"{name}: stopped; run the same command to resume.", file=sys.stderr)
     return 130
   try:
     code = _exit_code(name, options, load, positional, interrupts)
@@ -106,7 +106,7 @@ def _exit_code(
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     print(
       f"{name}: {error.strerror}{where}. What was finished is kept: "
-      f"{'make room' if full else 'give access'}, and the same command goes on.",
+      f"{'make room' if full else 'give access'}, then run the same command to resume.",
       file=sys.stderr,
     )
     return 2

@@ -49,8 +49,8 @@ def open_npy(
   needed = math.prod(found) * dtype.itemsize
   if size - offset != needed:
     raise UserError(
-      f"{path} is corrupt: its header says {dtype} of shape {found}, {needed:,} bytes, "
-      f"and {size - offset:,} are there: {remedy}."
+      f"{path} is corrupt: its header gives {dtype} of shape {found}, {needed:,} bytes,"
+      f" but the file has {size - offset:,}: {remedy}."
     )
   _check(path, found, dtype, kinds, shape, remedy)
   if not needed:

@@ -125,7 +125,7 @@ class UnitsOnce:
     if unit in self._seen:
       first = self._seen[unit].rpartition(" ")[2]
       raise UserError(
-        f"{row.where}: unit {unit.index} of {unit.layer} stands in line {first} too: "
+        f"{row.where}: unit {unit.index} of {unit.layer} is in line {first} too: "
         "drop one of the two"
       )
     self._seen[unit] = row.where

@@ -52,7 +52,7 @@ def open_images(options: ImageOptions, geometry: Geometry) -> ImageSource:
   if isinstance(source, Fitted) and is_primary():
     say(fitting_line(source))
   if isinstance(source, FolderImages) and source.left_out() and is_primary():
-    say(f"{images}: left out, as no pictures by their names: {source.left_out()}")
+    say(f"{images}: skipped, not pictures by their names: {source.left_out()}")
   return source
 
 

@@ -135,6 +135,6 @@ def load_again(source: Source, index: int) -> Shaped[np.ndarray, "..."]:
     return source.load(index)
   except UnreadableImageError as error:
     raise UserError(
-      f"{source.name(index)} could be read before and no longer can ({error}): put it "
+      f"{source.name(index)} could be read before but not now ({error}): put it "
       "back, or start again."
     ) from error

@@ -192,7 +192,7 @@ class OnnxProbe(OneDevice):
       raise UserError(
         f"onnxruntime {onnxruntime.__version__} cannot run the model ({error}): export "
         "it for an older opset or without other operators than ONNX's, or check that "
-        "its weights lie beside it."
+        "its weights are in the same folder."
       ) from error
 
   def _clip(self, tensor: str) -> Clip | None:

@@ -167,7 +167,7 @@ class OnnxGraph:
       return content
     except (ValueError, EncodeError) as error:
       raise UserError(
-        "The model is over 2 GB: save it with its weights in a file beside it, by "
+        "The model is over 2 GB: save it with its weights in a separate file, by "
         "onnx.save(model, path, save_as_external_data=True)."
       ) from error
     finally:

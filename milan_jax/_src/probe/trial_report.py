@@ -136,7 +136,7 @@ def check_alone(tried: TrialReport, *, batch_size: int) -> None:
   if by_chance:
     raise UserError(
       f"{_differing(by_chance)} the same pictures at every pass: no two runs would "
-      "find the same. Switch off the model's dropout, noise or random masks where it "
+      "agree. Switch off the model's dropout, noise or random masks where it "
       "is made; a seed does not help."
     )
   by_company = tried.of_cause(Cause.COMPANY)
@@ -167,7 +167,7 @@ def report_layouts(tried: TrialReport) -> None:
   """Says how layers are read after all, and of how many that cannot be told."""
   if tried.failure:
     say(
-      f"the trial of the model came to no end ({tried.failure}): whether its positions "
+      f"the trial of the model failed ({tried.failure}): whether its positions "
       "are those of the picture, and its numbers always the same, was not tested"
     )
   if tried.layout_check is None:
@@ -182,14 +182,14 @@ def report_layouts(tried: TrialReport) -> None:
       if (one, now[name].layout) == (before, after)
     ]
     say(
-      f"{_some(names)} read as {after} and not as {before}: white squares are seen "
-      "where they are so"
+      f"{_some(names)} read as {after} and not as {before}: this puts the white "
+      "squares where they are"
     )
   against = [name for name in tried.in_order(Order.ELSEWHERE) if name in tried.given]
   if against:
     say(
-      f"{_some(against)} read as you set it, though white squares are seen elsewhere "
-      "than they are so: look at --layouts again"
+      f"{_some(against)} read as you set it, although this puts the white squares "
+      "elsewhere than they are: check --layouts"
     )
   unclear = tried.in_order(Order.UNCLEAR)
   if unclear:

@@ -81,8 +81,8 @@ def describe_layers(
   if not shapes:
     raise UserError(
       "The model has no layer that can be read as positions and units. Layers are the "
-      "parts that a model is made of: put a single one into another, such as "
-      "torch.nn.Sequential; tell how arrays of other kinds are read with --layouts."
+      "parts that a model is made of: wrap a single one, such as in "
+      "torch.nn.Sequential; set how arrays of other kinds are read with --layouts."
     )
   header = (
     "",

@@ -80,7 +80,7 @@ def hold_together(workdir: str) -> Iterator[pathlib.Path]:
         refused = error
     if not broadcast_from_primary(int(refused is None)):
       raise refused or UserError(
-        f"--workdir: the first process cannot use {workdir}, and says why."
+        f"--workdir: the first process cannot use {workdir}; see its message."
       )
     if not is_primary():
       # The other processes of a run whose primary was killed may still be running.

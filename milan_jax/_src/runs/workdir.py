@@ -137,7 +137,7 @@ def check_run(
   if changed:
     raise UserError(
       f"--workdir: {folder} holds a run of another configuration "
-      f"({'; '.join(changed)}); name another folder, or repeat its options to go on."
+      f"({'; '.join(changed)}); name another folder, or repeat its options to resume."
     )
   if identity is not None:
     change = identity.change(known["inputs"], Tables(folder))

@@ -32,7 +32,7 @@ def read_annotations(path: str | os.PathLike[str]) -> dict[Unit, tuple[str, ...]
     path = path / "annotations.csv"
   if not path.is_file():
     raise UserError(
-      f"annotations are expected at {path}, but no file is there: give a CSV file with "
+      f"{path}: expected a file of annotations, found none: give a CSV file with "
       f"the columns {','.join(COLUMNS)}"
     )
   annotations: dict[Unit, list[str]] = {}

@@ -90,7 +90,7 @@ def read_journal(path: pathlib.Path) -> Iterator[Description]:
       if entry is None:
         raise UserError(
           f"{path}, line {number} is damaged: run the command that wrote it again, and "
-          "it goes on from there."
+          "it resumes from there."
         )
       yield entry
 

@@ -40,6 +40,6 @@ def open_exemplars(
   if layer_names(folder):
     return OriginalExemplars(folder)
   raise UserError(
-    f"{folder} holds no exemplars: looked for {META}, which an exemplar store has, and "
-    "for a folder for each layer with images.npy and masks.npy."
+    f"{folder} holds no exemplars: expected {META} of an exemplar store, or a "
+    "folder for each layer with images.npy and masks.npy."
   )

@@ -221,7 +221,7 @@ class StoredExemplars:
     arrays["image_rows"] = rows
     if not rows.size:
       raise UserError(
-        f"{folder / 'image_rows.npy'}: expected a unit and an exemplar at the least, "
+        f"{folder / 'image_rows.npy'}: expected at least one unit and one exemplar, "
         f"found shape {rows.shape}: {_REMEDY}."
       )
 

@@ -264,8 +264,8 @@ def open_features(folder: str | os.PathLike[str]) -> FeatureStore:
   folder = pathlib.Path(folder)
   if not (folder / INDEX).is_file():
     raise UserError(
-      f"{folder} holds no features: looked for {INDEX}, which the folder `features` of "
-      "a run of milan-describe has."
+      f"{folder} holds no features: expected {INDEX}, as in the folder `features` of "
+      "a run of milan-describe."
     )
   progress = _read_progress(folder)
   if progress["done"] < progress["total"]:
@@ -328,12 +328,12 @@ def _read_index(folder: pathlib.Path) -> list[dict[str, Any]]:
   for number, layer in enumerate(layers):
     if not _is_entry(layer):
       raise UserError(
-        f"{path}: what it says of layer {number} does not fit together (name, units, "
+        f"{path}: the entries of layer {number} do not fit together (name, units, "
         f"dead, shape, fires, images): {_REMEDY}."
       )
   names = [layer["name"] for layer in layers]
   if len(set(names)) < len(names):
-    raise UserError(f"{path}: a layer stands there twice: {_REMEDY}.")
+    raise UserError(f"{path}: it lists a layer twice: {_REMEDY}.")
   return layers
 
 

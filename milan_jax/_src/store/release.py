@@ -236,7 +236,7 @@ def _release(value: dict[str, Any], path: pathlib.Path) -> Release:
   }
   value["language_model"]  # must be named, even where there is none
   if not path.is_file():
-    raise UserError(f"{path.name} is missing beside it: copy the whole folder")
+    raise UserError(f"{path.name} is missing in the same folder: copy the whole folder")
   if sha256_of_file(path) != value["tensors"]["sha256"]:
     raise UserError(f"{path.name} is damaged or of another release: fetch it again")
   tensors = torch_files.read_safetensors(path)

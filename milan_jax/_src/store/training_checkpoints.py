@@ -89,7 +89,7 @@ class TrainingCheckpoints:
       words = (str(error).strip().splitlines() or [type(error).__name__])[0]
       raise UserError(
         f"{self._manager.directory / str(step)} is damaged ({words[:200]}): remove it, "
-        "and the training goes on from the checkpoint before it."
+        "and the training resumes from the checkpoint before it."
       ) from error
 
 

@@ -45,9 +45,9 @@ def keep_matched(
   if 2 * len(lost) > len(annotations):
     raise UserError(
       f"{found}. That is most of them ({sides}): give the annotations of these {what}, "
-      "with layers named alike, or take out the rows that are of others."
+      "with the same layer names, or remove the rows of other units."
     )
-  say(f"{found}; they are left out ({sides})")
+  say(f"{found}; they are ignored ({sides})")
   return {unit: said for unit, said in annotations.items() if unit in known}
 
 
@@ -90,12 +90,12 @@ def split_rows(
     raise UserError(
       f"{name} has no row for {len(without)} of {len(units)} annotated units: "
       f"{name_units(without)} (its units are of {_name_layers(parts)}): add them, or "
-      "take out their annotations"
+      "remove their annotations"
     )
   if unmatched:
     say(
       f"{len(unmatched)} of {len(parts)} units of {name} are not annotated, or have no "
-      f"exemplars, and are passed over: {name_units(unmatched)}"
+      f"exemplars, and are ignored: {name_units(unmatched)}"
     )
   return splits.given_split([parts[unit] for unit in units])
 

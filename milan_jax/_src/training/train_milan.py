@@ -107,7 +107,7 @@ def train_milan(
   config = _config(options, found.feature_size, encoder.projection, data.split)
   open_workdir(workdir / CHECKPOINTS, config | {"data": found.fingerprint})
   if is_finished(workdir):
-    say(f"{workdir} holds a finished run, and nothing was left to do")
+    say(f"{workdir} holds a finished run, and nothing is left to do")
     return read_report(workdir)
   rows = matching.split_rows(
     found.units,

@@ -143,7 +143,7 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
   else:
     check_run(folder, before, config, identity=identity, paths=_BY_CONTENT)
   if is_finished(folder, judged=inputs.truths is not None):
-    say(f"{folder / RELEASE}: the captioner is there, and nothing was left to do")
+    say(f"{folder / RELEASE}: the captioner is there, and nothing is left to do")
     return folder / RELEASE
   with bar("features", "images") as show:
     features = encode_exemplars(

@@ -88,7 +88,7 @@ def download(
       if failures > retries:
         raise UserError(
           f"{url} broke off at byte {transfer.num_bytes} ({error}): run the same "
-          "command again, it goes on from there"
+          "command again, it resumes from there"
         ) from error
       time.sleep(_PAUSE * failures)
   try:
@@ -190,7 +190,7 @@ class _Transfer:
     length = response.headers.get("Content-Length") or ""
     total = _range(response).rpartition("/")[2] if partial else length
     if not total.isdecimal():
-      raise UserError(f"{self._url} does not say how long it is: it cannot be verified")
+      raise UserError(f"{self._url} does not give its length: it cannot be verified")
     if self._size is not None and int(total) != self._size:
       raise UserError(
         f"{self._url} has {total} bytes, but should have {self._size}: it is another "

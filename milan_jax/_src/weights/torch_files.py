@@ -210,7 +210,7 @@ def _read_legacy(data: mmap.mmap, path: pathlib.Path) -> Any:
       "writes a zip archive or, before PyTorch 1.6, a pickle with a number of its own"
     )
   if _plain(data) != _LEGACY_PROTOCOL:
-    raise UserError(f"{path} is of a torch format that is not known: save it again")
+    raise UserError(f"{path} has an unknown torch format: save it again")
   _check_byte_order(_plain(data)["little_endian"] is True, path)
 
   start = data.tell()

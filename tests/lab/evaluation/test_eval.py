@@ -141,7 +141,7 @@ def test_misses_are_pictured(found):
     ({"tests": "stem", "plot": "plot.pdf"}, "ends in .png"),
     ({"milan": "nothing", "tests": "stem"}, "no captioner is called 'nothing'"),
     ({"images": "/nowhere"}, "No folder /nowhere"),
-    ({"corpus": "/nowhere"}, "annotations are expected at"),
+    ({"corpus": "/nowhere"}, "expected a file of annotations"),
     ({"tests": "stem", "corpus_features": "x"}, "--corpus_features: name the corpus"),
   ],
 )

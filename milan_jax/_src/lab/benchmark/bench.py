@@ -155,7 +155,7 @@ def _captioners(
         f"{units}."
       )
   else:
-    say("no --features: random ones are decoded, which says nothing of real captions")
+    say("no --features: random features are decoded, which do not give real captions")
     found = random_features(units, size, seed=0)
   np.save(path, found)
   yield release, path

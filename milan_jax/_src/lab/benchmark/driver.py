@@ -74,7 +74,7 @@ class _Process:
       code = self._process.wait()
       raise UserError(
         f"The process of {self.spec.contender}, {self.spec.strategy} at batch "
-        f"{self.spec.batch}, ended with {code}; what it said is above. If memory ran "
+        f"{self.spec.batch}, ended with {code}; its output is above. If memory ran "
         "out, name smaller --batches or fewer --against."
       )
     answer: dict[str, Any] = json.loads(line)

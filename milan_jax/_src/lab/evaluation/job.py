@@ -68,7 +68,7 @@ class Job:
       raise MissingSourceError("give a folder that milan-corpus built with --corpus")
     if not (self.corpus / TRUTH).is_file():
       raise UserError(
-        f"--corpus: {self.corpus} has no {TRUTH}, which says what is true of its "
+        f"--corpus: {self.corpus} has no {TRUTH}, which holds the truths of its "
         "units: build it with this version of milan-corpus."
       )
     return self.corpus

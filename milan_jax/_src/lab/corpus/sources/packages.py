@@ -112,7 +112,7 @@ def _fetch(name: str, target: pathlib.Path) -> None:
   shutil.rmtree(download, ignore_errors=True)
   by_hand = (
     f"unpack the package {name} yourself (`dpkg-deb -x {name}_*.deb {target}` on any "
-    "Debian or Ubuntu), and the same command goes on"
+    "Debian or Ubuntu), and run the same command again"
   )
   for program in ("apt-get", "dpkg-deb"):
     if not shutil.which(program):
