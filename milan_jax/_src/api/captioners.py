@@ -17,14 +17,14 @@ from milan_jax._src.decoding.region_encoder import (
   encoder_params,
   region_encoder,
 )
-from milan_jax._src.decoding.scoring import TextScore, score_texts
+from milan_jax._src.decoding.scoring import TextScore, TextScorer
 from milan_jax._src.decoding.search_memory import check_search_fits
 from milan_jax._src.decoding.unit_descriptions import describe_units
 from milan_jax._src.errors import UserError
 from milan_jax._src.models.lowering import Rounding
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.options.describe import DecodingOptions
-from milan_jax._src.options.fields import values_of_group
+from milan_jax._src.options.fields import check_group, values_of_group
 from milan_jax._src.records import Description, ExemplarSet, Unit
 from milan_jax._src.runs.inputs import Identity, Tables
 from milan_jax._src.runs.locks import hold
@@ -58,6 +58,14 @@ class Captioner:
     """
     self.release = release
     self._encoder_precision: Rounding = encoder_precision
+    self._decoders: dict[tuple[Decoding, int], Decoder] = {}
+
+  def __repr__(self) -> str:
+    encoder, words = self.release.encoder, len(self.release.vocabulary)
+    return (
+      f"Captioner(encoder={encoder.backbone!r}, words={words}, "
+      f"strategy={self.decoding.strategy!r})"
+    )
 
   @property
   def decoding(self) -> Decoding:
@@ -105,13 +113,20 @@ class Captioner:
     return decoding
 
   def decoder(self, decoding: Decoding | None = None, batch_size: int = 64) -> Decoder:
-    """A decoder over all devices; compiled when it is first used.
+    """A decoder over all devices; compiled when it is first used, and kept.
 
     Args:
       decoding: how to decode; None for its own way.
       batch_size: units decoded together.
     """
-    return Decoder(self.release, decoding, batch_size=batch_size)
+    key = decoding or self.decoding, batch_size
+    if key not in self._decoders:
+      self._decoders[key] = Decoder(self.release, key[0], batch_size=batch_size)
+    return self._decoders[key]
+
+  @functools.cached_property
+  def _scorer(self) -> TextScorer:
+    return TextScorer(self.release)
 
   def encode(
     self, exemplars: ExemplarSet, folder: str | os.PathLike[str]
@@ -125,6 +140,7 @@ class Captioner:
     Returns:
       The store, which `describe` takes in place of the exemplars.
     """
+    _check_exemplars(exemplars)
     encoder = self.encoder
     with bar("features", "images") as show:
       return encode_exemplars(
@@ -162,7 +178,14 @@ class Captioner:
       >>> len(descriptions), descriptions[0].unit
       (8, Unit(layer='conv2', index=0))
     """
-    options = options or DecodingOptions()
+    options = DecodingOptions() if options is None else options
+    if not isinstance(options, DecodingOptions):
+      raise UserError(
+        "options: expected DecodingOptions, such as "
+        "milan_jax.DecodingOptions(strategy='beam'); found a "
+        f"{type(options).__name__}."
+      )
+    check_group(options)
     decoding = self.resolve(options)
     with _folder(workdir) as folder:
       if workdir is not None:
@@ -219,7 +242,7 @@ class Captioner:
     """
     with _folder(None) as folder:
       store = self._features(exemplars, folder / FEATURES)
-      return score_texts(self.release, store, texts, batch_size=batch_size)
+      return self._scorer(store, texts, batch_size=batch_size)
 
   def save(self, folder: str | os.PathLike[str]) -> None:
     """Writes the released format, which `load` reads."""
@@ -239,6 +262,7 @@ class Captioner:
     if isinstance(exemplars, FeatureStore):
       self.check_feature_size(exemplars.feature_size)
       return exemplars
+    _check_exemplars(exemplars)
     return self.encode(exemplars, folder)
 
   def _as_it_decodes(self, decoding: Decoding) -> Release:
@@ -260,8 +284,8 @@ class Captioner:
     source = getattr(exemplars, "folder", None)
     if source is None:
       raise UserError(
-        "workdir: these exemplars are in no folder, so a run could not know them "
-        "again; leave workdir out, or collect them with a workdir."
+        "workdir: these exemplars are not on disk, so a later call could not recognize "
+        "them; leave workdir out, or collect them with a workdir."
       )
     files = exemplar_files(source)
     return Identity({"captioner": captioner, **of_exemplars(exemplars, files, tables)})
@@ -282,7 +306,19 @@ def load(name: str | os.PathLike[str] = "starter") -> Captioner:
     >>> captioner.decoding.strategy
     'rerank'
   """
+  if not isinstance(name, str | os.PathLike):
+    raise UserError(
+      f"load: expected a captioner's name or a folder; found a {type(name).__name__}."
+    )
   return Captioner(load_milan(name))
+
+
+def _check_exemplars(exemplars: object) -> None:
+  if not isinstance(exemplars, ExemplarSet):
+    raise UserError(
+      "exemplars: expected what milan_jax.collect or milan_jax.open_exemplars returns; "
+      f"found a {type(exemplars).__name__}."
+    )
 
 
 @contextlib.contextmanager

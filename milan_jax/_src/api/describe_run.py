@@ -82,6 +82,10 @@ def describe(options: DescribeOptions) -> pathlib.Path:
     >>> milan_jax.describe(options).name
     'descriptions.csv'
   """
+  if not isinstance(options, DescribeOptions):
+    raise UserError(
+      f"describe: expected milan_jax.DescribeOptions; found a {type(options).__name__}."
+    )
   check(options)
   run = options.run
   join_processes(run.coordinator or "", run.num_processes, run.process_id)

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from milan_jax._src.api.stores import check_units
 from milan_jax._src.catalog.run_page import RunFacts, write_run_page
+from milan_jax._src.errors import UserError
 from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.records import Description, ExemplarSet
 
@@ -18,7 +20,7 @@ def write_page(
   *,
   network: str = "the network",
   images: str = "",
-  captioner: str = "starter",
+  captioner: str = "",
 ) -> pathlib.Path:
   """Writes `index.html`: each unit's regions beside its description.
 
@@ -33,10 +35,18 @@ def write_page(
   Returns:
     The path of the page.
 
+  Raises:
+    UserError: there is no description, one is of another unit, or the folder has a page
+      or pictures that milan-jax did not write.
+
   Example:
     >>> milan_jax.write_page("page", exemplars, descriptions).name
     'index.html'
   """
+  descriptions = list(descriptions)
+  if not descriptions:
+    raise UserError("descriptions: expected at least one; found none.")
+  check_units(exemplars, (entry.unit for entry in descriptions))
   facts = RunFacts(network, images, captioner, source=_digest(exemplars))
   pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
   return write_run_page(pathlib.Path(folder), exemplars, descriptions, facts)

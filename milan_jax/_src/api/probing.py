@@ -6,9 +6,10 @@ import pathlib
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import UInt8
 
@@ -17,10 +18,12 @@ from milan_jax._src.api.identity import of_target
 from milan_jax._src.api.origins import Probed
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.arrays import ArrayImages
+from milan_jax._src.images.fitted import Fitted, fitting_line
 from milan_jax._src.images.latents import open_latents
 from milan_jax._src.images.preprocessing import Preprocessing
 from milan_jax._src.images.source import ImageSource
 from milan_jax._src.options.describe import ExemplarOptions, ImageOptions, ModelOptions
+from milan_jax._src.options.fields import check_group
 from milan_jax._src.probe.model_kinds import network_from
 from milan_jax._src.probe.model_options import ModelRequest, Network
 from milan_jax._src.probe.networks import open_network
@@ -28,6 +31,8 @@ from milan_jax._src.probe.probe_target import ProbeTarget, open_target, target_o
 from milan_jax._src.probe.protocol import Generator
 from milan_jax._src.runs.inputs import Tables
 from milan_jax._src.runs.locks import hold
+from milan_jax._src.runs.processes import is_primary
+from milan_jax._src.runs.progress import say
 from milan_jax._src.runs.workdir import begin_run, check_run, job_of, read_run
 from milan_jax._src.store.exemplar_sets import open_exemplars
 from milan_jax._src.store.exemplar_store import StoredExemplars
@@ -75,6 +80,8 @@ def probe(
       f"probe: expected options among {', '.join(sorted(known))}; found "
       f"{', '.join(unknown)}."
     )
+  options = _texts(options)
+  check_group(ModelOptions(name=name, **options))
   request = ModelRequest(
     name=name,
     **options,
@@ -116,8 +123,9 @@ def collect(
     images: a folder of pictures, an .npy or .npz file, `tfds:NAME`, `hf:FOLDER`, an
       array, or a source of images; None for the photographs that come inside packages.
       For a generator, the .npz file of its latents.
-    layers: names or globs; None for the network's default layers.
-    units: their indices in each layer, or a text such as `0:64`; None for all.
+    layers: names, globs or indices; None for the network's default layers.
+    units: their indices in each layer, or a text such as `0:64` or `all`; None for
+      all, but the first 32 of the packaged photographs.
     k: exemplars per unit.
     quantile: quantile of a unit's activations that masks exceed.
     batch_size: images that go through one device together.
@@ -137,9 +145,14 @@ def collect(
     >>> exemplars.exemplars("conv2").image_ids.shape
     (8, 5)
   """
+  if not isinstance(network, Network):
+    raise UserError(
+      "network: expected what milan_jax.probe returns; found a "
+      f"{type(network).__name__}: give milan_jax.probe(...) of it."
+    )
   options = ExemplarOptions(
-    layers=_joined(layers),
-    units=_joined(units),
+    layers=joined("layers", layers),
+    units=joined("units", units),
     k=k,
     quantile=quantile,
     batch_size=batch_size,
@@ -196,12 +209,16 @@ def _target(network: Network, images: Any) -> ProbeTarget:
     if isinstance(network.probe, Generator):
       return open_target(model, ImageOptions(latents=name), network)
     return open_target(model, ImageOptions(source=name), network)
+  if isinstance(images, jax.Array):
+    images = np.asarray(images)
   if isinstance(images, np.ndarray):
     images = ArrayImages(images, network.geometry)
+  if isinstance(images, Fitted) and is_primary():
+    say(fitting_line(images))
   if not isinstance(images, ImageSource):
     raise UserError(
       "images: expected a path, an array of uint8 images or a source of images; found "
-      f"a {type(images).__name__}."
+      f"{type(images).__name__}."
     )
   return target_of(network, images, model=model, shown=ImageOptions())
 
@@ -213,7 +230,29 @@ def _label(model: Any) -> str:
   return f"{kind.__module__}:{name}"
 
 
-def _joined(items: str | Iterable[Any] | None) -> str | None:
+def joined(name: str, items: str | Iterable[Any] | None) -> str | None:
+  """Layers or units as the options take them: a text; None for all or the default.
+
+  Raises:
+    UserError: there are none, or `items` is something else.
+  """
   if items is None or isinstance(items, str):
     return items
-  return ",".join(map(str, items))
+  if not isinstance(items, Iterable):
+    raise UserError(f"{name}: expected a list or a text; found {items!r}.")
+  texts = [str(item) for item in items]
+  if not texts:
+    raise UserError(f"{name}: expected at least one; None takes the default.")
+  return ",".join(texts)
+
+
+def _texts(options: Mapping[str, Any]) -> dict[str, Any]:
+  """Options as texts: numbers and lists are taken as the command line writes them."""
+  found = dict(options)
+  for name, separator in (("mean", ","), ("std", ","), ("image_size", "x")):
+    value = found.get(name)
+    if isinstance(value, tuple | list):
+      found[name] = separator.join(map(str, value))
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+      found[name] = str(value)
+  return found

@@ -5,8 +5,11 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from milan_jax._src.api.origins import GivenExemplars, GivenFeatures
+from milan_jax._src.api.probing import joined
+from milan_jax._src.errors import UserError
 from milan_jax._src.options.describe import ExemplarOptions
 from milan_jax._src.records import Description, ExemplarSet, Unit
+from milan_jax._src.runs.workdir import CONFIG, EXEMPLARS, FEATURES
 from milan_jax._src.store import annotations, original_layout
 from milan_jax._src.store.feature_store import FeatureStore
 
@@ -14,15 +17,15 @@ from milan_jax._src.store.feature_store import FeatureStore
 def open_exemplars(
   folder: str | os.PathLike[str],
   *,
-  layers: str | None = None,
-  units: str | None = None,
+  layers: str | Iterable[str] | None = None,
+  units: str | Iterable[int] | None = None,
 ) -> ExemplarSet:
   """Opens a folder of exemplars: a milan-jax store, or the original's layout.
 
   Args:
     folder: the folder.
-    layers: names or globs, comma-separated; None for all.
-    units: a range `0:64`, a list `3,5,9`, or a file; None for all.
+    layers: names or globs, a list or comma-separated; None for all.
+    units: indices, or a text: a range `0:64`, a list `3,5,9`, or a file; None for all.
 
   Raises:
     UserError: the folder holds no exemplars, or no such layer or unit.
@@ -32,22 +35,26 @@ def open_exemplars(
     >>> exemplars.layers
     ('conv2',)
   """
-  options = ExemplarOptions(folder=os.fspath(folder), layers=layers, units=units)
+  options = ExemplarOptions(
+    folder=_store_in(folder, EXEMPLARS),
+    layers=joined("layers", layers),
+    units=joined("units", units),
+  )
   return GivenExemplars(options).found
 
 
 def open_features(
   folder: str | os.PathLike[str],
   *,
-  layers: str | None = None,
-  units: str | None = None,
+  layers: str | Iterable[str] | None = None,
+  units: str | Iterable[int] | None = None,
 ) -> FeatureStore:
   """Opens a folder of features, which `Captioner.encode` or a run wrote.
 
   Args:
     folder: the folder.
-    layers: names or globs, comma-separated; None for all.
-    units: a range `0:64`, a list `3,5,9`, or a file; None for all.
+    layers: names or globs, a list or comma-separated; None for all.
+    units: indices, or a text: a range `0:64`, a list `3,5,9`, or a file; None for all.
 
   Raises:
     UserError: the folder holds no features, or no such layer or unit.
@@ -57,7 +64,11 @@ def open_features(
     >>> len(features), features.k
     (8, 5)
   """
-  options = ExemplarOptions(features=os.fspath(folder), layers=layers, units=units)
+  options = ExemplarOptions(
+    features=_store_in(folder, FEATURES),
+    layers=joined("layers", layers),
+    units=joined("units", units),
+  )
   return GivenFeatures(options).store
 
 
@@ -72,18 +83,39 @@ def write_original(
     folder: where to write; it must not exist.
     exemplars: what to write.
     annotated: descriptions of units, of people or of a captioner: they are written to
-      `annotations.csv`.
+      `annotations.csv`. Those that were withheld, as "No clear pattern", are left out.
 
   Raises:
-    UserError: the folder exists, or a layer's name cannot be a folder's.
+    UserError: the folder exists, a layer's name cannot be a folder's, or a description
+      is of a unit that is not among the exemplars.
 
   Example:
     >>> milan_jax.write_original("original", exemplars)
     >>> milan_jax.open_exemplars("original").layers
     ('conv2',)
   """
-  original_layout.write_original_layout(folder, exemplars)
   if not isinstance(annotated, Mapping):
-    annotated = {each.unit: (each.text,) for each in annotated}
+    annotated = {each.unit: (each.text,) for each in annotated if each.guess is None}
+  check_units(exemplars, annotated)
+  original_layout.write_original_layout(folder, exemplars)
   if annotated:
     annotations.write_annotations(pathlib.Path(folder) / annotations.FILE, annotated)
+
+
+def check_units(exemplars: ExemplarSet, units: Iterable[Unit]) -> None:
+  """Raises UserError if a unit is not among some exemplars."""
+  known = {layer: set(exemplars.exemplars(layer).units) for layer in exemplars.layers}
+  for unit in units:
+    if unit.index not in known.get(unit.layer, ()):
+      raise UserError(
+        f"descriptions: {unit.layer} {unit.index} is not among the exemplars, which "
+        f"are of {', '.join(exemplars.layers)}."
+      )
+
+
+def _store_in(folder: str | os.PathLike[str], kind: str) -> str:
+  """The folder, unless it is the run directory around it."""
+  inside = pathlib.Path(folder) / kind
+  if (pathlib.Path(folder) / CONFIG).is_file() and inside.is_dir():
+    raise UserError(f"{folder} is a run directory: open {inside}.")
+  return os.fspath(folder)

@@ -3,6 +3,7 @@
 import os
 
 from milan_jax._src.api.captioners import Captioner, load
+from milan_jax._src.errors import UserError
 from milan_jax._src.options.train import TrainOptions
 from milan_jax._src.training import training_run
 
@@ -34,6 +35,11 @@ def train(
     >>> options = milan_jax.TrainOptions.of(hidden_size=16, max_epochs=1)
     >>> captioner = milan_jax.train("annotated", workdir="training", options=options)
   """
+  if not isinstance(exemplars, str | os.PathLike):
+    raise UserError(
+      "train: expected a folder of annotated exemplars; found a "
+      f"{type(exemplars).__name__}."
+    )
   given = {"exemplars": os.fspath(exemplars), "workdir": os.fspath(workdir)}
   options = (options or TrainOptions()).replace(**given)
   return load(training_run.train(options))

@@ -61,7 +61,7 @@ class PageInfo:
   Attributes:
     title: the heading.
     architecture: the network's name.
-    dataset: what the photographs are.
+    dataset: name of the images.
     facts: short lines, name and value: network, photographs, captioner, time, ...
     notes: paragraphs, such as how few the photographs are and how to use one's own;
       text between backticks is set as code.
@@ -100,10 +100,12 @@ def write_page(
     The path of the page.
 
   Raises:
-    UserError: if a unit's layer is not among `layers`, or a unit comes twice.
+    UserError: if a unit's layer is not among `layers`, a unit comes twice, or the
+      folder has a page or pictures that milan-jax did not write.
   """
   folder = pathlib.Path(folder)
-  _keep_only(folder / IMAGES, source)
+  _check_ours(folder)
+  _discard_stale(folder / IMAGES, source)
   entries: dict[str, list[markup.Entry]] = {layer: [] for layer in layers}
   seen: set[Unit] = set()
   for shown in units:
@@ -187,8 +189,24 @@ def _finite(value: float | None) -> float | None:
   return None if value is None or not math.isfinite(value) else float(value)
 
 
-def _keep_only(images: pathlib.Path, source: str) -> None:
-  """Throws away the pictures of another source."""
+def _check_ours(folder: pathlib.Path) -> None:
+  """Refuses a folder whose page or pictures are not milan-jax's: they would be lost."""
+  images = folder / IMAGES
+  if (images / _SOURCE).is_file():
+    return
+  # What a killed run may leave before its mark is hidden.
+  inside = images.iterdir() if images.is_dir() else ()
+  foreign = [path for path in inside if not path.name.startswith(".")]
+  foreign += [path for name in (PAGE, DATA) if (path := folder / name).exists()]
+  if foreign:
+    raise UserError(
+      f"{foreign[0]} is not milan-jax's, and a page there would replace it: name "
+      "another folder."
+    )
+
+
+def _discard_stale(images: pathlib.Path, source: str) -> None:
+  """Deletes the pictures of other regions."""
   marker = images / _SOURCE
   if not marker.is_file() or marker.read_bytes() != source.encode():
     if images.is_dir():

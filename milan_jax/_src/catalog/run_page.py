@@ -80,7 +80,7 @@ def write_run_page(
       **({"Weights": facts.weights} if facts.weights else {}),
       "Images": f"{found.num_images} distinct ones shown, from "
       f"{images or 'the exemplars given'}",
-      "Captioner": shown(facts.captioner),
+      **({"Captioner": shown(facts.captioner)} if facts.captioner else {}),
     },
     notes=notes,
   )

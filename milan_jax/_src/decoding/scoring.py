@@ -46,56 +46,118 @@ class TextScore:
   unknown: tuple[str, ...]
 
 
-def score_texts(
-  release: Release,
-  store: FeatureStore,
-  texts: Mapping[Unit, Sequence[str]],
-  *,
-  batch_size: int,
-) -> dict[Unit, list[TextScore]]:
-  """Scores descriptions of units.
+class TextScorer:
+  """Scores descriptions of units; compiles once per shape."""
 
-  Args:
-    release: the captioner.
-    store: features of the units.
-    texts: descriptions of some of them.
-    batch_size: units scored together.
+  def __init__(self, release: Release):
+    """Fuses the weights.
 
-  Raises:
-    UserError: a unit is not in the store, a text is empty, or spaCy is not installed.
-  """
-  if not texts:
-    return {}
-  rows = {unit: row for row, (unit, _) in enumerate(store.units(0, len(store)))}
-  missing = [unit for unit in texts if unit not in rows]
-  if missing:
-    raise UserError(
-      f"texts: expected units that have exemplars; found {missing[0].layer} "
-      f"{missing[0].index}, which has none."
+    Args:
+      release: the captioner.
+    """
+    self._release = release
+    self._vocabulary = Vocabulary(release.vocabulary)
+    params = {name: tree for name, tree in release.params.items() if name != "encoder"}
+    fuse = functools.partial(fuse_weights, dtype=jnp.float32)
+    forced = functools.partial(
+      score,
+      start_id=self._vocabulary.start_id,
+      stop_id=self._vocabulary.stop_id,
     )
-  tokenize, vocabulary = Tokenizer(), Vocabulary(release.vocabulary)
-  tokens = {unit: [tokenize(text) for text in each] for unit, each in texts.items()}
-  for unit, captions in tokens.items():
-    if not captions or not all(captions):
+    self._weights = jax.jit(full_float32(fuse))(params)
+    self._program = jax.jit(full_float32(forced))
+
+  def __call__(
+    self,
+    store: FeatureStore,
+    texts: Mapping[Unit, Sequence[str]],
+    *,
+    batch_size: int,
+  ) -> dict[Unit, list[TextScore]]:
+    """Scores descriptions of units.
+
+    Args:
+      store: features of the units.
+      texts: descriptions of some of them.
+      batch_size: units scored together.
+
+    Raises:
+      UserError: a unit is not in the store, a text is empty or none, or spaCy is not
+        installed.
+    """
+    _check_texts(texts)
+    if not texts:
+      return {}
+    rows = {unit: row for row, (unit, _) in enumerate(store.units(0, len(store)))}
+    missing = [unit for unit in texts if unit not in rows]
+    if missing:
       raise UserError(
-        f"texts: expected descriptions of {unit.layer} {unit.index}; found "
-        f"{list(texts[unit])}."
+        f"texts: expected units that have exemplars; found {missing[0].layer} "
+        f"{missing[0].index}, which has none."
       )
-  ids = _ids(list(tokens.values()), vocabulary)
-  log_probs, lm_log_probs = _scores(
-    release, store, np.array([rows[unit] for unit in texts]), ids, batch_size
-  )
-  temperature = release.decoding.temperature
-  found: dict[Unit, list[TextScore]] = {}
-  for row, (unit, each) in enumerate(texts.items()):
-    found[unit] = []
-    for slot, text in enumerate(each):
-      log_prob = float(log_probs[row, slot])
-      lm = None if lm_log_probs is None else float(lm_log_probs[row, slot])
-      unknown = tuple(word for word in tokens[unit][slot] if word not in vocabulary)
-      total = log_prob if lm is None else log_prob - temperature * lm
-      found[unit].append(TextScore(text, log_prob, lm, total, unknown))
-  return found
+    tokenize, vocabulary = Tokenizer(), self._vocabulary
+    tokens = {unit: [tokenize(text) for text in each] for unit, each in texts.items()}
+    for unit, captions in tokens.items():
+      if not captions or not all(captions):
+        raise UserError(
+          f"texts: expected descriptions of {unit.layer} {unit.index}; found "
+          f"{list(texts[unit])}."
+        )
+    ids = _ids(list(tokens.values()), vocabulary)
+    log_probs, lm_log_probs = self._scores(
+      store, np.array([rows[unit] for unit in texts]), ids, batch_size
+    )
+    temperature = self._release.decoding.temperature
+    found: dict[Unit, list[TextScore]] = {}
+    for row, (unit, each) in enumerate(texts.items()):
+      found[unit] = []
+      for slot, text in enumerate(each):
+        log_prob = float(log_probs[row, slot])
+        lm = None if lm_log_probs is None else float(lm_log_probs[row, slot])
+        unknown = tuple(word for word in tokens[unit][slot] if word not in vocabulary)
+        total = log_prob if lm is None else log_prob - temperature * lm
+        found[unit].append(TextScore(text, log_prob, lm, total, unknown))
+    return found
+
+  def _scores(
+    self,
+    store: FeatureStore,
+    rows: Int[np.ndarray, "units"],
+    ids: Int[np.ndarray, "units texts length"],
+    batch_size: int,
+  ) -> tuple[Float[np.ndarray, "units texts"], Float[np.ndarray, "units texts"] | None]:
+    counts = store.num_regions(0, len(store))[rows]
+    found = []
+    for start in range(0, len(rows), batch_size):
+      here = rows[start : start + batch_size]
+      padding = batch_size - len(here) if len(rows) > batch_size else 0
+      features, tokens, regions = (
+        np.pad(x, [(0, padding)] + [(0, 0)] * (x.ndim - 1), mode="edge")
+        for x in (
+          store.read_rows(here),
+          ids[start : start + batch_size],
+          counts[start : start + batch_size].astype(np.int32),
+        )
+      )
+      valid = np.arange(len(features)) < len(here)
+      scored = self._program(self._weights, features, valid, tokens, regions)
+      found.append(jax.tree.map(functools.partial(_first, number=len(here)), scored))
+    log_probs = np.concatenate([each for each, _ in found])
+    if found[0][1] is None:
+      return log_probs, None
+    return log_probs, np.concatenate([each for _, each in found])
+
+
+def _check_texts(texts: Mapping[Unit, Sequence[str]]) -> None:
+  expected = "texts: expected a mapping from Unit to a list of descriptions"
+  if not isinstance(texts, Mapping):
+    raise UserError(f"{expected}; found a {type(texts).__name__}.")
+  for unit, each in texts.items():
+    if not isinstance(unit, Unit):
+      raise UserError(f"{expected}; found {unit!r} in place of a Unit.")
+    items = [each] if isinstance(each, str) else each
+    if isinstance(each, str) or not all(isinstance(text, str) for text in items):
+      raise UserError(f"{expected}; found {each!r} for {unit.layer} {unit.index}.")
 
 
 def _ids(
@@ -110,43 +172,6 @@ def _ids(
       encoded = vocabulary.encode(tokens, start=False, stop=False, pad=False)
       ids[row, slot, : len(encoded)] = encoded
   return ids
-
-
-def _scores(
-  release: Release,
-  store: FeatureStore,
-  rows: Int[np.ndarray, "units"],
-  ids: Int[np.ndarray, "units texts length"],
-  batch_size: int,
-) -> tuple[Float[np.ndarray, "units texts"], Float[np.ndarray, "units texts"] | None]:
-  vocabulary = Vocabulary(release.vocabulary)
-  params = {name: tree for name, tree in release.params.items() if name != "encoder"}
-  fuse = functools.partial(fuse_weights, dtype=jnp.float32)
-  forced = functools.partial(
-    score, start_id=vocabulary.start_id, stop_id=vocabulary.stop_id
-  )
-  weights = jax.jit(full_float32(fuse))(params)
-  program = jax.jit(full_float32(forced))
-  counts = store.num_regions(0, len(store))[rows]
-  found = []
-  for start in range(0, len(rows), batch_size):
-    here = rows[start : start + batch_size]
-    padding = batch_size - len(here) if len(rows) > batch_size else 0
-    features, tokens, regions = (
-      np.pad(x, [(0, padding)] + [(0, 0)] * (x.ndim - 1), mode="edge")
-      for x in (
-        store.read_rows(here),
-        ids[start : start + batch_size],
-        counts[start : start + batch_size].astype(np.int32),
-      )
-    )
-    valid = np.arange(len(features)) < len(here)
-    scored = program(weights, features, valid, tokens, regions)
-    found.append(jax.tree.map(functools.partial(_first, number=len(here)), scored))
-  log_probs = np.concatenate([each for each, _ in found])
-  if found[0][1] is None:
-    return log_probs, None
-  return log_probs, np.concatenate([each for _, each in found])
 
 
 def _first(rows: jax.Array, number: int) -> np.ndarray:

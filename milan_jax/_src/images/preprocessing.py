@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from milan_jax._src.images.sizes import Size
+from milan_jax._src.errors import UserError
+from milan_jax._src.images.sizes import Size, sides
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,7 +52,20 @@ class Preprocessing:
       size: of the network's images, in pixels: a square's side, or height and width.
       mean: subtracted from each channel of an image in [0, 1].
       std: what each channel is then divided by.
+
+    Raises:
+      UserError: a value is out of its range.
     """
+    if not all(0 <= value <= 1 for value in mean):
+      raise UserError(f"mean: expected numbers from 0 to 1; found {list(mean)}.")
+    if not all(0 < value <= 1 for value in std):
+      raise UserError(f"std: expected numbers above 0 and up to 1; found {list(std)}.")
+    if len(mean) != len(std):
+      raise UserError(
+        f"mean and std: expected as many of each; found {len(mean)} and {len(std)}."
+      )
+    if min(sides(size)) < 1:
+      raise UserError(f"size: expected 1 pixel or more; found {size}.")
     return cls(
       resize=size,
       crop=size,

@@ -8,9 +8,8 @@ from milan_jax._src.options.decoding import (
   PRECISIONS,
   STRATEGIES,
   Decoding,
-  check_choice,
 )
-from milan_jax._src.options.fields import Options, option
+from milan_jax._src.options.fields import Options, check_group, option
 
 FITS = ("resize-crop", "resize", "none")
 
@@ -89,8 +88,7 @@ class ImageOptions:
   )
 
   def __post_init__(self) -> None:
-    if self.fit is not None:
-      check_choice("--fit", FITS, self.fit)
+    check_group(self)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,6 +128,7 @@ class ExemplarOptions:
   save_every: float = option(30.0, "seconds between saves while images are processed")
 
   def __post_init__(self) -> None:
+    check_group(self)
     checks = (
       ("k", self.k, self.k >= 1, "1 or more"),
       ("quantile", self.quantile, 0 < self.quantile < 1, "between 0 and 1"),
@@ -204,8 +203,15 @@ class DecodingOptions:
   seed: int | None = option(None, "seed of the strategy `sample`; default: 0")
 
   def __post_init__(self) -> None:
-    if self.batch_size < 1:
-      raise UserError(f"--batch_size: expected 1 or more; found {self.batch_size}.")
+    check_group(self)
+    for name in ("batch_size", "beam_size", "length"):
+      value = getattr(self, name)
+      if value is not None and value < 1:
+        raise UserError(f"--{name}: expected 1 or more; found {value}.")
+    for name in ("temperature", "consensus"):
+      value = getattr(self, name)
+      if value is not None and not 0 <= value < math.inf:  # nor NaN
+        raise UserError(f"--{name}: expected 0 or more; found {value:g}.")
     limit = 2**31
     if self.seed is not None and not -limit <= self.seed < limit:
       raise UserError(f"--seed={self.seed}: expected {-limit} to {limit - 1}.")

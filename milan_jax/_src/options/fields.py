@@ -7,6 +7,7 @@ captioner bring.
 """
 
 import dataclasses
+import numbers
 import types
 import typing
 from collections.abc import Mapping
@@ -180,11 +181,26 @@ def check(options: Any) -> None:
     _checked(one, values[flag])
 
 
+def check_group(options: Any) -> None:
+  """Refuses values of the wrong type in one group of options.
+
+  Raises:
+    UserError: with the option, what was expected and what was found.
+  """
+  hints = typing.get_type_hints(type(options))
+  for field in dataclasses.fields(options):
+    _checked(_option(field, hints, ""), getattr(options, field.name))
+
+
 def _checked(one: Option, value: Any) -> Any:
   if value is None and one.optional:
     return None
-  if one.kind is float and type(value) is int:
-    value = float(value)
+  if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    # NumPy's numbers, and whole numbers where any number will do.
+    if isinstance(value, numbers.Integral) and one.kind in (int, float):
+      value = one.kind(value)
+    elif one.kind is float:
+      value = float(value)
   if type(value) is not one.kind:
     name = _NAMES[one.kind] + (" or None" if one.optional else "")
     raise UserError(f"--{one.flag}: expected {name}; found {value!r}.")

@@ -242,6 +242,9 @@ class StoredExemplars:
         check(name, arrays[name] >= 0, "counts")
     return arrays
 
+  def __repr__(self) -> str:
+    return f"StoredExemplars({str(self._folder)!r}, layers={self.layers})"
+
   @property
   def folder(self) -> pathlib.Path:
     """Where the store is."""
