@@ -37,15 +37,17 @@ class ModelOptions:
   )
   mean: str | None = option(
     None,
-    "subtracted from the colors, R,G,B from 0 to 1, or as many numbers as the "
+    "mean of the colors, subtracted: R,G,B from 0 to 1, or as many numbers as the "
     "network's images have channels; default: its own, or ImageNet's",
   )
   std: str | None = option(
-    None, "divides the colors, R,G,B from 0 to 1; default: as for mean"
+    None,
+    "standard deviation that divides the colors, R,G,B from 0 to 1; default: as for "
+    "mean",
   )
   layouts: str | None = option(
     None,
-    "how layers' arrays are read where the guess that --list_layers shows is wrong: "
+    "layouts of layers' arrays, where the guess that --list_layers shows is wrong: "
     "GLOB=LAYOUT, comma-separated, such as encoder*=NLC:special=1 (docs/probing.md)",
   )
   before_clip: bool = option(
@@ -105,21 +107,21 @@ class ExemplarOptions:
   )
   layers: str | None = option(
     None,
-    "layers to describe: names, globs or indices, comma-separated (a name that holds "
-    "commas as it is); default: the network's default layers",
+    "layers to describe: names, globs or indices, comma-separated (a name with "
+    "commas is accepted); default: the network's default layers",
   )
   units: str | None = option(
     None,
     "units of each layer: a range 0:64, a list 3,5,9, a file, or all; default: all, or "
     "the first 32 when no images are named",
   )
-  k: int = option(15, "exemplars per unit; at least so many images are needed")
+  k: int = option(15, "exemplars per unit; at least that many images are needed")
   quantile: float = option(
     0.99, "quantile of a unit's activations that masks exceed, between 0 and 1"
   )
   batch_size: int = option(
     32,
-    "images that go through one device of the network together",
+    "images per batch on each device that runs the network",
     flag="probe_batch_size",
   )
   workers: int = option(
@@ -274,8 +276,8 @@ class RunOptions:
     "HOST:PORT of the first of several processes that work together, the same for all; "
     "each is started with all the same options but --process_id, and can reach workdir",
   )
-  num_processes: int = option(1, "how many processes there are")
-  process_id: int = option(0, "which of them this is; 0 writes")
+  num_processes: int = option(1, "number of processes")
+  process_id: int = option(0, "index of this process; process 0 writes")
   page: bool = option(True, "write the page index.html")
   list_layers: bool = option(
     False, "print the network's layers with their shapes and numbers of units, and exit"

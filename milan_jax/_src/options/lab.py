@@ -25,17 +25,21 @@ class CorpusOptions(Options):
 class BenchOptions(Options):
   """Measures decoding: ours, and in the same run the published way in torch."""
 
-  strategies: str = option("greedy,rerank", "of greedy, beam, rerank")
+  strategies: str = option(
+    "greedy,rerank", "search strategies, comma-separated: greedy, beam, rerank"
+  )
   batches: str = option("1,16,64", "units decoded together")
   beams: str = option("50", "hypotheses per unit")
   lengths: str = option("15", "maximum tokens of a description")
   vocabs: str = option("5000", "tokens, specials included, of the random captioner")
-  dtypes: str = option("float32,bfloat16", "of float32, tensorfloat32, bfloat16")
+  dtypes: str = option(
+    "float32,bfloat16", "precisions, comma-separated: float32, tensorfloat32, bfloat16"
+  )
   devices: str = option(
     "1", "devices a batch is spread over; on a CPU they are simulated"
   )
-  cores: int = option(1, "cores that each contender may use; 0: all")
-  rounds: int = option(3, "turns of each contender; its fastest counts")
+  cores: int = option(1, "cores for each contender; 0: all")
+  rounds: int = option(3, "runs of each contender; the fastest counts")
   against: str = option(
     "auto",
     "other contenders: textbook, hoisted or none; auto: both where torch is installed",
@@ -65,17 +69,19 @@ class EvalOptions(Options):
   images: str | None = option(
     None,
     "folder of photographs, named as n01440764_tench.jpg for the test of classes; "
-    "those that the captioner was trained on are left out",
+    "those that the captioner was trained on are skipped",
   )
   corpus: str | None = option(
-    None, "folder that milan-corpus built, for the region sets that it held out"
+    None, "folder that milan-corpus built, for its held-out region sets"
   )
   corpus_features: str | None = option(
     None,
     "features folder of the run that trained on the corpus, for the nearest neighbor",
   )
   tests: str | None = option(
-    None, "of planted, classes, stem, hand_built, vgg16, lite0, negatives; default: all"
+    None,
+    "tests, comma-separated: planted, classes, stem, hand_built, vgg16, lite0, "
+    "negatives; default: all",
   )
   json: str | None = option(None, "file for the figures")
   plot: str | None = option(

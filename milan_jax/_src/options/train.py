@@ -22,9 +22,13 @@ class DataOptions:
     "CSV with columns layer,unit,split (train, validation or test); default: the "
     "exemplars' split.csv or, without one, at random",
   )
-  validation_fraction: float = option(0.1, "fraction of the units used to stop")
-  test_fraction: float = option(0.1, "fraction of the units that is only reported")
-  min_count: int = option(1, "occurrences of a word that the vocabulary requires")
+  validation_fraction: float = option(
+    0.1, "fraction of the units used for early stopping"
+  )
+  test_fraction: float = option(0.1, "fraction of the units for the final report only")
+  min_count: int = option(
+    1, "minimum number of occurrences of a word in the vocabulary"
+  )
   length: int | None = option(
     None, "maximum tokens of a caption; default: the longest caption's"
   )
@@ -112,7 +116,7 @@ class ReleaseOptions:
     flag="release_dtype",
     choices=("float32", "float16"),
   )
-  about: str | None = option(None, "a text about the captioner, kept in the release")
+  about: str | None = option(None, "description of the captioner, kept in the release")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
