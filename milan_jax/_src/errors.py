@@ -1,4 +1,4 @@
-"""The one error that is the user's to fix, and a hint for an unknown name."""
+"""The error for bad input, and a hint for an unknown name."""
 
 import difflib
 from collections.abc import Iterable

@@ -217,8 +217,8 @@ def test_confidence_is_known_of_the_releases_own_way_to_decode_only():
   ):
     other = dataclasses.replace(own, **change)
     assert not confidence.knows_confidence(release, other)
-    assert Captioner(release)._as_it_decodes(other).confidence is None
-  assert Captioner(release)._as_it_decodes(own) is release
+    assert Captioner(release)._release_for(other).confidence is None
+  assert Captioner(release)._release_for(own) is release
 
 
 def test_a_captioners_own_consensus_is_part_of_its_way_to_decode():

@@ -41,7 +41,7 @@ class Captioner:
   """Describes units from their exemplars, and scores given descriptions.
 
   Attributes:
-    release: weights, vocabulary, its own way to decode and its confidence.
+    release: weights, vocabulary, decoding defaults and confidence.
 
   Example:
     >>> features = captioner.encode(exemplars, "features")
@@ -69,7 +69,7 @@ class Captioner:
 
   @property
   def decoding(self) -> Decoding:
-    """Its own way to decode."""
+    """The release's decoding defaults."""
     return self.release.decoding
 
   @functools.cached_property
@@ -82,7 +82,7 @@ class Captioner:
     params: Params = encoder_params(
       self.release.encoder,
       self.release.params.get("encoder"),
-      remedy="name a captioner that brings its encoder's weights (--milan)",
+      remedy="name a captioner that includes its encoder's weights (--milan)",
     )
     return params
 
@@ -91,7 +91,7 @@ class Captioner:
     """Its region encoder.
 
     Raises:
-      UserError: as `encoder_params`, or it is not the one that the captioner expects.
+      UserError: its weights are missing, or its features are of another size.
     """
     encoder = region_encoder(
       self.release.encoder, self.encoder_params, rounding=self._encoder_precision
@@ -100,7 +100,7 @@ class Captioner:
     return encoder
 
   def resolve(self, options: DecodingOptions) -> Decoding:
-    """How to decode: its own way, but for what the options set.
+    """The release's decoding defaults, overridden by what the options set.
 
     Raises:
       UserError: an option that the strategy would ignore, that the captioner cannot
@@ -116,7 +116,7 @@ class Captioner:
     """A decoder over all devices; compiled when it is first used, and kept.
 
     Args:
-      decoding: how to decode; None for its own way.
+      decoding: how to decode; None for the defaults.
       batch_size: units decoded together.
     """
     key = decoding or self.decoding, batch_size
@@ -164,7 +164,7 @@ class Captioner:
       exemplars: the units' exemplars, or their features.
       workdir: a run directory: features and descriptions are kept there, and the same
         call goes on where one that was stopped left off. None keeps nothing.
-      options: how to decode; what is None is the captioner's own.
+      options: how to decode; None takes the captioner's default.
 
     Returns:
       A description per unit, in the order of the exemplars.
@@ -214,7 +214,7 @@ class Captioner:
     """
     return describe_units(
       self.decoder(decoding, options.batch_size),
-      self._as_it_decodes(decoding),
+      self._release_for(decoding),
       store,
       folder,
       options.seed or 0,
@@ -265,12 +265,12 @@ class Captioner:
     _check_exemplars(exemplars)
     return self.encode(exemplars, folder)
 
-  def _as_it_decodes(self, decoding: Decoding) -> Release:
-    """The release without a confidence that was measured of another way to decode."""
+  def _release_for(self, decoding: Decoding) -> Release:
+    """The release, without its confidence if that does not apply to a decoding."""
     release = self.release
     if release.confidence is None or knows_confidence(release, decoding):
       return release
-    say("no confidence is given: it was measured of the captioner's own way to decode")
+    say("no confidence: it was calibrated for the captioner's default options")
     return dataclasses.replace(release, confidence=None)
 
   def _identity(

@@ -1,4 +1,4 @@
-"""Confidence in descriptions, while they are made: below a threshold none is given."""
+"""Adds confidences to descriptions and withholds those below the threshold."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from milan_jax._src.decoding.program import DecodedBatch
-from milan_jax._src.models import confidence_model as confidence
+from milan_jax._src.models import confidence_model
 from milan_jax._src.models.confidence_model import NO_PATTERN
 from milan_jax._src.models.encoder import project
 from milan_jax._src.options.decoding import Decoding
@@ -15,15 +15,15 @@ from milan_jax._src.records import Description
 from milan_jax._src.store.release import Release
 from milan_jax._src.text.vocabulary import Vocabulary
 
-# Share of a unit's regions that must show anything at all.
-LEAST_SEEN = 1 / 3
+# Smallest share of a unit's regions with nonzero features.
+MIN_NONEMPTY_SHARE = 1 / 3
 
 
 def knows_confidence(release: Release, decoding: Decoding) -> bool:
-  """Whether a release's confidence was measured of this way to decode."""
+  """Whether a release's confidence was calibrated for this decoding."""
   if release.confidence is None:
     return False
-  # The phrases of no pattern are always the release's own.
+  # `nothing` always comes from the release.
   own = dataclasses.replace(
     release.decoding, precision=decoding.precision, nothing=decoding.nothing
   )
@@ -40,7 +40,7 @@ def gather_evidence(
 
   Args:
     release: the captioner.
-    decoded: what it said.
+    decoded: the decoder's output.
     features: features of the batch's regions.
     counts: how many regions of each unit count, its first ones; None for all.
 
@@ -52,8 +52,8 @@ def gather_evidence(
   projection = release.projection
   seen = features if projection is None else project(features, projection)
   tokens = np.asarray(decoded.tokens)
-  return confidence.gather_evidence(
-    confidence.agreement(seen, counts),
+  return confidence_model.gather_evidence(
+    confidence_model.agreement(seen, counts),
     log_probs=np.asarray(decoded.log_probs),
     lm_log_probs=np.asarray(decoded.lm_log_probs),
     margins=np.asarray(decoded.margins),
@@ -76,7 +76,7 @@ def judged(
   features: Float[np.ndarray, "units k features"],
   counts: Int[np.ndarray, "units"] | None = None,
 ) -> Iterator[Description]:
-  """Adds its confidence to each description of a batch, and withholds what has none.
+  """Adds its confidence to each description of a batch, and withholds low ones.
 
   Args:
     descriptions: those of the batch.
@@ -90,10 +90,10 @@ def judged(
     yield from descriptions
     return
   evidence = gather_evidence(release, decoded, features, counts)
-  found = confidence.probabilities(spec, evidence)
+  found = confidence_model.probabilities(spec, evidence)
   # A region whose mask is empty has no features: such a unit hardly ever varies.
   seen = features.any(-1).sum(1)
-  blind = seen / (features.shape[1] if counts is None else counts) < LEAST_SEEN
+  blind = seen / (features.shape[1] if counts is None else counts) < MIN_NONEMPTY_SHARE
   rows = zip(descriptions, found.tolist(), blind.tolist(), strict=True)
   for entry, value, empty in rows:
     sure = 0.0 if entry.dead or empty else value

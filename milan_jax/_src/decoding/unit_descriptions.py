@@ -41,7 +41,7 @@ def describe_units(
   done = broadcast_from_primary(len(journal))
   if done < total:
     seconds = decoder.compile(store.k, counted=counted)
-    say(f"the search was compiled, or found compiled, in {seconds:.1f} s")
+    say(f"search ready in {seconds:.1f} s (compiled, or read from the cache)")
   with bar("descriptions", "units") as show:
     show(done, total)
     # Descriptions come a batch behind the features that they are of.
