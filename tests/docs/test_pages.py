@@ -4,6 +4,7 @@ docs/probing.md has a test of its own: its examples are files and commands too.
 """
 
 import json
+import logging
 import pathlib
 import re
 
@@ -49,6 +50,13 @@ def names(scene, tmp_path, monkeypatch):  # noqa: F811
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_the_python_of_a_page(page, names, capsys):
+  try:
+    _run_blocks(page, names)
+  finally:
+    logging.getLogger("milan_jax").setLevel(logging.NOTSET)
+
+
+def _run_blocks(page, names):
   for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
     assert "milan_jax._src" not in block, "pages import what is public"
     exec(block, names)

@@ -1,10 +1,12 @@
 """Progress on a terminal and in a log."""
 
 import io
+import logging
 
 import pytest
 
 from milan_jax._src.runs import bars
+from milan_jax._src.runs.progress import say
 
 
 class Terminal(io.StringIO):
@@ -64,3 +66,13 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     show(0, 4)
     show(4, 4)
   assert "\r" in terminal.getvalue() and "4/4" in terminal.getvalue()
+
+
+def test_a_raised_level_of_the_logger_is_quiet(capfd):
+  logger = logging.getLogger("milan_jax")
+  for level, lines in ((logging.WARNING, 0), (logging.NOTSET, 2)):
+    logger.setLevel(level)
+    with bars.bar("features", "images") as show:
+      show(3, 3)
+    say("done")
+    assert len(capfd.readouterr().err.splitlines()) == lines

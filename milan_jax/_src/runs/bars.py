@@ -1,5 +1,6 @@
 """How far a step is, on standard error: a bar on a terminal, lines in a log."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,13 @@ from tqdm import tqdm
 _PAUSE = 10.0
 
 Show = Callable[[int, int], None]
+# Its level says whether progress is shown; nothing is logged to it.
+_LOGGER = logging.getLogger("milan_jax")
+
+
+def is_quiet() -> bool:
+  """Whether the user raised the level of the logger `milan_jax` above INFO."""
+  return _LOGGER.level > logging.INFO
 
 
 @contextmanager
@@ -25,6 +33,9 @@ def bar(label: str, unit: str, *, scale: bool = False) -> Iterator[Show]:
     unit: what is counted, in the plural.
     scale: whether to count in thousands, millions and so on.
   """
+  if is_quiet():
+    yield lambda done, total: None
+    return
   if not sys.stderr.isatty():
     yield _lines(label, unit, scale)
     return
