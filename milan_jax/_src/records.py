@@ -1,6 +1,6 @@
-"""The records that pass from room to room.
+"""Records that packages exchange.
 
-Units, said once: images are uint8 RGB, `height x width x 3`; activations are in the
+Conventions: images are uint8 RGB, `height x width x 3`; activations are in the
 model's own units; `image_ids` are positions in the data set; `image_rows` are positions
 in an exemplar set's table of distinct images.
 """

@@ -113,7 +113,7 @@ def test_of_two_sets_of_weights_the_averaged_ones_are_read_and_said(
   for value in ({plain: OTHER, averaged: STATE}, {averaged: STATE, plain: OTHER}):
     found, said = read(value, tmp_path)
     assert_same(found, dict(STATE))
-    assert f"{averaged} is read, {plain} not" in said
+    assert f"reading {averaged}, ignoring {plain}. To read" in said
 
 
 def test_averaged_weights_of_little_are_no_model(tmp_path):

@@ -184,7 +184,7 @@ def test_a_nested_state_dict_is_found_and_module_is_stripped(save, key):
 
 @pytest.mark.parametrize("value", [[1], {"epoch": 3}, {}, torch.nn.Linear(1, 1)])
 def test_what_is_no_state_dict_is_said(save, value):
-  with pytest.raises(UserError, match="holds no state dict but"):
+  with pytest.raises(UserError, match="expected a state dict in"):
     read_state_dict(save(value))
 
 

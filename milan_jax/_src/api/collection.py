@@ -239,8 +239,8 @@ def _rare(found: LayerStatistics) -> Bool[np.ndarray, "units"]:
 def _tell(times: Times, num_images: int) -> None:
   say(
     f"one pass over {num_images} images: model {times.model:.1f} s, waiting for images "
-    f"{times.decoding:.1f} s, for statistics {times.statistics:.1f} s (they took "
-    f"{times.statistics_cpu:.1f} s of a processor), saving {times.writing:.1f} s"
+    f"{times.decoding:.1f} s, for statistics {times.statistics:.1f} s (CPU time "
+    f"{times.statistics_cpu:.1f} s), saving {times.writing:.1f} s"
   )
 
 

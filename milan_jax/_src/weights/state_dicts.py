@@ -2,8 +2,8 @@
 
 A checkpoint is a state dict itself, or holds one beside other things: counters, an
 optimizer, a second set of weights that was averaged. The names in it may begin with
-what a wrapper put before them (`module.`, `model.`). Whoever knows the names that the
-model has gives them, and gets tensors by those.
+a wrapper's prefix (`module.`, `model.`). Pass the model's names to get tensors by those
+names.
 """
 
 import collections
@@ -22,8 +22,8 @@ from milan_jax._src.weights.pickle_reader import Name, OpaqueObject
 StateDict = dict[str, np.ndarray]
 Say = Callable[[str], None]
 
-# Under these keys training scripts put what is not a model.
-_NO_MODEL = (
+# Keys that do not hold model weights.
+_NOT_WEIGHTS = (
   "optim",
   "sched",
   "scaler",
@@ -33,9 +33,9 @@ _NO_MODEL = (
   "hyper_parameters",
 )
 _USUAL_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "module")
-# What wrappers put before every name, taken off where nobody knows the model's names.
+# A wrapper's prefix of every name, removed if `names` is not given.
 _WRAPPER = "module."
-# What torch.compile puts into the names of all that is inside.
+# What torch.compile inserts into names.
 _COMPILED = "_orig_mod."
 _DEPTH = 3
 # A prefix counts as found where at least this share of the model's names follow it.
@@ -53,16 +53,16 @@ def read_state_dict(
   """Reads the named tensors of a model.
 
   Of several state dicts in a file the one is taken whose names fit the model best; of
-  those that fit alike, averaged weights (a key with `ema` in it) come first, as they
-  are what such a training evaluates. What is left out and taken off is said.
+  those that fit equally well, averaged weights (a key with `ema` in it) come first,
+  because training evaluates them. Left-out names and removed prefixes are reported.
 
   Args:
     path: a `.safetensors` file, what `torch.save` wrote, or the `.index.json` of
       tensors in several such files, or the folder that holds it.
-    names: the model's own names, if they are known. One prefix before all of them is
-      then taken off, and what does not begin with it is left out. Where they are not
-      known, `module.` is taken off. What torch.compile puts into names goes anyway.
-    say: told what was taken off or left out, a sentence at a time.
+    names: the model's own names, if they are known. One prefix of all of them is then
+      removed, and names without it are left out. If they are not known, `module.` is
+      removed. `_orig_mod.` is always removed.
+    say: called with a sentence for each prefix removed or set of names left out.
 
   Returns:
     Tensors by name, of the dtypes they are stored in; bfloat16 as float32.
@@ -75,27 +75,27 @@ def read_state_dict(
   found = list(_state_dicts(whole))
   if not found:
     raise UserError(
-      f"{path} holds no state dict but {torch_files.say_value(whole)}: save "
+      f"expected a state dict in {path}, found {torch_files.say_value(whole)}: save "
       "model.state_dict() itself, or a dict with it under 'state_dict'"
     )
   wanted = set(names or ())
   ranks = [_rank(*one, wanted) for one in found]
   best = max(range(len(found)), key=ranks.__getitem__)
   rivals = [
-    _say_place(place)
+    _format_key(place)
     for (place, _), rank in zip(found, ranks, strict=True)
     if wanted and rank[0] == ranks[best][0] and place != found[best][0]
   ]
   if rivals:
     say(
-      f"{path} holds several sets of weights: {_say_place(found[best][0])} is read, "
-      f"{', '.join(rivals)} not (to read another, save it by itself)"
+      f"{path} holds several sets of weights: reading {_format_key(found[best][0])}, "
+      f"ignoring {', '.join(rivals)}. To read another, save it alone"
     )
   return _fitted(_tensors(found[best][1], path), wanted, path, say)
 
 
-def _say_place(place: tuple[str, ...]) -> str:
-  return ".".join(place) or "the outermost"
+def _format_key(place: tuple[str, ...]) -> str:
+  return ".".join(place) or "the top level of the file"
 
 
 def _read(path: pathlib.Path) -> Any:
@@ -152,7 +152,7 @@ def _state_dicts(
     yield place, value
   if len(place) < _DEPTH:
     for key, one in value.items():
-      if not key.lower().startswith(_NO_MODEL):
+      if not key.lower().startswith(_NOT_WEIGHTS):
         yield from _state_dicts(one, (*place, key))
 
 

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-# Ours, and the two ways in torch; see `textbook`.
+# Our decoder; the published search in torch; the same with what does not change between
+# steps computed once.
 OURS, TEXTBOOK, HOISTED = "ours", "textbook", "hoisted"
 
 
@@ -17,7 +18,7 @@ class Spec:
     strategy: greedy, beam or rerank.
     batch: units decoded together.
     beam: hypotheses per unit.
-    length: most tokens of a description.
+    length: maximum tokens per description.
     dtype: float32, tensorfloat32 or bfloat16.
     devices: devices to spread the batch over; on a CPU, simulated ones.
     cores: cores the process may use; 0 for all.

@@ -1,4 +1,4 @@
-"""What a person reads of the rows: a table, and a comparison with an earlier run."""
+"""Formats benchmark rows as a table, and compares them with an earlier run."""
 
 import json
 import pathlib
@@ -70,7 +70,7 @@ def read_rows(path: pathlib.Path) -> list[Row]:
 
 
 def compare(rows: Sequence[Row], earlier: Sequence[Row]) -> str:
-  """Says how fast each configuration is beside the same one of an earlier run."""
+  """Compares the speed of each configuration with an earlier run."""
   known = {tuple(row[name] for name in KEY): row for row in earlier}
   lines = []
   for row in rows:

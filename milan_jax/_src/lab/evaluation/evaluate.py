@@ -1,4 +1,4 @@
-"""`milan-eval`: every test that there is material for, one after another."""
+"""`milan-eval`: runs every test whose data is available."""
 
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,7 @@ from milan_jax._src.runs.workdir import open_workdir
 from milan_jax._src.store.exemplar_sets import exemplar_files
 from milan_jax._src.store.release import Release
 
-# In the order in which they are run: the last takes the others' regions.
+# In the order in which they are run: `negatives` reuses the others' regions.
 TESTS: Mapping[str, Callable[[Job], Outcome]] = {
   "planted": planted.run,
   "classes": class_units.run,
@@ -46,7 +46,7 @@ TESTS: Mapping[str, Callable[[Job], Outcome]] = {
   "lite0": diversity.run,
   "negatives": negatives.run,
 }
-# Whose units are true ones: how many of them are refused stands beside the negatives.
+# Tests of real concepts: their refusal rate is reported with `negatives`.
 _TRUE = ("planted", "classes", "stem", "hand_built")
 _MISSES = "misses"
 
@@ -205,7 +205,7 @@ def _figures(
     return own
   mine = _headline(outcome, cases)
   if name == "negatives":
-    # A constant would be right of all of them, and so tells nothing.
+    # A constant answer is always right here, so baselines are skipped.
     return own | report.figures(mine) | {"kinds": report.by_kind(mine)}
   captions = [each[0] for each in training.captions.values() if each]
   captions += [text for each in training.captions.values() for text in each[1:]]
@@ -228,7 +228,7 @@ def _figures(
 def _add_similarity(
   found: dict[str, Any], cases: Mapping[str, Sequence[Judged]], notes: list[str]
 ) -> None:
-  """Adds the third view where the model is installed, or says how to install it."""
+  """Adds sentence similarity if its model is installed."""
   folder = sentence_similarity.packaged_model()
   if folder is None:
     notes.append(f"No sentence similarity: {sentence_similarity.HINT}")
@@ -263,4 +263,4 @@ def _finish(
     say(f"--plot: {options.milan} gives no confidence, so there is nothing to draw.")
   if options.page:
     written = write_misses(folder / _MISSES, counted, milan=options.milan)
-    say(f"{written}: every miss pictured" if written else "no miss: no page")
+    say(f"{written}: a page of all misses" if written else "no miss: no page")
