@@ -27,15 +27,15 @@ class Unit:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LayerShape:
-  """The activations of a layer for one image: `height x width` places, `units` each.
+  """The activations of a layer for one image: `units` at `height x width` positions.
 
   Attributes:
     name: the layer's name.
-    height: rows of places.
-    width: columns of places.
+    height: rows of positions.
+    width: columns of positions.
     units: number of units.
-    raw: shape of what the model gives, its batch included; empty if not told.
-    layout: how that is read, as `probe/layout.py` writes it; empty if not known.
+    raw: shape of the array that the model returns, batch included; empty if unknown.
+    layout: how that array is read, such as `NCHW`; empty if unknown.
 
   Example:
     >>> network.probe.layers()[0].units

@@ -19,7 +19,11 @@ from tests.models import torch_networks
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = sorted(
   path
-  for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))
+  for path in (
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *ROOT.glob("docs/*.md"),
+  )
   if "```python" in path.read_text() and path.name != "probing.md"
 )
 

@@ -36,7 +36,7 @@ def photographs(tmp_path_factory):
 
 def test_there_is_an_example_for_each_kind_of_model():
   rows = re.findall(r"^\|.*\]\(#([a-z-]+)\)", PAGE, re.MULTILINE)
-  assert len(rows) == 8
+  assert len(rows) == 9
   assert [name.lower().replace(" ", "-") for name in EXAMPLES] == rows
 
 

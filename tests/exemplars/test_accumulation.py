@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.exemplars import thresholds
+from milan_jax._src.exemplars import stats, thresholds
 from milan_jax._src.exemplars.accumulation import (
   CollectHooks,
   CollectOptions,
@@ -207,6 +207,23 @@ def test_a_model_that_fails_loses_nothing(probe, tmp_path):
   equal(run(failing, resume=progress), run(probe))
   # Two batches, the one that failed, and three more: nothing was done again.
   assert failing.calls == 3 + 3
+
+
+def test_statistics_that_fail_raise_their_own_error(probe, monkeypatch):
+  update, seen, saved = stats.update, [], []
+
+  def fails_at_last(state, image_ids, activations):
+    seen.append(image_ids[0])
+    if image_ids[0] >= 16:
+      raise MemoryError("no memory for the maps")
+    return update(state, image_ids, activations)
+
+  monkeypatch.setattr(stats, "update", fails_at_last)
+  hooks = CollectHooks(save=saved.append, save_every=1e9)
+  with pytest.raises(MemoryError, match="no memory for the maps"):
+    run(probe, hooks=hooks)
+  assert 8 in seen
+  assert not saved  # some layers' states are a batch ahead of others
 
 
 def test_only_the_chosen_units(probe):

@@ -15,6 +15,7 @@ from milan_jax._src.probe.trial_report import (
   report_layouts,
   try_layers,
 )
+from milan_jax._src.records import LayerShape
 
 torch = pytest.importorskip("torch")
 
@@ -203,7 +204,7 @@ def test_what_is_shown_first_and_second():
     image_size, num_devices = 32, 1
 
     def layers(self):
-      return ()
+      return (LayerShape("read", 32, 32, 3),)
 
     def activations(self, images, layers):
       shown.append(images.copy())

@@ -21,6 +21,7 @@ from milan_jax._src.exemplars import shards, stats
 from milan_jax._src.exemplars.shards import WHOLE, Progress, Shard, Times
 from milan_jax._src.images.loader import Batch, batches
 from milan_jax._src.images.source import Skipped, Source
+from milan_jax._src.probe.probe_checks import checked_arrays
 from milan_jax._src.probe.protocol import Probe
 from milan_jax._src.records import LayerShape
 
@@ -148,8 +149,9 @@ def accumulate(
       fails; what was done before that is saved.
   """
   shards.check_enough(len(source), options.k)
+  shapes = _shapes(probe, layers)
   progress = resume or shards.start(
-    _shapes(probe, layers),
+    shapes,
     units=units,
     k=options.k,
     quantile=options.quantile,
@@ -171,12 +173,12 @@ def accumulate(
   ):
     num_images = shard.num_images(len(source), options.batch_size)
     meter = _Meter(hooks.report, options.batch_size, num_images, progress.done)
-    return _run_all(probe, source, read, statistics, hooks, meter, _Clock(times))
+    model = _Model(probe, source, {shape.name: shape for shape in shapes})
+    return _run_all(model, read, statistics, hooks, meter, _Clock(times))
 
 
 def _run_all(
-  probe: Probe,
-  source: Source,
+  model: "_Model",
   read: Iterator[Batch],
   statistics: "_Statistics",
   hooks: CollectHooks,
@@ -185,9 +187,9 @@ def _run_all(
 ) -> Progress:
   """Runs the model on all batches; returns the progress after them."""
   saved = time.perf_counter()
-  for group in _groups(read, probe.num_devices):
+  for group in _groups(read, model.probe.num_devices):
     clock.add("decoding")
-    arrays = _run(probe, group, statistics.layers, source)
+    arrays = model.run(group)
     clock.add("model")
     progress = statistics.wait()
     clock.add("statistics")
@@ -235,7 +237,11 @@ class _Meter:
 
 
 class _Statistics:
-  """The statistics of all layers, updated in threads while the model runs."""
+  """The statistics of all layers, updated in threads while the model runs.
+
+  Attributes:
+    failed: whether an update failed; some states may have been updated, others not.
+  """
 
   def __init__(
     self,
@@ -247,14 +253,10 @@ class _Statistics:
     self._units = units or {}
     self._times = times
     self._pending: Iterable[tuple[stats.LayerState, float]] | None = None
+    self.failed = False
     self._next = progress
     workers = max(1, min(len(progress.states), os.cpu_count() or 1))
     self._pool = concurrent.futures.ThreadPoolExecutor(workers)
-
-  @property
-  def layers(self) -> tuple[str, ...]:
-    """Names of the layers."""
-    return tuple(self._progress.states)
 
   def __enter__(self) -> "_Statistics":
     return self
@@ -287,8 +289,12 @@ class _Statistics:
   def wait(self) -> Progress:
     """Waits for the pending update and returns the progress."""
     if self._pending is not None:
-      updated = list(self._pending)
-      self._pending = None
+      pending, self._pending = self._pending, None
+      try:
+        updated = list(pending)
+      except BaseException:
+        self.failed = True
+        raise
       self._times.statistics_cpu += sum(seconds for _, seconds in updated)
       states = (state for state, _ in updated)
       self._next = dataclasses.replace(
@@ -330,34 +336,47 @@ def _saving_on_errors(
   try:
     yield
   except Exception as error:
-    # A full disk would only raise again.
-    if save and not isinstance(error, OSError):
+    # A full disk would only raise again, and so would an update that failed.
+    if save and not isinstance(error, OSError) and not statistics.failed:
       save(statistics.wait())
     raise
 
 
-def _run(
-  probe: Probe, group: list[Batch], layers: tuple[str, ...], source: Source
-) -> dict[str, np.ndarray]:
-  """Returns the activations of a group, one batch per device.
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Model:
+  """The model and what it runs on.
 
-  Raises:
-    UserError: if the model fails.
+  Attributes:
+    probe: the model.
+    source: its inputs.
+    shapes: its layers that are read, by name.
   """
-  if not any(each.rows.size for each in group):
-    return {}
-  inputs = [each.inputs for each in group]
-  # At the end some devices get blank images, which are not counted.
-  inputs += [np.full_like(inputs[0], source.blank)] * (probe.num_devices - len(group))
-  try:
-    found = probe.activations(
-      np.concatenate(inputs) if len(inputs) > 1 else inputs[0], layers
-    )
-    return {name: np.asarray(found[name]) for name in layers}
-  except UserError:
-    raise
-  except Exception as error:
-    raise UserError(_failure(error, source, group)) from error
+
+  probe: Probe
+  source: Source
+  shapes: Mapping[str, LayerShape]
+
+  def run(self, group: list[Batch]) -> dict[str, np.ndarray]:
+    """Returns the activations of a group, one batch per device.
+
+    Raises:
+      UserError: if the model fails, or returns arrays of unexpected shapes.
+    """
+    if not any(each.rows.size for each in group):
+      return {}
+    inputs = [each.inputs for each in group]
+    # At the end some devices get blank images, which are not counted.
+    missing = self.probe.num_devices - len(group)
+    inputs += [np.full_like(inputs[0], self.source.blank)] * missing
+    whole = np.concatenate(inputs) if len(inputs) > 1 else inputs[0]
+    layers = tuple(self.shapes)
+    try:
+      found = self.probe.activations(whole, layers)
+      return checked_arrays(found, self.shapes, layers, len(whole))
+    except UserError:
+      raise
+    except Exception as error:
+      raise UserError(_failure(error, self.source, group)) from error
 
 
 def _shapes(probe: Probe, layers: Sequence[str]) -> list[LayerShape]:

@@ -88,6 +88,7 @@ class CallableProbe(JaxProbe):
           "A function that JAX does not compile runs where it pleases: give no devices."
         )
       self._mesh = make_mesh(jax.local_devices()[:1])
+      self.num_devices = 1
 
   def activations(
     self,
@@ -170,7 +171,7 @@ class CallableProbe(JaxProbe):
     raise self.does_not_run(fault) from fault
 
   def _run_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
-    images = black_images(batch, self._image_size, self.channels)
+    images = black_images(batch, self.image_size, self.channels)
     return {name: array.shape for name, array in self._arrays(images).items()}
 
   def _arrays(

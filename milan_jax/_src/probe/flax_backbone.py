@@ -67,5 +67,5 @@ class FlaxProbe(JaxProbe):
 
   def array_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
     """Shape of what each layer gives for a batch, in the order of execution."""
-    shapes = self._backbone.shapes(self._backbone.layer_names, self._image_size)
+    shapes = self._backbone.shapes(self._backbone.layer_names, self.image_size)
     return {name: (batch, *shape) for name, shape in shapes.items()}

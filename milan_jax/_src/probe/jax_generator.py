@@ -63,7 +63,7 @@ class JaxGenerator(OneDevice):
     self._classes = classes
     self._image_range = image_range
     images, arrays = self._trial()
-    self._image_size = image_side(images, TRACED_BATCH)
+    self.image_size = image_side(images, TRACED_BATCH)
     self.readings = Readings(
       without_attention(arrays, TRACED_BATCH, given=layouts or {}),
       TRACED_BATCH,

@@ -52,6 +52,10 @@ class JaxProbe:
     devices: what to run on; None takes all of this process.
     special: tokens in front that are not patches, if the layers have any.
     convolution: `NHWC` or `NCHW`, what four axes are.
+
+  Attributes:
+    image_size: size of the images that the model takes, in pixels.
+    num_devices: devices that a batch is spread over.
   """
 
   # Each size of batch takes a while to compile.
@@ -72,27 +76,18 @@ class JaxProbe:
     self._run = run
     self._params = params
     self._preprocessing = preprocessing
-    self._image_size = image_size or preprocessing.crop
+    self.image_size: Size = image_size or preprocessing.crop
     self._layouts = layouts
     self._special = special
     self._convolution = convolution
     self._mesh = make_mesh(jax.local_devices() if devices is None else devices)
+    self.num_devices: int = self._mesh.size
     self._program = jax.jit(full_float32(self._spread), static_argnames="layers")
-
-  @property
-  def image_size(self) -> Size:
-    """Size of the images that the model takes, in pixels."""
-    return self._image_size
 
   @property
   def channels(self) -> int:
     """Channels of the images that the model takes."""
     return self._preprocessing.channels
-
-  @property
-  def num_devices(self) -> int:
-    """Devices that a batch is spread over."""
-    return self._mesh.size
 
   def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
     """All that the model was given beside its images, by name."""
@@ -151,7 +146,7 @@ class JaxProbe:
 
   def traced_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
     """As `array_shapes`, but raises whatever the model does."""
-    shape = (batch, *sides(self._image_size), self.channels)
+    shape = (batch, *sides(self.image_size), self.channels)
     images = jax.ShapeDtypeStruct(shape, np.uint8)
     order: list[str] = []
 
@@ -180,7 +175,7 @@ class JaxProbe:
         "calls it, which is run without being traced"
       )
     return UserError(
-      f"The model does not run on images of {by(self._image_size)} pixels "
+      f"The model does not run on images of {by(self.image_size)} pixels "
       f"({in_a_line(error)}): {remedy}."
     )
 
@@ -213,7 +208,7 @@ class JaxProbe:
   def readings(self) -> Readings:
     """How the layers are read."""
     arrays = self.array_shapes(TRACED_BATCH)
-    height, width = sides(self._image_size)
+    height, width = sides(self.image_size)
     return Readings(
       without_attention(arrays, TRACED_BATCH, given=self._layouts or {}),
       TRACED_BATCH,

@@ -6,11 +6,13 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+from flax.errors import FlaxError
 from jaxtyping import Array
 
+from milan_jax._src.errors import UserError
 from milan_jax._src.images.preprocessing import Preprocessing
-from milan_jax._src.images.sizes import Size
-from milan_jax._src.probe.jax_model import JaxProbe
+from milan_jax._src.images.sizes import Size, by
+from milan_jax._src.probe.jax_model import JaxProbe, in_a_line
 from milan_jax._src.probe.jax_modules import inference_keywords, named_outputs
 from milan_jax._src.probe.layout import Layout
 
@@ -88,6 +90,16 @@ class LinenProbe(JaxProbe):
       layouts=layouts,
       devices=devices,
       special=special,
+    )
+
+  def does_not_run(self, error: Exception) -> UserError:
+    """What to raise when a trial of the module raised something."""
+    if "params" in self._params or not isinstance(error, FlaxError):
+      return super().does_not_run(error)
+    return UserError(
+      f"The module does not run on images of {by(self.image_size)} pixels "
+      f"({in_a_line(error)}): the variables lack the collection 'params': give what "
+      "module.init returned."
     )
 
 

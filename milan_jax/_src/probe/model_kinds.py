@@ -14,6 +14,7 @@ from milan_jax._src.probe.jax_model import JaxProbe
 from milan_jax._src.probe.linen_module import LinenProbe
 from milan_jax._src.probe.model_options import ModelRequest, Network, network_of, refuse
 from milan_jax._src.probe.named_object import named_model
+from milan_jax._src.probe.probe_checks import check_probe
 from milan_jax._src.probe.protocol import Probe
 from milan_jax._src.runs.progress import say
 from milan_jax._src.weights.state_dicts import read_state_dict
@@ -67,21 +68,26 @@ def network_from(found: Any, request: ModelRequest) -> Network:
     UserError: if it is not a model, or something does not fit it.
   """
   model = request.name
-  if isinstance(found, Network | Probe):
-    refuse(model, request, "weights", "mean", "std", "layouts")
-  if isinstance(found, Network):
-    return found
-  if isinstance(found, Probe):
-    channels = getattr(found, "channels", 0)
-    prepared = request.preprocessing(size=found.image_size, channels=channels)
-    return network_of(found, prepared)
-  if any(kind.__module__.split(".")[0] in _KERAS for kind in type(found).__mro__):
-    raise UserError(f"--model={model} is a Keras model: {_KERAS_REMEDY}")
   if isinstance(found, type):
     raise UserError(
       f"--model={model} gives the class {found.__name__}: give an instance of it, or a "
       "function that returns one."
     )
+  if isinstance(found, Network | Probe):
+    refuse(model, request, "weights", "image_size", "mean", "std", "layouts")
+    if request.prepared is not None:
+      raise UserError(
+        f"preprocessing: --model={model} brings its own, or has none; leave it out."
+      )
+  if isinstance(found, Network):
+    return found
+  if isinstance(found, Probe):
+    check_probe(found)
+    channels = getattr(found, "channels", 0)
+    prepared = request.preprocessing(size=found.image_size, channels=channels)
+    return network_of(found, prepared)
+  if any(kind.__module__.split(".")[0] in _KERAS for kind in type(found).__mro__):
+    raise UserError(f"--model={model} is a Keras model: {_KERAS_REMEDY}")
   torch = sys.modules.get("torch")
   if torch and isinstance(found, torch.nn.Module):
     return _torch(model, found, request)
@@ -107,6 +113,16 @@ def network_from(found: Any, request: ModelRequest) -> Network:
     and isinstance(found[1], Mapping)
   ):
     return _flax(lambda how: LinenProbe(*found, how, layouts=layouts), request)
+  if isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], nn.Module):
+    raise UserError(
+      f"--model={model}: expected the variables of {type(found[0]).__name__} as "
+      f"module.init returned them; found a {type(found[1]).__name__}."
+    )
+  if isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], Mapping):
+    raise UserError(
+      f"--model={model}: variables are for a Flax Linen module only; "
+      f"{type(found[0]).__name__} is of another kind: leave them out."
+    )
   nnx = sys.modules.get("flax.nnx")  # imported by whoever made such a module
   if nnx and isinstance(found, nnx.Module):
     from milan_jax._src.probe.nnx_module import NnxProbe
@@ -114,6 +130,8 @@ def network_from(found: Any, request: ModelRequest) -> Network:
     return _flax(lambda how: NnxProbe(found, how, layouts=layouts), request)
   if torch and isinstance(found, torch.export.ExportedProgram):
     return program_network(found, request)
+  if callable(getattr(found, "activations", None)):
+    check_probe(found)  # lacks something
   if callable(found):
     prepared = request.preprocessing()
     probe = CallableProbe(found, prepared, layouts=layouts)

@@ -62,7 +62,7 @@ class OnnxProbe(OneDevice):
     self._graph = OnnxGraph(model, len(mean or std or ()) or None)
     self._path = None if isinstance(model, onnx.ModelProto) else pathlib.Path(model)
     given = self._graph.input.images
-    self._image_size = given.size(image_size, "model")
+    self.image_size = given.size(image_size, "model")
     self._channels = given.channels
     usual_mean, usual_std = usual_colors(given.channels)
     self._mean = np.array(mean or usual_mean, np.float32)
@@ -175,7 +175,7 @@ class OnnxProbe(OneDevice):
     except Exception as error:  # onnxruntime's have no common class
       raise UserError(
         f"The model does not run on {len(images)} images of "
-        f"{by(self._image_size)} pixels and {self._channels} channels: {error}."
+        f"{by(self.image_size)} pixels and {self._channels} channels: {error}."
       ) from error
 
   def _open(self, tensors: Sequence[str]) -> onnxruntime.InferenceSession:
@@ -203,7 +203,7 @@ class OnnxProbe(OneDevice):
     """How the tensors are read."""
     batch = self._graph.input.batch or TRIAL_BATCH
     names = self._graph.tensors()
-    inferred = self._graph.shapes(batch, self._image_size)
+    inferred = self._graph.shapes(batch, self.image_size)
     shapes = {name: shape for name, (kind, shape) in inferred.items() if kind in FLOATS}
     unclear = tuple(name for name in names if name not in inferred)
     if unclear:
@@ -211,7 +211,7 @@ class OnnxProbe(OneDevice):
       shapes |= {name: array.shape for name, array in found.items()}
     arrays = {name: shapes[name] for name in names if name in shapes}
     arrays = without_attention(arrays, batch, given=self._layouts or {})
-    height, width = sides(self._image_size)
+    height, width = sides(self.image_size)
     readings = Readings(
       arrays,
       batch,

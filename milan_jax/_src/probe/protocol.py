@@ -22,22 +22,37 @@ Activations = Mapping[str, Float[np.ndarray | jax.Array, "batch height width uni
 class Probe(Protocol):
   """A vision model whose layers' activations can be read.
 
-  The activations of an image do not depend on which images share its batch.
+  A class of your own may derive from it or only have its members. What goes in are
+  images, uint8, `(batch, height, width, channels)`, RGB, 0 to 255: the probe normalizes
+  them as its model wants. The activations of an image must not depend on which images
+  share its batch.
+
+  Attributes:
+    image_size: size of the images that the model takes, or makes, in pixels: an int
+      for squares, or a tuple `(height, width)`.
+    num_devices: devices that a batch is spread over; it divides the size of every
+      batch. 1 for most.
+
+  A probe may also have `channels`, an int: channels of the images, 3 where it has not.
 
   Example:
-    >>> isinstance(network.probe, milan_jax.Probe)
-    True
-    >>> network.probe.activations(images[:2], ("conv2",))["conv2"].shape
-    (2, 8, 8, 8)
+    >>> class Brightness(milan_jax.Probe):
+    ...   image_size = 32
+    ...   num_devices = 1
+    ...
+    ...   def layers(self):
+    ...     return (milan_jax.LayerShape("light", height=8, width=8, units=3),)
+    ...
+    ...   def activations(self, inputs, layers):
+    ...     blocks = (inputs / 255).reshape(-1, 8, 4, 8, 4, 3)
+    ...     return {"light": blocks.mean((2, 4))}
+    >>> network = milan_jax.probe(Brightness())
+    >>> network.probe.activations(images[:2], ("light",))["light"].shape
+    (2, 8, 8, 3)
   """
 
-  @property
-  def image_size(self) -> Size:
-    """Size of the images that the model takes, or makes, in pixels."""
-
-  @property
-  def num_devices(self) -> int:
-    """Devices that a batch is spread over; it divides the size of every batch."""
+  image_size: Size
+  num_devices: int
 
   def layers(self) -> tuple[LayerShape, ...]:
     """Every layer that can be read, in the model's order, for `image_size`."""
@@ -46,13 +61,14 @@ class Probe(Protocol):
     """Activations of some layers, in the model's own units.
 
     Args:
-      inputs: for most models UInt8[batch height width 3], RGB, 0 to 255, or of
-        as many channels as its attribute `channels` says; the probe
-        normalizes them as its model wants. For a generator, its latents.
+      inputs: `UInt8[batch height width channels]`, RGB, 0 to 255. For a generator, its
+        latents.
       layers: names among those of `layers()`.
 
     Returns:
-      Arrays that nothing writes to later: they are read while the next batch runs.
+      For each of `layers`, an array `Float[batch height width units]` as its
+      `LayerShape` states; a vector is `1 x 1`. Nothing writes to them later: they are
+      read while the next batch runs.
 
     Raises:
       UserError: if a layer is unknown, or its array does not fit its layout.
@@ -75,9 +91,15 @@ def black_images(
 
 
 class OneDevice:
-  """What probes share that run on one device; a probe sets the size of its images."""
+  """What probes that run on one device share; a probe sets the size of its images.
 
-  _image_size: Size
+  Attributes:
+    image_size: size of the images that the model takes, or makes, in pixels.
+    num_devices: devices that a batch is spread over.
+  """
+
+  image_size: Size
+  num_devices: int = 1
   _channels: int = 3
 
   @property
@@ -87,14 +109,4 @@ class OneDevice:
 
   def trial_images(self, batch: int) -> UInt8[np.ndarray, "batch rows columns c"]:
     """Black images, as the model takes them."""
-    return black_images(batch, self._image_size, self._channels)
-
-  @property
-  def image_size(self) -> Size:
-    """Size of the images that the model takes, or makes, in pixels."""
-    return self._image_size
-
-  @property
-  def num_devices(self) -> int:
-    """Devices that a batch is spread over."""
-    return 1
+    return black_images(batch, self.image_size, self._channels)

@@ -62,7 +62,7 @@ class TorchGenerator(TorchLayersProbe):
     trial = trial_inputs(self._latent_shape, classes=classes, batch=TRIAL_BATCH)
     outputs = ModuleOutputs(self._module, before_clip=before_clip)
     try:
-      self._image_size = image_side(self._made(trial).shape, TRIAL_BATCH)
+      self.image_size = image_side(self._made(trial).shape, TRIAL_BATCH)
       self._layers = TorchLayers(outputs, self._arguments(trial), layouts)
     except UserError:
       raise

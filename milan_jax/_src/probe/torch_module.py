@@ -55,7 +55,7 @@ class TorchProbe(TorchLayersProbe):
     self._module = module
     self._outputs = ModuleOutputs(module, before_clip=before_clip)
     self._pixels = Pixels(mean, std, dtype=own_dtype(module), device=device)
-    self._image_size = image_size
+    self.image_size = image_size
     self._channels = len(mean)
     self._layouts = layouts
     self._special = special

@@ -71,7 +71,7 @@ class ProgramProbe(TorchLayersProbe):
     _check_mode(module)
     tensor, images = _input(module, len(mean or std or ()))
     self._min_batch, self._max_batch = _batch_sizes(program, tensor)
-    self._image_size = images.size(image_size, "program")
+    self.image_size = images.size(image_size, "program")
     self._channels = images.channels
     usual_mean, usual_std = usual_colors(images.channels)
     self._pixels = Pixels(

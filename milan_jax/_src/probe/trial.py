@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from milan_jax._src.images.sizes import sides
+from milan_jax._src.probe.probe_checks import checked_arrays
 from milan_jax._src.probe.protocol import Probe
 from milan_jax._src.probe.white_square import NUM_SQUARES, pictures
 from milan_jax._src.records import LayerShape
@@ -88,6 +89,9 @@ def show(
     batch_size: images of the run that go through one device together.
     latents: some inputs of a generator, at least one.
     in_company: whether to show all again in other company.
+
+  Raises:
+    ProbeError: if the probe returns other arrays than its `layers()` states.
   """
   devices = probe.num_devices
   size = batch_size * devices
@@ -161,14 +165,17 @@ def _run(
   size: int,
 ) -> dict[str, np.ndarray]:
   """The activations of inputs, in batches of a size, the last of them padded."""
+  shapes = {shape.name: shape for shape in probe.layers()}
   missing = -len(inputs) % size
   whole = np.concatenate([inputs, np.repeat(padding, missing, axis=0)])
   parts = []
   for start in range(0, len(whole), size):
-    found = probe.activations(whole[start : start + size], layers)
+    found = checked_arrays(
+      probe.activations(whole[start : start + size], layers), shapes, layers, size
+    )
     kept = slice(0, max(0, min(size, len(inputs) - start)))
     # A copy: what is not needed is let go.
-    parts.append({name: np.array(np.asarray(found[name])[kept]) for name in layers})
+    parts.append({name: np.array(found[name][kept]) for name in layers})
   return {name: np.concatenate([part[name] for part in parts]) for name in layers}
 
 

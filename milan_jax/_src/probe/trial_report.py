@@ -10,6 +10,7 @@ from milan_jax._src.images.sizes import sides
 from milan_jax._src.probe import trial
 from milan_jax._src.probe.fingerprints import summary
 from milan_jax._src.probe.layout_check import LayoutCheck, check_layouts, look
+from milan_jax._src.probe.probe_checks import ProbeError
 from milan_jax._src.probe.protocol import Probe
 from milan_jax._src.probe.readings import Readable
 from milan_jax._src.probe.trial import Cause, Difference
@@ -39,7 +40,7 @@ class TrialReport:
       were dropped are among them, so that an index means the same as before.
     layout_check: what white squares show of them; None where none were shown.
     differences: the layers whose numbers are not always the same.
-    failure: why the trial came to no end; empty if it did.
+    failure: what stopped the trial; empty if nothing did.
     answers: a `summary` of what the layers gave for noise, or for some latents.
     given: the layers whose layout the user set, which is not overruled.
   """
@@ -76,13 +77,16 @@ def try_layers(
   """Tries some layers of a network, and reads them as the trial says.
 
   Our own backbones were tried when they were made, and are not tried again. A network
-  that cannot bear gray pictures may bear others: that is not an error.
+  that fails on gray pictures may run on others: that is not an error.
 
   Args:
     probe: the network.
     layers: names of the layers.
     batch_size: images of the run that go through one device together.
     latents: some inputs of a generator, at least one.
+
+  Raises:
+    ProbeError: if the probe returns other arrays than its `layers()` states.
   """
   shapes = tuple(probe.layers())
   if getattr(probe, "is_known", False):
@@ -109,6 +113,8 @@ def try_layers(
     sights = {name: one for name, one in sights.items() if name not in constant}
     height, width = sides(probe.image_size)
     layout_check = check_layouts(probe, shapes, sights, again, aspect=height / width)
+  except ProbeError:
+    raise
   except Exception as error:  # whatever the user's model raises
     return TrialReport(shapes, failure=f"{type(error).__name__}: {error}")
   now = {shape.name: shape for shape in probe.layers()}
@@ -167,8 +173,8 @@ def report_layouts(tried: TrialReport) -> None:
   """Says how layers are read after all, and of how many that cannot be told."""
   if tried.failure:
     say(
-      f"the trial of the model failed ({tried.failure}): whether its positions "
-      "are those of the picture, and its numbers always the same, was not tested"
+      f"the trial stopped with {tried.failure}: whether its positions are those of the "
+      "picture, and its numbers always the same, was not tested"
     )
   if tried.layout_check is None:
     return
@@ -234,7 +240,7 @@ def format_report(tried: TrialReport) -> str:
   if elsewhere:
     lines.append(complaint(tried, elsewhere[0]))
   if tried.failure:
-    lines.append(f"The trial of the model came to no end ({tried.failure}).")
+    lines.append(f"The trial stopped with {tried.failure}.")
   return "\n".join(lines)
 
 

@@ -1,0 +1,112 @@
+"""Checks that an object keeps to the protocol of a probe."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.probe.protocol import Probe
+from milan_jax._src.records import LayerShape
+
+_ATTRIBUTES = ("image_size", "num_devices")
+_METHODS = ("layers", "activations")
+
+
+class ProbeError(UserError):
+  """A probe returned something else than its protocol states."""
+
+
+def lacking(found: Any) -> list[str]:
+  """Names of the members of a probe that an object lacks.
+
+  A method that a class inherits from `Probe` itself does nothing, and counts as
+  lacking.
+  """
+  missing = [name for name in _ATTRIBUTES if not hasattr(found, name)]
+  for name in _METHODS:
+    method = getattr(found, name, None)
+    own = getattr(type(found), name, None) is not getattr(Probe, name)
+    if not callable(method) or not own:
+      missing.append(name)
+  return missing
+
+
+def check_probe(found: Any) -> None:
+  """Checks the members of an object that is to be used as a probe.
+
+  Args:
+    found: the object.
+
+  Raises:
+    UserError: if it lacks a member, or one has an unexpected value.
+  """
+  kind = type(found).__name__
+  missing = lacking(found)
+  if missing:
+    raise UserError(f"{kind} lacks {' and '.join(missing)}, which a Probe has.")
+  size, devices = found.image_size, found.num_devices
+  pair = size if isinstance(size, tuple) else (size, size)
+  if len(pair) != 2 or not all(map(_is_positive, pair)):
+    raise UserError(
+      f"{kind}.image_size: expected a positive int, or a tuple (height, width) of two; "
+      f"found {size!r}."
+    )
+  if not _is_positive(devices):
+    raise UserError(f"{kind}.num_devices: expected an int >= 1; found {devices!r}.")
+  channels = getattr(found, "channels", 3)
+  if not _is_positive(channels):
+    raise UserError(f"{kind}.channels: expected an int >= 1; found {channels!r}.")
+  shapes = found.layers()
+  if not isinstance(shapes, tuple):
+    raise UserError(
+      f"{kind}.layers(): expected a tuple of LayerShape; found a "
+      f"{type(shapes).__name__}."
+    )
+  for shape in shapes:
+    if not isinstance(shape, LayerShape):
+      raise UserError(
+        f"{kind}.layers(): expected a tuple of LayerShape; found a "
+        f"{type(shape).__name__} in it."
+      )
+
+
+def checked_arrays(
+  found: Any, shapes: Mapping[str, LayerShape], layers: tuple[str, ...], batch: int
+) -> dict[str, np.ndarray]:
+  """What a probe returned for a batch, as arrays of the shapes that it stated.
+
+  Args:
+    found: what its `activations` returned.
+    shapes: what its `layers` returned, by name.
+    layers: names of the layers that were asked for.
+    batch: size of the batch.
+
+  Raises:
+    ProbeError: if a layer is absent, or its array has another shape.
+  """
+  if not isinstance(found, Mapping):
+    raise ProbeError(
+      "activations(): expected a mapping of layers to arrays; found a "
+      f"{type(found).__name__}."
+    )
+  arrays = {}
+  for name in layers:
+    if name not in found:
+      some = ", ".join(map(str, list(found)[:5])) or "nothing"
+      raise ProbeError(
+        f"Layer {name}: expected an array by activations(); found only {some}."
+      )
+    arrays[name] = np.asarray(found[name])
+    shape = shapes[name]
+    expected = (batch, shape.height, shape.width, shape.units)
+    if arrays[name].shape != expected:
+      raise ProbeError(
+        f"Layer {name}: expected an array of shape {expected}, by layers(); found "
+        f"{arrays[name].shape}."
+      )
+  return arrays
+
+
+def _is_positive(value: Any) -> bool:
+  return isinstance(value, int) and not isinstance(value, bool) and value >= 1
