@@ -57,7 +57,7 @@ PARTIAL = """
 """
 PROBE = """
   import numpy as np
-  from milan_jax._src.records import LayerShape
+  from milan_jax import LayerShape
   class Own:
     image_size, num_devices, gain = 16, 1, 2.0
     def layers(self):
@@ -133,7 +133,9 @@ def test_models_by_name(change, array, tmp_path):
   model = f"changing:{name}"
 
   def look_again():
-    return look(tmp_path / "run", model=model, images=str(array), layers="-1")
+    size = "" if name == "Own" else "16"  # a probe sets its own
+    options = {"model": model, "images": str(array), "image_size": size}
+    return look(tmp_path / "run", layers="-1", **options)
 
   make_module(text)
   look_again()
