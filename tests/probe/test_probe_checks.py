@@ -129,6 +129,17 @@ def test_an_array_that_is_wrong_in_the_run_alone_is_named(images):
       r"layers\(\): expected a tuple .* found a str in it",
     ),
     ("layers", lambda: {"edges": 4}, r"layers\(\): expected a tuple .* found a dict"),
+    (
+      "layers",
+      lambda: (milan_jax.LayerShape("edges", 16, 0, 4),),
+      r"layers\(\): .* positive ints; found 'edges' .* \(16, 0, 4\)",
+    ),
+    (
+      "layers",
+      lambda: 2 * (milan_jax.LayerShape("edges", 16, 16, 4),),
+      r"layers\(\): .* each of another name; found edges twice",
+    ),
+    ("layers", lambda: {}["a"], r"layers\(\) failed with KeyError: 'a'"),
     ("image_size", "32", "image_size: expected a positive int, .* found '32'"),
     ("image_size", None, "image_size: .* found None"),
     ("image_size", (32, 32, 3), r"image_size: .* found \(32, 32, 3\)"),

@@ -57,18 +57,35 @@ def check_probe(found: Any) -> None:
   channels = getattr(found, "channels", 3)
   if not _is_positive(channels):
     raise UserError(f"{kind}.channels: expected an int >= 1; found {channels!r}.")
-  shapes = found.layers()
-  if not isinstance(shapes, tuple):
+  try:
+    shapes = found.layers()
+  except UserError:
+    raise
+  except Exception as error:  # whatever the user's probe raises
     raise UserError(
-      f"{kind}.layers(): expected a tuple of LayerShape; found a "
-      f"{type(shapes).__name__}."
-    )
+      f"{kind}.layers() failed with {type(error).__name__}: {error}."
+    ) from error
+  _check_shapes(shapes, kind)
+
+
+def _check_shapes(shapes: Any, kind: str) -> None:
+  """Checks what `layers` of a class called `kind` returned."""
+  expected = f"{kind}.layers(): expected a tuple of LayerShape"
+  if not isinstance(shapes, tuple):
+    raise UserError(f"{expected}; found a {type(shapes).__name__}.")
+  names = set()
   for shape in shapes:
     if not isinstance(shape, LayerShape):
+      raise UserError(f"{expected}; found a {type(shape).__name__} in it.")
+    sizes = (shape.height, shape.width, shape.units)
+    if not isinstance(shape.name, str) or not all(map(_is_positive, sizes)):
       raise UserError(
-        f"{kind}.layers(): expected a tuple of LayerShape; found a "
-        f"{type(shape).__name__} in it."
+        f"{expected} of a str and positive ints; found {shape.name!r} with height, "
+        f"width and units {sizes}."
       )
+    if shape.name in names:
+      raise UserError(f"{expected}, each of another name; found {shape.name} twice.")
+    names.add(shape.name)
 
 
 def checked_arrays(
