@@ -61,7 +61,7 @@ def test_images_of_a_saved_data_set(tmp_path, workers):
   expected[[0, 1, 4], ..., 0] = np.array([10, 20, 50])[:, None, None]
   np.testing.assert_array_equal(batch.inputs, expected)
   found = [(item.name, item.reason[:20]) for item in batch.skipped]
-  assert found == [("2", "it is not a picture of "), ("3", "the data set holds n")]
+  assert found == [("2", "it is not a picture "), ("3", "the data set holds n")]
   assert len(pickle.dumps(source)) < 1000
 
 

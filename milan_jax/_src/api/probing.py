@@ -50,8 +50,9 @@ def probe(
 
   Args:
     model: a Flax Linen module with its `variables`; a Flax NNX module; a torch module
-      or exported program; a function of a batch of images; or what `--model` takes: a
-      backbone's name, an ONNX file, `transformers:NAME`, `package.module:name`.
+      or exported program; a function of a batch of images; a `Probe`; or what
+      `--model` takes: a backbone's name, an ONNX file, `transformers:NAME`,
+      `package.module:name`.
     variables: of a Linen module.
     preprocessing: how the images are prepared for the model: sizes, mean and standard
       deviation. None takes the model's own or, where it has none, ImageNet's at 224.
