@@ -24,7 +24,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.models.lowering import Rounding
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.options.describe import DecodingOptions
-from milan_jax._src.options.fields import check_group, values_of_group
+from milan_jax._src.options.fields import values_of_group
 from milan_jax._src.records import Description, ExemplarSet, Unit
 from milan_jax._src.runs.inputs import Identity, Tables
 from milan_jax._src.runs.locks import hold
@@ -185,7 +185,6 @@ class Captioner:
         "milan_jax.DecodingOptions(strategy='beam'); found a "
         f"{type(options).__name__}."
       )
-    check_group(options)
     decoding = self.resolve(options)
     with _folder(workdir) as folder:
       if workdir is not None:
@@ -262,7 +261,6 @@ class Captioner:
     if isinstance(exemplars, FeatureStore):
       self.check_feature_size(exemplars.feature_size)
       return exemplars
-    _check_exemplars(exemplars)
     return self.encode(exemplars, folder)
 
   def _release_for(self, decoding: Decoding) -> Release:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -69,12 +69,11 @@ class GivenFeatures:
   weights_from = ""
 
   def __init__(self, options: ExemplarOptions):
-    folder, layers, units = options.features or "", options.layers, options.units
+    folder = options.features or ""
     whole = open_features(folder)
     self.store = whole
-    if layers or units:
-      names = select_layers(whole.layers, layers) if layers else whole.layers
-      rows = {name: _rows_of(name, whole.units_of(name), units) for name in names}
+    if options.layers or options.units:
+      rows = _chosen_rows(whole.layers, whole.units_of, options)
       self.store = FeatureStore(folder, rows)
 
   def identity(self, captioner: Input, tables: Tables) -> Identity:
@@ -99,15 +98,14 @@ class GivenExemplars:
   weights_from = ""
 
   def __init__(self, options: ExemplarOptions):
-    folder, layers, units = options.folder or "", options.layers, options.units
+    folder = options.folder or ""
     whole = open_exemplars(folder)
     self._folder = folder
     self.found: ExemplarSet = whole
-    if layers or units:
-      names = select_layers(whole.layers, layers) if layers else whole.layers
-      rows = {
-        name: _rows_of(name, whole.exemplars(name).units, units) for name in names
-      }
+    if options.layers or options.units:
+      rows = _chosen_rows(
+        whole.layers, lambda name: whole.exemplars(name).units, options
+      )
       self.found = ChosenExemplars(whole, rows)
 
   def identity(self, captioner: Input, tables: Tables) -> Identity:
@@ -179,6 +177,16 @@ class Probed:
       self.target, folder, units=self.selection.units, how=self.options, job=job
     )
     return open_exemplars(store)
+
+
+def _chosen_rows(
+  known: tuple[str, ...],
+  units_of: Callable[[str], Int[np.ndarray, "units"]],
+  options: ExemplarOptions,
+) -> dict[str, Int[np.ndarray, "_"]]:
+  """Finds the rows, by layer, of the layers and units that the user named."""
+  names = select_layers(known, options.layers) if options.layers else known
+  return {name: _rows_of(name, units_of(name), options.units) for name in names}
 
 
 def _rows_of(

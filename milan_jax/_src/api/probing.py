@@ -33,7 +33,7 @@ from milan_jax._src.runs.inputs import Tables
 from milan_jax._src.runs.locks import hold
 from milan_jax._src.runs.processes import is_primary
 from milan_jax._src.runs.progress import say
-from milan_jax._src.runs.workdir import begin_run, check_run, job_of, read_run
+from milan_jax._src.runs.workdir import begin_or_resume, job_of
 from milan_jax._src.store.exemplar_sets import open_exemplars
 from milan_jax._src.store.exemplar_store import StoredExemplars
 
@@ -190,12 +190,9 @@ def _collect(origin: Probed, folder: pathlib.Path) -> StoredExemplars:
     tables=Tables(folder),
     others={},
   )
-  known = read_run(folder)
-  if known is None:
-    known = begin_run(folder, config, identity)
-  else:
-    paths = ("model", "images", "latents")
-    check_run(folder, known, config, identity=identity, paths=paths)
+  known = begin_or_resume(
+    folder, config, identity=identity, paths=("model", "images", "latents")
+  )
   units = origin.selection.units
   store = find_exemplars(target, folder, units=units, how=options, job=job_of(known))
   found = open_exemplars(store)

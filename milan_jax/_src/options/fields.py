@@ -112,7 +112,7 @@ def _option(field: Any, hints: Mapping[str, Any], group: str) -> Option:
   optional = isinstance(hint, types.UnionType)
   kind = next(one for one in typing.get_args(hint) if one) if optional else hint
   return Option(
-    flag=field.metadata["flag"] or field.name,
+    flag=_flag(field),
     group=group,
     field=field.name,
     kind=kind,
@@ -121,6 +121,11 @@ def _option(field: Any, hints: Mapping[str, Any], group: str) -> Option:
     help=field.metadata["help"],
     choices=field.metadata["choices"],
   )
+
+
+def _flag(field: dataclasses.Field[Any]) -> str:
+  name: str = field.metadata["flag"] or field.name
+  return name
 
 
 def values_of(options: Any) -> dict[str, Any]:
@@ -134,15 +139,14 @@ def values_of(options: Any) -> dict[str, Any]:
 def values_of_group(options: Any) -> dict[str, Any]:
   """The value of every option of one group, by flag."""
   return {
-    field.metadata["flag"] or field.name: getattr(options, field.name)
-    for field in dataclasses.fields(options)
+    _flag(field): getattr(options, field.name) for field in dataclasses.fields(options)
   }
 
 
 def changed(options: Any) -> list[str]:
   """Flags of a group's options that differ from their defaults: `--weights`."""
   return [
-    f"--{field.metadata['flag'] or field.name}"
+    f"--{_flag(field)}"
     for field in dataclasses.fields(options)
     if getattr(options, field.name) != field.default
   ]

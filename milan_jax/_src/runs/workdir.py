@@ -48,12 +48,33 @@ def open_workdir(
       inputs, or is not a run directory.
   """
   folder = pathlib.Path(folder)
+  begin_or_resume(folder, config, identity=identity, paths=paths)
+  return folder
+
+
+def begin_or_resume(
+  folder: pathlib.Path,
+  config: Mapping[str, Any],
+  *,
+  identity: Identity | None = None,
+  paths: Collection[str] = (),
+) -> dict[str, Any]:
+  """Begins a run, or checks one that is resumed; returns what its `config.json` has.
+
+  Args:
+    folder: the run directory.
+    config: as for `open_workdir`, and so are the others.
+    identity: the inputs.
+    paths: names in `config` that are not compared.
+
+  Raises:
+    UserError: as `open_workdir`.
+  """
   known = read_run(folder)
   if known is None:
-    begin_run(folder, config, identity)
-  else:
-    check_run(folder, known, config, identity=identity, paths=paths)
-  return folder
+    return begin_run(folder, config, identity)
+  check_run(folder, known, config, identity=identity, paths=paths)
+  return known
 
 
 def read_run(folder: pathlib.Path) -> dict[str, Any] | None:
