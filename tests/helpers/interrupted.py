@@ -80,6 +80,8 @@ def workers():
 
 
 if __name__ == "__main__":
+  # Tests that a shell runs in the background inherit a Ctrl-C that is ignored.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
   sys.meta_path.insert(0, Finder())
   from milan_jax._src.commands import main, milan_convert, milan_describe
 
