@@ -51,11 +51,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     *("options", "records", "files", "runs", "images", "models", "probe", "exemplars"),
     *("store", "decoding", "catalog", "training"),
   },
+  "annotation": {"options", "records", "files", "runs", "text", "catalog", "api"},
   "lab": {
     *("options", "records", "files", "runs", "images", "models", "weights", "probe"),
     *("text", "search", "store", "decoding", "catalog", "api"),
   },
-  "commands": {"files", "runs", "options", "probe", "store", "training", "api", "lab"},
+  "commands": {"files", "runs", "options", "probe", "store", "training", "api", "lab"}
+  | {"annotation"},
 }
 # Every package may raise the user's errors and name the version.
 COMMON = {"errors", "version"}

@@ -19,7 +19,7 @@ TILES_ACROSS = 5
 JPEG_QUALITY = 82
 
 
-def _grown(
+def grown(
   mask: Bool[np.ndarray, "height width"], steps: int
 ) -> Bool[np.ndarray, "height width"]:
   """The mask and all pixels within `steps` rows and columns of it."""
@@ -37,6 +37,7 @@ def render_region(
   mask: Bool[np.ndarray, "height width"],
   *,
   border: int = BORDER,
+  dimmed: float = DIMMED,
 ) -> UInt8[np.ndarray, "height width 3"]:
   """The image with all outside the mask dimmed and a yellow border around the mask.
 
@@ -46,9 +47,10 @@ def render_region(
     image: the whole image.
     mask: the region.
     border: thickness of the border, in pixels.
+    dimmed: how bright the image stays outside the mask; 1 for as it is.
   """
-  drawn = np.where(mask[:, :, None], image, np.round(image * DIMMED).astype(np.uint8))
-  drawn[_grown(mask, border) & ~mask] = YELLOW
+  drawn = np.where(mask[:, :, None], image, np.round(image * dimmed).astype(np.uint8))
+  drawn[grown(mask, border) & ~mask] = YELLOW
   return drawn
 
 
@@ -74,16 +76,21 @@ def tile(
   image: UInt8[np.ndarray, "height width 3"],
   mask: Bool[np.ndarray, "height width"],
   size: int = TILE,
+  *,
+  dimmed: float = DIMMED,
 ) -> UInt8[np.ndarray, "{size} {size} 3"]:
   """A region at the size of the page's tiles; the border is drawn at that size.
 
-  An oblong image keeps its proportions, between bars of gray.
+  An oblong image keeps its proportions, between bars of gray. `dimmed` is how bright
+  the image stays outside the mask.
   """
   height, width = image.shape[:2]
   longer = max(height, width)
   down, across = (max(1, side * size // longer) for side in (height, width))
   small = Image.fromarray(image).resize((across, down), Image.Resampling.LANCZOS)
-  drawn = render_region(np.asarray(small), resized_mask(mask, (down, across)))
+  drawn = render_region(
+    np.asarray(small), resized_mask(mask, (down, across)), dimmed=dimmed
+  )
   whole = np.full((size, size, 3), GAP_GRAY, np.uint8)
   top, left = (size - down) // 2, (size - across) // 2
   whole[top : top + down, left : left + across] = drawn

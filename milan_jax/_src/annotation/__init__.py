@@ -1,0 +1,1 @@
+"""Contact sheets of units for annotators, and what they answer."""

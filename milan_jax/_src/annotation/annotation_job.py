@@ -1,0 +1,206 @@
+"""From exemplars to contact sheets, and from answers to annotations."""
+
+import collections
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from milan_jax._src.annotation.agreement import agreement
+from milan_jax._src.annotation.contact_sheet import contact_sheet
+from milan_jax._src.annotation.drawn_regions import (
+  FEWEST_REGIONS,
+  DrawnUnit,
+  draw_units,
+  regions_of,
+)
+from milan_jax._src.annotation.sheet_answers import COLUMNS, Answer, clean, read_answers
+from milan_jax._src.annotation.sheet_key import (
+  KeyUnit,
+  Place,
+  arrange,
+  csv_text,
+  key_text,
+  places_of,
+  read_key,
+)
+from milan_jax._src.api.stores import open_exemplars
+from milan_jax._src.errors import UserError
+from milan_jax._src.files import atomic
+from milan_jax._src.options.annotate import (
+  AnnotateOptions,
+  AnswerOptions,
+  SheetOptions,
+)
+from milan_jax._src.options.fields import changed
+from milan_jax._src.records import ExemplarSet
+from milan_jax._src.runs.locks import hold
+from milan_jax._src.runs.progress import bar, say
+from milan_jax._src.runs.workdir import EXEMPLARS
+
+SHEETS, KEY, ANSWERS = "sheets", "key.csv", "answers.csv"
+
+
+def annotate(options: AnnotateOptions) -> None:
+  """Draws contact sheets, or reads answers where `--read` names some.
+
+  Args:
+    options: all of them.
+
+  Raises:
+    UserError: options that do not go together, or bad input.
+  """
+  drawing, reading = changed(options.sheets), changed(options.answers)
+  if drawing and reading:
+    raise UserError(
+      f"{drawing[0]} draws sheets and {reading[0]} reads answers: give one of the two."
+    )
+  if reading:
+    read(options.answers)
+  else:
+    draw(options.sheets)
+
+
+def draw(options: SheetOptions) -> None:
+  """Draws contact sheets of units, their key, and a file for the answers.
+
+  Raises:
+    UserError: if no folder of exemplars is given, two go by one name, or the workdir
+      has sheets of other units.
+  """
+  if not options.exemplars:
+    raise UserError(
+      "--exemplars: expected folders of exemplars, comma-separated, such as "
+      "runs/mine/exemplars; found none."
+    )
+  if options.num_units is not None and options.num_units < 1:
+    raise UserError(f"--num_units={options.num_units}: expected 1 or more.")
+  with hold(options.workdir) as folder:
+    runs = _open_all(options.exemplars)
+    drawn = draw_units(runs, number=options.num_units, seed=options.seed)
+    if not drawn:
+      raise UserError(
+        f"--exemplars={options.exemplars}: expected units with {FEWEST_REGIONS} "
+        "regions or more; found none: show the network more images."
+      )
+    sheets = arrange(
+      drawn,
+      twice=options.twice,
+      per_sheet=options.units_per_sheet,
+      seed=options.seed,
+    )
+    key = places_of(sheets)
+    _write_key(folder, key)
+    _write_sheets(folder / SHEETS, sheets, runs)
+  found = collections.Counter(unit.run for unit in drawn)
+  say(
+    f"{folder / SHEETS}: {len(sheets)} sheets of {len(drawn)} units ("
+    f"{', '.join(f'{name} {number}' for name, number in found.items())}), "
+    f"{options.twice} of them twice. Fill in {folder / ANSWERS}, then run "
+    f"milan-annotate --read={folder / ANSWERS} --key={folder / KEY}"
+  )
+
+
+def _open_all(folders: str) -> dict[str, ExemplarSet]:
+  """The exemplar sets by the names of their runs.
+
+  Raises:
+    UserError: if two have one name.
+  """
+  runs: dict[str, ExemplarSet] = {}
+  for folder in folders.split(","):
+    path = pathlib.Path(folder.strip()).absolute()
+    name = path.parent.name if path.name == EXEMPLARS else path.name
+    if name in runs:
+      raise UserError(
+        f"--exemplars={folders}: two folders go by the name {name}: rename one of them."
+      )
+    runs[name] = open_exemplars(path)
+  return runs
+
+
+def _write_key(folder: pathlib.Path, key: dict[Place, KeyUnit]) -> None:
+  text, path = key_text(key), folder / KEY
+  if path.exists():
+    if path.read_text(encoding="utf-8") != text:
+      raise UserError(
+        f"{path} is of other units than these options draw: choose another --workdir."
+      )
+  else:
+    atomic.write_text(path, text)
+  if not (folder / ANSWERS).exists():
+    rows = ((place.sheet, place.letter, "") for place in key)
+    atomic.write_text(folder / ANSWERS, csv_text(COLUMNS, rows))
+
+
+def _write_sheets(
+  folder: pathlib.Path,
+  sheets: Sequence[Sequence[DrawnUnit]],
+  runs: Mapping[str, ExemplarSet],
+) -> None:
+  """Writes the sheets that are not there."""
+  folder.mkdir(exist_ok=True)
+  with bar("sheets", "sheets") as show:
+    for number, units in enumerate(sheets, 1):
+      path = folder / f"{number:03d}.png"
+      if not path.exists():
+        regions = [regions_of(runs[unit.run], unit) for unit in units]
+        atomic.write_bytes(path, contact_sheet(number, regions))
+      show(number, len(sheets))
+
+
+def read(options: AnswerOptions) -> None:
+  """Reads answers, writes the annotations, and prints what was dropped and agreement.
+
+  Raises:
+    UserError: if the answers or the key are missing or malformed, or no answer counts.
+  """
+  if not options.read or not options.key:
+    missing = "--key" if options.read else "--read"
+    what = "key.csv that was written with the sheets" if options.read else "answers.csv"
+    raise UserError(f"{missing}: expected the path of the {what}; found none.")
+  key = read_key(options.key)
+  answers = read_answers([one.strip() for one in options.read.split(",")], key)
+  kept, dropped = clean(answers, key)
+  if not kept:
+    raise UserError(
+      f"{options.read}: none of {len(answers)} answers counts: fill in the column "
+      "summary."
+    )
+  _write_annotations(pathlib.Path(options.out), kept, key)
+  described = {key[answer.place] for answer in kept}
+  units = set(key.values())
+  print(f"{len(kept)} descriptions of {len(described)} of {len(units)} units")
+  for reason, number in collections.Counter(one.reason for one in dropped).items():
+    print(f"{number} left out: {reason}")
+  found = agreement(kept, key)
+  print(found.line() if found else "No unit was described twice.")
+
+
+def _write_annotations(
+  out: pathlib.Path, answers: Sequence[Answer], key: Mapping[Place, KeyUnit]
+) -> None:
+  """Writes one file, with a column `run` if needed, or a folder of one file a run."""
+  rows: list[tuple[KeyUnit, str]] = [
+    (key[answer.place], answer.text) for answer in answers
+  ]
+  rows.sort(key=lambda row: row[0])
+  runs = sorted({unit.run for unit, _ in rows})
+  if out.suffix.lower() == ".csv":
+    atomic.write_text(out, _annotations(rows, with_run=len(runs) > 1))
+    return
+  for run in runs:
+    inside = [row for row in rows if row[0].run == run]
+    atomic.write_text(out / f"{run}.csv", _annotations(inside, with_run=False))
+
+
+def _annotations(rows: Sequence[tuple[KeyUnit, str]], *, with_run: bool) -> str:
+  """A table of `layer,unit,summary`, and `sign` and `run` where they differ."""
+  with_sign = any(unit.sign != "on" for unit, _ in rows)
+  more = [name for name, wanted in (("sign", with_sign), ("run", with_run)) if wanted]
+  return csv_text(
+    ("layer", "unit", "summary", *more),
+    (
+      (unit.layer, unit.unit, text, *(dataclasses.asdict(unit)[name] for name in more))
+      for unit, text in rows
+    ),
+  )

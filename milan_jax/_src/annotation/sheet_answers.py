@@ -1,0 +1,140 @@
+"""What annotators wrote about the units of contact sheets, read and cleaned.
+
+An answer is dropped where it
+
+* has no letter (it is empty, or a dash);
+* is longer than `MOST_WORDS` words;
+* stands unchanged at `SAME_ON_SHEET` or more units of one sheet, or at more than
+  `SAME_AT_ALL` units of one file, and does not state that the regions have nothing in
+  common: it was copied;
+* repeats a description that its unit already has.
+"""
+
+import collections
+import dataclasses
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from milan_jax._src.annotation.sheet_key import KeyUnit, Place, place_of
+from milan_jax._src.errors import UserError
+from milan_jax._src.files.tables import read_rows
+from milan_jax._src.text.wording import NOTHING_PHRASES, is_refusal, words
+
+COLUMNS = ("sheet", "letter", "summary")
+MOST_WORDS = 60
+SAME_ON_SHEET = 3
+SAME_AT_ALL = 20
+_NOTHING = frozenset(words(phrase) for phrase in NOTHING_PHRASES)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+  """What was written about one unit.
+
+  Attributes:
+    place: where the unit is.
+    text: the summary, white space made single.
+    file: the file that it was read from.
+    where: file and line, for messages.
+  """
+
+  place: Place
+  text: str
+  file: str
+  where: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dropped:
+  """An answer that is left out, and why."""
+
+  answer: Answer
+  reason: str
+
+
+def read_answers(
+  paths: Iterable[str | os.PathLike[str]], key: Mapping[Place, KeyUnit]
+) -> list[Answer]:
+  """Reads files of answers.
+
+  Args:
+    paths: CSV files with the columns sheet, letter and summary.
+    key: the units that may be described.
+
+  Raises:
+    UserError: if a file cannot be read or lacks a column, or a row names a sheet or a
+      letter that is not in the key.
+  """
+  answers = []
+  for path in paths:
+    for row in read_rows(path, COLUMNS):
+      place = place_of(row)
+      if place not in key:
+        known = sorted({each.sheet for each in key})
+        what = f"sheet {place.sheet}"
+        if place.sheet in known:
+          what = f"letter {place.letter} on sheet {place.sheet}"
+        raise UserError(
+          f"{row.where}: the key has no {what}; its sheets are {known[0]} to "
+          f"{known[-1]}: use the key.csv that was written with these sheets."
+        )
+      text = " ".join(row.values["summary"].split())
+      answers.append(Answer(place, text, str(path), row.where))
+  return answers
+
+
+def is_nothing(text: str) -> bool:
+  """Whether a text states that a unit's regions have nothing in common."""
+  return is_refusal(text) or words(text) in _NOTHING
+
+
+def clean(
+  answers: Sequence[Answer], key: Mapping[Place, KeyUnit]
+) -> tuple[list[Answer], list[Dropped]]:
+  """Splits answers into those that count and those that are dropped.
+
+  Args:
+    answers: of all annotators, in the order of the files.
+    key: the units at the places.
+
+  Returns:
+    Answers that count, and the others with the reasons, both in the given order.
+  """
+  copied = _copied(answers)
+  kept, dropped = [], []
+  seen: set[tuple[KeyUnit, tuple[str, ...]]] = set()
+  for answer in answers:
+    unit, spoken = key[answer.place], words(answer.text)
+    reason = ""
+    if not spoken:
+      reason = "empty"
+    elif len(re.findall(r"\S+", answer.text)) > MOST_WORDS:
+      reason = f"longer than {MOST_WORDS} words"
+    elif _same_on_sheet(answer) in copied or _same_at_all(answer) in copied:
+      reason = "copied unchanged over many units"
+    elif (unit, spoken) in seen:
+      reason = "repeats a description of the unit"
+    if reason:
+      dropped.append(Dropped(answer, reason))
+    else:
+      seen.add((unit, spoken))
+      kept.append(answer)
+  return kept, dropped
+
+
+def _copied(answers: Iterable[Answer]) -> set[tuple[object, ...]]:
+  said = [each for each in answers if words(each.text) and not is_nothing(each.text)]
+  on_sheet = collections.Counter(map(_same_on_sheet, said))
+  at_all = collections.Counter(map(_same_at_all, said))
+  return {text for text, number in on_sheet.items() if number >= SAME_ON_SHEET} | {
+    text for text, number in at_all.items() if number > SAME_AT_ALL
+  }
+
+
+def _same_on_sheet(answer: Answer) -> tuple[object, ...]:
+  return answer.file, answer.place.sheet, words(answer.text)
+
+
+def _same_at_all(answer: Answer) -> tuple[object, ...]:
+  return answer.file, words(answer.text)

@@ -1,0 +1,134 @@
+"""Which unit each letter of each contact sheet stands for: `key.csv`."""
+
+import csv
+import dataclasses
+import io
+import os
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from milan_jax._src.annotation.contact_sheet import LETTERS
+from milan_jax._src.annotation.drawn_regions import DrawnUnit
+from milan_jax._src.errors import UserError
+from milan_jax._src.files.plain_text import whole_number
+from milan_jax._src.files.tables import Row, read_rows
+
+COLUMNS = ("sheet", "letter", "run", "layer", "unit", "sign")
+SIGNS = ("on", "off")
+
+
+@dataclasses.dataclass(frozen=True, order=True, slots=True)
+class Place:
+  """A place on a sheet, such as sheet 12, letter C."""
+
+  sheet: int
+  letter: str
+
+
+@dataclasses.dataclass(frozen=True, order=True, slots=True)
+class KeyUnit:
+  """The unit at a place, and the exemplar set that it is of."""
+
+  run: str
+  layer: str
+  unit: int
+  sign: str
+
+
+def arrange(
+  units: Sequence[DrawnUnit], *, twice: int, per_sheet: int, seed: int
+) -> list[list[DrawnUnit]]:
+  """Puts units on sheets in random order, some of them on a second set of sheets.
+
+  Args:
+    units: all of them.
+    twice: units of the second set, which begins on a sheet of its own.
+    per_sheet: units of a sheet.
+    seed: of the order and the choice.
+
+  Raises:
+    UserError: if there are fewer than `twice` units, or too many on a sheet.
+  """
+  if not 1 <= per_sheet <= len(LETTERS):
+    raise UserError(
+      f"--units_per_sheet={per_sheet}: expected a number from 1 to {len(LETTERS)}."
+    )
+  if not 0 <= twice <= len(units):
+    raise UserError(
+      f"--twice={twice}: expected a number from 0 to {len(units)}, the units that are "
+      "drawn."
+    )
+  rng = np.random.default_rng([seed, 1])
+  order = rng.permutation(len(units))
+  again = rng.permutation(len(units))[:twice]
+  return [
+    [units[index] for index in one[first : first + per_sheet]]
+    for one in (order, again)
+    for first in range(0, len(one), per_sheet)
+  ]
+
+
+def places_of(sheets: Sequence[Sequence[DrawnUnit]]) -> dict[Place, KeyUnit]:
+  """The unit at each place; sheets are numbered from 1."""
+  return {
+    Place(number, letter): KeyUnit(unit.run, unit.layer, unit.unit, unit.sign)
+    for number, sheet in enumerate(sheets, 1)
+    for letter, unit in zip(LETTERS, sheet, strict=False)
+  }
+
+
+def key_text(key: dict[Place, KeyUnit]) -> str:
+  """The key as CSV."""
+  return csv_text(
+    COLUMNS,
+    ((*dataclasses.astuple(place), *dataclasses.astuple(key[place])) for place in key),
+  )
+
+
+def csv_text(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+  """A table as CSV, its columns in the first line."""
+  file = io.StringIO()
+  writer = csv.writer(file, lineterminator="\n")
+  writer.writerow(columns)
+  writer.writerows(rows)
+  return file.getvalue()
+
+
+def read_key(path: str | os.PathLike[str]) -> dict[Place, KeyUnit]:
+  """Reads a key.
+
+  Raises:
+    UserError: if it cannot be read, lacks a column, or has a malformed row or a place
+      twice.
+  """
+  key: dict[Place, KeyUnit] = {}
+  for row in read_rows(path, COLUMNS):
+    place, unit, sign = place_of(row), row.unit, row.values["sign"]
+    if sign not in SIGNS:
+      raise UserError(f"{row.where}: a sign is on or off; found {sign!r}.")
+    if place in key:
+      raise UserError(
+        f"{row.where}: sheet {place.sheet}, letter {place.letter} is there twice: use "
+        "the key.csv that was written with the sheets."
+      )
+    key[place] = KeyUnit(row.values["run"], unit.layer, unit.index, sign)
+  if not key:
+    raise UserError(f"{path} names no unit: use the key.csv written with the sheets.")
+  return key
+
+
+def place_of(row: Row) -> Place:
+  """The place that the columns `sheet` and `letter` of a row name.
+
+  Raises:
+    UserError: if they are not a number and one of the letters.
+  """
+  sheet = whole_number(row.values["sheet"])
+  letter = row.values["letter"].strip().upper()
+  if sheet is None or len(letter) != 1 or letter not in LETTERS:
+    raise UserError(
+      f"{row.where}: expected a sheet's number and a letter from {LETTERS[0]} to "
+      f"{LETTERS[-1]}; found {row.values['sheet']!r} and {row.values['letter']!r}."
+    )
+  return Place(sheet, letter)

@@ -1,0 +1,56 @@
+"""The options of `milan-annotate`."""
+
+import dataclasses
+
+from milan_jax._src.options.fields import Options, option
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SheetOptions:
+  """Drawing contact sheets."""
+
+  exemplars: str | None = option(
+    None,
+    "folders of exemplars, comma-separated: the units of all are mixed",
+  )
+  num_units: int | None = option(
+    None,
+    "units to draw from each folder, evenly over its layers; default: all that have "
+    "regions",
+  )
+  twice: int = option(
+    0,
+    "number of these units that are drawn on a second set of sheets too, to measure "
+    "agreement",
+  )
+  units_per_sheet: int = option(
+    6, "units of a sheet, at most 6; fewer are shown larger where sheets are shrunk"
+  )
+  seed: int = option(0, "seed of the choice and of the order of the units")
+  workdir: str = option(
+    "runs/annotate", "folder for sheets/, key.csv and an empty answers.csv"
+  )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AnswerOptions:
+  """Reading answers."""
+
+  read: str | None = option(
+    None,
+    "CSV files with the columns sheet,letter,summary, comma-separated; no sheets are "
+    "drawn",
+  )
+  key: str | None = option(None, "key.csv that was written with the sheets")
+  out: str = option(
+    "annotations.csv",
+    "file for the annotations, or a folder for one file per folder of exemplars",
+  )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AnnotateOptions(Options):
+  """Draws units on contact sheets for annotators, and reads what they answer."""
+
+  sheets: SheetOptions = dataclasses.field(default_factory=SheetOptions)
+  answers: AnswerOptions = dataclasses.field(default_factory=AnswerOptions)
