@@ -80,4 +80,6 @@ def test_arrays_of_another_size_are_reported(scene, capfd):
   images = np.zeros((6, 40, 24, 3), np.uint8)
   images += np.arange(6, dtype=np.uint8)[:, None, None, None]
   milan_jax.collect(names["network"], images, layers=["conv2"], k=2)
-  assert "images are resized to 37 pixels and cut to 32 x 32" in capfd.readouterr().err
+  assert (
+    "images are resized to 37 pixels and cropped to 32 x 32" in capfd.readouterr().err
+  )

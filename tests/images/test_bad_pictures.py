@@ -157,11 +157,11 @@ UNREADABLE = {
   "drawing.png": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n", "not a picture of a known"),
   "vast.png": (
     lambda: png(20_000, 20_000, 1, 0, [bytes(2_500)] * 20_000),
-    "its 20000 x 20000 pixels are more than the 89,478,485 that are read",
+    "its 20000 x 20000 pixels exceed the limit of 89,478,485",
   ),
   "large.png": (
     lambda: png(10_000, 9_000, 1, 0, [bytes(1_250)] * 9_000),
-    "its 10000 x 9000 pixels are more",
+    "its 10000 x 9000 pixels exceed",
   ),
 }
 

@@ -96,22 +96,22 @@ def test_colors_for_a_network_of_gray():
     (
       noise(2, 8, 8, 4),
       3,
-      "have 4 channels, by their shape .*, and the network takes 3",
+      "shape .* have 4 channels, but the network takes 3",
     ),
     (
       noise(2, 4, 8, 8),
       1,
-      "have 4 channels, by their shape .*, and the network takes 1",
+      "shape .* have 4 channels, but the network takes 1",
     ),
     (
       noise(2, 8, 8, 3),
       4,
-      "have 3 channels, by their shape .*, and the network takes 4",
+      "shape .* have 3 channels, but the network takes 4",
     ),
-    (noise(2, 8, 8), 4, "have 1 channels, .*, and the network takes 4"),
-    (noise(8, 8, 3), 3, r"that of one image.*images\[None\]"),
-    (np.zeros((2, 8, 8, 3), np.float32), 3, r"of 0 to 1, save \(255 \* x\)"),
-    (np.zeros((2, 8, 8, 3), np.uint16), 3, r"fill 16 bits, save \(x // 257\)"),
+    (noise(2, 8, 8), 4, "have 1 channels, but the network takes 4"),
+    (noise(8, 8, 3), 3, r"that of a single image.*images\[None\]"),
+    (np.zeros((2, 8, 8, 3), np.float32), 3, r"in \[0, 1\], save \(255 \* x\)"),
+    (np.zeros((2, 8, 8, 3), np.uint16), 3, r"use all 16 bits, save \(x // 257\)"),
     (np.zeros((2, 8, 8, 1), bool), 1, r"save 255 \* x\.astype"),
   ],
 )
@@ -121,7 +121,7 @@ def test_arrays_that_do_not_fit(array, channels, message):
 
 
 def test_pictures_do_not_have_six_channels(tmp_path):
-  with pytest.raises(UserError, match="takes images of 6 channels, and pictures have"):
+  with pytest.raises(UserError, match="takes images of 6 channels, but pictures have"):
     open_images(ImageOptions(source=str(tmp_path)), Geometry(8, 8, channels=6))
 
 

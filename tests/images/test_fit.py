@@ -6,7 +6,7 @@ from PIL import Image
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.arrays import ArrayImages
-from milan_jax._src.images.fitted import fitting_line
+from milan_jax._src.images.fitted import fitting_message
 from milan_jax._src.images.folder import FolderImages
 from milan_jax._src.images.geometry import Geometry
 from milan_jax._src.images.image_sources import open_images
@@ -44,7 +44,7 @@ def test_arrays_of_the_networks_size_are_taken_as_they_are(tmp_path, capsys):
   for index in range(5):
     np.testing.assert_array_equal(source.load(index), images[index])
   said = capsys.readouterr()
-  assert "5 images of 16 x 16 pixels are taken as they are" in said.err + said.out
+  assert "5 images of 16 x 16 pixels are not resized" in said.err + said.out
 
 
 @pytest.mark.parametrize("planes", [False, True])
@@ -61,7 +61,9 @@ def test_arrays_of_another_size_are_resized_and_cut_as_ever():
   images = noise(2, 17, 17, 3)
   source = ArrayImages(images, GEOMETRY)
   np.testing.assert_array_equal(source.load(0), zoomed(images[0]))
-  assert fitting_line(source) == "images are resized to 18 pixels and cut to 16 x 16"
+  assert (
+    fitting_message(source) == "images are resized to 18 pixels and cropped to 16 x 16"
+  )
 
 
 def test_pictures_of_a_folder(folder):
@@ -70,9 +72,9 @@ def test_pictures_of_a_folder(folder):
   np.testing.assert_array_equal(source.load(2), np.rot90(noise(16, 16, 3, seed=2), -1))
   other = Image.fromarray(noise(20, 30, 3, seed=1)).resize((27, 18), 2)
   np.testing.assert_array_equal(source.load(1), np.asarray(other.crop((6, 1, 22, 17))))
-  assert fitting_line(source) == (
-    "images are resized to 18 pixels and cut to 16 x 16, but for 2, which have that "
-    "size already"
+  assert fitting_message(source) == (
+    "images are resized to 18 pixels and cropped to 16 x 16, except 2, which already "
+    "have that size"
   )
 
 
@@ -81,11 +83,13 @@ def test_whatever_their_proportions(folder):
   picture = Image.fromarray(noise(20, 30, 3, seed=1))
   expected = picture.resize((16, 16), Image.Resampling.BICUBIC)
   np.testing.assert_array_equal(source.load(1), np.asarray(expected))
-  assert "resized to 16 x 16 pixels, whatever" in fitting_line(source)
+  assert "resized to 16 x 16 pixels, ignoring" in fitting_message(source)
 
 
 def test_nothing_is_resized(folder, tmp_path):
-  with pytest.raises(UserError, match=r"1\.png has 20 x 30 pixels.*16 x 16 alone"):
+  with pytest.raises(
+    UserError, match=r"1\.png has 20 x 30 pixels.*only images of 16 x 16"
+  ):
     open_images(ImageOptions(source=str(folder), fit="none"), GEOMETRY)
   source = FolderImages(folder, Geometry(18, 16, fitting="none"))
   np.testing.assert_array_equal(source.load(0), noise(16, 16, 3))
@@ -101,11 +105,11 @@ def test_another_word(folder):
     UserError, match="--fit: expected one of resize-crop, resize, none"
   ):
     open_images(ImageOptions(source=str(folder), fit="zoom"), GEOMETRY)
-  with pytest.raises(UserError, match="images of your own"):
+  with pytest.raises(UserError, match="--fit needs --images"):
     open_images(ImageOptions(fit="none"), GEOMETRY)
 
 
 def test_many_images_are_told_by_some():
   images = np.zeros((1100, 16, 16, 3), np.uint8)
   source = ArrayImages(images, GEOMETRY)
-  assert fitting_line(source).endswith("taken as they are: 367 of 367 looked at")
+  assert fitting_message(source).endswith("are not resized: 367 of 367 sampled")

@@ -61,7 +61,7 @@ def test_images_of_a_saved_data_set(tmp_path, workers):
   expected[[0, 1, 4], ..., 0] = np.array([10, 20, 50])[:, None, None]
   np.testing.assert_array_equal(batch.inputs, expected)
   found = [(item.name, item.reason[:20]) for item in batch.skipped]
-  assert found == [("2", "it is not a picture "), ("3", "the data set holds n")]
+  assert found == [("2", "it is not a picture "), ("3", "the data set has no ")]
   assert len(pickle.dumps(source)) < 1000
 
 
@@ -78,9 +78,9 @@ def test_splits(tmp_path):
   datasets.DatasetDict(parts).save_to_disk(tmp_path / "both")
   source = HuggingFaceImages(tmp_path / "both", GEOMETRY, split="train")
   assert (source.name(1), source.load(1)[0, 0, 0]) == ("train/1", 20)
-  with pytest.raises(UserError, match="splits train, test: name one"):
+  with pytest.raises(UserError, match="splits train, test: choose one"):
     HuggingFaceImages(tmp_path / "both", GEOMETRY)
-  with pytest.raises(UserError, match="'valid' is none of them"):
+  with pytest.raises(UserError, match="'valid' is not one of them"):
     HuggingFaceImages(tmp_path / "both", GEOMETRY, split="valid")
   datasets.DatasetDict({"only": parts["test"]}).save_to_disk(tmp_path / "one")
   assert HuggingFaceImages(tmp_path / "one", GEOMETRY).name(0) == "only/0"

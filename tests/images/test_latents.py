@@ -53,7 +53,7 @@ def test_images_are_made_of_latents():
 @pytest.mark.parametrize(
   ("arrays", "message"),
   [
-    ({"z": np.zeros((2, 3))}, "holds z: expected an .npz file"),
+    ({"z": np.zeros((2, 3))}, "contains z: expected an .npz file"),
     ({"latents": np.zeros((2, 3), int)}, "expected an .npz file"),
     ({"latents": np.zeros((2, 3)), "classes": np.zeros(3, int)}, "2 integer classes"),
     ({"latents": np.zeros((2, 3)), "classes": np.zeros(2)}, "2 integer classes"),

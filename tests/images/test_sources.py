@@ -80,7 +80,7 @@ def test_what_is_left_out_is_told_by_suffix(tmp_path):
   found = FolderImages(tmp_path, GEOMETRY).left_out()
   assert found.startswith("2 .txt, ") and found.endswith("4 of other kinds")
   (tmp_path / "a.png").unlink()
-  with pytest.raises(UserError, match=r"No photograph.*found 2 \.txt, 1 without"):
+  with pytest.raises(UserError, match=r"No photographs.*found 2 \.txt, 1 without"):
     FolderImages(tmp_path, GEOMETRY)
 
 
@@ -135,7 +135,7 @@ def test_files_that_are_no_arrays(tmp_path):
     with pytest.raises(UserError, match=r"corrupt|not a readable"):
       open_array_images(tmp_path / name)
   np.savez(tmp_path / "two.npz", a=1, b=2)
-  with pytest.raises(UserError, match="holds the arrays a, b"):
+  with pytest.raises(UserError, match="contains the arrays a, b"):
     open_array_images(tmp_path / "two.npz")
 
 

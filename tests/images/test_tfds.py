@@ -246,7 +246,7 @@ def test_tfrecord_files_that_are_not_as_they_should_be(home, tmp_path):
   source = TfdsImages(folder, GEOMETRY, split="train")
   content = second.read_bytes()
   second.write_bytes(content[:-1])
-  with pytest.raises(UserError, match="00001-of-00002 is cut short or damaged"):
+  with pytest.raises(UserError, match="00001-of-00002 is truncated or corrupt"):
     TfdsImages(folder, GEOMETRY, split="train")
   with pytest.raises(UserError, match="00001-of-00002 was changed"):
     source.load(6)

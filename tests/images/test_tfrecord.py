@@ -9,7 +9,7 @@ import pytest
 from milan_jax._src.errors import UserError
 from milan_jax._src.images import tfrecord
 from milan_jax._src.images.source import UnreadableImageError
-from milan_jax._src.images.tfrecord import Part, TfRecords
+from milan_jax._src.images.tfrecord import RecordRange, TfRecords
 
 # What TensorFlow wrote: the first records of a file that grain's own tests read.
 BY_TENSORFLOW = bytes.fromhex(
@@ -51,7 +51,7 @@ def path(tmp_path):
 def test_a_file_that_tensorflow_wrote(tmp_path):
   write_records(tmp_path / "ours", [b"1", b"1 1", b"2 1"])
   assert (tmp_path / "ours").read_bytes() == BY_TENSORFLOW
-  records = TfRecords([Part(tmp_path / "ours")])
+  records = TfRecords([RecordRange(tmp_path / "ours")])
   assert [records[index] for index in range(3)] == [b"1", b"1 1", b"2 1"]
 
 
@@ -60,10 +60,10 @@ def test_parts_of_several_files(path, tmp_path):
   write_records(other, [b"a", b"b"])
   write_records(tmp_path / "none", [])
   parts = [
-    Part(other, 1, 2, 2),
-    Part(tmp_path / "none"),
-    Part(path, 1),
-    Part(path, 0, 2),
+    RecordRange(other, 1, 2, 2),
+    RecordRange(tmp_path / "none"),
+    RecordRange(path, 1),
+    RecordRange(path, 0, 2),
   ]
   records = TfRecords(iter(parts))
   taken = [b"b", *RECORDS[1:], *RECORDS[:2]]
@@ -79,7 +79,7 @@ def test_threads_and_another_process(tmp_path):
   """Eight bytes a record, and no file that is open."""
   contents = [bytes([index % 251]) * (index % 7 * 100) for index in range(1000)]
   write_records(tmp_path / "many", contents)
-  records = TfRecords([Part(tmp_path / "many", 500)])
+  records = TfRecords([RecordRange(tmp_path / "many", 500)])
   sent = pickle.dumps(records)
   assert len(sent) < 8 * 501 + 1000
   again = pickle.loads(sent)
@@ -91,8 +91,8 @@ def test_threads_and_another_process(tmp_path):
 def test_a_file_that_is_cut_short(path, missing):
   content = path.read_bytes()
   path.write_bytes(content[:-missing])
-  with pytest.raises(UserError, match="records is cut short or damaged") as error:
-    TfRecords([Part(path)])
+  with pytest.raises(UserError, match="records is truncated or corrupt") as error:
+    TfRecords([RecordRange(path)])
   start = len(content) - 4 - 16
   if missing < 20:
     assert f"at byte {start}, found {20 - missing} bytes" in str(error.value)
@@ -102,20 +102,20 @@ def test_a_length_that_cannot_be(path):
   content = path.read_bytes()
   path.write_bytes(content[:16] + struct.pack("<Q", 2**64 - 1) + content[24:])
   with pytest.raises(UserError, match=f"record of {2**64 - 1} bytes .* at byte 16"):
-    TfRecords([Part(path)])
+    TfRecords([RecordRange(path)])
   path.write_bytes(b"version https://git-lfs.github.com/spec/v1")
-  with pytest.raises(UserError, match="cut short or damaged"):
-    TfRecords([Part(path)])
+  with pytest.raises(UserError, match="truncated or corrupt"):
+    TfRecords([RecordRange(path)])
 
 
 def test_other_files_than_expected(path, tmp_path):
   with pytest.raises(UserError, match="expected 5 records, found 4"):
-    TfRecords([Part(path, total=5)])
+    TfRecords([RecordRange(path, total=5)])
   with pytest.raises(UserError, match="absent cannot be read"):
-    TfRecords([Part(tmp_path / "absent")])
+    TfRecords([RecordRange(tmp_path / "absent")])
   with pytest.raises(ValueError, match="no records 2 to 5 among 4"):
-    TfRecords([Part(path, 2, 5)])
-  records = TfRecords([Part(path)])
+    TfRecords([RecordRange(path, 2, 5)])
+  records = TfRecords([RecordRange(path)])
   write_records(path, [b"another", *RECORDS])
   with pytest.raises(UserError, match="was changed while it was in use"):
     records[1]
@@ -132,7 +132,7 @@ def test_other_files_than_expected(path, tmp_path):
 def test_compressed_files_are_refused(path, compress):
   path.write_bytes(compress(path.read_bytes() * 50))
   with pytest.raises(UserError, match=r"is compressed .* without compression"):
-    TfRecords([Part(path)])
+    TfRecords([RecordRange(path)])
 
 
 def test_a_length_that_looks_like_compression(path):
@@ -142,17 +142,17 @@ def test_a_length_that_looks_like_compression(path):
     write_records(path, [record[:20]])
     content = struct.pack("<Q", len(record)) + path.read_bytes()[8:-4] + record[20:]
     path.write_bytes(content + bytes(4))
-    assert TfRecords([Part(path)])[0] == record
+    assert TfRecords([RecordRange(path)])[0] == record
     path.write_bytes(content)
-    with pytest.raises(UserError, match="cut short or damaged"):
-      TfRecords([Part(path)])
+    with pytest.raises(UserError, match="truncated or corrupt"):
+      TfRecords([RecordRange(path)])
 
 
 def test_data_against_its_checksum(path, monkeypatch):
   content = bytearray(path.read_bytes())
   content[16 + 12] ^= 1
   path.write_bytes(content)
-  records = TfRecords([Part(path)])
+  records = TfRecords([RecordRange(path)])
   monkeypatch.setattr(tfrecord, "_CRC32C", None)
   assert records[1] == b"nne"
   monkeypatch.setattr(tfrecord, "_CRC32C", crc32c)

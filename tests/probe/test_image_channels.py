@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.images.preprocessing import usual_colors
+from milan_jax._src.images.preprocessing import default_mean_and_std
 from milan_jax._src.probe.latent_inputs import trial_inputs
 from milan_jax._src.probe.layout import guess_layout
 from milan_jax._src.probe.model_options import ModelRequest
@@ -47,7 +47,7 @@ def conv(channels, units=4):
 
 def values(found, channels, images):
   """The first layer, computed by torch."""
-  mean, std = (np.array(one, np.float32) for one in usual_colors(channels))
+  mean, std = (np.array(one, np.float32) for one in default_mean_and_std(channels))
   pixels = torch.tensor((images - mean) / std).permute(0, 3, 1, 2)
   return found(pixels).detach().permute(0, 2, 3, 1).numpy()
 
@@ -63,7 +63,7 @@ def test_a_torch_module_of_any_channels(opened, channels):
 
 
 def test_gray_has_the_mean_of_imagenets_three():
-  mean, std = usual_colors(1)
+  mean, std = default_mean_and_std(1)
   np.testing.assert_allclose(mean, [np.mean([123.675, 116.28, 103.53])], atol=1e-3)
   np.testing.assert_allclose(std, [np.mean([58.395, 57.12, 57.375])], atol=1e-3)
 

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.images.preprocessing import usual_colors
+from milan_jax._src.images.preprocessing import default_mean_and_std
 from milan_jax._src.probe.layout import parse_layouts
 from milan_jax._src.probe.protocol import Probe
 from milan_jax._src.records import LayerShape
@@ -300,7 +300,7 @@ def test_images_of_other_channels_and_sizes(shape, size, channels):
   proto.ir_version = 8
   probe = OnnxProbe(proto)
   assert (probe.image_size, probe.channels) == (size, channels)
-  mean, std = (np.array(one, np.float32) for one in usual_colors(channels))
+  mean, std = (np.array(one, np.float32) for one in default_mean_and_std(channels))
   height, width = size if isinstance(size, tuple) else (size, size)
   rng = np.random.default_rng(1)
   pixels = rng.integers(0, 256, (2, height, width, channels), np.uint8)

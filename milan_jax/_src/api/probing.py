@@ -18,7 +18,7 @@ from milan_jax._src.api.identity import of_target
 from milan_jax._src.api.origins import Probed
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.arrays import ArrayImages
-from milan_jax._src.images.fitted import Fitted, fitting_line
+from milan_jax._src.images.fitted import FittedSource, fitting_message
 from milan_jax._src.images.latents import open_latents
 from milan_jax._src.images.preprocessing import Preprocessing
 from milan_jax._src.images.source import ImageSource
@@ -211,8 +211,8 @@ def _target(network: Network, images: Any) -> ProbeTarget:
     images = np.asarray(images)
   if isinstance(images, np.ndarray):
     images = ArrayImages(images, network.geometry)
-  if isinstance(images, Fitted) and is_primary():
-    say(fitting_line(images))
+  if isinstance(images, FittedSource) and is_primary():
+    say(fitting_message(images))
   if not isinstance(images, ImageSource):
     raise UserError(
       "images: expected a path, an array of uint8 images or a source of images; found "

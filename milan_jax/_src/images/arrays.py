@@ -10,9 +10,9 @@ from PIL import Image
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.npy_files import open_npy, read_npz
-from milan_jax._src.images.fitted import other_size
-from milan_jax._src.images.geometry import Geometry, OtherSizeError, fit_array
-from milan_jax._src.images.sizes import Size, of_sides
+from milan_jax._src.images.fitted import size_mismatch
+from milan_jax._src.images.geometry import Geometry, SizeMismatchError, fit_array
+from milan_jax._src.images.sizes import Size, size_from_sides
 from milan_jax._src.images.source import black
 
 EXPECTED = (
@@ -20,27 +20,28 @@ EXPECTED = (
   "width)"
 )
 _CONVERSIONS = {
-  "f": "if they are of 0 to 1, save (255 * x).clip(0, 255).round().astype(np.uint8)",
+  "f": "if they are in [0, 1], save (255 * x).clip(0, 255).round().astype(np.uint8)",
   "b": "save 255 * x.astype(np.uint8)",
-  "u": "if they fill 16 bits, save (x // 257).astype(np.uint8)",
-  "i": "if they are of 0 to 255, save x.astype(np.uint8)",
+  "u": "if they use all 16 bits, save (x // 257).astype(np.uint8)",
+  "i": "if they are in [0, 255], save x.astype(np.uint8)",
 }
 
 
 class ArrayImages:
-  """Images from one array. An image's name is its number.
+  """Images from one array. An image's name is its index.
 
-  Gray images are repeated for a network of colors; of colors, a network of gray gets
-  the luma. Any other number of channels must be the network's.
+  Gray images are repeated over the three channels of an RGB network; RGB images are
+  converted to luma for a grayscale network. Any other number of channels must equal the
+  network's.
 
   Args:
     images: uint8, `(N, height, width, channels)` or `(N, channels, height, width)`;
       gray ones may be `(N, height, width)`.
-    geometry: what is done to each; None takes them as they are, in colors.
-    origin: what to call the array in messages, such as its file.
+    geometry: how each image is resized and cropped; None leaves RGB images unchanged.
+    origin: the array's name in messages, such as its file.
 
   Raises:
-    UserError: if the array's type or shape is another.
+    UserError: if the array has another dtype or shape.
   """
 
   def __init__(
@@ -55,10 +56,12 @@ class ArrayImages:
         f"{': ' if remedy else ''}{remedy}."
       )
     if not images.size:
-      raise UserError(f"{origin} holds no image: its shape is {images.shape}.")
+      raise UserError(f"{origin} contains no images: its shape is {images.shape}.")
     self._images = _channels_last(images, channels, origin)
     self._origin = origin
-    self._geometry = geometry or Geometry(None, of_sides(*self.own_shape(0)))
+    self._geometry = geometry or Geometry(
+      None, size_from_sides(*self.original_shape(0))
+    )
 
   def __len__(self) -> int:
     return len(self._images)
@@ -75,30 +78,30 @@ class ArrayImages:
 
   @property
   def geometry(self) -> Geometry:
-    """What is done to each image."""
+    """How each image is resized and cropped."""
     return self._geometry
 
-  def own_shape(self, index: int) -> tuple[int, int]:
+  def original_shape(self, index: int) -> tuple[int, int]:
     """Height and width in the array, in pixels."""
     del index
     height, width = self._images.shape[1:3]
     return height, width
 
   def name(self, index: int) -> str:
-    """The image's number."""
+    """The image's index."""
     return str(index)
 
   def load(self, index: int) -> UInt8[np.ndarray, "height width channels"]:
-    """The image, resized and cropped as far as its size is another.
+    """The image, resized and cropped if its size differs.
 
     Raises:
-      UserError: if its size is another, and nothing is to be resized.
+      UserError: if its size differs and resizing is turned off.
     """
     image = _with_channels(self._images[index], self._geometry.channels)
     try:
       return fit_array(image, self._geometry)
-    except OtherSizeError as error:
-      raise other_size(
+    except SizeMismatchError as error:
+      raise size_mismatch(
         f"{self._origin}: image {index}", error.found, self._geometry
       ) from error
 
@@ -109,29 +112,29 @@ def _expected(channels: int) -> str:
 
 
 def _channels_last(images: np.ndarray, channels: int, origin: str) -> np.ndarray:
-  """Images as `(N, height, width, own channels)`, which suit a number of channels."""
-  shape, suited = images.shape, (channels, 4 - channels) if channels in (1, 3) else ()
+  """Converts images to NHWC if their channels can be converted to `channels`."""
+  shape, accepted = images.shape, (channels, 4 - channels) if channels in (1, 3) else ()
   if images.ndim == 3:
     if shape[2] <= 4:
       raise UserError(
-        f"{origin}: the shape {shape} is that of one image: expected "
-        f"{_expected(channels)}; images[None] makes an array of one."
+        f"{origin}: the shape {shape} is that of a single image: expected "
+        f"{_expected(channels)}; images[None] makes an array of one image."
       )
     images = images[..., None]
     shape = images.shape
-  for own in suited or (channels,):
+  for own in accepted or (channels,):
     if shape[3] == own:
       return images
     if shape[1] == own:
       return images.transpose(0, 2, 3, 1)
   raise UserError(
-    f"{origin}: the images have {min(shape[1], shape[3])} channels, by their shape "
-    f"{shape}, and the network takes {channels}: expected {_expected(channels)}."
+    f"{origin}: images of shape {shape} have {min(shape[1], shape[3])} channels, but "
+    f"the network takes {channels}: expected {_expected(channels)}."
   )
 
 
 def _with_channels(image: np.ndarray, channels: int) -> np.ndarray:
-  """Gray for colors, and colors for gray."""
+  """Converts between gray and RGB where the network needs it."""
   own = image.shape[2]
   if own == 1 and channels == 3:
     return np.repeat(image, 3, axis=2)
@@ -142,7 +145,7 @@ def _with_channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 class _MappedImages(ArrayImages):
-  """Images that stay in their file: to another process goes its name, not the array."""
+  """Memory-mapped images; pickled as the file's path, not as the array."""
 
   def __init__(self, path: pathlib.Path, geometry: Geometry | None):
     super().__init__(open_npy(path, remedy="save it again"), geometry, str(path))
@@ -157,11 +160,11 @@ def open_array_images(
 ) -> ArrayImages:
   """Images from a `.npy` file (memory-mapped) or an `.npz` file.
 
-  An `.npz` file holds one array, or names the one to take `images`.
+  An `.npz` file must contain one array only, or one named `images`.
 
   Raises:
-    UserError: if there is no such file, it is not a numpy file, or its array has
-      another type or shape.
+    UserError: if there is no such file, it is not a NumPy file, or its array has
+      another dtype or shape.
   """
   path = pathlib.Path(path)
   if not path.is_file():
@@ -179,6 +182,7 @@ def _images_of(archive: Mapping[str, np.ndarray], path: pathlib.Path) -> np.ndar
   name = names[0] if len(names) == 1 else "images"
   if name not in names:
     raise UserError(
-      f"{path} holds the arrays {', '.join(names)}: name the images 'images'."
+      f"{path} contains the arrays {', '.join(names)}: name the array of images "
+      "'images'."
     )
   return archive[name]

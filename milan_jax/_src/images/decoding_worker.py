@@ -1,10 +1,10 @@
-"""A process that decodes images: how it starts, and how it ends.
+"""Startup and shutdown of worker processes that decode images.
 
-Left alone, such a process first runs the user's script again up to its
-`if __name__ == "__main__"` (or all of it, where there is none), and then imports JAX,
-since grain does if it can. It needs neither: classes of the script come to it by value.
-So this module takes the script's place, and keeps JAX away while grain is imported.
-A source that needs JAX can still import it.
+By default a spawned process first runs the user's script again up to its
+`if __name__ == "__main__"` (or all of it, if there is no such line), and then imports
+JAX, because grain imports it if it can. A worker needs neither: classes defined in the
+script are pickled by value. So this module replaces the script as the main module and
+hides JAX while grain is imported. A source that needs JAX can still import it.
 """
 
 import collections
@@ -26,8 +26,8 @@ from absl import flags
 
 
 @contextlib.contextmanager
-def halt() -> Iterator[SharedMemory]:
-  """One byte that processes share: not 0 once nothing more is wanted of the workers."""
+def stop_flag() -> Iterator[SharedMemory]:
+  """One byte of shared memory; a value other than 0 asks the workers to stop."""
   memory = SharedMemory(create=True, size=1)
   try:
     yield memory
@@ -36,51 +36,51 @@ def halt() -> Iterator[SharedMemory]:
     memory.unlink()
 
 
-def halted(memory: SharedMemory) -> bool:
-  """Whether nothing more is wanted."""
+def stop_requested(memory: SharedMemory) -> bool:
+  """Whether the workers were asked to stop."""
   return memory.buf is None or memory.buf[0] != 0
 
 
-def deliver(dataset: Any, workers: int, memory: SharedMemory) -> Iterator[Any]:
-  """The elements of a grain data set made by `mp_prefetch`; ends the workers.
+def yield_elements(dataset: Any, workers: int, memory: SharedMemory) -> Iterator[Any]:
+  """Yields the elements of an `mp_prefetch` data set, then ends its workers.
 
-  The first of each worker are waited for before any is given, since only then have all
-  workers started.
+  Waits for the first element of each worker before yielding any, because only then have
+  all workers started.
 
   Args:
-    dataset: gives `()` once `memory` says that nothing more is wanted.
-    workers: its number of workers.
-    memory: from `halt`.
+    dataset: yields `()` after the flag in `memory` is set.
+    workers: number of worker processes of `dataset`.
+    memory: from `stop_flag`.
   """
   with contextlib.closing(iter(dataset)) as iterator:
     try:
-      with _in_place_of_main(), _without_interrupts():
-        # Asked for its state, grain makes the iterators of all workers: from then on
-        # its `close` ends them all, also those that have delivered nothing.
+      with _as_main_module(), _without_interrupts():
+        # `get_state` makes grain create the iterators of all workers: from then on its
+        # `close` ends them all, including those that have yielded nothing.
         iterator.get_state()
         iterator.start_prefetch()
         first = collections.deque(itertools.islice(iterator, workers))
       while first:
         yield first.popleft()
-      # Not `yield from`, which would close the iterator before anything else.
+      # Not `yield from`, which would close the iterator first.
       for element in iterator:  # noqa: UP028
         yield element
     finally:
       if memory.buf is not None:
         memory.buf[0] = 1
-      # Where an interrupt came before all had started, the others start here.
-      with _in_place_of_main(), _without_interrupts():
+      # If an interrupt came before all workers had started, the others start here.
+      with _as_main_module(), _without_interrupts():
         _drain(iterator, workers)
 
 
 @contextlib.contextmanager
-def _in_place_of_main() -> Iterator[None]:
-  """A process that starts meanwhile runs this module first, not the user's script."""
+def _as_main_module() -> Iterator[None]:
+  """Makes processes started in this block run this module, not the user's script."""
   if not flags.FLAGS.is_parsed():
-    flags.FLAGS.mark_as_parsed()  # grain reads a flag of its own, left at its default
+    flags.FLAGS.mark_as_parsed()  # grain reads a flag of its own; its default is used
   main = sys.modules["__main__"]
   spec = getattr(main, "__spec__", None)
-  # A new process runs the module that the main one says it is.
+  # A new process runs the module named in `__main__.__spec__`.
   main.__spec__ = importlib.util.find_spec("milan_jax._src.images.decoding_worker")
   try:
     yield
@@ -90,9 +90,9 @@ def _in_place_of_main() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_interrupts() -> Iterator[None]:
-  """A thread or process that starts meanwhile gets no interrupt from the keyboard.
+  """Blocks keyboard interrupts in threads and processes started in this block.
 
-  It reaches the whole group of processes, and this one deals with it.
+  An interrupt reaches the whole process group, and the parent process handles it.
   """
   if not hasattr(signal, "pthread_sigmask"):  # Windows
     yield
@@ -105,9 +105,9 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _drain(iterator: Any, workers: int) -> None:
-  """Takes what workers have ready, until each knows that nothing more is wanted.
+  """Discards what workers have ready until each has seen the stop flag.
 
-  grain's `close` takes what is ready but not what comes after, and a worker that has a
+  grain's `close` discards what is ready but not what comes later, and a worker with a
   batch left in its pipe does not end.
   """
   idle = failed = 0
@@ -116,33 +116,33 @@ def _drain(iterator: Any, workers: int) -> None:
       idle = idle + 1 if next(iterator) == () else 0
     except StopIteration:
       return
-    except Exception:  # whoever reads has heard of an error, or wants no more
+    except Exception:  # already raised to the caller, or the caller has stopped reading
       failed += 1
 
 
-def begin(index: int, number: int) -> None:
-  """Called in a worker before its first image."""
+def set_up_worker(index: int, number: int) -> None:
+  """Sets up a worker; called before its first image."""
   del index, number
-  # What Pillow thinks of a picture's metadata is of no use to anyone here.
+  # Pillow's warnings about a picture's metadata are irrelevant here.
   warnings.filterwarnings("ignore", module=r"PIL\.")
   threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-  """Ends this process when its parent is gone, even killed."""
+  """Ends this process when its parent has ended, even if the parent was killed."""
   parent = multiprocessing.parent_process()
   if parent is not None:
     parent.join()
     os._exit(1)
 
 
-def _import_grain_alone() -> None:
-  signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not blocked
+def _import_grain_without_jax() -> None:
+  signal.signal(signal.SIGINT, signal.SIG_IGN)  # for platforms that cannot block it
   hidden = {name: None for name in ("jax", "orbax", "orbax.checkpoint")}
   sys.modules.update(hidden)  # type: ignore[arg-type]
   logging.disable(logging.WARNING)  # grain warns about JAX's profiler
   try:
-    # A version that cannot do without JAX is imported in full when it is needed.
+    # A grain version that requires JAX is imported in full when it is needed.
     with contextlib.suppress(ImportError):
       import grain  # noqa: F401
   finally:
@@ -152,4 +152,4 @@ def _import_grain_alone() -> None:
 
 
 if __name__ == "__mp_main__":
-  _import_grain_alone()
+  _import_grain_without_jax()

@@ -1,7 +1,7 @@
-"""The color photographs that come inside two packages, cut into many crops.
+"""The color photographs shipped with scikit-image and scikit-learn, cut into crops.
 
-Ten photographs are few: they make a demonstration that needs no download, and say
-nothing of a network as a whole. Point a run at a folder of photographs of your own.
+Ten photographs are enough for a demonstration without a download, but too few to
+describe a network as a whole. Run on a folder of your own photographs for that.
 """
 
 import importlib.util
@@ -17,9 +17,9 @@ from milan_jax._src.images.geometry import INTERPOLATIONS, Geometry, to_channels
 from milan_jax._src.images.sizes import Size
 from milan_jax._src.images.source import black
 
-# Every color photograph of the two wheels. Left out: drawings and test charts
-# (logo, color, phantom, chessboard, horse), gray pictures, a thumbnail, and
-# motorcycle_right, which is motorcycle_left again from a step to the right.
+# Every color photograph in the two wheels, except drawings and test charts (logo,
+# color, phantom, chessboard, horse), gray pictures, a thumbnail, and motorcycle_right,
+# which shows the scene of motorcycle_left from slightly to the right.
 PHOTOGRAPHS = (
   ("skimage", "data/astronaut.png"),
   ("skimage", "data/chelsea.png"),
@@ -32,22 +32,22 @@ PHOTOGRAPHS = (
   ("sklearn", "datasets/images/china.jpg"),
   ("sklearn", "datasets/images/flower.jpg"),
 )
-# Side of a crop over the photograph's shorter side. Below a half, crops of the smaller
-# photographs would be blown up and show blur.
+# Side of a crop divided by the photograph's shorter side. Below 0.5, crops of the
+# smaller photographs would be enlarged and blurred.
 SCALES = (1.0, 0.75, 0.5)
-# Neighboring crops start at most this part of their side apart.
+# Maximum distance between the starts of neighboring crops, as a fraction of their side.
 STEP = 0.5
 
 
 class DemoImages:
-  """Square crops of the packaged photographs, at several scales and mirrored.
+  """Crops of the packaged photographs, at several scales and mirrored.
 
   The list is the same on every machine. A crop is named by its photograph, its left
   and top edge in the photograph's pixels and its scale: `coffee@100,0,0.75`, with
   `,mirrored` where left and right are swapped.
 
   Args:
-    geometry: side of the crops and interpolation; `resize` is not used, since a crop
+    geometry: size of the crops and interpolation; `resize` is not used, because a crop
       is cut before it is resized.
 
   Raises:
@@ -116,14 +116,14 @@ def _find_photograph(package: str, file: str) -> pathlib.Path:
   spec = importlib.util.find_spec(package)
   if spec is None or spec.origin is None:
     raise UserError(
-      f"The demonstration's photographs come inside the package {package}, which is "
-      "not installed: install milan-jax[demo], or name a folder of photographs."
+      f"The demonstration's photographs are part of the package {package}, which is "
+      "not installed: install milan-jax[demo], or give a folder of photographs."
     )
   path = pathlib.Path(spec.origin).parent / file
   if not path.is_file():
     raise UserError(
-      f"{path} is missing: this version of {package} does not bring the photograph. "
-      "Install the version that milan-jax[demo] asks for."
+      f"{path} is missing: this version of {package} does not include the photograph. "
+      "Install the version that milan-jax[demo] requires."
     )
   return path
 
@@ -136,7 +136,7 @@ def _crops(
   Args:
     width: of the photograph, in pixels.
     height: of the photograph, in pixels.
-    shape: height and width that have the proportions of a crop.
+    shape: height and width with the aspect ratio of a crop.
   """
   rows, columns = shape
   crops = []

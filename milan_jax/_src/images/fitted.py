@@ -1,4 +1,4 @@
-"""What sources share whose images a `Geometry` brings to one size."""
+"""Code shared by sources whose images a `Geometry` resizes to one size."""
 
 import pathlib
 from typing import Protocol, runtime_checkable
@@ -7,38 +7,38 @@ import numpy as np
 from jaxtyping import UInt8
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.images.geometry import Geometry, OtherSizeError
+from milan_jax._src.images.geometry import Geometry, SizeMismatchError
 from milan_jax._src.images.picture_files import load_picture, picture_shape
-from milan_jax._src.images.sizes import Size, by
+from milan_jax._src.images.sizes import Size, size_text
 from milan_jax._src.images.source import ImageSource, UnreadableImageError, black
 
-# Images looked at to say what is done to them; of a picture, only its head is read.
+# Images sampled to report how they are resized; only a picture's header is read.
 _SAMPLE = 500
 
 
 @runtime_checkable
-class Fitted(ImageSource, Protocol):
-  """A source whose images a geometry brings to one size."""
+class FittedSource(ImageSource, Protocol):
+  """A source whose images a geometry resizes to one size."""
 
   @property
   def geometry(self) -> Geometry:
-    """What is done to each image."""
+    """How each image is resized and cropped."""
 
-  def own_shape(self, index: int) -> tuple[int, int] | None:
-    """Height and width of an image before that, in pixels; None if unreadable."""
+  def original_shape(self, index: int) -> tuple[int, int] | None:
+    """Height and width of an image before resizing, in pixels; None if unreadable."""
 
 
 class FittedPictures:
-  """Pictures of files, brought to the size that a geometry says.
+  """Pictures from files, resized and cropped as a `Geometry` specifies.
 
-  A source sets the geometry, and says where each picture's file is.
+  A subclass sets `_geometry` and implements `name` and `content`.
   """
 
   _geometry: Geometry
 
   @property
   def geometry(self) -> Geometry:
-    """What is done to each picture."""
+    """How each picture is resized and cropped."""
     return self._geometry
 
   @property
@@ -52,15 +52,15 @@ class FittedPictures:
     return black(self.size, self._geometry.channels)
 
   def name(self, index: int) -> str:
-    """A name that a person recognizes the picture by."""
+    """A name by which a person recognizes the picture."""
     raise NotImplementedError
 
   def content(self, index: int) -> pathlib.Path | bytes:
-    """A picture's file, or the bytes of it; may raise UnreadableImageError."""
+    """A picture's file or its bytes; may raise UnreadableImageError."""
     raise NotImplementedError
 
-  def own_shape(self, index: int) -> tuple[int, int] | None:
-    """Height and width in the file, in pixels; None of a picture that is unreadable."""
+  def original_shape(self, index: int) -> tuple[int, int] | None:
+    """Height and width in the file, in pixels; None if the picture is unreadable."""
     try:
       return picture_shape(self.content(index))
     except UnreadableImageError:
@@ -71,58 +71,58 @@ class FittedPictures:
 
     Raises:
       UnreadableImageError: if it cannot be read.
-      UserError: if its size is another, and nothing is to be resized.
+      UserError: if its size differs and resizing is turned off.
     """
     try:
       return load_picture(self.content(index), self._geometry)
-    except OtherSizeError as error:
-      raise other_size(self.name(index), error.found, self._geometry) from error
+    except SizeMismatchError as error:
+      raise size_mismatch(self.name(index), error.found, self._geometry) from error
 
 
-def other_size(name: str, found: tuple[int, int], geometry: Geometry) -> UserError:
-  """The error of an image that has another size than the one that alone is taken."""
+def size_mismatch(name: str, found: tuple[int, int], geometry: Geometry) -> UserError:
+  """The error for an image of another size where resizing is turned off."""
   return UserError(
-    f"{name} has {by(found)} pixels, and --fit=none takes images of "
-    f"{by(geometry.crop)} alone: resize them, or leave --fit out."
+    f"{name} has {size_text(found)} pixels, but --fit=none accepts only images of "
+    f"{size_text(geometry.crop)}: resize them, or omit --fit."
   )
 
 
-def fitting_line(source: Fitted) -> str:
-  """What is done to the images of a source, as a sentence for the user.
+def fitting_message(source: FittedSource) -> str:
+  """A message for the user about how a source's images are resized.
 
   Raises:
-    UserError: if nothing is to be resized, and one that is looked at has another size.
+    UserError: if resizing is turned off and a sampled image has another size.
   """
   geometry, total = source.geometry, len(source)
   step = -(-total // _SAMPLE)
-  shapes = {index: source.own_shape(index) for index in range(0, total, step)}
+  shapes = {index: source.original_shape(index) for index in range(0, total, step)}
   fits = sum(shape == geometry.shape for shape in shapes.values())
   known = [index for index, shape in shapes.items() if shape]
   others = [index for index in known if shapes[index] != geometry.shape]
-  size = by(geometry.crop)
+  size = size_text(geometry.crop)
   if geometry.fitting == "none" and others:
     found = shapes[others[0]]
     assert found is not None
-    raise other_size(source.name(others[0]), found, geometry)
-  some = f" of {len(shapes):,} looked at" if step > 1 else ""
+    raise size_mismatch(source.name(others[0]), found, geometry)
+  some = f" of {len(shapes):,} sampled" if step > 1 else ""
   if geometry.fitting == "none" or (known and not others and not geometry.fitting):
     if some:
-      return f"images of {size} pixels are taken as they are: {fits:,}{some}"
-    return f"{fits:,} images of {size} pixels are taken as they are"
-  done = _done(geometry)
+      return f"images of {size} pixels are not resized: {fits:,}{some}"
+    return f"{fits:,} images of {size} pixels are not resized"
+  done = _fitting_text(geometry)
   if geometry.fitting or not fits:
     return f"images are {done}"
-  return f"images are {done}, but for {fits:,}{some}, which have that size already"
+  return f"images are {done}, except {fits:,}{some}, which already have that size"
 
 
-def _done(geometry: Geometry) -> str:
-  size = by(geometry.crop)
+def _fitting_text(geometry: Geometry) -> str:
+  size = size_text(geometry.crop)
   if geometry.fitting == "resize":
-    return f"resized to {size} pixels, whatever their proportions"
+    return f"resized to {size} pixels, ignoring their aspect ratio"
   if geometry.resize and geometry.squash:
-    return f"resized to {by(geometry.resize)} and cut to {size} pixels"
+    return f"resized to {size_text(geometry.resize)} and cropped to {size} pixels"
   if geometry.resize:
     whole = isinstance(geometry.resize, int)
-    least = geometry.resize if whole else f"at least {by(geometry.resize)}"
-    return f"resized to {least} pixels and cut to {size}"
-  return f"cut to {size} pixels"
+    least = geometry.resize if whole else f"at least {size_text(geometry.resize)}"
+    return f"resized to {least} pixels and cropped to {size}"
+  return f"cropped to {size} pixels"

@@ -10,33 +10,33 @@ from milan_jax._src.files.names import shown
 from milan_jax._src.images.fitted import FittedPictures
 from milan_jax._src.images.geometry import Geometry
 
-# Those of the formats that are read (`decoding.FORMATS`).
+# Suffixes of the supported formats (`picture_files.FORMATS`).
 SUFFIXES = (
   *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif"),
   *(".bmp", ".tif", ".tiff", ".avif", ".avifs"),
   *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
   *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
-# Kinds of files that are named one by one.
+# Maximum number of suffixes listed separately in a message.
 _NAMED = 8
 
 
 class FolderImages(FittedPictures):
-  """The pictures in a folder and its sub-folders, sorted by their path.
+  """The pictures in a folder and its subfolders, sorted by their path.
 
-  Flat, one folder a class, or any deeper. Links to files and to folders are followed,
-  but for those that lead back to a folder they are in. Hidden files and folders are
-  left out. An image's name is its path in the folder.
+  The folder may be flat, have one subfolder per class, or be nested to any depth. Links
+  to files and folders are followed, except links to a folder that contains them. Hidden
+  files and folders are skipped. An image's name is its path within the folder.
 
-  A million paths take some 100 MB, in this process and in each worker.
+  A million paths take about 100 MB, in this process and in each worker.
 
   Args:
-    folder: where to look.
-    geometry: how each picture becomes a square.
+    folder: the folder to search.
+    geometry: how each picture is resized and cropped.
 
   Raises:
-    UserError: if the folder is missing, is a file, cannot be listed, or holds no
-      picture.
+    UserError: if the folder is missing, is a file, cannot be listed, or contains no
+      pictures.
   """
 
   decodes_files = True
@@ -47,7 +47,8 @@ class FolderImages(FittedPictures):
       raise UserError(f"No folder {folder}: give the path of a folder of photographs.")
     if not folder.is_dir():
       raise UserError(
-        f"{folder} is a file: give the path of the folder that holds the photographs."
+        f"{folder} is a file: give the path of the folder that contains the "
+        "photographs."
       )
     found = sorted(_files(folder, "", ()))
     self._paths = [path for path in found if path.lower().endswith(SUFFIXES)]
@@ -58,8 +59,8 @@ class FolderImages(FittedPictures):
     )
     if not self._paths:
       raise UserError(
-        f"No photograph in {folder} or its sub-folders: looked for files that end in "
-        f"{', '.join(SUFFIXES)}; found {self.left_out() or 'no file'}."
+        f"No photographs in {folder} or its subfolders: expected files that end in "
+        f"{', '.join(SUFFIXES)}; found {self.left_out() or 'no files'}."
       )
     self._folder = folder
     self._geometry = geometry
@@ -68,11 +69,11 @@ class FolderImages(FittedPictures):
     return len(self._paths)
 
   def name(self, index: int) -> str:
-    """The picture's path in the folder, as people can read it."""
+    """The picture's path within the folder, in printable characters."""
     return shown(self._paths[index])
 
   def left_out(self) -> str:
-    """How many files are not pictures by their names, by suffix; empty if none are.
+    """Numbers of files without a picture's suffix, by suffix; empty if there are none.
 
     Hidden files are not counted.
     """
@@ -82,7 +83,7 @@ class FolderImages(FittedPictures):
     return shown(", ".join([*named, f"{rest:,} of other kinds"] if rest else named))
 
   def files(self) -> list[tuple[str, pathlib.Path]]:
-    """The pictures, by their paths in the folder."""
+    """The pictures, with their paths within the folder as names."""
     return [(path, self._folder / path) for path in self._paths]
 
   def content(self, index: int) -> pathlib.Path:
@@ -93,7 +94,7 @@ class FolderImages(FittedPictures):
 def _files(
   folder: pathlib.Path, prefix: str, above: tuple[tuple[int, int], ...]
 ) -> Iterator[str]:
-  """Paths below a folder, each after `prefix`; `above` are the folders it is in."""
+  """Paths of files below a folder, each with `prefix`; `above`: its parent folders."""
   try:
     about = folder.stat()
     here = (about.st_dev, about.st_ino)
@@ -107,11 +108,11 @@ def _files(
         if entry.is_dir():
           yield from _files(folder / entry.name, f"{path}/", (*above, here))
           continue
-        # A link that leads nowhere counts: it may be a picture that cannot be read.
+        # A broken link counts: it may be a picture that cannot be read.
         is_file = entry.is_file() or entry.is_symlink()
         if is_file:
           yield path
   except OSError as error:
     raise UserError(
-      f"{folder} cannot be listed ({error.strerror}): make it readable, or take it out."
+      f"{folder} cannot be listed ({error.strerror}): make it readable, or remove it."
     ) from error

@@ -1,4 +1,4 @@
-"""From any picture file's pixels to the size that a network sees.
+"""Converts decoded pictures to the channels and size that a network takes.
 
 Pixels are uint8 RGB, `height x width x 3`, 0 to 255.
 """
@@ -9,25 +9,25 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from milan_jax._src.images.sizes import Size, by, sides
+from milan_jax._src.images.sizes import Size, sides, size_text
 
 INTERPOLATIONS = {
   "bilinear": Image.Resampling.BILINEAR,
   "bicubic": Image.Resampling.BICUBIC,
 }
-# Longer over shorter side of what is resized whole. Photographs stay far below.
+# Maximum aspect ratio of a picture that is resized whole. Photographs stay far below.
 MAX_ASPECT = 16
-# What is done to an image, where the user says it.
+# Values of the flag --fit.
 FITS = ("resize-crop", "resize", "none")
-# Channels that a picture can be had with; arrays may have any number.
+# Channels that a picture file can be converted to; arrays may have any number.
 PICTURE_CHANNELS = (1, 3, 4)
 
 
-class OtherSizeError(Exception):
-  """A picture has another size than the one that alone is taken.
+class SizeMismatchError(Exception):
+  """A picture has another size than the required one.
 
   Attributes:
-    found: its height and width, in pixels.
+    found: the picture's height and width, in pixels.
   """
 
   def __init__(self, found: tuple[int, int]):
@@ -37,19 +37,20 @@ class OtherSizeError(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Geometry:
-  """How a picture gets the network's size: shorter side to `resize`, then the center.
+  """How a picture is brought to the network's size: resized, then center-cropped.
 
   Attributes:
-    resize: length of the shorter side after resizing, in pixels, or the height and
-      width that both must have at least, one of them exactly; None leaves it.
-    crop: size of what is cut from the center, in pixels; a number is a square's side.
+    resize: length of the shorter side after resizing, in pixels; or a height and a
+      width, and the picture is resized to the smallest size that covers both; None does
+      not resize.
+    crop: size of the center crop, in pixels; a number is the side of a square.
     interpolation: `bilinear` or `bicubic`, both antialiased.
-    squash: resize both sides to `resize`, whatever their proportions.
-    fitting: which pictures this is done to: empty for all but those that have the size
-      of the crop already, which are taken as they are; `resize-crop` for all; `resize`
-      has all resized to that size, whatever their proportions; `none` takes all as they
-      are, and no other size.
-    channels: 3 for colors, 1 for gray, 4 for colors and opacity; others of arrays.
+    squash: resize to `resize` exactly, ignoring the aspect ratio.
+    fitting: empty to resize and crop all pictures except those that already have the
+      size of the crop; `resize-crop` to resize and crop all; `resize` to resize all to
+      the size of the crop, ignoring the aspect ratio; `none` to change none and reject
+      other sizes.
+    channels: 3 for RGB, 1 for gray, 4 for RGBA; other numbers for arrays.
   """
 
   resize: Size | None
@@ -76,23 +77,23 @@ class Geometry:
 
   @property
   def shape(self) -> tuple[int, int]:
-    """Height and width of what comes out, in pixels."""
+    """Height and width of the result, in pixels."""
     return sides(self.crop)
 
   @property
-  def least(self) -> tuple[int, int] | None:
-    """Least height and width, in pixels, needed of a picture; None for all of it."""
+  def min_shape(self) -> tuple[int, int] | None:
+    """Minimum height and width to decode at, in pixels; None for full size."""
     needed = {"resize": self.crop, "none": None}.get(self.fitting, self.resize)
     return None if needed is None else sides(needed)
 
 
 def to_channels(image: Image.Image, channels: int) -> Image.Image:
-  """The picture upright, in 8 bits, as gray, in RGB or with its opacity.
+  """The picture upright, in 8 bits, as gray, RGB or RGBA.
 
-  Gray is the luma of ITU-R 601. A picture that is not transparent is opaque, 255.
+  Gray is the luma of ITU-R 601. A picture without transparency gets an alpha of 255.
 
   Raises:
-    ValueError: as `to_rgb`; or if pictures have no such number of channels.
+    ValueError: as `to_rgb`; or if `channels` is not in `PICTURE_CHANNELS`.
   """
   if channels == 4:
     upright = _upright(image)
@@ -106,11 +107,11 @@ def to_channels(image: Image.Image, channels: int) -> Image.Image:
 def to_rgb(image: Image.Image) -> Image.Image:
   """The picture upright, in 8-bit RGB.
 
-  The camera's orientation is applied, transparency is laid over white, samples of 16
-  bits are scaled to 8, and of an animation the first frame is taken.
+  Applies the camera's orientation, composites transparency over white, scales 16-bit
+  samples to 8 bits, and takes the first frame of an animation.
 
   Raises:
-    ValueError: if the samples are floating point, whose range no file says.
+    ValueError: if the samples are floating point: files do not state their range.
   """
   return _rgb(_upright(image))
 
@@ -119,7 +120,7 @@ def _upright(image: Image.Image) -> Image.Image:
   image.load()
   try:
     return ImageOps.exif_transpose(image)
-  except Exception:  # broken metadata around pixels that are whole: as they come
+  except Exception:  # broken metadata, but intact pixels: leave the orientation
     return image
 
 
@@ -133,7 +134,7 @@ def _rgb(upright: Image.Image) -> Image.Image:
   if mode == "F":
     raise ValueError("its samples are floating point, of unknown range")
   if mode == "I" or mode.startswith("I;16"):
-    # Pillow's own conversion clips at 255: nearly every 16-bit picture turns white.
+    # Pillow's own conversion clips at 255, which turns most 16-bit pictures white.
     samples = np.asarray(upright).astype(np.int64).clip(0, 65535)
     eight_bits = ((samples + 128) // 257).astype(np.uint8)
     return Image.fromarray(eight_bits).convert("RGB")
@@ -147,7 +148,7 @@ def _rgb(upright: Image.Image) -> Image.Image:
 def fit_array(
   image: UInt8[np.ndarray, "_ _ channels"], geometry: Geometry
 ) -> UInt8[np.ndarray, "height width channels"]:
-  """As `fit`, of an array of any number of channels."""
+  """Does the same as `fit` for an array of any number of channels."""
   if image.shape[2] == 3:
     return fit(Image.fromarray(np.ascontiguousarray(image)), geometry)
   planes = [np.ascontiguousarray(plane) for plane in np.moveaxis(image, 2, 0)]
@@ -158,19 +159,20 @@ def fit_array(
 def fit(
   image: Image.Image, geometry: Geometry
 ) -> UInt8[np.ndarray, "height width channels"]:
-  """Resizes the shorter side of a picture, or both, then cuts the center.
+  """Resizes a picture and crops its center, as `geometry` specifies.
 
-  A picture that has the size already is unchanged, unless `geometry.fitting` is set.
+  A picture that already has the size of the crop is unchanged, unless
+  `geometry.fitting` is `resize-crop`.
 
-  Sizes are rounded as torchvision rounds them: the longer side down, the corner of the
-  crop to the nearest pixel, halves to the even one. Of a picture whose longer side is
-  over `MAX_ASPECT` times the shorter, only what is kept is resized, which bounds the
-  memory and gives the same pixels, but for rounding: Pillow may turn from rows first to
-  columns first.
+  Sizes are rounded as in torchvision: the longer side down, the corner of the crop to
+  the nearest pixel, halves to even. If the longer side of a picture is more than
+  `MAX_ASPECT` times the shorter, only the cropped region is resized. This bounds the
+  memory and gives the same pixels up to rounding, because Pillow may resize columns
+  before rows.
 
   Raises:
     ValueError: if the picture is not resized and is smaller than the crop.
-    OtherSizeError: if it is to be taken as it is and has another size.
+    SizeMismatchError: if resizing is turned off and the picture has another size.
   """
   pixels = np.asarray(_fitted(image, geometry))
   return pixels if pixels.ndim == 3 else pixels[..., None]
@@ -183,7 +185,7 @@ def _fitted(image: Image.Image, geometry: Geometry) -> Image.Image:
   if (height, width) == (rows, columns) and geometry.fitting != "resize-crop":
     return image
   if geometry.fitting == "none":
-    raise OtherSizeError((height, width))
+    raise SizeMismatchError((height, width))
   if geometry.fitting == "resize":
     return image.resize((columns, rows), interpolation)
   if geometry.resize and geometry.squash:
@@ -191,7 +193,7 @@ def _fitted(image: Image.Image, geometry: Geometry) -> Image.Image:
   elif geometry.resize:
     height, width = _covering(height, width, sides(geometry.resize))
   elif height < rows or width < columns:
-    crop = geometry.crop if isinstance(geometry.crop, int) else by(geometry.crop)
+    crop = geometry.crop if isinstance(geometry.crop, int) else size_text(geometry.crop)
     raise ValueError(
       f"it has {width} x {height} pixels, fewer than the {crop} of a crop"
     )
@@ -208,7 +210,7 @@ def _fitted(image: Image.Image, geometry: Geometry) -> Image.Image:
 
 
 def _covering(height: int, width: int, least: tuple[int, int]) -> tuple[int, int]:
-  """The smallest size of the same proportions that covers another."""
+  """The smallest size of the same aspect ratio that covers `least`."""
   rows, columns = least
   if height * columns <= width * rows:
     return rows, width * rows // height

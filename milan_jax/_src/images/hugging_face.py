@@ -1,4 +1,4 @@
-"""The images of a data set that the library datasets saved to a folder."""
+"""Images of a data set saved to a folder by the library datasets."""
 
 import json
 import pathlib
@@ -11,19 +11,20 @@ from milan_jax._src.images.source import UnreadableImageError
 
 
 class HuggingFaceImages(FittedPictures):
-  """The images of a folder written by `save_to_disk`. An image's name is its number.
+  """The images in a folder written by `save_to_disk`, named by their index.
 
-  After the split, where there are several: `train/17`. The folder is memory-mapped, and
-  nothing is ever downloaded.
+  If there are several splits, the name starts with the split: `train/17`. The folder is
+  memory-mapped, and nothing is downloaded.
 
   Args:
-    folder: what `save_to_disk` of a `Dataset` or a `DatasetDict` wrote.
-    geometry: how each image becomes a square.
-    split: which of a `DatasetDict`; None if there is one.
+    folder: the folder written by `save_to_disk` of a `Dataset` or a `DatasetDict`.
+    geometry: how each image is resized and cropped.
+    split: a split of a `DatasetDict`; None if there is only one.
 
   Raises:
-    UserError: if the library is not installed, the folder is none of its own, there is
-      no such split, it is empty, or it is not clear which column is the image.
+    UserError: if the library is not installed, the folder was not written by it, there
+      is no such split, the split is empty, or it is not clear which column contains the
+      images.
   """
 
   decodes_files = True
@@ -33,9 +34,9 @@ class HuggingFaceImages(FittedPictures):
   ):
     self._folder = pathlib.Path(folder)
     self._geometry = geometry
-    self._wanted = split
+    self._split_argument = split
     datasets = _library()
-    place, self._split = _part(self._folder, split)
+    place, self._split = _select_split(self._folder, split)
     try:
       saved = datasets.load_from_disk(str(place))
     except Exception as error:
@@ -44,23 +45,24 @@ class HuggingFaceImages(FittedPictures):
         "with save_to_disk."
       ) from error
     if not len(saved):
-      raise UserError(f"{place} holds no image: the data set is empty.")
+      raise UserError(f"{place} contains no images: the data set is empty.")
     self._column = _image_column(saved.features, datasets, place)
     self._files = [place / "state.json", place / "dataset_info.json"]
     self._files += [pathlib.Path(each["filename"]) for each in saved.cache_files]
     saved = saved.with_format(None).select_columns([self._column])
-    # Undecoded: what cannot be decoded is one image that is missing, and no error.
+    # Not decoded by the library: an image that cannot be decoded is skipped here, but
+    # would raise an error there.
     self._rows = saved.cast_column(self._column, datasets.Image(decode=False))
 
   def __reduce__(self) -> tuple[Any, ...]:
-    """To another process go the names, and the folder is mapped there again."""
-    return _open_again, (self._folder, self._geometry, self._wanted)
+    """Pickles the arguments only: the other process maps the folder again."""
+    return _reopen, (self._folder, self._geometry, self._split_argument)
 
   def __len__(self) -> int:
     return len(self._rows)
 
   def name(self, index: int) -> str:
-    """The number, after the split if there are several."""
+    """The index, preceded by the split if there are several."""
     return f"{self._split}/{index}" if self._split else str(index)
 
   def files(self) -> list[tuple[str, pathlib.Path]]:
@@ -68,15 +70,15 @@ class HuggingFaceImages(FittedPictures):
     return [(path.name, path) for path in self._files]
 
   def content(self, index: int) -> pathlib.Path | bytes:
-    """The image's file, or the bytes of it."""
+    """The image's file or its bytes."""
     found = self._rows[index][self._column]
     if found is None or (found["bytes"] is None and not found["path"]):
-      raise UnreadableImageError("the data set holds no image here")
+      raise UnreadableImageError("the data set has no image at this index")
     content = found["bytes"]
     return pathlib.Path(found["path"]) if content is None else content
 
 
-def _open_again(
+def _reopen(
   folder: pathlib.Path, geometry: Geometry, split: str | None
 ) -> HuggingFaceImages:
   return HuggingFaceImages(folder, geometry, split=split)
@@ -87,14 +89,14 @@ def _library() -> Any:
     import datasets
   except ImportError as error:
     raise UserError(
-      f"Data sets of Hugging Face need the library datasets ({error}): "
-      "pip install 'milan-jax[datasets]'."
+      f"Hugging Face data sets need the library datasets ({error}): pip install "
+      "'milan-jax[datasets]'."
     ) from error
   return datasets
 
 
-def _part(folder: pathlib.Path, split: str | None) -> tuple[pathlib.Path, str]:
-  """Folder of the one data set, and its split, if the folder has splits."""
+def _select_split(folder: pathlib.Path, split: str | None) -> tuple[pathlib.Path, str]:
+  """Folder of one split's data set, and the split's name if the folder has several."""
   whole = folder / "dataset_dict.json"
   if whole.is_file():
     splits = json.loads(whole.read_text())["splits"]
@@ -103,17 +105,17 @@ def _part(folder: pathlib.Path, split: str | None) -> tuple[pathlib.Path, str]:
     if split is None or split not in splits:
       raise UserError(
         f"{folder} has the splits {', '.join(splits)}: "
-        + ("name one." if split is None else f"{split!r} is none of them.")
+        + ("choose one." if split is None else f"{split!r} is not one of them.")
       )
     return folder / split, split
   if not (folder / "state.json").is_file():
     raise UserError(
       f"{folder} was not written by save_to_disk of the library datasets: give such a "
-      "folder. What is on the Hugging Face Hub is saved once with "
+      "folder. Save a data set from the Hugging Face Hub with "
       "datasets.load_dataset(NAME).save_to_disk(FOLDER)."
     )
   if split is not None:
-    raise UserError(f"{folder} has no splits, and {split!r} was asked for: name none.")
+    raise UserError(f"{folder} has no splits, but {split!r} was given: omit it.")
   return folder, ""
 
 

@@ -1,4 +1,4 @@
-"""The images to show, from what the user wrote."""
+"""Opens the source of images that the options specify."""
 
 import dataclasses
 import pathlib
@@ -6,7 +6,7 @@ import pathlib
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.arrays import open_array_images
 from milan_jax._src.images.demo import DemoImages
-from milan_jax._src.images.fitted import Fitted, fitting_line
+from milan_jax._src.images.fitted import FittedSource, fitting_message
 from milan_jax._src.images.folder import FolderImages
 from milan_jax._src.images.geometry import PICTURE_CHANNELS, Geometry
 from milan_jax._src.images.source import ImageSource
@@ -15,8 +15,8 @@ from milan_jax._src.runs.processes import is_primary
 from milan_jax._src.runs.progress import say
 
 TFDS, HUGGING_FACE = "tfds:", "hf:"
-# Files by which a folder that a library wrote is told from a folder of pictures.
-_MARKS = {
+# Files that distinguish a folder written by a library from a folder of pictures.
+_MARKER_FILES = {
   "state.json": HUGGING_FACE,
   "dataset_dict.json": HUGGING_FACE,
   "features.json": TFDS,
@@ -24,35 +24,35 @@ _MARKS = {
 
 
 def open_images(options: ImageOptions, geometry: Geometry) -> ImageSource:
-  """Opens images, and prints how they are brought to size.
+  """Opens a source of images, and prints how they are resized.
 
   Args:
-    options: what they are: `source` is the path of a folder of pictures, or of a `.npy`
-      or `.npz` file; `tfds:NAME` or `tfds:FOLDER` of a prepared data set; `hf:FOLDER`
-      of a data set that the library datasets saved; or None, for the packaged
+    options: which images: `source` is the path of a folder of pictures or of a `.npy`
+      or `.npz` file; `tfds:NAME` or `tfds:FOLDER` for a prepared data set; `hf:FOLDER`
+      for a data set saved by the library datasets; or None for the packaged
       photographs.
-    geometry: how the network wants them.
+    geometry: the size and channels that the network takes.
 
   Raises:
-    UserError: they cannot be found or read.
+    UserError: if they cannot be found or read.
   """
   images = options.source or ""
   if options.fit and not images:
     raise UserError(
-      "--fit is for images of your own: the packaged photographs are cut to size."
+      "--fit needs --images: the packaged photographs are always cropped to size."
     )
   is_array = images.endswith((".npy", ".npz"))
   if geometry.channels not in PICTURE_CHANNELS and not is_array:
     raise UserError(
-      f"The network takes images of {geometry.channels} channels, and pictures have 1, "
-      "3 or 4: name an array of such images with --images, an .npy or .npz file."
+      f"The network takes images of {geometry.channels} channels, but pictures have 1, "
+      "3 or 4: give an array of such images with --images, an .npy or .npz file."
     )
   geometry = dataclasses.replace(geometry, fitting=options.fit or "")
   source = _find(options, geometry)
-  if isinstance(source, Fitted) and is_primary():
-    say(fitting_line(source))
+  if isinstance(source, FittedSource) and is_primary():
+    say(fitting_message(source))
   if isinstance(source, FolderImages) and source.left_out() and is_primary():
-    say(f"{images}: skipped, not pictures by their names: {source.left_out()}")
+    say(f"{images}: skipped files without a picture's suffix: {source.left_out()}")
   return source
 
 
@@ -69,7 +69,7 @@ def _find(options: ImageOptions, geometry: Geometry) -> ImageSource:
     return HuggingFaceImages(place, geometry, split=split)
   if split or data_dir:
     raise UserError(
-      "--split and --data_dir are for data sets, tfds:NAME or hf:FOLDER; --images is "
+      "--split and --data_dir need a data set, tfds:NAME or hf:FOLDER; --images is "
       f"{images!r}."
     )
   if not place:
@@ -80,11 +80,11 @@ def _find(options: ImageOptions, geometry: Geometry) -> ImageSource:
 
 
 def _kind(images: str) -> tuple[str, str]:
-  """The prefix that the user wrote, or that the folder's own files tell; the rest."""
+  """The prefix given by the user or inferred from the folder's files, and the path."""
   for prefix in (TFDS, HUGGING_FACE):
     if images.startswith(prefix):
       return prefix, images.removeprefix(prefix)
-  for mark, prefix in _MARKS.items():
-    if images and (pathlib.Path(images) / mark).is_file():
+  for marker, prefix in _MARKER_FILES.items():
+    if images and (pathlib.Path(images) / marker).is_file():
       return prefix, images
   return "", images

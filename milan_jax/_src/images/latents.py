@@ -1,4 +1,4 @@
-"""What a generator is given, and the images that it makes of it."""
+"""The inputs of a generator, and the images that it generates from them."""
 
 import pathlib
 import threading
@@ -15,21 +15,21 @@ from milan_jax._src.images.sizes import Size
 from milan_jax._src.images.source import black
 
 EXPECTED = (
-  "an .npz file with `latents`, floats of shape (N, ...), and for a generator of "
-  "classes `classes`, integers of shape (N,)"
+  "an .npz file with `latents`, floats of shape (N, ...), and for a class-conditional "
+  "generator `classes`, integers of shape (N,)"
 )
 
 
 class Latents:
-  """The inputs of a generator: records of a `latent` and, perhaps, a `class`.
+  """The inputs of a generator: records of a `latent` and optionally a `class`.
 
   Args:
-    latents: one a row, float32.
-    classes: the class of each, if the generator takes classes.
-    origin: what to call them in messages.
+    latents: one per row, float32.
+    classes: the class of each latent, if the generator is class-conditional.
+    origin: the name of the latents in messages, such as their file.
 
   Raises:
-    UserError: if there are none, or the two do not fit.
+    UserError: if `latents` is empty or has fewer than 2 dimensions.
   """
 
   def __init__(
@@ -69,12 +69,12 @@ class Latents:
     return np.zeros((), self._records.dtype)
 
   def name(self, index: int) -> str:
-    """The latent's number, and its class."""
+    """The latent's index, and its class if it has one."""
     of_class = f", class {self._records['class'][index]}" if self.has_classes else ""
     return f"latent {index}{of_class}"
 
   def load(self, index: int) -> np.ndarray:
-    """The record."""
+    """The latent's record."""
     return self._records[index, ...]
 
   def sha256(self) -> str:
@@ -86,7 +86,7 @@ def open_latents(path: str | pathlib.Path) -> Latents:
   """Reads the latents of an `.npz` file.
 
   Raises:
-    UserError: if it is not such a file.
+    UserError: if the file is missing or does not contain such arrays.
   """
   path = pathlib.Path(path)
   if not path.is_file():
@@ -95,7 +95,7 @@ def open_latents(path: str | pathlib.Path) -> Latents:
   latents, classes = found.get("latents"), found.get("classes")
   if latents is None or not np.issubdtype(latents.dtype, np.floating):
     raise UserError(
-      f"{path} holds {', '.join(found) or 'nothing'}: expected {EXPECTED}."
+      f"{path} contains {', '.join(found) or 'nothing'}: expected {EXPECTED}."
     )
   if classes is not None and (
     not np.issubdtype(classes.dtype, np.integer) or classes.shape != latents.shape[:1]
@@ -108,11 +108,11 @@ def open_latents(path: str | pathlib.Path) -> Latents:
 
 
 class GeneratedImages:
-  """The image that a generator makes of each latent, made when it is asked for.
+  """The image that a generator makes from each latent, generated on demand.
 
   Args:
     latents: the generator's inputs.
-    make: gives a batch of them their images.
+    make: generates the images of a batch of latents.
     size: of the images, in pixels.
   """
 
@@ -125,7 +125,7 @@ class GeneratedImages:
     self._latents = latents
     self._make = make
     self._size = size
-    # Nothing promises that a model may run in two threads at once.
+    # A model is not necessarily thread-safe.
     self._lock = threading.Lock()
 
   def __len__(self) -> int:
@@ -142,11 +142,11 @@ class GeneratedImages:
     return black(self._size)
 
   def name(self, index: int) -> str:
-    """The latent's number, and its class."""
+    """The latent's index, and its class if it has one."""
     return self._latents.name(index)
 
   def load(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
-    """The image, made alone: what else is made changes nothing."""
+    """The image, generated in a batch of one, so that it depends on no other latent."""
     with self._lock:
       image: np.ndarray = self._make(self._latents.load(index)[None])[0]
     return image

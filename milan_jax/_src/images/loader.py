@@ -1,6 +1,6 @@
-"""Reads a source ahead of the model, in batches of a fixed shape.
+"""Prefetches batches of a fixed shape from a source.
 
-The library grain does the work, in threads of this process or in processes of its own.
+The library grain reads them in threads of this process or in worker processes.
 """
 
 import contextlib
@@ -20,13 +20,14 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.images import decoding_worker as worker
 from milan_jax._src.images.source import Skipped, Source, UnreadableImageError
 
-# Arrays come out of a worker through its pipe, which costs 0.1 ms an image. Of shared
-# memory a container's usual 64 MB are soon full, and grain leaves pieces of it behind.
+# Workers send arrays through pipes, which costs 0.1 ms per image. Shared memory would
+# be faster, but a container usually has 64 MB of it, which fills quickly, and grain
+# leaks segments.
 _PIPES = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)
 
-# A position and what is there; None beyond the end.
+# A position and its input; None past the end of the source.
 _Row = tuple[int, np.ndarray | Skipped | None]
-# First position, inputs and unreadable images.
+# First position, inputs, and unreadable images.
 _RawBatch = tuple[int, np.ndarray, tuple[Skipped, ...]]
 
 
@@ -35,11 +36,11 @@ class Batch:
   """One batch of a source: `batch_size` consecutive positions.
 
   Attributes:
-    start: position of its first row.
-    stop: position after its last.
-    inputs: a position's row is `position - start`; blank in the rows of images that
-      cannot be read and in those beyond the end of the source.
-    rows: the rows that hold an image, ascending, int64.
+    start: position of the first row.
+    stop: position after the last image.
+    inputs: position `p` is in row `p - start`; the rows of unreadable images and rows
+      past the end of the source are blank.
+    rows: the rows that contain an image, ascending, int64.
     skipped: the images of the batch that could not be read.
   """
 
@@ -65,28 +66,29 @@ def batches(
 ) -> Generator[Batch, None, None]:
   """Reads batches of a source, decoding ahead of the consumer.
 
-  Batch `i` holds the positions from `i * batch_size` on, whether or not all can be
-  read: it depends on no other batch, nor on the number of workers or threads.
+  Batch `i` contains the positions from `i * batch_size` on, even if some cannot be
+  read. It does not depend on other batches or on the number of workers or threads.
 
-  Memory, however many images there are: two batches with threads; with workers some
-  four batches a worker, and the 75 MB that a worker takes (60 of them its own). Workers
-  are ready after 0.6 s and closed in half a second. They never import JAX, nor run the
-  caller's script again, and end when this process does, even killed. Closing the
-  iterator ends them too.
+  The memory used does not depend on the number of images: two batches with threads;
+  with workers, about four batches per worker plus 75 MB for each process (60 MB of them
+  not shared). Workers start in 0.6 s and stop in 0.5 s. They do not import JAX or run
+  the caller's script again, and they end when this process ends, even if it is killed.
+  Closing the iterator also ends them.
 
   Args:
-    source: the images. With workers it must be possible to pickle it.
-    batch_size: positions in a batch.
+    source: the images. It must be picklable if there are workers.
+    batch_size: positions per batch.
     batch_indices: the batches to read, in this order; None for all. Several processes
-      share a source by taking every n-th each.
-    workers: processes that decode, each one batch at a time; 0 uses threads.
-    threads: threads that decode image by image; not used with workers.
+      share a source by each taking every n-th batch.
+    workers: number of decoding processes, each of which works on one batch at a time; 0
+      uses threads.
+    threads: number of threads that decode image by image; not used with workers.
 
   Raises:
-    RuntimeError: if an image is unlike the blank, if it makes the source raise what is
-      neither `UnreadableImageError` nor `UserError`, or if a worker dies.
-    UserError: if the source raises it.
-    ValueError: if a number is out of range.
+    RuntimeError: if an image differs from the blank in shape or dtype, if the source
+      raises anything but `UnreadableImageError` or `UserError`, or if a worker dies.
+    UserError: if the source raises one.
+    ValueError: if an argument is out of range.
   """
   total = -(-len(source) // batch_size) if batch_size > 0 else 0
   indices = range(total) if batch_indices is None else batch_indices
@@ -96,19 +98,19 @@ def batches(
       f"{threads}"
     )
   if len(indices) and not (min(indices) >= 0 and max(indices) < total):
-    raise ValueError(f"batches {indices} are not all among the {total} of the source")
+    raise ValueError(f"batches {indices} are not all among the source's {total}")
   return _read(source, batch_size, indices, workers, threads)
 
 
 def default_workers(source: Source) -> int:
-  """Worker processes that pay for a source on this machine.
+  """Number of worker processes that speed up reading a source on this machine.
 
-  Sources that say `decodes_files` (folders, data sets on disk) get half of the cores,
-  no more than eight. Threads are better for others (arrays, packaged photographs), for
-  few images, which are done before workers are ready, and on two cores, which the model
-  keeps busy.
+  Sources with `decodes_files` set (folders, data sets on disk) get half the cores, at
+  most eight. Threads are faster for other sources (arrays, packaged photographs), for
+  few images, which are read before workers are ready, and on two cores, which the model
+  already keeps busy.
   """
-  known = hasattr(os, "sched_getaffinity")  # macOS does not know
+  known = hasattr(os, "sched_getaffinity")  # not on macOS
   cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
   if not getattr(source, "decodes_files", False) or len(source) < 1000 or cores <= 2:
     return 0
@@ -139,7 +141,7 @@ def _threads(
   raw_batches = rows.to_iter_dataset(options).batch(batch_size, batch_fn=assemble)
   with contextlib.closing(iter(raw_batches)) as iterator:
     try:
-      # Not `yield from`, which would close the iterator before anything else.
+      # Not `yield from`, which would close the iterator first.
       for batch in iterator:  # noqa: UP028
         yield batch
     finally:
@@ -149,22 +151,22 @@ def _threads(
 def _workers(
   source: Source, batch_size: int, indices: range, workers: int
 ) -> Generator[_RawBatch, None, None]:
-  with worker.halt() as memory:
-    stop = functools.partial(worker.halted, memory)
+  with worker.stop_flag() as memory:
+    stop = functools.partial(worker.stop_requested, memory)
     rows, assemble = _rows(source, batch_size, indices, stop)
-    # Without threads: a worker that decodes has nothing else to do.
+    # No threads: a worker does nothing but decode.
     options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
     raw_batches = rows.batch(batch_size, batch_fn=assemble).to_iter_dataset(options)
     piped = grain.experimental.WithOptionsIterDataset(raw_batches, _PIPES)
     ahead = grain.MultiprocessingOptions(workers, per_worker_buffer_size=1)
-    processes = piped.mp_prefetch(ahead, worker_init_fn=worker.begin)
-    yield from worker.deliver(processes, workers, memory)
+    processes = piped.mp_prefetch(ahead, worker_init_fn=worker.set_up_worker)
+    yield from worker.yield_elements(processes, workers, memory)
 
 
 def _rows(
   source: Source, batch_size: int, indices: range, stop: Callable[[], bool]
 ) -> tuple[grain.MapDataset, Callable[[Sequence[_Row]], _RawBatch | tuple[()]]]:
-  """All rows of all batches, and the function that assembles a batch of its rows."""
+  """All rows of all batches, and the function that assembles rows into a batch."""
   blank = np.asarray(source.blank)
   load = functools.partial(_load, source, blank, batch_size, indices, stop)
   rows = grain.MapDataset.range(len(indices) * batch_size).map(load)
@@ -179,7 +181,7 @@ def _load(
   stop: Callable[[], bool],
   index: int,
 ) -> _Row:
-  """Row `index` of all that are read."""
+  """Loads row `index`, counted over all batches read."""
   number, row = divmod(int(index), batch_size)
   position = indices[number] * batch_size + row
   if position >= len(source) or stop():
@@ -188,7 +190,7 @@ def _load(
     found = source.load(position)
     if found.shape != blank.shape or found.dtype != blank.dtype:
       raise ValueError(
-        f"expected {blank.dtype} of shape {blank.shape} as the source's blank, found "
+        f"expected {blank.dtype} of shape {blank.shape} like the source's blank, found "
         f"{found.dtype} of shape {found.shape}"
       )
     return position, found
@@ -197,8 +199,8 @@ def _load(
   except UserError:
     raise
   except Exception as error:
-    # An error of any other class may not survive the way out of a worker, and one that
-    # does not is never heard of.
+    # Other classes of exceptions may not be picklable, and a worker's exception that
+    # cannot be pickled is lost.
     failure = RuntimeError(f"{source.name(position)}: {type(error).__name__}: {error}")
     failure.add_note("".join(traceback.format_exception(error)))
     raise failure from None
@@ -207,7 +209,7 @@ def _load(
 def _assemble(
   blank: np.ndarray, stop: Callable[[], bool], rows: Sequence[_Row]
 ) -> _RawBatch | tuple[()]:
-  """Assembles one batch; nothing if reading was stopped."""
+  """Assembles one batch; `()` if reading was stopped."""
   if stop():
     return ()
   inputs = np.repeat(blank[np.newaxis], len(rows), axis=0)

@@ -1,4 +1,4 @@
-"""From the bytes of a picture file to the size that a network sees."""
+"""Decodes picture files, and resizes and crops them for a network."""
 
 import contextlib
 import io
@@ -9,13 +9,14 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image, JpegImagePlugin
 
-from milan_jax._src.images.geometry import Geometry, OtherSizeError, fit, to_channels
+from milan_jax._src.images.geometry import Geometry, SizeMismatchError, fit, to_channels
 from milan_jax._src.images.source import UnreadableImageError
 
-# What pictures are recognized by their first bytes, whatever a file is called. Pillow
-# knows more formats, some of which start programs (EPS) or hold no photographs.
+# Supported formats, recognized by a file's first bytes and not by its name. Pillow
+# supports more, but some start other programs (EPS) or do not contain photographs.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
-# A picture with more pixels (268 MB as RGB) is not decoded whole: Pillow's own limit.
+# A picture with more pixels (268 MB as RGB) is not decoded at full size; this is
+# Pillow's limit.
 MAX_PIXELS = 89_478_485
 
 
@@ -24,16 +25,16 @@ def load_picture(
 ) -> UInt8[np.ndarray, "height width channels"]:
   """Reads one picture.
 
-  A JPEG of more than `MAX_PIXELS` pixels is read at a half, a quarter or an eighth of
-  its size, as far as its shorter side stays at least what the geometry needs.
+  A JPEG of more than `MAX_PIXELS` pixels is decoded at 1/2, 1/4 or 1/8 of its size, but
+  not smaller than the geometry needs.
 
   Args:
-    file: where the picture is, or the bytes of its file.
-    geometry: what is done to it.
+    file: the picture's file, or the bytes of it.
+    geometry: how it is resized and cropped.
 
   Raises:
-    UnreadableImageError: if it is missing, damaged, too large or no picture.
-    OtherSizeError: if it is to be taken as it is and has another size.
+    UnreadableImageError: if the file is missing, corrupt, too large or not a picture.
+    SizeMismatchError: if resizing is turned off and the picture has another size.
   """
   with _opened(file) as image:
     _shrink(image, geometry)
@@ -44,54 +45,54 @@ def picture_shape(file: pathlib.Path | bytes) -> tuple[int, int]:
   """Height and width of a picture, upright, in pixels; its pixels are not decoded.
 
   Raises:
-    UnreadableImageError: if it is missing, damaged or no picture.
+    UnreadableImageError: if the file is missing, corrupt or not a picture.
   """
   with _opened(file) as image:
     width, height = image.size
-    lies = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-    return (width, height) if lies else (height, width)
+    is_rotated = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    return (width, height) if is_rotated else (height, width)
 
 
 @contextlib.contextmanager
 def _opened(file: pathlib.Path | bytes) -> Iterator[Image.Image]:
-  """Opens a picture; what fails inside is said to be the picture's fault."""
+  """Opens a picture; errors in the block are raised as UnreadableImageError."""
   try:
     content = io.BytesIO(file) if isinstance(file, bytes) else file.open("rb")
     with content, _open(content) as image:
       yield image
-  except (UnreadableImageError, OtherSizeError):
+  except (UnreadableImageError, SizeMismatchError):
     raise
   except FileNotFoundError as error:
     raise UnreadableImageError("there is no such file") from error
   except MemoryError:
-    raise  # of this machine, not of this picture
+    raise  # a problem of this machine, not of this picture
   except Exception as error:
-    # Pillow's readers raise whatever a broken file makes them stumble over
-    # (OSError, SyntaxError, struct.error, IndexError, ...): no list is complete.
+    # Pillow's readers raise many kinds of errors on a corrupt file (OSError,
+    # SyntaxError, struct.error, IndexError, ...), and no list of them is complete.
     raise UnreadableImageError(
       f"it cannot be decoded ({type(error).__name__}: {error})"
     ) from error
 
 
 def _open(file: io.BytesIO | io.BufferedReader) -> Image.Image:
-  """Opens a picture as `Image.open` does, whatever its number of pixels.
+  """Opens a picture like `Image.open`, but with any number of pixels.
 
-  `Image.open` warns of large pictures or refuses them, before anyone can ask for less
-  of them.
+  `Image.open` warns about large pictures or rejects them before a smaller decoding can
+  be requested.
   """
   prefix = file.read(32)
   if not prefix:
     raise UnreadableImageError("the file is empty")
   Image.init()
   for name in FORMATS:
-    # A Pillow before 11.3 has never heard of AVIF.
+    # Pillow before 11.3 does not support AVIF.
     reader, accept = Image.OPEN.get(name, (None, None))
-    # A string says that this Pillow cannot read the format.
+    # A string is the reason why this build of Pillow cannot read the format.
     if reader and accept and (accepted := accept(prefix)):
       if isinstance(accepted, str):
         raise UnreadableImageError(accepted)
       file.seek(0)
-      if name == "JPEG":  # several pictures in one JPEG: only the first is wanted
+      if name == "JPEG":  # `reader` may open a multi-picture file; read the first only
         return JpegImagePlugin.JpegImageFile(file)
       return reader(file, "")
   raise UnreadableImageError(
@@ -100,7 +101,7 @@ def _open(file: io.BytesIO | io.BufferedReader) -> Image.Image:
 
 
 def _shrink(image: Image.Image, geometry: Geometry) -> None:
-  """Has a picture that is too large decoded at less than its size.
+  """Makes a picture that is too large decode at a reduced size.
 
   Raises:
     UnreadableImageError: if that is not possible.
@@ -108,12 +109,12 @@ def _shrink(image: Image.Image, geometry: Geometry) -> None:
   width, height = image.size
   if width * height <= MAX_PIXELS:
     return
-  size = f"its {width} x {height} pixels are more than the {MAX_PIXELS:,} that are read"
-  if image.format != "JPEG" or not geometry.least:
+  size = f"its {width} x {height} pixels exceed the limit of {MAX_PIXELS:,}"
+  if image.format != "JPEG" or not geometry.min_shape:
     raise UnreadableImageError(f"{size}: make it smaller")
   if image.info.get("progressive"):
-    # Its decoder holds all of it at full size, whatever is asked for.
+    # The decoder keeps all of it at full size even if a smaller size is requested.
     raise UnreadableImageError(f"{size} of a progressive JPEG: make it smaller")
-  image.draft(None, geometry.least[::-1])
+  image.draft(None, geometry.min_shape[::-1])
   if image.width * image.height > MAX_PIXELS:
-    raise UnreadableImageError(f"{size}, and it is too narrow to be read smaller")
+    raise UnreadableImageError(f"{size}, and it is too narrow to be decoded smaller")

@@ -1,4 +1,4 @@
-"""How a network wants its images."""
+"""How a network's input images are prepared."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,17 +14,16 @@ from milan_jax._src.images.sizes import Size, sides
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Preprocessing:
-  """How a network wants its images: resized, cropped at the center, normalized.
+  """How a network's input images are resized, center-cropped and normalized.
 
   Attributes:
-    resize: shorter side after resizing, in pixels, or the least height and width; None
-      to leave the size alone.
-    crop: size of what is cut out of the center, in pixels; a number is a square's.
-    interpolation: how to resize.
-    mean: subtracted per channel, red first, in units of 0..255.
-    std: divided by per channel, in units of 0..255.
-    squash: resize both sides to `resize`, whatever their proportions, rather than the
-      shorter one.
+    resize: shorter side after resizing, in pixels, or the minimum height and width;
+      None to not resize.
+    crop: size of the center crop, in pixels; a number is the side of a square.
+    interpolation: filter used to resize.
+    mean: subtracted from each channel, red first, on the scale of 0 to 255.
+    std: each channel is then divided by it, on the scale of 0 to 255.
+    squash: resize to `resize` exactly, ignoring the aspect ratio.
 
   Example:
     >>> milan_jax.Preprocessing.of(size=32).channels
@@ -46,15 +45,16 @@ class Preprocessing:
     mean: Sequence[float] = (0.485, 0.456, 0.406),
     std: Sequence[float] = (0.229, 0.224, 0.225),
   ) -> "Preprocessing":
-    """Preprocessing of images that are resized and cropped to a size.
+    """Preprocessing that resizes and crops images to a size, and normalizes them.
 
     Args:
-      size: of the network's images, in pixels: a square's side, or height and width.
+      size: size of the network's images, in pixels: a square's side, or height and
+        width.
       mean: subtracted from each channel of an image in [0, 1].
-      std: what each channel is then divided by.
+      std: each channel is then divided by it.
 
     Raises:
-      UserError: a value is out of its range.
+      UserError: if a value is out of range.
     """
     if not all(0 <= value <= 1 for value in mean):
       raise UserError(f"mean: expected numbers from 0 to 1; found {list(mean)}.")
@@ -62,7 +62,7 @@ class Preprocessing:
       raise UserError(f"std: expected numbers above 0 and up to 1; found {list(std)}.")
     if len(mean) != len(std):
       raise UserError(
-        f"mean and std: expected as many of each; found {len(mean)} and {len(std)}."
+        f"mean and std: expected the same length; found {len(mean)} and {len(std)}."
       )
     if min(sides(size)) < 1:
       raise UserError(f"size: expected 1 pixel or more; found {size}.")
@@ -76,13 +76,13 @@ class Preprocessing:
 
   @property
   def channels(self) -> int:
-    """Channels of an image: 3 of colors, 1 of gray."""
+    """Channels of an image: 3 for RGB, 1 for gray."""
     return len(self.mean)
 
   def normalize(
     self, images: UInt8[Array | np.ndarray, "batch height width channels"]
   ) -> Float[Array, "batch height width channels"]:
-    """Images as the network wants their values; their size is not changed."""
+    """Normalizes images by `mean` and `std`; does not change their size."""
     mean = jnp.asarray(self.mean)[None, None, None]
     std = jnp.asarray(self.std)[None, None, None]
     return (jnp.asarray(images, jnp.float32) - mean) / std
@@ -97,8 +97,8 @@ TORCHVISION = Preprocessing(
 )
 
 
-def usual_colors(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-  """Mean and deviation of each channel, of 0 to 255: ImageNet's, or their means."""
+def default_mean_and_std(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+  """ImageNet's mean and std per channel, 0 to 255; their averages if not RGB."""
   if channels == 3:
     return TORCHVISION.mean, TORCHVISION.std
   mean, std = (round(sum(one) / 3, 3) for one in (TORCHVISION.mean, TORCHVISION.std))

@@ -1,4 +1,4 @@
-"""Sizes of images: one number for squares, else height and width, in pixels."""
+"""Sizes of images in pixels: one number for a square, or height and width."""
 
 Size = int | tuple[int, int]
 
@@ -8,12 +8,12 @@ def sides(size: Size) -> tuple[int, int]:
   return (size, size) if isinstance(size, int) else size
 
 
-def of_sides(height: int, width: int) -> Size:
-  """The size of an image; a number if it is a square."""
+def size_from_sides(height: int, width: int) -> Size:
+  """The size of an image; one number if it is square."""
   return height if height == width else (height, width)
 
 
-def by(size: Size) -> str:
-  """A size as people read it: `128 x 64`."""
+def size_text(size: Size) -> str:
+  """A size as text: `128 x 64`."""
   height, width = sides(size)
   return f"{height} x {width}"

@@ -1,4 +1,4 @@
-"""What a source of inputs offers, and what became of one that cannot be read."""
+"""The interface of sources of inputs, and records of unreadable inputs."""
 
 import dataclasses
 from typing import Protocol, runtime_checkable
@@ -16,33 +16,34 @@ class UnreadableImageError(Exception):
 
 @runtime_checkable
 class Source(Protocol):
-  """Numbered arrays, all of one shape and type. The number of an input is its id.
+  """A sequence of arrays of the same shape and dtype. An input's index is its id.
 
-  A source goes to worker processes by pickle: what is open or large and lies on disk
-  is opened there again, not sent. Several threads may call `load` at once.
+  A source is pickled for worker processes: it should reopen its files there rather than
+  pickle open files or large arrays that are on disk. Several threads may call `load`
+  concurrently.
   """
 
   def __len__(self) -> int:
-    """Number of inputs, unreadable ones included."""
+    """Number of inputs, including unreadable ones."""
 
   @property
   def blank(self) -> Shaped[np.ndarray, "..."]:
-    """An input that shows nothing: fills up where there is none. Do not write to it."""
+    """An empty input, used as padding. Do not write to it."""
 
   def name(self, index: int) -> str:
-    """A name that a person recognizes the input by."""
+    """A name by which a person recognizes the input."""
 
   def load(self, index: int) -> Shaped[np.ndarray, "..."]:
-    """The input, of the shape and type of `blank`.
+    """The input, of the shape and dtype of `blank`.
 
     Raises:
-      UnreadableImageError: if this input cannot be read; others may well be.
+      UnreadableImageError: if this input cannot be read; reading goes on.
     """
 
 
 @runtime_checkable
 class ImageSource(Source, Protocol):
-  """Images of one size, uint8, most often RGB; the blank one is black.
+  """Images of one size, uint8, usually RGB; the blank image is black.
 
   Example:
     >>> class Gray:
@@ -63,7 +64,7 @@ class ImageSource(Source, Protocol):
     """The image.
 
     Raises:
-      UnreadableImageError: if this image cannot be read; others may well be.
+      UnreadableImageError: if this image cannot be read; reading goes on.
     """
 
 
@@ -84,13 +85,14 @@ def black(
 
 
 class RgbImages:
-  """Pictures in RGB of inputs of another number of channels.
+  """RGB pictures of inputs with any number of channels.
 
-  Gray is repeated; of two channels blue is 0, and of more the first three are shown.
+  Gray is repeated; two channels become red and green, with blue 0; of four or more, the
+  first three are shown.
 
   Args:
-    source: of arrays `(height, width, channels)`.
-    size: of each, in pixels.
+    source: inputs of shape `(height, width, channels)`.
+    size: size of each input, in pixels.
   """
 
   def __init__(self, source: Source, size: Size):
@@ -126,15 +128,15 @@ class RgbImages:
 
 
 def load_again(source: Source, index: int) -> Shaped[np.ndarray, "..."]:
-  """An image that could be read before.
+  """Loads an image that could be read earlier in the run.
 
   Raises:
-    UserError: if it no longer can.
+    UserError: if it can no longer be read.
   """
   try:
     return source.load(index)
   except UnreadableImageError as error:
     raise UserError(
-      f"{source.name(index)} could be read before but not now ({error}): put it "
-      "back, or start again."
+      f"{source.name(index)} could be read before but not now ({error}): restore it, "
+      "or start a new run."
     ) from error

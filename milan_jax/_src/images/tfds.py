@@ -1,4 +1,4 @@
-"""Images of a data set that tensorflow-datasets prepared, read without TensorFlow."""
+"""Images of a data set prepared by tensorflow-datasets, read without TensorFlow."""
 
 import pathlib
 from typing import Any
@@ -9,29 +9,28 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.images.fitted import FittedPictures
 from milan_jax._src.images.geometry import Geometry
 from milan_jax._src.images.source import UnreadableImageError
-from milan_jax._src.images.tfrecord import Part, TfRecords
+from milan_jax._src.images.tfrecord import RecordRange, TfRecords
 
 
 class TfdsImages(FittedPictures):
-  """The images of one split. An image's name is its split and number: `train/17`.
+  """The images of one split. An image's name is its split and index: `train/17`.
 
-  Nothing is downloaded, and no code of the data set is run. Records of array_record and
-  tfrecord are read one at a time, in the order of the files; what is stored as parquet
-  is held in memory whole, in each worker too.
+  Nothing is downloaded, and no code of the data set is run. array_record and tfrecord
+  records are read one at a time, in the order of the files; a parquet data set is
+  loaded into memory whole, also in each worker.
 
   Args:
     name_or_folder: `beans`, `beans:0.1.0`, `imagenet_v2/matched-frequency`, or the
-      folder of a prepared data set. Of several versions the newest is taken.
-    geometry: how each image becomes a square.
-    split: as tensorflow-datasets writes it: `train`, `train[:10%]`, `train+test`.
-    data_dir: where data sets named by name are prepared; None for the library's own
-      folder, `~/tensorflow_datasets` or what `TFDS_DATA_DIR` says.
+      folder of a prepared data set. The newest of several versions is used.
+    geometry: how each image is resized and cropped.
+    split: in the syntax of tensorflow-datasets: `train`, `train[:10%]`, `train+test`.
+    data_dir: folder of the prepared data sets; None for the library's default,
+      `TFDS_DATA_DIR` or `~/tensorflow_datasets`.
 
   Raises:
-    UserError: if the library is not installed, there is no such prepared data set, it
-      is stored in a format that only TensorFlow reads, a file of it is missing or
-      damaged, it has no such split, the split is empty, or it is not clear which
-      feature is the image.
+    UserError: if the library is not installed, there is no such prepared data set, its
+      format can be read by TensorFlow only, a file is missing or corrupt, it has no
+      such split, the split is empty, or it is not clear which feature is the image.
   """
 
   def __init__(
@@ -57,7 +56,7 @@ class TfdsImages(FittedPictures):
     except ValueError as error:
       raise UserError(
         f"{self._folder} cannot be opened by tensorflow-datasets {tfds.__version__} "
-        f"({error}): expected a format that it knows. Prepare the data set once more "
+        f"({error}): expected a format that it supports. Prepare the data set again "
         'in another data_dir, with file_format="array_record".'
       ) from error
     self._feature, stored = _image_feature(builder.info.features, tfds, self._folder)
@@ -69,9 +68,9 @@ class TfdsImages(FittedPictures):
     ]
 
   def __getstate__(self) -> tuple[pathlib.Path, Geometry, str, TfRecords | None]:
-    """To another process go the names, and what is open is opened there again.
+    """The arguments, without open files: the other process opens them again.
 
-    The index of TFRecord files goes too: to make it again takes a read per record.
+    The index of TFRecord files is included: building it takes one read per record.
     """
     index = self._records if isinstance(self._records, TfRecords) else None
     return self._folder, self._geometry, self._split, index
@@ -84,14 +83,14 @@ class TfdsImages(FittedPictures):
 
   @property
   def decodes_files(self) -> bool:
-    """Whether records stay on disk."""
+    """Whether records are read from disk one at a time."""
     return type(self._records).__name__ != "ParquetDataSource"
 
   def __len__(self) -> int:
     return len(self._records)
 
   def name(self, index: int) -> str:
-    """Split and number."""
+    """Split and index."""
     return f"{self._split}/{index}"
 
   def files(self) -> list[tuple[str, pathlib.Path]]:
@@ -117,14 +116,14 @@ def _library() -> Any:
     import tensorflow_datasets
   except ImportError as error:
     raise UserError(
-      f"Data sets of tensorflow-datasets need the library ({error}): "
-      "pip install 'milan-jax[tfds]'."
+      f"tfds: data sets need the library tensorflow-datasets ({error}): pip install "
+      "'milan-jax[tfds]'."
     ) from error
   return tensorflow_datasets
 
 
 def _find(name: str, home: pathlib.Path) -> pathlib.Path:
-  """The folder of a prepared data set, which holds its `features.json`."""
+  """The folder of a prepared data set, which contains its `features.json`."""
   path = pathlib.Path(name).expanduser()
   is_path = path.is_absolute() or name.startswith((".", "~")) or path.is_dir()
   base, _, version = (name, "", "") if is_path else name.partition(":")
@@ -140,19 +139,19 @@ def _find(name: str, home: pathlib.Path) -> pathlib.Path:
     return next(iter(found_configs.values()))
   if found_configs:
     raise UserError(
-      f"{name} was prepared in several configurations ({folder}): name one, such as "
+      f"{name} was prepared in several configurations ({folder}): choose one, such as "
       f"{' or '.join(f'{base}/{each}' for each in found_configs)}."
     )
   if is_path:
     raise UserError(
-      f"No prepared data set in {folder}: expected a folder that tensorflow-datasets "
-      "wrote, with a features.json in it or in the folder of a version."
+      f"No prepared data set in {folder}: expected a folder written by "
+      "tensorflow-datasets, with a features.json in it or in a version's subfolder."
     )
   versions = [each.name for each in inside if _is_prepared(each)]
   found = f" (there is version {', '.join(versions)})" if versions else ""
   raise UserError(
-    f"The data set {name} is not prepared in {home}{found}. Nothing is downloaded "
-    f"here: name another data_dir, or prepare it once:\n{_preparing(name, home)}"
+    f"The data set {name} is not prepared in {home}{found}. Nothing is downloaded: "
+    f"give another data_dir, or prepare it once:\n{_preparing(name, home)}"
   )
 
 
@@ -180,7 +179,7 @@ def _newest(folder: pathlib.Path) -> pathlib.Path | None:
 
 
 def _image_feature(features: Any, tfds: Any, folder: pathlib.Path) -> tuple[str, Any]:
-  """Name of the image among the features, and how it is stored."""
+  """Name of the image feature, and how it is stored."""
   images = {
     name: feature
     for name, feature in dict(features).items()
@@ -205,14 +204,14 @@ def _image_feature(features: Any, tfds: Any, folder: pathlib.Path) -> tuple[str,
 
 
 def _records(builder: Any, split: str, tfds: Any) -> Any:
-  """The stored bytes of a split's examples."""
+  """The serialized examples of a split."""
   info = builder.info
   stored = {each.value for each in info.available_file_formats()}
   if not stored & {"array_record", "parquet", "tfrecord"}:
     raise UserError(
-      f"{builder.data_dir} is stored as {', '.join(stored) or 'nothing known'}, which "
-      "cannot be read at any place, and takes TensorFlow to read at all. Prepare it "
-      "once more in another data_dir (should its code ask for TensorFlow: pip install "
+      f"{builder.data_dir} is stored as {', '.join(stored) or 'an unknown format'}, "
+      "which has no random access and can only be read by TensorFlow. Prepare it again "
+      "in another data_dir (if its code needs TensorFlow: pip install "
       f"tensorflow):\n{_preparing(info.full_name, pathlib.Path('ANOTHER'))}"
     )
   try:
@@ -220,13 +219,13 @@ def _records(builder: Any, split: str, tfds: Any) -> Any:
       method = tfds.decode.DeserializeMethod.RAW_BYTES
       records = builder.as_data_source(split, deserialize_method=method)
     else:
-      # Of several formats, whose files differ in their names.
+      # Selects tfrecord if there are several formats: their file names differ.
       info.set_file_format("tfrecord", override=True, override_if_initialized=True)
-      records = TfRecords(map(_part, info.splits[split].file_instructions))
+      records = TfRecords(map(_record_range, info.splits[split].file_instructions))
   except ImportError as error:
     raise UserError(
-      f"{builder.data_dir} needs a library that is not there ({error}): "
-      "pip install 'milan-jax[tfds]'."
+      f"{builder.data_dir} needs a library that is not installed ({error}): pip "
+      "install 'milan-jax[tfds]'."
     ) from error
   except UserError:
     raise
@@ -240,10 +239,10 @@ def _records(builder: Any, split: str, tfds: Any) -> Any:
   return records
 
 
-def _part(instruction: Any) -> Part:
-  """Records of one file, as tensorflow-datasets says it."""
+def _record_range(instruction: Any) -> RecordRange:
+  """Converts a file instruction of tensorflow-datasets."""
   skip = instruction.skip
-  return Part(
+  return RecordRange(
     pathlib.Path(instruction.filename),
     skip,
     skip + instruction.take,

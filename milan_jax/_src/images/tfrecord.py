@@ -1,6 +1,6 @@
-"""Records of TFRecord files at any place, read without TensorFlow.
+"""Random access to records of TFRecord files, without TensorFlow.
 
-A file is records one after another, each a length (uint64), the length's checksum
+A file is a sequence of records; each is a length (uint64), the length's checksum
 (uint32), the data and the data's checksum (uint32), all little-endian.
 """
 
@@ -23,14 +23,14 @@ from milan_jax._src.images.source import UnreadableImageError
 
 _LENGTH = struct.Struct("<Q")
 _CHECKSUM = struct.Struct("<I")
-_BEFORE = _LENGTH.size + _CHECKSUM.size
-_AROUND = _BEFORE + _CHECKSUM.size
-# Files indexed at once: on a disk far away each step waits for an answer.
-_AT_ONCE = 16
+_HEADER_SIZE = _LENGTH.size + _CHECKSUM.size
+_FRAMING_SIZE = _HEADER_SIZE + _CHECKSUM.size
+# Files indexed concurrently: on a network drive each read has a high latency.
+_MAX_CONCURRENT = 16
 
 
 def _fast_crc32c() -> Callable[[bytes], int] | None:
-  """The library's checksum, if it is there and not its slow substitute in Python."""
+  """The library's checksum, if it is installed with its C implementation."""
   try:
     import google_crc32c
   except ImportError:
@@ -42,14 +42,14 @@ _CRC32C = _fast_crc32c()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Part:
-  """Records of one file.
+class RecordRange:
+  """A range of records of one file.
 
   Attributes:
     path: the file.
-    start: number of the first record taken.
-    stop: number after the last; None takes all that follow.
-    total: how many records the whole file must hold; None if that is not known.
+    start: index of the first record.
+    stop: index after the last record; None for the end of the file.
+    total: number of records that the whole file must contain; None if unknown.
   """
 
   path: pathlib.Path
@@ -59,33 +59,33 @@ class Part:
 
 
 class TfRecords:
-  """The records of several files as one sequence, in the order the parts are given.
+  """The records of several files as one sequence, in the order of the parts.
 
-  Where records begin is found once, by a step from each to the next, and goes along to
-  other processes: 8 bytes a record, against a read of every record's length. No file
-  stays open, since a data set may have more files than a process may hold, so that any
-  number of threads and processes may read.
+  The offsets of the records are found once by reading every record's length. They are
+  pickled for other processes (8 bytes per record), which saves these reads there. Files
+  are opened for each read, because a data set may have more files than a process may
+  have open. Any number of threads and processes may read.
 
-  A record's checksum is looked at if google_crc32c is installed; in plain Python that
-  would take longer than to decode the picture.
+  A record's checksum is verified if google_crc32c is installed with its C
+  implementation; in plain Python this would take longer than decoding the picture.
 
   Args:
-    parts: what to take of which file. A file may come up again.
+    parts: the ranges of records. A file may occur more than once.
 
   Raises:
-    UserError: if a file is missing, cut short, damaged, compressed, or holds another
-      number of records than it must.
+    UserError: if a file is missing, truncated, corrupt or compressed, or has another
+      number of records than expected.
   """
 
-  def __init__(self, parts: Iterable[Part]):
+  def __init__(self, parts: Iterable[RecordRange]):
     parts = tuple(parts)
     paths = list(dict.fromkeys(part.path for part in parts))
-    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+    with concurrent.futures.ThreadPoolExecutor(_MAX_CONCURRENT) as pool:
       found = dict(zip(paths, pool.map(_offsets, paths), strict=True))
     self._paths = [part.path for part in parts]
-    self._offsets = [_taken(part, found[part.path]) for part in parts]
+    self._offsets = [_range_offsets(part, found[part.path]) for part in parts]
     lengths = (len(offsets) - 1 for offsets in self._offsets)
-    # Number of the first record of each part, and of all records.
+    # Index of the first record of each part; last, the total number of records.
     self._firsts = list(itertools.accumulate(lengths, initial=0))
 
   def __len__(self) -> int:
@@ -95,8 +95,8 @@ class TfRecords:
     """The data of a record.
 
     Raises:
-      UnreadableImageError: if the data is not what its checksum says.
-      UserError: if the file is no longer what it was when it was indexed.
+      UnreadableImageError: if the data does not match its checksum.
+      UserError: if the file has changed since it was indexed.
       IndexError: if there is no such record.
     """
     if not 0 <= index < len(self):
@@ -105,46 +105,46 @@ class TfRecords:
     row = index - self._firsts[part]
     start, stop = map(int, self._offsets[part][row : row + 2])
     record = _read(self._paths[part], start, stop)
-    data = record[_BEFORE : -_CHECKSUM.size]
+    data = record[_HEADER_SIZE : -_CHECKSUM.size]
     (checksum,) = _CHECKSUM.unpack(record[-_CHECKSUM.size :])
     if _CRC32C and _masked(_CRC32C(data)) != checksum:
       raise UnreadableImageError(
-        f"the record at byte {start} of {self._paths[part]} is not what its checksum "
-        "says"
+        f"the record at byte {start} of {self._paths[part]} does not match its checksum"
       )
     return data
 
 
 def _masked(crc: int) -> int:
-  """As the format stores a checksum, lest data that holds checksums look like one."""
+  """Masks a checksum as the format does, so that data may itself contain checksums."""
   return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _read(path: pathlib.Path, start: int, stop: int) -> bytes:
-  """One record with all that is around it."""
+  """One record with its length and checksums."""
   try:
     with path.open("rb", buffering=0) as file:
       record = os.pread(file.fileno(), stop - start, start)
   except FileNotFoundError:
     record = b""
   whole = len(record) == stop - start
-  if not whole or _LENGTH.unpack_from(record) != (stop - start - _AROUND,):
+  if not whole or _LENGTH.unpack_from(record) != (stop - start - _FRAMING_SIZE,):
     raise UserError(
       f"{path} was changed while it was in use: expected a record of "
-      f"{stop - start - _AROUND} bytes at byte {start}. Put it back, or start again."
+      f"{stop - start - _FRAMING_SIZE} bytes at byte {start}. Restore it, or start a "
+      "new run."
     )
   return record
 
 
-def _taken(
-  part: Part, offsets: Int64[np.ndarray, "bounds"]
+def _range_offsets(
+  part: RecordRange, offsets: Int64[np.ndarray, "bounds"]
 ) -> Int64[np.ndarray, "taken"]:
-  """Where the records of a part begin, and where its last one ends."""
+  """Offsets of the records of a part, and the end of its last record."""
   total = len(offsets) - 1
   if part.total is not None and total != part.total:
     raise UserError(
-      f"{part.path}: expected {part.total} records, found {total}. It is not the file "
-      "that was written with this data set: copy or prepare the data set again."
+      f"{part.path}: expected {part.total} records, found {total}. The file does not "
+      "belong to this data set: copy or prepare the data set again."
     )
   stop = total if part.stop is None else part.stop
   if not 0 <= part.start <= stop <= total:
@@ -153,20 +153,22 @@ def _taken(
 
 
 def _offsets(path: pathlib.Path) -> Int64[np.ndarray, "bounds"]:
-  """Where each record of a file begins, and where the last one ends."""
+  """Offset of each record of a file, and the end of the last record."""
   found = array.array("q", [0])
   try:
     with path.open("rb", buffering=0) as file:
       number = file.fileno()
-      size, place = os.fstat(number).st_size, 0
-      while place < size:
-        header = os.pread(number, _BEFORE, place)
-        whole = len(header) == _BEFORE
+      size, offset = os.fstat(number).st_size, 0
+      while offset < size:
+        header = os.pread(number, _HEADER_SIZE, offset)
+        whole = len(header) == _HEADER_SIZE
         length = _LENGTH.unpack_from(header)[0] if whole else 0
-        if not whole or length > size - place - _AROUND:
-          raise UserError(_damage(path, os.pread(number, 4096, 0), place, length, size))
-        place += length + _AROUND
-        found.append(place)
+        if not whole or length > size - offset - _FRAMING_SIZE:
+          raise UserError(
+            _corruption_message(path, os.pread(number, 4096, 0), offset, length, size)
+          )
+        offset += length + _FRAMING_SIZE
+        found.append(offset)
   except OSError as error:
     raise UserError(
       f"{path} cannot be read ({error.strerror}): expected all files of the data "
@@ -175,23 +177,24 @@ def _offsets(path: pathlib.Path) -> Int64[np.ndarray, "bounds"]:
   return np.array(found, np.int64)
 
 
-def _damage(path: pathlib.Path, head: bytes, place: int, length: int, size: int) -> str:
-  """What is wrong with a file whose record at `place` goes beyond its end."""
+def _corruption_message(
+  path: pathlib.Path, head: bytes, offset: int, length: int, size: int
+) -> str:
+  """An error message for a file whose record at `offset` extends past its end."""
   if _is_compressed(head):
     return (
-      f"{path} is compressed (GZIP or ZLIB), so that its records cannot be read at any "
-      "place: expected a TFRecord file that is not. Prepare the data set without "
-      "compression."
+      f"{path} is compressed (GZIP or ZLIB), which prevents random access: expected an "
+      "uncompressed TFRecord file. Prepare the data set without compression."
     )
   return (
-    f"{path} is cut short or damaged: expected a record of {length} bytes and the "
-    f"{_AROUND} around it at byte {place}, found {size - place} bytes to the end. Copy "
-    "or prepare the data set again."
+    f"{path} is truncated or corrupt: expected a record of {length} bytes plus "
+    f"{_FRAMING_SIZE} bytes of framing at byte {offset}, found {size - offset} bytes "
+    "to the end. Copy or prepare the data set again."
   )
 
 
 def _is_compressed(head: bytes) -> bool:
-  """Whether GZIP or ZLIB can read it; their marks alone may be a record's length."""
+  """Whether it is GZIP or ZLIB data; the magic bytes alone may be a record's length."""
   try:
     return len(head) > 1 and bool(zlib.decompressobj(wbits=47).decompress(head))
   except zlib.error:

@@ -6,7 +6,7 @@ import numpy as np
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.preprocessing import Preprocessing
-from milan_jax._src.images.sizes import Size, of_sides, sides
+from milan_jax._src.images.sizes import Size, sides, size_from_sides
 
 _BILINEAR, _BICUBIC = 2, 3  # as Pillow counts
 # ConvNeXt's keeps a margin around the crop below this size, and squashes from it on.
@@ -75,7 +75,7 @@ def _size(processor: Any, attribute: str) -> Size:
   size = getattr(processor, attribute)
   if not size.height or not size.width:
     raise _cannot_follow(processor, f"{attribute}={dict(size)}")
-  return of_sides(size.height, size.width)
+  return size_from_sides(size.height, size.width)
 
 
 def _colors(values: Any) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.images.sizes import Size, of_sides, sides
+from milan_jax._src.images.sizes import Size, sides, size_from_sides
 
 # More channels than this are hardly those of images, unless the user sets it.
 _MOST = 32
@@ -45,7 +45,7 @@ class ImageShape:
         f"The {model} takes images of {taken} pixels: expected {height} x {width}. "
         "Export it for the size that you want, or for any."
       )
-    return of_sides(height, width)
+    return size_from_sides(height, width)
 
 
 def read_image_shape(

@@ -12,7 +12,7 @@ from jaxtyping import Array, UInt8
 
 from milan_jax._src.errors import UserError, did_you_mean
 from milan_jax._src.images.preprocessing import Preprocessing
-from milan_jax._src.images.sizes import Size, by, sides
+from milan_jax._src.images.sizes import Size, sides, size_text
 from milan_jax._src.probe.attention_parts import without_attention
 from milan_jax._src.probe.layout import Layout, to_nhwc
 from milan_jax._src.probe.protocol import TRACED_BATCH, Activations
@@ -175,7 +175,7 @@ class JaxProbe:
         "calls it, which is run without being traced"
       )
     return UserError(
-      f"The model does not run on images of {by(self.image_size)} pixels "
+      f"The model does not run on images of {size_text(self.image_size)} pixels "
       f"({in_a_line(error)}): {remedy}."
     )
 

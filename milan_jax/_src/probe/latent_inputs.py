@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.images.sizes import Size, of_sides
+from milan_jax._src.images.sizes import Size, size_from_sides
 
 
 def trial_inputs(
@@ -71,7 +71,7 @@ def image_side(shape: tuple[int, ...], batch: int) -> Size:
       f"The generator makes an array of shape {shape}, colors last, of {batch} "
       "latents: expected an image of three colors, or of gray, of each."
     )
-  return of_sides(*shape[1:3])
+  return size_from_sides(*shape[1:3])
 
 
 def to_colors(

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.preprocessing import Preprocessing
-from milan_jax._src.images.sizes import Size, by
+from milan_jax._src.images.sizes import Size, size_text
 from milan_jax._src.probe.jax_model import JaxProbe, in_a_line
 from milan_jax._src.probe.jax_modules import inference_keywords, named_outputs
 from milan_jax._src.probe.layout import Layout
@@ -97,7 +97,7 @@ class LinenProbe(JaxProbe):
     if "params" in self._params or not isinstance(error, FlaxError):
       return super().does_not_run(error)
     return UserError(
-      f"The module does not run on images of {by(self.image_size)} pixels "
+      f"The module does not run on images of {size_text(self.image_size)} pixels "
       f"({in_a_line(error)}): the variables lack the collection 'params': give what "
       "module.init returned."
     )

@@ -6,8 +6,12 @@ import pathlib
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.geometry import Geometry
 from milan_jax._src.images.latents import Latents
-from milan_jax._src.images.preprocessing import TORCHVISION, Preprocessing, usual_colors
-from milan_jax._src.images.sizes import Size, of_sides, sides
+from milan_jax._src.images.preprocessing import (
+  TORCHVISION,
+  Preprocessing,
+  default_mean_and_std,
+)
+from milan_jax._src.images.sizes import Size, sides, size_from_sides
 from milan_jax._src.options.describe import ModelOptions
 from milan_jax._src.probe.default_layers import default_layers
 from milan_jax._src.probe.layout import Layout, parse_layouts
@@ -115,7 +119,7 @@ class ModelRequest(ModelOptions):
         f"--image_size={text}: expected a number of pixels, or HEIGHTxWIDTH such as "
         "128x64."
       )
-    return of_sides(int(parts[0]), int(parts[-1]))
+    return size_from_sides(int(parts[0]), int(parts[-1]))
 
   def read_mean(self) -> tuple[float, ...] | None:
     """What is subtracted from each channel, of 0 to 255; None where nothing is said."""
@@ -170,7 +174,9 @@ class ModelRequest(ModelOptions):
         f"found {said}."
       )
     number = channels or said or own.channels
-    usual = (own.mean, own.std) if own.channels == number else usual_colors(number)
+    usual = (
+      (own.mean, own.std) if own.channels == number else default_mean_and_std(number)
+    )
     return dataclasses.replace(
       own,
       crop=crop,
@@ -189,7 +195,7 @@ def _scaled(own: Preprocessing, crop: Size) -> Size | None:
     round(length * side / own_side)
     for length, side, own_side in zip(whole, sides(crop), of, strict=True)
   )
-  return of_sides(rows, columns)
+  return size_from_sides(rows, columns)
 
 
 def network_of(

@@ -10,8 +10,8 @@ import onnxruntime
 from jaxtyping import UInt8
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.images.preprocessing import usual_colors
-from milan_jax._src.images.sizes import Size, by, sides
+from milan_jax._src.images.preprocessing import default_mean_and_std
+from milan_jax._src.images.sizes import Size, sides, size_text
 from milan_jax._src.probe.attention_parts import without_attention
 from milan_jax._src.probe.batch_sizes import run_in_batches
 from milan_jax._src.probe.layout import Layout, to_nhwc
@@ -64,7 +64,7 @@ class OnnxProbe(OneDevice):
     given = self._graph.input.images
     self.image_size = given.size(image_size, "model")
     self._channels = given.channels
-    usual_mean, usual_std = usual_colors(given.channels)
+    usual_mean, usual_std = default_mean_and_std(given.channels)
     self._mean = np.array(mean or usual_mean, np.float32)
     self._std = np.array(std or usual_std, np.float32)
     self._layouts = layouts
@@ -175,7 +175,7 @@ class OnnxProbe(OneDevice):
     except Exception as error:  # onnxruntime's have no common class
       raise UserError(
         f"The model does not run on {len(images)} images of "
-        f"{by(self.image_size)} pixels and {self._channels} channels: {error}."
+        f"{size_text(self.image_size)} pixels and {self._channels} channels: {error}."
       ) from error
 
   def _open(self, tensors: Sequence[str]) -> onnxruntime.InferenceSession:

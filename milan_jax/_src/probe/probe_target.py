@@ -11,7 +11,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.images.demo import DemoImages
 from milan_jax._src.images.image_sources import open_images
 from milan_jax._src.images.latents import GeneratedImages, Latents, open_latents
-from milan_jax._src.images.preprocessing import usual_colors
+from milan_jax._src.images.preprocessing import default_mean_and_std
 from milan_jax._src.images.source import ImageSource, RgbImages, Source
 from milan_jax._src.models.backbones import backbone_names
 from milan_jax._src.options.describe import ExemplarOptions, ImageOptions, ModelOptions
@@ -210,7 +210,7 @@ def target_of(
 
 
 def _channels_line(channels: int) -> str:
-  mean, std = (values[0] / 255 for values in usual_colors(channels))
+  mean, std = (values[0] / 255 for values in default_mean_and_std(channels))
   what = "of gray" if channels == 1 else f"of {channels} channels"
   return (
     f"the network takes images {what}, prepared with mean {mean:.3f} and deviation "

@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.images.preprocessing import usual_colors
+from milan_jax._src.images.preprocessing import default_mean_and_std
 from milan_jax._src.images.sizes import Size
 from milan_jax._src.probe.batch_sizes import run_in_batches
 from milan_jax._src.probe.image_shape import ImageShape, read_image_shape
@@ -73,7 +73,7 @@ class ProgramProbe(TorchLayersProbe):
     self._min_batch, self._max_batch = _batch_sizes(program, tensor)
     self.image_size = images.size(image_size, "program")
     self._channels = images.channels
-    usual_mean, usual_std = usual_colors(images.channels)
+    usual_mean, usual_std = default_mean_and_std(images.channels)
     self._pixels = Pixels(
       mean or usual_mean, std or usual_std, dtype=tensor.dtype, device=tensor.device
     )

@@ -12,7 +12,7 @@ import transformers
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.preprocessing import Preprocessing
-from milan_jax._src.images.sizes import of_sides
+from milan_jax._src.images.sizes import size_from_sides
 from milan_jax._src.probe.image_processor import read_preprocessing
 from milan_jax._src.probe.layout import Layout
 from milan_jax._src.probe.torch_module import TorchProbe
@@ -71,7 +71,7 @@ def transformers_network(
   kind = config.model_type
   image_size = getattr(config, "image_size", None)
   if isinstance(image_size, list | tuple):
-    image_size = of_sides(*image_size)
+    image_size = size_from_sides(*image_size)
   preprocessing = read_preprocessing(processor, image_size)
   if kind in _OF_ONE_SIZE and preprocessing.crop != image_size:
     raise UserError(

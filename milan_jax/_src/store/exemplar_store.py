@@ -37,7 +37,7 @@ from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.files.json_files import check_files, checksums, read_json, sealed
 from milan_jax._src.files.npy_files import open_npy
 from milan_jax._src.files.staging import GrowingArray, staged_folder
-from milan_jax._src.images.sizes import Size, by, of_sides, sides
+from milan_jax._src.images.sizes import Size, sides, size_from_sides, size_text
 from milan_jax._src.images.source import ImageSource, load_again
 from milan_jax._src.records import LayerExemplars
 
@@ -309,7 +309,7 @@ class StoredExemplars:
     Raises:
       UserError: if given masks are asked for at another size.
     """
-    own = of_sides(*self._images.shape[1:3])
+    own = size_from_sides(*self._images.shape[1:3])
     if "masks" not in self._arrays.get(layer, ()):
       maps = self._array(layer, "maps")[rows, slots]
       fits = ~np.isnan(maps).any((1, 2)) | self._array(layer, "dead")[rows]
@@ -320,8 +320,8 @@ class StoredExemplars:
       )
     if size is not None and size != own:
       raise UserError(
-        f"The masks of {layer} were given at {by(own)} pixels: they cannot be made at "
-        f"{by(size)}."
+        f"The masks of {layer} were given at {size_text(own)} pixels: they cannot be "
+        f"made at {size_text(size)}."
       )
     bits = self._array(layer, "masks")[rows, slots]
     height, width = sides(own)

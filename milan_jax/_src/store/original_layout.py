@@ -19,7 +19,7 @@ from milan_jax._src.files.atomic import atomic_path
 from milan_jax._src.files.npy_files import open_npy
 from milan_jax._src.files.staging import staged_folder
 from milan_jax._src.files.tables import read_numbers
-from milan_jax._src.images.sizes import Size, of_sides, sides
+from milan_jax._src.images.sizes import Size, sides, size_from_sides
 from milan_jax._src.records import ExemplarSet, LayerExemplars
 
 # Any of these in a folder makes it a layer.
@@ -243,7 +243,7 @@ def write_original_layout(
       inside = staging / layer
       inside.mkdir(parents=True)
       example = exemplars.images(found.image_rows[0, :1])
-      side = size or of_sides(*example.shape[1:3])
+      side = size or size_from_sides(*example.shape[1:3])
       shape = sides(side)
       images = _create(inside / "images.npy", (units, k, 3, *shape))
       masks = _create(inside / "masks.npy", (units, k, 1, *shape))
@@ -292,7 +292,7 @@ def merge_images(
     with atomic_path(inside / "images.npy") as staging:
       images = _create(staging, (*ids.shape, 3, *masks.shape[3:]))
       for at in np.ndindex(*ids.shape):
-        pixels = nearest(load(int(ids[at]))[None], of_sides(*masks.shape[3:]))
+        pixels = nearest(load(int(ids[at]))[None], size_from_sides(*masks.shape[3:]))
         images[at] = pixels[0].transpose(2, 0, 1)
       images.flush()
 
