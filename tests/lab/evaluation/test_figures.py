@@ -38,7 +38,7 @@ def test_figures_by_hand():
     _case("dogs", DOG, unit=0),
     _case("Dogs", DOG, unit=1),
     _case("cats", CAT, unit=2),
-    _case(NO, CAT, unit=3, guess="black cats"),
+    _case(NO, CAT, unit=3, guess="black cats and"),
     _case(NO, DOG, unit=4, guess="a cat"),
   ]
   found = report.figures(cases)
@@ -50,6 +50,7 @@ def test_figures_by_hand():
     "unwithheld": 0.8,
     "distinct_words": 2,  # dogs, cats
     "distinct_descriptions": 3,
+    "broken": 0.0,  # nothing that is shown
   }
   assert report.figures([])["top1"] is None
 
@@ -167,14 +168,15 @@ def test_what_was_trained_on_is_left_out(tmp_path):
 
 
 def test_diversity_by_hand():
-  texts = ["Red dogs", "red dogs", "blue dog", NO]
+  texts = ["Red dogs", "red dogs", "blue dog and", NO]
   answers = {
     Unit("a", n): Answer(text, None, text, False) for n, text in enumerate(texts)
   }
   answers[Unit("a", 9)] = Answer("cats", None, "cats", True)
   found = diversity(answers)
   assert found["n"] == 4 and found["refused"] == 0.25
-  assert found["distinct_words"] == 4 and found["distinct_descriptions"] == 3
+  assert found["distinct_words"] == 5 and found["distinct_descriptions"] == 3
+  assert found["broken"] == pytest.approx(1 / 3)
 
 
 def test_the_table_shows_tests_and_their_parts():

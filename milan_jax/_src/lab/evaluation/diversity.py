@@ -1,4 +1,4 @@
-"""How much a captioner tells apart: distinct words and descriptions."""
+"""How much a captioner tells apart, and how much of what it says is broken."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,15 +6,17 @@ from typing import Any
 from milan_jax._src.lab.evaluation.described import Answer, by_likelihood
 from milan_jax._src.lab.evaluation.job import Job, Outcome
 from milan_jax._src.records import Unit
+from milan_jax._src.text.fluency import is_broken
 from milan_jax._src.text.wording import is_refusal, tokens
 
 NUM_EXAMPLES = 8
 
 
 def diversity(answers: Mapping[Unit, Answer]) -> dict[str, Any]:
-  """Counts words, as they are written, and descriptions, in lower case.
+  """Counts words, as they are written, descriptions, in lower case, and broken ones.
 
-  Refusals count as one description, and their words do not count.
+  Refusals count as one description, and their words do not count. `broken` is the
+  share of broken sentences among all descriptions but the refusals.
 
   Args:
     answers: of some units; dead ones are left out.
@@ -28,6 +30,7 @@ def diversity(answers: Mapping[Unit, Answer]) -> dict[str, Any]:
     "distinct_words": len({word for text in told for word in tokens(text)}),
     "distinct_descriptions": len(distinct),
     "refused": 1 - len(told) / len(texts) if texts else None,
+    "broken": sum(map(is_broken, told)) / len(told) if told else None,
     "examples": told[::step][:NUM_EXAMPLES],
   }
 
@@ -54,7 +57,8 @@ def run(job: Job) -> Outcome:
   }
   note = (
     f"{extra['distinct_words']} words and {extra['distinct_descriptions']} "
-    f"descriptions over {extra['n']} units; by likelihood alone "
+    f"descriptions over {extra['n']} units, {extra['broken'] or 0:.1%} of them broken; "
+    "by likelihood alone "
     f"{plain['distinct_words']} and {plain['distinct_descriptions']}."
   )
   return Outcome((), notes=(note,), extra=extra)

@@ -35,6 +35,7 @@ _COLUMNS = (
   *((name, name, "{:.1%}") for name in BASELINES),
   ("distinct_words", "words", "{}"),
   ("distinct_descriptions", "descriptions", "{}"),
+  ("broken", "broken", "{:.1%}"),
 )
 
 
@@ -44,7 +45,8 @@ def figures(cases: Sequence[Judged]) -> dict[str, Any]:
   Returns:
     `n`; `top1`, the share right by the lenient judge, and `strict`; `refused`, the
     share answered that there is no clear pattern; `unwithheld`, what `top1` would be
-    had nothing been withheld; and how many distinct words and descriptions there are.
+    had nothing been withheld; how many distinct words and descriptions there are; and
+    `broken`, the share of broken sentences among the descriptions that are given.
   """
   if not cases:
     return {"n": 0, "top1": None, "strict": None, "refused": None}
@@ -59,6 +61,7 @@ def figures(cases: Sequence[Judged]) -> dict[str, Any]:
     "unwithheld": sum(guesses) / total,
     "distinct_words": counted["distinct_words"],
     "distinct_descriptions": counted["distinct_descriptions"],
+    "broken": counted["broken"],
   }
 
 
