@@ -6,23 +6,38 @@ in an exemplar set's table of distinct images.
 """
 
 import dataclasses
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+Sign = Literal["on", "off"]
 
-@dataclasses.dataclass(frozen=True, order=True, slots=True)
+
+@dataclasses.dataclass(frozen=True, order=True, slots=True, repr=False)
 class Unit:
-  """One unit (channel) of one layer.
+  """One unit (channel) of one layer, and the direction in which it responds.
+
+  Attributes:
+    layer: the layer's name.
+    index: the unit's index in it.
+    sign: "on" for what raises the unit's activation, "off" for what lowers it.
 
   Example:
     >>> milan_jax.Unit("layer3", 17)
     Unit(layer='layer3', index=17)
+    >>> milan_jax.Unit("layer3", 17, "off")
+    Unit(layer='layer3', index=17, sign='off')
   """
 
   layer: str
   index: int
+  sign: Sign = "on"
+
+  def __repr__(self) -> str:
+    sign = "" if self.sign == "on" else f", sign={self.sign!r}"
+    return f"Unit(layer={self.layer!r}, index={self.index!r}{sign})"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,11 +75,14 @@ class LayerExemplars:
     image_ids: position in the data set of each exemplar.
     image_rows: row of each exemplar in the set's table of distinct images.
     activations: spatial maximum of each exemplar; None where a set does not know it.
-    thresholds: activation above which a pixel belongs to the mask; None where unknown.
+    thresholds: quantile of each unit's activations, which masks exceed, by the set's
+      margin if it has one; None where unknown.
     dead: units that never vary, or whose exemplars mean nothing.
     num_firing: on how many images each unit fires: those where it is above zero if it
       is never below, otherwise all; None where a set does not know it.
     num_images: of how many images that is said; None where a set does not know it.
+    off: rows that hold what lowers their unit: their activations are by how much it is
+      below its resting value; None where all rows are "on".
   """
 
   layer: str
@@ -76,6 +94,12 @@ class LayerExemplars:
   dead: Bool[np.ndarray, "units"]
   num_firing: Int[np.ndarray, "units"] | None = None
   num_images: Int[np.ndarray, "units"] | None = None
+  off: Bool[np.ndarray, "units"] | None = None
+
+  def signed_units(self) -> list[Unit]:
+    """Each row's unit, with its sign."""
+    off = np.zeros(len(self.units), bool) if self.off is None else self.off
+    return signed_units(self.layer, self.units.tolist(), off.tolist())
 
   @property
   def num_regions(self) -> Int[np.ndarray, "units"]:
@@ -90,6 +114,14 @@ class LayerExemplars:
       self.num_firing > 0, np.minimum(self.num_firing, k), k
     )
     return counts
+
+
+def signed_units(layer: str, indices: Iterable[int], off: Iterable[bool]) -> list[Unit]:
+  """Units of a layer by their indices, each "off" or "on"."""
+  return [
+    Unit(layer, index, "off" if is_off else "on")
+    for index, is_off in zip(indices, off, strict=True)
+  ]
 
 
 @runtime_checkable

@@ -233,7 +233,7 @@ def test_every_feature_is_part_of_what_a_training_began_with():
   described = {Unit("a", unit): ("red",) for unit in range(300)}
 
   def fingerprint():
-    units = {"a": np.arange(300)}
+    units = {"a": list(described)}
     return find_annotated({"a": features}, units, described).fingerprint
 
   before = fingerprint()

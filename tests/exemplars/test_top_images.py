@@ -45,6 +45,7 @@ def same(a, b):
   return all(
     getattr(a, field.name).tobytes() == getattr(b, field.name).tobytes()
     for field in dataclasses.fields(a)
+    if getattr(a, field.name) is not None
   )
 
 

@@ -112,7 +112,7 @@ def test_the_csv_has_the_columns_that_other_tools_read(tmp_path):
   assert (rows[0]["dead"], rows[1]["dead"]) == ("0", "1")
   assert rows[1]["lm_log_prob"] == ""
   assert list(rows[0])[:3] == ["layer", "unit", "description"]
-  assert list(rows[0])[-2:] == ["fires", "images"]
+  assert list(rows[0])[-3:] == ["fires", "images", "sign"]
   assert (rows[0]["fires"], rows[0]["images"]) == ("", "")
   assert (rows[1]["fires"], rows[1]["images"]) == ("0", "28")
   assert (rows[1]["layer"], rows[1]["unit"]) == ("0", "7")
@@ -125,7 +125,7 @@ def test_confidence_and_what_was_withheld_are_written_and_come_back(tmp_path):
     Description(
       Unit("a", 1), "No clear pattern", 1.0, -2.0, confidence=0.125, guess="Red things"
     ),
-    Description(Unit("a", 2), "Cats", 1.0, -2.0),
+    Description(Unit("a", 2, "off"), "Cats", 1.0, -2.0),
   ]
   path = tmp_path / "descriptions.csv"
   write_descriptions(path, some)
@@ -133,10 +133,11 @@ def test_confidence_and_what_was_withheld_are_written_and_come_back(tmp_path):
     rows = list(csv.DictReader(file))
   assert list(rows[0]) == [
     *("layer", "unit", "description", "score", "log_prob", "lm_log_prob", "dead"),
-    *("margin", "confidence", "guess", "fires", "images"),
+    *("margin", "confidence", "guess", "fires", "images", "sign"),
   ]
   assert [row["confidence"] for row in rows] == ["0.875000", "0.125000", ""]
   assert [row["guess"] for row in rows] == ["", "Red things", ""]
+  assert [row["sign"] for row in rows] == ["on", "on", "off"]
   journal = Journal(tmp_path / "journal.jsonl", batch_size=3, total=3)
   journal.append(some)
   assert list(Journal(tmp_path / "journal.jsonl", batch_size=3, total=3)) == some

@@ -119,7 +119,9 @@ def test_features_of_another_encoder_are_found_out_before_training(tmp_path):
   features, captions = trained.data()
   with pytest.raises(errors.UserError, match="feature_size must be 192"):
     train_milan.train_milan(
-      train_milan.AnnotatedFeatures({"4": features}, {"4": np.arange(40)}, captions),
+      train_milan.AnnotatedFeatures(
+        {"4": features}, {"4": trained.units("4", 40)}, captions
+      ),
       train_milan.TrainedEncoder(
         dataclasses.replace(trained.ENCODER, levels=("layer1", "layer2"))
       ),
@@ -151,7 +153,7 @@ def test_annotations_of_other_layers_are_refused(tmp_path):
   with pytest.raises(errors.UserError, match=r"annotated are units of \['4'\]"):
     train_milan.train_milan(
       train_milan.AnnotatedFeatures(
-        {"conv4": features}, {"conv4": np.arange(40)}, captions
+        {"conv4": features}, {"conv4": trained.units("conv4", 40)}, captions
       ),
       train_milan.TrainedEncoder(trained.ENCODER),
       TrainOptions(),

@@ -51,7 +51,10 @@ def train(workdir, *, progress=lambda done, total: None, **options):
   } | options
   found = train_milan.AnnotatedFeatures(
     {"4": features[:30], "other": features[:9], "05": features[30:]},
-    {"4": np.arange(30), "other": np.arange(9), "05": np.arange(10)},
+    {
+      name: units(name, number)
+      for name, number in {"4": 30, "other": 9, "05": 10}.items()
+    },
     {
       unit if unit.index < 30 else Unit("05", unit.index - 30): summaries
       for unit, summaries in captions.items()
@@ -60,6 +63,10 @@ def train(workdir, *, progress=lambda done, total: None, **options):
   encoder = train_milan.TrainedEncoder(ENCODER)
   chosen = TrainOptions.of(**options)
   return train_milan.train_milan(found, encoder, chosen, workdir, progress=progress)
+
+
+def units(layer, number):
+  return [Unit(layer, index) for index in range(number)]
 
 
 def kill_at(calls):

@@ -17,7 +17,7 @@ import itertools
 import pathlib
 import shutil
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -32,6 +32,7 @@ from milan_jax._src.exemplars.accumulation import (
 )
 from milan_jax._src.exemplars.shards import Progress, Shard, Times
 from milan_jax._src.exemplars.stats import LayerStatistics
+from milan_jax._src.exemplars.tails import Tail
 from milan_jax._src.exemplars.top_images import NO_IMAGE
 from milan_jax._src.images.loader import default_workers
 from milan_jax._src.images.source import ImageSource
@@ -141,6 +142,7 @@ def _accumulate(
       CollectOptions(
         k=how.k,
         quantile=how.quantile,
+        tail=_tail(how),
         batch_size=how.batch_size,
         workers=default_workers(target.inputs) if how.workers < 0 else how.workers,
       ),
@@ -183,7 +185,7 @@ def _write(
   skipped = progress.skipped
   for item in skipped:
     say(f"skipped {item.name}: {item.reason}")
-  found = shards.finish(progress, k=how.k, num_images=len(images))
+  found = shards.finish(progress, k=how.k, num_images=len(images), tail=_tail(how))
   for layer, statistics in found.items():
     _report(layer, statistics)
   found = _with_images(found)
@@ -222,6 +224,9 @@ def _report(layer: str, found: LayerStatistics) -> None:
     "whose last exemplar ties with other images": (found.num_ties > 0)
     & ~(found.dead | rare),
     f"that fire on fewer than {k} images": rare,
+    "that rest at their maximum, shown by what lowers them": _none(found)
+    if found.off is None or found.off.all()
+    else found.off,
   }
   for what, which in odd.items():
     if which.any():
@@ -230,10 +235,18 @@ def _report(layer: str, found: LayerStatistics) -> None:
 
 def _rare(found: LayerStatistics) -> Bool[np.ndarray, "units"]:
   if found.num_firing is None:
-    return np.zeros(len(found.dead), bool)
+    return _none(found)
   k = found.image_ids.shape[1]
   rare: np.ndarray = (found.num_firing > 0) & (found.num_firing < k)
   return rare
+
+
+def _none(found: LayerStatistics) -> Bool[np.ndarray, "units"]:
+  return np.zeros(len(found.dead), bool)
+
+
+def _tail(how: ExemplarOptions) -> Tail:
+  return cast(Tail, how.tail or "auto")
 
 
 def _tell(times: Times, num_images: int) -> None:

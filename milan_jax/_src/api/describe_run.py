@@ -1,5 +1,6 @@
 """A whole run of `milan-describe`: from options to a directory of descriptions."""
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Iterable, Mapping
@@ -189,6 +190,8 @@ def _origin(options: DescribeOptions, captioner: Captioner) -> Origin:
     _refuse_beside("--exemplars", options)
     return GivenExemplars(given)
   target = open_target(options.model, options.images)
+  if options.decoding.parity and given.tail is None:
+    given = dataclasses.replace(given, tail="upper")
   return Probed(target, target.choose(given), given)
 
 
@@ -198,6 +201,7 @@ def _refuse_beside(
   """Refuses options of a network and its images where neither is used."""
   ignored = [*changed(options.model), *changed(options.images)]
   ignored += ["--exemplars"] if exemplars else []
+  ignored += ["--tail"] if options.exemplars.tail is not None else []
   if ignored:
     raise UserError(f"{flag}: leave out {' and '.join(ignored)}.")
 

@@ -114,6 +114,7 @@ def collect(
   units: str | Iterable[int] | None = None,
   k: int = 15,
   quantile: float = 0.99,
+  tail: str | None = None,
   batch_size: int = 32,
   workdir: str | os.PathLike[str] | None = None,
 ) -> StoredExemplars:
@@ -129,6 +130,9 @@ def collect(
       all, but the first 32 of the packaged photographs.
     k: exemplars per unit.
     quantile: quantile of a unit's activations that masks exceed.
+    tail: "upper" for what raises a unit, as the original, "lower" for what lowers it,
+      "both" for a row of each; None or "auto" for what lowers a unit that rests at its
+      maximum, and what raises any other.
     batch_size: images that go through one device together.
     workdir: a run directory: the exemplars are kept there, in `exemplars/`, and the
       same call goes on where one that was stopped left off. None keeps them in a
@@ -156,6 +160,7 @@ def collect(
     units=joined("units", units),
     k=k,
     quantile=quantile,
+    tail=tail,
     batch_size=batch_size,
   )
   target = _target(network, images)
@@ -181,6 +186,7 @@ def _collect(origin: Probed, folder: pathlib.Path) -> StoredExemplars:
     "latents": target.shown.latents,
     "k": options.k,
     "quantile": options.quantile,
+    "tail": options.tail,
     "probe_batch_size": options.batch_size,
   }
   identity = of_target(

@@ -85,9 +85,11 @@ def write_original(
     annotated: descriptions of units, of people or of a captioner: they are written to
       `annotations.csv`. Those that were withheld, as "No clear pattern", are left out.
 
+  Units that are "off" are left out: the layout has no place for them.
+
   Raises:
-    UserError: the folder exists, a layer's name cannot be a folder's, or a description
-      is of a unit that is not among the exemplars.
+    UserError: the folder exists, all units are "off", a layer's name cannot be a
+      folder's, or a description is of a unit that is not among the exemplars.
 
   Example:
     >>> milan_jax.write_original("original", exemplars)
@@ -98,17 +100,21 @@ def write_original(
     annotated = {each.unit: (each.text,) for each in annotated if each.guess is None}
   check_units(exemplars, annotated)
   original_layout.write_original_layout(folder, exemplars)
-  if annotated:
-    annotations.write_annotations(pathlib.Path(folder) / annotations.FILE, annotated)
+  kept = {unit: texts for unit, texts in annotated.items() if unit.sign == "on"}
+  if kept:
+    annotations.write_annotations(pathlib.Path(folder) / annotations.FILE, kept)
 
 
 def check_units(exemplars: ExemplarSet, units: Iterable[Unit]) -> None:
   """Raises UserError if a unit is not among some exemplars."""
-  known = {layer: set(exemplars.exemplars(layer).units) for layer in exemplars.layers}
+  known = {
+    layer: set(exemplars.exemplars(layer).signed_units()) for layer in exemplars.layers
+  }
   for unit in units:
-    if unit.index not in known.get(unit.layer, ()):
+    if unit not in known.get(unit.layer, ()):
+      name = f"{unit.layer} {unit.index}" + (" (off)" if unit.sign == "off" else "")
       raise UserError(
-        f"descriptions: {unit.layer} {unit.index} is not among the exemplars, which "
+        f"descriptions: {name} is not among the exemplars, which "
         f"are of {', '.join(exemplars.layers)}."
       )
 

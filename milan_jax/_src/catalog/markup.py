@@ -15,6 +15,7 @@ class Entry:
   Attributes:
     layer: name of its layer.
     unit: its index there.
+    sign: "off" if what lowers it is shown, otherwise "on".
     description: what is said of it.
     scores: further columns; None shows as n/a.
     dead: whether it never varies.
@@ -27,6 +28,7 @@ class Entry:
 
   layer: str
   unit: int
+  sign: str
   description: str
   scores: Mapping[str, float | None]
   dead: bool
@@ -90,7 +92,8 @@ def page(
 {sections}
 </main>
 <footer>Regions: what a unit answers to most strongly, best first, in reading order.
-Outside a region the image is dimmed.</footer>
+Outside a region the image is dimmed. A unit marked “off” rests at its maximum: its
+regions are what lowers it most.</footer>
 <script>
 {_asset("page.js")}</script>
 </body>
@@ -131,10 +134,13 @@ def _section(layer: str, anchor: str, entries: Sequence[Entry]) -> str:
 
 def _card(entry: Entry) -> str:
   where = f"{entry.layer}, unit {entry.unit}"
+  is_off = entry.sign == "off"
   said = "Never varies" if entry.dead else entry.description
+  mark = '<span class="sign">off:</span> ' if is_off and not entry.dead else ""
   # A quoted layer name is a folder's name, so its % signs are quoted once more.
   link = html.escape(urllib.parse.quote(entry.picture))
-  alt = html.escape(f"The regions that {where} answers to most")
+  answer = "is lowered by most" if is_off else "answers to most"
+  alt = html.escape(f"The regions that {where} {answer}")
   width, height = entry.size
   kind = "dead" if entry.dead else "withheld" if entry.guess else "said"
   scores = {
@@ -145,7 +151,8 @@ def _card(entry: Entry) -> str:
     f'<article class="card"><a href="{link}"><img src="{link}" alt="{alt}" '
     f'width="{width}" height="{height}" loading="lazy" decoding="async"></a>'
     f"<div><h3>{html.escape(where)}</h3>"
-    f'<p class="{kind}">{html.escape(said)}</p>{_confidence(entry)}{_fires(entry)}'
+    f'<p class="{kind}">{mark}{html.escape(said)}</p>'
+    f"{_confidence(entry)}{_fires(entry)}"
     f'<dl class="scores">{_pairs(scores)}</dl></div></article>'
   )
 

@@ -136,14 +136,16 @@ def write_page(
 def _entry(folder: pathlib.Path, shown: PageUnit) -> markup.Entry:
   """A unit's entry on the page; draws its picture unless it exists."""
   layer, index = shown.unit.layer, shown.unit.index
-  picture = folder / IMAGES / urllib.parse.quote(layer, safe="") / f"{index}.jpg"
-  data = _kept(picture, f"{layer}:{index}")
+  name = f"{index}-off" if shown.unit.sign == "off" else f"{index}"
+  picture = folder / IMAGES / urllib.parse.quote(layer, safe="") / f"{name}.jpg"
+  data = _kept(picture, f"{layer}:{name}")
   if data is None:
-    data = signed(regions.sprite(*shown.regions()), f"{layer}:{index}")
+    data = signed(regions.sprite(*shown.regions()), f"{layer}:{name}")
     _write(picture, data)
   return markup.Entry(
     layer=layer,
     unit=index,
+    sign=shown.unit.sign,
     description=shown.description,
     scores={name: _finite(value) for name, value in shown.scores.items()},
     dead=shown.dead,
@@ -160,6 +162,7 @@ def _row(entry: markup.Entry) -> dict[str, Any]:
   return {
     "layer": entry.layer,
     "unit": entry.unit,
+    "sign": entry.sign,
     "images": [entry.picture],
     "description": entry.description,
     "dead": entry.dead,

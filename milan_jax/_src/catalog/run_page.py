@@ -97,12 +97,12 @@ def _units(
   found: ExemplarSet, descriptions: Iterable[Description], *, all_regions: bool
 ) -> Iterator[PageUnit]:
   rows_of = {
-    layer: {unit: row for row, unit in enumerate(found.exemplars(layer).units.tolist())}
+    layer: {unit: row for row, unit in enumerate(found.exemplars(layer).signed_units())}
     for layer in found.layers
   }
   for entry in descriptions:
     layer = entry.unit.layer
-    row = rows_of[layer][entry.unit.index]
+    row = rows_of[layer][entry.unit]
     yield PageUnit(
       unit=entry.unit,
       description=entry.text,

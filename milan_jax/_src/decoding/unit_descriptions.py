@@ -114,7 +114,10 @@ def _described(
 
 def _unit_keys(seed: int, units: Iterable[Unit]) -> jax.Array:
   """A key of each unit's own, whatever else is described beside it."""
-  names = [f"{unit.layer}:{unit.index}" for unit in units]
+  names = [
+    f"{unit.layer}:{unit.index}" + (":off" if unit.sign == "off" else "")
+    for unit in units
+  ]
   digests = np.array([zlib.crc32(name.encode()) for name in names], np.uint32)
   keys: jax.Array = _keys(seed, digests)
   return keys

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from milan_jax._src.errors import UserError
 from milan_jax._src.exemplars import shards, stats
 from milan_jax._src.exemplars.shards import WHOLE, Progress, Shard, Times
+from milan_jax._src.exemplars.tails import Tail
 from milan_jax._src.images.loader import Batch, batches
 from milan_jax._src.images.source import Skipped, Source
 from milan_jax._src.probe.probe_checks import checked_arrays
@@ -30,7 +31,7 @@ QUANTILE = 0.99
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CollectOptions:
-  """How a pass collects statistics; only `k` and `quantile` change the result.
+  """How a pass collects statistics; `k`, `quantile` and `tail` change the result.
 
   Attributes:
     k: exemplars of a unit.
@@ -39,10 +40,12 @@ class CollectOptions:
       with blank images, which are not counted.
     workers: processes that decode images; 0 for threads of this one.
     threads: threads that decode images, in each process.
+    tail: which tail of each unit's activations; all but "upper" collect both.
   """
 
   k: int = 15
   quantile: float = QUANTILE
+  tail: Tail = "upper"
   batch_size: int = 32
   workers: int = 0
   threads: int = 2
@@ -109,7 +112,9 @@ def collect(
     probe, source, layers, options, units=units, resume=resume, hooks=hooks, times=times
   )
   skipped, began = progress.skipped, time.perf_counter()
-  finished = shards.finish(progress, k=options.k, num_images=len(source))
+  finished = shards.finish(
+    progress, k=options.k, num_images=len(source), tail=options.tail
+  )
   times.statistics += time.perf_counter() - began
   return CollectOutput(finished, skipped, times)
 
@@ -156,6 +161,7 @@ def accumulate(
     k=options.k,
     quantile=options.quantile,
     num_images=len(source),
+    tail=options.tail,
   )
   batch_indices = shard.batch_indices(len(source), options.batch_size)[progress.done :]
   read = batches(

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Int
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.exemplars import stats
+from milan_jax._src.exemplars import stats, tails
+from milan_jax._src.exemplars.tails import Tail
 from milan_jax._src.images.source import Skipped
 from milan_jax._src.records import LayerShape
 
@@ -97,6 +98,7 @@ def start(
   k: int,
   quantile: float,
   num_images: int,
+  tail: Tail = "upper",
 ) -> Progress:
   """Returns the progress before the first image; `units` as for `accumulate`."""
   numbers = {name: len(chosen) for name, chosen in (units or {}).items()}
@@ -109,6 +111,7 @@ def start(
         quantile=quantile,
         num_images=num_images,
         units=numbers.get(shape.name),
+        lower=tail != "upper",
       )
       for shape in shapes
     },
@@ -133,7 +136,7 @@ def _merge_two(a: Progress, b: Progress) -> Progress:
 
 
 def finish(
-  progress: Progress, *, k: int, num_images: int
+  progress: Progress, *, k: int, num_images: int, tail: Tail = "upper"
 ) -> dict[str, stats.LayerStatistics]:
   """Returns the statistics of each layer after the whole pass; donates `progress`.
 
@@ -144,7 +147,7 @@ def finish(
     raise TooFewImagesError(_too_few(num_images, progress.skipped, k))
   states = progress.states
   # One by one, so that no more than one layer is in memory twice.
-  return {name: stats.finish(states.pop(name)) for name in tuple(states)}
+  return {name: tails.finish(states.pop(name), tail) for name in tuple(states)}
 
 
 def _too_few(num_images: int, skipped: tuple[Skipped, ...], k: int) -> str:

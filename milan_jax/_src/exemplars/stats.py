@@ -1,5 +1,8 @@
 """The streaming statistics of one layer: top images, thresholds and firing.
 
+The lower tail is the upper tail of the negated activations, collected beside it where
+units may be described by what lowers them: see `tails`.
+
 `update` maps `state, batch -> state`, and states `merge`. A state is donated to the
 function that takes it, as an argument of `jax.jit` may be: use only the state that it
 returns. The finished statistics have the same bytes for any batches, in any order, and
@@ -19,12 +22,21 @@ from milan_jax._src.records import LayerShape
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class LowerTail:
+  """The state of the statistics of a layer's negated activations."""
+
+  top: top_images.TopImages
+  thresholds: thresholds.ThresholdState
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class LayerState:
-  """The state of a layer's statistics."""
+  """The state of a layer's statistics; `lower` is None if it is not collected."""
 
   top: top_images.TopImages
   thresholds: thresholds.ThresholdState
   firing: firing.Firing
+  lower: LowerTail | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,6 +61,12 @@ class LayerStatistics:
       it is above zero if it is never negative, otherwise all; None if not counted.
     num_images: number of images on which the unit's maximum was finite; None if not
       counted.
+    margins: how far a value must exceed the threshold to be in a mask, in the model's
+      units; None for nothing.
+    off: rows of the lower tail, whose values are by how much the unit is below its
+      resting value; None if there is none.
+    positions: position of each row's unit among the layer's chosen units; None where
+      there is one row a unit, in order.
   """
 
   image_ids: Int[np.ndarray, "units k"]
@@ -60,6 +78,9 @@ class LayerStatistics:
   num_ties: Int[np.ndarray, "units"]
   num_firing: Int[np.ndarray, "units"] | None = None
   num_images: Int[np.ndarray, "units"] | None = None
+  margins: Float[np.ndarray, "units"] | None = None
+  off: Bool[np.ndarray, "units"] | None = None
+  positions: Int[np.ndarray, "units"] | None = None
 
 
 def start(
@@ -69,6 +90,7 @@ def start(
   quantile: float,
   num_images: int,
   units: int | None = None,
+  lower: bool = False,
 ) -> LayerState:
   """Returns the state before any image.
 
@@ -79,15 +101,17 @@ def start(
     k: number of exemplars of a unit.
     quantile: of the threshold, as a fraction.
     num_images: size of the data set, images that cannot be read included.
+    lower: whether to collect the lower tail too.
   """
   units = shape.units if units is None else units
-  return LayerState(
-    top=top_images.start(units, k, shape.height, shape.width),
-    thresholds=thresholds.start(
+
+  def tail() -> tuple[top_images.TopImages, thresholds.ThresholdState]:
+    return top_images.start(units, k, shape.height, shape.width), thresholds.start(
       shape, num_images=num_images, quantile=quantile, units=units
-    ),
-    firing=firing.start(units),
-  )
+    )
+
+  upper = tail()
+  return LayerState(*upper, firing.start(units), LowerTail(*tail()) if lower else None)
 
 
 def update(
@@ -103,27 +127,48 @@ def update(
   num_nan = np.zeros(maxima.shape, np.int64)
   for image, unit in np.argwhere(np.isnan(maxima)):
     num_nan[image, unit] = np.isnan(activations[image, :, :, unit]).sum()
+  lower = state.lower
+  if lower is not None:
+    negated = -activations
+    lowered = -activations.min(axis=1).min(axis=1)
+    lower = LowerTail(
+      top=top_images.update(lower.top, image_ids, negated, lowered),
+      thresholds=thresholds.update(lower.thresholds, image_ids, negated, num_nan),
+    )
   return LayerState(
     top=top_images.update(state.top, image_ids, activations, maxima),
     thresholds=thresholds.update(state.thresholds, image_ids, activations, num_nan),
     firing=firing.update(state.firing, activations, maxima),
+    lower=lower,
   )
 
 
 def merge(*states: LayerState) -> LayerState:
   """Merges the states of disjoint parts of one data set; all are donated."""
-  return functools.reduce(
-    lambda a, b: LayerState(
-      top=top_images.merge(a.top, b.top),
-      thresholds=thresholds.merge(a.thresholds, b.thresholds),
-      firing=firing.merge(a.firing, b.firing),
+  return functools.reduce(_merge_two, states)
+
+
+def _merge_two(a: LayerState, b: LayerState) -> LayerState:
+  if (a.lower is None) != (b.lower is None):
+    raise ValueError("only one of these states has the lower tail")
+  return LayerState(
+    top=top_images.merge(a.top, b.top),
+    thresholds=thresholds.merge(a.thresholds, b.thresholds),
+    firing=firing.merge(a.firing, b.firing),
+    lower=None
+    if a.lower is None or b.lower is None
+    else LowerTail(
+      top=top_images.merge(a.lower.top, b.lower.top),
+      thresholds=thresholds.merge(a.lower.thresholds, b.lower.thresholds),
     ),
-    states,
   )
 
 
 def finish(state: LayerState) -> LayerStatistics:
-  """Returns the statistics of all images seen; `state` is donated."""
+  """Returns the upper tail's statistics of all images seen; `state` is donated.
+
+  `tails.finish` also knows the lower tail.
+  """
   top = state.top
   # The best image fills in for missing ones, so that every id is a valid position.
   none = top.image_ids == top_images.NO_IMAGE
@@ -166,7 +211,7 @@ def _flatten(state: Any, prefix: str) -> dict[str, np.ndarray]:
     name, value = prefix + _saved_name(field), getattr(state, field.name)
     if dataclasses.is_dataclass(value):
       arrays |= _flatten(value, f"{name}.")
-    else:
+    elif value is not None:
       arrays[name] = np.asarray(value)
   return arrays
 
@@ -175,7 +220,10 @@ def _unflatten(kind: Any, arrays: Mapping[str, np.ndarray], prefix: str) -> Any:
   values = {}
   for field in dataclasses.fields(kind):
     name = prefix + _saved_name(field)
-    if dataclasses.is_dataclass(field.type):
+    if field.type == LowerTail | None:
+      known = any(each.startswith(f"{name}.") for each in arrays)
+      values[field.name] = _unflatten(LowerTail, arrays, f"{name}.") if known else None
+    elif dataclasses.is_dataclass(field.type):
       values[field.name] = _unflatten(field.type, arrays, f"{name}.")
     else:
       # Arrays without axes were numbers. States are changed in place, so an array that

@@ -10,12 +10,13 @@ import io
 import os
 import pathlib
 from collections.abc import Collection, Iterator, Sequence
+from typing import cast
 
 import numpy as np
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.plain_text import read_text, whole_number
-from milan_jax._src.records import Unit
+from milan_jax._src.records import Sign, Unit
 
 _DELIMITERS = ",;\t"
 
@@ -34,10 +35,11 @@ class Row:
 
   @property
   def unit(self) -> Unit:
-    """The unit that the columns `layer` and `unit` name.
+    """The unit that the columns `layer` and `unit` name, and `sign` if it is read.
 
     Raises:
-      UserError: if the layer is empty, or the unit is not a whole number from 0.
+      UserError: if the layer is empty, the unit is not a whole number from 0, or the
+        sign is neither empty, on nor off.
     """
     layer, index = self.values["layer"].strip(), self.values["unit"]
     if not layer:
@@ -47,15 +49,21 @@ class Row:
       raise UserError(
         f"{self.where}: a unit is a whole number from 0, but got {index!r}"
       )
-    return Unit(layer, number)
+    sign = self.values.get("sign", "").strip().lower() or "on"
+    if sign not in ("on", "off"):
+      raise UserError(f"{self.where}: a sign is on or off, but got {sign!r}")
+    return Unit(layer, number, cast(Sign, sign))
 
 
-def read_rows(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[Row]:
+def read_rows(
+  path: str | os.PathLike[str], columns: Sequence[str], *, optional: Sequence[str] = ()
+) -> Iterator[Row]:
   """Reads the rows of a table whose first line names its columns.
 
   Args:
     path: the file.
     columns: those that are wanted; small and capital letters are alike.
+    optional: those that are read where they are there.
 
   Raises:
     UserError: if the file cannot be read, lacks a column, or a row has more or fewer
@@ -70,6 +78,7 @@ def read_rows(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[
       f"{path}: the first line must name the columns {','.join(columns)}, but "
       f"{','.join(missing)} is not there; found {','.join(header) or 'nothing'}"
     )
+  columns = [*columns, *(name for name in optional if name in header)]
   twice = [name for name in columns if header.count(name) > 1]
   if twice:
     raise UserError(f"{path}: the first line names the column {twice[0]} twice")

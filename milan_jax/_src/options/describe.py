@@ -12,6 +12,7 @@ from milan_jax._src.options.decoding import (
 from milan_jax._src.options.fields import Options, check_group, option
 
 FITS = ("resize-crop", "resize", "none")
+TAILS = ("auto", "upper", "lower", "both")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -118,6 +119,13 @@ class ExemplarOptions:
   k: int = option(15, "exemplars per unit; at least that many images are needed")
   quantile: float = option(
     0.99, "quantile of a unit's activations that masks exceed, between 0 and 1"
+  )
+  tail: str | None = option(
+    None,
+    "what a unit is described by: upper, what raises it; lower, what lowers it; both; "
+    "auto, what lowers it if it rests at its maximum, else what raises it; default: "
+    "auto, or upper with --parity",
+    choices=TAILS,
   )
   batch_size: int = option(
     32,

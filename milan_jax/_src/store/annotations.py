@@ -1,4 +1,7 @@
-"""Human annotations: `annotations.csv` with the columns `layer,unit,summary`."""
+"""Human annotations: `annotations.csv` with the columns `layer,unit,summary`.
+
+A fourth column, `sign`, may mark units that were described by what lowers them ("off").
+"""
 
 import csv
 import os
@@ -12,13 +15,15 @@ from milan_jax._src.records import Unit
 
 FILE = "annotations.csv"
 COLUMNS = ("layer", "unit", "summary")
+SIGN = "sign"
 
 
 def read_annotations(path: str | os.PathLike[str]) -> dict[Unit, tuple[str, ...]]:
   """Reads the descriptions of each unit, in the order of the file.
 
   Layer names are strings, those that look like numbers too: the original turns "3" into
-  a number and then finds no annotation of layer "3". Further columns are ignored.
+  a number and then finds no annotation of layer "3". Further columns are ignored, but
+  for `sign`.
 
   Args:
     path: the file, or a folder that holds an `annotations.csv`.
@@ -36,7 +41,7 @@ def read_annotations(path: str | os.PathLike[str]) -> dict[Unit, tuple[str, ...]
       f"the columns {','.join(COLUMNS)}"
     )
   annotations: dict[Unit, list[str]] = {}
-  for row in read_rows(path, COLUMNS):
+  for row in read_rows(path, COLUMNS, optional=(SIGN,)):
     summary = row.values["summary"]
     if not summary.strip():
       raise UserError(
@@ -51,12 +56,19 @@ def read_annotations(path: str | os.PathLike[str]) -> dict[Unit, tuple[str, ...]
 def write_annotations(
   path: str | os.PathLike[str], annotations: Mapping[Unit, Sequence[str]]
 ) -> None:
-  """Writes `layer,unit,summary`, one row a summary, in the order given."""
+  """Writes `layer,unit,summary`, one row a summary, in the order given.
+
+  With `sign` as the fourth column if any unit is "off".
+  """
   with (
     atomic.atomic_path(path) as staging,
     staging.open("w", encoding="utf-8", newline="") as file,
   ):
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    signs = any(unit.sign == "off" for unit in annotations)
+    writer.writerow((*COLUMNS, SIGN) if signs else COLUMNS)
     for unit, summaries in annotations.items():
-      writer.writerows((unit.layer, unit.index, summary) for summary in summaries)
+      sign = (unit.sign,) if signs else ()
+      writer.writerows(
+        (unit.layer, unit.index, summary, *sign) for summary in summaries
+      )

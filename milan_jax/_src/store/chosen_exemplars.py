@@ -53,6 +53,7 @@ class ChosenExemplars:
       dead=whole.dead[rows],
       num_firing=None if whole.num_firing is None else whole.num_firing[rows],
       num_images=None if whole.num_images is None else whole.num_images[rows],
+      off=None if whole.off is None else whole.off[rows],
     )
 
   def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:

@@ -17,7 +17,7 @@ from milan_jax._src.records import Description, Unit
 COLUMNS = (
   *("layer", "unit", "description"),
   *("score", "log_prob", "lm_log_prob", "dead", "margin", "confidence", "guess"),
-  *("fires", "images"),
+  *("fires", "images", "sign"),
 )
 
 
@@ -158,6 +158,7 @@ def _csv_lines(descriptions: Iterable[Description]) -> Iterator[str]:
         entry.guess or "",
         "" if entry.fires is None else entry.fires,
         "" if entry.images is None else entry.images,
+        entry.unit.sign,
       ]
     )
     yield line.getvalue()

@@ -7,6 +7,7 @@ image_ids.npy      position in the data set of each image
 image_names.json   name of each image
 layers/NAME/       units.npy image_rows.npy activations.npy levels.npy dead.npy maps.npy
                    num_ties.npy num_bad_maps.npy num_firing.npy num_images.npy
+                   margins.npy off.npy
 ```
 
 `levels` holds the units' thresholds. `num_ties` counts the images that equal a unit's
@@ -14,6 +15,11 @@ last exemplar and rank behind it only by their position; `num_bad_maps` those on
 its maximum was NaN or infinite.
 `num_firing` counts the images on which it fires, of the `num_images` on which its
 maximum was finite; stores of earlier versions lack these two.
+
+`margins` holds by how much a mask's values exceed the threshold; without it, by
+anything. `off` marks the rows of what lowers a unit, whose arrays hold by how much the
+unit is below its resting value; without it there is none. A unit has at most one row of
+either kind.
 
 A layer of regions whose masks were given has `masks.npy`, one bit a pixel, in place of
 activations, thresholds and maps: see `region_sets`. Both kinds are read alike.
@@ -46,6 +52,9 @@ META = "meta.json"
 # Images decoded ahead while the store is written.
 _AHEAD = 64
 _REMEDY = "make the exemplar store again"
+# Arrays that a layer may lack, and the kind of each.
+_OPTIONAL = {"num_ties": "iu", "num_bad_maps": "iu", "num_firing": "iu"}
+_OPTIONAL |= {"num_images": "iu", "margins": "f", "off": "b"}
 # Bytes that most file systems allow a name.
 _LONGEST_NAME = 255
 
@@ -80,7 +89,7 @@ def write_exemplars(
     folder: the store to make.
     layers: what `collect` found, in the order in which to describe.
     source: the images: those that are exemplars are read again.
-    units: the unit that each row of a layer's statistics is of; None: row by row.
+    units: the units of each layer that the statistics are of; None: all, in order.
     info: what made the store, as JSON; kept in `meta.json` and not interpreted.
     threads: threads that decode images.
 
@@ -101,9 +110,11 @@ def write_exemplars(
         for image in pool.map(lambda index: load_again(source, index), indices):
           images.append(image)
     for name, found in layers.items():
+      rows = np.arange(len(found.thresholds))
+      positions = rows if found.positions is None else found.positions
       write_arrays(
         layer_folder(staging, name),
-        units=(units or {}).get(name, np.arange(len(found.thresholds))),
+        units=(units or {}).get(name, np.arange(positions.max() + 1))[positions],
         image_rows=np.searchsorted(image_ids, found.image_ids),
         activations=found.activations,
         levels=found.thresholds,
@@ -111,16 +122,20 @@ def write_exemplars(
         maps=found.maps,
         num_ties=found.num_ties,
         num_bad_maps=found.num_bad_maps,
-        **_counts(found),
+        **_optional_arrays(found),
       )
     names = [source.name(index) for index in image_ids.tolist()]
     write_table(staging, layers, image_ids, names, info or {})
 
 
-def _counts(found: LayerStatistics) -> dict[str, np.ndarray]:
-  if found.num_firing is None or found.num_images is None:
-    return {}
-  return {"num_firing": found.num_firing, "num_images": found.num_images}
+def _optional_arrays(found: LayerStatistics) -> dict[str, np.ndarray]:
+  """The arrays that not every layer has."""
+  arrays = {} if found.margins is None else {"margins": found.margins}
+  if found.off is not None and found.off.any():
+    arrays["off"] = found.off
+  if found.num_firing is not None and found.num_images is not None:
+    arrays |= {"num_firing": found.num_firing, "num_images": found.num_images}
+  return arrays
 
 
 def write_arrays(folder: pathlib.Path, **arrays: np.ndarray) -> None:
@@ -212,9 +227,9 @@ class StoredExemplars:
       kinds["activations"] = ("f", (units, k))
       kinds["levels"] = ("f", (units,))
       kinds["maps"] = ("f", (units, k, None, None))
-    for name in ("num_ties", "num_bad_maps", "num_firing", "num_images"):
-      if (folder / f"{name}.npy").exists():  # not in stores of earlier versions
-        kinds[name] = ("iu", (units,))
+    for name, kind in _OPTIONAL.items():
+      if (folder / f"{name}.npy").exists():
+        kinds[name] = (kind, (units,))
     arrays = {
       name: _open(folder / f"{name}.npy", *expected) for name, expected in kinds.items()
     }
@@ -231,9 +246,12 @@ class StoredExemplars:
     number, indices, dead = len(self._images), arrays["units"], arrays["dead"]
     check("image_rows", (rows >= 0) & (rows < number), f"rows of {number} images")
     check("units", indices >= 0, "indices from 0")
-    once = np.isin(np.arange(units), np.unique(indices, return_index=True)[1])
+    signed = np.stack([indices, arrays.get("off", np.zeros(units, bool))])
+    once = np.isin(np.arange(units), np.unique(signed, return_index=True, axis=1)[1])
     check("units", once, "each unit once")
-    for name in ("activations", "levels"):
+    if "margins" in arrays:
+      check("margins", arrays["margins"] >= 0, "numbers from 0")
+    for name in ("activations", "levels", "margins"):
       if name in arrays:
         alive = ~dead.reshape(-1, *[1] * (arrays[name].ndim - 1))
         check(name, np.isfinite(arrays[name]) | ~alive, "numbers")
@@ -281,8 +299,9 @@ class StoredExemplars:
       activations=None if given else np.asarray(self._array(layer, "activations")),
       thresholds=None if given else np.asarray(self._array(layer, "levels")),
       dead=np.asarray(self._array(layer, "dead")),
-      num_firing=self._count(layer, "num_firing"),
-      num_images=self._count(layer, "num_images"),
+      num_firing=self._optional(layer, "num_firing"),
+      num_images=self._optional(layer, "num_images"),
+      off=self._optional(layer, "off"),
     )
 
   def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
@@ -315,9 +334,10 @@ class StoredExemplars:
       fits = ~np.isnan(maps).any((1, 2)) | self._array(layer, "dead")[rows]
       path = layer_folder(self._folder, layer) / "maps.npy"
       _check_values(path, maps[:, 0, 0], fits, "maps without NaN")
-      return activation_masks(
-        maps, self._array(layer, "levels")[rows], size=size or own
-      )
+      thresholds = self._array(layer, "levels")[rows]
+      if "margins" in self._arrays[layer]:
+        thresholds = thresholds + self._array(layer, "margins")[rows]
+      return activation_masks(maps, thresholds, size=size or own)
     if size is not None and size != own:
       raise UserError(
         f"The masks of {layer} were given at {size_text(own)} pixels: they cannot be "
@@ -328,8 +348,8 @@ class StoredExemplars:
     flat = np.unpackbits(bits, axis=-1, count=height * width)
     return flat.reshape(-1, height, width).view(bool)
 
-  def _count(self, layer: str, name: str) -> np.ndarray | None:
-    """Numbers of images, which a store of an earlier version lacks."""
+  def _optional(self, layer: str, name: str) -> np.ndarray | None:
+    """An array that not every store has."""
     found = self._arrays[layer].get(name)
     return None if found is None else np.asarray(found)
 

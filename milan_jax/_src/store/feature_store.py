@@ -1,8 +1,9 @@
 """Features of units' regions on disk: a folder that can be described by itself.
 
 ```
-index.json      format, and the name, units, dead units and shape of each layer; where
-                it is known, on how many of how many images each unit fires
+index.json      format, and the name, units, dead units and shape of each layer; the
+                rows of what lowers a unit ("off"), if there are any; where it is
+                known, on how many of how many images each unit fires
 N.npy           float32, (units, k, features), of the layer at N in the index
 progress.json   number of images encoded, of all; checksums of the features of each
                 layer so far, in the order of writing; when it is all, of the files
@@ -26,7 +27,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import write_json
 from milan_jax._src.files.json_files import check_files, checksums, read_json, sealed
 from milan_jax._src.files.npy_files import open_npy
-from milan_jax._src.records import LayerExemplars, Unit
+from milan_jax._src.records import LayerExemplars, Sign, Unit, signed_units
 
 FORMAT = "milan-jax features 1"
 INDEX, PROGRESS = "index.json", "progress.json"
@@ -176,6 +177,7 @@ class FeatureStore:
       )
     self.k, self.feature_size = shapes.pop()
     self._dead = [frozenset(layer["dead"]) for layer in self._layers]
+    self._off = [frozenset(layer.get("off", ())) for layer in self._layers]
 
   def __len__(self) -> int:
     return len(self._rows)
@@ -189,13 +191,21 @@ class FeatureStore:
     """Index in its layer of each unit of a layer of the folder."""
     return np.array(self._layers[self.layers.index(layer)]["units"])
 
+  def signed_units(self, layer: str) -> list[Unit]:
+    """The unit of each row of a layer of the folder, with its sign."""
+    number = self.layers.index(layer)
+    units = self._layers[number]["units"]
+    off = (row in self._off[number] for row in range(len(units)))
+    return signed_units(layer, units, off)
+
   def units(self, start: int, stop: int) -> Iterator[tuple[Unit, bool]]:
     """Yields units by their index in the store, and whether each is dead."""
     for number, row in zip(
       self._numbers[start:stop].tolist(), self._rows[start:stop].tolist(), strict=True
     ):
       layer = self._layers[number]
-      yield Unit(layer["name"], layer["units"][row]), row in self._dead[number]
+      sign: Sign = "off" if row in self._off[number] else "on"
+      yield Unit(layer["name"], layer["units"][row], sign), row in self._dead[number]
 
   def firing(self, start: int, stop: int) -> Iterator[tuple[int, int] | None]:
     """Yields on how many of how many images each unit fires; None if not known."""
@@ -354,10 +364,15 @@ def _is_entry(layer: Any) -> bool:
   if not (is_counts(units) and is_counts(dead) and is_counts(shape, 3)):
     return False
   both = [name for name in ("fires", "images") if name in layer]
+  off: Any = layer.get("off", [])
+  if not is_counts(off):
+    return False
+  is_off = set(off)
+  signed = {(unit, row in is_off) for row, unit in enumerate(units)}
   return (
     min(shape) > 0
-    and len(units) == len(set(units)) == shape[0]
-    and all(row < shape[0] for row in dead)
+    and len(units) == len(signed) == shape[0]
+    and all(row < shape[0] for row in (*dead, *off))
     and len(both) != 1
     and all(is_counts(layer[name], shape[0]) for name in both)
   )
@@ -371,6 +386,8 @@ def _entry(layer: LayerExemplars, shape: tuple[int, ...]) -> dict[str, Any]:
     "dead": np.flatnonzero(layer.dead).tolist(),
     "shape": list(shape),
   }
+  if layer.off is not None and layer.off.any():
+    entry["off"] = np.flatnonzero(layer.off).tolist()
   if layer.num_firing is not None and layer.num_images is not None:
     entry |= {"fires": layer.num_firing.tolist(), "images": layer.num_images.tolist()}
   return entry

@@ -21,6 +21,7 @@ from milan_jax._src.files.staging import staged_folder
 from milan_jax._src.files.tables import read_numbers
 from milan_jax._src.images.sizes import Size, sides, size_from_sides
 from milan_jax._src.records import ExemplarSet, LayerExemplars
+from milan_jax._src.store.chosen_exemplars import ChosenExemplars
 
 # Any of these in a folder makes it a layer.
 _SIGNS = ("images.npy", "masks.npy", "ids.csv")
@@ -216,6 +217,7 @@ def write_original_layout(
 ) -> None:
   """Writes exemplars in the original's layout; all or nothing.
 
+  Rows of what lowers a unit ("off") are left out: the layout has no place for them.
   Pixels are the images' own. The original's went through the model's normalization and
   back and were cut to whole bytes, which darkened a fortieth of them by one.
 
@@ -226,8 +228,10 @@ def write_original_layout(
       set's own.
 
   Raises:
-    UserError: if `folder` exists, or a layer's name is not a path inside it.
+    UserError: if `folder` exists, a layer's name is not a path inside it, or all rows
+      are "off".
   """
+  exemplars = _without_off(exemplars)
   for layer in exemplars.layers:
     parts = layer.split("/")
     if any(part in ("", ".", "..") or len(os.fsencode(part)) > 255 for part in parts):
@@ -263,6 +267,22 @@ def write_original_layout(
         np.savetxt(
           inside / "activations.csv", found.activations, fmt="%.5e", delimiter=","
         )
+
+
+def _without_off(exemplars: ExemplarSet) -> ExemplarSet:
+  """The rows of what raises a unit, and the layers that have any."""
+  rows = {}
+  for layer in exemplars.layers:
+    found = exemplars.exemplars(layer)
+    off = np.zeros(len(found.units), bool) if found.off is None else found.off
+    if not off.all():
+      rows[layer] = np.flatnonzero(~off)
+  if not rows:
+    raise UserError(
+      "All exemplars are of what lowers a unit, which the original's layout cannot "
+      'hold: collect them with tail="upper".'
+    )
+  return ChosenExemplars(exemplars, rows)
 
 
 def merge_images(

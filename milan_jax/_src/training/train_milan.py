@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.files import atomic
@@ -54,14 +53,14 @@ class AnnotatedFeatures:
 
   Attributes:
     features: features of each unit's exemplars, by layer; may be memory-mapped.
-    units: index in its layer of each row of `features`.
+    units: the unit of each row of `features`.
     annotations: descriptions of units. Those without features are reported and left
       out.
     split: the part of each unit, train, validation or test; None splits at random.
   """
 
   features: training_data.Tables
-  units: Mapping[str, Int[np.ndarray, "units"]]
+  units: Mapping[str, Sequence[Unit]]
   annotations: Mapping[Unit, Sequence[str]]
   split: Mapping[Unit, str] | None = None
 

@@ -43,14 +43,14 @@ class TrainingData:
 
 def find_annotated(
   features: Tables,
-  units: Mapping[str, Int[np.ndarray, "_"]],
+  units: Mapping[str, Sequence[Unit]],
   annotations: Mapping[Unit, Sequence[str]],
 ) -> TrainingData:
   """Matches features with annotations, and tokenizes the captions.
 
   Args:
     features: features of each unit's exemplars, by layer; may be memory-mapped.
-    units: index in its layer of each row of `features`.
+    units: the unit of each row of `features`.
     annotations: descriptions of units.
 
   Raises:
@@ -65,8 +65,8 @@ def find_annotated(
   found = [
     (number, row, list(annotations[unit]))
     for number, layer in enumerate(features)
-    for row, index in enumerate(units[layer].tolist())
-    if (unit := Unit(layer, index)) in annotations
+    for row, unit in enumerate(units[layer])
+    if unit in annotations
   ]
   if not found:
     annotated = sorted({unit.layer for unit in annotations})
@@ -87,9 +87,7 @@ def find_annotated(
   digest = sha256_of(itertools.chain([json.dumps([list(features), found])], read))
   feature_size = shapes.pop()[-1]
   layers = list(features)
-  known = tuple(
-    Unit(layers[number], int(units[layers[number]][row])) for number, row, _ in found
-  )
+  known = tuple(units[layers[number]][row] for number, row, _ in found)
   return TrainingData(known, gather, captions, written, feature_size, digest)
 
 

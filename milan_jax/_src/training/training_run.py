@@ -163,7 +163,10 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
     train_milan(
       AnnotatedFeatures(
         features.tables(),
-        {name: inputs.exemplars.exemplars(name).units for name in features.layers},
+        {
+          name: inputs.exemplars.exemplars(name).signed_units()
+          for name in features.layers
+        },
         inputs.annotations,
         inputs.split,
       ),
@@ -201,9 +204,7 @@ def _read_inputs(options: TrainOptions) -> _Inputs:
   split = read_split(table) if data.split or table.is_file() else None
   found = _annotated(open_exemplars(data.exemplars), described)
   units = [
-    Unit(layer, index)
-    for layer in found.layers
-    for index in found.exemplars(layer).units.tolist()
+    unit for layer in found.layers for unit in found.exemplars(layer).signed_units()
   ]
   kept = keep_matched(described, set(units), what="exemplars", say=say)
   rows = split_rows(
@@ -340,8 +341,8 @@ def _annotated(
   """Leaves out units and layers that nobody described: they are not encoded."""
   rows = {}
   for layer in whole.layers:
-    units = whole.exemplars(layer).units.tolist()
-    known = [row for row, unit in enumerate(units) if Unit(layer, unit) in annotations]
+    units = whole.exemplars(layer).signed_units()
+    known = [row for row, unit in enumerate(units) if unit in annotations]
     if known:
       rows[layer] = np.array(known)
   if not rows:

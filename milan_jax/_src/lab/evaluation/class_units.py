@@ -97,8 +97,8 @@ def near_shares(run: Run) -> dict[Unit, float]:
     for label in labels
   ]
   shares = {}
-  for unit, image_rows in zip(found.units.tolist(), found.image_rows, strict=True):
-    own = classes.lower(classes.wnids()[unit])
+  for unit, image_rows in zip(found.signed_units(), found.image_rows, strict=True):
+    own = classes.lower(classes.wnids()[unit.index])
     hits = [bool(own & near[row]) for row in image_rows.tolist()]
-    shares[Unit(LAYER, unit)] = float(np.mean(hits))
+    shares[unit] = float(np.mean(hits))
   return shares

@@ -77,7 +77,7 @@ def _store(path: str) -> ExemplarSet:
 def _regions(path: str, unit: Unit) -> Regions:
   store = _store(path)
   found = store.exemplars(unit.layer)
-  row = int(np.flatnonzero(found.units == unit.index)[0])
+  row = found.signed_units().index(unit)
   image_rows = found.image_rows[row]
   slots = np.arange(len(image_rows))
   masks = store.masks(unit.layer, np.full_like(slots, row), slots)
