@@ -1,4 +1,5 @@
 import itertools
+import pathlib
 
 import numpy as np
 import pytest
@@ -22,6 +23,14 @@ def test_hundreds_of_crops_of_ten_photographs(source):
   assert len(set(names)) == len(names)
   assert 300 <= len(names) <= 1000
   assert len({name.split("@")[0] for name in names}) == 10
+
+
+def test_crops_of_one_photograph_are_one_group(source):
+  groups = source.groups()
+  assert groups.shape == (len(source),)
+  stems = [pathlib.Path(file).stem for _, file in demo.PHOTOGRAPHS]
+  for index, group in enumerate(groups):
+    assert source.name(index).split("@")[0] == stems[group]
 
 
 def test_every_photograph_is_in_color(source):

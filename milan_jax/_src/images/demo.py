@@ -9,7 +9,7 @@ import itertools
 import pathlib
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from PIL import Image
 
 from milan_jax._src.errors import UserError
@@ -84,6 +84,11 @@ class DemoImages:
     """Photograph, left edge, top edge, scale, and whether mirrored."""
     name, left, top, _, _, scale, mirrored = self._crops[index]
     return f"{name}@{left},{top},{scale:g}" + (",mirrored" if mirrored else "")
+
+  def groups(self) -> Int64[np.ndarray, "images"]:
+    """Index of each crop's photograph: crops of one photograph share their number."""
+    photographs = {name: index for index, name in enumerate(self._photographs)}
+    return np.array([photographs[name] for name, *_ in self._crops], np.int64)
 
   def files(self) -> list[tuple[str, pathlib.Path]]:
     """The photographs, by their names."""
