@@ -161,6 +161,14 @@ class ExemplarSet(Protocol):
     """
 
 
+@runtime_checkable
+class GroupedExemplars(Protocol):
+  """An exemplar set whose images may come in groups, such as crops of photographs."""
+
+  def image_groups(self, rows: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"] | None:
+    """The group of each of the distinct images at `rows`; None if there are none."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Description:
   """What the captioner says of a unit.

@@ -283,3 +283,31 @@ def test_files_of_the_users_own_are_left_alone(tmp_path, name):
   with pytest.raises(UserError, match=f"{name} is not milan-jax's"):
     _write(tmp_path, [])
   assert _snapshot(tmp_path) == {name: b"mine"}
+
+
+def test_what_is_described_withheld_and_dead_at_a_glance(tmp_path):
+  def regions():
+    return np.full((1, 32, 32, 3), 99, np.uint8), np.ones((1, 32, 32), bool)
+
+  off = {"guess": "Red things", "confidence": 0.1}
+  some = [
+    page.PageUnit(Unit("a", 0), "Dogs", regions, photographs=9, fires=(3, 20)),
+    page.PageUnit(Unit("a", 1, "off"), "Cats", regions, photographs=1),
+    page.PageUnit(Unit("a", 2, "off"), "No clear pattern", regions, **off),
+    page.PageUnit(Unit("<b>", 0), "Mice", regions, dead=True, photographs=4),
+  ]
+  path = page.write_page(tmp_path, some, info=INFO, layers=["a", "<b>"], source="a")
+  reader = _Reader()
+  reader.feed(path.read_text(encoding="utf-8"))
+  reader.close()
+  assert not reader.open
+  text = " ".join(" ".join(reader.texts).split())
+  assert "layer units described of these off withheld dead" in text
+  for row in ("a 3 2 1 1 0", "<b> 1 0 0 0 1", "all 4 2 1 1 1"):
+    assert row in text
+  assert "fires on 3 of 20 images, seen on 9 photographs" in text
+  assert "seen on 1 photograph " in text
+  assert "4 photographs" not in text, "nothing is known of a dead unit"
+  assert text.count("off: Cats") == 1
+  data = json.loads((tmp_path / "catalog.json").read_text(encoding="utf-8"))
+  assert [unit.get("photographs") for unit in data["units"]] == [9, 1, None, 4]

@@ -19,14 +19,14 @@ def made(images=30, size=3, units=6, seed=0):
   return values
 
 
-def run(values, order=None, batch_size=7, k=K):
+def run(values, order=None, batch_size=7, k=K, groups=None):
   images, height, width, units = values.shape
   shape = LayerShape("a", height, width, units)
   state = stats.start(shape, k=k, quantile=0.99, num_images=images)
   order = np.arange(images) if order is None else order
   for first in range(0, images, batch_size):
     ids = order[first : first + batch_size]
-    state = stats.update(state, ids, values[ids])
+    state = stats.update(state, ids, values[ids], groups)
   return state
 
 
@@ -148,3 +148,36 @@ def test_maps_stay_where_they_were_written():
   # The map of image 1 was never moved: it took the second place that came free.
   assert state.maps[0, state.slots[0, 2], 0, 0] == 3
   assert sorted(state.slots[0].tolist()) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("batch_size", [1, 7, 30])
+def test_at_most_two_images_of_a_group(batch_size, seed):
+  values = made(seed=seed)
+  rng = np.random.default_rng(seed)
+  groups = top_images.Groups.of(rng.integers(0, 6, len(values)), K)
+  assert groups.limit == 2
+  expected = []
+  for unit in range(values.shape[3]):
+    maxima = values[..., unit].reshape(len(values), -1).max(axis=1)
+    taken = []
+    for image in sorted(range(len(values)), key=lambda image: (-maxima[image], image)):
+      alike = groups.of_image[np.array(taken, int)] == groups.of_image[image]
+      if alike.sum() < 2 and len(taken) < K:
+        taken.append(image)
+    expected.append(taken)
+  order = rng.permutation(len(values))
+  found = stats.finish(run(values, order, batch_size, groups=groups))
+  alive = ~found.dead
+  assert found.image_ids[alive].tolist() == np.array(expected)[alive].tolist()
+  units = np.arange(values.shape[3])[:, None]
+  maps = values.transpose(3, 0, 1, 2)[units, found.image_ids]
+  np.testing.assert_array_equal(found.maps, maps)
+  parts = [run(values, part, 7, groups=groups) for part in np.array_split(order, 3)]
+  assert same(stats.finish(stats.merge(*parts, groups=groups)), found)
+
+
+def test_few_groups_give_more_images_each():
+  assert top_images.Groups.of(np.array([0] * 9 + [1, 2]), 6).limit == 4
+  assert top_images.Groups.of(np.array([0, 0, 0]), 5).limit == 3
+  assert top_images.Groups.of(np.arange(9), 5).limit == 2

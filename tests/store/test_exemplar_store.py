@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import pathlib
@@ -281,3 +282,34 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_bytes(tmp_path):
   resumed_at = json.loads((broken / "resumed.json").read_text())
   assert 0 < resumed_at < 10
   assert files(broken / "store") == files(tmp_path / "whole" / "store")
+
+
+def test_groups_of_images_and_margins_are_kept(layers, tmp_path):
+  class Crops(ArrayImages):
+    def groups(self):
+      return np.arange(12) // 3
+
+  margins = np.array([0, 1, 2], np.float32)
+  off = np.array([True, False, False])
+  positions = np.array([0, 0, 1])
+  found = dataclasses.replace(
+    layers["z/1.conv"], margins=margins, off=off, positions=positions
+  )
+  units = {"a": np.array([4, 7])}
+  write_exemplars(tmp_path / "store", {"a": found}, Crops(images()), units=units)
+  store = open_exemplars(tmp_path / "store")
+  layer = store.exemplars("a")
+  assert layer.units.tolist() == [4, 4, 7]
+  assert [unit.sign for unit in layer.signed_units()] == ["off", "on", "on"]
+  groups = store.image_groups(layer.image_rows[0])
+  assert groups.tolist() == (found.image_ids[0] // 3).tolist()
+  slots = np.arange(K)
+  for row, margin in enumerate(margins):
+    expected = activation_masks(
+      found.maps[row], np.repeat(found.thresholds[row] + margin, K), size=SIZE
+    )
+    np.testing.assert_array_equal(store.masks("a", np.full(K, row), slots), expected)
+  again = dataclasses.replace(found, off=np.array([False, False, False]))
+  with pytest.raises(UserError, match="each unit once"):
+    write_exemplars(tmp_path / "twice", {"a": again}, Crops(images()), units=units)
+    open_exemplars(tmp_path / "twice")

@@ -76,7 +76,8 @@ def find_exemplars(
       _accumulate(target, files, units, how, job, shard)
     if is_primary():
       progress = _load(files.over, job)
-      progress = shards.merge(itertools.chain([progress], _others(files, job)))
+      groups = shards.groups_of(target.inputs, how.k)
+      progress = shards.merge(itertools.chain([progress], _others(files, job)), groups)
       _write(progress, store, target.images, units, how, job)
   if is_primary():
     _Files(folder, shard).remove()

@@ -5,7 +5,7 @@ import html
 import importlib.resources
 import re
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Entry:
     confidence: the probability that the description fits; None if it is not known.
     guess: what was withheld for want of confidence; empty if nothing was.
     fires: on how many of how many images it fires; None if that is not known.
+    photographs: how many photographs its regions are from; None if no image is a crop.
     picture: path of its picture from the page's folder.
     size: width and height of the picture, in pixels, so that nothing jumps on loading.
   """
@@ -37,6 +38,12 @@ class Entry:
   picture: str
   size: tuple[int, int]
   fires: tuple[int, int] | None = None
+  photographs: int | None = None
+
+  @property
+  def kind(self) -> str:
+    """Whether a description is `said` or `withheld`, or the unit is `dead`."""
+    return "dead" if self.dead else "withheld" if self.guess else "said"
 
 
 def page(
@@ -48,9 +55,6 @@ def page(
   """The whole page; every text is escaped."""
   shown = {layer: cards for layer, cards in entries.items() if cards}
   anchors = {layer: f"layer-{number}" for number, layer in enumerate(shown)}
-  links = "\n".join(
-    f'<a href="#{anchors[layer]}">{html.escape(layer)}</a>' for layer in shown
-  )
   options = "\n".join(
     f'<option value="{anchors[layer]}">{html.escape(layer)}</option>' for layer in shown
   )
@@ -76,8 +80,8 @@ def page(
 <div class="notes">
 {_paragraphs(notes)}
 </div>
-<nav class="layers" aria-label="Layers">
-{links}
+<nav aria-label="Layers">
+{_overview(shown, anchors)}
 </nav>
 </header>
 <form class="tools" role="search" onsubmit="return false" hidden>
@@ -99,6 +103,39 @@ regions are what lowers it most.</footer>
 </body>
 </html>
 """
+
+
+# Columns of the overview, and which entries each counts.
+_COUNTED: Mapping[str, Callable[[Entry], bool]] = {
+  "units": lambda entry: True,
+  "described": lambda entry: entry.kind == "said",
+  "of these off": lambda entry: entry.kind == "said" and entry.sign == "off",
+  "withheld": lambda entry: entry.kind == "withheld",
+  "dead": lambda entry: entry.kind == "dead",
+}
+
+
+def _overview(layers: Mapping[str, Sequence[Entry]], anchors: Mapping[str, str]) -> str:
+  """A table of the layers: how many units are described, withheld and dead."""
+  rows = [
+    (f'<a href="#{anchors[layer]}">{html.escape(layer)}</a>', entries)
+    for layer, entries in layers.items()
+  ]
+  if len(rows) > 1:
+    rows.append(("all", [entry for entries in layers.values() for entry in entries]))
+  body = "\n".join(
+    f'<tr><th scope="row">{name}</th>'
+    + "".join(
+      f"<td>{sum(map(is_counted, entries)):,}</td>" for is_counted in _COUNTED.values()
+    )
+    + "</tr>"
+    for name, entries in rows
+  )
+  head = "".join(f'<th scope="col">{name}</th>' for name in ("layer", *_COUNTED))
+  return (
+    f'<table class="overview"><thead><tr>{head}</tr></thead>\n'
+    f"<tbody>\n{body}\n</tbody></table>"
+  )
 
 
 def _asset(name: str) -> str:
@@ -142,7 +179,6 @@ def _card(entry: Entry) -> str:
   answer = "is lowered by most" if is_off else "answers to most"
   alt = html.escape(f"The regions that {where} {answer}")
   width, height = entry.size
-  kind = "dead" if entry.dead else "withheld" if entry.guess else "said"
   scores = {
     name: "n/a" if value is None else f"{value:.2f}"
     for name, value in entry.scores.items()
@@ -151,18 +187,23 @@ def _card(entry: Entry) -> str:
     f'<article class="card"><a href="{link}"><img src="{link}" alt="{alt}" '
     f'width="{width}" height="{height}" loading="lazy" decoding="async"></a>'
     f"<div><h3>{html.escape(where)}</h3>"
-    f'<p class="{kind}">{mark}{html.escape(said)}</p>'
+    f'<p class="{entry.kind}">{mark}{html.escape(said)}</p>'
     f"{_confidence(entry)}{_fires(entry)}"
     f'<dl class="scores">{_pairs(scores)}</dl></div></article>'
   )
 
 
 def _fires(entry: Entry) -> str:
-  """On how many images it fires, if not on all."""
-  if entry.fires is None or entry.dead or entry.fires[0] == entry.fires[1]:
+  """On how many images it fires, if not on all, and from how many photographs."""
+  if entry.dead:
     return ""
-  number, total = entry.fires
-  return f'<p class="fires">fires on {number:,} of {total:,} images</p>'
+  facts = []
+  if entry.fires is not None and entry.fires[0] != entry.fires[1]:
+    facts.append(f"fires on {entry.fires[0]:,} of {entry.fires[1]:,} images")
+  if entry.photographs is not None:
+    plural = "s" if entry.photographs != 1 else ""
+    facts.append(f"seen on {entry.photographs} photograph{plural}")
+  return f'<p class="fires">{", ".join(facts)}</p>' if facts else ""
 
 
 # A description that is said with less confidence than this is marked.

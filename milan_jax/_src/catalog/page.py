@@ -42,6 +42,8 @@ class PageUnit:
     confidence: the probability that the description fits; None if it is not known.
     guess: what was withheld for want of confidence; empty if nothing was.
     fires: on how many of how many images the unit fires; None if that is not known.
+    photographs: how many distinct photographs its regions are from, where images are
+      crops of photographs; otherwise None.
   """
 
   unit: Unit
@@ -52,6 +54,7 @@ class PageUnit:
   confidence: float | None = None
   guess: str = ""
   fires: tuple[int, int] | None = None
+  photographs: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -152,6 +155,7 @@ def _entry(folder: pathlib.Path, shown: PageUnit) -> markup.Entry:
     confidence=_finite(shown.confidence),
     guess=shown.guess,
     fires=shown.fires,
+    photographs=shown.photographs,
     picture=picture.relative_to(folder).as_posix(),
     size=regions.picture_size(data),
   )
@@ -169,6 +173,7 @@ def _row(entry: markup.Entry) -> dict[str, Any]:
     "confidence": entry.confidence,
     "guess": entry.guess,
     **_counts(entry.fires),
+    **({} if entry.photographs is None else {"photographs": entry.photographs}),
     **entry.scores,
   }
 

@@ -6,11 +6,12 @@ import pathlib
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from jaxtyping import Int
 
 from milan_jax._src.catalog.page import PageInfo, PageUnit, Regions, write_page
 from milan_jax._src.files.names import shown
 from milan_jax._src.images.demo import PHOTOGRAPHS
-from milan_jax._src.records import Description, ExemplarSet
+from milan_jax._src.records import Description, ExemplarSet, GroupedExemplars
 
 _DEMO_NOTES = (
   f"These units were shown {len(PHOTOGRAPHS)} photographs only, those that come inside "
@@ -116,14 +117,33 @@ def _units(
       confidence=entry.confidence,
       guess=entry.guess or "",
       fires=None if entry.fires is None else (entry.fires, entry.images or 0),
+      photographs=_photographs(found, layer, row, all_regions),
     )
+
+
+def _image_rows(
+  found: ExemplarSet, layer: str, row: int, everything: bool
+) -> Int[np.ndarray, "regions"]:
+  """Images of the regions of a unit that count, which come first, or of all."""
+  known = found.exemplars(layer)
+  count = None if everything else int(known.num_regions[row])
+  rows: np.ndarray = known.image_rows[row, :count]
+  return rows
+
+
+def _photographs(
+  found: ExemplarSet, layer: str, row: int, everything: bool
+) -> int | None:
+  """How many photographs the regions of a unit are from; None if no image is a crop."""
+  if not isinstance(found, GroupedExemplars):
+    return None
+  groups = found.image_groups(_image_rows(found, layer, row, everything))
+  return None if groups is None else len(np.unique(groups))
 
 
 def _regions(found: ExemplarSet, layer: str, row: int, everything: bool) -> Regions:
   """The regions of a unit that count, which come first, or all of them."""
-  known = found.exemplars(layer)
-  count = None if everything else int(known.num_regions[row])
-  image_rows = known.image_rows[row, :count]
+  image_rows = _image_rows(found, layer, row, everything)
   slots = np.arange(len(image_rows))
   masks = found.masks(layer, np.full_like(slots, row), slots)
   return found.images(image_rows), masks

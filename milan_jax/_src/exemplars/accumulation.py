@@ -20,6 +20,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.exemplars import shards, stats
 from milan_jax._src.exemplars.shards import WHOLE, Progress, Shard, Times
 from milan_jax._src.exemplars.tails import Tail
+from milan_jax._src.exemplars.top_images import Groups
 from milan_jax._src.images.loader import Batch, batches
 from milan_jax._src.images.source import Skipped, Source
 from milan_jax._src.probe.probe_checks import checked_arrays
@@ -174,7 +175,9 @@ def accumulate(
   hooks, times = hooks or CollectHooks(), times or Times()
   with (
     contextlib.closing(read),
-    _Statistics(progress, units, times) as statistics,
+    _Statistics(
+      progress, units, times, shards.groups_of(source, options.k)
+    ) as statistics,
     _saving_on_errors(statistics, hooks.save),
   ):
     num_images = shard.num_images(len(source), options.batch_size)
@@ -254,7 +257,9 @@ class _Statistics:
     progress: Progress,
     units: Mapping[str, Int[np.ndarray, "_"]] | None,
     times: Times,
+    groups: Groups | None,
   ):
+    self._groups = groups
     self._progress = progress
     self._units = units or {}
     self._times = times
@@ -290,6 +295,7 @@ class _Statistics:
         itertools.repeat(rows),
         (arrays[name] for name in self._progress.states),
         (self._units.get(name) for name in self._progress.states),
+        itertools.repeat(self._groups),
       )
 
   def wait(self) -> Progress:
@@ -316,6 +322,7 @@ def _update(
   rows: Int[np.ndarray, "n"],
   activations: Float[np.ndarray, "batch height width units"],
   units: Int[np.ndarray, "_"] | None,
+  groups: Groups | None,
 ) -> tuple[stats.LayerState, float]:
   """Updates a state with some rows of a batch; also returns the processor time."""
   began = time.thread_time()
@@ -324,7 +331,7 @@ def _update(
   # A slice where no image is missing: fancy indexing would copy.
   whole = rows[-1] == len(rows) - 1
   activations = activations[: len(rows)] if whole else activations[rows]
-  state = stats.update(state, image_ids, activations)
+  state = stats.update(state, image_ids, activations, groups)
   return state, time.thread_time() - began
 
 

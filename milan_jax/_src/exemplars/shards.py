@@ -10,7 +10,8 @@ from jaxtyping import Int
 from milan_jax._src.errors import UserError
 from milan_jax._src.exemplars import stats, tails
 from milan_jax._src.exemplars.tails import Tail
-from milan_jax._src.images.source import Skipped
+from milan_jax._src.exemplars.top_images import Groups
+from milan_jax._src.images.source import GroupedSource, Skipped, Source
 from milan_jax._src.records import LayerShape
 
 
@@ -119,14 +120,20 @@ def start(
   )
 
 
-def merge(shards: Iterable[Progress]) -> Progress:
+def groups_of(source: Source, k: int) -> Groups | None:
+  """The groups of a source's images; None if it has none."""
+  return Groups.of(source.groups(), k) if isinstance(source, GroupedSource) else None
+
+
+def merge(shards: Iterable[Progress], groups: Groups | None = None) -> Progress:
   """Merges the progress of all shards, one after another; all are donated."""
-  return functools.reduce(_merge_two, shards)
+  return functools.reduce(lambda a, b: _merge_two(a, b, groups), shards)
 
 
-def _merge_two(a: Progress, b: Progress) -> Progress:
+def _merge_two(a: Progress, b: Progress, groups: Groups | None) -> Progress:
   merged = {
-    name: stats.merge(found, b.states[name]) for name, found in a.states.items()
+    name: stats.merge(found, b.states[name], groups=groups)
+    for name, found in a.states.items()
   }
   return Progress(
     done=a.done + b.done,

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from milan_jax._src.exemplars import firing, thresholds, top_images
+from milan_jax._src.exemplars.top_images import Groups
 from milan_jax._src.records import LayerShape
 
 
@@ -118,8 +119,16 @@ def update(
   state: LayerState,
   image_ids: Int[np.ndarray, "batch"],
   activations: Float[np.ndarray, "batch height width units"],
+  groups: Groups | None = None,
 ) -> LayerState:
-  """Returns the state after some more images, none seen before; `state` is donated."""
+  """Returns the state after some more images, none seen before; `state` is donated.
+
+  Args:
+    state: the state before them.
+    image_ids: position of each image in the data set.
+    activations: the layer's activations.
+    groups: of the images of the data set; None if each is a group.
+  """
   if not image_ids.size:
     return state
   # One axis at a time is three times as fast as both at once. NaN propagates.
@@ -132,33 +141,33 @@ def update(
     negated = -activations
     lowered = -activations.min(axis=1).min(axis=1)
     lower = LowerTail(
-      top=top_images.update(lower.top, image_ids, negated, lowered),
+      top=top_images.update(lower.top, image_ids, negated, lowered, groups),
       thresholds=thresholds.update(lower.thresholds, image_ids, negated, num_nan),
     )
   return LayerState(
-    top=top_images.update(state.top, image_ids, activations, maxima),
+    top=top_images.update(state.top, image_ids, activations, maxima, groups),
     thresholds=thresholds.update(state.thresholds, image_ids, activations, num_nan),
     firing=firing.update(state.firing, activations, maxima),
     lower=lower,
   )
 
 
-def merge(*states: LayerState) -> LayerState:
+def merge(*states: LayerState, groups: Groups | None = None) -> LayerState:
   """Merges the states of disjoint parts of one data set; all are donated."""
-  return functools.reduce(_merge_two, states)
+  return functools.reduce(lambda a, b: _merge_two(a, b, groups), states)
 
 
-def _merge_two(a: LayerState, b: LayerState) -> LayerState:
+def _merge_two(a: LayerState, b: LayerState, groups: Groups | None) -> LayerState:
   if (a.lower is None) != (b.lower is None):
     raise ValueError("only one of these states has the lower tail")
   return LayerState(
-    top=top_images.merge(a.top, b.top),
+    top=top_images.merge(a.top, b.top, groups),
     thresholds=thresholds.merge(a.thresholds, b.thresholds),
     firing=firing.merge(a.firing, b.firing),
     lower=None
     if a.lower is None or b.lower is None
     else LowerTail(
-      top=top_images.merge(a.lower.top, b.lower.top),
+      top=top_images.merge(a.lower.top, b.lower.top, groups),
       thresholds=thresholds.merge(a.lower.thresholds, b.lower.thresholds),
     ),
   )

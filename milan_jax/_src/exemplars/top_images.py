@@ -1,5 +1,9 @@
 """The images on which each unit is most active: exact, streaming and mergeable.
 
+Where images come in groups, such as the crops of one photograph, only the best few of a
+group count. That is exact too: an image that leaves a unit makes room for a better one,
+of its group or of any, and cannot come back.
+
 Activations are in the model's own units. A state is donated to the function that takes
 it, as an argument of `jax.jit` may be: use only the state that it returns.
 """
@@ -11,6 +15,40 @@ from jaxtyping import Bool, Float, Int
 
 # Ranks after every id of a data set.
 NO_IMAGE = np.iinfo(np.int64).max
+PER_GROUP = 2  # images of one group among a unit's exemplars
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Groups:
+  """The group of each image of a data set.
+
+  Attributes:
+    of_image: by the image's position.
+    limit: how many images of a group may be exemplars of one unit.
+  """
+
+  of_image: Int[np.ndarray, "images"]
+  limit: int
+
+  @classmethod
+  def of(cls, groups: Int[np.ndarray, "images"], k: int) -> "Groups":
+    """Groups with the limit `PER_GROUP`, or a higher one if `k` images need it."""
+    sizes = np.bincount(groups)
+    limit = PER_GROUP
+    while np.minimum(sizes, limit).sum() < min(k, len(groups)):
+      limit += 1
+    return cls(groups, limit)
+
+  def within_limit(
+    self, ranked_ids: Int[np.ndarray, "units n"]
+  ) -> Bool[np.ndarray, "units n"]:
+    """Marks the images that are among the first of their group in a row."""
+    there = ranked_ids != NO_IMAGE
+    groups = np.where(there, self.of_image[np.where(there, ranked_ids, 0)], -1)
+    same = groups[:, :, None] == groups[:, None, :]
+    before = np.tril(same, -1).sum(axis=2)
+    within: np.ndarray = (before < self.limit) | ~there
+    return within
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,7 +65,7 @@ class TopImages:
     num_bad_maps: number of images on which the unit's maximum was not finite: these
       are never ranked.
     num_ties: number of images that equal the last exemplar but are not exemplars, only
-      because their positions are higher.
+      because their positions are higher; 0 where images come in groups.
   """
 
   activations: Float[np.ndarray, "units k"]
@@ -64,6 +102,7 @@ def update(
   image_ids: Int[np.ndarray, "batch"],
   activations: Float[np.ndarray, "batch height width units"],
   maxima: Float[np.ndarray, "batch units"],
+  groups: Groups | None = None,
 ) -> TopImages:
   """Returns the state after some more images, in any order.
 
@@ -72,6 +111,7 @@ def update(
     image_ids: position of each image in the data set; none was seen before.
     activations: the layer's activations.
     maxima: their spatial maxima, NaN where a map holds a NaN.
+    groups: the same in each call; None if each image is a group.
   """
   finite = np.isfinite(maxima)
   ranked = np.where(finite, maxima, -np.inf).T  # (units, batch)
@@ -81,23 +121,26 @@ def update(
   before = state.activations.copy()
   units = np.flatnonzero(better.any(axis=1))
   if units.size:
-    _insert(state, units, ranked[units], ids[units], activations)
+    _insert(state, units, ranked[units], ids[units], activations, groups)
   varies, constant = _variation(state.varies, state.constant, activations, maxima)
   return dataclasses.replace(
     state,
     varies=varies,
     constant=constant,
     num_bad_maps=state.num_bad_maps + (~finite).sum(axis=0),
-    num_ties=_num_ties(state.activations, (before, state.num_ties), (ranked, None)),
+    num_ties=_num_ties(state.activations, (before, state.num_ties), (ranked, None))
+    if groups is None
+    else state.num_ties,
   )
 
 
-def merge(a: TopImages, b: TopImages) -> TopImages:
+def merge(a: TopImages, b: TopImages, groups: Groups | None = None) -> TopImages:
   """Merges the states of two disjoint sets of images; both are donated."""
   order, activations, image_ids = _rank(
     np.concatenate([a.activations, b.activations], axis=1),
     np.concatenate([a.image_ids, b.image_ids], axis=1),
     k=a.activations.shape[1],
+    groups=groups,
   )
   maps = np.concatenate([ranked_maps(a), ranked_maps(b)], axis=1)
   # A unit with two different constants varies.
@@ -113,7 +156,9 @@ def merge(a: TopImages, b: TopImages) -> TopImages:
     num_bad_maps=a.num_bad_maps + b.num_bad_maps,
     num_ties=_num_ties(
       activations, (a.activations, a.num_ties), (b.activations, b.num_ties)
-    ),
+    )
+    if groups is None
+    else a.num_ties,
   )
 
 
@@ -127,9 +172,15 @@ def _rank(
   activations: Float[np.ndarray, "units n"],
   image_ids: Int[np.ndarray, "units n"],
   k: int,
+  groups: Groups | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Ranks the best `k` columns of each row, by activation, then by lower id."""
-  order = np.lexsort((image_ids, -activations), axis=1)[:, :k]
+  order = np.lexsort((image_ids, -activations), axis=1)
+  if groups is not None:
+    beyond = ~groups.within_limit(np.take_along_axis(image_ids, order, axis=1))
+    last = np.argsort(beyond, axis=1, kind="stable")
+    order = np.take_along_axis(order, last, axis=1)
+  order = order[:, :k]
   return (
     order,
     np.take_along_axis(activations, order, axis=1),
@@ -162,6 +213,7 @@ def _insert(
   ranked: Float[np.ndarray, "some batch"],
   ids: Int[np.ndarray, "some batch"],
   activations: Float[np.ndarray, "batch height width units"],
+  groups: Groups | None,
 ) -> None:
   """Ranks new images among the best of some units, in the state's own arrays."""
   k = state.activations.shape[1]
@@ -169,6 +221,7 @@ def _insert(
     np.concatenate([state.activations[units], ranked], axis=1),
     np.concatenate([state.image_ids[units], ids], axis=1),
     k=k,
+    groups=groups,
   )
   entered, left = order >= k, np.ones(order.shape, bool)
   rows, ranks = np.nonzero(~entered)

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Int, Shaped, UInt8
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.sizes import Size, sides
@@ -66,6 +66,18 @@ class ImageSource(Source, Protocol):
     Raises:
       UnreadableImageError: if this image cannot be read; reading goes on.
     """
+
+
+@runtime_checkable
+class GroupedSource(Source, Protocol):
+  """Inputs of which several show one thing, such as crops of one photograph.
+
+  At most `exemplars.top_images.PER_GROUP` of a group are exemplars of one unit, so that
+  one photograph does not fill them.
+  """
+
+  def groups(self) -> Int[np.ndarray, "inputs"]:
+    """The group of each input, a number from 0."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
-from milan_jax._src.records import ExemplarSet, LayerExemplars
+from milan_jax._src.records import ExemplarSet, GroupedExemplars, LayerExemplars
 
 
 class ChosenExemplars:
@@ -39,6 +39,11 @@ class ChosenExemplars:
   def num_images(self) -> int:
     """Number of distinct images of the whole set."""
     return self._exemplars.num_images
+
+  def image_groups(self, rows: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"] | None:
+    """The group of each image at `rows`; None if none is known."""
+    whole = self._exemplars
+    return whole.image_groups(rows) if isinstance(whole, GroupedExemplars) else None
 
   def exemplars(self, layer: str) -> LayerExemplars:
     """Ids, rows, activations and thresholds of a layer's chosen units."""

@@ -4,10 +4,10 @@ import os
 import pathlib
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.store.exemplar_store import META, StoredExemplars
+from milan_jax._src.store.exemplar_store import GROUPS, META, StoredExemplars
 from milan_jax._src.store.original_layout import OriginalExemplars, layer_names
 
-NATIVE_FILES = (META, "images.npy", "image_ids.npy", "image_names.json")
+NATIVE_FILES = (META, "images.npy", "image_ids.npy", "image_names.json", GROUPS)
 LAYER_FILES = ("images.npy", "masks.npy", "units.npy", "ids.csv", "activations.csv")
 
 

@@ -5,6 +5,7 @@ meta.json          format, layers, what made the store, checksums of the files
 images.npy         uint8, (images, height, width, 3)
 image_ids.npy      position in the data set of each image
 image_names.json   name of each image
+image_groups.npy   group of each image, such as its photograph; only if it has one
 layers/NAME/       units.npy image_rows.npy activations.npy levels.npy dead.npy maps.npy
                    num_ties.npy num_bad_maps.npy num_firing.npy num_images.npy
                    margins.npy off.npy
@@ -44,11 +45,12 @@ from milan_jax._src.files.json_files import check_files, checksums, read_json, s
 from milan_jax._src.files.npy_files import open_npy
 from milan_jax._src.files.staging import GrowingArray, staged_folder
 from milan_jax._src.images.sizes import Size, sides, size_from_sides, size_text
-from milan_jax._src.images.source import ImageSource, load_again
+from milan_jax._src.images.source import GroupedSource, ImageSource, load_again
 from milan_jax._src.records import LayerExemplars
 
 FORMAT = "milan-jax exemplars 1"
 META = "meta.json"
+GROUPS = "image_groups.npy"
 # Images decoded ahead while the store is written.
 _AHEAD = 64
 _REMEDY = "make the exemplar store again"
@@ -124,6 +126,9 @@ def write_exemplars(
         num_bad_maps=found.num_bad_maps,
         **_optional_arrays(found),
       )
+    if isinstance(source, GroupedSource):
+      groups = source.groups()[image_ids]
+      np.save(staging / GROUPS, groups, allow_pickle=False)
     names = [source.name(index) for index in image_ids.tolist()]
     write_table(staging, layers, image_ids, names, info or {})
 
@@ -206,6 +211,8 @@ class StoredExemplars:
       self._image_ids >= 0,
       "ids from 0",
     )
+    groups = self._folder / GROUPS
+    self._groups = _open(groups, "iu", (number,)) if groups.exists() else None
     self._arrays = {layer: self._open_layer(layer) for layer in self._layers}
 
   def _open_layer(self, layer: str) -> dict[str, np.ndarray]:
@@ -286,6 +293,10 @@ class StoredExemplars:
   def image_names(self, rows: Int[np.ndarray, "n"]) -> list[str]:
     """Names of the images at `rows`."""
     return [self._names[row] for row in rows]
+
+  def image_groups(self, rows: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"] | None:
+    """The group of each image at `rows`, such as its photograph; None if unknown."""
+    return None if self._groups is None else np.asarray(self._groups[rows])
 
   def exemplars(self, layer: str) -> LayerExemplars:
     """Ids, rows, activations and thresholds of a layer's units."""
