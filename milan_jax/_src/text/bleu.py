@@ -1,4 +1,4 @@
-"""BLEU: how many n-grams of some sentences are in what people wrote of the same."""
+"""BLEU: n-gram overlap of generated sentences with reference sentences."""
 
 import collections
 import math
@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 ORDER = 4
-# Tokens as WMT counts them (mteval's rule 13a, for ASCII): marks are tokens of their
-# own, but for apostrophes, hyphens behind letters, and points and commas in numbers.
+# WMT tokenization (mteval's rule 13a, for ASCII): each punctuation mark is a token,
+# except apostrophes, hyphens after letters, and points and commas inside numbers.
 _MARKS = (
   (re.compile(r"([ -&(-+:-@\[-`{-~/])"), r" \1 "),
   (re.compile(r"([^0-9])([.,])"), r"\1 \2 "),
@@ -19,13 +19,14 @@ _MARKS = (
 def bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
   """Returns the corpus BLEU, 0 to 100, of sentences with any number of references.
 
-  Case counts, and so do marks at the ends. A precision of 0 is halved again and again
-  in its place (1/2, 1/4, ... of one match). Orders that no hypothesis is long enough
-  for are left out; with four tokens in one of them this is what sacrebleu computes.
+  Case and final punctuation count. The first order without a match counts as half a
+  match, the next as a quarter, and so on. Orders that are longer than every hypothesis
+  are left out. If one hypothesis has at least four tokens, the result equals
+  sacrebleu's.
 
   Args:
-    hypotheses: the sentences.
-    references: of each, at least one.
+    hypotheses: the sentences to score.
+    references: for each hypothesis, at least one reference sentence.
 
   Source: Papineni et al. 2002; Chen and Cherry 2014, method 3.
   """

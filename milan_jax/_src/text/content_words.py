@@ -1,7 +1,7 @@
-"""The words of a description that say what is meant.
+"""The words of a description that carry its meaning.
 
-Two ways to say one thing, "edges of black things that go up and down" and "vertical
-black edges", share their content words and not much else.
+Paraphrases such as "edges of black things that go up and down" and "vertical black
+edges" share their content words and little else.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from jaxtyping import Int
 from milan_jax._src.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from milan_jax._src.text.wording import singular
 
-# Words of grammar, and nouns and adjectives that fit anything.
+# Function words, and nouns and adjectives that fit any unit.
 EMPTY_WORDS = frozenset(
   """
   a an the this that these those its it there is are be been have has such
@@ -26,13 +26,13 @@ EMPTY_WORDS = frozenset(
 
 
 class ContentWords(NamedTuple):
-  """What of a vocabulary's tokens is meant.
+  """The content words of a vocabulary.
 
   Attributes:
-    ids: of each token, the specials included, the number of its content word, the same
-      for singular and plural; 0 for what has none.
-    nothing: tokens of each description that says that there is nothing to say, filled
-      up with stops. They are all one and the same.
+    ids: for each token, special tokens included, the id of its content word. Singular
+      and plural share one id; 0 marks a token without a content word.
+    nothing: the token ids of each description that reports no pattern, padded with the
+      stop token. All of them count as the same description.
   """
 
   ids: Int[np.ndarray, "vocab"]
@@ -46,9 +46,9 @@ def content_words(
 
   Args:
     vocabulary: the tokens.
-    nothing: descriptions that say that there is nothing to say, in lower case, their
-      tokens parted by spaces. What cannot be said with these tokens is left out.
-    length: most tokens of a description.
+    nothing: descriptions that report no pattern, in lower case, tokens separated by
+      spaces. Those with a token outside the vocabulary are left out.
+    length: maximum number of tokens in a description.
   """
   stems = [singular(token.lower()) for token in vocabulary.tokens]
   kept = sorted({stem for stem in stems if stem.isalpha()} - EMPTY_WORDS)

@@ -1,7 +1,8 @@
-"""The two judges, both mechanical: what is true of a unit, and whether it is said.
+"""Two mechanical judges: does a description state what is true of its unit?
 
-The lenient judge asks for one word of those that are true; the strict one for a word
-of every group, such as one for the color and one for the shape.
+The lenient judge accepts a description that contains any true word or phrase. The
+strict judge requires one from every group, such as one for the color and one for the
+shape.
 """
 
 import dataclasses
@@ -17,12 +18,12 @@ class Truth:
   """What is true of a unit.
 
   Attributes:
-    name: for people, such as "dog heads".
-    lenient: words and phrases, one of which is enough.
-    strict: groups of them; one of each group is needed.
-    references: sentences that would be good descriptions, for similarity; the name if
+    name: shown to people, such as "dog heads".
+    lenient: words and phrases; one of them is enough.
+    strict: groups of words and phrases; one from each group is needed.
+    references: good descriptions, to which similarity is measured; `name` is used if
       there are none.
-    negative: there is nothing to say of the unit, and that is the right answer.
+    negative: the unit has no pattern, and reporting that is the right answer.
   """
 
   name: str
@@ -34,12 +35,12 @@ class Truth:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
-  """What the judges say of one description.
+  """The judges' verdict on one description.
 
   Attributes:
     lenient: right by the lenient judge.
-    strict: right by the strict judge, which no description is that the other rejects.
-    refused: it says that there is no clear pattern.
+    strict: right by the strict judge; only possible if `lenient` is true.
+    refused: the description reports that there is no clear pattern.
   """
 
   lenient: bool
@@ -50,8 +51,8 @@ class Verdict:
 def judge(description: str, truth: Truth) -> Verdict:
   """Judges a description.
 
-  That there is no clear pattern is right of a unit of nothing, and nothing else is; of
-  any other unit it is wrong.
+  "No clear pattern" is the only right answer for a negative unit, and a wrong answer
+  for every other unit.
   """
   refused = is_refusal(description)
   if truth.negative or refused:
@@ -61,7 +62,7 @@ def judge(description: str, truth: Truth) -> Verdict:
 
 
 def judge_phrases(spoken: frozenset[tuple[str, ...]], truth: Truth) -> Verdict:
-  """Judges what `wording.phrases` makes of a description that refuses nothing."""
+  """Judges the result of `wording.phrases` for a description that is not a refusal."""
   if truth.negative:
     return Verdict(False, False, False)
   lenient = not spoken.isdisjoint(normalized(truth.lenient))
@@ -72,7 +73,7 @@ def judge_phrases(spoken: frozenset[tuple[str, ...]], truth: Truth) -> Verdict:
 
 
 def read_truth(entry: Mapping[str, Any], where: str) -> Truth:
-  """A truth from JSON: `concept`, `lenient`, `strict`, `references`, `negative`.
+  """Reads a truth from JSON: `concept`, `lenient`, `strict`, `references`, `negative`.
 
   Raises:
     UserError: if a field is missing or of the wrong kind.
@@ -91,6 +92,7 @@ def read_truth(entry: Mapping[str, Any], where: str) -> Truth:
     )
   except (KeyError, TypeError, AttributeError) as error:
     raise UserError(
-      f"{where}: expected an object with concept, lenient, strict and references, and "
-      f"found none of these to be right ({error}): build the corpus again."
+      f"{where}: expected an object with concept, lenient, strict and references, but "
+      f"one of these is missing or has the wrong type ({error}): build the corpus "
+      "again."
     ) from error

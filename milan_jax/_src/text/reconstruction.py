@@ -11,28 +11,28 @@ from milan_jax._src.text import vocabulary as vocabularies
 _BEFORE_PUNCTUATION = re.compile(r"\s+(?=[,.:;])")
 _BEFORE_EXCLAMATION = re.compile(r"\s+(?=[!?])")
 _AROUND_DASH = re.compile(r"\s*-\s*")
-# What spaCy cuts off a word is joined to a word again, and to nothing else.
+# Joins a clitic that spaCy split off, but only to a preceding word.
 _BEFORE_CLITIC = re.compile("(?<=\\w) (?=(?:n['\u2019]t|['\u2019](?:s|re|ve|ll|d|m)) )")
 
 
 def reconstruct(tokens: Iterable[str], *, parity: bool = False) -> str:
   """Joins tokens into sentences.
 
-  Spaces before `. , ; :` and around hyphens are removed, and what follows a full stop
-  starts with a capital. Every full stop ends a sentence, those of abbreviations too:
-  "u.s." becomes "U. S.", as in the published descriptions.
+  Removes spaces before `. , ; :` and around hyphens, and capitalizes the first word of
+  each sentence. Every full stop ends a sentence, also in abbreviations: "u.s." becomes
+  "U. S.", as in the published descriptions.
 
-  The original stops there: "A person 's face", "What ?". By default the spaces before
-  `!` and `?` are removed too, and so are those before the ends of words that are tokens
-  of their own ('s, n't, 're, 've, 'll, 'd, 'm): "A person's face", "What?".
+  The original does no more: "A person 's face", "What ?". The default also removes
+  spaces before `!` and `?` and before clitics that are separate tokens ('s, n't, 're,
+  've, 'll, 'd, 'm): "A person's face", "What?".
 
   Args:
-    tokens: ordinary tokens of one caption, no special ones among them.
+    tokens: ordinary tokens of one caption, without special tokens.
     parity: join exactly as the original does.
   """
   text = " ".join(tokens)
   if not parity:
-    # The space behind the last token lets a clitic end the text.
+    # The trailing space lets the pattern match a clitic at the end of the text.
     text = _BEFORE_CLITIC.sub("", text + " ")
     text = _BEFORE_EXCLAMATION.sub("", text)
   text = _BEFORE_PUNCTUATION.sub("", text)
@@ -47,5 +47,5 @@ def reconstruct_ids(
   *,
   parity: bool = False,
 ) -> str:
-  """Joins the tokens of `ids` into sentences: cut at the first stop, no specials."""
+  """Joins the tokens of `ids` before the first stop; drops special tokens."""
   return reconstruct(vocabulary.decode(ids), parity=parity)

@@ -1,4 +1,4 @@
-"""Captions to tokens: the English rules of spaCy, without any of its models."""
+"""Splits captions into tokens by spaCy's English rules, without its models."""
 
 from milan_jax._src.errors import UserError
 
@@ -6,11 +6,11 @@ from milan_jax._src.errors import UserError
 class Tokenizer:
   """Splits captions into lower-case English tokens.
 
-  The rules are those of `spacy.blank("en")`: no model is loaded and nothing is
-  downloaded. Words are not lemmatized, and white space is not a token.
+  Uses the rules of `spacy.blank("en")`, which loads no model and downloads nothing.
+  Words are not lemmatized. White space is not a token.
 
   Raises:
-    UserError: if spaCy is not installed. Only tokenizing needs it: turning ids or
+    UserError: if spaCy is not installed. Only tokenizing needs it; turning ids or
       tokens into sentences does not.
 
   Source: Hernandez et al. 2022, appendix, and the tokens of the published captions.

@@ -1,4 +1,4 @@
-"""Tokens to ids and back."""
+"""Maps tokens to ids and back."""
 
 import collections
 import dataclasses
@@ -15,21 +15,21 @@ SPECIAL_TOKENS = ("<start>", "<stop>", "<pad>", "<unk>")
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-  """The tokens that a captioner knows; a token's id is its position.
+  """The tokens that a captioner knows. A token's id is its index.
 
-  The four special ids follow the tokens: start, stop, pad, unk.
+  The ids of the four special tokens come last: start, stop, pad, unk.
 
   Attributes:
     tokens: the ordinary tokens, most frequent first.
 
   Raises:
-    UserError: if a token appears twice, is empty or is the name of a special.
+    UserError: if a token is repeated, is empty or is the name of a special token.
   """
 
   tokens: tuple[str, ...]
 
   def __post_init__(self) -> None:
-    # A repeated token would have two ids, and only one could ever be encoded.
+    # A repeated token would have two ids, of which `encode` could use only one.
     if len(self._ids) != len(self.tokens):
       counts = collections.Counter(self.tokens)
       twice = sorted(token for token, count in counts.items() if count > 1)
@@ -41,7 +41,7 @@ class Vocabulary:
       if token in self._ids:
         raise UserError(
           f"a vocabulary holds ordinary tokens only, but token {self._ids[token]} "
-          f"is {token!r}: leave it out, the special tokens are added by themselves"
+          f"is {token!r}: remove it; the special tokens are added automatically"
         )
 
   @functools.cached_property
@@ -50,35 +50,35 @@ class Vocabulary:
 
   @property
   def vocab_size(self) -> int:
-    """Number of ids, the four special ones included."""
+    """Number of ids, including the four special ones."""
     return len(self.tokens) + len(SPECIAL_TOKENS)
 
   @property
   def start_id(self) -> int:
-    """Id that opens a caption."""
+    """Id of the token at the start of a caption."""
     return len(self.tokens)
 
   @property
   def stop_id(self) -> int:
-    """Id that ends a caption."""
+    """Id of the token at the end of a caption."""
     return len(self.tokens) + 1
 
   @property
   def pad_id(self) -> int:
-    """Id that fills what follows the end."""
+    """Id of the token that pads a caption after its end."""
     return len(self.tokens) + 2
 
   @property
   def unk_id(self) -> int:
-    """Id of every token that the vocabulary does not hold."""
+    """Id of every token outside the vocabulary."""
     return len(self.tokens) + 3
 
   def __contains__(self, token: str) -> bool:
-    """Says whether `token` is an ordinary token of the vocabulary."""
+    """Returns whether `token` is an ordinary token of the vocabulary."""
     return token in self._ids
 
   def token(self, token_id: int) -> str:
-    """Returns the token, ordinary or special, of an id."""
+    """Returns the ordinary or special token with this id."""
     if token_id < 0:
       raise IndexError(f"ids start at 0, but got {token_id}")
     if token_id < len(self.tokens):
@@ -99,13 +99,13 @@ class Vocabulary:
 
     Args:
       tokens: the tokens of one caption.
-      start: open with the start id.
+      start: begin with the start id.
       stop: end with the stop id.
-      pad: fill up with pad ids, to `length` and the start and stop ids asked for.
-      unk: replace unknown tokens by the unk id; drop them otherwise. What is dropped
-        is made up for by padding, so all captions of a length stay of one length.
-      length: number of tokens kept, start and stop not counted; a caption's own
-        number of tokens by default.
+      pad: pad to `length` tokens plus the start and stop ids.
+      unk: replace unknown tokens with the unk id; otherwise drop them. Padding replaces
+        dropped tokens, so captions encoded with one `length` have one length.
+      length: maximum number of tokens kept, not counting start and stop; by default
+        the caption's own number of tokens.
     """
     if length is None:
       length = len(tokens)
@@ -129,11 +129,11 @@ class Vocabulary:
 
     Args:
       captions: the tokens of each caption.
-      start: open with the start id.
+      start: begin with the start id.
       stop: end with the stop id.
-      unk: replace unknown tokens by the unk id; drop them otherwise.
-      length: number of tokens kept of each, start and stop not counted; that of the
-        longest caption by default.
+      unk: replace unknown tokens with the unk id; otherwise drop them.
+      length: maximum number of tokens kept from each caption, not counting start and
+        stop; by default the length of the longest caption.
     """
     if length is None:
       length = max(map(len, captions), default=0)
@@ -143,7 +143,7 @@ class Vocabulary:
     return ids
 
   def decode(self, ids: Sequence[int] | Int[np.ndarray, "length"]) -> list[str]:
-    """Returns the ordinary tokens of `ids` up to the first stop; drops specials."""
+    """Returns the ordinary tokens before the first stop; drops special tokens."""
     tokens = []
     for token_id in ids:
       if token_id == self.stop_id:
@@ -156,14 +156,14 @@ class Vocabulary:
 def build_vocabulary(
   captions: Iterable[Sequence[str]], *, size: int | None = None, min_count: int = 1
 ) -> Vocabulary:
-  """Orders the tokens of `captions` by frequency; ties by first appearance.
+  """Builds a vocabulary sorted by frequency, ties in order of first appearance.
 
   Args:
     captions: the tokens of each caption.
-    size: number of tokens kept, special ones not counted; all by default.
-    min_count: number of times that a kept token must appear.
+    size: maximum number of ordinary tokens; None keeps all.
+    min_count: minimum number of occurrences of a kept token.
   """
   counts = collections.Counter(token for tokens in captions for token in tokens)
-  # The sort is stable and a Counter remembers the order of first appearance.
+  # The sort is stable and a Counter iterates in order of first appearance.
   kept = [token for token, count in counts.most_common(size) if count >= min_count]
   return Vocabulary(tuple(kept))

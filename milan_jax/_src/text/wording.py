@@ -1,7 +1,7 @@
-"""What a description says, word for word: the reader that both judges share.
+"""Normalizes descriptions into the words that both judges compare.
 
 A text becomes a list of words: lower case, without punctuation, in the singular, in
-American spelling. What it denies it does not say.
+American spelling. Words after a negation are dropped.
 """
 
 import functools
@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 NO_PATTERN = ("no", "clear", "pattern")
-# How the captioner that ships may be taught to say that it sees no pattern.
+# How the starter captioner may be trained to report that it sees no pattern.
 NOTHING_PHRASES = (
   "no clear pattern",
   "various things",
@@ -24,11 +24,11 @@ NOTHING_PHRASES = (
   "parts of pictures with nothing in common",
   "random parts of objects",
 )
-# Words of the longest phrase that is looked for.
+# Maximum number of words in a phrase.
 LONGEST = 5
-# What follows one of these, to the end of the description, is not said.
+# Everything after one of these words is ignored.
 DENIALS = frozenset({"no", "not", "without", "except", "neither", "hardly"})
-# Idioms that are one word, lest "left to right" be of something on the left.
+# Idioms joined into one word, so that "left to right" does not match "left".
 IDIOMS = (
   ("left", "to", "right"),
   ("right", "to", "left"),
@@ -54,11 +54,11 @@ _SINGULAR = frozenset({"lens", "gas", "canvas", "atlas", "series", "species", "n
 
 @functools.cache
 def singular(word: str) -> str:
-  """The singular of an English noun, by rules that treat both sides of a match alike.
+  """Returns the singular of an English noun.
 
   Args:
-    word: in lower case. Of what is no plural something may be cut off too: it is cut
-      off wherever the word comes, so that nothing is missed.
+    word: a word in lower case. A word that only looks like a plural may be shortened
+      too. Both sides of a comparison are shortened alike, so they still match.
   """
   if word in _IRREGULAR:
     return _IRREGULAR[word]
@@ -67,7 +67,7 @@ def singular(word: str) -> str:
   if word.endswith("ies") and len(word) > 4:
     return word[:-3] + "y"
   if word.endswith("ie") and len(word) > 4:
-    return word[:-2] + "y"  # as of its plural: cookie, cookies
+    return word[:-2] + "y"  # the same result as for the plural: cookie, cookies
   if word.endswith(("ches", "shes", "sses", "xes", "zes")):
     return word[:-2]
   if word.endswith("oes") and len(word) > 5:
@@ -78,25 +78,25 @@ def singular(word: str) -> str:
 
 
 def words(text: str) -> tuple[str, ...]:
-  """All words of a text, normalized; a genitive's `'s` is dropped."""
+  """Returns the normalized words of a text; drops the possessive `'s`."""
   plain = re.sub("['\u2019]s?\\b", "", text.lower())
   return _joined(tuple(singular(word) for word in tokens(plain)))
 
 
 def tokens(text: str) -> list[str]:
-  """The words of a text as they are written, in lower case."""
+  """Returns the words of a text in lower case, not normalized further."""
   return re.findall(r"[a-z]+", text.lower())
 
 
 def said(description: str) -> tuple[str, ...]:
-  """The words that a description says: those before it begins to deny."""
+  """Returns the normalized words before the first negation."""
   found = words(description)
   stops = (place for place, word in enumerate(found) if word in DENIALS)
   return found[: next(stops, len(found))]
 
 
 def phrases(spoken: Sequence[str]) -> frozenset[tuple[str, ...]]:
-  """All that is said by words that come one after another: those alone, pairs, ..."""
+  """Returns all runs of 1 to `LONGEST` consecutive words."""
   return frozenset(
     tuple(spoken[start : start + length])
     for length in range(1, LONGEST + 1)
@@ -106,12 +106,12 @@ def phrases(spoken: Sequence[str]) -> frozenset[tuple[str, ...]]:
 
 @functools.cache
 def normalized(texts: frozenset[str]) -> frozenset[tuple[str, ...]]:
-  """Words and phrases as `phrases` gives those that are said."""
+  """Normalizes words and phrases into the tuples that `phrases` returns."""
   return frozenset(words(text) for text in texts)
 
 
 def is_refusal(description: str) -> bool:
-  """Whether a description says that there is no clear pattern."""
+  """Returns whether a description reports that there is no clear pattern."""
   return words(description)[: len(NO_PATTERN)] == NO_PATTERN
 
 
