@@ -1,10 +1,11 @@
-"""Builds an annotated region set with known truth, for the captioner that ships.
+"""Builds an annotated region set with known truth, to train the starter captioner.
 
-Its units are of two kinds. Measured units stand for what can be computed from pixels:
-colors, edges, lines, textures; two passes over the photographs find the views that
-show them best, then their maps. Named units stand for things: their regions come from
-photographs whose regions were named, and from scenes composed of cut-outs, textures
-and lettering. Sources are split before anything is rendered.
+There are two kinds of units. A measured unit shows a property that is computed from
+pixels: a color, edge, line or texture. One pass over the photographs finds the views
+that show each property best, and a second pass computes their maps. A named unit shows
+a thing. Its regions come from photographs whose regions were named, and from scenes
+composed of cut-outs, textures and lettering. The sources are split into training,
+validation and test before anything is rendered.
 """
 
 import csv
@@ -45,7 +46,7 @@ from milan_jax._src.store.truths import MANIFEST
 
 LAYER = "corpus"
 SPLIT_TABLE = "split.csv"
-# Part of the units that is measured, where there are named regions too.
+# Fraction of measured units, if named regions are available too.
 MEASURED_SHARE = 0.36
 
 
@@ -62,26 +63,26 @@ def build_corpus(
   threads: int = 2,
   progress: Progress | None = None,
 ) -> dict[str, Any]:
-  """Writes an exemplar store with given masks, and what people would say of its units.
+  """Writes an exemplar store with computed masks and synthetic annotations.
 
-  `out_dir` gets the store, `annotations.csv` (`layer,unit,summary`, three rows a unit),
-  `split.csv` (`layer,unit,split`), `truth.json` (what is right of each unit) and
-  `manifest.json` (the settings, the name, hash and split of each source, and each
-  unit's concept). Sources, not units, are split, so no unit of one split shares a
-  source with a unit of another. The same call gives the same bytes; killed and called
-  again, it goes on; when all is there, it does nothing.
+  `out_dir` receives the store, `annotations.csv` (`layer,unit,summary`, three rows per
+  unit), `split.csv` (`layer,unit,split`), `truth.json` (the right words for each unit)
+  and `manifest.json` (the settings, the name, hash and split of each source, and each
+  unit's concept). The split is by source, so units of different splits share no source.
+  The same call writes the same bytes. An interrupted call resumes when repeated, and a
+  finished corpus is left as it is.
 
   Args:
-    photographs: the images; each must be a photograph of its own, not a crop.
-    out_dir: folder to make.
-    num_units: units in all.
+    photographs: the images; each must be a whole photograph, not a crop.
+    out_dir: folder to create.
+    num_units: total number of units.
     pictures: cut-outs, textures and named photographs.
-    packages: where those come from, for the manifest.
-    k: regions of a unit.
-    size: side of the images and masks, in pixels; the measures need 224.
-    seed: of everything that is drawn.
-    threads: threads that measure and render.
-    progress: called with the name of the stage, steps done and steps in all.
+    packages: the packages that `pictures` come from, for the manifest.
+    k: number of regions per unit.
+    size: side of the images and masks, in pixels; must be 224.
+    seed: seeds every random draw.
+    threads: number of threads that measure and render.
+    progress: called with the name of the stage, the steps done and the total steps.
 
   Returns:
     The manifest.
@@ -92,8 +93,8 @@ def build_corpus(
   out_dir = pathlib.Path(out_dir)
   if size != measures.SIZE:
     raise UserError(
-      f"The corpus is made of images of {measures.SIZE} pixels, not {size}: leave the "
-      "size as it is."
+      f"The corpus needs images of {measures.SIZE} pixels, but size is {size}: leave "
+      "the size at its default."
     )
   report = progress or (lambda stage, done, total: None)
   table = concepts.table()
@@ -117,7 +118,7 @@ def build_corpus(
     )
     if manifest["settings"] != settings:
       raise UserError(
-        f"{out_dir} holds a corpus made with other settings or sources: remove it, "
+        f"{out_dir} holds a corpus built with other settings or sources: remove it "
         "or choose another folder."
       )
     return manifest
@@ -149,7 +150,7 @@ def build_corpus(
 
 
 def _work_folder(out_dir: pathlib.Path, settings: Mapping[str, Any]) -> pathlib.Path:
-  """The folder for what is unfinished; that of other settings is thrown away."""
+  """Returns the folder for unfinished work; empties it if the settings differ."""
   work = out_dir.with_name(f".{out_dir.name}.work")
   marker = work / "settings.json"
   if not marker.exists() or json.loads(marker.read_text()) != settings:
@@ -165,9 +166,9 @@ def _check_enough(found: Survey, k: int) -> None:
   if min(counts.values()) < k:
     needed = int(np.ceil(k / min(units.SPLIT_SHARES)))
     raise UserError(
-      f"A unit shows {k} photographs, and {min(units.SPLIT_SHARES):.0%} of them are "
-      f"kept to stop training by: expected at least {needed} readable photographs, "
-      f"found {len(found.splits)}. Add some."
+      f"A unit shows {k} photographs, and {min(units.SPLIT_SHARES):.0%} of all "
+      f"photographs are for validation: expected at least {needed} readable "
+      f"photographs, found {len(found.splits)}. Add more."
     )
 
 
@@ -296,7 +297,7 @@ def _write_tables(
   named: Sequence[NamedPlan],
   manifest: Mapping[str, Any],
 ) -> None:
-  """Annotations, splits, truth and, last, the manifest: it says that all is there."""
+  """Writes annotations, splits and truth, then the manifest, which marks completion."""
   plans: list[UnitPlan | NamedPlan] = [*measured, *named]
   write_annotations(
     out_dir / "annotations.csv",

@@ -1,8 +1,8 @@
-"""How people say what colors they see: several ways of saying each thing.
+"""Paraphrases of color concepts.
 
-Sentences are lower case and unpunctuated at the end, as annotators write. `{c}`, `{a}`
-and `{b}` stand for colors. The first four of a list are short: they also serve in "X
-and Y".
+Sentences are in lower case without a final period, as annotators write them. `{c}`,
+`{a}` and `{b}` are colors. The first four phrasings of a list are short, so that "X and
+Y" can use them too.
 """
 
 COLOR = (
@@ -91,7 +91,7 @@ PAIR = (
   "{a} things against {b}",
 )
 
-# Adjectives that replace a color's name in some phrasings of it.
+# Synonyms of a color's name, used in some of its phrasings.
 OTHER_NAMES = {
   "dark red": ("maroon", "deep red"),
   "bright red": ("vivid red", "strong red"),
@@ -108,7 +108,7 @@ OTHER_NAMES = {
   "light gray": ("pale gray",),
   "dark gray": ("charcoal gray",),
 }
-# What a less careful person calls the same thing.
+# The less specific color name for the same color.
 PLAINER = {
   "dark red": "red",
   "bright red": "red",

@@ -1,11 +1,11 @@
-"""How much each pixel has the color that a name means.
+"""Membership of each pixel in each named color.
 
 Colors are windows in OKLCH: lightness 0 to 1, chroma (0 gray, .1 plain, .25 vivid)
 and hue in degrees (29 red, 70 orange, 110 yellow, 142 green, 195 teal, 264 blue, 328
 purple).
 
-Source: Ottosson, A perceptual color space for image processing (2020); the windows are
-ours, set by looking at photographs.
+Source: Ottosson, A perceptual color space for image processing (2020). The windows were
+set by inspecting photographs.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ _LINEAR = _linear_light()
 def oklab(
   image: UInt8[np.ndarray, "height width 3"],
 ) -> Float[np.ndarray, "3 height width"]:
-  """Lightness, green-to-red and blue-to-yellow of sRGB pixels."""
+  """Converts sRGB pixels to OKLab: lightness, green to red, blue to yellow."""
   lms = np.cbrt(_LINEAR[image] @ _TO_LMS.T)
   return np.ascontiguousarray(np.moveaxis(lms @ _TO_LAB.T, -1, 0))
 
@@ -53,10 +53,10 @@ class Window:
   """A soft box in OKLCH: 1 inside, 0 beyond its margins.
 
   Attributes:
-    hue: the two ends, in degrees; the arc runs upwards from the first and may pass 360.
-      None takes every hue.
-    chroma: lowest and highest.
-    lightness: lowest and highest.
+    hue: start and end of the arc, in degrees; the end may exceed 360. None accepts
+      every hue.
+    chroma: minimum and maximum.
+    lightness: minimum and maximum.
   """
 
   hue: tuple[float, float] | None
@@ -113,7 +113,7 @@ def _inside(
 def memberships(
   lab: Float[np.ndarray, "3 height width"],
 ) -> dict[str, Float[np.ndarray, "height width"]]:
-  """How well each pixel fits each color's name, 0 to 1."""
+  """Returns each pixel's membership in each named color, 0 to 1."""
   lightness, a, b = lab
   chroma = np.hypot(a, b)
   hue = np.degrees(np.arctan2(b, a))

@@ -1,7 +1,7 @@
 """Scenes composed of cut-outs, textures and rendered lettering.
 
-Everything in a scene comes from sources of one split: the thing, what stands behind it
-and the font. Each scene draws from a random generator of its own.
+The thing, the backdrop and the font of a scene all come from sources of one split. Each
+scene has its own random generator.
 """
 
 import functools
@@ -23,10 +23,10 @@ from milan_jax._src.lab.corpus.scenes import (
 )
 from milan_jax._src.lab.corpus.sources.picture import Picture
 
-# Longer side of a cut-out, as parts of the scene's.
+# Longer side of a cut-out, as a fraction of the scene's side.
 SMALLEST, LARGEST = 0.35, 1.0
 MOST_TURN = 18.0
-# Pictures of textures are shown at scales from this one to their own size.
+# A texture is scaled down at most to this factor.
 LEAST_SCALE = 0.35
 COLORS = {
   "red": (190, 30, 35),
@@ -49,7 +49,7 @@ LOOKS = frozenset(
   """.split()
 )
 
-# Loads a picture; backdrops are no more than that.
+# Loads a picture, such as a backdrop.
 Load = Callable[[], UInt8[np.ndarray, "height width channels"]]
 
 
@@ -73,7 +73,7 @@ def _cells(pixels: Float[np.ndarray, "224 224"]) -> Float[np.ndarray, "56 56"]:
 def _crop(
   pixels: UInt8[np.ndarray, "height width channels"], rng: np.random.Generator
 ) -> Image.Image:
-  """A random square of a picture, at a random scale, 224 x 224 RGB."""
+  """Crops a random square at a random scale and resizes it to 224 x 224 RGB."""
   image = Image.fromarray(pixels[..., :3])
   shorter = min(image.size)
   side = shorter * float(rng.uniform(LEAST_SCALE, 1.0))
@@ -84,7 +84,7 @@ def _crop(
 
 
 def _lit(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-  """The picture a little lighter or darker."""
+  """Makes the picture slightly lighter or darker at random."""
   gain = float(rng.uniform(0.8, 1.15))
   values = np.asarray(image).astype(np.float32)
   values[..., :3] = np.clip(values[..., :3] * gain + rng.uniform(-12, 12), 0, 255)
@@ -92,7 +92,7 @@ def _lit(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _ground(backdrops: Sequence[Load], rng: np.random.Generator) -> Image.Image:
-  """A backdrop: most often a crop of another picture, sometimes blurred or plain."""
+  """Draws a backdrop: usually a crop of another picture, sometimes blurred or plain."""
   kind = rng.random()
   if kind < 0.12 or not backdrops:
     names = sorted(COLORS)
@@ -112,14 +112,14 @@ def cutout_scenes(
   number: int,
   seed: int,
 ) -> list[Scene]:
-  """Cut-outs before backdrops, `number` scenes each; a third hold a second cut-out.
+  """Lists scenes of cut-outs in front of backdrops; a third show a second cut-out.
 
   Args:
-    cutouts: pictures with alpha.
+    cutouts: pictures with an alpha channel.
     splits: the split of each picture's group.
-    backdrops: what may stand behind them, by split.
-    number: scenes of each cut-out.
-    seed: of every draw.
+    backdrops: possible backdrops, by split.
+    number: number of scenes per cut-out.
+    seed: seeds every random draw.
   """
   by_split: dict[str, list[Picture]] = {}
   for picture in cutouts:
@@ -186,7 +186,7 @@ def texture_scenes(
   number: int,
   seed: int,
 ) -> list[Scene]:
-  """Textures that fill the scene, or a random blob of it before a backdrop."""
+  """Lists scenes of textures that fill the picture, or a blob before a backdrop."""
   scenes = []
   for picture in textures:
     split = splits[picture.group]
@@ -207,7 +207,7 @@ def texture_scenes(
 
 
 def blob(rng: np.random.Generator) -> Float[np.ndarray, "56 56"]:
-  """A random smooth map, 0 to 1."""
+  """Returns a random smooth map, 0 to 1."""
   return filters.random_field(GRID, GRID / 9, rng)
 
 
@@ -230,7 +230,7 @@ def _render_texture(
 def whole_scenes(
   pictures: Sequence[Picture], splits: Mapping[str, str], *, number: int, seed: int
 ) -> list[Scene]:
-  """Named photographs whose thing stands in the middle and fills most of them."""
+  """Lists scenes of named photographs whose subject fills most of the picture."""
   scenes = []
   for picture in pictures:
     for turn in range(number):
@@ -264,7 +264,7 @@ def _render_whole(picture: Picture, key: str, seed: int) -> Rendered:
 def text_scenes(
   backdrops: Mapping[str, Sequence[Load]], *, number: Mapping[str, int], seed: int
 ) -> list[Scene]:
-  """Lettering on backdrops: words, numbers and lines of text in named colors."""
+  """Lists scenes of words, numbers and lines of text in named colors on backdrops."""
   scenes = []
   names = sorted(COLORS)
   for split, count in number.items():
@@ -306,7 +306,7 @@ def _render_text(
   left, top = (int(rng.integers(SIDE - length + 1)) for length in ink.size)
   place = Image.new("L", (SIDE, SIDE), 0)
   place.paste(ink, (left, top))
-  if rng.random() < 0.5:  # on a plate, as signs and labels are
+  if rng.random() < 0.5:  # on a plate, like signs and labels
     light = sum(COLORS[color]) < 380
     plate = (240, 238, 230) if light else (25, 28, 35)
     around = (left - 8, top - 8, left + ink.width + 8, top + ink.height + 8)

@@ -1,4 +1,4 @@
-"""The table of concepts: what is looked for, and how people say it."""
+"""The table of measured concepts, each with its response function and phrasings."""
 
 import dataclasses
 import functools
@@ -9,10 +9,10 @@ import numpy as np
 from milan_jax._src.lab.corpus import color_phrasings, phrasings, responses
 from milan_jax._src.lab.corpus.measures import GRIDS, Map, Measures
 
-# A color fills most of a cell, or it is not an area of that color.
+# A color must fill most of a cell.
 COLOR_FLOOR = 0.5
 COMBINED_FLOOR = 0.15
-# Anything else has to be there at all; the best regions decide the rest.
+# Other properties only have to be present; the best regions show them most strongly.
 FLOOR = 0.05
 FINE_GRIDS = (112, 56, 28)
 MIDDLE_GRIDS = (112, 56, 28, 14)
@@ -70,15 +70,15 @@ PAIRS = (
 
 @dataclasses.dataclass(frozen=True)
 class Concept:
-  """One thing that a unit may stand for.
+  """A property of pixels that a unit can represent.
 
   Attributes:
     name: its name in the manifest.
-    family: the group that it is stored with, as a unit is with its layer.
-    response: from the measures on a grid to how much of it each cell shows, 0 to 1.
-    phrasings: ways to say it, the short ones first.
-    floor: the response below which nobody would see it.
-    grids: the grids on which it can be seen.
+    family: its group of concepts.
+    response: maps the measures on a grid to the concept's strength per cell, 0 to 1.
+    phrasings: paraphrases, the short ones first.
+    floor: the response below which the concept is not visible.
+    grids: the grids on which the concept is visible.
   """
 
   name: str
@@ -90,7 +90,7 @@ class Concept:
 
   @property
   def short(self) -> tuple[str, ...]:
-    """The phrasings that fit into "X and Y"."""
+    """The phrasings that are short enough for "X and Y"."""
     return self.phrasings[:4]
 
 
@@ -150,7 +150,7 @@ def _light() -> Iterable[Concept]:
 def _diagonal(
   response: Callable[[Measures, str], Map],
 ) -> Callable[[Measures], Map]:
-  """The stronger of the two diagonals."""
+  """Returns a response that is the maximum over both diagonals."""
   return lambda m: np.maximum(response(m, "rising"), response(m, "falling"))
 
 
@@ -228,7 +228,7 @@ def _surfaces() -> Iterable[Concept]:
 def _and(
   first: Callable[[Measures], Map], second: Callable[[Measures], Map]
 ) -> Callable[[Measures], Map]:
-  """Where two responses meet."""
+  """Returns a response to places where both properties are present."""
   return lambda m: responses.both(first(m), second(m))
 
 
@@ -275,7 +275,7 @@ def _combinations() -> Iterable[Concept]:
 
 
 def table() -> tuple[Concept, ...]:
-  """Every concept, family by family."""
+  """Returns all concepts, grouped by family."""
   return (
     *_colors(),
     *_light(),

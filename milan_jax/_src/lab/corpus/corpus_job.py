@@ -1,4 +1,4 @@
-"""From photographs and packages to annotated regions: `milan-corpus`."""
+"""`milan-corpus`: builds annotated regions from photographs and packages."""
 
 import contextlib
 import pathlib
@@ -26,17 +26,17 @@ def build(options: CorpusOptions) -> pathlib.Path:
   """Builds a corpus.
 
   Args:
-    options: all of them.
+    options: all options of the command.
 
   Returns:
-    The folder, which `milan-train --exemplars` takes.
+    The folder to pass to `milan-train --exemplars`.
 
   Raises:
-    UserError: if no folder of photographs is named, it holds too few, or a package
-      cannot be had.
+    UserError: if no folder of photographs is given, it holds too few, or a package
+      cannot be fetched.
   """
   if not options.images:
-    raise UserError("--images: name a folder of photographs; a few hundred are enough.")
+    raise UserError("--images: give a folder of photographs; a few hundred are enough.")
   source = FolderImages(options.images, GEOMETRY)
   with contextlib.ExitStack() as stack:
     stack.enter_context(hold(options.workdir, beside=True))
@@ -69,8 +69,8 @@ def build(options: CorpusOptions) -> pathlib.Path:
     )
   concepts = {unit["concept"] for unit in manifest["units"]}
   say(
-    f"{options.workdir}: the corpus, {len(manifest['units'])} units of {len(concepts)} "
-    "kinds; "
+    f"{options.workdir}: a corpus of {len(manifest['units'])} units, "
+    f"{len(concepts)} concepts; "
     f"train with milan-train --exemplars={options.workdir}"
   )
   return pathlib.Path(options.workdir)
@@ -82,7 +82,7 @@ def _say_step(text: str, done: int, total: int) -> None:
 
 
 def find_pictures(packages: Mapping[str, Package]) -> list[Picture]:
-  """All pictures of the packages that are there."""
+  """Lists all pictures in the fetched packages."""
   makers = {
     stamps.PACKAGE: stamps.stamp_pictures,
     named_photographs.PACKAGE: named_photographs.named_photographs,

@@ -1,9 +1,9 @@
 """Linear filters of square maps, in plain numpy.
 
-Sums of shifted slices: a matrix product would be as fast on an idle machine, but BLAS
-starts a thread per core for each, which is many times slower when cores are shared.
-All borders repeat the outermost pixel, but for `upsampled`, which sees zeros outside,
-as the upsampling of activations does.
+Filters are sums of shifted slices. A matrix product would be as fast on an idle
+machine, but BLAS starts one thread per core for each product, which is many times
+slower when cores are shared. Filters pad by repeating the border pixels. Only
+`upsampled` pads with zeros, like the upsampling of activations.
 """
 
 import functools
@@ -14,18 +14,19 @@ from jaxtyping import Float
 
 @functools.cache
 def taps(sigma: float, order: int = 0) -> Float[np.ndarray, "taps"]:
-  """The weights of a Gaussian, or of its derivative, at offsets `-radius .. radius`.
+  """Returns the weights of a Gaussian or its derivative at `-radius .. radius`.
 
   Args:
-    sigma: width of the Gaussian, in pixels.
-    order: 0 smooths; 1 gives the slope of the smoothed signal per pixel; 2 its
+    sigma: standard deviation of the Gaussian, in pixels.
+    order: 0 smooths; 1 gives the slope of the smoothed signal per pixel; 2 gives its
       curvature per pixel squared.
   """
   radius = int(np.ceil(3.5 * sigma))
   offsets = np.arange(-radius, radius + 1)
   kernel = np.exp(-(offsets**2) / (2 * sigma**2))
   kernel /= kernel.sum()
-  # A weight multiplies the pixel at its offset, so a slope has the offset's sign.
+  # A weight multiplies the pixel at its offset, so the weights of a slope have the
+  # sign of the offset.
   if order == 1:
     kernel = kernel * offsets
     kernel /= (kernel * offsets).sum()  # a ramp of slope 1 gives 1
@@ -59,7 +60,7 @@ def filtered(
   down: int = 0,
   right: int = 0,
 ) -> Float[np.ndarray, "*lead size size"]:
-  """Smooths maps with a Gaussian, differentiated `down` the rows and to the `right`."""
+  """Convolves maps with a Gaussian or its derivative of order `down` and `right`."""
   return _correlated(
     _correlated(maps, taps(sigma, down), -2),
     taps(sigma, right),
@@ -70,7 +71,7 @@ def filtered(
 def halved(
   maps: Float[np.ndarray, "*lead size size"],
 ) -> Float[np.ndarray, "*lead half half"]:
-  """The means of 2 x 2 cells."""
+  """Returns the means of 2 x 2 blocks."""
   *lead, height, width = maps.shape
   cells = maps.reshape(*lead, height // 2, 2, width // 2, 2)
   # Summing slices is many times faster than a mean over two axes.
@@ -87,7 +88,7 @@ def halved(
 def block_means(
   maps: Float[np.ndarray, "size size"], cells: int
 ) -> Float[np.ndarray, "{cells} {cells}"]:
-  """The means over the cells of a grid of `cells x cells`."""
+  """Returns the means over the blocks of a grid of `cells x cells`."""
   step = maps.shape[-1] // cells
   means: np.ndarray = maps.reshape(cells, step, cells, step).mean((1, 3))
   return means
@@ -96,7 +97,7 @@ def block_means(
 def random_field(
   size: int, sigma: float, rng: np.random.Generator
 ) -> Float[np.ndarray, "{size} {size}"]:
-  """A random map smoothed by a Gaussian, from 0 to 1."""
+  """Returns random noise smoothed by a Gaussian and scaled to 0 to 1."""
   noise = filtered(rng.random((size, size), np.float32), sigma)
   scaled: np.ndarray = (noise - noise.min()) / (noise.max() - noise.min())
   return scaled
@@ -105,7 +106,7 @@ def random_field(
 def upsampled(
   maps: Float[np.ndarray, "*lead grid grid"], size: int
 ) -> Float[np.ndarray, "*lead {size} {size}"]:
-  """Maps brought to `size x size` pixels: half-pixel bilinear, zero outside."""
+  """Upsamples maps to `size x size` pixels: half-pixel bilinear, zero padding."""
   grid = maps.shape[-1]
   centers = (np.arange(size) + 0.5) * grid / size - 0.5
   before = np.floor(centers).astype(int)

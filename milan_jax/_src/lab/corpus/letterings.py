@@ -16,7 +16,7 @@ _WORDS = """
 
 
 def lines(rng: np.random.Generator) -> list[str]:
-  """One to four lines, as signs, labels, keyboards and pages have them."""
+  """Draws one to four lines of text like those on signs, labels, keys and pages."""
   kind = rng.random()
   if kind < 0.25:
     return ["".join(str(rng.integers(10)) for _ in range(rng.integers(1, 6)))]

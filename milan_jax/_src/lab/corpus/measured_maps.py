@@ -1,4 +1,4 @@
-"""The second pass over the photographs: the maps of every measured unit's regions."""
+"""The second pass over the photographs: computes the maps of all measured units."""
 
 import concurrent.futures
 import pathlib
@@ -14,7 +14,7 @@ from milan_jax._src.lab.corpus.concepts import Concept
 from milan_jax._src.lab.corpus.survey import Progress, Survey
 from milan_jax._src.lab.corpus.units import UnitPlan
 
-# Each unit's maps lie on a grid of its own.
+# Units may have different grids.
 UnitMaps = Float[np.ndarray, "k _ _"]
 
 
@@ -28,16 +28,16 @@ def measured_maps(
   threads: int,
   report: Progress,
 ) -> list[UnitMaps]:
-  """Makes the maps, in a file that is mapped into memory.
+  """Computes the maps of all units in a memory-mapped file.
 
   Args:
     photographs: the source.
     table: the concepts.
     plans: the units.
-    found: the first pass.
+    found: the results of the first pass.
     work: folder for the file.
-    threads: threads that measure.
-    report: called with the stage, views done and views in all.
+    threads: number of threads that measure.
+    report: called with the stage, the views done and the total views.
   """
   cells = [len(plan.views) * plan.looks.grid**2 for plan in plans]
   starts = np.concatenate([[0], np.cumsum(cells)]).astype(int)

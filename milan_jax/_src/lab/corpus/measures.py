@@ -1,9 +1,9 @@
-"""What is measured at each place of a photograph, before any concept is named.
+"""Local measures of a photograph, from which the responses to concepts are computed.
 
-Lightness is OKLab's, 0 to 1; slopes are per pixel. Edges, lines and grain are taken at
-the photograph's 224 pixels, all that is wider at 112. `x` runs to the right and `y`
-down, as arrays do. Every measure is a mean over a cell of a grid, so the measures of a
-coarse grid are the means of a finer's.
+Lightness is OKLab's, 0 to 1; slopes are per pixel. Edges, lines and grain are measured
+at the photograph's 224 pixels, and larger structures at 112. `x` increases to the right
+and `y` downward. Every measure is a mean over a cell of a grid, so the measures of a
+coarse grid are the means of those of a finer grid.
 """
 
 from collections.abc import Mapping
@@ -20,23 +20,23 @@ Map = Float[np.ndarray, "grid grid"]
 Pixels = Float[np.ndarray, "size size"]
 Measures = Mapping[str, Map]
 
-# In pixels of 224:
+# In pixels at a side of 224:
 EDGE_SIGMA = 1.2
 LINE_SIGMA = 1.6
 GRAIN_SIGMA = 1.5
-# In pixels of 112:
+# In pixels at a side of 112:
 NEAR_SIGMA = 1.0
 CORNER_SIGMA = 5.0
 SPOT_SIGMAS = (1.25, 2.5)
 CURVE_SIGMA = 1.5
 CURVE_RADII = (3.0, 15.0)
 CONTRAST_SIGMA = 3.0
-PATCH_SIGMA = 4.0  # how far a texture must reach
+PATCH_SIGMA = 4.0  # minimum extent of a texture
 RELIEF_SIGMA = 8.0
 
 
 def _everywhere(values: Map, sigma: float = PATCH_SIGMA) -> Map:
-  """A mean over a patch that a few strong places cannot lift: texture, not an edge."""
+  """Returns a mean of square roots, squared: high for texture, low for one edge."""
   return filters.filtered(np.sqrt(np.maximum(values, 0)), sigma) ** 2
 
 
@@ -46,7 +46,8 @@ def _edges(lab: Float[np.ndarray, "3 pixels pixels"]) -> dict[str, Map]:
   xx = filters.halved((right**2).sum(0))
   yy = filters.halved((down**2).sum(0))
   xy = filters.halved((right * down).sum(0))
-  # Twice the angle: a horizontal and a vertical slope cancel. Four times: they add up.
+  # With the doubled angle, a horizontal and a vertical slope cancel. With the angle
+  # times four, they add up.
   tensor = np.stack([xx + yy, xx - yy, 2 * xy])
   power, twice_cos, twice_sin = tensor
   four_cos = (twice_cos**2 - twice_sin**2) / (power + 1e-8)
@@ -70,7 +71,7 @@ def _edges(lab: Float[np.ndarray, "3 pixels pixels"]) -> dict[str, Map]:
 
 
 def _curvatures(lightness: Map, sigma: float) -> tuple[Map, Map, Map, Map]:
-  """Slope and second derivatives, in units that do not depend on the scale."""
+  """Returns slope and second derivatives, normalized by the scale."""
   xx = filters.filtered(lightness, sigma, right=2) * sigma**2
   yy = filters.filtered(lightness, sigma, down=2) * sigma**2
   xy = filters.filtered(lightness, sigma, down=1, right=1) * sigma**2
@@ -80,7 +81,7 @@ def _curvatures(lightness: Map, sigma: float) -> tuple[Map, Map, Map, Map]:
 
 
 def _lines(lightness: Pixels) -> dict[str, Map]:
-  """Ridges and valleys: curved across, straight along, level on top."""
+  """Detects ridges and valleys: curved across, straight along, with zero slope."""
   slope, xx, yy, xy = _curvatures(lightness, LINE_SIGMA)
   both = (xx + yy) / 2
   result = {}
@@ -90,8 +91,8 @@ def _lines(lightness: Pixels) -> dict[str, Map]:
     ("rising", both + xy, both - xy),
     ("falling", both - xy, both + xy),
   ):
-    # One slope would do on the crest; beyond it the foot of a line curves back, and
-    # would pass for a line of the other shade.
+    # The slope is weighted by 1.5 because the foot of a line curves the other way, and
+    # would otherwise be detected as a line of the opposite contrast.
     bar = np.abs(along) + 1.5 * slope
     for kind, curved in (("bright", -across), ("dark", across)):
       line = filters.halved(np.maximum(curved - bar, 0))
@@ -101,7 +102,7 @@ def _lines(lightness: Pixels) -> dict[str, Map]:
 
 
 def _spots(lightness: Map) -> dict[str, Map]:
-  """Peaks and pits: curved the same way in every direction, level on top."""
+  """Detects peaks and pits: curved the same way in all directions, with zero slope."""
   bright, dark = [], []
   for sigma in SPOT_SIGMAS:
     slope, xx, yy, xy = _curvatures(lightness, sigma)
@@ -117,12 +118,12 @@ def _spots(lightness: Map) -> dict[str, Map]:
 
 
 def _curves(lightness: Map) -> dict[str, Map]:
-  """Edges that bend: strong slope, and a radius within `CURVE_RADII`."""
+  """Detects curved edges: strong slope, and a radius within `CURVE_RADII`."""
   slope, xx, yy, xy = _curvatures(lightness, CURVE_SIGMA)
   right = filters.filtered(lightness, CURVE_SIGMA, right=1) * CURVE_SIGMA
   down = filters.filtered(lightness, CURVE_SIGMA, down=1) * CURVE_SIGMA
   bend = np.abs(xx * down**2 - 2 * right * down * xy + yy * right**2)
-  bend /= CURVE_SIGMA * (slope + 3e-3) ** 3  # one over the radius
+  bend /= CURVE_SIGMA * (slope + 3e-3) ** 3  # inverse of the radius
   shortest, longest = CURVE_RADII
   fits = np.clip(2 * longest * bend - 1, 0, 1) * np.clip(4 - 4 * shortest * bend, 0, 1)
   return {"curve": filters.filtered(slope * fits, NEAR_SIGMA)}
@@ -152,7 +153,7 @@ def _textures(lightness: Pixels) -> dict[str, Map]:
 def measured(
   image: UInt8[np.ndarray, "224 224 3"],
 ) -> dict[int, dict[str, Map]]:
-  """The measures of a photograph, means over the cells of each grid of `GRIDS`."""
+  """Returns the measures of a photograph as cell means for each grid of `GRIDS`."""
   lab = colors.oklab(image)
   half = filters.halved(lab)
   maps = {

@@ -1,7 +1,8 @@
-"""The concepts that named regions show, found in the regions themselves.
+"""The concepts that named regions show, derived from the tags of the regions.
 
-Wholes, categories, parts, colors and looks of things, things with what they stand on,
-and what surrounds them. A concept needs regions of enough different sources.
+They are whole things, categories, parts, colors and looks of things, things together
+with the ground below them, and categories with an exception. A concept needs regions
+from enough different sources.
 """
 
 import dataclasses
@@ -12,11 +13,11 @@ from milan_jax._src.lab.corpus import named_phrasings as said
 from milan_jax._src.lab.corpus import things, words
 from milan_jax._src.lab.corpus.scenes import Scene, Tags
 
-# Sources of the training split that a concept needs: a thing, or anything else.
+# Minimum number of training sources: for a thing, and for any other concept.
 LEAST_SOURCES, LEAST_OF_OTHERS = 3, 5
-# Categories that hold for a noun but that nobody says.
+# Categories that people do not use in descriptions.
 UNSAID = frozenset({"mammal", "pet", "structure", "instrument", "dish"})
-# Parts that say nothing of what they are parts of.
+# Parts that any thing may have.
 VAGUE_PARTS = frozenset(
   """
   back base center top side edge end body bottom front corner rim inside middle tip
@@ -57,7 +58,7 @@ DRAWN_LOOKS = frozenset(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mark:
-  """Some regions of a scene taken together, or what lies outside them."""
+  """One or more regions of a scene, or the area outside them."""
 
   scene: int
   regions: tuple[int, ...]
@@ -66,15 +67,15 @@ class Mark:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NamedConcept:
-  """A thing that a unit may stand for, and what people call it.
+  """A named concept that a unit can represent.
 
   Attributes:
     name: its name in the manifest.
     family: "things", "categories", "parts", "colored", "looks", "together",
       "exceptions".
-    phrasings: ways to say it, the short ones first.
-    lenient: any of these words makes a description right, leniently.
-    strict: a description is right strictly if it has a word of each of these.
+    phrasings: paraphrases, the short ones first.
+    lenient: words, any of which makes a description right for the lenient judge.
+    strict: groups of words; the strict judge requires one from each group.
   """
 
   name: str
@@ -85,7 +86,7 @@ class NamedConcept:
 
   @property
   def short(self) -> tuple[str, ...]:
-    """The phrasings that fit into "X and Y"."""
+    """The phrasings that are short enough for "X and Y"."""
     return self.phrasings[:3]
 
 
@@ -93,7 +94,7 @@ Key = tuple[str, ...]
 
 
 def _keys(tags: Tags) -> Iterable[Key]:
-  """The concepts that one region shows."""
+  """Yields the keys of the concepts that one region shows."""
   kinds = [kind for kind in things.categories(tags.what) if kind not in UNSAID]
   names = (tags.what, *kinds)
   if tags.part in VAGUE_PARTS and tags.part != "body":
@@ -117,7 +118,7 @@ def _keys(tags: Tags) -> Iterable[Key]:
 
 
 def _exceptions(tags: Tags) -> Iterable[Key]:
-  """The categories without some kind that a whole thing belongs to, by another kind."""
+  """Yields "KIND except OTHER" for a whole thing that is a KIND but not an OTHER."""
   names = (tags.what, *things.categories(tags.what))
   if not tags.part:
     for kind, other in said.EXCEPTIONS:
@@ -125,7 +126,7 @@ def _exceptions(tags: Tags) -> Iterable[Key]:
         yield "except", kind, other
 
 
-# What looks so by its nature: nobody says "furry fur".
+# Nouns for which a look is redundant, such as "furry fur".
 _OF = defaultdict(
   frozenset,
   furry=frozenset({"fur"}),
@@ -137,7 +138,7 @@ _OF = defaultdict(
 
 
 def find_marks(scenes: Sequence[Scene]) -> dict[Key, list[Mark]]:
-  """Everything in the scenes that shows a concept, by the concept's key."""
+  """Returns the marks that show each concept, by the concept's key."""
   found: dict[Key, list[Mark]] = defaultdict(list)
   for number, scene in enumerate(scenes):
     together: dict[str, list[int]] = defaultdict(list)
@@ -163,7 +164,7 @@ def find_marks(scenes: Sequence[Scene]) -> dict[Key, list[Mark]]:
 def named_concepts(
   scenes: Sequence[Scene], marks: Mapping[Key, Sequence[Mark]]
 ) -> dict[Key, NamedConcept]:
-  """The concepts that enough sources of the training split show."""
+  """Returns the concepts with enough sources in the training split."""
   result = {}
   for key in sorted(marks):
     sources = {
@@ -187,7 +188,7 @@ def _noun(name: str) -> dict[str, str]:
 
 
 def _called(name: str) -> tuple[str, ...]:
-  """A noun, its synonyms, and its categories: words that are right of it, leniently."""
+  """Returns a noun, its categories and their synonyms, for the lenient judge."""
   kinds = things.categories(name)
   names = (name, *kinds)
   names += tuple(word for n in names for word in said.SHOWN_ON.get(n, ()))
@@ -208,7 +209,7 @@ def _filled(templates: Iterable[str], **values: str) -> tuple[str, ...]:
 
 
 def _spoken(name: str, templates: tuple[str, ...]) -> tuple[str, ...]:
-  """Phrasings of a noun, its synonyms among the short ones."""
+  """Returns the phrasings of a noun, with its synonyms among the short ones."""
   plain = _filled(templates, **_noun(name))
   synonyms = said.SYNONYMS.get(name, ())
   return (*synonyms[:1], plain[0], *synonyms[1:], *plain[1:])
@@ -299,4 +300,4 @@ def _concept(key: Key) -> NamedConcept:
         _called(name),
         (_own(name),),
       )
-  raise ValueError(f"no concept is known by {key}")
+  raise ValueError(f"unknown concept {key}")

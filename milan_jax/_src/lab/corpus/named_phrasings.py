@@ -1,9 +1,9 @@
-"""How people say what things, parts and places they see.
+"""Paraphrases of things, parts and places in the picture.
 
 `{many}` is a noun's plural, `{one}` the noun with its article, `{parts}` the plural of
-a part, `{part}` the part alone, `{are}` its verb and `{s}` a verb's ending, `{c}` a
-color and `{l}` a look. The first three of a list are short: they also serve in "X and
-Y". A phrasing that comes twice is twice as likely.
+a part, `{part}` the part alone, `{are}` its verb, `{s}` a verb's ending, `{c}` a color
+and `{l}` a look. The first three phrasings of a list are short, so that "X and Y" can
+use them too. A repeated phrasing is drawn twice as often.
 """
 
 THING = (
@@ -86,7 +86,7 @@ WITH = (
   "{x} {on} {y}",
   "{x} near {y}",
 )
-# A category without one of its kinds.
+# A category except for one kind.
 EXCEPT = (
   "{many} except {others}",
   "{many} without {others}",
@@ -141,7 +141,7 @@ PLACES = {
     "the sides and corners of the picture",
   ),
 }
-# What is said beside the noun itself.
+# Synonyms that are used in addition to the noun.
 SYNONYMS = {
   "animal": ("animals", "different animals", "creatures"),
   "person": ("people", "humans", "persons"),
@@ -184,7 +184,7 @@ SYNONYMS = {
   "ground": ("the ground", "ground", "the floor or ground"),
   "landscape": ("landscapes", "scenery", "nature"),
 }
-# What is on a thing to be seen, and may be named in its stead.
+# Visible contents of a thing that a description may name instead of it.
 SHOWN_ON = {"sign": ("text",)}
 PART_SYNONYMS = {
   "head": ("heads", "faces and heads"),

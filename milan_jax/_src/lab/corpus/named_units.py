@@ -1,4 +1,4 @@
-"""Which marked regions make up a unit of a named thing, and what is said of it."""
+"""Draws the regions and captions of units that show named things."""
 
 import dataclasses
 from collections import Counter, defaultdict
@@ -15,7 +15,8 @@ from milan_jax._src.text.wording import NOTHING_PHRASES
 
 GRIDS = (56, 28, 14, 7)
 GRID_SHARES = (0.2, 0.3, 0.3, 0.2)
-# Shares of the units that show nothing, one concept, two, and a place in the picture.
+# Fractions of units that show nothing, one concept, two concepts, and a place in the
+# picture.
 KIND_SHARES = (0.1, 0.74, 0.14, 0.02)
 FAMILY_WEIGHTS = {
   "things": 1.0,
@@ -26,21 +27,21 @@ FAMILY_WEIGHTS = {
   "together": 0.5,
   "exceptions": 0.5,
 }
-# Sources that a concept needs in the split that a unit is drawn for.
+# Minimum number of sources of a concept in the unit's split.
 LEAST_SOURCES = {"train": 3, "validation": 2, "test": 3}
-# Of a category's regions at most this part shows one kind of thing.
+# Maximum fraction of a category's regions that show the same kind of thing.
 MOST_ALIKE = 0.3
-# A color or a look is said of a thing if so many of its regions have it.
+# Minimum fraction of regions with a color or look for a caption to mention it.
 SHARED = 0.75
-# Captions that name what the regions share beyond the concept.
+# Fraction of captions that mention a color or look shared by the regions.
 CHANCE_SHARED = 0.6
 PLACE_SIZE = 0.3
 EXCEPT = "except"
-# How far what surrounds a thing reaches from it, in cells of its map.
+# Radius of a thing's surroundings, in cells of its map.
 REACH = 5.0
-# Of the units of nothing that show different things, those of what surrounds them.
+# Among units of different things: fraction that show the surroundings of the things.
 SURROUNDINGS = 0.25
-# Concepts that are drawn to find one unlike another, before that stays alone.
+# Draws for a second concept unlike the first, before the unit keeps only the first.
 MOST_DRAWS = 200
 
 
@@ -50,15 +51,15 @@ class NamedPlan:
 
   Attributes:
     split: train, validation or test.
-    family: the family of its concept; "mixtures", "places" or "nothing".
+    family: the family of its concept, "mixtures", "places" or "nothing".
     name: the concept, "X + Y", or "nothing".
-    marks: what each region shows.
-    groups: which of its concepts each region shows, by number; -1 for none.
-    place: where in the picture its regions lie, if that is what they share.
+    marks: the mark of each region.
+    groups: for each region, the index of the concept that it shows; -1 for none.
+    place: the place in the picture that the regions share; empty if it is not a place.
     looks: grid, area, smoothing and seed of its maps.
     captions: three descriptions.
-    lenient: any of these words makes a description right, leniently.
-    strict: it is right strictly with a word of each of these.
+    lenient: words, any of which makes a description right for the lenient judge.
+    strict: groups of words; the strict judge requires one from each group.
   """
 
   split: str
@@ -78,9 +79,9 @@ class NamedPlanner:
 
   Args:
     scenes: all scenes.
-    marks: what shows each concept.
+    marks: the marks that show each concept.
     concepts: the concepts.
-    k: regions in a unit.
+    k: number of regions per unit.
   """
 
   def __init__(
@@ -117,11 +118,11 @@ class NamedPlanner:
     }
 
   def concepts_of(self, split: str) -> list[str]:
-    """Names of the concepts that a split can show."""
+    """Returns the names of the concepts that a split can show."""
     return [self._concepts[key].name for key in self._marks[split]]
 
   def unit(self, split: str, rng: np.random.Generator) -> NamedPlan:
-    """A random unit of a split."""
+    """Draws a random unit of a split."""
     kind = int(rng.choice(4, p=KIND_SHARES))
     if kind == 0:
       return self._nothing(split, rng)
@@ -135,7 +136,7 @@ class NamedPlanner:
 
   def _shown(self, split: str, number: int, rng: np.random.Generator) -> NamedPlan:
     keys = [self._draw(split, rng)]
-    # "Animals except dogs and trees" would leave out both.
+    # "Animals except dogs and trees" could be read as excluding both.
     alone = number == 1 or keys[0][0] == EXCEPT
     for _ in range(0 if alone else MOST_DRAWS):
       other = self._draw(split, rng)
@@ -166,14 +167,14 @@ class NamedPlanner:
     )
 
   def _alike(self, one: Key, other: Key) -> bool:
-    """Whether two concepts share a word, so that a mixture of them is none."""
+    """Returns whether two concepts share a word, so they do not make a mixture."""
     first, second = self._concepts[one], self._concepts[other]
     return bool(set(first.lenient) & set(second.lenient))
 
   def _choose(
     self, split: str, key: Key, number: int, rng: np.random.Generator
   ) -> list[Mark]:
-    """Marks of a concept: first one a source, then more of the same sources."""
+    """Draws marks of a concept: first one per source, then more from each source."""
     by_group = self._marks[split][key]
     names = sorted(by_group)
     rest = [
@@ -219,7 +220,7 @@ class NamedPlanner:
     )
 
   def _shared(self, key: Key, marks: Sequence[Mark]) -> list[str]:
-    """Phrasings with the color or the look that most of the regions have."""
+    """Returns phrasings with the color or look that most of the regions share."""
     if key[0] not in ("thing", "category", "part") or key[-1] == "":
       return []
     tags = [self._tags(mark) for mark in marks]
@@ -236,9 +237,9 @@ class NamedPlanner:
     return found
 
   def _nothing(self, split: str, rng: np.random.Generator) -> NamedPlan:
-    """Random places of random scenes, or regions that have nothing in common.
+    """Draws a unit of random places or of regions that have nothing in common.
 
-    Regions of the latter show different things, or what surrounds different things.
+    The latter show different things, or the surroundings of different things.
     """
     numbers = self._of_split[split]
     picked = [numbers[int(n)] for n in rng.choice(len(numbers), 4 * self._k)]
@@ -301,7 +302,7 @@ def _looks(rng: np.random.Generator) -> Looks:
 def _distinct(
   options: Sequence[str], number: int, rng: np.random.Generator
 ) -> list[str]:
-  """Draws different ones; one that comes twice is likelier."""
+  """Draws distinct options; a repeated option is more likely."""
   found = dict.fromkeys(options[int(n)] for n in rng.permutation(len(options)))
   drawn = list(found)[:number]
   while len(drawn) < number:
@@ -312,7 +313,7 @@ def _distinct(
 def mark_map(
   regions: Float[np.ndarray, "regions 56 56"], plan: NamedPlan, region: int
 ) -> Float[np.ndarray, "grid grid"]:
-  """How much each cell of a unit's grid shows what a region is marked for."""
+  """Returns how strongly each cell of a unit's grid shows the mark of a region."""
   if plan.place:
     found = place_map(plan.place)
   else:
@@ -326,14 +327,14 @@ def mark_map(
 def surroundings(
   thing: Float[np.ndarray, "56 56"],
 ) -> Float[np.ndarray, "56 56"]:
-  """What lies right around a thing: 1 at most, falling with the distance from it."""
+  """Returns a map of a thing's surroundings: at most 1, decreasing with distance."""
   near = np.clip(1 - 2 * thing, 0, 1) * filters.filtered(thing, REACH)
   surround: np.ndarray = near / max(float(near.max()), 1e-6)
   return surround
 
 
 def place_map(place: str) -> Float[np.ndarray, "56 56"]:
-  """1 at a side of the picture, falling to 0."""
+  """Returns a map that decreases from 1 at a side of the picture to 0."""
   away = (np.arange(GRID, dtype=np.float32) + 0.5) / GRID
   near = np.clip(1 - away / PLACE_SIZE, 0, 1)
   down = np.repeat(near[:, None], GRID, 1)

@@ -1,8 +1,9 @@
-"""Scenes of photographs whose regions were named by eye.
+"""Scenes of photographs whose regions were named.
 
-`named_regions.json` holds the regions of 500 photographs, one of every second ImageNet
+`named_regions.json` holds the regions of 500 photographs, one for every second ImageNet
 class: boxes and ellipses with nouns, drawn by a vision-language model for this project.
-A photograph is known by the digest of its pixels; no photograph is in the package.
+A photograph is identified by the digest of its pixels. The package contains no
+photographs.
 """
 
 import functools
@@ -19,7 +20,8 @@ from milan_jax._src.lab.corpus import things, views
 from milan_jax._src.lab.corpus.scenes import SIDE, Rendered, Scene, Tags, soft_shape
 from milan_jax._src.lab.corpus.views import View
 
-# A region counts in a crop if so much of it is left, and it is not smaller than this.
+# A crop keeps a region if at least this fraction of it is visible, and if the visible
+# part has at least this size.
 LEAST_PART = 0.6
 LEAST_SIDE = 12.0
 COLORS = frozenset(
@@ -32,7 +34,7 @@ Box = tuple[float, float, float, float]
 
 
 class NamedRegion:
-  """A region of a photograph: where it is, and what it shows."""
+  """A region of a photograph with its tags."""
 
   def __init__(self, entry: Sequence[Any]):
     what, part, left, top, right, bottom, round_, colors, look = entry
@@ -46,7 +48,7 @@ class NamedRegion:
 
 @functools.cache
 def named_regions() -> Mapping[str, tuple[NamedRegion, ...]]:
-  """The regions of every photograph, by the first 16 digits of its pixels' sha256."""
+  """Returns each photograph's regions, by the first 16 hex digits of its sha256."""
   path = importlib.resources.files("milan_jax._src.lab.corpus") / "named_regions.json"
   table = json.loads(path.read_text(encoding="utf-8"))
   return {
@@ -56,7 +58,7 @@ def named_regions() -> Mapping[str, tuple[NamedRegion, ...]]:
 
 
 def seen_box(box: Box, view: View) -> Box | None:
-  """Where a box lies in a view, in its pixels; None if too little of it is seen."""
+  """Returns a box in the pixels of a view; None if too little of it is visible."""
   left, top, right, bottom = (
     (value / SIDE - start) / view.side * SIDE
     for value, start in zip(box, (view.left, view.top) * 2, strict=True)
@@ -80,14 +82,14 @@ def photo_scenes(
   number: int,
   seed: int,
 ) -> list[Scene]:
-  """Views of the photographs that have named regions, the whole one first.
+  """Lists views of the photographs that have named regions, the whole one first.
 
   Args:
     photographs: the source.
-    digests: sha256 of the pixels of each photograph that can be read.
-    splits: the split of each.
-    number: views of a photograph.
-    seed: of the crops.
+    digests: sha256 of the pixels of each readable photograph.
+    splits: the split of each photograph.
+    number: number of views per photograph.
+    seed: seeds the crops.
   """
   known = named_regions()
   scenes = []

@@ -1,8 +1,8 @@
-"""How people say what shapes, lines, light and surfaces they see.
+"""Paraphrases of shapes, lines, light and surfaces.
 
-Sentences are lower case and unpunctuated at the end, as annotators write. `{k}` stands
-for "bright", "dark" or "white". The first four of a list are short: they also serve in
-"X and Y".
+Sentences are in lower case without a final period, as annotators write them. `{k}` is
+"bright", "dark" or "white". The first four phrasings of a list are short, so that "X
+and Y" can use them too.
 """
 
 LIGHT = {
@@ -353,7 +353,7 @@ SURFACES = {
     "uneven, mottled textures",
   ),
 }
-# How two things are said together; `{x}` and `{y}` are short phrasings of each.
+# Templates for two concepts; `{x}` and `{y}` are short phrasings of each.
 TOGETHER = (
   "{x} and {y}",
   "{x} and {y}",

@@ -1,4 +1,4 @@
-"""Renders the scenes that units show, once each, into a store."""
+"""Renders each scene that units show once, into a store."""
 
 import concurrent.futures
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from milan_jax._src.lab.corpus.scenes import Rendered, Scene
 from milan_jax._src.lab.corpus.survey import Progress
 from milan_jax._src.store.region_sets import RegionSetWriter
 
-# Rendered pictures that wait to be written, at most.
+# Maximum number of rendered pictures waiting to be written.
 AHEAD = 64
 
 Maps = Float[np.ndarray, "regions 56 56"]
@@ -25,17 +25,17 @@ def render_scenes(
   threads: int,
   report: Progress,
 ) -> dict[int, tuple[int, Maps]]:
-  """Adds the picture of every scene that is shown to a store.
+  """Adds the picture of every scene that the units use to a store.
 
   Args:
     scenes: all scenes.
-    plans: the units that say which are shown.
-    writer: the store.
-    threads: threads that render.
-    report: called with the stage, scenes done and scenes in all.
+    plans: the units; their marks select the scenes.
+    writer: writes the store.
+    threads: number of threads that render.
+    report: called with the stage, the scenes done and the total scenes.
 
   Returns:
-    The row and the maps, in half precision, of each scene that is shown.
+    The row and the maps, in half precision, of each scene that is used.
   """
   used = sorted({mark.scene for plan in plans for mark in plan.marks})
   found = {}
@@ -50,7 +50,7 @@ def render_scenes(
 def _ahead(
   pool: concurrent.futures.Executor, scenes: Sequence[Scene], used: Sequence[int]
 ) -> Iterator[Rendered]:
-  """Renders in order, a few scenes ahead of who asks for them."""
+  """Yields the rendered scenes in order and prefetches the next ones."""
   for start in range(0, len(used), AHEAD):
     some = used[start : start + AHEAD]
     yield from pool.map(lambda number: scenes[number].render(), some)

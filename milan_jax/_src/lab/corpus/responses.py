@@ -1,7 +1,7 @@
-"""How strongly each place of a photograph shows a property: 0 not at all, 1 fully.
+"""Responses to properties of a photograph, per cell, from 0 to 1.
 
-Each function takes the measures of one grid and gives a map on that grid, as a unit of
-a network would. It knows nothing of concepts and of what people call them.
+Each function takes the measures on one grid and returns a map on that grid, like the
+activation map of a unit.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from milan_jax._src.lab.corpus import filters
 from milan_jax._src.lab.corpus.measures import Map, Measures
 
-# The measure at which a property is half as plain as it can be, read off photographs.
+# The measure at which each response is one half, chosen by inspecting photographs.
 EDGE_HALF = 0.06
 LINE_HALF = 0.012
 STRIPE_HALF = 0.0006
@@ -26,49 +26,49 @@ RELIEF_HALF = 0.15
 
 
 def _rising(values: Map, half: float) -> Map:
-  """0 at 0, one half at `half`, towards 1 without an end."""
+  """Returns 0 at 0 and one half at `half`, and approaches 1."""
   values = np.maximum(values, 0)
   return values / (values + half)
 
 
 def _ramp(values: Map, low: float, high: float) -> Map:
-  """0 up to `low`, 1 from `high`."""
+  """Returns 0 up to `low`, 1 from `high`, and is linear in between."""
   return np.clip((values - low) / (high - low), 0, 1)
 
 
 def both(first: Map, second: Map) -> Map:
-  """Where two properties meet: the geometric mean, zero where either is."""
+  """Both properties at once: the geometric mean, zero where either is zero."""
   mean: Map = np.sqrt(np.maximum(first, 0) * np.maximum(second, 0))
   return mean
 
 
 def _surroundings(values: Map) -> Map:
-  """A mean over about a seventh of the photograph's side."""
+  """Returns a mean over about a seventh of the photograph's side."""
   return filters.filtered(values, values.shape[-1] / 14)
 
 
 def _nearby(values: Map) -> Map:
-  """Reaches a few pixels beyond an area, so that its border counts too."""
+  """Extends an area by a few pixels, so that its border responds too."""
   return filters.filtered(values, max(0.3, values.shape[-1] / 56))
 
 
 def color(m: Measures, name: str) -> Map:
-  """The part of each cell that has a color."""
+  """The fraction of each cell that has a color."""
   return m[name]
 
 
 def color_patch(m: Measures, name: str) -> Map:
-  """A color where its surroundings lack it."""
+  """A color that is absent from the surroundings."""
   return np.maximum(m[name] - 1.5 * _surroundings(m[name]), 0)
 
 
 def color_pair(m: Measures, first: str, second: str) -> Map:
-  """Two colors that meet."""
+  """Two colors side by side."""
   return 2 * both(_nearby(m[first]), _nearby(m[second]))
 
 
 def _match(m: Measures, kind: str, orientation: str) -> Map:
-  """1 where all slopes agree with an orientation, 0 where they are diagonal to it."""
+  """Returns 1 where all slopes match an orientation, 0 where they are diagonal."""
   power = m[f"{kind} power"] + 1e-5
   part = {
     "horizontal": -m[f"{kind} cos2"],
@@ -80,20 +80,20 @@ def _match(m: Measures, kind: str, orientation: str) -> Map:
 
 
 def edges(m: Measures) -> Map:
-  """Edges that stand out from what is around them."""
+  """Edges that are stronger than their surroundings."""
   slope = np.sqrt(np.maximum(m["edge power"], 0))
   return _rising(slope - m["busy"], EDGE_HALF)
 
 
 def oriented_edges(m: Measures, orientation: str) -> Map:
-  """Edges along an orientation: `rising` goes up to the right, `falling` down."""
+  """Edges of one orientation: `rising` goes up to the right, `falling` down."""
   slope = np.sqrt(np.maximum(m["edge power"], 0))
   edges: Map = _rising(slope, EDGE_HALF) * _match(m, "edge", orientation)
   return edges
 
 
 def sided_edges(m: Measures, orientation: str, dark: str) -> Map:
-  """Horizontal or vertical edges with the dark on a given side.
+  """Horizontal or vertical edges that are dark on a given side.
 
   Args:
     m: the measures.
@@ -108,33 +108,33 @@ def sided_edges(m: Measures, orientation: str, dark: str) -> Map:
 
 
 def lines(m: Measures, kind: str, orientation: str) -> Map:
-  """Thin `bright` or `dark` lines along an orientation."""
+  """Thin `bright` or `dark` lines of one orientation."""
   return _rising(m[f"{kind} line {orientation}"], LINE_HALF)
 
 
 def any_lines(m: Measures, kind: str) -> Map:
-  """Thin `bright` or `dark` lines, however they run."""
+  """Thin `bright` or `dark` lines of any orientation."""
   names = ("horizontal", "vertical", "rising", "falling")
   largest: Map = np.maximum.reduce([lines(m, kind, name) for name in names])
   return largest
 
 
 def stripes(m: Measures, orientation: str) -> Map:
-  """Many parallel lines, bright and dark in turn."""
+  """Many parallel lines, alternately bright and dark."""
   turns = both(m[f"bright stripes {orientation}"], m[f"dark stripes {orientation}"])
   found: Map = _rising(turns, STRIPE_HALF) * _match(m, "patch", orientation)
   return found
 
 
 def any_stripes(m: Measures) -> Map:
-  """Many parallel lines, however they run."""
+  """Many parallel lines of any orientation."""
   names = ("horizontal", "vertical", "rising", "falling")
   largest: Map = np.maximum.reduce([stripes(m, name) for name in names])
   return largest
 
 
 def grids(m: Measures) -> Map:
-  """Horizontal and vertical lines together, and few slanted ones."""
+  """Horizontal and vertical lines together, with few slanted lines."""
   turns = [
     both(m[f"bright stripes {name}"], m[f"dark stripes {name}"])
     for name in ("horizontal", "vertical")
@@ -145,7 +145,7 @@ def grids(m: Measures) -> Map:
 
 
 def spots(m: Measures, kind: str) -> Map:
-  """`bright` or `dark` spots, each alone."""
+  """Isolated `bright` or `dark` spots."""
   return _rising(m[f"{kind} spot"], SPOT_HALF)
 
 
@@ -170,7 +170,7 @@ def _no_direction(m: Measures) -> Map:
 
 
 def fine_texture(m: Measures) -> Map:
-  """Small detail everywhere, in no one direction."""
+  """Small detail everywhere, without a dominant orientation."""
   share = m["fine"] / (m["fine"] + m["coarse"] + 1e-3)
   texture: Map = (
     _rising(m["fine"], FINE_HALF) * _ramp(share, 0.2, 0.5) * _no_direction(m)
@@ -179,7 +179,7 @@ def fine_texture(m: Measures) -> Map:
 
 
 def coarse_texture(m: Measures) -> Map:
-  """Large detail everywhere, in no one direction."""
+  """Large detail everywhere, without a dominant orientation."""
   share = m["coarse"] / (m["fine"] + m["coarse"] + 1e-3)
   texture: Map = (
     _rising(m["coarse"], COARSE_HALF) * _ramp(share, 0.5, 0.7) * _no_direction(m)
@@ -188,7 +188,7 @@ def coarse_texture(m: Measures) -> Map:
 
 
 def smooth(m: Measures) -> Map:
-  """Nothing to see: neither detail nor shading."""
+  """Uniform areas: neither detail nor shading."""
   return 1 - _rising(m["sharp"] + m["contrast"] / 2, QUIET_HALF)
 
 

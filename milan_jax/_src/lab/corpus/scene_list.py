@@ -1,4 +1,4 @@
-"""All scenes that a corpus can draw on, from its photographs and pictures."""
+"""Lists all scenes that a corpus can use, from its photographs and pictures."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -29,14 +29,14 @@ def all_scenes(
   *,
   seed: int,
 ) -> list[Scene]:
-  """Lists the scenes; none is rendered yet.
+  """Lists the scenes without rendering them.
 
   Args:
     photographs: the source of photographs.
-    found: the first pass over them.
+    found: the results of the first pass over the photographs.
     pictures: cut-outs, textures and named photographs; may be empty.
     picture_splits: the split of each picture's group.
-    seed: of every draw.
+    seed: seeds every random draw.
   """
   scenes = photo_scenes.photo_scenes(
     photographs, found.digest_of(), found.splits, number=PHOTO_VIEWS, seed=seed

@@ -1,8 +1,8 @@
-"""Pictures with named regions: what units of named things are made of.
+"""Pictures with named regions, from which units of named things are made.
 
-A scene's picture is 224 x 224, uint8 RGB; its regions are maps of 56 x 56 cells, 0 to
-1, which say how much of a cell the thing fills, and in a soft region also how far from
-the thing's border it lies, as activations fade towards borders.
+A scene's picture is 224 x 224, uint8 RGB. Its regions are maps of 56 x 56 cells, 0 to
+1: the fraction of each cell that the thing fills. In a soft region the value also
+decreases toward the thing's border, like activations.
 """
 
 import dataclasses
@@ -20,13 +20,13 @@ GRID = 56
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Tags:
-  """What is known of a region.
+  """Labels of a region.
 
   Attributes:
-    what: the noun for the thing, such as "dog", or for what fills the region, "grass".
-    part: which part of the thing it is; empty for the whole.
+    what: the noun for the thing, such as "dog", or for the material, such as "grass".
+    part: the part of the thing; empty for the whole.
     colors: its one or two main colors.
-    look: an adjective that plainly fits; empty if none does.
+    look: an adjective that clearly fits; empty if there is none.
   """
 
   what: str
@@ -36,7 +36,7 @@ class Tags:
 
 
 class Rendered(NamedTuple):
-  """A scene's picture, and a map for each of its regions."""
+  """A scene's picture and the map of each of its regions."""
 
   image: UInt8[np.ndarray, "224 224 3"]
   regions: Float[np.ndarray, "regions 56 56"]
@@ -44,14 +44,14 @@ class Rendered(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scene:
-  """A picture that can be rendered, with what is known of its regions.
+  """A picture that can be rendered, with the labels of its regions.
 
   Attributes:
-    key: names the picture in the store; unique.
+    key: unique name of the picture in the store.
     split: the split of all its sources.
-    group: the source that it mainly shows; two scenes of a group look alike.
-    tags: of each region.
-    render: makes the picture; the same each time.
+    group: the source that it mainly shows; scenes of one group look alike.
+    tags: the labels of each region.
+    render: renders the scene; deterministic.
   """
 
   key: str
@@ -64,10 +64,10 @@ class Scene:
 def soft_shape(
   box: tuple[float, float, float, float], *, round_: bool
 ) -> Float[np.ndarray, "56 56"]:
-  """The map of an ellipse or a box: 1 in its middle, one half at its border, then 0.
+  """Returns the map of a box or ellipse: 1 at its center, .5 at its border, 0 outside.
 
   Args:
-    box: left, top, right and bottom, in pixels of the scene; may reach beyond it.
+    box: left, top, right and bottom, in pixels of the scene; may extend beyond it.
     round_: an ellipse instead of a box.
   """
   fine = 2 * GRID

@@ -1,4 +1,4 @@
-"""The first pass over the photographs: what each view shows, and how strongly."""
+"""The first pass over the photographs: each view's peak response to each concept."""
 
 import concurrent.futures
 import pathlib
@@ -14,20 +14,20 @@ from milan_jax._src.lab.corpus import measures, units, views
 from milan_jax._src.lab.corpus.concepts import Concept
 
 VIEWS_PER_PHOTOGRAPH = 2
-# Photographs after which what was found is saved.
+# Number of photographs per saved chunk of results.
 CHUNK = 50
 
 Progress = Callable[[str, int, int], None]
 
 
 class Survey:
-  """What the first pass found.
+  """The results of the first pass.
 
   Attributes:
-    photographs: position in the source of each photograph, readable or not.
-    digests: sha256 of its pixels; empty if it cannot be read.
-    reasons: why it cannot be read; empty if it can.
-    splits: the split of each readable photograph, by its position.
+    photographs: the index in the source of each photograph, readable or not.
+    digests: sha256 of each photograph's pixels; empty if it is unreadable.
+    reasons: why each photograph is unreadable; empty if it is readable.
+    splits: the split of each readable photograph, by its index.
     views: the views of all readable photographs.
     peaks: the strongest response to each concept in each view, per grid.
   """
@@ -37,7 +37,7 @@ class Survey:
     self.digests = np.concatenate([chunk["digests"] for chunk in chunks])
     self.reasons = np.concatenate([chunk["reasons"] for chunk in chunks])
     readable = np.flatnonzero(self.reasons == "")
-    # By content, so that two copies of a photograph fall into one split.
+    # Split by content, so that copies of a photograph are in the same split.
     splits = units.split_groups([str(self.digests[row]) for row in readable], seed)
     self.splits = {
       int(self.photographs[row]): splits[str(self.digests[row])] for row in readable
@@ -51,7 +51,7 @@ class Survey:
     self.peaks: Float[np.ndarray, "grids concepts views"] = np.moveaxis(peaks, 0, -1)
 
   def digest_of(self) -> dict[int, str]:
-    """The digest of each readable photograph, by its position."""
+    """Returns the digest of each readable photograph, by its index."""
     return {
       int(number): str(digest)
       for number, digest in zip(self.photographs, self.digests, strict=True)
@@ -68,15 +68,15 @@ def survey(
   threads: int,
   report: Progress,
 ) -> Survey:
-  """Finds the peaks of every concept in every view, and saves them chunk by chunk.
+  """Computes the peak of every concept in every view and saves them in chunks.
 
   Args:
     photographs: the source.
-    table: the concepts that are measured.
-    work: folder for what was found so far.
-    seed: of the views and the split.
-    threads: threads that measure.
-    report: called with the stage, photographs done and photographs in all.
+    table: the measured concepts.
+    work: folder for the saved chunks; an interrupted pass resumes from them.
+    seed: seeds the views and the split.
+    threads: number of threads that measure.
+    report: called with the stage, the photographs done and the total photographs.
   """
 
   def one(index: int) -> tuple[str, str, Float[np.ndarray, "views grids concepts"]]:

@@ -1,7 +1,7 @@
-"""What kinds of things there are: everyday categories of everyday nouns.
+"""Everyday categories of everyday nouns.
 
-A noun's categories are listed nearest first: a beetle is an insect, then an animal.
-They are ours, as laypeople would sort, and no taxonomy.
+A noun's categories are listed from specific to general: a beetle is an insect, then an
+animal. They follow everyday use, not a scientific taxonomy.
 """
 
 import functools
@@ -225,11 +225,11 @@ def _table() -> dict[str, tuple[str, ...]]:
 
 
 def categories(noun: str) -> tuple[str, ...]:
-  """The categories of a noun, the smallest first; none if it is in no list."""
+  """Returns the categories of a noun, the smallest first; empty for unlisted nouns."""
   return _table().get(noun, ())
 
 
-# Nouns that annotators used for one thing.
+# Synonyms among the annotators' nouns.
 ALIASES = {
   "plane": "airplane",
   "stone": "rock",

@@ -1,7 +1,7 @@
-"""What a description must say to be right of a unit: `truth.json`, for tests.
+"""Writes `truth.json`: the words that make a description of a unit right.
 
-Leniently right is a description with any word of a list, strictly right one with a word
-of each of some lists. Words are in the singular, or as they are said.
+The lenient judge accepts any word of one list. The strict judge requires a word from
+each of several lists. Words are in the singular or as written in descriptions.
 """
 
 import re
@@ -14,7 +14,7 @@ from milan_jax._src.text.content_words import EMPTY_WORDS
 from milan_jax._src.text.wording import singular
 
 FILE = "truth.json"
-# Words that any description may have, in the singular.
+# Words that fit any unit, in the singular.
 _EMPTY = EMPTY_WORDS | frozenset(
   """
   another anything nothing something more most mostly very nearly lot side next
@@ -22,7 +22,7 @@ _EMPTY = EMPTY_WORDS | frozenset(
   no not neither nor without out
   """.split()
 )
-# Other words for what concepts are named by.
+# Synonyms of the words in concepts' names.
 _OTHERS = {
   "horizontal": ("horizontal", "level", "sideways", "across", "flat", "left to right"),
   "vertical": ("vertical", "upright", "up and down", "top to bottom", "standing"),
@@ -70,11 +70,11 @@ _LEFT_OUT = frozenset({"of", "and", "any", "light", "medium", "+"})
 
 
 def measured_truth(concept: Concept) -> tuple[list[str], list[list[str]]]:
-  """The words that are right of a measured concept, leniently and strictly.
+  """Returns the lenient and the strict words of a measured concept.
 
-  Leniently right is any word that at least two of its phrasings have, but for words
-  that say nothing, and other words for its name if all of that has such; strictly right
-  are words for all that its name is made of.
+  Lenient words are those in at least two phrasings, without empty words, plus the
+  synonyms of the name if each word of the name has synonyms. Each strict group holds
+  the synonyms of one word of the name.
   """
   counts = Counter(
     word
@@ -104,7 +104,7 @@ def entry(
   references: Sequence[str],
   family: str,
 ) -> dict[str, Any]:
-  """A unit's row; one that nothing is right of is a negative."""
+  """Returns a unit's row; a unit without right words is a negative."""
   return {
     "unit": unit,
     "concept": name,

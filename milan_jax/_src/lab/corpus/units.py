@@ -1,4 +1,4 @@
-"""Which regions of which photographs make up a unit, and what is said of it."""
+"""Draws the regions and captions of measured units."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,48 +12,49 @@ from milan_jax._src.lab.corpus.measures import GRIDS
 from milan_jax._src.text.wording import NOTHING_PHRASES
 
 SPLITS = ("train", "validation", "test")
-# Of the sources. Many are kept for tests: a class is tested on photographs like it.
+# Fractions of the sources. The test fraction is large because class units are tested on
+# photographs that resemble them.
 SPLIT_SHARES = (0.58, 0.12, 0.3)
-# Of the units.
+# Fractions of the units.
 UNIT_SHARES = (0.82, 0.07, 0.11)
 NUM_CAPTIONS = 3
-# Shares of the units that show nothing, one concept and two.
+# Fractions of units that show nothing, one concept and two concepts.
 NUMBER_SHARES = (0.1, 0.77, 0.13)
-# Of the units that show nothing, those whose regions each show another concept; the
-# others are random places.
+# Among units that show nothing: fraction whose regions each show a different concept.
+# The others show random places.
 SHUFFLED_SHARE = 0.6
-# How often a concept is drawn; 1 if its family is not named.
+# Relative frequency of a family's concepts; 1 if not listed.
 FAMILY_WEIGHTS = {"combinations": 0.5, "edges": 2.5, "lines": 1.4}
-# A unit's regions are drawn from this many times k of the best, at most.
+# A unit's k regions are drawn from at most this many times k best views.
 LOOSEST = 2.0
-# Mean share of the image that a unit's masks cover: drawn log-uniformly for every unit,
-# so that the size of a mask tells nothing of the concept.
+# Mean fraction of the image that a unit's masks cover. It is drawn log-uniformly for
+# every unit, so that the size of a mask is independent of the concept.
 SMALLEST_AREA, LARGEST_AREA = 0.01, 0.2
-# A unit sees its map smoothed by some cells, and dimmed here and there by up to a part:
-# real units are not exact measures of anything either.
+# A unit's map is smoothed (in cells) and attenuated at random places by at most a
+# fraction, because real units are not exact measures either.
 SMOOTHINGS = (0.0, 0.5, 0.75, 1.0)
 MOST_DIMMING = 0.5
-# A mask ends where the response falls to this part of a typical region's peak.
-LOWEST_LEVEL = 0.5
-# ... and begins below its own peak: no mask is empty.
-HIGHEST_LEVEL = 0.8
-# A patch of 8 pixels of 224 is the least that a person would notice.
+# Minimum threshold, as a fraction of the median peak of the regions.
+MIN_THRESHOLD = 0.5
+# Maximum threshold, as a fraction of the region's own peak, so that no mask is empty.
+MAX_THRESHOLD = 0.8
+# The smallest patch that a person would notice has 8 of 224 pixels.
 SIGHT_GRID = 28
-# Grids that views are ranked on: the finest takes the ranks of the next, which are
-# nearly the same and cost a quarter.
+# Grids on which views are ranked. The finest grid uses the ranks of the next one, which
+# are nearly the same at a quarter of the cost.
 PEAK_GRIDS = GRIDS[1:]
 NOTHING = "nothing"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Looks:
-  """How a unit sees, whatever it sees.
+  """Properties of a unit's maps that do not depend on its concept.
 
   Attributes:
     grid: cells along a side of its activation map.
-    area: mean share of the image that its masks shall cover.
-    smoothing: width of the Gaussian over its map, in cells.
-    seed: of what else is random.
+    area: target for the mean fraction of the image that its masks cover.
+    smoothing: standard deviation of the Gaussian over its map, in cells.
+    seed: seeds the attenuation of its maps.
   """
 
   grid: int
@@ -68,10 +69,10 @@ class UnitPlan:
 
   Attributes:
     split: one of `SPLITS`.
-    family: the layer that it is stored in.
-    name: the concept, "X and Y", or "nothing".
-    views: position of each region's view, best first.
-    concepts: position in the table of the concept that each region shows; -1 for none.
+    family: the family of its concept, "mixtures" or "nothing".
+    name: the concept, "X + Y", or "nothing".
+    views: the index of each region's view, best first.
+    concepts: for each region, the index of its concept in the table; -1 for none.
     looks: grid, area, smoothing and seed of its maps.
     captions: three descriptions.
   """
@@ -86,7 +87,7 @@ class UnitPlan:
 
 
 def split_groups(groups: Sequence[str], seed: int) -> dict[str, str]:
-  """The split of each group of photographs, by `SPLIT_SHARES` of the groups."""
+  """Assigns each group of photographs to a split, in the ratio of `SPLIT_SHARES`."""
   names = sorted(set(groups))
   order = np.random.default_rng([seed, 1]).permutation(len(names))
   ends = np.round(np.cumsum(SPLIT_SHARES) * len(names)).astype(int)
@@ -97,14 +98,14 @@ def split_groups(groups: Sequence[str], seed: int) -> dict[str, str]:
 
 
 class Planner:
-  """Draws units, given how strongly each view shows each concept.
+  """Draws units, given the peak response of each view to each concept.
 
   Args:
     concepts: the table.
-    peaks: the strongest response in a view, per grid of `PEAK_GRIDS`.
+    peaks: the strongest response in each view, per grid of `PEAK_GRIDS`.
     photographs: the photograph that each view shows.
     splits: the split of each view.
-    k: regions in a unit.
+    k: number of regions per unit.
   """
 
   def __init__(
@@ -124,8 +125,8 @@ class Planner:
     self._weights = weights / weights.sum()
 
   def unit(self, split: str, rng: np.random.Generator) -> UnitPlan:
-    """A random unit of a split that has at least `k` photographs."""
-    while True:  # ends: a unit of nothing can always be made
+    """Draws a random unit of a split that has at least `k` photographs."""
+    while True:  # ends, because a unit of nothing can always be drawn
       number = int(rng.choice(3, p=NUMBER_SHARES))
       plan = self._shown(split, number, rng) if number else self._nothing(split, rng)
       if plan is not None:
@@ -172,12 +173,12 @@ class Planner:
     *,
     among: int = 0,
   ) -> list[tuple[float, int]] | None:
-    """Some of the best views, one a photograph, with their peaks; best first.
+    """Draws some of the best views, one per photograph, with their peaks; best first.
 
-    They are drawn among a few more than are wanted, or among so many as are named.
+    They are drawn from the `among` best, by default from up to `LOOSEST * number`.
     """
     peaks = self._peaks[PEAK_GRIDS.index(min(grid, PEAK_GRIDS[0])), concept]
-    # A unit sees one view of each photograph, drawn, and not the best of them.
+    # Keep a random view of each photograph, not its best view.
     order = rng.permutation(np.flatnonzero(self._splits == split))
     _, first = np.unique(self._photographs[order], return_index=True)
     views = order[np.sort(first)]
@@ -209,7 +210,7 @@ class Planner:
   def _random_places(
     self, split: str, grid: int, rng: np.random.Generator
   ) -> list[tuple[int, int]] | None:
-    """Any views, one a photograph, and no concept of any."""
+    """Draws random views, one per photograph, without a concept."""
     order = rng.permutation(np.flatnonzero(self._splits == split))
     _, first = np.unique(self._photographs[order], return_index=True)
     if len(first) < self._k:
@@ -219,7 +220,7 @@ class Planner:
   def _shuffled(
     self, split: str, grid: int, rng: np.random.Generator
   ) -> list[tuple[int, int]] | None:
-    """Views that each show another concept well; None if there are too few."""
+    """Draws views that each show a different concept; None if there are too few."""
     regions: list[tuple[int, int]] = []
     used: set[int] = set()
     for index in rng.choice(len(self._concepts), len(self._concepts), replace=False):
@@ -235,7 +236,7 @@ class Planner:
 
 
 def draw_looks(grid: int, rng: np.random.Generator) -> Looks:
-  """Random looks on a grid."""
+  """Draws random looks for a grid."""
   area = np.exp(rng.uniform(np.log(SMALLEST_AREA), np.log(LARGEST_AREA)))
   smoothing = float(rng.choice(SMOOTHINGS))
   return Looks(grid, float(area), smoothing, int(rng.integers(2**31)))
@@ -259,13 +260,13 @@ def _captions(concepts: Sequence[Concept], rng: np.random.Generator) -> tuple[st
 def unit_map(
   response: Float[np.ndarray, "grid grid"], looks: Looks, region: int, *, shown: bool
 ) -> Float[np.ndarray, "grid grid"]:
-  """A region's activation map: the response as an imperfect unit would see it.
+  """Returns a region's activation map: the response, smoothed and attenuated.
 
   Args:
-    response: how much each cell shows of the concept.
-    looks: how the unit sees.
-    region: number of the region, which seeds its dimming.
-    shown: False for a unit of nothing, whose map is random.
+    response: the strength of the concept in each cell.
+    looks: the unit's smoothing and seed.
+    region: index of the region; it seeds the attenuation.
+    shown: False for a region without a concept, whose map is random.
   """
   grid, rng = response.shape[-1], np.random.default_rng([looks.seed, region])
   field = filters.random_field(grid, max(1.0, grid / 10), rng)
@@ -284,11 +285,11 @@ def unit_masks(
   area: float,
   size: int,
 ) -> Bool[np.ndarray, "k {size} {size}"]:
-  """Thresholds a unit's maps, as activations are: one level for each of its concepts.
+  """Thresholds a unit's maps like activations, with one threshold per concept.
 
-  The level is the quantile that makes the masks cover `area` of their images on
-  average, but no lower than half a typical peak, so that the mask shows the concept. A
-  region whose own peak is lower has a lower level, so that none is empty.
+  The threshold is the quantile at which the masks cover `area` of their images on
+  average, but at least half the median peak, so that the mask shows the concept. A
+  region with a lower peak has a lower threshold, so that no mask is empty.
   """
   large = filters.upsampled(maps, size)
   masks = np.zeros(large.shape, bool)
@@ -296,16 +297,16 @@ def unit_masks(
     rows = np.flatnonzero(np.array(concepts) == concept)
     values = large[rows]
     peaks = values.max((1, 2))
-    level = max(np.quantile(values, 1 - area), LOWEST_LEVEL * np.median(peaks))
-    levels = np.minimum(level, HIGHEST_LEVEL * peaks)
-    masks[rows] = values > levels[:, None, None]
+    threshold = max(np.quantile(values, 1 - area), MIN_THRESHOLD * np.median(peaks))
+    thresholds = np.minimum(threshold, MAX_THRESHOLD * peaks)
+    masks[rows] = values > thresholds[:, None, None]
   return masks
 
 
 def peak(response: Float[np.ndarray, "grid grid"]) -> float:
-  """The strongest response to be seen: on fine grids, the best mean of a small patch.
+  """Returns the strongest visible response: on fine grids, the best patch mean.
 
-  A single pixel of pink is not an exemplar of pink.
+  A single pink pixel is not an exemplar of pink.
   """
   while response.shape[-1] > SIGHT_GRID:
     response = filters.halved(response)

@@ -1,4 +1,4 @@
-"""The pictures that units are made of: whole photographs, and crops of them."""
+"""The views that units show: whole photographs and crops of them."""
 
 import dataclasses
 
@@ -13,13 +13,13 @@ SMALLEST_CROP = 0.45
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class View:
-  """One way to look at a photograph.
+  """A photograph or a crop of it.
 
   Attributes:
-    photograph: its position in the source.
-    left: the crop's left side, as a part of the photograph's side, as the next two.
-    top: the crop's upper side.
-    side: the crop's side.
+    photograph: its index in the source.
+    left: the crop's left edge, as a fraction of the photograph's side.
+    top: the crop's top edge, as a fraction of the photograph's side.
+    side: the crop's side, as a fraction of the photograph's side.
     mirrored: whether left and right are swapped, after cropping.
   """
 
@@ -31,7 +31,7 @@ class View:
 
 
 def views_of(photograph: int, number: int, seed: int) -> list[View]:
-  """The whole photograph, then random crops of it, `number` in all."""
+  """Returns `number` views: the whole photograph, then random crops of it."""
   rng = np.random.default_rng([seed, photograph])
   views = [View(photograph)]
   while len(views) < number:
@@ -44,7 +44,7 @@ def views_of(photograph: int, number: int, seed: int) -> list[View]:
 def seen(
   image: UInt8[np.ndarray, "side side 3"], view: View, size: int
 ) -> UInt8[np.ndarray, "{size} {size} 3"]:
-  """The pixels of a view, resized to `size` with antialiasing."""
+  """Returns the pixels of a view, resized to `size` with antialiasing."""
   side = image.shape[0]
   left, top, width = (part * side for part in (view.left, view.top, view.side))
   box = (left, top, left + width, top + width)
@@ -54,7 +54,7 @@ def seen(
 
 
 def view_name(photographs: ImageSource, view: View) -> str:
-  """Names a view in a store: the photograph, and the crop if it is one."""
+  """Returns a view's name in a store: the photograph's name, plus the crop if any."""
   name = photographs.name(view.photograph)
   if view == View(view.photograph):
     return name

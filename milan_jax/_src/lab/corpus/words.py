@@ -1,6 +1,6 @@
-"""English nouns as captions need them: plurals, mass nouns, articles."""
+"""Plurals, mass nouns and articles of the English nouns in captions."""
 
-# Nouns with no plural, or that people say in the plural already.
+# Nouns without a plural form; below, nouns that are already plural.
 MASS = frozenset(
   """
   grass sky water sea snow sand dirt mud wood fabric carpet metal glass plastic paper
@@ -62,13 +62,13 @@ _IRREGULAR = {
 
 
 def is_uncountable(noun: str) -> bool:
-  """Whether a noun takes no plural ending: grass, pants."""
+  """Returns whether a noun takes no plural ending: grass, pants."""
   last = noun.split()[-1]
   return noun in MASS or last in MASS or last in ALWAYS_PLURAL
 
 
 def plural(noun: str) -> str:
-  """The plural of a noun or of a compound's last word; mass nouns stay as they are."""
+  """Returns the plural of a noun or compound; mass nouns are unchanged."""
   if is_uncountable(noun):
     return noun
   *first, last = noun.split()
@@ -88,7 +88,7 @@ def plural(noun: str) -> str:
 
 
 def with_article(noun: str) -> str:
-  """A noun behind "a" or "an"; a mass noun alone."""
+  """Returns a noun with "a" or "an", and a mass noun without an article."""
   if is_uncountable(noun):
     return noun
   unlike = ("uni", "use", "ukulele", "euro")

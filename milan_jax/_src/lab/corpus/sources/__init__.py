@@ -1,1 +1,1 @@
-"""Pictures whose subject is known, and words, from Debian packages anyone can get."""
+"""Pictures with known subjects from freely available Debian packages."""

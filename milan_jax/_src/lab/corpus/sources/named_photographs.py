@@ -18,13 +18,13 @@ PREFIX = "gcompris/src/activities/"
 
 
 def named_photographs(package: Package) -> list[Picture]:
-  """The pictures that are photographs with a plain name, sorted by key.
+  """Lists the photographs with a plain name, sorted by key.
 
-  Those whose background is transparent are cut-outs. Pictures that this version of the
-  package does not have are left out.
+  A photograph with a transparent background is a cut-out. Pictures that this version of
+  the package lacks are left out.
 
   Raises:
-    UserError: if it has none of them, or an archive is damaged.
+    UserError: if the package has none of them, or an archive is damaged.
   """
   folder = package.folder / FOLDER
   table = picture_names("photograph")

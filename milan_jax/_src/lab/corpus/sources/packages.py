@@ -1,8 +1,8 @@
-"""Fetches Debian packages with the system's own client and unpacks them.
+"""Downloads Debian packages with the system's package manager and unpacks them.
 
 Nothing is installed: `apt-get download` verifies a package by the distribution's
-signatures, and `dpkg-deb -x` unpacks it into a folder of its own. Elsewhere the user
-unpacks the packages by hand into the same folders.
+signatures, and `dpkg-deb -x` unpacks it into a separate folder. On other systems the
+user unpacks the packages into the same folders by hand.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from milan_jax._src.files.digests import sha256_of, sha256_of_file
 from milan_jax._src.files.staging import staged_folder
 
 MARKER = "milan-package.json"
-# Called with what is done, the packages that are there and the number there will be.
+# Called with the current step, the packages fetched and the total number of packages.
 Progress = Callable[[str, int, int], None]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
@@ -36,12 +36,12 @@ class Package:
   """An unpacked package.
 
   Attributes:
-    name: as the distribution calls it.
-    version: the distribution's version, "unknown" where the user unpacked it.
-    sha256: of the `.deb`, or of the files' names and contents where the user unpacked
-      it; in hexadecimal.
-    license: short names of the licenses of its parts, as its copyright file says.
-    folder: holds `usr`.
+    name: its name in the distribution.
+    version: the distribution's version; "unknown" if the user unpacked it.
+    sha256: hex digest of the `.deb`, or of the names and contents of the files if the
+      user unpacked it.
+    license: short names of the licenses of its parts, from its copyright file.
+    folder: contains `usr`.
   """
 
   name: str
@@ -57,18 +57,19 @@ def fetch_packages(
   *,
   progress: Progress | None = None,
 ) -> dict[str, Package]:
-  """Fetches and unpacks packages, each into `FOLDER/NAME`, where they are missing.
+  """Downloads and unpacks missing packages, each into `FOLDER/NAME`.
 
-  What is there is not fetched again. A killed call, made again, goes on with the
-  package that it was at.
+  Packages already in the folder are not downloaded again. A killed call resumes at the
+  package that it was downloading.
 
   Args:
     names: the packages.
-    folder: the cache, made where it is missing.
+    folder: the cache; created if missing.
     progress: called before each package and at the end.
 
   Raises:
-    UserError: if this system has no `apt-get`, or it fails, or the archive is damaged.
+    UserError: if this system has no `apt-get`, `apt-get` fails, or the archive is
+      damaged.
   """
   folder = pathlib.Path(folder).absolute()
   packages = {}
@@ -84,8 +85,8 @@ def fetch_packages(
 def _package(name: str, folder: pathlib.Path) -> Package:
   if not _NAME.fullmatch(name):
     raise UserError(
-      f"{name!r} is not a name of a Debian package: expected small letters, digits and "
-      "+ . -, such as wordnet-base."
+      f"{name!r} is not a name of a Debian package: expected lower-case letters, "
+      "digits and + . -, such as wordnet-base."
     )
   target = folder / name
   if not target.exists():
@@ -116,7 +117,7 @@ def _fetch(name: str, target: pathlib.Path) -> None:
   )
   for program in ("apt-get", "dpkg-deb"):
     if not shutil.which(program):
-      raise UserError(f"No {program} on this system, which fetches {name}: {by_hand}.")
+      raise UserError(f"{program} is needed for {name} but not installed: {by_hand}.")
   download.mkdir(parents=True)
   try:
     _run(
@@ -127,7 +128,7 @@ def _fetch(name: str, target: pathlib.Path) -> None:
     archives = sorted(download.glob("*.deb"))
     if len(archives) != 1:
       raise UserError(
-        f"`apt-get download {name}` left {len(archives)} archives in place of one: "
+        f"`apt-get download {name}` left {len(archives)} archives, expected one: "
         f"{by_hand}."
       )
     (archive,) = archives
@@ -144,10 +145,10 @@ def _fetch(name: str, target: pathlib.Path) -> None:
 
 
 def _run(command: tuple[str, ...], folder: pathlib.Path, remedy: str) -> str:
-  """Runs a program and returns what it prints.
+  """Runs a program and returns its output.
 
   Raises:
-    UserError: if it fails, with its last words.
+    UserError: if it fails, with its last line of output.
   """
   result = subprocess.run(
     command,
@@ -162,12 +163,12 @@ def _run(command: tuple[str, ...], folder: pathlib.Path, remedy: str) -> str:
   if result.returncode:
     lines = [line for line in result.stderr.splitlines() if line.strip()]
     last = lines[-1].strip() if lines else f"exit code {result.returncode}"
-    raise UserError(f"`{' '.join(command[:2])}` fails ({last}). {remedy}")
+    raise UserError(f"`{' '.join(command[:2])}` failed ({last}). {remedy}")
   return result.stdout
 
 
 def _tree_sha256(folder: pathlib.Path) -> str:
-  """Digest of the sorted names of a folder's files and of their contents."""
+  """Returns the digest of a folder's file names, sorted, and file contents."""
   paths = sorted(path for path in folder.rglob("*") if path.is_file())
   return sha256_of(
     f"{sha256_of_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths
@@ -175,10 +176,10 @@ def _tree_sha256(folder: pathlib.Path) -> str:
 
 
 def read_license(folder: pathlib.Path, name: str) -> str:
-  """The licenses that a package's copyright file names.
+  """Returns the licenses in a package's copyright file.
 
-  The short names of a machine-readable file, each once, in its order; else the first
-  line that names a license; else "see copyright".
+  These are the distinct short names of a machine-readable file, in order; otherwise the
+  first line that names a license; otherwise "see copyright".
   """
   path = folder / "usr/share/doc" / name / "copyright"
   try:

@@ -1,4 +1,4 @@
-"""A picture of which it is known what it shows."""
+"""A picture with a known subject."""
 
 import contextlib
 import dataclasses
@@ -18,23 +18,23 @@ KINDS = ("cutout", "photograph", "texture")
 Load = Callable[[], UInt8[np.ndarray, "height width channels"]]
 Read = Callable[[], bytes]
 FORMATS = ("PNG", "JPEG", "WEBP")
-# A cut-out has this share of its pixels visible, at least and at most.
+# Minimum and maximum fraction of visible pixels in a cut-out.
 CUTOUT_SHARES = (0.01, 0.9)
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-  """One picture, read when it is asked for. It can be pickled.
+  """One picture, loaded on demand. It can be pickled.
 
   Attributes:
     key: `package:path`, stable and unique.
     kind: one of `KINDS`; a cut-out has an alpha channel.
-    what: an everyday noun, singular where English has one: "duck", "brick wall".
-    words: further plain facts, colors or looks, that surely hold; may be empty.
-    load: gives the pixels, RGBA of a cut-out (alpha not multiplied in), RGB of others.
-    read: gives the bytes of the picture's file; None where there is no file.
+    what: an everyday noun, singular if English has one: "duck", "brick wall".
+    words: colors or looks that certainly apply; may be empty.
+    load: returns the pixels: RGBA of a cut-out (not premultiplied), RGB of others.
+    read: returns the bytes of the picture's file; None if there is no file.
     group: equal for near copies (mirrored, recolored, the same subject again), also
-      across packages; train and test splits go by it. The key where it is left out.
+      across packages; the split is by group. Defaults to the key.
   """
 
   key: str
@@ -55,13 +55,13 @@ class Picture:
 
 
 def digest(picture: Picture) -> str:
-  """SHA-256 of the file's bytes, of the pixels if it has no file; in hexadecimal."""
+  """Returns the hex SHA-256 of the file's bytes, or of the pixels without a file."""
   content = picture.read() if picture.read else picture.load()
   return sha256_of([content])
 
 
 def named(package: str, path: str, kind: str, name: Name, read: Read) -> Picture:
-  """The picture at a path of a package, as a table names it."""
+  """Creates the picture at a path of a package with its table entry."""
   key = f"{package}:{path}"
   load = functools.partial(_pixels, key, kind, read)
   return Picture(
@@ -77,13 +77,13 @@ def _pixels(
 
 
 def is_cutout(content: bytes, key: str) -> bool:
-  """Whether a picture's alpha channel cuts something out.
+  """Returns whether a picture's alpha channel cuts out a subject.
 
-  False without one, and where it hides nearly nothing or nearly all.
+  False without an alpha channel, or if it hides nearly nothing or nearly everything.
 
   Args:
-    content: of the picture's file.
-    key: of the picture, for the error.
+    content: the bytes of the picture's file.
+    key: the picture's key, for the error message.
 
   Raises:
     UserError: if the file is damaged.
@@ -109,8 +109,8 @@ def _opened(content: bytes, key: str) -> Iterator[Image.Image]:
 
 
 def none_found(package: str, folder: str, expected: str) -> UserError:
-  """The error for a package that holds none of the pictures of its table."""
+  """Creates the error for a package that lacks all pictures of its table."""
   return UserError(
-    f"{folder} holds none of the pictures that {package} is known for: expected "
+    f"{folder} holds none of the expected pictures of {package}: expected "
     f"{expected}. Remove the folder and run the same command again."
   )

@@ -1,9 +1,9 @@
-"""What pictures show: the tables `*_names.tsv`, a row a picture.
+"""Reads the subjects of pictures from the tables `*_names.tsv`, one row per picture.
 
-They were made by looking at every picture. Of the stamps and photographs, drawings,
-paintings, symbols and what has no plain name are left out. Of the textures, plain
-materials and parts of buildings are kept; atlases, and maps of normals or gloss, are
-not.
+The tables were made by looking at every picture. Among stamps and photographs they
+leave out drawings, paintings, symbols and pictures without a plain name. Among textures
+they keep plain materials and parts of buildings, and leave out atlases, normal maps and
+gloss maps.
 """
 
 import csv
@@ -20,13 +20,12 @@ Table = Literal["stamp", "photograph", "kart_texture", "ufo_texture"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Name:
-  """What one picture shows.
+  """The table entry of one picture.
 
   Attributes:
     what: an everyday noun, lower case.
-    words: colors and looks that surely hold, may be empty.
-    group: pictures of one group are near copies, such as recolored ones; empty where
-      there is none.
+    words: colors and looks that certainly apply; may be empty.
+    group: shared by near copies, such as recolored pictures; empty without copies.
   """
 
   what: str
@@ -36,7 +35,7 @@ class Name:
 
 @functools.cache
 def picture_names(table: Table) -> Mapping[str, Name]:
-  """What each picture of a package shows, by its path in the package."""
+  """Returns the entry of each picture of a package, by its path in the package."""
   folder = importlib.resources.files("milan_jax._src.lab.corpus.sources")
   text = (folder / f"{table}_names.tsv").read_text(encoding="utf-8")
   return MappingProxyType(parse(text))
@@ -53,12 +52,12 @@ def parse(table: str) -> dict[str, Name]:
   for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
     path = row["path"]
     if not row["shows"] or path in names:
-      raise ValueError(f"expected one name for {path}, found {row}")
+      raise ValueError(f"expected exactly one name for {path}, found {row}")
     looks = tuple(row["looks"].split(", ")) if row["looks"] else ()
     names[path] = Name(row["shows"], looks, row["group"])
   return names
 
 
 def present(names: Mapping[str, Name], paths: Iterable[str]) -> list[tuple[str, Name]]:
-  """The entries whose path is among `paths`, sorted by path."""
+  """Returns the entries whose path is in `paths`, sorted by path."""
   return [(path, names[path]) for path in sorted(names.keys() & set(paths))]

@@ -2,7 +2,7 @@
 
 Source: Qt's own reader, `qresource.cpp`, and writer, `rcc.cpp`. All numbers are
 big-endian. The header holds `qres`, the format's version and the offsets of the tree,
-the data and the names; a node of the tree has 14 bytes, and 8 more (a time) from
+the data and the names. A node of the tree has 14 bytes, plus an 8-byte time from
 version 2 on.
 """
 
@@ -20,13 +20,13 @@ _ZSTD = 4
 
 
 class QtResources:
-  """The files in an archive. Only their places are kept in memory.
+  """The files in an archive. Only their offsets are kept in memory.
 
   Args:
     path: the archive.
 
   Raises:
-    UserError: if it cannot be read, is not such an archive, or is damaged.
+    UserError: if it cannot be read, is not a Qt resource archive, or is damaged.
   """
 
   def __init__(self, path: str | os.PathLike[str]):
@@ -49,15 +49,15 @@ class QtResources:
       ) from error
 
   def names(self) -> list[str]:
-    """Paths of the files, sorted."""
+    """Returns the sorted paths of the files."""
     return sorted(self._places)
 
   def read(self, name: str) -> bytes:
-    """Content of one file.
+    """Returns the content of one file.
 
     Raises:
       KeyError: if there is no such file.
-      UserError: if it is damaged, or compressed in a way that is not known here.
+      UserError: if it is damaged, or compressed with an unsupported method.
     """
     flags, offset = self._places[name]
     with self._path.open("rb") as file:
@@ -66,13 +66,13 @@ class QtResources:
       content = file.read(size)
     if flags & _ZSTD:
       raise UserError(
-        f"{name} in {self._path} is compressed with zstd, which is not read here: "
+        f"{name} in {self._path} is compressed with zstd, which is not supported: "
         "expected zlib or none. Use the package of Debian 12 (gcompris-qt-data 3.1)."
       )
     try:
       if len(content) < size:
         raise zlib.error("the file ends early")
-      # Four bytes say how long the content is when it is unpacked.
+      # The first four bytes hold the uncompressed length.
       return zlib.decompress(content[4:]) if flags & _COMPRESSED else content
     except zlib.error as error:
       raise UserError(
@@ -84,7 +84,7 @@ class QtResources:
 def _files(
   content: bytes, tree: int, names: int, node_size: int, node: int = 0, prefix: str = ""
 ) -> Iterator[tuple[str, tuple[int, int]]]:
-  """Path, and flags and offset of the data, of each file below a node."""
+  """Yields the path, flags and data offset of each file below a node."""
   start = tree + node * node_size
   name_offset, flags = struct.unpack_from(">IH", content, start)
   path = prefix

@@ -9,12 +9,12 @@ FOLDER = "usr/share/tuxpaint/stamps"
 
 
 def stamp_pictures(package: Package) -> list[Picture]:
-  """The stamps that are photographs with a plain name, sorted by key.
+  """Lists the stamps that are photographs with a plain name, sorted by key.
 
-  Stamps that this version of the package does not have are left out.
+  Stamps that this version of the package lacks are left out.
 
   Raises:
-    UserError: if it has none of them.
+    UserError: if the package has none of them.
   """
   folder = package.folder / FOLDER
   names = picture_names("stamp")

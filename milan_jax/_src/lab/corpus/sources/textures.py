@@ -18,14 +18,14 @@ UFO_PREFIX = "textures/tex_"
 
 
 def texture_pictures(package: Package) -> list[Picture]:
-  """The textures of one of `PACKAGES` that show a plain material, sorted by key.
+  """Lists the textures of a package that show a plain material, sorted by key.
 
-  Near copies (recolored, dirtied, cut again) have one group. Textures that this
-  version of the package does not have are left out.
+  Near copies (recolored, with added dirt, cropped) share one group. Textures that this
+  version of the package lacks are left out.
 
   Raises:
-    UserError: if it has none of them, or its archive is damaged.
-    ValueError: if it is another package.
+    UserError: if the package has none of them, or its archive is damaged.
+    ValueError: if the package is not one of `PACKAGES`.
   """
   if package.name == KART_PACKAGE:
     return _kart_textures(package)
