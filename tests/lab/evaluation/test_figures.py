@@ -157,9 +157,9 @@ def test_what_was_trained_on_is_left_out(tmp_path):
   for _ in range(2):  # the second time from what the first left
     found, left = shown({"trained_on": [digest]}, "some")
     assert left == {"a.png", "deeper/c.png"}
-    assert (found.num_shown, found.num_trained_on, found.told) == (2, 1, True)
+    assert (found.num_shown, found.num_trained_on, found.listed) == (2, 1, True)
   found, left = shown({}, "all")
-  assert left == {*names, "d.png"} and not found.told
+  assert left == {*names, "d.png"} and not found.listed
   every = [
     hashlib.sha256(source.load(index).tobytes()).hexdigest()[:16] for index in (0, 1, 3)
   ]

@@ -1,1 +1,1 @@
-"""Tests of a captioner with known truth: what `milan-eval` runs and reports."""
+"""`milan-eval`: tests of a captioner on units with known truth."""

@@ -1,9 +1,9 @@
-"""What a captioner is compared with, on the same units by the same judges.
+"""Baselines for a captioner, on the same units and with the same judges.
 
-Constant: of the training captions the one that is right most often of these very units,
-an upper bound for all answers that do not look. Frequent: the training caption that
-comes most often. Nearest: the first caption of the training unit with the nearest mean
-features. Likelihood: the captioner itself without its language model's correction.
+Constant: the training caption that is right for the most test units, an upper bound for
+any answer that ignores the images. Frequent: the most frequent training caption.
+Nearest: the first caption of the training unit with the nearest mean features.
+Likelihood: the captioner's own beam search without the language model.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from milan_jax._src.store.splits import FILE, read_split
 from milan_jax._src.text.judge import Truth, judge, judge_phrases
 from milan_jax._src.text.wording import is_refusal, phrases, said
 
-# The part of a split that is trained on, by whoever names it.
+# Names of the training split: in corpora and in official data.
 _TRAIN = ("train", "training")
 
 Said = Mapping[tuple[pathlib.Path, Unit], str]
@@ -33,11 +33,11 @@ Said = Mapping[tuple[pathlib.Path, Unit], str]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Training:
-  """What the captioner learned from, as far as it was given.
+  """The captioner's training data, as far as the options name it.
 
   Attributes:
-    captions: of each training unit; empty if there is no corpus.
-    features: folder of their features; None if it was not given.
+    captions: the captions of each training unit; empty without a corpus.
+    features: folder of the training units' features; None if not given.
   """
 
   captions: Mapping[Unit, tuple[str, ...]]
@@ -48,11 +48,11 @@ def read_training(corpus: pathlib.Path | None, features: str) -> Training:
   """Reads the captions of a corpus's training units.
 
   Raises:
-    UserError: if the corpus is damaged, or features are named without one.
+    UserError: if the corpus is damaged, or features are given without a corpus.
   """
   if corpus is None:
     if features:
-      raise UserError("--corpus_features: name the corpus they are of with --corpus.")
+      raise UserError("--corpus_features: name the corpus of these features: --corpus.")
     return Training({}, None)
   captions = read_annotations(corpus)
   split = read_split(corpus / FILE)
@@ -61,7 +61,7 @@ def read_training(corpus: pathlib.Path | None, features: str) -> Training:
 
 
 def figures(texts: Sequence[tuple[str, Truth]]) -> dict[str, float | None]:
-  """Shares that are right, by both judges."""
+  """Returns the fraction of right descriptions, for both judges."""
   verdicts = [judge(text, truth) for text, truth in texts]
   return {
     "top1": _share([verdict.lenient for verdict in verdicts]),
@@ -76,7 +76,7 @@ def _share(right: Sequence[bool]) -> float | None:
 def constant(
   captions: Collection[str], truths: Sequence[Truth]
 ) -> dict[str, Any] | None:
-  """The caption that is right most often, and how often; None without any."""
+  """Returns the caption that is right most often, with its figures."""
   counted = Counter(truths)
   best: tuple[int, str] = (-1, "")
   for caption in sorted(set(captions)):
@@ -97,7 +97,7 @@ def constant(
 def frequent(
   captions: Collection[str], truths: Sequence[Truth]
 ) -> dict[str, Any] | None:
-  """The caption that comes most often, and how often it is right."""
+  """Returns the most frequent caption, with its figures."""
   counts = Counter(caption for caption in captions if not is_refusal(caption))
   if not counts:
     return None
@@ -106,7 +106,7 @@ def frequent(
 
 
 def likelihood(runs: Sequence[Run], captioner: Captioner) -> Said:
-  """What the captioner says of each unit by beam search alone."""
+  """Describes each unit by beam search without the language model."""
   found: dict[tuple[pathlib.Path, Unit], str] = {}
   for run in runs:
     answers = by_likelihood(run, captioner)
@@ -115,9 +115,10 @@ def likelihood(runs: Sequence[Run], captioner: Captioner) -> Said:
 
 
 def nearest(runs: Sequence[Run], training: Training) -> Said:
-  """The first caption of the nearest training unit: no captioner is asked.
+  """Returns the first caption of each unit's nearest training unit.
 
-  Nearness is the cosine of mean features, standardized by the training units'.
+  The similarity is the cosine of mean features, standardized with the statistics of the
+  training units. The captioner is not used.
 
   Raises:
     UserError: if the training features are of other units or another encoder.
@@ -126,7 +127,7 @@ def nearest(runs: Sequence[Run], training: Training) -> Said:
   units, known = _means(open_features(training.features), set(training.captions))
   if not units:
     raise UserError(
-      f"--corpus_features: {training.features} holds no features of the corpus's "
+      f"--corpus_features: {training.features} has no features of the corpus's "
       "training units: give the folder `features` of the run that trained on it."
     )
   middle, spread = known.mean(0, keepdims=True), known.std(0, keepdims=True) + 1e-6
@@ -139,7 +140,7 @@ def nearest(runs: Sequence[Run], training: Training) -> Said:
     if means.shape[1] != known.shape[1]:
       raise UserError(
         f"--corpus_features: {training.features} has features of size "
-        f"{known.shape[1]}, and the captioner takes {means.shape[1]}."
+        f"{known.shape[1]}, but the captioner expects {means.shape[1]}."
       )
     best = (_unit_length((means - middle) / spread) @ known.T).argmax(1)
     for unit, place in zip(own, best.tolist(), strict=True):
@@ -150,7 +151,7 @@ def nearest(runs: Sequence[Run], training: Training) -> Said:
 def _means(
   store: FeatureStore, wanted: set[Unit]
 ) -> tuple[list[Unit], Float[np.ndarray, "units features"]]:
-  """Mean features over the regions of those units that are wanted."""
+  """Returns the mean features over the regions of each wanted unit."""
   units, means, step = [], [], 256
   for start in range(0, len(store), step):
     named = [unit for unit, _ in store.units(start, start + step)]
@@ -170,5 +171,5 @@ def _unit_length(
 
 
 def judged_by(known: Said, cases: Sequence[Judged]) -> dict[str, float | None]:
-  """Shares of other descriptions of the same units that are right."""
+  """Returns the figures of other descriptions of the same units."""
   return figures([(known[case.run.folder, case.unit], case.truth) for case in cases])

@@ -1,4 +1,4 @@
-"""Whether a confidence of .8 is right in four of five cases: bins, and a plot."""
+"""Calibration of confidences: bins and a reliability diagram."""
 
 import pathlib
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ NUM_BINS = 10
 
 
 def calibration(cases: Sequence[Judged]) -> dict[str, Any] | None:
-  """Bins of confidence, each with the share that is right by the lenient judge.
+  """Bins confidences, with the fraction that is right by the lenient judge per bin.
 
-  Judged is what the captioner would have said: of withheld descriptions the guess.
-  Whatever is said of a unit of nothing counts as wrong.
+  For a withheld description the guess is judged. Any description of a negative unit
+  counts as wrong.
 
   Args:
-    cases: judged units; dead ones and those without a confidence are left out.
+    cases: judged units; dead units and units without a confidence are left out.
 
   Returns:
-    `bins`, `n` and `error`: the mean distance of confidence and share, weighted by the
-    bins' numbers. None if there is no confidence.
+    `bins`, `n` and `error`: the mean absolute difference of confidence and fraction
+    right, weighted by the bins' counts. None if no unit has a confidence.
   """
   pairs = [
     (case.answer.confidence, judge(case.answer.guess, case.truth).lenient)
@@ -51,7 +51,7 @@ def calibration(cases: Sequence[Judged]) -> dict[str, Any] | None:
 
 
 def draw(found: dict[str, Any], path: pathlib.Path) -> None:
-  """Draws the bins: the share that is right over the confidence, and their numbers."""
+  """Plots the fraction right against the confidence, with the count of each bin."""
   from matplotlib.figure import Figure
 
   figure = Figure(figsize=(4.6, 5.2), layout="constrained")

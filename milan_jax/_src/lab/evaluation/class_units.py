@@ -1,7 +1,7 @@
 """Test: the network's own output units, whose truth is in WordNet.
 
-EfficientNet-Lite0 tells classes from the mean of its last map. The same weights at each
-place of the map give each class a map of its own, and so units whose meaning is known.
+EfficientNet-Lite0 classifies the mean of its last map. The same weights applied at each
+position of the map give one map per class, and so units with a known meaning.
 """
 
 import re
@@ -24,15 +24,15 @@ from milan_jax._src.weights.state_dicts import read_state_dict
 
 MODEL = "milan_jax._src.lab.evaluation.class_units:class_logits"
 LAYER = "class_logits"
-# Of the photographs that a class unit is shown, this share must be of the class or of
-# one that is near to it (`classes.lower`), for its description to count.
+# A class unit counts only if at least this fraction of its exemplars shows its class or
+# a related class (`classes.lower`).
 NEAR_SHARE = 1 / 3
 _NAME, _LAST = "efficientnet-lite0", "act1"
 _WNID = re.compile(r"n\d{8}")
 
 
 def class_logits() -> Network:
-  """EfficientNet-Lite0 with its classifier at each place: 7 x 7 places, 1,000 units."""
+  """EfficientNet-Lite0 with its classifier at all 7 x 7 positions: 1,000 units."""
   network = backbone(_NAME)
   params = params_from_state_dict(_NAME, read_state_dict(packaged_weights(_NAME)))
   classifier = params["fc"]
@@ -51,7 +51,7 @@ def class_logits() -> Network:
 
 
 def run(job: Job) -> Outcome:
-  """Describes all class units; counted are those that were shown what they are for.
+  """Describes all class units; counts those whose exemplars show their class.
 
   Raises:
     MissingSourceError: if there are no photographs.
@@ -83,9 +83,10 @@ def run(job: Job) -> Outcome:
 
 
 def near_shares(run: Run) -> dict[Unit, float]:
-  """Share of each class unit's exemplars whose photograph is of something near to it.
+  """Returns the fraction of each class unit's exemplars that show a related class.
 
-  A photograph's class is the WordNet name in its own; without one it is near nothing.
+  A photograph's class is the WordNet id in its file name. A photograph without an id is
+  not related to any class.
   """
   store = StoredExemplars(run.exemplars)
   found = store.exemplars(LAYER)

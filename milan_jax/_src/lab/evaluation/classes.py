@@ -1,7 +1,8 @@
-"""ImageNet's 1,000 classes and what may be said of each, by WordNet.
+"""ImageNet's 1,000 classes and the right words for each, from WordNet.
 
-Levels are distances: a class's own names are at level 0, those of what is directly
-above it at level 1, and so on; what says nothing has no level and is passed through.
+A level is a distance in WordNet: a class's own names are at level 0, those of its
+direct hypernyms at level 1, and so on. Uninformative synsets are skipped and have no
+level.
 """
 
 import functools
@@ -12,13 +13,13 @@ from typing import Any
 from milan_jax._src.text.judge import Truth
 
 FILE = "imagenet_classes.json"
-# A strict description names the class or something above it, this near and of no more
-# than so many classes ("hunting dog" has 63, "vehicle" 67, "dog" 118).
+# A strict description names the class or a hypernym within this many levels and with at
+# most this many classes ("hunting dog" has 63, "vehicle" 67, "dog" 118).
 LOWER_LEVELS = 3
 MOST_CLASSES = 70
 
-# What says nothing of a thing, by the first of its names; some, such as "device",
-# because nobody would see it.
+# Uninformative synsets, by the first of their names. Some, such as "device", are not
+# visible in a picture.
 UNINFORMATIVE = frozenset(
   {
     *("entity", "physical entity", "object", "whole", "artifact", "matter"),
@@ -36,7 +37,7 @@ UNINFORMATIVE = frozenset(
     *("process", "physical process", "phenomenon", "natural phenomenon"),
   }
 )
-# Names that mean something else in descriptions of what is seen.
+# Names that have another meaning in descriptions of pictures.
 AMBIGUOUS = frozenset(
   {
     *("part", "portion", "piece", "top", "cover", "toy", "good", "game", "wind"),
@@ -46,8 +47,8 @@ AMBIGUOUS = frozenset(
     *("instrumentality", "component part", "fall", "drop", "ring", "head", "back"),
   }
 )
-# What people say instead, by the first of a synset's names, or by the synset where
-# several have that name.
+# Everyday words for a synset, by the first of its names, or by its id if several
+# synsets share that name.
 EVERYDAY = {
   "canine": {"dog"},
   "wild dog": {"dog"},
@@ -94,7 +95,7 @@ EVERYDAY = {
   "public transport": {"bus", "train"},
   "military vehicle": {"tank"},
   "craft": {"boat", "ship"},
-  "n04530566": {"boat", "ship"},  # a vessel on water
+  "n04530566": {"boat", "ship"},  # a watercraft
   "aircraft": {"plane", "airplane"},
   "structure": {"building"},
   "building": {"house"},
@@ -137,7 +138,7 @@ EVERYDAY = {
   "cooking utensil": {"pan", "pot"},
   "tableware": {"cup", "plate", "bowl", "dish"},
   "crockery": {"cup", "plate", "bowl", "dish"},
-  "n04531098": {"bowl", "cup"},  # a vessel to hold things
+  "n04531098": {"bowl", "cup"},  # a container
   "bottle": {"glass"},
   "lamp": {"light"},
   "source of illumination": {"light", "lamp"},
@@ -180,18 +181,18 @@ def _table() -> dict[str, Any]:
 
 
 def wnids() -> tuple[str, ...]:
-  """The classes in the order of the logits, by their names in WordNet."""
+  """Returns the WordNet ids of the classes in the order of the logits."""
   return tuple(_table()["classes"])
 
 
 def lemmas(wnid: str) -> tuple[str, ...]:
-  """The names of a class or of what is above one."""
+  """Returns the names of a class or of a hypernym of a class."""
   return tuple(_table()["synsets"][wnid]["lemmas"])
 
 
 @functools.cache
 def levels(wnid: str) -> tuple[frozenset[str], ...]:
-  """What is above a class, nearest first, without what says nothing."""
+  """Returns the informative hypernyms of a class by level, nearest first."""
   synsets = _table()["synsets"]
   seen, frontier, found = {wnid}, {wnid}, []
   while frontier:
@@ -214,13 +215,13 @@ def levels(wnid: str) -> tuple[frozenset[str], ...]:
 
 @functools.cache
 def num_classes(wnid: str) -> int:
-  """How many classes a synset has below it."""
+  """Returns the number of classes below a synset."""
   return sum(wnid in level for each in wnids() for level in levels(each))
 
 
 @functools.cache
 def lower(wnid: str) -> frozenset[str]:
-  """The class, and what is little above it: its relatives share one of these."""
+  """Returns the class and its near hypernyms; related classes share one of these."""
   near = frozenset().union(*levels(wnid)[:LOWER_LEVELS])
   return frozenset(
     {wnid, *(name for name in near if num_classes(name) <= MOST_CLASSES)}
@@ -229,10 +230,10 @@ def lower(wnid: str) -> frozenset[str]:
 
 @functools.cache
 def truth(wnid: str) -> Truth:
-  """What may be said of a class.
+  """Returns the truth of a class.
 
-  Lenient: a name of the class or of anything above it, or an everyday word for one.
-  Strict: the same of what is little above it.
+  Lenient: the names of the class and of all its hypernyms, with their everyday words.
+  Strict: those of the class and its near hypernyms only.
   """
   above = frozenset().union(*levels(wnid))
   own = lemmas(wnid)

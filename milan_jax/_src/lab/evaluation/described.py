@@ -1,4 +1,4 @@
-"""Units described for a test, and what was said of them."""
+"""Describes the units of a test and pairs the descriptions with their truths."""
 
 import dataclasses
 import os
@@ -20,13 +20,13 @@ FEATURES = "features"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-  """What was said of a unit.
+  """The description of a unit.
 
   Attributes:
     text: the description.
-    confidence: that it is right, 0 to 1; None where the captioner gives none.
-    guess: the description that was withheld because of it; `text` where none was.
-    dead: the unit never varied.
+    confidence: probability that it is right; None if the captioner has no confidence.
+    guess: the description withheld for low confidence; `text` if none was withheld.
+    dead: the unit's activation never varied.
   """
 
   text: str
@@ -37,13 +37,13 @@ class Answer:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Run:
-  """Units that were described, and what is true of those that are judged.
+  """Described units and the truths of those that are judged.
 
   Attributes:
     folder: the run directory.
-    exemplars: the folder of their exemplars.
-    answers: of each unit described.
-    truths: of each unit judged; they are among those described.
+    exemplars: the folder of the units' exemplars.
+    answers: the answer for each described unit.
+    truths: the truth of each judged unit; a subset of the described units.
   """
 
   folder: pathlib.Path
@@ -53,13 +53,13 @@ class Run:
 
   @property
   def features(self) -> pathlib.Path:
-    """The store of the regions' features."""
+    """The folder of the regions' features."""
     return self.folder / FEATURES
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Judged:
-  """One unit, what was said of it, what is true, and the judges' verdict."""
+  """A unit with its answer, its truth and the judges' verdict."""
 
   run: Run
   unit: Unit
@@ -69,14 +69,14 @@ class Judged:
 
 
 def judged(run: Run) -> Iterator[Judged]:
-  """Judges a run, unit by unit."""
+  """Judges each unit of a run."""
   for unit, truth in run.truths.items():
     answer = run.answers[unit]
     yield Judged(run, unit, answer, truth, judge(answer.text, truth))
 
 
 def collected_in(folder: pathlib.Path) -> pathlib.Path:
-  """The run directory in which `describe_shown` collects the exemplars of another."""
+  """Returns the run directory in which `describe_shown` collects exemplars."""
   return folder.with_name(f"{folder.name}-collected")
 
 
@@ -91,16 +91,17 @@ def describe_shown(
   truths: Mapping[Unit, Truth] | None = None,
   page: bool = False,
 ) -> Run:
-  """Shows images to a network and describes its units; resumes an earlier run.
+  """Collects a network's exemplars and describes its units; resumes an earlier run.
 
   Args:
     folder: the run directory.
-    captioner: describes them, by its own way to decode.
-    model: the network, as `probe` takes it.
-    images: what it is shown, as `collect` takes them.
-    layers: those to describe; None for the default ones.
-    units: of each layer; None for all, or the first 32 of the packaged photographs.
-    truths: what is true of units; None leaves them to be filled in.
+    captioner: describes the units with its own decoding options.
+    model: the network, as accepted by `probe`.
+    images: the images, as accepted by `collect`.
+    layers: the layers to describe; None for the default layers.
+    units: the units of each layer; None for all, or for the first 32 with the packaged
+      photographs.
+    truths: the truths of the units; None if the caller adds them later.
     page: whether to write the page.
   """
   workdir = collected_in(folder)
@@ -120,16 +121,16 @@ def describe_regions(
 
   Args:
     folder: the run directory.
-    captioner: describes them, by its own way to decode.
-    exemplars: the folder.
-    units: of each layer; None for all.
-    truths: what is true of units; None leaves them to be filled in.
+    captioner: describes the units with its own decoding options.
+    exemplars: the folder of exemplars.
+    units: the units of each layer; None for all.
+    truths: the truths of the units; None if the caller adds them later.
   """
   return _run(folder, captioner, open_exemplars(exemplars, units=units), truths)
 
 
 def by_likelihood(run: Run, captioner: Captioner) -> Mapping[Unit, Answer]:
-  """The same units by beam search alone, in a folder beside the run's."""
+  """Describes the same units by beam search, in a folder next to the run's."""
   folder = run.folder.with_name(f"{run.folder.name}-likelihood")
   said = captioner.describe(
     open_features(run.features),
@@ -140,7 +141,7 @@ def by_likelihood(run: Run, captioner: Captioner) -> Mapping[Unit, Answer]:
 
 
 def answer_of(entry: Description) -> Answer:
-  """What a description says."""
+  """Converts a description to an answer."""
   said = "" if is_refusal(entry.text) else entry.text
   guess = entry.guess or said or NO_PATTERN
   return Answer(entry.text, entry.confidence, guess, entry.dead)

@@ -1,4 +1,4 @@
-"""How much a captioner tells apart, and how much of what it says is broken."""
+"""Diversity of descriptions, and the fraction of broken sentences."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,13 +13,13 @@ NUM_EXAMPLES = 8
 
 
 def diversity(answers: Mapping[Unit, Answer]) -> dict[str, Any]:
-  """Counts words, as they are written, descriptions, in lower case, and broken ones.
+  """Counts distinct words and descriptions, in lower case, and broken sentences.
 
-  Refusals count as one description, and their words do not count. `broken` is the
-  share of broken sentences among all descriptions but the refusals.
+  All refusals count as one description, and their words do not count. `broken` is the
+  fraction of broken sentences among all descriptions except refusals.
 
   Args:
-    answers: of some units; dead ones are left out.
+    answers: the answers for some units; dead units are left out.
   """
   texts = [answer.text for answer in answers.values() if not answer.dead]
   told = [text for text in texts if not is_refusal(text)]
@@ -36,7 +36,7 @@ def diversity(answers: Mapping[Unit, Answer]) -> dict[str, Any]:
 
 
 def run(job: Job) -> Outcome:
-  """Describes Lite0's default layers, by mutual information and by likelihood alone.
+  """Describes Lite0's default layers by mutual information and by likelihood.
 
   Raises:
     MissingSourceError: if there are no photographs.

@@ -1,7 +1,7 @@
-"""Hidden units of EfficientNet-Lite0 drawn to be judged one by one, by eye.
+"""Random hidden units of EfficientNet-Lite0, to be judged by eye.
 
 `python -m milan_jax._src.lab.evaluation.drawn --images FOLDER --workdir DIR` describes
-them and writes a page for each layer; docs/starter.md lists what was seen.
+them and writes a page for each layer. docs/starter.md lists the judgments.
 """
 
 import argparse
@@ -25,7 +25,7 @@ SEED, NUMBER = 2022, 10
 def drawn_units(
   layers: tuple[str, ...] = LAYERS, *, number: int = NUMBER, seed: int = SEED
 ) -> list[Unit]:
-  """Units of each layer, in order, none twice."""
+  """Draws distinct units of each layer, sorted."""
   sizes = backbone(NETWORK).shapes(layers, 224)
   return [
     Unit(layer, int(index))
@@ -39,12 +39,12 @@ def drawn_units(
 
 
 def describe_drawn(images: str, workdir: str, *, milan: str = "starter") -> None:
-  """Describes the drawn units, a layer at a time, and writes a page for each layer.
+  """Describes the drawn units and writes a page for each layer.
 
   Args:
     images: a folder of photographs.
-    workdir: folder for one run a layer.
-    milan: the captioner.
+    workdir: folder with one run directory per layer.
+    milan: the name or path of the captioner.
   """
   units, captioner = drawn_units(), load(milan)
   for layer in LAYERS:

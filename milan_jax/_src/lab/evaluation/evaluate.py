@@ -36,7 +36,7 @@ from milan_jax._src.runs.workdir import open_workdir
 from milan_jax._src.store.exemplar_sets import exemplar_files
 from milan_jax._src.store.release import Release
 
-# In the order in which they are run: `negatives` reuses the others' regions.
+# In order of execution: `negatives` reuses the regions of the other tests.
 TESTS: Mapping[str, Callable[[Job], Outcome]] = {
   "planted": planted.run,
   "classes": class_units.run,
@@ -54,16 +54,16 @@ _MISSES = "misses"
 def evaluate(options: EvalOptions) -> dict[str, Any]:
   """Tests a captioner.
 
-  The same call with the same `workdir` goes on where one that was stopped left off.
+  A stopped evaluation resumes when called again with the same `workdir`.
 
   Args:
-    options: all of them.
+    options: all options of the command.
 
   Returns:
-    Figures of each test, by its name, and `about`.
+    The figures of each test, by its name, and `about`.
 
   Raises:
-    UserError: an option is wrong, or there is nothing that a test could be run on.
+    UserError: if an option is wrong, or no test has the data that it needs.
   """
   with hold(options.workdir):
     return _evaluate(options)
@@ -75,8 +75,8 @@ def _evaluate(options: EvalOptions) -> dict[str, Any]:
   if not (options.images or options.corpus or "stem" in (options.tests or "")):
     raise UserError(
       f"There is nothing to test {options.milan} on: expected --images, a folder of "
-      "photographs, or --corpus, a folder that milan-corpus built. --tests=stem does "
-      "without."
+      "photographs, or --corpus, a folder that milan-corpus built. Only --tests=stem "
+      "needs neither."
     )
   captioner = load(options.milan)
   corpus = pathlib.Path(options.corpus) if options.corpus else None
@@ -123,33 +123,33 @@ def _evaluate(options: EvalOptions) -> dict[str, Any]:
 def _photographs(
   options: EvalOptions, release: Release, folder: pathlib.Path
 ) -> tuple[pathlib.Path | None, list[str]]:
-  """The photographs to show, and what a reader has to know of them."""
+  """Returns the folder of photographs to use, and notes for the report."""
   if not options.images:
     return None, []
   held = held_out_photographs(options.images, release.card, folder)
-  if held.told:
+  if held.listed:
     note = (
-      f"{held.num_shown} photographs are shown; {held.num_trained_on} that "
+      f"{held.num_shown} photographs are used; {held.num_trained_on} that "
       f"{options.milan} was trained on are left out."
     )
   else:
     note = (
-      f"{options.milan} does not state what it was trained on: all {held.num_shown} "
-      "photographs are shown, and some may have been."
+      f"{options.milan} does not list its training photographs: all {held.num_shown} "
+      "photographs are used, and some of them may be training photographs."
     )
   say(note)
   return held.folder, [note]
 
 
 def _true_units(counted: Mapping[str, Sequence[Judged]]) -> dict[str, Any]:
-  """How many units of a known meaning are refused."""
+  """Returns the fraction of refusals for units with a known meaning."""
   true = [case for name in _TRUE for case in counted.get(name, ())]
   refused = sum(case.verdict.refused for case in true)
   return {"n": len(true), "refused": refused / len(true) if true else None}
 
 
 def _identity(release: Release, options: EvalOptions) -> Identity:
-  """What is tested and what it is tested on, by content."""
+  """Identifies the captioner and the test data by content."""
   tables = Tables(pathlib.Path(options.workdir))
   found: dict[str, Input] = {"captioner": of_captioner(release, None)}
   if options.images:
@@ -186,7 +186,7 @@ def _outcomes(job: Job, chosen: Sequence[str]) -> dict[str, Outcome]:
 
 
 def _headline(outcome: Outcome, cases: Sequence[Judged]) -> list[Judged]:
-  """The units whose figures stand for the test."""
+  """Returns the units that the test's main figures are computed on."""
   if not outcome.headline:
     return list(cases)
   kept = outcome.subsets[outcome.headline]
@@ -205,7 +205,7 @@ def _figures(
     return own
   mine = _headline(outcome, cases)
   if name == "negatives":
-    # A constant answer is always right here, so baselines are skipped.
+    # A constant answer is always right for negatives, so there are no baselines.
     return own | report.figures(mine) | {"kinds": report.by_kind(mine)}
   captions = [each[0] for each in training.captions.values() if each]
   captions += [text for each in training.captions.values() for text in each[1:]]
@@ -251,16 +251,16 @@ def _finish(
   folder: pathlib.Path,
   options: EvalOptions,
 ) -> None:
-  """Writes what was asked for."""
+  """Writes the figures and the files that the options request."""
   write_json(folder / "figures.json", result)
   if options.json:
     write_json(options.json, result)
-    say(f"{options.json}: the figures")
+    say(f"Wrote the figures to {options.json}")
   confidence = result["about"]["calibration"]
   if options.plot and confidence:
     calibration.draw(confidence, pathlib.Path(options.plot))
   elif options.plot:
-    say(f"--plot: {options.milan} gives no confidence, so there is nothing to draw.")
+    say(f"--plot: {options.milan} has no confidences, so no plot was written.")
   if options.page:
     written = write_misses(folder / _MISSES, counted, milan=options.milan)
-    say(f"{written}: a page of all misses" if written else "no miss: no page")
+    say(f"Wrote a page of all misses to {written}" if written else "No misses: no page")

@@ -1,4 +1,4 @@
-"""The figures of every test, as JSON and as one table of Markdown."""
+"""The figures of every test, as JSON and as a Markdown table."""
 
 import importlib.metadata
 import importlib.util
@@ -40,13 +40,14 @@ _COLUMNS = (
 
 
 def figures(cases: Sequence[Judged]) -> dict[str, Any]:
-  """What is reported of some units that were judged.
+  """Computes the reported figures of judged units.
 
   Returns:
-    `n`; `top1`, the share right by the lenient judge, and `strict`; `refused`, the
-    share answered that there is no clear pattern; `unwithheld`, what `top1` would be
-    had nothing been withheld; how many distinct words and descriptions there are; and
-    `broken`, the share of broken sentences among the descriptions that are given.
+    `n`; `top1` and `strict`, the fractions right by the lenient and by the strict
+    judge; `refused`, the fraction answered with "no clear pattern"; `unwithheld`, the
+    `top1` if no description were withheld; the numbers of distinct words and
+    descriptions; and `broken`, the fraction of broken sentences among the descriptions
+    given.
   """
   if not cases:
     return {"n": 0, "top1": None, "strict": None, "refused": None}
@@ -73,14 +74,14 @@ def with_baselines(
   likely: baselines.Said,
   near: baselines.Said | None,
 ) -> dict[str, Any]:
-  """Adds the baselines, and what they leave out is None.
+  """Adds the baselines; a baseline that is not available is None.
 
   Args:
-    found: from `figures`.
+    found: the result of `figures`.
     cases: the same units.
-    captions: those that constants are chosen from.
-    likely: of `baselines.likelihood`.
-    near: of `baselines.nearest`; None without training features.
+    captions: the candidates for the constant baselines.
+    likely: the result of `baselines.likelihood`.
+    near: the result of `baselines.nearest`; None without training features.
   """
   truths = [case.truth for case in cases]
   return found | {
@@ -94,7 +95,7 @@ def with_baselines(
 
 
 def by_kind(cases: Sequence[Judged]) -> dict[str, Any]:
-  """Figures of each kind of negative, by the truth's name."""
+  """Returns the figures of each kind of negative, by the truth's name."""
   kinds = dict.fromkeys(case.truth.name for case in cases)
   return {
     kind: {
@@ -107,7 +108,7 @@ def by_kind(cases: Sequence[Judged]) -> dict[str, Any]:
 
 
 def about() -> dict[str, Any]:
-  """The machine and the versions, for whoever reads figures."""
+  """Returns the machine and the versions that produced the figures."""
   versions = {"milan-jax": __version__}
   for name in LIBRARIES:
     if importlib.util.find_spec("PIL" if name == "pillow" else name):
@@ -116,7 +117,7 @@ def about() -> dict[str, Any]:
 
 
 def table(tests: Mapping[str, Mapping[str, Any]]) -> str:
-  """The tests as a table of Markdown, their subsets below them."""
+  """Formats the tests as a Markdown table, with their subsets below them."""
   rows = []
   for name, found in tests.items():
     rows.append(_row(name, found))

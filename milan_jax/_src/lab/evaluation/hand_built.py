@@ -1,4 +1,4 @@
-"""Test: units built by hand over the photographs, and lettering set into them."""
+"""Test: hand-built units over the photographs, and units for inserted lettering."""
 
 from milan_jax._src.lab.evaluation import hand_built_units, lettering
 from milan_jax._src.lab.evaluation.job import Job, Outcome
@@ -8,7 +8,7 @@ MODEL = "milan_jax._src.lab.evaluation.hand_built_units:units"
 
 
 def run(job: Job) -> Outcome:
-  """Describes them all.
+  """Describes all of these units.
 
   Raises:
     MissingSourceError: if there are no photographs.

@@ -1,7 +1,7 @@
-"""Units built by hand over image arrays: colors, edges, spots, stripes, smoothness.
+"""Hand-built units over image arrays: colors, edges, spots, stripes, smoothness.
 
-Images are RGB, 0 to 1, and square; each unit's map has a quarter of their side. Nothing
-here is shared with the corpus that the captioner learns from.
+Images are square RGB, 0 to 1; the side of a unit's map is a quarter of theirs. This
+module shares no code with the corpus that the captioner is trained on.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ from milan_jax._src.text.judge import Truth
 
 LAYER = "hand_built"
 SIZE = 224
-CELL = 4  # pixels of an image's side that become one place of a map
+CELL = 4  # pixels of an image's side per cell of a map
 PREPROCESSING = Preprocessing(256, SIZE, "bicubic", (0.0,) * 3, (255.0,) * 3)
 
 Gray = Float[Array, "batch height width"]
@@ -38,7 +38,7 @@ Cells = Float[Array, "batch rows columns"]
 
 
 class _Window(NamedTuple):
-  """A color: hue in degrees and how far around it; least and most of the others."""
+  """A color: hue and its half-width in degrees; minimum and maximum of the others."""
 
   hue: float
   width: float
@@ -46,7 +46,7 @@ class _Window(NamedTuple):
   value: tuple[float, float]
 
 
-# White, gray and black are of any hue.
+# White, gray and black accept any hue.
 _WINDOWS = {
   "red": _Window(356, 13, (0.55, 2), (0.35, 2)),
   "orange": _Window(28, 9, (0.65, 2), (0.65, 2)),
@@ -60,7 +60,7 @@ _WINDOWS = {
   "gray": _Window(0, 400, (-1, 0.1), (0.35, 0.65)),
   "black": _Window(0, 400, (-1, 9), (-1, 0.12)),
 }
-# Of an edge's direction, in degrees; rows count downwards.
+# The directions of edges, in degrees; rows count downward.
 _ANGLES = {"horizontal": 0, "falling": 45, "vertical": 90, "rising": 135}
 _SCALES = {"fine": 1.2, "coarse": 3.0}  # standard deviation across an edge, in pixels
 _SIDES = {
@@ -78,13 +78,13 @@ _SIDE_WORDS = {
 
 
 def units() -> Network:
-  """The network of these units, for `--model`."""
+  """Returns the network of these units, for `--model`."""
   probe = CallableProbe(lambda images: {LAYER: activations(images)}, PREPROCESSING)
   return network_of(probe, PREPROCESSING, (LAYER,))
 
 
 def truths() -> tuple[Truth, ...]:
-  """What each unit is for, in the order of `activations`."""
+  """Returns the truth of each unit, in the order of `activations`."""
   return tuple(_truths())
 
 
@@ -126,7 +126,7 @@ def _truth(name: str, lenient: set[str], *strict: set[str]) -> Truth:
 def activations(
   images: Float[Array, "batch size size 3"],
 ) -> Float[Array, "batch places places units"]:
-  """The maps of all units."""
+  """Returns the maps of all units."""
   light = images @ jnp.asarray([0.299, 0.587, 0.114])
   maps = [_cells(window) for window in _colors(images)]
   signed = {scale: _edges(light, sigma) for scale, sigma in _SCALES.items()}
@@ -175,7 +175,7 @@ def _colors(images: Float[Array, "batch size size 3"]) -> list[Gray]:
 
 
 def _edges(light: Gray, sigma: float) -> Float[Array, "ways batch height width"]:
-  """How much lighter it is below an edge (left of none: right of it), by direction."""
+  """Returns the lightness difference across edges, for each direction."""
   kernels = [_edge_kernel(np.deg2rad(angle), sigma) for angle in _ANGLES.values()]
   return _filtered(light, np.stack(kernels))
 
@@ -201,7 +201,7 @@ def _axes(
 def _winners(
   strengths: Float[Array, "ways batch height width"],
 ) -> list[Gray]:
-  """Each direction's strength above the next best one's."""
+  """Returns how far each direction's strength exceeds that of all others."""
   found = []
   for place in range(len(strengths)):
     others = jnp.delete(strengths, place, axis=0).max(0)
@@ -210,9 +210,9 @@ def _winners(
 
 
 def _stripes(light: Gray) -> list[Cells]:
-  """Horizontal and vertical stripes of 10 pixels: at least three beside each other."""
+  """Returns horizontal and vertical stripes of 10 pixels, at least three in a row."""
   half = _mean_cells(light, 2)
-  wave = 5  # of the halved image
+  wave = 5  # in pixels of the halved image
   energies = []
   for angle in _ANGLES.values():
     along, across = _axes(12, np.deg2rad(angle))
@@ -236,7 +236,7 @@ def _stripes(light: Gray) -> list[Cells]:
 def _filtered(
   maps: Gray, kernels: Float[np.ndarray, "filters side side"]
 ) -> Float[Array, "filters batch height width"]:
-  """Correlations, with the border's pixels repeated outside."""
+  """Correlates maps with a kernel; pads by repeating the border pixels."""
   reach = kernels.shape[-1] // 2
   padded = jnp.pad(maps, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
   found = jax.lax.conv_general_dilated(

@@ -1,4 +1,4 @@
-"""Photographs that a captioner was not trained on, as a folder of links."""
+"""Selects the photographs that a captioner was not trained on."""
 
 import concurrent.futures
 import json
@@ -20,29 +20,29 @@ _FOLDER, _TABLE = "photographs", "photographs.json"
 
 
 class HeldOut(NamedTuple):
-  """A folder of links, and how many photographs were left out of it, and why."""
+  """A folder of links to the kept photographs, with counts of those left out."""
 
   folder: pathlib.Path
   num_shown: int
   num_trained_on: int
-  told: bool  # whether the captioner says what it was trained on
+  listed: bool  # whether the captioner's card lists its training photographs
 
 
 def held_out_photographs(
   images: str, card: Mapping[str, Any], workdir: pathlib.Path
 ) -> HeldOut:
-  """Links the photographs of a folder that a captioner's card does not list.
+  """Creates links to the photographs that a captioner's card does not list.
 
-  A card's `trained_on` lists the first 16 hex digits of SHA-256 over the pixels, at the
-  corpus's geometry. Without it nothing is left out but what cannot be read.
+  `trained_on` in a card lists the first 16 hex digits of the SHA-256 of the pixels, at
+  the corpus's geometry. Without it only unreadable photographs are left out.
 
   Args:
-    images: the folder.
-    card: of the captioner.
-    workdir: where the links are made, the first time.
+    images: the folder of photographs.
+    card: the captioner's card.
+    workdir: the run directory; the first call creates the links in it.
 
   Raises:
-    UserError: if there is no photograph, or none is left.
+    UserError: if there are no photographs, or none remain.
   """
   source = FolderImages(images, GEOMETRY)
   folder, table = workdir / _FOLDER, workdir / _TABLE
@@ -55,7 +55,7 @@ def held_out_photographs(
   if not kept:
     raise UserError(
       f"--images: the captioner was trained on all {len(names)} photographs of "
-      f"{images}: give others."
+      f"{images}: give other photographs."
     )
   if not folder.exists():
     root = pathlib.Path(images).resolve()
@@ -71,7 +71,7 @@ def held_out_photographs(
 def _digests(
   source: FolderImages, names: list[str], table: pathlib.Path
 ) -> dict[str, str]:
-  """The digest of every photograph; empty of one that cannot be read."""
+  """Returns the digest of every photograph; empty for an unreadable photograph."""
 
   def one(index: int) -> str:
     try:

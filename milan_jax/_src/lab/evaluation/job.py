@@ -1,4 +1,4 @@
-"""What every test is given: the captioner, and where its material lies."""
+"""The inputs and results that all tests share."""
 
 import dataclasses
 import pathlib
@@ -17,7 +17,7 @@ from milan_jax._src.store.truths import TRUTH
 
 
 class MissingSourceError(Exception):
-  """A test lacks what it needs; the message says what to give."""
+  """A test lacks an input; the message states which one to provide."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,11 +26,11 @@ class Job:
 
   Attributes:
     captioner: describes the units.
-    workdir: folder that the tests write into, each into its own.
-    photographs: folder of photographs that the captioner was not trained on; None where
+    workdir: the parent of each test's folder.
+    photographs: folder of photographs that the captioner was not trained on; None if
       none were given.
-    corpus: region sets with `truth.json`; None where none were given.
-    seed: of every draw.
+    corpus: folder of region sets with `truth.json`; None if not given.
+    seed: seeds every random draw.
   """
 
   captioner: Captioner
@@ -40,50 +40,50 @@ class Job:
   seed: int = 0
 
   def describe_shown(self, name: str, **options: Any) -> Run:
-    """Shows images to a network in the folder `name`, as `described.describe_shown`."""
+    """Calls `described.describe_shown` with the folder `name`."""
     return describe_shown(self.workdir / name, self.captioner, **options)
 
   def describe_regions(self, name: str, exemplars: pathlib.Path, **options: Any) -> Run:
-    """Describes exemplars in the folder `name`, as `described.describe_regions`."""
+    """Calls `described.describe_regions` with the folder `name`."""
     return describe_regions(self.workdir / name, self.captioner, exemplars, **options)
 
   def need_photographs(self) -> pathlib.Path:
-    """The photographs.
+    """Returns the folder of photographs.
 
     Raises:
-      MissingSourceError: if none were given.
+      MissingSourceError: if none was given.
     """
     if self.photographs is None:
       raise MissingSourceError("give a folder of photographs with --images")
     return self.photographs
 
   def need_corpus(self) -> pathlib.Path:
-    """The region sets.
+    """Returns the folder of region sets.
 
     Raises:
-      MissingSourceError: if none were given.
-      UserError: if they lack their truth.
+      MissingSourceError: if none was given.
+      UserError: if the folder has no `truth.json`.
     """
     if self.corpus is None:
       raise MissingSourceError("give a folder that milan-corpus built with --corpus")
     if not (self.corpus / TRUTH).is_file():
       raise UserError(
-        f"--corpus: {self.corpus} has no {TRUTH}, which holds the truths of its "
-        "units: build it with this version of milan-corpus."
+        f"--corpus: {self.corpus} has no {TRUTH} with the truths of its units: build "
+        "it with this version of milan-corpus."
       )
     return self.corpus
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-  """What a test found.
+  """The result of a test.
 
   Attributes:
-    runs: units that were described and judged.
-    subsets: some of the units judged, by what they are called; each is reported.
-    headline: the subset whose figures stand for the test; empty for all units.
-    notes: what a reader has to know, a sentence each.
-    extra: further figures, as JSON.
+    runs: the described units and their truths.
+    subsets: named subsets of the judged units; figures are reported for each.
+    headline: the subset for the test's main figures; empty for all units.
+    notes: notes for the reader, one sentence each.
+    extra: additional figures, as JSON.
   """
 
   runs: tuple[Run, ...]

@@ -1,8 +1,8 @@
-"""What the filters of a first convolution prefer, from their kernels alone.
+"""The preferred patterns of first-layer filters, computed from their kernels.
 
-Every filter is shown synthetic patches of its kernel's size: uniform ones of named
-colors, and edges and lines of four orientations between black, white and every pair of
-colors. No photograph and no captioner is involved. Colors are RGB, 0 to 255.
+Every filter is applied to synthetic patches of its kernel's size: uniform patches of
+named colors, and edges and lines of four orientations between black, white and every
+pair of colors. No photographs and no captioner are involved. Colors are RGB, 0 to 255.
 """
 
 import colorsys
@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from milan_jax._src.lab.evaluation.looks import COLOR_WORDS, ORIENTATION_WORDS
 from milan_jax._src.text.judge import Truth
 
-# Several shades for every color that people name.
+# Several shades of every color name.
 SHADES = {
   "red": [(220, 30, 30), (255, 0, 0), (150, 20, 20)],
   "orange": [(240, 130, 20), (255, 165, 0)],
@@ -29,12 +29,12 @@ SHADES = {
   "gray": [(128, 128, 128), (160, 160, 160), (90, 90, 90)],
   "black": [(0, 0, 0), (25, 25, 25)],
 }
-# A preference is named if it comes this near to the strongest one.
+# A preference counts if its response is at least this fraction of the strongest.
 NEAR = 0.85
-# An edge between two colors has a uniform part of about a half, so that a filter for a
-# color likes some edges better than any uniform patch: colors count from here on.
+# About half of an edge patch is uniform, so a filter for a color may respond to some
+# edges more than to any uniform patch. Colors therefore count from a lower fraction.
 UNIFORM_PART = 0.5
-# A filter whose weights add up to less than this part of the median filter's is dead.
+# A filter is dead if its weights sum to less than this fraction of the median filter's.
 DEAD = 0.02
 
 
@@ -43,13 +43,13 @@ Colors = tuple[float, ...]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Preference:
-  """What a filter prefers: each a set of names, either may be empty."""
+  """The preferred colors and orientations of a filter; either may be empty."""
 
   colors: frozenset[str]
   orientations: frozenset[str]
 
   def truth(self) -> Truth:
-    """Lenient: a color or an orientation that is preferred. Strict: one of both."""
+    """Lenient: a preferred color or orientation. Strict: one of each."""
     colors = frozenset().union(*(COLOR_WORDS[name] for name in self.colors))
     ways = frozenset().union(*(ORIENTATION_WORDS[name] for name in self.orientations))
     groups = [group for group in (colors, ways) if group]
@@ -73,12 +73,13 @@ class Preference:
 def preferences(
   kernels: Float[np.ndarray, "units 3 size size"], *, mean: Colors, std: Colors
 ) -> dict[int, Preference]:
-  """The preference of every filter that is not dead, by its number.
+  """Returns the preference of every live filter, by its index.
 
   Args:
-    kernels: red first, rows before columns; a batch norm's scale multiplied in.
-    mean: subtracted from the colors before the kernels see them.
-    std: they are divided by it then.
+    kernels: the kernels, red first, rows before columns, multiplied by the scale of
+      the batch norm.
+    mean: the preprocessing mean of each color.
+    std: the preprocessing standard deviation of each color.
   """
 
   def seen(color: Sequence[float | int]) -> Float[np.ndarray, "3"]:
@@ -129,7 +130,7 @@ def _preference(uniform: dict[str, float], oriented: dict[str, float]) -> Prefer
 
 
 def _patterns(size: int) -> Iterator[tuple[str, Bool[np.ndarray, "size size"]]]:
-  """Masks of a patch that are one color, the rest another, by orientation."""
+  """Yields the masks of two-color patches, with their orientations."""
   rows, columns = np.mgrid[:size, :size] - (size - 1) / 2
   axes = {
     "horizontal": rows,

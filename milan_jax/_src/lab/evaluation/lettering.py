@@ -1,4 +1,4 @@
-"""Photographs with lettering set into them, and where it stands: units for text."""
+"""Units for text: photographs with inserted lettering and its masks."""
 
 import importlib.util
 import pathlib
@@ -22,12 +22,12 @@ _WORDS = (
   *("OPEN", "Market", "Hotel", "STOP", "news", "Coffee", "SALE", "Garden", "Station"),
   *("music", "Bakery", "EXIT", "River", "Letters", "quality", "Museum", "Harbor"),
 )
-# Blurred as activations are, so that the mask's shape tells no letters.
+# The masks are blurred like activations, so that their shape does not reveal letters.
 _BLUR, _LEVEL = 5.0, 0.3
 
 
 def truths() -> dict[Unit, Truth]:
-  """What the units of a store of lettering are for."""
+  """Returns the truths of the units in a store of lettering."""
   return {
     Unit(LAYER, number): Truth(
       name, frozenset(TEXT_WORDS), (frozenset(TEXT_WORDS),), (name, "text")
@@ -37,12 +37,12 @@ def truths() -> dict[Unit, Truth]:
 
 
 def write_lettering(photographs: pathlib.Path, folder: pathlib.Path, seed: int) -> None:
-  """Writes a store of regions, a unit a kind of lettering, each photograph once.
+  """Writes a store of regions with one unit for each kind of lettering.
 
   Args:
-    photographs: folder of them; some are used again if they are few.
-    folder: the store to make.
-    seed: of every draw.
+    photographs: folder of photographs; they are reused only if there are too few.
+    folder: the store to create.
+    seed: seeds every random draw.
   """
   source = FolderImages(photographs, Geometry(256, SIZE, fitting="resize-crop"))
   rng = np.random.default_rng([seed, 7])
@@ -77,7 +77,7 @@ def _set_in(
   ink = Image.new("L", (SIZE, SIZE))
   draw(ImageDraw.Draw(ink), rng)
   alpha = np.asarray(ink, np.float32)[..., None] / 255
-  # Against what it stands on, so that it can be read.
+  # A color that contrasts with the background, so that the text is legible.
   under = float((photograph * alpha).sum() / max(3 * alpha.sum(), 1))
   base = rng.integers(0, 60, 3) if under > 127 else rng.integers(190, 256, 3)
   pixels = np.round(photograph * (1 - alpha) + base * alpha).astype(np.uint8)
@@ -88,7 +88,7 @@ def _set_in(
 def _font(
   size: int, rng: np.random.Generator
 ) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-  """A face of those that matplotlib brings; without it, Pillow's own."""
+  """Draws a font from those of matplotlib; without matplotlib, uses Pillow's own."""
   spec = importlib.util.find_spec("matplotlib")
   if spec is None or spec.origin is None:
     return ImageFont.load_default(size)

@@ -1,6 +1,6 @@
-"""Words for how things look: of colors, brightness and orientations."""
+"""Words for colors, brightness and orientations."""
 
-# What people call a color; each set holds the color's own name.
+# Synonyms of each color name, including the name itself.
 COLOR_WORDS = {
   "red": {"red", "reddish", "maroon", "crimson", "scarlet"},
   "orange": {"orange", "orangish", "red", "brown", "tan"},

@@ -1,4 +1,4 @@
-"""One page with every miss pictured: what was said, and what is true."""
+"""Writes one page with the regions, description and truth of every miss."""
 
 import functools
 import pathlib
@@ -19,12 +19,12 @@ def write_misses(
   """Writes the page of all units whose description the lenient judge rejects.
 
   Args:
-    folder: where to.
-    cases: the units judged, by the test's name.
+    folder: the folder to write to.
+    cases: the judged units, by the test's name.
     milan: the captioner's name.
 
   Returns:
-    The path of the page; None if there is no miss.
+    The path of the page; None if there are no misses.
   """
   misses = {
     name: [case for case in judged if not case.verdict.lenient]
@@ -44,14 +44,14 @@ def write_misses(
     for place, case in enumerate(missed)
   ]
   info = PageInfo(
-    title=f"What {milan} describes wrongly",
+    title=f"Wrong descriptions of {milan}",
     architecture="several",
     dataset="tests with known truth",
     facts={
       name: f"{len(missed)} of {len(cases[name])} missed"
       for name, missed in misses.items()
     },
-    notes=("Judged by the lenient judge; the truth stands behind each description.",),
+    notes=("Judged by the lenient judge; the truth follows each description.",),
   )
   return write_page(folder, units, info=info, layers=tuple(misses), source=digest)
 

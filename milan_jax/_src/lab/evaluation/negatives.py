@@ -1,7 +1,7 @@
-"""Test: units of nothing, of which the right answer is that there is no clear pattern.
+"""Test: negative units, for which the right answer is "no clear pattern".
 
-Shuffled: each region is of another unit of one layer. Random: smooth masks at random
-places of random photographs. Dead: units that never vary.
+Shuffled: each region is from a different unit of one layer. Random: smooth masks at
+random places of random photographs. Dead: units that never vary.
 """
 
 import pathlib
@@ -40,7 +40,7 @@ DEAD = Truth("dead unit", negative=True)
 
 
 def dead_units() -> Network:
-  """A network whose units never vary: half of them zero, the others at some value."""
+  """A network with constant units: half of them zero, the others at another value."""
   values = jnp.linspace(-1.0, 3.0, NUM_DEAD).at[: NUM_DEAD // 2].set(0.0)
 
   def function(images: jax.Array) -> dict[str, jax.Array]:
@@ -51,7 +51,7 @@ def dead_units() -> Network:
 
 
 def run(job: Job) -> Outcome:
-  """Describes all of them; the corpus's own units of nothing too, where there are any.
+  """Describes all negatives, including those of the corpus, if one was given.
 
   Raises:
     MissingSourceError: if there are no photographs.
@@ -73,7 +73,7 @@ def run(job: Job) -> Outcome:
     nothing = {unit: truth for unit, truth in found.truths.items() if truth.negative}
     runs.append(Run(found.folder, found.exemplars, found.answers, nothing))
   shuffled = ", ".join(dict.fromkeys(StoredExemplars(store).info["shuffled"]))
-  return Outcome(tuple(runs), notes=(f"Shuffled were the layers of {shuffled}.",))
+  return Outcome(tuple(runs), notes=(f"The shuffled layers are from {shuffled}.",))
 
 
 def _write(job: Job, photographs: pathlib.Path, store: pathlib.Path) -> None:
@@ -92,7 +92,7 @@ def _write(job: Job, photographs: pathlib.Path, store: pathlib.Path) -> None:
 
 
 def _layers(job: Job) -> list[tuple[pathlib.Path, str]]:
-  """Layers of other tests' stores with units enough that none lends two regions."""
+  """Lists other tests' layers that have enough units to use one region of each."""
   stores = [collected_in(job.workdir / name) / EXEMPLARS for name in _SOURCES]
   if job.corpus is not None:
     stores.append(job.corpus)
@@ -106,7 +106,7 @@ def _layers(job: Job) -> list[tuple[pathlib.Path, str]]:
 
 
 def _test_of(store: pathlib.Path) -> str:
-  """The test that collected some exemplars, or the corpus's folder."""
+  """Returns the name of the test that collected a store, or the corpus's folder."""
   names = {collected_in(pathlib.Path(name)).name: name for name in _SOURCES}
   return names.get(store.parent.name, store.parent.name)
 
@@ -133,7 +133,7 @@ def _add_shuffled(
     masks.append(exemplars.masks(layer, np.array([lender]), np.array([slot]))[0])
     if len(rows) == K:
       break
-  while len(rows) < K:  # fewer photographs than regions: the last one comes again
+  while len(rows) < K:  # repeat the last photograph if there are fewer than K
     rows.append(rows[-1])
     masks.append(masks[-1])
   writer.add(unit, rows, np.stack(masks))
@@ -156,7 +156,7 @@ def _add_random(
 
 
 def _random_mask(rng: np.random.Generator) -> Bool[np.ndarray, "size size"]:
-  """The highest part of smooth noise, 3 to 20 % of the image."""
+  """Draws a mask: the maxima of smooth noise, 3 to 20 % of the image."""
   side = int(rng.integers(4, 12))
   noise = Image.fromarray(rng.standard_normal((side, side)).astype(np.float32))
   smooth = np.asarray(noise.resize((SIZE, SIZE), Image.Resampling.BICUBIC))

@@ -1,6 +1,6 @@
-"""Test: region sets that the corpus builder held out, whose truth it wrote beside them.
+"""Test: the corpus's held-out region sets, with the truths in its `truth.json`.
 
-Units of nothing belong to the negatives.
+Units of nothing belong to the test `negatives`.
 """
 
 from milan_jax._src.errors import UserError
@@ -11,18 +11,18 @@ from milan_jax._src.store.truths import TRUTH, read_truths
 
 
 def run(job: Job) -> Outcome:
-  """Describes the corpus's test units that show something."""
+  """Describes the corpus's test units that show a concept."""
   found = describe_test_units(job)
   positive = {unit: t for unit, t in found.truths.items() if not t.negative}
   return Outcome((Run(found.folder, found.exemplars, found.answers, positive),))
 
 
 def describe_test_units(job: Job) -> Run:
-  """Describes all of the corpus's test units, those of nothing too.
+  """Describes all of the corpus's test units, including those of nothing.
 
   Raises:
     MissingSourceError: if there is no corpus.
-    UserError: if it is damaged, or has no test units with a truth.
+    UserError: if the corpus is damaged, or has no test units with a truth.
   """
   corpus = job.need_corpus()
   truths = read_truths(corpus)
@@ -32,8 +32,8 @@ def describe_test_units(job: Job) -> Run:
   }
   if not chosen:
     raise UserError(
-      f"--corpus: of {len(truths)} units in {corpus / TRUTH} none is of the part test "
-      f"in {FILE}: build the corpus again."
+      f"--corpus: none of the {len(truths)} units in {corpus / TRUTH} belongs to the "
+      f"split test in {FILE}: build the corpus again."
     )
   units = job.workdir / "planted-units.txt"
   units.write_text("".join(f"{unit.index}\n" for unit in sorted(chosen)))

