@@ -8,6 +8,7 @@ import pytest
 
 from milan_jax._src.decoding.features import encode_exemplars
 from milan_jax._src.errors import UserError
+from milan_jax._src.models.region_features import feature_blocks, region_features
 from milan_jax._src.records import LayerExemplars
 
 SIZE, K, FEATURES = 8, 3, 5
@@ -140,3 +141,20 @@ def test_features_of_something_else_are_refused(tmp_path):
   _run(Regions(), tmp_path)
   with pytest.raises(UserError, match="expected features of"):
     encode_exemplars(_encode, Regions(), tmp_path, feature_size=6, batch_size=2)
+
+
+def test_the_surroundings_and_the_place_of_a_region_too(tmp_path):
+  regions = Regions()
+  size = sum(feature_blocks([3, 2], "context"))
+  found = encode_exemplars(
+    _encode, regions, tmp_path, feature_size=size, pooling="context", batch_size=2
+  )
+  units, slots = 0, 1
+  layer = regions.layers[0]
+  image = regions.rows[layer][units, slots]
+  mask = regions.given[layer][units, slots]
+  pyramid = _encode(regions.images(np.array([image])))
+  expected = region_features(pyramid, jnp.asarray(mask[None, None]), "context")
+  np.testing.assert_allclose(
+    found.tables()[layer][units, slots], expected[0, 0], atol=1e-5
+  )

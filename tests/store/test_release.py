@@ -413,3 +413,20 @@ def test_a_save_that_fails_leaves_no_release(small, folder, monkeypatch):
     release.save_release(small, folder)
   with pytest.raises(UserError, match="is missing"):
     release.load_release(folder)
+
+
+def test_what_a_regions_features_are_is_kept(small, tmp_path):
+  spec = dataclasses.replace(small.encoder, pooling="context")
+  captioner = dataclasses.replace(small.captioner, feature_size=2 * 256 + 11)
+  module = Captioner(**dataclasses.asdict(captioner))
+  regions = jnp.zeros((1, 1, captioner.feature_size))
+  weights = _random(module, regions, jnp.zeros((1, 1), int), seed=2)
+  params = small.params | {"captioner": weights}
+  wider = dataclasses.replace(small, encoder=spec, captioner=captioner, params=params)
+  release.save_release(wider, tmp_path / "wider")
+  assert_same(release.load_release(tmp_path / "wider"), wider)
+  release.save_release(small, tmp_path / "small")
+  saved = json.loads((tmp_path / "small" / "milan.json").read_text())
+  assert "pooling" not in saved["encoder"]
+  with pytest.raises(UserError, match=r"encoder\.pooling"):
+    dataclasses.replace(spec, pooling="all")

@@ -148,6 +148,7 @@ class Captioner:
         exemplars,
         pathlib.Path(folder),
         feature_size=encoder.feature_size,
+        pooling=encoder.pooling,
         progress=show,
       )
 

@@ -1,5 +1,6 @@
 """Features of the exemplars: each distinct image encoded once, then cheap poolings."""
 
+import functools
 import pathlib
 from collections.abc import Callable, Iterator
 
@@ -7,7 +8,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from milan_jax._src.models.encoder import Pyramid, pool
+from milan_jax._src.models.encoder import Pyramid
+from milan_jax._src.models.region_features import Pooling, region_features
 from milan_jax._src.records import ExemplarSet
 from milan_jax._src.store.feature_store import (
   FeatureStore,
@@ -23,15 +25,16 @@ Encode = Callable[[UInt8[np.ndarray, "batch height width 3"]], Pyramid]
 Progress = Callable[[int, int], None]
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames="pooling")
 def _pool_one(
   pyramid: Pyramid,
   image: Int[Array, ""],
   masks: Bool[Array, "regions height width"],
+  pooling: Pooling,
 ) -> Float[Array, "regions features"]:
   """Pools regions of one image of a batch."""
   levels = [jax.lax.dynamic_slice_in_dim(level, image, 1) for level in pyramid]
-  return pool(tuple(levels), masks[None])[0]
+  return region_features(tuple(levels), masks[None], pooling)[0]
 
 
 def _regions_by_image(exemplars: ExemplarSet) -> Int[np.ndarray, "regions 4"]:
@@ -56,6 +59,7 @@ def _pool_image(
   pyramid: Pyramid,
   image: int,
   regions: Int[np.ndarray, "regions 4"],
+  pooling: Pooling,
 ) -> Iterator[tuple[Int[np.ndarray, "4"], Float[np.ndarray, "features"]]]:
   """Yields each region of one image, all of its layers', with its features."""
   for start in range(0, len(regions), REGIONS):
@@ -67,7 +71,7 @@ def _pool_image(
     ]
     padding = REGIONS - len(chunk)
     padded = np.pad(np.concatenate(masks), ((0, padding), (0, 0), (0, 0)))
-    features = np.asarray(_pool_one(pyramid, image, padded))
+    features = np.asarray(_pool_one(pyramid, image, padded, pooling))
     yield from zip(chunk, features[: len(chunk)], strict=True)
 
 
@@ -77,6 +81,7 @@ def encode_exemplars(
   folder: pathlib.Path,
   *,
   feature_size: int,
+  pooling: Pooling = "inside",
   batch_size: int = 16,
   progress: Progress = lambda done, total: None,
 ) -> FeatureStore:
@@ -89,6 +94,7 @@ def encode_exemplars(
     exemplars: the regions.
     folder: the feature store to make or to finish.
     feature_size: size of a region's features.
+    pooling: what they are.
     batch_size: images per forward pass.
     progress: called with the number of images done and of all.
 
@@ -114,7 +120,7 @@ def encode_exemplars(
       pyramid = encode(np.pad(images, ((0, padding), (0, 0), (0, 0), (0, 0))))
       for image, place in enumerate(range(start, stop)):
         own = regions[begins[place] : ends[place]]
-        for region, features in _pool_image(exemplars, pyramid, image, own):
+        for region, features in _pool_image(exemplars, pyramid, image, own, pooling):
           _, layer, unit, slot = region.tolist()
           writer.write(layer, unit, slot, features)
       writer.save(stop)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jaxtyping import Array, UInt8
 from milan_jax._src.models import lowering
 from milan_jax._src.models.backbones import backbone, params_from_state_dict
 from milan_jax._src.models.encoder import Pyramid
+from milan_jax._src.models.region_features import Pooling, feature_blocks
 from milan_jax._src.store.release import INCLUDED, EncoderSpec
 from milan_jax._src.weights.packaged_weights import packaged_weights
 from milan_jax._src.weights.state_dicts import read_state_dict
@@ -23,7 +24,9 @@ class RegionEncoder:
 
   Attributes:
     encode: gives a batch of images their pyramids; compiled once per shape.
-    channels: features of each level.
+    blocks: number of features in each block of a region's: those of each level, and
+      with the pooling "context" those around it, and the geometry.
+    pooling: what a region's features are.
 
   Example:
     >>> captioner.encoder.feature_size == captioner.release.feature_size
@@ -31,12 +34,13 @@ class RegionEncoder:
   """
 
   encode: Callable[[UInt8[np.ndarray, "batch height width 3"]], Pyramid]
-  channels: tuple[int, ...]
+  blocks: tuple[int, ...]
+  pooling: Pooling = "inside"
 
   @property
   def feature_size(self) -> int:
     """Size of a region's features."""
-    return sum(self.channels)
+    return sum(self.blocks)
 
 
 def encoder_params(
@@ -88,7 +92,10 @@ def region_encoder(
   # Any image does: the number of channels does not depend on its size.
   image = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.uint8)
   levels = jax.eval_shape(encode, params, image)
+  channels = [level.shape[-1] for level in levels]
+  pooling = cast(Pooling, spec.pooling)
   return RegionEncoder(
     encode=lambda images: encode(params, jnp.asarray(images)),
-    channels=tuple(level.shape[-1] for level in levels),
+    blocks=feature_blocks(channels, pooling),
+    pooling=pooling,
   )

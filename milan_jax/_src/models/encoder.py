@@ -53,6 +53,16 @@ def level_weights(
   return jnp.where(sums <= 1e-8, 0.0, weights / jnp.where(sums <= 1e-8, 1.0, sums))
 
 
+def average(
+  level: Float[Array, "batch height width channels"],
+  weights: Float[Array, "batch regions height width"],
+) -> Float[Array, "batch regions channels"]:
+  """Weighted sums of one level's activations, in full float32."""
+  return jnp.einsum(
+    "brhw,bhwc->brc", weights, level, precision=jax.lax.Precision.HIGHEST
+  )
+
+
 def pool(
   pyramid: Pyramid, masks: Bool[Array, "batch regions height width"]
 ) -> Float[Array, "batch regions features"]:
@@ -65,12 +75,7 @@ def pool(
     masks: regions of each image, at the image's size.
   """
   pooled = [
-    jnp.einsum(
-      "brhw,bhwc->brc",
-      level_weights(masks, (level.shape[1], level.shape[2])),
-      level,
-      precision=jax.lax.Precision.HIGHEST,
-    )
+    average(level, level_weights(masks, (level.shape[1], level.shape[2])))
     for level in pyramid
   ]
   return jnp.concatenate(pooled, axis=-1)

@@ -58,10 +58,17 @@ class NetworkOptions:
   encoder_layers: str | None = option(
     None, "its layers, names or globs, comma-separated; default: its default layers"
   )
+  pooling: str = option(
+    "inside",
+    "what a region's features are: inside, the average over it, as the original; "
+    "context, also what surrounds it, and its area, shape and place",
+    choices=("inside", "context"),
+  )
   projection: str | None = option(
     None,
-    "principal components to keep of each encoder layer, comma-separated; default: "
-    "the captioner sees the features as they are pooled",
+    "principal components to keep of each encoder layer (with --pooling=context: of "
+    "each inside, of each around, and of the geometry), comma-separated; default: the "
+    "captioner sees the features as they are pooled",
   )
   whitening: float = option(
     0.5, "power of the components' standard deviation that divides them, 0 to 1"

@@ -28,6 +28,7 @@ from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.confidence_model import EVIDENCE, ConfidenceSpec
 from milan_jax._src.models.encoder import Projection
 from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.models.region_features import Pooling, feature_blocks
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.text.vocabulary import Vocabulary
 from milan_jax._src.weights import torch_files
@@ -57,6 +58,8 @@ class EncoderSpec:
     std: what each channel is then divided by.
     weights: `included`, or the name of the package that carries the weights.
     projection: size that the pooled features are projected to; 0 leaves them.
+    pooling: what a region's features are: `inside` it, as the original, or `context`
+      (see `models.region_features`).
   """
 
   backbone: str
@@ -65,8 +68,11 @@ class EncoderSpec:
   std: tuple[float, ...]
   weights: str = INCLUDED
   projection: int = 0
+  pooling: str = "inside"
 
   def __post_init__(self) -> None:
+    known = typing.get_args(Pooling)
+    _check(self.pooling in known, "encoder.pooling", f"one of {known}", self.pooling)
     _check(self.projection >= 0, "encoder.projection", "0 or more", self.projection)
     _check(len(self.levels) > 0, "encoder.levels", "at least one layer", self.levels)
     _check(len(self.mean) == 3, "encoder.mean", "three numbers", self.mean)
@@ -115,7 +121,7 @@ _OPTIONAL = ("language_model", "confidence")
 # Fields that must be there though they have a default, and fields that are left out
 # where they have theirs.
 _NEEDED = {"weights", "strategy", "length", "beam_size", "temperature"}
-_LEFT_OUT = {"mi": False, "parity": False, "precision": "float32"}
+_LEFT_OUT = {"mi": False, "parity": False, "precision": "float32", "pooling": "inside"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -340,7 +346,8 @@ def _check_params(release: Release) -> None:
   network = backbone(release.encoder.backbone)
   crop = network.preprocessing.crop
   levels = network.shapes(release.encoder.levels, crop)
-  size = sum(shape[-1] for shape in levels.values())
+  channels = [shape[-1] for shape in levels.values()]
+  size = sum(feature_blocks(channels, typing.cast(Pooling, release.encoder.pooling)))
   projected = release.encoder.projection
   expected = (
     f"{projected}, encoder.projection"

@@ -20,7 +20,7 @@ from milan_jax._src.models.backbones import (
 )
 from milan_jax._src.models.encoder import Projection
 from milan_jax._src.options.fields import check, values_of
-from milan_jax._src.options.train import TrainOptions
+from milan_jax._src.options.train import NetworkOptions, TrainOptions
 from milan_jax._src.probe.unit_selection import select_layers
 from milan_jax._src.records import ExemplarSet, Unit
 from milan_jax._src.runs.inputs import Tables
@@ -123,10 +123,10 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
   # All that may be wrong is found out before a run is begun.
   before = read_run(folder)
   model = options.model
-  spec, params = _encoder(model.encoder, model.encoder_weights, model.encoder_layers)
+  spec, params = _encoder(model)
   everything = encoder_params(spec, params)
   network = region_encoder(spec, everything)
-  sizes = _sizes(model.projection or "", network.channels)
+  sizes = _sizes(model.projection or "", network.blocks)
   inputs = _read_inputs(options)
   identity = of_training(
     inputs.corpus,
@@ -151,12 +151,13 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
       inputs.exemplars,
       folder / FEATURES,
       feature_size=network.feature_size,
+      pooling=network.pooling,
       progress=show,
     )
   fitted: Projection | None = None
   if sizes:
     fitted = _projection(
-      features, inputs.rows.training, network.channels, sizes, model.whitening
+      features, inputs.rows.training, network.blocks, sizes, model.whitening
     )
   about = options.release.about
   with bar("training", "batches") as show:
@@ -231,10 +232,9 @@ def _nothing(corpus: pathlib.Path) -> tuple[str, ...]:
   return tuple(_as_said(NOTHING_PHRASES)) if known else ()
 
 
-def _encoder(
-  name: str, weights: str | None, layers: str | None
-) -> tuple[EncoderSpec, Params | None]:
+def _encoder(model: NetworkOptions) -> tuple[EncoderSpec, Params | None]:
   """Returns the encoder and, unless a package carries them, its parameters."""
+  name, weights, layers = model.encoder, model.encoder_weights, model.encoder_layers
   network = backbone(name)
   levels = network.default_layers
   if layers:
@@ -255,6 +255,7 @@ def _encoder(
     tuple(value / 255 for value in network.preprocessing.mean),
     tuple(value / 255 for value in network.preprocessing.std),
     package or INCLUDED,
+    pooling=model.pooling,
   )
   return spec, params
 
@@ -271,7 +272,8 @@ def _sizes(projection: str, channels: Sequence[int]) -> list[int]:
   if not fits:
     raise UserError(
       f"--projection={projection}: expected {len(channels)} numbers, one for each "
-      f"encoder layer, from 1 to {','.join(map(str, channels))}."
+      f"encoder layer (twice, and one for the geometry, with --pooling=context), from "
+      f"1 to {','.join(map(str, channels))}."
     )
   return sizes
 

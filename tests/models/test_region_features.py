@@ -1,0 +1,106 @@
+"""Features of regions against numpy, pixel by pixel."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from milan_jax._src.models.encoder import pool
+from milan_jax._src.models.region_features import (
+  BORDER,
+  GEOMETRY,
+  GRID,
+  WIDTH,
+  feature_blocks,
+  region_features,
+)
+
+SIZE, LEVELS = 56, ((28, 3), (7, 5))
+
+
+@pytest.fixture(scope="module")
+def scene():
+  rng = np.random.default_rng(2)
+  pyramid = tuple(
+    rng.normal(size=(1, side, side, channels)).astype(np.float32)
+    for side, channels in LEVELS
+  )
+  masks = np.zeros((1, 5, SIZE, SIZE), bool)
+  masks[0, 0, 10:30, 4:12] = True  # upright
+  masks[0, 1, 33, 50] = True  # one pixel
+  masks[0, 2, :3] = True  # the upper edge
+  masks[0, 3] = np.eye(SIZE, dtype=bool)
+  features = region_features(
+    tuple(map(jnp.asarray, pyramid)), jnp.asarray(masks), "context"
+  )
+  return pyramid, masks, np.asarray(features)
+
+
+def blocks(features):
+  sizes = feature_blocks([channels for _, channels in LEVELS], "context")
+  return np.split(features, np.cumsum(sizes)[:-1], axis=-1)
+
+
+@pytest.mark.parametrize("region", range(4))
+def test_the_inside_is_the_average_over_all_pixels(scene, region):
+  pyramid, masks, features = scene
+  for level, found in zip(pyramid, blocks(features), strict=False):
+    repeat = SIZE // level.shape[1]
+    pixels = level[0].repeat(repeat, 0).repeat(repeat, 1)
+    expected = pixels[masks[0, region]].mean(0)
+    np.testing.assert_allclose(found[0, region], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("region", range(4))
+def test_the_surroundings_are_the_cells_nearby(scene, region):
+  pyramid, masks, features = scene
+  cell = SIZE // GRID
+  inside = masks[0, region].reshape(GRID, cell, GRID, cell).any((1, 3))
+  own = np.argwhere(inside)
+  near = np.zeros_like(inside)
+  for row, column in np.ndindex(GRID, GRID):
+    distances = np.abs(own - (row, column)).max(1)
+    near[row, column] = distances.min() <= WIDTH
+  ring = (near & ~inside).repeat(cell, 0).repeat(cell, 1)
+  for level, found in zip(pyramid, blocks(features)[2:], strict=False):
+    repeat = SIZE // level.shape[1]
+    pixels = level[0].repeat(repeat, 0).repeat(repeat, 1)
+    np.testing.assert_allclose(found[0, region], pixels[ring].mean(0), atol=1e-5)
+
+
+@pytest.mark.parametrize("region", range(4))
+def test_the_geometry_is_that_of_the_pixels(scene, region):
+  _, masks, features = scene
+  found = dict(zip(GEOMETRY, blocks(features)[-1][0, region].tolist(), strict=True))
+  rows, columns = np.nonzero(masks[0, region])
+  y, x = ((each + 0.5) / SIZE * 2 - 1 for each in (rows, columns))
+  area = len(rows) / SIZE**2
+  pixel = 1 / (3 * SIZE**2)
+  spread = np.sqrt([np.var(x) + pixel, np.var(y) + pixel])
+  edge = 1 - 2 * BORDER
+  expected = {
+    "log_area": np.log2(area),
+    "column": x.mean(),
+    "row": y.mean(),
+    "columns_std": spread[0],
+    "rows_std": spread[1],
+    "slant": (np.mean(x * y) - x.mean() * y.mean()) / spread.prod(),
+    "filled": area / (3 * spread.prod()),
+    "at_left": (x < -edge).mean(),
+    "at_right": (x > edge).mean(),
+    "at_top": (y < -edge).mean(),
+    "at_bottom": (y > edge).mean(),
+  }
+  assert found == pytest.approx(expected, abs=2e-4)
+  if region in (0, 1, 2):
+    assert found["filled"] == pytest.approx(1, abs=1e-3), "rectangles"
+
+
+def test_an_empty_mask_has_no_features(scene):
+  assert not scene[2][0, 4].any()
+
+
+def test_the_inside_alone_is_the_originals(scene):
+  pyramid, masks, _ = scene
+  arrays = tuple(map(jnp.asarray, pyramid))
+  found = region_features(arrays, jnp.asarray(masks))
+  np.testing.assert_array_equal(found, pool(arrays, jnp.asarray(masks)))
