@@ -176,11 +176,11 @@ def _lazy():
 @pytest.mark.parametrize(
   ("make", "words"),
   [
-    (_without_memory, "has 2 weights that are not there, such as 0.weight"),
-    (_buffer_without_memory, "has 1 weights that are not there, such as table"),
-    (_lazy, "has 2 weights that are not there, such as 0.weight"),
-    (lambda: torch.nn.ReLU, "gives the class ReLU: give an instance"),
-    (lambda: Linen, "gives the class Linen: give an instance"),
+    (_without_memory, "has 2 weights that are not in memory, such as 0.weight"),
+    (_buffer_without_memory, "has 1 weights that are not in memory, such as table"),
+    (_lazy, "has 2 weights that are not in memory, such as 0.weight"),
+    (lambda: torch.nn.ReLU, "is the class ReLU: give an instance"),
+    (lambda: Linen, "is the class Linen: give an instance"),
   ],
 )
 def test_a_model_that_is_not_there_yet(make, words, monkeypatch):

@@ -232,7 +232,7 @@ def test_a_function_of_numpy(images):
 
 
 def test_devices_are_for_compiled_functions():
-  with pytest.raises(UserError, match="give no devices"):
+  with pytest.raises(UserError, match="omit devices"):
     CallableProbe(
       lambda images: {}, PREPROCESSING, compiled=False, devices=jax.devices()
     )

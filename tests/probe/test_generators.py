@@ -198,7 +198,7 @@ def test_what_makes_no_images():
   with pytest.raises(UserError, match=r"returns \(5, 80\): expected images"):
     TorchGenerator(nn.Linear(6, 80), (6,))
   gray = nn.Unflatten(1, (20, 2, 2))
-  with pytest.raises(UserError, match=r"shape \(5, 2, 2, 20\), colors last, of 5"):
+  with pytest.raises(UserError, match=r"shape \(5, 2, 2, 20\), channels last, for 5"):
     TorchGenerator(gray, (80,))
   with pytest.raises(UserError, match=r"does not run on latents of shape \(7,\)"):
     JaxGenerator(gan, (7,))
@@ -206,5 +206,5 @@ def test_what_makes_no_images():
     JaxGenerator(lambda latents: gan(latents)[0], (6,))
   with pytest.raises(UserError, match="returns None"):
     JaxGenerator(lambda latents: (gan(latents)[0], None), (6,))
-  with pytest.raises(UserError, match=r"shape \(13, 5, 4, 4\), colors last"):
+  with pytest.raises(UserError, match=r"shape \(13, 5, 4, 4\), channels last"):
     JaxGenerator(lambda x: ((x @ DENSE).reshape(-1, 5, 4, 4), {}), (6,))

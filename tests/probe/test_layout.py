@@ -92,7 +92,7 @@ def test_windows_lose_their_padding():
 @pytest.mark.parametrize(
   ("shape", "layout", "message"),
   [
-    ((3,), "NCHW", r"Layer a gives an array of shape \(3,\)"),
+    ((3,), "NCHW", r"Layer a returns an array of shape \(3,\)"),
     ((2, 2, 3, 4, 5), "NCHW", "cannot be read as NCHW"),
     ((2, 16, 3), "NLC:special=1", "cannot be read as NLC:special=1"),
     ((2, 16, 3), "NC", "cannot be read as NC"),

@@ -118,7 +118,7 @@ def test_a_layout_that_the_user_set_is_kept_and_said(capsys):
   tried = try_layers(probe, ("cut", "fc1"), batch_size=8)
   assert complaint(tried, "fc1") == ""
   report_layouts(tried)
-  assert "fc1 is read as you set it, although this" in capsys.readouterr().err
+  assert "fc1 is read as set by the user, although" in capsys.readouterr().err
   assert next(one.layout for one in tried.shapes if one.name == "fc1") == "NLC"
 
 

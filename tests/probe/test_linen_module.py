@@ -164,11 +164,11 @@ def test_an_option_among_the_attributes(images):
 @pytest.mark.parametrize(
   ("returned", "words"),
   [
-    (lambda images: None, "gives no array of floating numbers: return one"),
-    (lambda images: {"mask": images > 0}, "gives no array of floating numbers"),
+    (lambda images: None, "returns no floating-point array: return one"),
+    (lambda images: {"mask": images > 0}, "returns no floating-point array"),
     (lambda images: images.mean(), r"returns __call__ of shape \(\) for 13 images"),
-    (lambda images: np.sort(np.asarray(images)), "JAX cannot trace it; make it of jax"),
-    (lambda images: images if images.max() > 0 else None, "JAX cannot trace it; make"),
+    (lambda images: np.sort(np.asarray(images)), "JAX cannot trace it; write it with jax"),
+    (lambda images: images if images.max() > 0 else None, "JAX cannot trace it; write"),
   ],
 )
 def test_what_a_module_returns_that_cannot_be_read(returned, words):

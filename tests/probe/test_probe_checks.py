@@ -66,7 +66,7 @@ def test_a_right_one_gives_its_exemplars(kind, images):
     (
       "edges",
       lambda maps: maps.transpose(0, 3, 1, 2),
-      r"Layer edges: expected an array of shape \(10, 16, 16, 4\), by layers\(\); "
+      r"Layer edges: expected an array of shape \(10, 16, 16, 4\), from layers\(\); "
       r"found \(10, 4, 16, 16\)\.",
     ),
     ("pooled", lambda maps: maps[:, 0, 0], r"\(10, 1, 1, 4\), .*found \(10, 4\)\."),
@@ -95,7 +95,7 @@ def test_shapes_of_another_size_of_images_are_named(images):
 @pytest.mark.parametrize(
   ("returned", "message"),
   [
-    (lambda found: {}, "Layer edges: expected an array by activations.*only nothing"),
+    (lambda found: {}, "Layer edges: expected an array from activations.*only nothing"),
     (lambda found: list(found.values()), "expected a mapping .* found a list"),
   ],
 )
@@ -137,7 +137,7 @@ def test_an_array_that_is_wrong_in_the_run_alone_is_named(images):
     (
       "layers",
       lambda: 2 * (milan_jax.LayerShape("edges", 16, 16, 4),),
-      r"layers\(\): .* each of another name; found edges twice",
+      r"layers\(\): .* unique names; found edges twice",
     ),
     ("layers", lambda: {}["a"], r"layers\(\) failed with KeyError: 'a'"),
     ("image_size", "32", "image_size: expected a positive int, .* found '32'"),
@@ -170,23 +170,23 @@ def test_what_is_lacking_is_named():
     num_devices = 1
 
   for made, missing in (
-    (NoDevices, "NoDevices lacks num_devices, which a Probe has"),
-    (Plain, "Plain lacks num_devices and layers, which"),
-    (Empty, "Empty lacks layers and activations, which"),
+    (NoDevices, "NoDevices has no num_devices: a Probe needs"),
+    (Plain, "Plain has no num_devices and no layers:"),
+    (Empty, "Empty has no layers and no activations:"),
   ):
     with pytest.raises(milan_jax.UserError, match=missing):
       milan_jax.probe(made())
-  with pytest.raises(milan_jax.UserError, match="gives the class Edges: give an inst"):
+  with pytest.raises(milan_jax.UserError, match="is the class Edges: give an inst"):
     milan_jax.probe(Edges)
 
 
 @pytest.mark.parametrize(
   ("options", "message"),
   [
-    ({"image_size": "64"}, "--image_size: .* brings its own"),
+    ({"image_size": "64"}, "--image_size: .* has its own"),
     (
       {"preprocessing": milan_jax.Preprocessing.of(size=64)},
-      "preprocessing: .* brings its own",
+      "preprocessing: .* has its own",
     ),
   ],
 )
@@ -220,7 +220,7 @@ def test_variables_that_do_not_fit_are_named():
   module = Convolution()
   variables = module.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
   with pytest.raises(
-    milan_jax.UserError, match="lack the collection 'params': give what"
+    milan_jax.UserError, match="have no collection 'params': give"
   ):
     milan_jax.probe(module, variables["params"], image_size="32")
   with pytest.raises(
@@ -228,6 +228,6 @@ def test_variables_that_do_not_fit_are_named():
   ):
     milan_jax.probe(module, [1], image_size="32")
   with pytest.raises(
-    milan_jax.UserError, match="for a Flax Linen module only; Edges is of another"
+    milan_jax.UserError, match="for Flax Linen modules only, and Edges is not one"
   ):
     milan_jax.probe(Edges(), {})

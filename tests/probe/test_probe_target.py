@@ -28,7 +28,7 @@ def latents(tmp_path):
     ({"layouts": "1=NLC"}, "cannot be read as NLC.*--layouts"),
     ({"layouts": "x*=NHWC"}, r"x\*=NHWC fits no layer"),
     ({"layouts": "HW"}, "'HW' is not a layout"),
-    ({"mean": "123.675,116.28,103.53"}, "--mean=.*three numbers of 0 to 1"),
+    ({"mean": "123.675,116.28,103.53"}, "--mean=.*numbers from 0 to 1"),
     ({"mean": "0.5,0.5"}, "three numbers"),
     ({"std": "0,0,0"}, "--std=0,0,0: .*above 0 and up to 1"),
     ({"torch_device": "tpu9"}, "--torch_device=tpu9"),
@@ -39,7 +39,7 @@ def latents(tmp_path):
     ({"model": "none.pt2"}, "none.pt2"),
     ({"model": "tests"}, "without a config.json"),
     ({"model": "resnet19"}, "resnet18"),
-    ({"model": "efficientnet-lite0", "layouts": "NHWC"}, "brings its own"),
+    ({"model": "efficientnet-lite0", "layouts": "NHWC"}, "has its own"),
     ({"image_size": "-3"}, "--image_size=-3"),
     ({"split": "test"}, "tfds:NAME or hf:FOLDER"),
     ({"images": "tfds:no_such", "data_dir": "/nowhere"}, "is not prepared"),
@@ -55,7 +55,7 @@ def test_what_cannot_be(options, message):
 def test_a_classifier_is_no_generator(latents):
   with pytest.raises(UserError, match="does not run on latents of shape"):
     target(latents=latents)
-  with pytest.raises(UserError, match="name no --images"):
+  with pytest.raises(UserError, match="omit --images"):
     target(model="tests.probe.test_generators:Gan", latents=latents, images="x")
 
 

@@ -215,7 +215,7 @@ def test_every_call_of_a_module_is_a_layer(images, chosen):
     want = {"0.relu#0": first, "0.relu#1": model[0].second(first).relu()}
   for name in chosen:
     close(found[name], want[name])
-  with pytest.raises(UserError, match=r"run 2 times: choose among 0.relu#0, 0.relu#1"):
+  with pytest.raises(UserError, match=r"runs 2 times: choose among 0.relu#0, 0.relu#1"):
     probe.activations(images, ("0.relu",))
 
 
@@ -296,7 +296,7 @@ def test_a_block_whose_clip_is_added_to_is_no_clip(images):
   ("name", "message"),
   [
     ("none", "no module 'none'"),
-    ("unused", "is not run"),
+    ("unused", "does not run"),
     ("opaque", "returns no such tensor"),
     ("pair[2]", "returns no such tensor"),
     ("block.norm#1", "returns no such tensor"),
@@ -331,7 +331,7 @@ def test_no_tensor_of_positions(images):
       return x.reshape(-1, 7)[:6]
 
   model = nn.Sequential(Odd())
-  with pytest.raises(UserError, match=r"\(6, 7\), and nothing shows which axes"):
+  with pytest.raises(UserError, match=r"\(6, 7\); which axes are positions"):
     TorchProbe(model, 14).activations(images[:, :14, :14], ("0",))
 
 
@@ -365,7 +365,7 @@ def test_a_module_that_is_run_for_some_images(images):
 
   probe = TorchProbe(nn.Sequential(Some()), 16)
   assert probe.activations(0 * images, ("0.dark",))
-  with pytest.raises(UserError, match=r"0\.dark was not run for these images"):
+  with pytest.raises(UserError, match=r"0\.dark did not run for these images"):
     probe.activations(255 - 0 * images, ("0.dark",))
 
 

@@ -288,7 +288,7 @@ def test_folders_that_are_no_models(tmp_path):
     transformers_network(str(tmp_path))
   big = {"height": 48, "width": 48}
   processor("ViT", size=big).save_pretrained(tmp_path)
-  with pytest.raises(UserError, match=r"images of 32 pixels.* makes them 48"):
+  with pytest.raises(UserError, match=r"images of 32 pixels.* resizes them to 48"):
     transformers_network(str(tmp_path))
   weights = {
     name: array
@@ -308,7 +308,7 @@ def test_names_that_cannot_be_had(monkeypatch):
   # A port that nothing listens to.
   monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
   with pytest.raises(
-    UserError, match=r"not a folder.*cannot be asked.*hf download no/one"
+    UserError, match=r"neither a folder.*cannot be reached.*hf download no/one"
   ):
     transformers_network("no/one")
   monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -1,4 +1,4 @@
-"""Chance and company: what depends on them is refused, before a run and in a list."""
+"""Models that are random or depend on the batch are rejected and listed."""
 
 import numpy as np
 import pytest
@@ -44,14 +44,14 @@ def seeded(maps):
   return maps + torch.randn_like(maps)
 
 
-BY_CHANCE = {
+RANDOM = {
   "dropout": lambda maps: nn.functional.dropout(maps, 0.5),
   "dropout of maps": lambda maps: nn.functional.dropout2d(maps, 0.1),
   "noise": lambda maps: maps + torch.randn(1),
   "weak noise": lambda maps: maps + 1e-2 * torch.randn(maps.shape),
   "permutation": lambda maps: maps[:, torch.randperm(4)] + torch.rand(1),
 }
-BY_COMPANY = {
+BATCH_DEPENDENT = {
   "statistics": nn.BatchNorm2d(4, track_running_stats=False),
   "maximum": lambda maps: maps / maps.abs().max(),
   "mean": lambda maps: maps - maps.mean(0, keepdim=True),
@@ -76,34 +76,34 @@ def tried(then, batch_size=16):
   )
 
 
-@pytest.mark.parametrize("then", BY_CHANCE.values(), ids=BY_CHANCE)
+@pytest.mark.parametrize("then", RANDOM.values(), ids=RANDOM)
 def test_what_depends_on_chance_is_refused(then):
   found = tried(then)
   assert [(one.layer, one.cause) for one in found.differences] == [
-    ("read", Cause.CHANCE)
+    ("read", Cause.RANDOM)
   ]
   for batch_size in (16, 1):
     with pytest.raises(UserError, match=r"Layer read .*dropout, noise or random masks"):
       check_alone(found, batch_size=batch_size)
-  assert "by chance" in format_report(found)
+  assert "random" in format_report(found)
 
 
-@pytest.mark.parametrize("then", BY_COMPANY.values(), ids=BY_COMPANY)
+@pytest.mark.parametrize("then", BATCH_DEPENDENT.values(), ids=BATCH_DEPENDENT)
 def test_what_depends_on_the_batch_is_refused(then, capsys):
   for batch_size in (16, 2):
     found = tried(then, batch_size)
     assert [(one.layer, one.cause) for one in found.differences] == [
-      ("read", Cause.COMPANY)
+      ("read", Cause.BATCH)
     ]
     with pytest.raises(UserError, match=r"Layer read .*--probe_batch_size 1"):
       check_alone(found, batch_size=batch_size)
-  assert "by company" in format_report(found)
+  assert "depends on batch" in format_report(found)
   capsys.readouterr()
   # One alone is well-defined.
   check_alone(tried(then, 1), batch_size=1)
   said = "".join(capsys.readouterr())
   assert "Layer read" in said
-  assert "shown alone" in said
+  assert "batch of one" in said
 
 
 @pytest.mark.parametrize("then", ALONE.values(), ids=ALONE)
@@ -134,7 +134,7 @@ def test_functions_in_jax_and_others():
   ):
     found = try_layers(probe, ("alone", "read"), batch_size=4)
     assert [(one.layer, one.cause) for one in found.differences] == [
-      ("read", Cause.COMPANY)
+      ("read", Cause.BATCH)
     ]
   assert max(sizes) <= 13
 

@@ -50,7 +50,7 @@ def test_an_unknown_layer_names_the_near_ones():
     select_layers(NAMES, "stem,blocks")
   with pytest.raises(UserError, match=r"no layer 'zzzzzz'\. --list_layers"):
     select_layers(NAMES, "zzzzzz")
-  with pytest.raises(UserError, match="No layer is named"):
+  with pytest.raises(UserError, match="No layer is selected"):
     select_layers(NAMES, " ,")
 
 
@@ -87,7 +87,7 @@ def test_units_from_a_file(tmp_path):
   path.write_text("5\n\n2\n")
   assert select_units(str(path), 8).tolist() == [2, 5]
   path.write_text("5\nfive\n")
-  with pytest.raises(UserError, match="one unit's index a line"):
+  with pytest.raises(UserError, match="one index per line"):
     select_units(str(path), 8)
 
 
@@ -95,7 +95,7 @@ def test_units_from_a_file(tmp_path):
   ("selection", "message"),
   [
     ("8", "no unit 8: the layer has units 0 to 7"),
-    ("8:9", "name none"),
+    ("8:9", "select none"),
     ("a:b", "no such file"),
     ("-1", "no such file"),
     ("0:8:0", "no such file"),

@@ -1,4 +1,4 @@
-"""Arrays inside attention, which have the look of maps and are none."""
+"""Filters out arrays inside attention, which have four axes but are not maps."""
 
 import fnmatch
 from collections.abc import Collection, Mapping
@@ -7,16 +7,16 @@ from collections.abc import Collection, Mapping
 def without_attention(
   arrays: Mapping[str, tuple[int, ...]], batch: int, *, given: Collection[str] = ()
 ) -> dict[str, tuple[int, ...]]:
-  """Leaves out what is split over heads, and the weights from each token to each.
+  """Removes arrays that are split over heads, and attention weights.
 
-  Four axes of which one is the tokens of the array before them are not a map, as in
-  `(batch, heads, tokens, ...)` and `(batch, tokens, heads, ...)`, unless the other two
-  are a square.
+  An array of four axes is not a map if one of its axes has the number of tokens of an
+  earlier array, as in `(batch, heads, tokens, ...)` and `(batch, tokens, heads, ...)`,
+  unless the other two axes are equal.
 
   Args:
     arrays: shapes by layer, in the model's order.
-    batch: images that went in.
-    given: names and globs of layers to keep, as their layouts are known.
+    batch: number of images in the batch.
+    given: names and globs of layers to keep, because their layouts are known.
   """
   kept, tokens = {}, 0
   for name, shape in arrays.items():

@@ -1,4 +1,4 @@
-"""Batches of the sizes that a model takes, whatever comes in."""
+"""Splits or pads batches to the sizes that a model takes."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,13 +12,13 @@ def run_in_batches(
   min_size: int = 1,
   max_size: int | None = None,
 ) -> dict[str, np.ndarray]:
-  """Runs a model on parts of a batch; a part that is too small is padded.
+  """Runs a model on parts of a batch; pads a part that is too small.
 
   Args:
-    run: takes inputs, and returns arrays that have one row for each of them.
-    inputs: the batch first; at least one.
+    run: takes inputs and returns arrays with one row per input.
+    inputs: at least one; the first axis is the batch.
     min_size: smallest batch that the model takes.
-    max_size: largest batch; None for no limit.
+    max_size: largest batch that the model takes; None for no limit.
 
   Returns:
     The arrays for all inputs.

@@ -27,25 +27,25 @@ from milan_jax._src.runs.precision import full_float32
 class CallableProbe(JaxProbe):
   """A function `images -> {layer: activations}`.
 
-  What it returns is named as `milan_jax._src.probe.returned.named_activations` tells.
+  Its results are named by `milan_jax._src.probe.returned.named_activations`.
 
   Args:
-    function: takes normalized images `Float[batch height width 3]`. What it closes over
-      is part of the compiled program.
-    preprocessing: how it wants its images.
-    compiled: whether it is one of JAX arrays, to be traced: then no more is computed
-      than the chosen layers need. If not, it gets numpy arrays, or JAX's where it runs
-      on no others, and may do anything; all of it runs, whatever is chosen. None
-      compiles it if it can be traced.
-    image_size: of the images, in pixels; None takes `preprocessing.crop`.
-    layouts: of layers by name or glob, where the guess would be wrong.
-    devices: what to run on, if compiled; None takes all of this process.
-    special: tokens in front that are not patches, if the layers have any.
-    convolution: `NHWC` or `NCHW`, what four axes are.
+    function: takes normalized images `Float[batch height width 3]`. Arrays that it
+      closes over become constants of the compiled program.
+    preprocessing: how its input images are prepared.
+    compiled: whether JAX traces and compiles it; then only the chosen layers are
+      computed. Otherwise it is called with NumPy arrays, or with JAX arrays if it does
+      not run on NumPy arrays, and computes all layers on every call. None compiles it
+      if it can be traced.
+    image_size: size of the images, in pixels; None takes `preprocessing.crop`.
+    layouts: layouts of layers by name or glob, which override the guess.
+    devices: devices to run on, if compiled; None takes all of this process.
+    special: number of leading tokens that are not patches, if known.
+    convolution: `NHWC` or `NCHW`, the default order of four axes.
 
   Raises:
-    UserError: if devices are given and it is not compiled; if `compiled` is None and
-      it does not run, or returns nothing that can be read.
+    UserError: if devices are given and it is not compiled; if `compiled` is None and it
+      does not run or returns no activations.
   """
 
   def __init__(
@@ -79,13 +79,13 @@ class CallableProbe(JaxProbe):
     self._function = function
     self._trial_shapes: Mapping[str, tuple[int, ...]] | None = None
     self._to_input: Callable[[Any], Any] = np.array
-    # Why it is not compiled, though nobody said that it should not be.
+    # Why tracing failed, where `compiled` is None and it is not compiled.
     self.untraced = ""
     self.compiled = compiled if compiled is not None else self._traces()
     if not self.compiled:
       if devices is not None:
         raise UserError(
-          "A function that JAX does not compile runs where it pleases: give no devices."
+          "A function that JAX does not compile chooses its own devices: omit devices."
         )
       self._mesh = make_mesh(jax.local_devices()[:1])
       self.num_devices = 1
@@ -98,8 +98,9 @@ class CallableProbe(JaxProbe):
     """Activations of some layers, in the model's own units, as 32-bit floats or wider.
 
     Raises:
-      UserError: if a layer is unknown, or the batch cannot be spread evenly; if the
-        function is not compiled, and fails or returns something else for these images.
+      UserError: if a layer is unknown; if the batch cannot be split evenly over the
+        devices; if the function is not compiled and fails, or returns other layers or
+        shapes for these images.
     """
     if self.compiled:
       return super().activations(images, layers)
@@ -110,14 +111,14 @@ class CallableProbe(JaxProbe):
       raise
     except Exception as error:  # whatever the user's function raises
       raise UserError(
-        f"The function fails on a batch of {len(images)} images "
-        f"({in_a_line(error)}), and ran on black ones."
+        f"The function fails on a batch of {len(images)} images ({in_a_line(error)}), "
+        "although it ran on black images."
       ) from error
     absent = [name for name in layers if name not in found]
     if absent:
       raise UserError(
-        f"The function returned no {absent[0]!r} for these images, and did for black "
-        "ones: return the same names for all."
+        f"The function returned no {absent[0]!r} for these images, but did for black "
+        "images: return the same names for all images."
       )
     return {
       name: as_nhwc(found[name], name, self.readings.layouts[name], len(images))
@@ -125,11 +126,11 @@ class CallableProbe(JaxProbe):
     }
 
   def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
-    """Those of a function that is a tree, such as a `jax.tree_util.Partial`."""
+    """The arrays of a function that is a pytree, such as a `jax.tree_util.Partial`."""
     return named_arrays(self._function)
 
   def array_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
-    """Shape of what each layer gives for a batch; if not compiled, by running it."""
+    """Shape of each layer's array for a batch; runs the function if not compiled."""
     if self._trial_shapes is not None and batch == TRACED_BATCH:
       return self._trial_shapes
     if self.compiled:
@@ -137,14 +138,14 @@ class CallableProbe(JaxProbe):
     return self._run_shapes(batch)
 
   def not_read(self, fault: str) -> UserError:
-    """What to raise when no layer can be read; `fault` is what the function does."""
+    """The error if no layer can be read; `fault` states what the function returns."""
     return UserError(expected(f"{fault}, which cannot be read as positions and units"))
 
   def _traces(self) -> bool:
     """Whether JAX can trace the function.
 
     Raises:
-      UserError: if it does not run uncompiled either, or returns nothing to be read.
+      UserError: if it does not run uncompiled either, or returns no activations.
     """
     try:
       self._trial_shapes = self.traced_shapes(TRACED_BATCH)
@@ -165,7 +166,7 @@ class CallableProbe(JaxProbe):
       else:
         self.untraced = in_a_line(cause)
         return False
-    # What an array fails at tells more than that a tracer is none.
+    # If tracing alone failed in `cause`, the error on concrete arrays is more useful.
     only_traced = "trace" in f"{type(cause)} {cause}".lower()
     fault = errors[0] if only_traced else cause
     raise self.does_not_run(fault) from fault
@@ -177,7 +178,8 @@ class CallableProbe(JaxProbe):
   def _arrays(
     self, images: UInt8[np.ndarray, "batch rows columns c"]
   ) -> dict[str, np.ndarray]:
-    # A copy: the function may write into its images, as torch warns that it may.
+    # A copy: the function may write into its images, and torch warns if they are
+    # read-only.
     pixels = self._to_input(self._preprocessing.normalize(images))
     found = named_activations(full_float32(self._function)(pixels))
     return {name: np.array(array) for name, array in found.items()}

@@ -1,4 +1,4 @@
-"""Which layers to describe when none are named: by the names that architectures use."""
+"""Chooses layers to describe when none are given, by the names of architectures."""
 
 import dataclasses
 import re
@@ -6,18 +6,19 @@ from collections.abc import Callable, Sequence
 
 from milan_jax._src.records import LayerShape
 
-# How many layers are described unasked.
+# Maximum number of layers chosen by default.
 MOST = 5
 
 Choice = Callable[[Sequence[LayerShape]], Sequence[LayerShape]]
 
 
 def default_layers(shapes: Sequence[LayerShape]) -> tuple[str, ...]:
-  """The layers whose units are worth describing, at most five, in the model's order.
+  """Chooses at most five layers to describe, in the model's order.
 
-  Of a known architecture those that papers describe: the ends of a convolutional
-  network's stages, and a transformer's hidden units, after the first linear layer of
-  its blocks' MLPs. Else the last map of each resolution, or the blocks.
+  For a known architecture, the layers that papers describe: the outputs of a
+  convolutional network's stages, or the hidden units of a transformer's MLPs, after
+  their first linear layer. For other models, the last map of each resolution, or the
+  blocks.
 
   Args:
     shapes: all layers of the model, in its order.
@@ -36,7 +37,7 @@ def default_layers(shapes: Sequence[LayerShape]) -> tuple[str, ...]:
 
 def _fitting(family: "_Family", shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
   signs = (re.fullmatch(rf"((?:.*\.)?){family.sign}", shape.name) for shape in shapes)
-  # A network that is a part of another has something in front of all its names.
+  # The names of a network inside another model have a prefix.
   before = min((sign[1] for sign in signs if sign), key=len, default=None)
   if before is None:
     return []
@@ -51,13 +52,14 @@ def _guess(shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
   blocks = [shape for shape in shapes if re.fullmatch(_BLOCK, shape.name)]
   if len(blocks) > 1:
     return blocks
-  # One map alone is a transformer's patches, which tell little: the last place is best.
+  # A single map is usually a transformer's patch embedding, which is uninformative:
+  # take the last spatial layer.
   spatial = [shape for shape in shapes if shape.height * shape.width > 1]
   return (spatial or list(shapes))[-1:]
 
 
 def _spread(shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
-  """The first, the last, and others evenly between them."""
+  """The first, the last, and evenly spaced layers between them."""
   if len(shapes) <= MOST:
     return shapes
   step = (len(shapes) - 1) / (MOST - 1)
@@ -65,10 +67,10 @@ def _spread(shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
 
 
 def _last_maps(shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
-  """The last map of each resolution, inside no more modules than it takes to see them.
+  """The last map of each resolution, at the smallest nesting depth that has them all.
 
-  A stage is a better layer than the parts of its last block, and than the network that
-  it is a part of.
+  A stage is preferred to the parts of its last block and to the network that contains
+  it.
   """
   maps = [shape for shape in shapes if _is_map(shape)]
   if not maps:
@@ -89,9 +91,9 @@ def _last_maps(shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
 
 
 def _is_map(shape: LayerShape) -> bool:
-  """Whether it is a square of four axes, neither an image nor a map of classes.
+  """Whether it is a square map of four axes, but not an image or a map of classes.
 
-  What heads of attention give has four axes too, and is not a square.
+  Arrays split over attention heads also have four axes, but are not square.
   """
   four = len(shape.raw) in (0, 4)
   square = shape.height == shape.width > 1
@@ -109,20 +111,21 @@ def _last_of_stages(shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
 
 
 def _before_pools(shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
-  """The last layer of each resolution but of the lowest, to which a pool leads."""
+  """The last layer of each resolution except the lowest, which is a pool's output."""
   last = {shape.height: shape for shape in shapes}
   return list(last.values())[:-1]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Family:
-  """An architecture, as some library names its layers.
+  """An architecture, recognized by a library's names of its layers.
 
   Attributes:
-    sign: a regular expression; a model with a layer of such a name, or of one that
-      ends so behind a dot, is one of these.
-    layers: what the layers to choose from are called, behind the same beginning.
-    choice: which of them; more than `MOST` are spread.
+    signature: a regular expression; the model belongs to the family if it matches a
+      layer's name, or the end of one after a dot.
+    layers: a regular expression for the names of candidate layers, after the prefix
+      before `signature`.
+    choice: selects from the candidates; more than `MAX_LAYERS` are subsampled.
   """
 
   sign: str
@@ -130,7 +133,7 @@ class _Family:
   choice: Choice = _all
 
 
-# Of any module that has numbered parts, wherever it is.
+# Numbered blocks at any depth.
 _BLOCK = r"(.*\.)?\w*(blocks?|layers?|encoderblock|stages?)[._]?\d+"
 _HEAD = r"(^|\.)(classifier|head|fc|logits)(\.|$)"
 # `blocks.3.mlp.fc1` in timm and in DINO; `layers.3.mlp.fc1` and older names in
@@ -142,12 +145,12 @@ _HIDDEN = (
 )
 
 _FAMILIES = (
-  # ResNet, in torchvision and timm; in transformers, with RegNet and ConvNeXt; timm's
-  # other networks of stages.
+  # ResNet in torchvision and timm; ResNet, RegNet and ConvNeXt in transformers; other
+  # networks with stages in timm.
   _Family(r"layer4", r"(conv1|layer[1-4])"),
   _Family(r"encoder\.stages\.\d", r"(embedder\.embedder|encoder\.stages\.\d)"),
   _Family(r"stages\.\d", r"stages\.\d"),
-  # VGG and AlexNet. VGG has more layers.
+  # VGG and AlexNet. VGG comes first: it has more layers.
   _Family(r"features\.20", r"features\.\d+", _before_pools),
   _Family(r"classifier\.6", r"features\.(1|4|7|9|11)"),
   # DenseNet.

@@ -1,21 +1,21 @@
-"""Numbers that tell a network by what it computes, where no parameter or file does."""
+"""Numbers that identify a network by what it computes, not by parameters or files."""
 
 import numpy as np
 from jaxtyping import Float
 
 _PROJECTIONS = 4
-# Its square is still a number.
+# Its square is finite in float64.
 _HUGE = 1e100
 
 
 def summary(activations: Float[np.ndarray, "batch height width units"]) -> list[float]:
-  """A few numbers of a layer's activations, which nearly any change of them changes.
+  """Summarizes a layer's activations in numbers that almost any change affects.
 
   Args:
-    activations: of a trial batch.
+    activations: activations of a trial batch.
 
   Returns:
-    The root of their mean square, the layer's scale; then random projections of the
+    The root mean square, which is the layer's scale; then random projections of the
     units' means, root mean squares and sums with random signs, each of about that
     scale.
   """

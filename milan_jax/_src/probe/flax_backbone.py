@@ -1,4 +1,4 @@
-"""Our own backbones."""
+"""The probe of the backbones in `milan_jax._src.models.backbones`."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from milan_jax._src.images.sizes import Size
 from milan_jax._src.models.backbones.registry import Backbone, Params
 from milan_jax._src.probe.jax_model import JaxProbe
 
-# `act1` is `bn1` behind a ReLU6.
+# `act1` is `bn1` followed by a ReLU6.
 _ACTIVATION = re.compile(r"(^|\.)act(?=\d$)")
 
 
@@ -19,15 +19,15 @@ class FlaxProbe(JaxProbe):
 
   Args:
     backbone: the network.
-    params: its weights; the classifier may be missing, and its layers are then too, or
-      have any number of classes.
-    image_size: of the images in pixels; None takes the backbone's own.
-    devices: what to run on; None takes all of this process.
+    params: its weights; the classifier may have any number of classes, or be missing,
+      and then its layers are missing too.
+    image_size: size of the images in pixels; None takes the backbone's default.
+    devices: devices to run on; None takes all of this process.
     before_clip: whether efficientnet-lite0's activations (`act0`, `blocks.3.act1`) are
-      read before their upper clip, where their largest values still differ.
+      read before the clip at 6, so that large values still differ.
   """
 
-  # Its positions and what it depends on are known, and tested.
+  # Tests cover its layouts and its independence of the batch, so no trial is needed.
   is_known = True
 
   def __init__(
@@ -61,11 +61,11 @@ class FlaxProbe(JaxProbe):
     self._clipped = clipped
 
   def notes(self) -> Mapping[str, str]:
-    """What is special about reading a layer, by the layer's name."""
+    """Remarks on how layers are read, by layer name."""
     names = self._backbone.layer_names if self._clipped else ()
     return {name: "before its clip at 6" for name in names if _ACTIVATION.search(name)}
 
   def array_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
-    """Shape of what each layer gives for a batch, in the order of execution."""
+    """Shape of each layer's array for a batch, in the order of execution."""
     shapes = self._backbone.shapes(self._backbone.layer_names, self.image_size)
     return {name: (batch, *shape) for name, shape in shapes.items()}

@@ -1,4 +1,4 @@
-"""How an image processor of transformers prepares an image, in our words."""
+"""Converts an image processor of transformers to `Preprocessing`."""
 
 from typing import Any
 
@@ -8,23 +8,24 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.images.preprocessing import Preprocessing
 from milan_jax._src.images.sizes import Size, sides, size_from_sides
 
-_BILINEAR, _BICUBIC = 2, 3  # as Pillow counts
-# ConvNeXt's keeps a margin around the crop below this size, and squashes from it on.
+_BILINEAR, _BICUBIC = 2, 3  # Pillow's numbers
+# ConvNeXt's processor crops below this size, and from it on resizes without cropping
+# and ignores the aspect ratio.
 _CONVNEXT_SQUASHES = 384
 
 
 def read_preprocessing(processor: Any, image_size: Size | None) -> Preprocessing:
   """How an image processor of transformers prepares an image.
 
-  A processor that keeps an oblong image whole is followed up to its center square.
+  Processors that keep a non-square image whole are approximated by a center crop.
 
   Args:
-    processor: of one image, such as `AutoImageProcessor` finds.
-    image_size: that the model was made for, in pixels; taken where the processor
-      does not set any.
+    processor: an image processor, such as `AutoImageProcessor` returns.
+    image_size: size that the model was made for, in pixels; used if the processor sets
+      none.
 
   Raises:
-    UserError: if it does what `Preprocessing` cannot say.
+    UserError: if it does something that `Preprocessing` cannot express.
   """
   resize, squash = _resizing(processor)
   crop = resize or image_size
@@ -39,7 +40,7 @@ def read_preprocessing(processor: Any, image_size: Size | None) -> Preprocessing
   resample = _BILINEAR if processor.resample is None else int(processor.resample)
   if resize and resample not in (_BILINEAR, _BICUBIC):
     raise _cannot_follow(processor, f"resample={resample}")
-  # Pixels are of 0 to 255 here, and there often of 0 to 1.
+  # Pixels are 0 to 255 here; the processor often rescales them to 0 to 1.
   scale = processor.rescale_factor if processor.do_rescale else 1.0
   mean: tuple[float, ...] = (0.0, 0.0, 0.0)
   std: tuple[float, ...] = (1.0, 1.0, 1.0)
@@ -56,7 +57,7 @@ def read_preprocessing(processor: Any, image_size: Size | None) -> Preprocessing
 
 
 def _resizing(processor: Any) -> tuple[Size | None, bool]:
-  """Length or size after resizing, in pixels, and whether it is that of both sides."""
+  """Shorter side or size after resizing, in pixels, and whether both sides are set."""
   if not processor.do_resize:
     return None, False
   shortest = processor.size.shortest_edge
@@ -87,6 +88,6 @@ def _colors(values: Any) -> tuple[float, ...]:
 def _cannot_follow(processor: Any, what: str) -> UserError:
   return UserError(
     f"Images cannot be prepared as {type(processor).__name__} does ({what}): expected "
-    "a resize, bilinear or bicubic, and a crop of the center. Make a torch "
-    "module of the model and name it as package.module:name."
+    "a resize, bilinear or bicubic, and a crop of the center. Wrap the model in a "
+    "torch module and give it as package.module:name."
   )

@@ -1,4 +1,4 @@
-"""What the shape of a model's input says of the images that it takes."""
+"""Infers the images that a model takes from the shape of its input."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.sizes import Size, sides, size_from_sides
 
-# More channels than this are hardly those of images, unless the user sets it.
+# Larger axes are not taken for image channels unless the user sets their number.
 _MOST = 32
 
 
@@ -16,9 +16,9 @@ class ImageShape:
 
   Attributes:
     axes: `NCHW` or `NHWC`.
-    channels: of an image.
-    height: in pixels; None: any.
-    width: in pixels; None: any.
+    channels: number of channels of an image.
+    height: in pixels; None means any.
+    width: in pixels; None means any.
   """
 
   axes: str
@@ -26,24 +26,24 @@ class ImageShape:
   height: int | None
   width: int | None
 
-  def size(self, wanted: Size | None, model: str) -> Size:
-    """The size of its images: its own, or what is wanted, or 224.
+  def size(self, requested: Size | None, model: str) -> Size:
+    """The size of its images: its fixed size, or the requested size, or 224.
 
     Args:
-      wanted: by the user; None for the model's own.
-      model: what to call it in messages, such as `program`.
+      requested: by the user; None for the model's own.
+      model: a word for the model in messages, such as `program`.
 
     Raises:
-      UserError: if it takes another size than is wanted.
+      UserError: if the requested size is not its fixed size.
     """
-    height, width = sides(wanted) if wanted else (self.height, self.width)
+    height, width = sides(requested) if requested else (self.height, self.width)
     height, width = height or width or 224, width or height or 224
     own = (self.height or height, self.width or width)
     if own != (height, width):
       taken = " x ".join(str(side or "any") for side in (self.height, self.width))
       raise UserError(
         f"The {model} takes images of {taken} pixels: expected {height} x {width}. "
-        "Export it for the size that you want, or for any."
+        "Export it for the size that you want, or for any size."
       )
     return size_from_sides(height, width)
 
@@ -51,11 +51,11 @@ class ImageShape:
 def read_image_shape(
   shape: Sequence[int | None], channels: int | None = None
 ) -> ImageShape | None:
-  """Reads the shape of an input; None if it is not that of images.
+  """Infers images from the shape of an input; None if it is not a shape of images.
 
   Args:
-    shape: batch, then channels before or after height and width; None: any.
-    channels: of its images, if the user says it.
+    shape: batch, then channels before or after height and width; None means any.
+    channels: number of channels, if the user sets it.
   """
   if len(shape) != 4:
     return None

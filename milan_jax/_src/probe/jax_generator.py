@@ -1,4 +1,4 @@
-"""JAX functions that make images of latents, such as GANs."""
+"""JAX functions that generate images from latents, such as GANs."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
@@ -29,23 +29,23 @@ from milan_jax._src.runs.precision import full_float32
 class JaxGenerator(OneDevice):
   """A function `latents[, classes] -> (images, {layer: activations})`.
 
-  Each size of batch is compiled once, and no more is computed than is asked for.
+  Each batch size is compiled once, and only the requested layers are computed.
 
   Args:
     function: takes latents `Float[batch *latent_shape]`, and classes `Int[batch]` if it
-      has any; returns images `(batch, size, size, 3)` and activations, colors and
-      units last. As `jax.tree_util.Partial(function, params)`, its parameters are not
-      made part of the compiled program.
+      is class-conditional; returns images `(batch, size, size, 3)` and activations,
+      both channels last. In `jax.tree_util.Partial(function, params)` the parameters
+      are arguments of the compiled program instead of constants.
     latent_shape: shape of one latent.
-    classes: whether it takes classes.
-    image_range: the values of black and of white in its images.
-    layouts: of layers by name or glob, where the guess would be wrong.
+    classes: whether it is class-conditional.
+    image_range: the values of black and white in its images.
+    layouts: layouts of layers by name or glob, which override the guess.
 
   Raises:
-    UserError: if it does not run, or makes no images in color.
+    UserError: if it does not run, or does not return RGB or gray images.
   """
 
-  # Each size of batch takes a while to compile.
+  # Each batch size is compiled, which takes a while.
   compiled = True
 
   def __init__(
@@ -72,7 +72,7 @@ class JaxGenerator(OneDevice):
     )
 
   def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
-    """The parameters of a function that brings them, by name."""
+    """The parameters of a function that is a pytree, by name."""
     return named_arrays(self._function)
 
   def layers(self) -> tuple[LayerShape, ...]:
@@ -80,7 +80,7 @@ class JaxGenerator(OneDevice):
     return self.readings.shapes
 
   def reread(self, corrections: Mapping[str, Layout | None]) -> None:
-    """Reads layers in other ways."""
+    """Changes the layouts of layers."""
     self.readings.correct(corrections)
 
   def activations(
@@ -89,19 +89,20 @@ class JaxGenerator(OneDevice):
     """Activations of some layers, as float32.
 
     Args:
-      inputs: records of a `latent`, and of a `class` if the function takes classes.
+      inputs: records of a `latent`, and of a `class` if the function is
+        class-conditional.
       layers: names among those of `layers()`.
 
     Raises:
-      UserError: if a name is not a layer, or the records are of another kind.
+      UserError: if a name is not a layer, or the records have other fields or shapes.
     """
     layouts = self.readings.layouts
     for name in layers:
       if name not in layouts:
         raise UserError(
           f"The generator has no layer {name!r} that can be read as positions and "
-          "units: "
-          "--list_layers prints all that can. Choose another, or set --layouts."
+          "units: --list_layers prints all that can be. Choose another, or set "
+          "--layouts."
         )
 
     found = _activations(self._function, self._arguments(inputs), layers)
@@ -112,7 +113,7 @@ class JaxGenerator(OneDevice):
     }
 
   def images(self, inputs: np.ndarray) -> UInt8[np.ndarray, "batch size size 3"]:
-    """The images that the function makes of records, RGB, 0 to 255."""
+    """The images that the function generates from records, RGB, 0 to 255."""
     images = np.asarray(_images(self._function, self._arguments(inputs)))
     return to_colors(images, self._image_range)
 
@@ -147,10 +148,10 @@ class JaxGenerator(OneDevice):
 def _made(
   function: Callable[..., Any], arguments: list[Array]
 ) -> tuple[Array, dict[str, Array]]:
-  """The images that a function makes, and its activations by name.
+  """The images that a function returns, and its activations by name.
 
   Raises:
-    UserError: if it returns something else.
+    UserError: if it does not return this pair.
   """
   made = function(*arguments)
   if not isinstance(made, tuple | list) or len(made) != 2:

@@ -1,4 +1,4 @@
-"""What all probes of JAX models share: one compiled program, run on every device."""
+"""The base of all probes of JAX models: one compiled program, run on every device."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,11 +21,11 @@ from milan_jax._src.records import LayerShape
 from milan_jax._src.runs.mesh import make_mesh
 from milan_jax._src.runs.precision import full_float32
 
-# Params, normalized images and the chosen layers, None for all, in the order of their
-# execution.
+# Takes params, normalized images and the chosen layers, None for all; returns the
+# layers' arrays in the order of execution.
 Run = Callable[[Any, Array, tuple[str, ...] | None], Mapping[str, Array]]
 
-# What is raised where a model looks at the numbers in its arrays.
+# Errors raised while tracing if a model's Python code depends on values in its arrays.
 _ONLY_TRACED = (
   jax.errors.ConcretizationTypeError,
   jax.errors.TracerArrayConversionError,
@@ -36,29 +36,29 @@ _ONLY_TRACED = (
 
 
 class JaxProbe:
-  """A function of parameters and images, whose layers' activations are its results.
+  """A function of parameters and images that returns its layers' activations.
 
-  It is compiled once per set of layers and size of the batch, and what no chosen layer
-  needs is not computed. Products are in full float32 where the model names no other
-  precision. Every device runs the same program on an equal part of the
-  batch, so that an image's activations are the same bytes on any number of them.
+  It is compiled once per set of layers and batch size, and computes only the chosen
+  layers. Matrix products use full float32 precision unless the model sets another.
+  Every device runs the same program on an equal part of the batch, so that an image's
+  activations are bit-identical on any number of devices.
 
   Args:
-    run: gives the activations of the layers asked for; traced by JAX.
+    run: returns the activations of the requested layers; traced by JAX.
     params: its first argument, any tree of arrays; copied to every device.
-    preprocessing: how the model wants its images.
-    image_size: of the images, in pixels; None takes `preprocessing.crop`.
-    layouts: of layers by name or glob, where the guess would be wrong.
-    devices: what to run on; None takes all of this process.
-    special: tokens in front that are not patches, if the layers have any.
-    convolution: `NHWC` or `NCHW`, what four axes are.
+    preprocessing: how the model's input images are prepared.
+    image_size: size of the images, in pixels; None takes `preprocessing.crop`.
+    layouts: layouts of layers by name or glob, which override the guess.
+    devices: devices to run on; None takes all of this process.
+    special: number of leading tokens that are not patches, if known.
+    convolution: `NHWC` or `NCHW`, the default order of four axes.
 
   Attributes:
     image_size: size of the images that the model takes, in pixels.
-    num_devices: devices that a batch is spread over.
+    num_devices: number of devices that a batch is split over.
   """
 
-  # Each size of batch takes a while to compile.
+  # Each batch size is compiled, which takes a while.
   compiled = True
 
   def __init__(
@@ -90,15 +90,15 @@ class JaxProbe:
     return self._preprocessing.channels
 
   def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
-    """All that the model was given beside its images, by name."""
+    """The arrays that the model takes in addition to its images, by name."""
     return named_arrays(self._params)
 
   def layers(self) -> tuple[LayerShape, ...]:
-    """Every layer that can be read, in the order of execution; nothing is computed.
+    """Every layer that can be read, in the order of execution; only traces the model.
 
     Raises:
-      UserError: if the model does not take an image of `image_size`, nothing can be
-        read, or a layer does not fit the layout that the user gave to it by name.
+      UserError: if the model does not run on images of `image_size`, no layer can be
+        read, or a layer does not fit the layout that the user set for it by name.
     """
     if not self.readings.shapes:
       arrays = self.array_shapes(TRACED_BATCH).items()
@@ -106,17 +106,17 @@ class JaxProbe:
       more = f" and {len(shapes) - 3} more" if len(shapes) > 3 else ""
       if not shapes:
         raise UserError(
-          "The model gives no array of floating numbers: return one, whose first axis "
-          "is the images."
+          "The model returns no floating-point array: return one whose first axis is "
+          "the batch."
         )
       what = f"{', '.join(shapes[:3])}{more}"
       raise self.not_read(f"returns {what} for {TRACED_BATCH} images")
     return self.readings.shapes
 
   def reread(self, corrections: Mapping[str, Layout | None]) -> None:
-    """Reads layers in other ways, which compiles the model again."""
+    """Changes the layouts of layers, which compiles the model again."""
     self.readings.correct(corrections)
-    # Another function, so that JAX traces it again.
+    # A new function, so that JAX traces it again.
     self._program = jax.jit(full_float32(self._spread), static_argnames="layers")
 
   def activations(
@@ -127,7 +127,8 @@ class JaxProbe:
     """Activations of some layers, in the model's own units, as 32-bit floats or wider.
 
     Raises:
-      UserError: if a layer is unknown, or the batch cannot be spread evenly.
+      UserError: if a layer is unknown, or the batch cannot be split evenly over the
+        devices.
     """
     self.check_request(len(images), layers)
     parts = NamedSharding(self._mesh, PartitionSpec("data"))
@@ -136,7 +137,7 @@ class JaxProbe:
     return found
 
   def array_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
-    """Shape of what each layer gives for a batch, in the order of execution."""
+    """Shape of each layer's array for a batch, in the order of execution."""
     try:
       return self.traced_shapes(batch)
     except UserError:
@@ -145,7 +146,7 @@ class JaxProbe:
       raise self.does_not_run(error) from error
 
   def traced_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
-    """As `array_shapes`, but raises whatever the model does."""
+    """Does the same as `array_shapes`, but raises the model's own errors."""
     shape = (batch, *sides(self.image_size), self.channels)
     images = jax.ShapeDtypeStruct(shape, np.uint8)
     order: list[str] = []
@@ -163,16 +164,16 @@ class JaxProbe:
     }
 
   def does_not_run(self, error: Exception) -> UserError:
-    """What to raise when a trial of the model raised something."""
+    """The error to raise if the model raised one on trial images."""
     remedy = (
-      "check its parameters, how it is called, and the size (--image_size), and that "
-      f"it takes {self.channels} channel{'s' * (self.channels != 1)} (for others, give "
-      "--mean and --std as many numbers)"
+      "check its parameters, how it is called, the size (--image_size), and that it "
+      f"takes {self.channels} channel{'s' * (self.channels != 1)} (for another number, "
+      "give one value per channel to --mean and --std)"
     )
     if isinstance(error, _ONLY_TRACED):
       remedy = (
-        "JAX cannot trace it; make it of jax.numpy, or give a function of images that "
-        "calls it, which is run without being traced"
+        "JAX cannot trace it; write it with jax.numpy, or give a function of images "
+        "that calls it, which is run without tracing"
       )
     return UserError(
       f"The model does not run on images of {size_text(self.image_size)} pixels "
@@ -180,16 +181,16 @@ class JaxProbe:
     )
 
   def not_read(self, fault: str) -> UserError:
-    """What to raise when no layer can be read; `fault` is what the model does."""
+    """The error if no layer can be read; `fault` states what the model returns."""
     return UserError(
       f"The model {fault}, which cannot be read as positions and units: set --layouts."
     )
 
   def check_request(self, batch: int, layers: tuple[str, ...]) -> None:
-    """Checks what is asked for.
+    """Checks the layers and the batch size of a request.
 
     Raises:
-      UserError: if a layer is unknown, or the batch cannot be spread evenly.
+      UserError: if a layer is unknown, or the batch cannot be split evenly.
     """
     for name in layers:
       if name not in self.readings.layouts:
@@ -200,13 +201,13 @@ class JaxProbe:
         )
     if batch % self.num_devices:
       raise UserError(
-        f"A batch of {batch} images cannot be spread evenly over {self.num_devices} "
-        "devices: take a multiple."
+        f"A batch of {batch} images cannot be split evenly over {self.num_devices} "
+        "devices: use a multiple."
       )
 
   @functools.cached_property
   def readings(self) -> Readings:
-    """How the layers are read."""
+    """The layouts by which layers are read."""
     arrays = self.array_shapes(TRACED_BATCH)
     height, width = sides(self.image_size)
     return Readings(
@@ -232,8 +233,8 @@ class JaxProbe:
         for name in layers
       }
 
-    # Of one device too: the program of a part must not depend on how many there are.
-    # The check of replication is for programs that talk to each other.
+    # Also on one device: the program of a shard must not depend on their number.
+    # check_vma is for programs that communicate.
     return jax.shard_map(
       part,
       mesh=self._mesh,
@@ -244,9 +245,9 @@ class JaxProbe:
 
 
 def named_arrays(tree: Any) -> Iterator[tuple[str, np.ndarray]]:
-  """The arrays and numbers in a tree, by their paths; keys of random numbers are none.
+  """The arrays and numbers in a pytree, by their paths, without random keys.
 
-  What a random key gives is part of nothing that is computed in inference.
+  Inference does not use random keys.
   """
   for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
     kind = getattr(leaf, "dtype", None)
@@ -263,7 +264,7 @@ def in_a_line(error: Exception) -> str:
 
 
 def as_nhwc(array: Any, layer: str, layout: Layout, batch: int) -> Any:
-  """Activations of a layer in our layout, in no less than 32 bits."""
+  """Converts a layer's activations to NHWC, in at least 32 bits."""
   narrow = array.dtype.itemsize < 4
   array = array.astype(np.float32) if narrow else array
   return to_nhwc(array, layer, layout, batch=batch)

@@ -1,4 +1,4 @@
-"""What probes of Flax modules share: inference, and names of what modules return."""
+"""Helpers of probes of Flax modules: inference options, and names of outputs."""
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
@@ -18,11 +18,11 @@ _INFERENCE = {
 
 
 def inference_keywords(function: Callable[..., Any]) -> dict[str, bool]:
-  """The keywords of a function that say whether it trains, set to say that it does not.
+  """Keyword arguments that make a function run in inference mode.
 
   Args:
     function: the model, or its method; `train`, `training`, `is_training`,
-      `deterministic`, `inference` and `use_running_average` are looked for.
+      `deterministic`, `inference` and `use_running_average` are recognized.
   """
   keywords = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
   parameters = inspect.signature(function).parameters
@@ -36,13 +36,14 @@ def inference_keywords(function: Callable[..., Any]) -> dict[str, bool]:
 def named_outputs(name: str, calls: Sequence[Any]) -> Iterator[tuple[str, Array]]:
   """Names the arrays that a module returned.
 
-  A module that was called once has its plain name, else `name#0`, `name#1`. Of several
-  arrays the first has that name and the others theirs with their index, `name[1]`;
-  those of a dictionary have their keys, `name[key]`.
+  The output of a module that was called once has the module's name; several calls are
+  named `name#0`, `name#1`. If a call returned several arrays, the first has that name
+  and the others an index, `name[1]`; arrays of a dictionary have their key,
+  `name[key]`.
 
   Args:
-    name: the module's.
-    calls: what it returned, call by call.
+    name: the module's name.
+    calls: the results of its calls, in order.
   """
   for number, output in enumerate(calls):
     call = name if len(calls) == 1 else f"{name}#{number}"

@@ -1,6 +1,6 @@
-"""What goes into a generator and what comes out, whatever runs it.
+"""Inputs and output images of generators, in any framework.
 
-An input is a record of a `latent` and, for a generator of classes, a `class`.
+An input is a record of a `latent` and, for a class-conditional generator, a `class`.
 """
 
 from typing import Any
@@ -15,12 +15,12 @@ from milan_jax._src.images.sizes import Size, size_from_sides
 def trial_inputs(
   latent_shape: tuple[int, ...], *, classes: bool, batch: int
 ) -> np.ndarray:
-  """Random records, always the same, of class 0.
+  """Random records of class 0, the same on every call.
 
   Args:
-    latent_shape: of one latent.
-    classes: whether they have a class.
-    batch: how many.
+    latent_shape: shape of one latent.
+    classes: whether the records have a class.
+    batch: number of records.
   """
   latents = np.random.default_rng(0).standard_normal((batch, *latent_shape))
   fields: list[Any] = [("latent", np.float32, latent_shape)]
@@ -32,15 +32,15 @@ def trial_inputs(
 def arguments_of(
   inputs: np.ndarray, latent_shape: tuple[int, ...], *, classes: bool
 ) -> list[np.ndarray]:
-  """The arguments of a generator: latents of float32, and classes of int64 if any.
+  """The arguments of a generator: float32 latents, and int64 classes if it takes any.
 
   Args:
     inputs: records.
-    latent_shape: of one latent, as the generator takes it.
+    latent_shape: shape of one latent, as the generator takes it.
     classes: whether the generator takes classes.
 
   Raises:
-    UserError: if the records are not of this kind.
+    UserError: if the records have other fields or shapes.
   """
   names = inputs.dtype.names or ()
   shape = inputs.dtype["latent"].shape if "latent" in names else None
@@ -60,16 +60,16 @@ def image_side(shape: tuple[int, ...], batch: int) -> Size:
   """Size of the images that a generator makes, in pixels.
 
   Args:
-    shape: of what it makes, colors last.
-    batch: how many it should have made.
+    shape: shape of the generator's result, channels last.
+    batch: the expected number of images.
 
   Raises:
-    UserError: if these are not images in color or gray.
+    UserError: if this is not a shape of RGB or gray images.
   """
   if len(shape) != 4 or shape[0] != batch or shape[3] not in (1, 3):
     raise UserError(
-      f"The generator makes an array of shape {shape}, colors last, of {batch} "
-      "latents: expected an image of three colors, or of gray, of each."
+      f"The generator returns an array of shape {shape}, channels last, for {batch} "
+      "latents: expected an RGB or gray image for each."
     )
   return size_from_sides(*shape[1:3])
 
@@ -77,15 +77,15 @@ def image_side(shape: tuple[int, ...], batch: int) -> Size:
 def to_colors(
   images: np.ndarray, image_range: tuple[float, float]
 ) -> UInt8[np.ndarray, "batch height width 3"]:
-  """Images as they are stored, 0 to 255.
+  """Converts images to RGB, 0 to 255.
 
   Args:
-    images: `(batch, height, width, 3)`, or 1 of gray, of fractions; what is outside the
-      range is cut.
-    image_range: the values of black and of white.
+    images: `(batch, height, width, 3)`, or 1 channel if gray; values outside the range
+      are clipped.
+    image_range: the values of black and white.
   """
   black, white = image_range
   scaled = (np.asarray(images, np.float32) - black) * (255 / (white - black))
-  # Of what is not a number, black.
+  # NaN becomes black.
   pixels = np.nan_to_num(scaled).clip(0, 255).round().astype(np.uint8)
   return np.repeat(pixels, 3, axis=3) if pixels.shape[3] == 1 else pixels

@@ -1,10 +1,11 @@
-"""Activations of any layout as `(batch, height, width, units)`.
+"""Converts activations of any layout to `(batch, height, width, units)`.
 
-A unit is a channel. The activations of convolutions and vectors are not copied.
+A unit is a channel. Activations of convolutions and vectors are not copied.
 
-A layout is written as its axes, then its options: `NCHW`, `NHWC`, `NC` (a vector, whose
-units see the whole image), `NLC` (tokens), `LNC` (tokens, batch second), `NCL` (tokens,
-units before them), or `windows`, such as `NLC:special=1`, `windows:side=7:shift=3`.
+A layout is written as its axes followed by options, such as `NLC:special=1` or
+`windows:side=7:shift=3`. The axes are `NCHW`, `NHWC`, `NC` (a vector, whose units see
+the whole image), `NLC` (tokens), `LNC` (tokens, batch second), `NCL` (tokens, units
+before them), or `windows`.
 """
 
 import dataclasses
@@ -21,15 +22,15 @@ from milan_jax._src.errors import UserError
 
 AXES = ("NCHW", "NHWC", "NC", "NLC", "LNC", "NCL", "windows")
 TOKENS = ("NLC", "LNC", "NCL")
-# More special tokens than this, and the grid is a guess of something else.
+# With more special tokens than this, a guessed grid is not plausible.
 _MOST_SPECIAL = 64
 
 _NUMBERS = ("special", "after", "token", "side", "shift", "unroll")
 
 HELP = (
-  "NCHW, NHWC, NC, NLC:special=1 (NLC: tokens of which the first are not of the image; "
-  "also LNC, NCL), NLC:after=5 (nor are the last 5), NLC:token=0 (one token alone), "
-  "NLC:grid=14x14, NLC:unroll=3 (in Hiera's order), or windows:side=7:shift=3"
+  "NCHW, NHWC, NC, NLC:special=1 (tokens, the first of which is not a patch; also LNC, "
+  "NCL), NLC:after=5 (the last 5 tokens are not patches), NLC:token=0 (a single "
+  "token), NLC:grid=14x14, NLC:unroll=3 (Hiera's order), or windows:side=7:shift=3"
 )
 
 
@@ -39,15 +40,18 @@ class Layout:
 
   Attributes:
     axes: one of `AXES`.
-    special: tokens in front that are not patches: class, distillation, registers.
-    token: the one token to read, as a vector; None reads the patches.
-    grid: rows and columns of the patches, or of the map that windows were cut from,
-      without their padding; None: a square.
-    side: side of a window, in positions; None: the square root of its tokens.
-    shift: positions by which the map was rolled up and left before it was cut.
-    after: tokens behind the patches that are none, such as those of detections.
-    unroll: how many times the patches were put in order of their place in a square of 2
-      x 2, as Hiera does: at first all that are up and left in theirs, and so on.
+    special: number of leading tokens that are not patches: class, distillation,
+      registers.
+    token: index of a single token to read as a vector; None reads the patches.
+    grid: rows and columns of the patches, or of the map that was split into windows,
+      without padding; None means a square.
+    side: side of a window, in positions; None means the square root of its number of
+      tokens.
+    shift: positions by which the map was rolled up and left before it was split into
+      windows.
+    after: number of trailing tokens that are not patches, such as detection tokens.
+    unroll: how many times the patches were sorted by their position in 2 x 2 squares,
+      as Hiera does: first the top-left patches of all squares, and so on.
   """
 
   axes: str
@@ -74,10 +78,10 @@ class Layout:
 
 
 def parse_layout(text: str) -> Layout:
-  """Reads a layout as a person writes it.
+  """Parses a layout.
 
   Raises:
-    UserError: if it is none.
+    UserError: if the text is not a layout.
   """
   axes, *options = text.split(":")
   values: dict[str, Any] = {}
@@ -96,7 +100,7 @@ def parse_layout(text: str) -> Layout:
 
 
 def parse_layouts(text: str) -> dict[str, Layout]:
-  """Reads `GLOB=LAYOUT,GLOB=LAYOUT`; an item without a glob is for every layer.
+  """Parses `GLOB=LAYOUT,GLOB=LAYOUT`; an item without a glob applies to every layer.
 
   Raises:
     UserError: if an item is not a layout.
@@ -104,7 +108,7 @@ def parse_layouts(text: str) -> dict[str, Layout]:
   layouts = {}
   for item in filter(None, (part.strip() for part in text.split(","))):
     glob, equals, layout = item.partition("=")
-    # The first = may be that of an option: `NLC:special=1` names no layer.
+    # The first = may belong to an option: `NLC:special=1` has no glob.
     if not equals or glob.split(":")[0] in AXES:
       glob, layout = "*", item
     layouts[glob] = parse_layout(layout)
@@ -112,7 +116,7 @@ def parse_layouts(text: str) -> dict[str, Layout]:
 
 
 def layouts_named(layouts: Mapping[str, Layout], layer: str) -> dict[str, Layout]:
-  """The layouts that the user gave a layer: by its name, else by all globs it fits."""
+  """The user's layouts for a layer: by its name, or by all globs that match it."""
   if layer in layouts:
     return {layer: layouts[layer]}
   return {
@@ -130,24 +134,24 @@ def guess_layout(
   grid: tuple[int, int] | None = None,
   aspect: float = 1.0,
 ) -> Layout | None:
-  """The likeliest layout of an array; None where a guess would be none.
+  """Guesses the layout of an array; None if no layout is plausible.
 
-  A guess is shown to the user, who may set another.
+  The guess is shown to the user, who may set another layout.
 
   Args:
-    shape: of the activations.
-    batch: images that went in, best more than one.
-    convolution: `NCHW` or `NHWC`, what four axes are where the shape leaves both open.
-    patches: how many patches the image was cut into, where known.
-    special: how many tokens are not patches, where known.
-    grid: the patches' rows and columns, where known.
-    aspect: height of the image over its width: if it is not a square, the grid must be
-      known.
+    shape: shape of the activations.
+    batch: number of images in the batch, preferably more than one.
+    convolution: `NCHW` or `NHWC`, the order of four axes if the shape is ambiguous.
+    patches: number of patches that the image was split into, if known.
+    special: number of tokens that are not patches, if known.
+    grid: the patches' rows and columns, if known.
+    aspect: height of the image divided by its width; if it is not 1, tokens need
+      `grid`.
   """
   if not shape or 0 in shape:
     return None
   if len(shape) == 4 and shape[0] == batch:
-    # Nearly all maps have the form of the image.
+    # Nearly all maps have the aspect ratio of the image.
     formed = {
       "NCHW": abs(shape[2] - shape[3] * aspect) < 1,
       "NHWC": abs(shape[1] - shape[2] * aspect) < 1,
@@ -179,7 +183,7 @@ def _guess_tokens(
     if 0 <= rest <= min(_MOST_SPECIAL, patches):
       return Layout(axes, special=rest)
   rest = tokens - math.isqrt(tokens) ** 2
-  # A sequence that is far from any square is not an image's.
+  # A number of tokens far from a square is not a grid of patches.
   return Layout(axes, special=rest) if rest <= 8 and rest < tokens / 2 else None
 
 
@@ -194,13 +198,13 @@ def to_nhwc(
   *,
   batch: int,
 ) -> Float[np.ndarray | jax.Array, "{batch} height width units"]:
-  """Brings a layer's activations into the form (batch, height, width, units).
+  """Converts a layer's activations to the shape (batch, height, width, units).
 
   Args:
-    activations: of a layer.
-    layer: its name, for messages.
+    activations: the layer's activations.
+    layer: the layer's name, for messages.
     layout: how to read it.
-    batch: images that went in.
+    batch: number of images in the batch.
 
   Raises:
     UserError: if the array does not fit the layout.
@@ -220,9 +224,9 @@ def to_nhwc(
     maps = activations[:, None, None, :]
   if maps is None or maps.shape[0] != batch:
     raise UserError(
-      f"Layer {layer} gives an array of shape {tuple(activations.shape)} for a batch "
-      f"of {batch}, which cannot be read as {layout}: set it with --layouts, or "
-      f"choose another layer. A layout is {HELP}."
+      f"Layer {layer} returns an array of shape {tuple(activations.shape)} for a batch "
+      f"of {batch}, which cannot be read as {layout}: set its layout with --layouts, "
+      f"or choose another layer. A layout is {HELP}."
     )
   return maps
 
@@ -244,27 +248,28 @@ def _arrange_tokens(tokens: Any, layout: Layout) -> Any | None:
 
 
 def _roll(tokens: Any, times: int, height: int, width: int) -> Any | None:
-  """Undoes what `unroll` did `times` times."""
+  """Inverts the order of `unroll` with `times` levels."""
   parts = 2**times if times < 16 else 0
   if not parts or height % parts or width % parts:
     return None
   batch, _, units = tokens.shape
   rest = (height // parts, width // parts)
   blocks = tokens.reshape(batch, *(2, 2) * times, *rest, units)
-  # A row is the rest's, and within it that of the last block, and so on.
+  # The row index is made of the index in the remaining grid, then the last block's, and
+  # so on to the first block's.
   rows, columns = 1 + 2 * times, 2 + 2 * times
   order = (0, *range(rows, 0, -2), *range(columns, 0, -2), columns + 1)
   return blocks.transpose(order).reshape(batch, height, width, units)
 
 
 def _join_windows(windows: Any, layout: Layout, batch: int) -> Any | None:
-  """Puts windows back where they were cut from, and rolls the map back."""
+  """Joins windows into the map that they were split from, and rolls the map back."""
   units = windows.shape[-1]
   area = layout.side**2 if layout.side else 0
   own_axis = windows.ndim == 4 and windows.shape[2] == area
   one_axis = windows.ndim == 3 and area and windows.shape[1] % area == 0
   if own_axis or one_axis:
-    # An image's windows have an axis of their own, or follow each other in one.
+    # The windows of an image have an axis of their own, or are concatenated.
     windows = windows.reshape(-1, area, units)
   tokens = math.prod(windows.shape[1:-1])
   side = layout.side or math.isqrt(tokens)

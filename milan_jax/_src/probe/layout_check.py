@@ -1,4 +1,4 @@
-"""Whether layers are read in the order of the picture, and how else they would be."""
+"""Checks that layers are read in the order of the picture, and corrects layouts."""
 
 import dataclasses
 import itertools
@@ -19,25 +19,25 @@ Arrays = Mapping[str, Float[np.ndarray, "shown height width units"]]
 # Reads the activations of `milan_jax._src.probe.white_square.pictures`.
 Show = Callable[[tuple[str, ...]], Arrays]
 
-# Tokens that are not patches, at most.
+# Maximum number of tokens that are not patches.
 _MOST_SPECIAL = 64
-# Layers of the same axes that are looked at where one alone cannot tell.
+# Number of other layers with the same axes that are checked if one is inconclusive.
 _WITNESSES = 4
 _MOST_UNROLLS = 5
-# Units that are looked at where many readings are tried.
+# Number of units used if many layouts are tried.
 _SAMPLE = 64
-# The same, where one reading is.
+# Number of units used if one layout is checked.
 _SAMPLE_OF_ONE = 128
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LayoutCheck:
-  """What white squares show of how layers are read.
+  """What white squares show about the layouts of layers.
 
   Attributes:
-    orders: of each layer that has positions, as it is read in the end.
-    corrected: the layers that are read in another way now, and how they were before.
-    dropped: the layers whose axes are not positions, and what they were taken for.
+    orders: order of each layer that has positions, under its final layout.
+    corrected: the previous layouts of layers whose layout was changed, by name.
+    dropped: the previous layouts of layers whose axes are not positions, by name.
   """
 
   orders: Mapping[str, Order]
@@ -46,18 +46,18 @@ class LayoutCheck:
 
 
 def look(shape: LayerShape, array: Float[np.ndarray, "_ _ _ _"]) -> Sight:
-  """Where a layer sees the squares.
+  """Locates the squares in a layer's activations.
 
   Args:
-    shape: of the layer.
-    array: its activations of `milan_jax._src.probe.white_square.pictures`.
+    shape: the layer's shape.
+    array: its activations for `milan_jax._src.probe.white_square.pictures`.
   """
   layout = parse_layout(shape.layout) if shape.layout else Layout("NHWC")
-  # Some units tell as well as all, and in less time.
+  # A sample of the units is as informative as all, and faster.
   array = array[..., :: math.ceil(array.shape[3] / _SAMPLE_OF_ONE)]
   if layout.axes not in TOKENS:
     return sight(array)
-  # A special token that is behind was taken for one in front.
+  # A trailing special token may have been mistaken for a leading one.
   return sight(array, latest=layout.special, exact=True)
 
 
@@ -69,19 +69,21 @@ def check_layouts(
   *,
   aspect: float = 1.0,
 ) -> LayoutCheck:
-  """Finds out which layers follow the picture, and reads them as they must be read.
+  """Finds layers that are not read in the picture's order, and corrects their layouts.
 
-  What the user set is not changed. Where a layer sees its squares elsewhere, a reading
-  that fits is taken, if there is one. A layer that cannot tell is read as the layers of
-  the same axes around it. Where there are none, it stays if its shape is that of the
-  picture's patches, and is dropped if it is not: its axes are not positions.
+  Layouts set by the user are not changed. If the squares appear elsewhere in a layer,
+  it gets a layout in which they appear in place, if there is one. If a layer is
+  inconclusive, it gets the layout of the nearest layers with the same axes. If there
+  are none, its layout is kept if its shape is that of the picture's patches; otherwise
+  the layer is dropped, because its axes are not positions.
 
   Args:
-    probe: the model, whose readings are corrected.
-    shapes: all of its layers, in its order.
-    sights: where the chosen layers see the squares; layers of one position are skipped.
-    show: shows the squares again, and reads other layers, or the same in another way.
-    aspect: height of the picture over its width.
+    probe: the model, whose layouts are corrected.
+    shapes: all of its layers, in the model's order.
+    sights: where the squares appear in the chosen layers; layers of one position are
+      skipped.
+    show: runs the model on the squares again, to read other layers or other layouts.
+    aspect: height of the picture divided by its width.
   """
   of = {shape.name: shape for shape in shapes if shape.height * shape.width > 1}
   chosen = [name for name in of if name in sights]
@@ -105,7 +107,7 @@ def check_layouts(
     if _is_wrong(seen[name], is_likely=name in likely)
   ]
   if doubtful and _varies(show, doubtful[0]):
-    # Squares are not visible in activations that vary by chance.
+    # Squares cannot be detected in activations that vary at random.
     return LayoutCheck(dict.fromkeys(chosen, Order.UNCLEAR), {}, {})
   known = {name: parse_layout(of[name].layout) for name in seen if _fits(seen[name])}
   known |= _other_readings(probe, of, doubtful, patches, show)
@@ -127,12 +129,12 @@ def _corrections(
   known: Mapping[str, Layout],
   likely: Container[str],
 ) -> dict[str, Layout | None]:
-  """The layouts that differ from those before; None for layers to be dropped."""
+  """The layouts that differ from the current ones; None for layers to drop."""
   corrections: dict[str, Layout | None] = {}
   for name in names:
     own, found = parse_layout(of[name].layout), known.get(name)
     if found is None:
-      # A shape never shows the order of tokens, but it shows the form of a map.
+      # A shape does not show the order of tokens, but does show whether it is a map.
       if own.axes in TOKENS or name not in likely:
         found = _from_neighbors(of, name, known)
       if found is None and name not in likely:
@@ -148,7 +150,7 @@ def _orders(
   known: Container[str],
   corrections: Mapping[str, Layout | None],
 ) -> dict[str, Order]:
-  """The order of each layer's positions, as the layer is read in the end."""
+  """The order of each layer's positions under its final layout."""
   orders = {}
   for name, sight_of in seen.items():
     if name in probe.readings.orders:
@@ -169,15 +171,15 @@ def settle_layouts(
   *,
   aspect: float = 1.0,
 ) -> None:
-  """Finds the positions of all layers whose shape alone does not tell them.
+  """Finds the positions of all layers whose shape is ambiguous.
 
-  These are tokens, and maps that have not the form of the picture or as many units as
-  rows. A model that cannot bear the pictures is left as it is.
+  These are tokens, maps that do not have the picture's aspect ratio, and maps with as
+  many units as rows. If the model fails on the pictures, nothing is changed.
 
   Args:
-    probe: the model, whose readings are corrected, and know what was seen.
-    show: shows white squares, and reads some layers.
-    aspect: height of the picture over its width.
+    probe: the model, whose layouts are corrected; its readings record the result.
+    show: runs the model on the white squares and reads some layers.
+    aspect: height of the picture divided by its width.
   """
   readings = probe.readings
   shapes = readings.shapes
@@ -190,7 +192,7 @@ def settle_layouts(
     for part in in_parts(shapes, open_):
       sights |= {name: look(of[name], array) for name, array in show(part).items()}
     checked = check_layouts(probe, shapes, sights, show, aspect=aspect)
-  except Exception:  # whatever the user's model raises: a run says it
+  except Exception:  # an error of the user's model, which a run reports
     return
   readings.orders |= checked.orders
   readings.corrected |= checked.corrected
@@ -207,7 +209,7 @@ def _is_open(shape: LayerShape, aspect: float) -> bool:
 
 
 def _varies(show: Show, name: str) -> bool:
-  """Whether a layer's activations are not the same each time."""
+  """Whether a layer's activations differ between two runs."""
   first, second = (np.nan_to_num(show((name,))[name]) for _ in range(2))
   return float(np.abs(first - second).max()) > 1e-3 * float(np.abs(first).max())
 
@@ -223,12 +225,12 @@ def _is_wrong(seen: Sight, *, is_likely: bool) -> bool:
 
 
 def _patches(shapes: Sequence[LayerShape], aspect: float) -> set[int]:
-  """How many positions the maps of a picture have in the model."""
+  """The numbers of positions of the model's maps."""
   return {shape.height * shape.width for shape in shapes if _is_picture(shape, aspect)}
 
 
 def _is_picture(shape: LayerShape, aspect: float) -> bool:
-  """Whether a layer of four axes has about the form of the picture."""
+  """Whether a layer of four axes has about the aspect ratio of the picture."""
   if shape.layout not in ("NCHW", "NHWC"):
     return False
   height, width = shape.height, shape.width * aspect
@@ -236,7 +238,7 @@ def _is_picture(shape: LayerShape, aspect: float) -> bool:
 
 
 def _is_likely(shape: LayerShape, patches: set[int], aspect: float) -> bool:
-  """Whether a layer's shape is reason enough to read it as it is read."""
+  """Whether a layer's shape supports its layout."""
   axes = shape.layout.partition(":")[0]
   if axes in TOKENS:
     return not patches or shape.height * shape.width in patches
@@ -244,7 +246,7 @@ def _is_likely(shape: LayerShape, patches: set[int], aspect: float) -> bool:
 
 
 def _axes(shape: LayerShape) -> tuple[int, ...]:
-  """What layers have in common that must be read alike."""
+  """A key shared by layers that must have the same layout."""
   axes = shape.layout.partition(":")[0]
   if axes in TOKENS:
     return (TOKENS.index(axes), shape.raw[axes.index("L")])
@@ -258,7 +260,7 @@ def _witnesses(
   *,
   given: Callable[[str], bool],
 ) -> list[str]:
-  """Layers that may tell how those are read that cannot: the nearest before them."""
+  """The nearest earlier layers that may show the layout of inconclusive ones."""
   found: dict[str, None] = {}
   for name in unsure:
     alike = (one for one in _nearest(of, name) if one in others and not given(one))
@@ -267,7 +269,7 @@ def _witnesses(
 
 
 def _nearest(of: Mapping[str, LayerShape], name: str) -> Iterator[str]:
-  """The layers of the same axes as a layer: those before it backwards, then others."""
+  """Layers with the same axes: earlier ones, nearest first, then later ones."""
   names = list(of)
   index = names.index(name)
   for other in (*reversed(names[:index]), *names[index + 1 :]):
@@ -278,7 +280,7 @@ def _nearest(of: Mapping[str, LayerShape], name: str) -> Iterator[str]:
 def _from_neighbors(
   of: Mapping[str, LayerShape], name: str, known: Mapping[str, Layout]
 ) -> Layout | None:
-  """How the nearest layer of the same axes is read, best one before it."""
+  """The layout of the nearest layer with the same axes, preferably an earlier one."""
   return next((known[one] for one in _nearest(of, name) if one in known), None)
 
 
@@ -289,7 +291,7 @@ def _other_readings(
   patches: set[int],
   show: Show,
 ) -> dict[str, Layout]:
-  """The reading of each layer in which its squares are where they must be."""
+  """The layout of each layer under which its squares appear in place."""
   raw: dict[str, Layout | None] = {}
   for name in layers:
     axes = of[name].layout.partition(":")[0]
@@ -319,7 +321,7 @@ def _best(
   own = parse_layout(shape.layout)
   is_tokens = own.axes in TOKENS
   if is_tokens:
-    array = array[:, 0]  # its axes in the order of NLC
+    array = array[:, 0]  # axes in the order NLC
     readings = list(_of_tokens(array.shape[1], own, patches, array.shape[2]))
   else:
     readings = list(_of_four_axes(array.shape, own))
@@ -340,7 +342,7 @@ def _best(
     return None
   fitting.sort(key=lambda pair: -pair[0])
   if len(fitting) > 1 and fitting[0][0] < fitting[1][0] + 0.1:
-    # Two that differ by which tokens are patches are told apart by sharp sight alone.
+    # Layouts that differ only in which tokens are patches need a clear winner.
     first, second = fitting[0][1], fitting[1][1]
     if first.unroll == second.unroll and first.axes == second.axes:
       return None
@@ -350,7 +352,7 @@ def _best(
 def _of_tokens(
   tokens: int, own: Layout, patches: set[int], units: int
 ) -> Iterator[Layout]:
-  """Ways to read tokens: which are patches, and in which order."""
+  """Candidate layouts of tokens: which are patches, and in which order."""
   numbers = sorted(
     number
     for number in {tokens - own.special - own.after, *patches}
@@ -370,7 +372,7 @@ def _of_tokens(
 
 
 def _of_windows(length: int) -> Iterator[Layout]:
-  """Windows of a map, one after another."""
+  """Candidate layouts of concatenated windows of a map."""
   for side in range(2, length):
     if length % side == 0:
       yield Layout("windows", side=side)

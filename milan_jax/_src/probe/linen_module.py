@@ -1,4 +1,4 @@
-"""Any Flax Linen module, read by what it captures of its parts."""
+"""Any Flax Linen module, read by capturing the outputs of its submodules."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,30 +16,31 @@ from milan_jax._src.probe.jax_model import JaxProbe, in_a_line
 from milan_jax._src.probe.jax_modules import inference_keywords, named_outputs
 from milan_jax._src.probe.layout import Layout
 
-# What `named_outputs` adds to a name.
+# The suffix that `named_outputs` adds to a name.
 _ENDING = re.compile(r"(#\d+)?(\[[^\[\]]*\])*$")
 
 
 class LinenProbe(JaxProbe):
-  """What the parts of a module return, and what it sows as `intermediates`.
+  """Reads what submodules return, and what is sown as `intermediates`.
 
-  A layer's name is the path of its module, as `backbone.block_1.conv`; of a method
-  other than `__call__` with the method's name behind it, and so is what is sown. The
-  module's own result is `__call__`. Several calls and several arrays are named as
-  `milan_jax._src.probe.jax_modules.named_outputs` tells.
+  A layer's name is the path of its submodule, such as `backbone.block_1.conv`, followed
+  by the name of the method if it is not `__call__`, or by the name of a sown value. The
+  module's own result is `__call__`. Several calls and several arrays are named by
+  `milan_jax._src.probe.jax_modules.named_outputs`.
 
   Args:
-    module: the model. It is run in inference: where it or its `__call__` has an option
-      such as `train` or `deterministic`, the option is set.
-    variables: of the module: its parameters, and statistics if it has any.
-    preprocessing: how it wants its images; they go in as `(batch, height, width, 3)`.
+    module: the model. It is run in inference mode: options of the module or its
+      `__call__` such as `train` or `deterministic` are set.
+    variables: the module's parameters, and statistics if it has any.
+    preprocessing: how its input images are prepared; their shape is `(batch, height,
+      width, 3)`.
     pattern: a regular expression that the whole name of a layer must match.
-    image_size: of the images, in pixels; None takes `preprocessing.crop`.
-    layouts: of layers by name or glob, where the guess would be wrong.
-    devices: what to run on; None takes all of this process.
-    special: tokens in front that are not patches, if the layers have any.
-    call: runs the bound module on images, where `module(images)` with inference set is
-      not right: `lambda module, images: module.encode(images, train=False)`.
+    image_size: size of the images, in pixels; None takes `preprocessing.crop`.
+    layouts: layouts of layers by name or glob, which override the guess.
+    devices: devices to run on; None takes all of this process.
+    special: number of leading tokens that are not patches, if known.
+    call: runs the bound module on images, if `module(images)` in inference mode is not
+      the right call: `lambda module, images: module.encode(images, train=False)`.
   """
 
   def __init__(
@@ -80,7 +81,7 @@ class LinenProbe(JaxProbe):
       names = filter(fits, found) if layers is None else layers
       return {name: found[name] for name in names}
 
-    # Those of another run would be taken for a first call's.
+    # Intermediates of an earlier run would be mistaken for those of a first call.
     given = {name: tree for name, tree in variables.items() if name != "intermediates"}
     super().__init__(
       run,
@@ -93,13 +94,13 @@ class LinenProbe(JaxProbe):
     )
 
   def does_not_run(self, error: Exception) -> UserError:
-    """What to raise when a trial of the module raised something."""
+    """The error to raise if the module raised one on trial images."""
     if "params" in self._params or not isinstance(error, FlaxError):
       return super().does_not_run(error)
     return UserError(
       f"The module does not run on images of {size_text(self.image_size)} pixels "
-      f"({in_a_line(error)}): the variables lack the collection 'params': give what "
-      "module.init returned."
+      f"({in_a_line(error)}): the variables have no collection 'params': give the "
+      "result of module.init."
     )
 
 
@@ -108,8 +109,8 @@ def _call(module: nn.Module, images: Array) -> Any:
 
 
 def _in_inference(module: nn.Module) -> nn.Module:
-  """The module with the options among its attributes set."""
-  # Flax wants an option in one place, and a call's comes first.
+  """The module with its inference attributes set."""
+  # Flax accepts an option in one place only; arguments of a call come first.
   called = inference_keywords(module.__call__)
   options: dict[str, Any] = inference_keywords(type(module))
   return module.clone(**{name: options[name] for name in options if name not in called})
@@ -122,8 +123,8 @@ def _name(path: Sequence[str], method: str) -> str:
 def _captured(
   tree: Mapping[str, Any], path: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, Array]]:
-  # A module's entry is made when the first of its parts returns, so that the
-  # tree's order is that of execution.
+  # A module's entry is created when its first submodule returns, so that the tree is in
+  # the order of execution.
   for key, value in tree.items():
     if isinstance(value, Mapping):
       yield from _captured(value, (*path, key))

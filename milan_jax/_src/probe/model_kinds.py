@@ -1,4 +1,4 @@
-"""Networks named as `package.module:name`: what kind of model the name stands for."""
+"""Networks given as `package.module:name`: finds a probe for the kind of model."""
 
 import contextlib
 import sys
@@ -25,25 +25,26 @@ _EXPECTED = (
   "a Probe, or a Network; or a function without arguments that returns one"
 )
 
-# Keras, whatever library runs it: a model in torch is a torch module too, and takes its
-# images otherwise.
+# Keras with any backend: with torch, a Keras model is also a torch module, but its
+# input layout differs.
 _KERAS = ("keras", "keras_core", "tf_keras")
 _KERAS_REMEDY = """\
-give a function of images that returns what its layers give, by name, and set \
-KERAS_BACKEND=jax; of a functional model, such as
+give a function of images that returns the outputs of its layers by name, and set \
+KERAS_BACKEND=jax; for a functional model, for example
 parts = {layer.name: layer.output for layer in model.layers}
 inside = keras.Model(model.inputs, parts)
 network = lambda images: inside(images, training=False)"""
 
 
 def named_network(request: ModelRequest) -> Network:
-  """Finds the model that a name stands for, and a probe of its kind.
+  """Finds the model of a name, and a probe for its kind.
 
   Args:
-    request: its options; `name` is `package.module:name`.
+    request: the model's options; `name` is `package.module:name`.
 
   Raises:
-    UserError: if it does not exist, is not a model, or an option does not fit it.
+    UserError: if it does not exist or is not a model, or an option does not apply to
+      it.
   """
   model = request.name
   found, made = named_model(model)
@@ -58,26 +59,26 @@ def named_network(request: ModelRequest) -> Network:
 
 
 def network_from(found: Any, request: ModelRequest) -> Network:
-  """Finds a probe of a model's kind.
+  """Finds a probe for a model's kind.
 
   Args:
     found: the model.
-    request: its options; `name` is what messages call it.
+    request: the model's options; `name` is its name in messages.
 
   Raises:
-    UserError: if it is not a model, or something does not fit it.
+    UserError: if it is not a model, or an option does not apply to it.
   """
   model = request.name
   if isinstance(found, type):
     raise UserError(
-      f"--model={model} gives the class {found.__name__}: give an instance of it, or a "
+      f"--model={model} is the class {found.__name__}: give an instance of it, or a "
       "function that returns one."
     )
   if isinstance(found, Network | Probe):
     refuse(model, request, "weights", "image_size", "mean", "std", "layouts")
     if request.prepared is not None:
       raise UserError(
-        f"preprocessing: --model={model} brings its own, or has none; leave it out."
+        f"preprocessing: --model={model} has its own or needs none; omit it."
       )
   if isinstance(found, Network):
     return found
@@ -93,8 +94,8 @@ def network_from(found: Any, request: ModelRequest) -> Network:
     return _torch(model, found, request)
   if request.weights:
     raise UserError(
-      f"--weights are for a torch module, and --model={model} is none: load them where "
-      "the model is made."
+      f"--weights is for torch modules, and --model={model} is not one: load them "
+      "where the model is created."
     )
   if request.latents is not None:
     return _jax_generator(model, found, request)
@@ -116,14 +117,14 @@ def network_from(found: Any, request: ModelRequest) -> Network:
   if isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], nn.Module):
     raise UserError(
       f"--model={model}: expected the variables of {type(found[0]).__name__} as "
-      f"module.init returned them; found a {type(found[1]).__name__}."
+      f"returned by module.init; found a {type(found[1]).__name__}."
     )
   if isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], Mapping):
     raise UserError(
-      f"--model={model}: variables are for a Flax Linen module only; "
-      f"{type(found[0]).__name__} is of another kind: leave them out."
+      f"--model={model}: variables are for Flax Linen modules only, and "
+      f"{type(found[0]).__name__} is not one: omit them."
     )
-  nnx = sys.modules.get("flax.nnx")  # imported by whoever made such a module
+  nnx = sys.modules.get("flax.nnx")  # already imported if there is an NNX module
   if nnx and isinstance(found, nnx.Module):
     from milan_jax._src.probe.nnx_module import NnxProbe
 
@@ -131,14 +132,14 @@ def network_from(found: Any, request: ModelRequest) -> Network:
   if torch and isinstance(found, torch.export.ExportedProgram):
     return program_network(found, request)
   if callable(getattr(found, "activations", None)):
-    check_probe(found)  # lacks something
+    check_probe(found)  # raises: it lacks a member
   if callable(found):
     prepared = request.preprocessing()
     probe = CallableProbe(found, prepared, layouts=layouts)
     if probe.untraced:
       say(
         f"--model={model} cannot be traced by JAX ({probe.untraced}): it runs "
-        "uncompiled, and all of it for every batch"
+        "uncompiled, and computes all layers for every batch"
       )
     return network_of(probe, prepared)
   raise UserError(
@@ -147,7 +148,7 @@ def network_from(found: Any, request: ModelRequest) -> Network:
 
 
 def program_network(program: Any, request: ModelRequest) -> Network:
-  """A program that torch exported, or the path of one."""
+  """The network of an exported torch program, or of the path of one."""
   from milan_jax._src.probe.torch_program import ProgramProbe
   from milan_jax._src.probe.torch_weights import torch_device
 
@@ -156,7 +157,7 @@ def program_network(program: Any, request: ModelRequest) -> Network:
     request.read_size(),
     mean=request.read_mean(),
     std=request.read_std(),
-    # Where nothing is said, it stays where it was exported.
+    # By default it stays on the device it was exported for.
     device=torch_device(request.torch_device or "") if request.torch_device else None,
     layouts=request.read_layouts(),
     before_clip=request.before_clip,
@@ -166,7 +167,7 @@ def program_network(program: Any, request: ModelRequest) -> Network:
 
 
 def _flax(make: Callable[[Preprocessing], JaxProbe], request: ModelRequest) -> Network:
-  """A Flax module, whose kernels tell how many channels its images have."""
+  """A Flax module; if it does not run on RGB, tries the channels of its kernels."""
   prepared = request.preprocessing()
   probe = make(prepared)
   try:

@@ -1,4 +1,4 @@
-"""The options of a network, and what is made of them."""
+"""A network, and the options to open one."""
 
 import dataclasses
 import pathlib
@@ -17,7 +17,7 @@ from milan_jax._src.probe.default_layers import default_layers
 from milan_jax._src.probe.layout import Layout, parse_layouts
 from milan_jax._src.probe.protocol import Probe
 
-# As people write them.
+# Number words for messages.
 _NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
 
 
@@ -28,9 +28,9 @@ class Network:
   Attributes:
     probe: reads its activations.
     geometry: how its images are resized and cropped.
-    default_layers: layers to describe when none are named; empty if none is known.
-    weights: where its weights come from, in words; empty if unknown.
-    options: the options that it was opened with; None if it was made in code.
+    default_layers: layers to describe if none are given; empty if unknown.
+    weights: a phrase for the source of its weights; empty if unknown.
+    options: the options that it was opened with; None if it was created in code.
 
   Example:
     >>> network = milan_jax.probe(module, variables, image_size="32")
@@ -45,18 +45,18 @@ class Network:
   options: ModelOptions | None = None
 
   def weights_from(self, place: str) -> "Network":
-    """The same network, unless it says itself where its weights come from."""
+    """The network with this source of weights, unless it already has one."""
     return self if self.weights else dataclasses.replace(self, weights=place)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ModelRequest(ModelOptions):
-  """A model's options, read as numbers, and what only a program can give beside them.
+  """A model's options with methods that parse them, and objects given in code.
 
   Attributes:
-    latents: a generator's inputs; None for models that look at images.
-    prepared: how the model's images are prepared, whatever the options say; None for
-      the options and the model's own way.
+    latents: a generator's inputs; None for models that take images.
+    prepared: preprocessing that overrides the options and the model's own; None uses
+      these.
   """
 
   latents: Latents | None = None
@@ -69,7 +69,7 @@ class ModelRequest(ModelOptions):
     latents: Latents | None = None,
     prepared: Preprocessing | None = None,
   ) -> "ModelRequest":
-    """The request that options make."""
+    """Creates a request from options."""
     values = {
       field.name: getattr(options, field.name)
       for field in dataclasses.fields(ModelOptions)
@@ -77,7 +77,7 @@ class ModelRequest(ModelOptions):
     return cls(**values, latents=latents, prepared=prepared)
 
   def weights_place(self) -> str:
-    """The state dict, in words."""
+    """A phrase for the source of the weights."""
     kind = "folder" if pathlib.Path(str(self.weights)).is_dir() else "file"
     return f"the {kind} {self.weights}"
 
@@ -97,13 +97,13 @@ class ModelRequest(ModelOptions):
       low, high = 1.0, -1.0
     if not low < high:
       raise UserError(
-        f"--image_range={self.image_range}: expected the least and the greatest value "
-        "of an image, such as -1,1."
+        f"--image_range={self.image_range}: expected the minimum and maximum value of "
+        "an image, such as -1,1."
       )
     return low, high
 
   def read_size(self) -> Size | None:
-    """The size of its images, in pixels; None for its own.
+    """The size of its images, in pixels; None for the model's own.
 
     Raises:
       UserError: if it is not a size.
@@ -122,25 +122,25 @@ class ModelRequest(ModelOptions):
     return size_from_sides(int(parts[0]), int(parts[-1]))
 
   def read_mean(self) -> tuple[float, ...] | None:
-    """What is subtracted from each channel, of 0 to 255; None where nothing is said."""
+    """The mean of each channel on the scale of 0 to 255; None if not set."""
     return self.prepared.mean if self.prepared else _colors("--mean", self.mean)
 
   def read_std(self) -> tuple[float, ...] | None:
-    """What each channel is divided by, of 0 to 255; None where nothing is said."""
+    """The std of each channel on the scale of 0 to 255; None if not set."""
     return self.prepared.std if self.prepared else _colors("--std", self.std)
 
   @property
   def channels(self) -> int:
-    """Channels of its images, by the number of means or deviations; 0: not said.
+    """Channels of its images, from the length of mean or std; 0 if not set.
 
     Raises:
-      UserError: if there are more of the one than of the other.
+      UserError: if mean and std differ in length.
     """
     mean, std = self.read_mean(), self.read_std()
     if mean and std and len(mean) != len(std):
       raise UserError(
-        f"--mean={self.mean} has {len(mean)} numbers and --std={self.std} {len(std)}: "
-        "expected as many of each as the network's images have channels."
+        f"--mean={self.mean} has {len(mean)} numbers and --std={self.std} has "
+        f"{len(std)}: expected one number per channel in both."
       )
     return len(mean or std or ())
 
@@ -151,16 +151,16 @@ class ModelRequest(ModelOptions):
     size: Size | None = None,
     channels: int = 0,
   ) -> Preprocessing:
-    """How the network's images are prepared: its own way, but for what the user set.
+    """The network's own preprocessing, with the user's options applied.
 
     Args:
-      own: how it likes them; ImageNet's usual way where it does not say.
-      size: of the images that it takes, where it says; it wins.
-      channels: of the images that it takes, where it says; 0 where it does not.
+      own: the network's own preprocessing; ImageNet's if unknown.
+      size: size of the images that it takes, if fixed; overrides the options.
+      channels: number of channels that it takes; 0 if unknown.
 
     Raises:
-      UserError: if a mean or a deviation is not between 0 and 1, there are not as
-        many as channels, or a size is malformed.
+      UserError: if a mean or std is not between 0 and 1, their number is not that of
+        the channels, or a size is malformed.
     """
     if self.prepared is not None:
       own = self.prepared
@@ -187,7 +187,7 @@ class ModelRequest(ModelOptions):
 
 
 def _scaled(own: Preprocessing, crop: Size) -> Size | None:
-  """The size before the crop, by that of the network's own crop."""
+  """The size before the crop, scaled like the crop from the network's own sizes."""
   if own.resize is None:
     return None
   of, whole = sides(own.crop), sides(own.resize)
@@ -201,7 +201,7 @@ def _scaled(own: Preprocessing, crop: Size) -> Size | None:
 def network_of(
   probe: Probe, prepared: Preprocessing, layers: tuple[str, ...] | None = None
 ) -> Network:
-  """A network from its probe; its default layers are guessed unless they are known."""
+  """Creates a network; guesses its default layers unless `layers` is given."""
   geometry = Geometry(
     prepared.resize,
     prepared.crop,
@@ -215,18 +215,18 @@ def network_of(
 
 
 def refuse(model: str, request: ModelRequest, *options: str) -> None:
-  """Raises UserError if the user set what a kind of model brings itself."""
+  """Raises UserError if the user set an option that does not apply to the model."""
   given = [
     f"--{name}" for name in options if getattr(request, name) not in (0, "0", "", None)
   ]
   if given:
     raise UserError(
-      f"{', '.join(given)}: --model={model} brings its own, or has none; leave it out."
+      f"{', '.join(given)}: --model={model} has its own or needs none; omit it."
     )
 
 
 def missing(model: str, extras: str) -> UserError:
-  """The error of a model whose libraries are not installed."""
+  """The error for a model whose libraries are not installed."""
   return UserError(
     f"--model={model} needs libraries that are not installed: "
     f"pip install 'milan-jax[{extras}]'."
@@ -234,7 +234,7 @@ def missing(model: str, extras: str) -> UserError:
 
 
 def _colors(flag: str, text: str | None) -> tuple[float, ...] | None:
-  """Numbers of 0 to 1, as numbers of 0 to 255; None for an empty text."""
+  """Parses numbers from 0 to 1 and scales them to 255; None for an empty text."""
   if not text:
     return None
   try:
@@ -243,9 +243,9 @@ def _colors(flag: str, text: str | None) -> tuple[float, ...] | None:
     values = (float("nan"),)
   least = 1e-6 if flag == "--std" else 0.0
   if not all(least <= value <= 1 for value in values):
-    above = "above 0 and up to 1" if least else "of 0 to 1"
+    above = "above 0 and up to 1" if least else "from 0 to 1"
     raise UserError(
-      f"{flag}={text}: expected three numbers {above}, such as 0.485,0.456,0.406, or "
-      "as many as the network's images have channels."
+      f"{flag}={text}: expected numbers {above}, one per channel of the network's "
+      "images, such as 0.485,0.456,0.406."
     )
   return tuple(255 * value for value in values)

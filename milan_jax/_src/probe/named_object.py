@@ -1,4 +1,4 @@
-"""Models by name: `package.module:name` of one, or of a function that makes one."""
+"""Imports models by `package.module:name`, and calls factories."""
 
 import importlib
 import inspect
@@ -9,11 +9,11 @@ from milan_jax._src.errors import UserError
 
 
 class NamedObject(NamedTuple):
-  """What a name stands for.
+  """The result of `named_model`.
 
   Attributes:
     model: the model.
-    made: whether the name is that of a factory, which made it.
+    made: whether the name is a factory, which created the model.
   """
 
   model: Any
@@ -21,20 +21,20 @@ class NamedObject(NamedTuple):
 
 
 def named_model(name: str) -> NamedObject:
-  """Imports what a name stands for, and calls it if it is a function without arguments.
+  """Imports an object by name, and calls it if it is a function without arguments.
 
   Args:
-    name: `package.module:name`; the current folder is looked through too.
+    name: `package.module:name`; the current folder is also on the import path.
 
   Raises:
-    UserError: if there is no such thing, or making it fails.
+    UserError: if there is no such object, or the factory fails.
   """
   place, _, attribute = name.partition(":")
   if "" not in sys.path:
-    sys.path.append("")  # an installed command does not look in the current folder
+    sys.path.append("")  # installed commands do not search the current folder
   try:
     found = getattr(importlib.import_module(place), attribute)
-  except Exception as error:  # also whatever the user's own file raises
+  except Exception as error:  # also errors raised by the user's own file
     raise UserError(
       f"--model={name}: expected package.module:name of a model or of a function that "
       f"returns one; {type(error).__name__}: {error}."
@@ -47,7 +47,7 @@ def named_model(name: str) -> NamedObject:
     raise
   except Exception as error:
     raise UserError(
-      f"--model={name}: making the model failed: {type(error).__name__}: {error}."
+      f"--model={name}: creating the model failed: {type(error).__name__}: {error}."
     ) from error
 
 
@@ -55,7 +55,7 @@ def _needs_more(function: Any) -> bool:
   """Whether a function cannot be called without arguments."""
   try:
     parameters = inspect.signature(function).parameters.values()
-  except ValueError:  # built in, and silent about itself
+  except ValueError:  # a built-in without a signature
     return True
   required = (parameter.default is inspect.Parameter.empty for parameter in parameters)
   kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

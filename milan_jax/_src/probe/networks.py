@@ -1,4 +1,4 @@
-"""The network to describe, from what the user wrote: one way in for each kind."""
+"""Opens the network that the options specify: one function for each kind."""
 
 import importlib.util
 import pathlib
@@ -32,16 +32,16 @@ def open_network(request: ModelRequest) -> Network:
 
   Args:
     request: its options; `name` is a backbone's name; the path of an ONNX file
-      (`.onnx`) or of a program that torch exported (`.pt2`); `transformers:NAME` or
-      the folder of a transformers model; or `package.module:name` of a model or of a
-      function that makes one.
+      (`.onnx`) or of an exported torch program (`.pt2`); `transformers:NAME` or the
+      folder of a transformers model; or `package.module:name` of a model or of a
+      function that creates one.
 
   Raises:
-    UserError: no such network, or something that it does not fit.
+    UserError: if there is no such network, or an option does not apply to it.
   """
   model = request.name
   if model in backbone_names():
-    # Before folders: that of a run may have a backbone's name.
+    # Before folders: a run's folder may have a backbone's name.
     refuse(model, request, "mean", "std", "layouts", "latents")
     network = _backbone(model, request)
     package = f"the package {package_of(model)}"
@@ -64,8 +64,8 @@ def open_network(request: ModelRequest) -> Network:
     return named_network(request)
   if pathlib.Path(model).is_dir():
     raise UserError(
-      f"--model={model} is a folder without a config.json: expected one that a "
-      "transformers model's save_pretrained wrote."
+      f"--model={model} is a folder without a config.json: expected a folder written "
+      "by save_pretrained of a transformers model."
     )
   return _backbone(model, request)
 
@@ -76,7 +76,7 @@ def _backbone(model: str, request: ModelRequest) -> Network:
   state_dict = read_state_dict(path, weight_names(model), say=say)
   head = has_head(model, state_dict)
   if not head:
-    say(f"{path} has no classifier: its layers are not offered")
+    say(f"{path} has no classifier: its layers are not available")
   params = params_from_state_dict(model, state_dict, head=head)
   prepared = request.preprocessing(network.preprocessing)
   probe = FlaxProbe(network, params, prepared.crop, before_clip=request.before_clip)

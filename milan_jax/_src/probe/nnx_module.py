@@ -1,4 +1,4 @@
-"""Any Flax NNX module, read by what its parts return while it is traced."""
+"""Any Flax NNX module, read by recording its submodules' outputs while tracing."""
 
 import contextvars
 import dataclasses
@@ -20,26 +20,27 @@ from milan_jax._src.probe.layout import Layout
 
 
 class NnxProbe(JaxProbe):
-  """What the parts of a module return, and what it sows.
+  """Reads what submodules return, and what is sown.
 
-  A layer's name is the path of attributes to its module, as `blocks.0.conv`; of a
-  method other than `__call__` with the method's name behind it, and so is what is sown.
-  The module's own result is `__call__`. Several calls and several arrays are named as
-  `milan_jax._src.probe.jax_modules.named_outputs` describes. Parts that run inside a
-  transformation of their own, such as `nnx.scan` or `nnx.remat`, are not seen; the
-  whole of them is.
+  A layer's name is the attribute path of its submodule, such as `blocks.0.conv`,
+  followed by the name of the method if it is not `__call__`, or by the name of a sown
+  value. The module's own result is `__call__`. Several calls and several arrays are
+  named by `milan_jax._src.probe.jax_modules.named_outputs`. Submodules that run inside
+  a transformation such as `nnx.scan` or `nnx.remat` cannot be read; only its result
+  can.
 
   Args:
-    model: the module; a copy is read, in the mode of `model.eval()`, as it is now. If
-      its `__call__` has a keyword such as `train` or `deterministic`, it is set.
-    preprocessing: how it wants its images; they go in as `(batch, height, width, 3)`.
+    model: the module; a copy of its current state runs after `model.eval()`. Keywords
+      of its `__call__` such as `train` or `deterministic` are set for inference.
+    preprocessing: how its input images are prepared; their shape is `(batch, height,
+      width, 3)`.
     pattern: a regular expression that the whole name of a layer must match.
-    image_size: of the images, in pixels; None takes `preprocessing.crop`.
-    layouts: of layers by name or glob, where the guess would be wrong.
-    devices: what to run on; None takes all of this process.
-    special: tokens in front that are not patches, if the layers have any.
-    call: runs the module on images, where `model(images)` is not right:
-      `lambda model, images: model.encode(images)`.
+    image_size: size of the images, in pixels; None takes `preprocessing.crop`.
+    layouts: layouts of layers by name or glob, which override the guess.
+    devices: devices to run on; None takes all of this process.
+    special: number of leading tokens that are not patches, if known.
+    call: runs the module on images, if `model(images)` is not the right call: `lambda
+      model, images: model.encode(images)`.
   """
 
   def __init__(
@@ -84,9 +85,9 @@ class _Recorder:
   """Records what the modules of one copy of a model return.
 
   Attributes:
-    names: of the modules, by their identity.
-    trace: the trace that they belong to: arrays of another must not leave that one.
-    outputs: what each module returned, or sowed, call by call.
+    names: names of the modules, by `id`.
+    trace: the trace that they belong to; arrays of inner traces must not escape.
+    outputs: what each module returned or sowed, in the order of calls.
   """
 
   names: Mapping[int, str]
@@ -108,14 +109,14 @@ _RECORDER: contextvars.ContextVar[_Recorder] = contextvars.ContextVar("recorder"
 def _outputs(
   model: nnx.Module, images: Array, call: Callable[[Any, Array], Any]
 ) -> dict[str, Array]:
-  """Runs a model that is ours to change."""
+  """Runs a model and returns its outputs; modifies the model."""
   model.eval()
   modules = list(nnx.iter_modules(model))
   names = {id(module): ".".join(map(str, path)) for path, module in modules}
   recorder = _Recorder(names, _trace(), {})
   for _, module in modules:
-    # Python looks `__call__` up in the class. The user's class is left as it is: other
-    # threads may be using it.
+    # Python looks up `__call__` in the class. The user's class is not modified, because
+    # other threads may be using it.
     object.__setattr__(module, "__class__", _recording_class(type(module)))
   token = _RECORDER.set(recorder)
   try:
@@ -135,7 +136,7 @@ def _recording_class(kind: type[nnx.Module]) -> type[nnx.Module]:
       continue
     for name, value in vars(base).items():
       public = name == "__call__" or not name.startswith("_")
-      # What binds to the module: no static methods, and no classes or partials.
+      # Only what binds to the module: not static methods, classes or partials.
       method = callable(value) and hasattr(type(value), "__get__")
       if public and method and not isinstance(value, staticmethod):
         methods.setdefault(name, _recording_method(kind, name))
@@ -160,7 +161,7 @@ def _recording_method(kind: type[nnx.Module], name: str) -> Callable[..., Any]:
 def _record_sown(
   self: nnx.Module, variable_type: Any, name: str, value: Any, *_: Any, **__: Any
 ) -> bool:
-  """Replaces `sow`, which keeps values only inside `nnx.capture`."""
+  """Replaces `sow`, which stores values only inside `nnx.capture`."""
   recorder = _RECORDER.get(None)
   if recorder is not None:
     recorder.record(self, name, value)

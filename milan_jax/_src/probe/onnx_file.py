@@ -1,4 +1,4 @@
-"""ONNX models, run by onnxruntime. Needs onnx and onnxruntime, extras."""
+"""ONNX models, run by onnxruntime. Needs the extra `onnx`."""
 
 import functools
 import pathlib
@@ -26,26 +26,26 @@ _FLOAT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(double)")
 
 
 class OnnxProbe(OneDevice):
-  """The tensors of an ONNX model, under their own names.
+  """Reads the tensors of an ONNX model by name.
 
-  The wanted tensors become the model's only outputs, in memory: what they do not need
-  is not computed. A tensor can also be asked for by the name of its node.
+  The requested tensors become the outputs of a copy of the model, so that only they are
+  computed. A tensor can also be selected by the name of its node.
 
-  What a clip gives is read before the upper bound, where its largest values still
+  The output of a clip is read before the upper bound, so that large values still
   differ.
 
   Args:
-    model: it, or its file, beside which its weights may lie.
-    image_size: of the images, in pixels; None takes the model's own, or 224.
-    mean: subtracted from each color, in units of 0 to 255; ImageNet's by default. A
-      model of `uint8` gets the colors as they are.
-    std: each color is divided by it, in units of 0 to 255.
-    layouts: of layers by name or glob, where the guess would be wrong.
+    model: the model, or its file; its weights may be in other files of the same folder.
+    image_size: size of the images, in pixels; None takes the model's own, or 224.
+    mean: subtracted from each channel, on the scale of 0 to 255; ImageNet's by default.
+      A model with `uint8` input gets the pixels unchanged.
+    std: each channel is then divided by it, on the scale of 0 to 255.
+    layouts: layouts of layers by name or glob, which override the guess.
     before_clip: whether clipped layers are read before their upper clip.
-    providers: what onnxruntime runs on, best first.
+    providers: execution providers of onnxruntime, in the order of preference.
 
   Raises:
-    UserError: if it is not a model, or takes anything but images of that size.
+    UserError: if it is not a model, or does not take images of that size.
   """
 
   def __init__(
@@ -73,7 +73,7 @@ class OnnxProbe(OneDevice):
     self._session: tuple[tuple[str, ...], onnxruntime.InferenceSession] | None = None
 
   def files(self) -> list[tuple[str, pathlib.Path]]:
-    """The model's files, by names that do not tell where they lie."""
+    """The model's files, with names that do not depend on their location."""
     if self._path is None:
       return []
     beside = self._graph.weight_files()
@@ -82,21 +82,21 @@ class OnnxProbe(OneDevice):
 
   @functools.cached_property
   def aliases(self) -> Mapping[str, str]:
-    """Layers by the names of the nodes that give them."""
+    """Layers by the names of the nodes that output them."""
     names = {shape.name for shape in self.layers()}
     found = self._graph.aliases()
     return {alias: name for alias, name in found.items() if name in names}
 
   def layers(self) -> tuple[LayerShape, ...]:
-    """Every tensor of positions and units, in the order of the graph."""
+    """Every tensor that can be read as positions and units, in graph order."""
     return self.readings.shapes
 
   def reread(self, corrections: Mapping[str, Layout | None]) -> None:
-    """Reads layers in other ways."""
+    """Changes the layouts of layers."""
     self.readings.correct(corrections)
 
   def notes(self) -> Mapping[str, str]:
-    """What is special about reading a layer, by the layer's name."""
+    """Remarks on how layers are read, by layer name."""
     clips = {shape.name: self._clip(shape.name) for shape in self.layers()}
     notes = {
       name: f"before its clip at {clip.high:g}" for name, clip in clips.items() if clip
@@ -119,9 +119,8 @@ class OnnxProbe(OneDevice):
     for name, tensor in tensors.items():
       if tensor not in self.readings.layouts:
         raise UserError(
-          f"The model has no tensor {name!r} that can be read as positions and "
-          "units: "
-          "--list_layers prints all that can. Choose another, or set --layouts."
+          f"The model has no tensor {name!r} that can be read as positions and units: "
+          "--list_layers prints all that can be. Choose another, or set --layouts."
         )
 
     def run(part: np.ndarray) -> dict[str, np.ndarray]:
@@ -155,9 +154,9 @@ class OnnxProbe(OneDevice):
     images: UInt8[np.ndarray, "batch rows columns c"],
     tensors: tuple[str, ...],
   ) -> dict[str, np.ndarray]:
-    """Runs the model, as far as it must, by the session for these tensors."""
+    """Runs the model in a session with these outputs."""
     if self._session is None or self._session[0] != tensors:
-      self._session = None  # its weights go before others come
+      self._session = None  # frees its weights before the next ones are loaded
       self._session = tensors, self._open(tensors)
     given = self._graph.input
     pixels: np.ndarray = images
@@ -167,12 +166,12 @@ class OnnxProbe(OneDevice):
       )
     if given.images.axes == "NCHW":
       pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-    # Those that are not tensors of fractions cannot be read, and may be nothing at all.
+    # Only floating-point tensors can be read; other outputs may be empty optionals.
     session = self._session[1]
     names = [one.name for one in session.get_outputs() if one.type in _FLOAT_TYPES]
     try:
       return dict(zip(names, session.run(names, {given.name: pixels}), strict=True))
-    except Exception as error:  # onnxruntime's have no common class
+    except Exception as error:  # onnxruntime's errors have no common class
       raise UserError(
         f"The model does not run on {len(images)} images of "
         f"{size_text(self.image_size)} pixels and {self._channels} channels: {error}."
@@ -188,7 +187,7 @@ class OnnxProbe(OneDevice):
     model = self._graph.with_outputs(tensors)
     try:
       return onnxruntime.InferenceSession(model, options, providers=self._providers)
-    except Exception as error:  # onnxruntime's have no common class
+    except Exception as error:  # onnxruntime's errors have no common class
       raise UserError(
         f"onnxruntime {onnxruntime.__version__} cannot run the model ({error}): export "
         "it for an older opset or without other operators than ONNX's, or check that "
@@ -200,7 +199,7 @@ class OnnxProbe(OneDevice):
 
   @functools.cached_property
   def readings(self) -> Readings:
-    """How the tensors are read."""
+    """The layouts by which tensors are read."""
     batch = self._graph.input.batch or TRIAL_BATCH
     names = self._graph.tensors()
     inferred = self._graph.shapes(batch, self.image_size)
@@ -219,7 +218,7 @@ class OnnxProbe(OneDevice):
       layouts=self._layouts,
       aspect=height / width,
     )
-    # What shows pictures reads tensors as they are read so far.
+    # `settle_layouts` calls `activations`, which uses the layouts so far.
     self.__dict__["readings"] = readings
     shown = pictures(height, width, self._channels)
     settle_layouts(

@@ -1,4 +1,4 @@
-"""What an ONNX model says of its tensors: shapes and clips. Needs onnx."""
+"""Shapes and clips of an ONNX model's tensors. Needs onnx."""
 
 import dataclasses
 import functools
@@ -21,7 +21,7 @@ FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Clip:
-  """What clips a tensor: `max(min(tensor, high), low)`."""
+  """A clip of a tensor: `max(min(tensor, high), low)`."""
 
   tensor: str
   low: float
@@ -29,14 +29,14 @@ class Clip:
 
 
 class OnnxGraph:
-  """An ONNX model, whose outputs can be chosen. Its own file is never written to.
+  """An ONNX model whose outputs can be chosen. Its file is never modified.
 
   Args:
-    model: the model, or its file; weights in files beside it stay there.
-    channels: of its images, if the user says it.
+    model: the model, or its file; weights in other files are not loaded.
+    channels: channels of its images, if the user sets them.
 
   Raises:
-    UserError: if there is no such file, or no model in it.
+    UserError: if there is no such file, or it is not a model.
   """
 
   def __init__(
@@ -58,7 +58,7 @@ class OnnxGraph:
         raise UserError(f"{path} is not an ONNX model: {error}.") from error
     if not self._model.graph.node:
       raise UserError(
-        f"{model if self.folder else 'It'} is not an ONNX model: no nodes."
+        f"{model if self.folder else 'It'} is not an ONNX model: it has no nodes."
       )
     graph = self._model.graph
     self._initializers = {one.name: one for one in graph.initializer}
@@ -66,7 +66,7 @@ class OnnxGraph:
 
   @functools.cached_property
   def input(self) -> ImageInput:
-    """The model's one input.
+    """The model's only input.
 
     Raises:
       UserError: if it has several, or it does not take images.
@@ -77,7 +77,7 @@ class OnnxGraph:
     )
 
   def tensors(self) -> list[str]:
-    """What depends on the input, in the order of the graph."""
+    """Tensors that depend on the input, in the order of the graph."""
     alive = {self.input.name: None}
     for node in self._model.graph.node:
       inner = any(one.HasField("g") for one in node.attribute)
@@ -86,14 +86,14 @@ class OnnxGraph:
     return [name for name in alive if name != self.input.name]
 
   def weight_files(self) -> list[str]:
-    """The files beside the model's own that hold its weights, by their names in it."""
+    """Paths of the files with external weights, as stored in the model."""
     inside = (one for node in self._model.graph.node for one in node.attribute)
     tensors = [*self._model.graph.initializer, *(one.t for one in inside)]
     entries = (entry for tensor in tensors for entry in tensor.external_data)
     return sorted({entry.value for entry in entries if entry.key == "location"})
 
   def aliases(self) -> dict[str, str]:
-    """The tensor that a node gives, by the node's name, where that is clear."""
+    """The first output tensor of each node, by node name if it is unambiguous."""
     times = Counter(node.name for node in self._model.graph.node)
     return {
       node.name: node.output[0]
@@ -102,7 +102,7 @@ class OnnxGraph:
     }
 
   def clip(self, tensor: str) -> Clip | None:
-    """What was clipped to give a tensor; None if it has no constant upper bound."""
+    """The clip that outputs a tensor; None if it has no constant upper bound."""
     node = self._makers.get(tensor)
     if node is None:
       return None
@@ -115,7 +115,7 @@ class OnnxGraph:
       )
       high = given[2] if len(given) > 2 else bounds.get("max")
     elif node.op_type == "Min" and len(given) == 2 and given != [None, None]:
-      # What some exporters make of ReLU6.
+      # Some exporters write ReLU6 like this.
       source, high = node.input[given.index(None)], next(filter(None, given), None)
       low = -math.inf
     else:
@@ -125,15 +125,15 @@ class OnnxGraph:
     return Clip(source, low, high)
 
   def shapes(self, batch: int, size: Size) -> dict[str, tuple[int, tuple[int, ...]]]:
-    """The kinds of elements and the shapes of the tensors for which that is plain.
+    """Element types and shapes of the tensors whose shape can be inferred.
 
     Args:
-      batch: images that go in.
-      size: of the images, in pixels.
+      batch: number of images in the batch.
+      size: size of the images, in pixels.
     """
     model = onnx.ModelProto()
     model.CopyFrom(self._model)
-    del model.graph.value_info[:]  # may be of another batch
+    del model.graph.value_info[:]  # may be for another batch size
     (one,) = (one for one in model.graph.input if one.name == self.input.name)
     del one.type.tensor_type.shape.dim[:]
     for length in self.input.shape(batch, size):
@@ -143,7 +143,7 @@ class OnnxGraph:
     try:
       model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except (onnx.shape_inference.InferenceError, EncodeError, ValueError):
-      return {}  # of unknown operators, or over 2 GB
+      return {}  # unknown operators, or over 2 GB
     found = {}
     for value in (*model.graph.value_info, *model.graph.output):
       kind = value.type.tensor_type
@@ -156,7 +156,7 @@ class OnnxGraph:
     """The model with other outputs.
 
     Raises:
-      UserError: if it is too large to be handed over in memory.
+      UserError: if it is too large to be serialized in memory.
     """
     outputs = self._model.graph.output
     own = list(outputs)
@@ -175,7 +175,7 @@ class OnnxGraph:
       outputs.extend(own)
 
   def _number(self, name: str) -> float | None:
-    """The value of a constant that is one number."""
+    """The value of a scalar constant."""
     node = self._makers.get(name)
     while node is not None and node.op_type in ("Identity", "Cast"):
       name = node.input[0]

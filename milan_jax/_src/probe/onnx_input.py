@@ -23,10 +23,10 @@ class ImageInput:
   """The input of a model of images.
 
   Attributes:
-    name: of its tensor.
-    dtype: of its values, as numpy calls it.
-    batch: images that it takes at once; None: any number.
-    images: their axes, channels and size.
+    name: name of its tensor.
+    dtype: NumPy's name of its dtype.
+    batch: fixed batch size; None means any.
+    images: axes, channels and size of the images.
   """
 
   name: str
@@ -35,7 +35,7 @@ class ImageInput:
   images: ImageShape
 
   def shape(self, batch: int, size: Size) -> tuple[int, ...]:
-    """The shape of some images, as the model takes them."""
+    """The shape of a batch of images, as the model takes it."""
     channels = self.images.channels
     if self.images.axes == "NCHW":
       return batch, channels, *sides(size)
@@ -45,24 +45,25 @@ class ImageInput:
 def image_input(
   inputs: Sequence[onnx.ValueInfoProto], channels: int | None = None
 ) -> ImageInput:
-  """Reads what a model says of its inputs.
+  """Reads the image input of a model.
 
   Args:
-    inputs: of the model.
-    channels: of its images, if the user says it.
+    inputs: the model's inputs.
+    channels: channels of its images, if the user sets them.
 
   Raises:
-    UserError: if there are several, or it does not take images.
+    UserError: if there is not exactly one, or it does not take images.
   """
   if len(inputs) != 1:
     names = ", ".join(one.name for one in inputs) or "none"
-    raise UserError(f"The model's inputs are {names}: expected one, of images.")
+    raise UserError(f"The model's inputs are {names}: expected one, with images.")
   (one,) = inputs
   kind = one.type.tensor_type
   if kind.elem_type not in _DTYPES:
     given = TensorProto.DataType.Name(kind.elem_type)
     raise UserError(
-      f"The model's input {one.name} is of {given}: expected images, of FLOAT or UINT8."
+      f"The model's input {one.name} has the type {given}: expected images of FLOAT or "
+      "UINT8."
     )
   sizes = [dim.dim_value or None for dim in kind.shape.dim]
   sizes = sizes if kind.HasField("shape") else [None, channels or 3, None, None]

@@ -1,4 +1,4 @@
-"""Checks that an object keeps to the protocol of a probe."""
+"""Checks that an object implements the protocol of a probe."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,14 +14,13 @@ _METHODS = ("layers", "activations")
 
 
 class ProbeError(UserError):
-  """A probe returned something else than its protocol states."""
+  """A probe returned something that violates its protocol."""
 
 
 def lacking(found: Any) -> list[str]:
-  """Names of the members of a probe that an object lacks.
+  """Names of the members of `Probe` that an object lacks.
 
-  A method that a class inherits from `Probe` itself does nothing, and counts as
-  lacking.
+  A method inherited from `Probe` itself does nothing, and counts as missing.
   """
   missing = [name for name in _ATTRIBUTES if not hasattr(found, name)]
   for name in _METHODS:
@@ -33,7 +32,7 @@ def lacking(found: Any) -> list[str]:
 
 
 def check_probe(found: Any) -> None:
-  """Checks the members of an object that is to be used as a probe.
+  """Checks the members of an object to be used as a probe.
 
   Args:
     found: the object.
@@ -44,7 +43,7 @@ def check_probe(found: Any) -> None:
   kind = type(found).__name__
   missing = lacking(found)
   if missing:
-    raise UserError(f"{kind} lacks {' and '.join(missing)}, which a Probe has.")
+    raise UserError(f"{kind} has no {' and no '.join(missing)}: a Probe needs them.")
   size, devices = found.image_size, found.num_devices
   pair = size if isinstance(size, tuple) else (size, size)
   if len(pair) != 2 or not all(map(_is_positive, pair)):
@@ -69,7 +68,7 @@ def check_probe(found: Any) -> None:
 
 
 def _check_shapes(shapes: Any, kind: str) -> None:
-  """Checks what `layers` of a class called `kind` returned."""
+  """Checks the result of `layers()` of a class named `kind`."""
   expected = f"{kind}.layers(): expected a tuple of LayerShape"
   if not isinstance(shapes, tuple):
     raise UserError(f"{expected}; found a {type(shapes).__name__}.")
@@ -84,19 +83,19 @@ def _check_shapes(shapes: Any, kind: str) -> None:
         f"width and units {sizes}."
       )
     if shape.name in names:
-      raise UserError(f"{expected}, each of another name; found {shape.name} twice.")
+      raise UserError(f"{expected} with unique names; found {shape.name} twice.")
     names.add(shape.name)
 
 
 def checked_arrays(
   found: Any, shapes: Mapping[str, LayerShape], layers: tuple[str, ...], batch: int
 ) -> dict[str, np.ndarray]:
-  """What a probe returned for a batch, as arrays of the shapes that it stated.
+  """Converts a probe's results to arrays, and checks their shapes.
 
   Args:
-    found: what its `activations` returned.
-    shapes: what its `layers` returned, by name.
-    layers: names of the layers that were asked for.
+    found: the result of its `activations`.
+    shapes: the result of its `layers`, by name.
+    layers: names of the requested layers.
     batch: size of the batch.
 
   Raises:
@@ -112,14 +111,14 @@ def checked_arrays(
     if name not in found:
       some = ", ".join(map(str, list(found)[:5])) or "nothing"
       raise ProbeError(
-        f"Layer {name}: expected an array by activations(); found only {some}."
+        f"Layer {name}: expected an array from activations(); found only {some}."
       )
     arrays[name] = np.asarray(found[name])
     shape = shapes[name]
     expected = (batch, shape.height, shape.width, shape.units)
     if arrays[name].shape != expected:
       raise ProbeError(
-        f"Layer {name}: expected an array of shape {expected}, by layers(); found "
+        f"Layer {name}: expected an array of shape {expected}, from layers(); found "
         f"{arrays[name].shape}."
       )
   return arrays

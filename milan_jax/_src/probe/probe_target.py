@@ -1,4 +1,4 @@
-"""What a run looks at: a network, what goes into it, and a picture of each input."""
+"""The target of a run: a network, its inputs, and a picture of each input."""
 
 import dataclasses
 import pathlib
@@ -36,23 +36,24 @@ from milan_jax._src.runs.inputs import Files
 from milan_jax._src.runs.processes import is_primary
 from milan_jax._src.runs.progress import say
 
-# Units of each layer that the demonstration describes: it takes a minute or two.
+# Units of each layer that the demonstration describes, in a minute or two.
 DEMO_UNITS = "0:32"
-# Pictures that a network which is compiled sees together for a list of its layers.
+# Batch size of the trial for a list of layers, for compiled networks.
 _LISTED_BATCH = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class ProbeTarget:
-  """A network and what it is shown.
+  """A network and its inputs.
 
   Attributes:
     network: the network.
-    inputs: what goes into it.
-    images: the picture of each input: itself, or what a generator makes of it.
-    files: of the network, under names that do not depend on where they lie.
-    model: the options that named the network.
-    shown: the options that named the images.
+    inputs: its inputs.
+    images: the picture of each input: the input itself, or what a generator makes from
+      it.
+    files: the network's files, with names that do not depend on their location.
+    model: the options that specify the network.
+    shown: the options that specify the images.
   """
 
   network: Network
@@ -68,16 +69,16 @@ class ProbeTarget:
     return isinstance(self.inputs, DemoImages)
 
   def choose(self, options: ExemplarOptions) -> "Selection":
-    """Selects the units of each layer, and finds out how those layers are read.
+    """Selects layers and units, and determines the layers' layouts.
 
-    The network is tried on a few pictures first.
+    Runs a trial of the network on a few pictures first.
 
     Args:
       options: layers, units and batch size.
 
     Raises:
-      UserError: if there is no such layer or unit, its positions are not the image's,
-        or its numbers depend on chance or on the batch.
+      UserError: if there is no such layer or unit, a layer's positions are not the
+        image's, or its activations are random or depend on the batch.
     """
     units = options.units or ""
     names, tried = self._tried(options.layers or "", options.batch_size)
@@ -96,12 +97,12 @@ class ProbeTarget:
     )
 
   def _tried(self, layers: str, batch_size: int) -> tuple[tuple[str, ...], TrialReport]:
-    """The layers to describe, and what a trial of them found."""
+    """The layers to describe, and the report of their trial."""
     probe = self.network.probe
     shapes = probe.layers()
     names = self.network.default_layers
     if layers:
-      # The nodes of an ONNX graph have names of their own.
+      # The nodes of an ONNX graph have their own names.
       aliases = getattr(probe, "aliases", None)
       names = select_layers([shape.name for shape in shapes], layers, aliases)
     first = ""
@@ -116,7 +117,7 @@ class ProbeTarget:
       first = first or next(iter(wrong.values()))
       if layers:
         asked = [item.strip() for item in layers.split(",")]
-        # Of a glob, what fits is taken.
+        # Layers that only a glob matched may be left out.
         if len(wrong) == len(names) or any(name in asked for name in wrong):
           raise UserError(first)
         names = tuple(name for name in names if name not in wrong)
@@ -126,12 +127,12 @@ class ProbeTarget:
         names = default_layers(shapes) if shapes else ()
     raise UserError(
       first
-      or "This network has no default layers: name some with --layers; "
-      "--list_layers prints them."
+      or "This network has no default layers: choose some with --layers; "
+      "--list_layers prints all."
     )
 
   def _say_notes(self, names: tuple[str, ...]) -> None:
-    # Only some probes have something to say.
+    # Only some probes have notes.
     notes: Mapping[str, str] = getattr(self.network.probe, "notes", dict)()
     for name in names:
       if name in notes:
@@ -140,11 +141,11 @@ class ProbeTarget:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Selection:
-  """What of a network is described.
+  """The units of a network to describe.
 
   Attributes:
     units: the units of each layer.
-    answers: numbers of what each layer gave in the trial; none where there was none.
+    answers: summaries of each layer's activations in the trial; empty if it had none.
   """
 
   units: Mapping[str, Int[np.ndarray, "_"]]
@@ -154,15 +155,15 @@ class Selection:
 def open_target(
   model: ModelOptions, images: ImageOptions, network: Network | None = None
 ) -> ProbeTarget:
-  """Finds a network and what it is shown.
+  """Opens a network and its inputs.
 
   Args:
-    model: the network.
-    images: what it is shown: images, or a generator's latents.
-    network: the network itself, where it is open already.
+    model: options of the network.
+    images: options of its inputs: images, or a generator's latents.
+    network: the network, if it is already open.
 
   Raises:
-    UserError: something is not there, or does not fit.
+    UserError: if something is missing, or an option does not apply.
   """
   inputs = open_latents(images.latents) if images.latents else None
   network = _open(model, inputs) if network is None else network
@@ -172,13 +173,13 @@ def open_target(
     return target_of(network, source, model=model, shown=images, files=files)
   if images.source or images.split or images.data_dir or images.fit:
     raise UserError(
-      "--latents: a generator makes its images; name no --images, no --split, no "
-      "--data_dir and no --fit."
+      "--latents: a generator makes its own images; omit --images, --split, --data_dir "
+      "and --fit."
     )
   probe = network.probe
   if not isinstance(probe, Generator):
     raise UserError(
-      f"--latents are for a generator, which --model={model.name} is not."
+      f"--latents is for generators, and --model={model.name} is not one."
     )
   pictures = GeneratedImages(inputs, probe.images, probe.image_size)
   return ProbeTarget(network, inputs, pictures, files, model, images)
@@ -192,14 +193,14 @@ def target_of(
   shown: ImageOptions,
   files: Files = (),
 ) -> ProbeTarget:
-  """A network and a source of images of its size.
+  """The target of a network and a source of images of its size.
 
   Args:
     network: the network.
     source: the images.
-    model: the options that named the network.
-    shown: the options that named the images.
-    files: of the network.
+    model: the options that specify the network.
+    shown: the options that specify the images.
+    files: the network's files.
   """
   pictures = source
   if network.geometry.channels != 3:
@@ -213,13 +214,14 @@ def _channels_line(channels: int) -> str:
   mean, std = (values[0] / 255 for values in default_mean_and_std(channels))
   what = "of gray" if channels == 1 else f"of {channels} channels"
   return (
-    f"the network takes images {what}, prepared with mean {mean:.3f} and deviation "
-    f"{std:.3f}, the means of ImageNet's three: --mean and --std set others"
+    f"the network takes images {what}, normalized with mean {mean:.3f} and std "
+    f"{std:.3f}, the averages over ImageNet's three channels: --mean and --std set "
+    "others"
   )
 
 
 def _files(model: str, probe: Probe) -> Files:
-  """The files that a model comes from; none of a model by name."""
+  """The files that a model was loaded from; empty for a model by name."""
   path = pathlib.Path(model)
   if hasattr(probe, "files"):
     files: Files = probe.files()
@@ -233,16 +235,16 @@ def _files(model: str, probe: Probe) -> Files:
 
 
 def _some(inputs: Source | None) -> np.ndarray | None:
-  """Some inputs of a generator; None where pictures go in."""
+  """Some inputs of a generator; None if the network takes images."""
   if not isinstance(inputs, Latents):
     return None
   return np.stack([inputs.load(index) for index in range(min(10, len(inputs)))])
 
 
 def list_layers(model: ModelOptions, images: ImageOptions) -> str:
-  """A table of a network's layers: what each gives, and how that is read.
+  """A table of a network's layers: the shape of each one's array, and its layout.
 
-  The network is tried on a few pictures for it.
+  Runs a trial of the network on a few pictures.
   """
   inputs = open_latents(images.latents) if images.latents else None
   network = _open(model, inputs)

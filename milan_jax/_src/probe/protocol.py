@@ -1,4 +1,4 @@
-"""What every activation extractor offers."""
+"""The interface of activation extractors."""
 
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
@@ -10,10 +10,10 @@ from jaxtyping import Float, UInt8
 from milan_jax._src.images.sizes import Size, sides
 from milan_jax._src.records import LayerShape
 
-# Images or latents of a model's first run, which finds the shapes of its layers. No
-# usual number of heads, windows or colors: an axis of this length is the batch.
+# Batch size of a model's first run, which finds the shapes of its layers. An unusual
+# number of heads, windows or channels, so that an axis of this length is the batch.
 TRIAL_BATCH = 5
-# The same where a model is traced, so that no array is made: a rarer number.
+# The batch size for tracing, which computes no arrays: a still rarer number.
 TRACED_BATCH = 13
 Activations = Mapping[str, Float[np.ndarray | jax.Array, "batch height width units"]]
 
@@ -22,18 +22,19 @@ Activations = Mapping[str, Float[np.ndarray | jax.Array, "batch height width uni
 class Probe(Protocol):
   """A vision model whose layers' activations can be read.
 
-  A class of your own may derive from it or only have its members. What goes in are
-  images, uint8, `(batch, height, width, channels)`, RGB, 0 to 255: the probe normalizes
-  them as its model wants. The activations of an image must not depend on which images
-  share its batch.
+  Your own class may derive from it or just have its members. Its inputs are uint8
+  images, `(batch, height, width, channels)`, RGB, 0 to 255; the probe normalizes them
+  for its model. The activations of an image must not depend on the other images in its
+  batch.
 
   Attributes:
-    image_size: size of the images that the model takes, or makes, in pixels: an int
+    image_size: size of the images that the model takes or generates, in pixels: an int
       for squares, or a tuple `(height, width)`.
-    num_devices: devices that a batch is spread over; it divides the size of every
-      batch. 1 for most.
+    num_devices: number of devices that a batch is split over, usually 1; it divides the
+      size of every batch.
 
-  A probe may also have `channels`, an int: channels of the images, 3 where it has not.
+  A probe may also have `channels`, an int: the channels of its images; the default is
+  3.
 
   Example:
     >>> class Brightness(milan_jax.Probe):
@@ -63,12 +64,12 @@ class Probe(Protocol):
     Args:
       inputs: `UInt8[batch height width channels]`, RGB, 0 to 255. For a generator, its
         latents.
-      layers: names among those of `layers()`.
+      layers: names from `layers()`.
 
     Returns:
       For each of `layers`, an array `Float[batch height width units]` as its
-      `LayerShape` states; a vector is `1 x 1`. Nothing writes to them later: they are
-      read while the next batch runs.
+      `LayerShape` states; a vector is `1 x 1`. The probe must not write to the arrays
+      later: they are read while the next batch runs.
 
     Raises:
       UserError: if a layer is unknown, or its array does not fit its layout.
@@ -77,25 +78,25 @@ class Probe(Protocol):
 
 @runtime_checkable
 class Generator(Probe, Protocol):
-  """A model that makes images of latents, whose layers' activations can be read."""
+  """A model that generates images from latents, whose activations can be read."""
 
   def images(self, inputs: np.ndarray) -> UInt8[np.ndarray, "batch height width 3"]:
-    """The images that it makes of some inputs, RGB, 0 to 255."""
+    """The images that it generates from inputs, RGB, 0 to 255."""
 
 
 def black_images(
   batch: int, size: Size, channels: int
 ) -> UInt8[np.ndarray, "{batch} rows columns {channels}"]:
-  """Images for a trial run, black."""
+  """Black images for a trial run."""
   return np.zeros((batch, *sides(size), channels), np.uint8)
 
 
 class OneDevice:
-  """What probes that run on one device share; a probe sets the size of its images.
+  """The base of probes that run on one device; a subclass sets `image_size`.
 
   Attributes:
-    image_size: size of the images that the model takes, or makes, in pixels.
-    num_devices: devices that a batch is spread over.
+    image_size: size of the images that the model takes or generates, in pixels.
+    num_devices: number of devices that a batch is split over.
   """
 
   image_size: Size
@@ -108,5 +109,5 @@ class OneDevice:
     return self._channels
 
   def trial_images(self, batch: int) -> UInt8[np.ndarray, "batch rows columns c"]:
-    """Black images, as the model takes them."""
+    """Black images of the model's size and channels."""
     return black_images(batch, self.image_size, self._channels)

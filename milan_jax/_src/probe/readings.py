@@ -1,4 +1,4 @@
-"""Which layers of a model can be read, and how: found out by one trial run."""
+"""Determines in a trial run which layers of a model can be read, and how."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -31,23 +31,24 @@ def read_shapes(
 ) -> tuple[LayerShape, ...]:
   """The layers that can be read, with their positions, units and layouts.
 
-  A layout comes from the user, else from what the model's kind tells, else from a guess
-  that the shape allows. A layer with none of them is left out.
+  A layout comes from the user, otherwise from the model's attributes, otherwise from a
+  guess by shape. A layer without any layout is omitted.
 
   Args:
     arrays: shape of each layer's array in a trial run, in the model's order.
-    batch: images of that run.
+    batch: number of images in that run.
     convolution: `NCHW` or `NHWC`, the meaning of four axes in this kind of model.
-    layouts: by name or glob, from the user. A glob is for the layers it suits.
-    known: by name, from the model's own attributes.
-    special: tokens that are not patches, where the model's kind tells.
-    corrections: by name, what a trial found; None leaves the layer out. What the user
-      gave comes first all the same.
-    aspect: height of the image over its width.
+    layouts: the user's layouts, by name or glob. A glob applies to the matching layers
+      whose shape it fits.
+    known: layouts from the model's own attributes, by name.
+    special: number of tokens that are not patches, if known for the kind of model.
+    corrections: layouts found by a trial, by name; None omits the layer. The user's
+      layouts take precedence.
+    aspect: height of the image divided by its width.
 
   Raises:
-    UserError: if a layer does not fit the layout that the user gave to it by name, or
-      a glob of the user's fits none.
+    UserError: if a layer does not fit the layout that the user set for it by name, or a
+      glob of the user fits no layer.
   """
   shapes: list[LayerShape] = []
   grid: tuple[int, int] | None = None
@@ -83,18 +84,18 @@ def _check_used(unused: Mapping[str, Layout]) -> None:
   if unused:
     items = ", ".join(f"{item}={unused[item]}" for item in sorted(unused))
     raise UserError(
-      f"--layouts: {items} fits no layer: --list_layers, without it, prints what each "
-      "layer gives."
+      f"--layouts: {items} fits no layer: run --list_layers without it to print the "
+      "shape of each layer's array."
     )
 
 
 def _image_grid(
   shape: tuple[int, ...], layout: Layout, aspect: float
 ) -> tuple[int, int] | None:
-  """Rows and columns of a layer of four axes, if it has the form of the image.
+  """Rows and columns of a layer of four axes, if it has the image's aspect ratio.
 
-  A vision transformer's patches are those of the convolution that cuts them; the output
-  of attention heads does not have the form of the image.
+  The grid of a vision transformer's patches is that of its patch embedding, a
+  convolution; outputs of attention heads do not have the image's aspect ratio.
   """
   rows, columns = (shape[layout.axes.index(axis)] for axis in "HW")
   return (rows, columns) if abs(rows - columns * aspect) < 1 else None
@@ -109,7 +110,7 @@ def _first_that_fits(
   """Reads a layer by the first layout that fits; also returns the user's name or glob.
 
   Raises:
-    UserError: if the layout that the user gave to the layer by name does not fit.
+    UserError: if the layout that the user set for the layer by name does not fit.
   """
   for item, layout in likely:
     try:
@@ -124,19 +125,19 @@ def _first_that_fits(
 
 
 class Readings:
-  """How the layers of a model are read, and what a trial corrects in that.
+  """The layouts of a model's layers, and corrections of them by a trial.
 
   Args:
     arrays: shape of each layer's array, in the model's order.
-    batch: images that went in.
-    layouts: by name or glob, from the user.
-    options: more of `read_shapes`'s.
+    batch: number of images in the batch.
+    layouts: the user's layouts, by name or glob.
+    options: other arguments of `read_shapes`.
 
   Attributes:
-    shapes: of the layers that can be read.
-    layouts: how each of them is read.
-    orders: what white squares showed of some layers, as `layout_check.py` returns it.
-    corrected: the layers that are read in another way than first, and how they were.
+    shapes: shapes of the layers that can be read.
+    layouts: the layout of each of them.
+    orders: the orders that white squares showed in some layers, from `layout_check.py`.
+    corrected: the previous layouts of layers whose layout was changed, by name.
   """
 
   def __init__(
@@ -161,14 +162,14 @@ class Readings:
     self.layouts = layouts_of(self.shapes)
 
   def is_given(self, name: str) -> bool:
-    """Whether the user set how a layer is read."""
+    """Whether the user set the layer's layout."""
     layouts = layouts_named(self._given, name).values()
     return self.layouts.get(name) in layouts
 
   def notes(self) -> dict[str, str]:
-    """What white squares said of layers, where it is worth a word."""
+    """Remarks on layers whose layout white squares corrected or rejected."""
     notes = {
-      name: f"not as {before}: white squares are seen where they are so"
+      name: f"layout changed from {before}: white squares now appear in place"
       for name, before in self.corrected.items()
     }
     for name, order in self.orders.items():
@@ -177,28 +178,28 @@ class Readings:
     return notes
 
   def correct(self, corrections: Mapping[str, Layout | None]) -> None:
-    """Reads layers in other ways, but for those that the user set; None drops them."""
+    """Changes layouts, except those set by the user; None drops a layer."""
     self._corrections |= corrections
     self._set()
 
 
 @runtime_checkable
 class Readable(Protocol):
-  """A probe whose layers can be read in other ways."""
+  """A probe whose layouts can be changed."""
 
   @property
   def readings(self) -> Readings:
-    """How its layers are read."""
+    """The layouts of its layers."""
 
   def reread(self, corrections: Mapping[str, Layout | None]) -> None:
-    """Reads layers in other ways, as `Readings.correct` does."""
+    """Changes the layouts of layers, as `Readings.correct` does."""
 
 
 def layouts_of(shapes: tuple[LayerShape, ...]) -> dict[str, Layout]:
-  """Each layer's layout, as `read_shapes` settled it."""
+  """Each layer's layout, as determined by `read_shapes`."""
   return {shape.name: parse_layout(shape.layout) for shape in shapes}
 
 
 def _empty(shape: tuple[int, ...]) -> np.ndarray:
-  """An array of a shape, of no memory."""
+  """An array of a shape that takes no memory."""
   return np.broadcast_to(np.float32(0), shape)

@@ -1,4 +1,4 @@
-"""What a function of the user's returned, as activations by name."""
+"""Names the activations that a user's function returned."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -10,9 +10,9 @@ import numpy as np
 
 from milan_jax._src.errors import UserError
 
-# The name of an array that has none.
+# The name of a single array without a name.
 OUTPUT = "output"
-# What a message shows; the example of docs/probing.md is longer.
+# The example in messages; the one in docs/probing.md is longer.
 EXAMPLE = """\
 def network(images):
   maps = jnp.tanh(images @ weights)
@@ -22,19 +22,19 @@ def network(images):
 def named_activations(returned: Any) -> dict[str, Any]:
   """Names the arrays that a function returned, in its order.
 
-  An array alone is `output`, those of a list or tuple are `output.0`, `output.1`. Those
-  of a dictionary have their keys; inside others, keys and indices are joined by dots. A
-  named tuple and a dataclass are read as dictionaries of their fields. What is not
-  an array of real numbers is left out.
+  A single array is named `output`, and items of a list or tuple `output.0`, `output.1`.
+  Items of a dictionary are named by their keys; for nested containers, keys and indices
+  are joined by dots. Named tuples and dataclasses are read as dictionaries of their
+  fields. Everything but arrays of real numbers is ignored.
 
   Args:
-    returned: by the function; arrays of any framework, or what JAX traces.
+    returned: the function's result; arrays of any framework, or JAX tracers.
 
   Returns:
-    Arrays of floating numbers: integers and truths become float32.
+    Floating-point arrays: integers and booleans become float32.
 
   Raises:
-    UserError: if there is no array of real numbers, or two go by one name.
+    UserError: if there is no array of real numbers, or two have the same name.
   """
   found: dict[str, Any] = {}
   others: list[str] = []
@@ -42,12 +42,12 @@ def named_activations(returned: Any) -> dict[str, Any]:
     if not _is_real(array.dtype):
       others.append(str(array.dtype))
       continue
-    # At the top, only a dictionary names its arrays.
+    # At the top level, only dictionaries name their arrays.
     named = path and not isinstance(path[0], int)
     name = ".".join(map(str, path if named else (OUTPUT, *path)))
     if name in found:
       raise UserError(
-        f"Two of the arrays that the function returns go by the name {name!r}: rename "
+        f"Two of the arrays that the function returns have the name {name!r}: rename "
         "one."
       )
     found[name] = _as_floats(array)
@@ -58,14 +58,14 @@ def named_activations(returned: Any) -> dict[str, Any]:
 
 
 def expected(fault: str) -> str:
-  """The message of a function that cannot be read, with an example of one that can.
+  """The message for a function without readable results, with a valid example.
 
   Args:
     fault: what the function does, such as `returns None`.
   """
   return (
     f"The function {fault}: return arrays of real numbers whose first axis is the "
-    f"images, best by name, as in\n{EXAMPLE}"
+    f"batch, preferably in a dictionary, as in\n{EXAMPLE}"
   )
 
 
@@ -89,10 +89,10 @@ def _arrays(
 
 
 def _plain(array: Any) -> Any:
-  """An array of JAX or numpy, whatever framework it is of."""
+  """Converts an array of any framework to JAX or NumPy."""
   if isinstance(array, jax.Array | np.ndarray | np.generic):
     return array
-  for step in ("detach", "cpu"):  # torch's, which may want gradients or be elsewhere
+  for step in ("detach", "cpu"):  # torch tensors with gradients or on a GPU
     array = getattr(array, step, lambda array=array: array)()
   return np.asarray(array)
 

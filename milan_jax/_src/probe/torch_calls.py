@@ -1,4 +1,4 @@
-"""Listening to a torch module's submodules, and keeping what they return."""
+"""Hooks on a torch module's submodules, and storage of the tensors they return."""
 
 import dataclasses
 from collections import Counter
@@ -18,17 +18,17 @@ def watched(
   before: Callable[[str, int, list[Any]], None] | None = None,
   after: Callable[[str, int, Any], None] | None = None,
 ) -> Iterator[Counter[str]]:
-  """Listens to the calls of submodules, and is gone afterwards.
+  """Adds hooks to submodules within the block, and removes them at its end.
 
   Args:
     module: the module.
     names: dotted names of its submodules.
-    before: takes a submodule's name, how many times it was called before, and its
+    before: called with a submodule's name, its number of earlier calls, and its
       arguments.
-    after: takes the same, with what it returns in place of the arguments.
+    after: called with the same, but with the result instead of the arguments.
 
   Yields:
-    How many times each submodule was called so far.
+    The number of completed calls of each submodule so far.
   """
   begun: Counter[str] = Counter()
   ended: Counter[str] = Counter()
@@ -63,7 +63,7 @@ def watched(
 def tensors_in(
   value: object, path: tuple[Any, ...] = ()
 ) -> Iterator[tuple[tuple[Any, ...], torch.Tensor]]:
-  """The floating tensors in what a module returns, and the keys that lead to them."""
+  """The floating-point tensors in a module's result, with their paths of keys."""
   if isinstance(value, torch.Tensor):
     if value.is_floating_point():
       yield path, value
@@ -77,9 +77,9 @@ def tensors_in(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kept:
-  """A tensor, and the version of its memory when it was kept; views share theirs.
+  """A tensor, and its version when it was stored; views share a version counter.
 
-  Tensors of `torch.inference_mode` have no version: they are copied.
+  Tensors of `torch.inference_mode` have no version and are copied.
   """
 
   tensor: torch.Tensor
@@ -87,30 +87,30 @@ class Kept:
 
   @classmethod
   def of(cls, tensor: torch.Tensor, *, copy: bool = False) -> "Kept":
-    """Keeps a tensor, or a copy of it."""
+    """Stores a tensor, or a copy of it."""
     if copy or tensor.is_inference():
       return cls(tensor.detach().clone(), None)
     return cls(tensor, tensor._version)
 
   @property
   def overwritten(self) -> bool:
-    """Whether something later worked in place on it."""
+    """Whether a later in-place operation modified it."""
     return self.version is not None and self.tensor._version != self.version
 
   def holds(self, tensor: torch.Tensor) -> bool:
-    """Whether it is this very tensor, as it was kept."""
+    """Whether it is the same tensor, unmodified since."""
     return self.tensor is tensor and not self.overwritten
 
 
 def not_overwritten(
   read: Callable[[], dict[str, Kept]], overwritten: set[str]
 ) -> dict[str, torch.Tensor]:
-  """Reads tensors as they were when they were given.
+  """Reads tensors without later in-place modifications.
 
   Args:
-    read: runs the model and keeps its tensors; must copy those in `overwritten`.
-    overwritten: names of tensors that were seen to be worked on in place; those of this
-      run are added, and it is run again then.
+    read: runs the model and stores its tensors; must copy those in `overwritten`.
+    overwritten: names of tensors known to be modified in place; if this run finds more,
+      they are added and the model runs again.
   """
   kept = read()
   more = {name for name, one in kept.items() if one.overwritten}

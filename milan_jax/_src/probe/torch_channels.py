@@ -1,4 +1,4 @@
-"""How many channels the images of a torch module have. Needs torch, an extra."""
+"""Infers the number of image channels of a torch module. Needs the extra `torch`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ _COLORS = 3
 
 
 class _FirstLayerError(BaseException):
-  """The first layer was reached: it got some channels or values, and takes others."""
+  """Stops at the first layer, with the input channels that it got and takes."""
 
   def __init__(self, found: int, wanted: int):
     super().__init__(found, wanted)
@@ -43,24 +43,24 @@ class _UpToFirstLayer(TorchFunctionMode):
 
 
 def channels_of(module: torch.nn.Module, size: Size, device: str) -> int | None:
-  """How many channels the images of a module have, by its first layer.
+  """Infers the channels of a module's images from its first layer.
 
-  The module is moved to the device and put into evaluation mode.
+  Moves the module to the device and puts it into evaluation mode.
 
   Args:
     module: takes images `(batch, channels, height, width)`.
-    size: of its images.
-    device: where it runs.
+    size: size of its images.
+    device: device to run on.
 
   Returns:
-    The number; None where it cannot be told.
+    The number; None if it cannot be inferred.
   """
   module = module.to(device).eval()
   first = _first_layer(module, _COLORS, size, device)
   if first is None:
     return None
   found, wanted = first
-  # Channels may be added on the way, or pixels be made channels.
+  # The model may add channels, or move pixels to channels, before the first layer.
   candidates = [_COLORS, _COLORS + wanted - found]
   if _COLORS * wanted % found == 0:
     candidates.append(_COLORS * wanted // found)
@@ -83,6 +83,6 @@ def _first_layer(
       module(images)
   except _FirstLayerError as layer:
     return layer.found, layer.wanted
-  except Exception:  # whatever the user's model raises: its trial says it better
+  except Exception:  # an error of the user's model, which its trial reports better
     return None
   return None

@@ -1,4 +1,4 @@
-"""Torch modules that make images of latents, such as GANs. Needs torch, an extra."""
+"""Torch modules that generate images, such as GANs. Needs the extra `torch`."""
 
 from collections.abc import Mapping
 
@@ -22,24 +22,24 @@ from milan_jax._src.probe.torch_pixels import own_dtype
 
 
 class TorchGenerator(TorchLayersProbe):
-  """The images that a module makes, and the outputs of its submodules.
+  """Reads the images that a module generates, and the outputs of its submodules.
 
-  The module is moved to the device and put into evaluation mode. Its layers are named
-  as those of `TorchProbe`.
+  Moves the module to the device and puts it into evaluation mode. Layers are named as
+  in `TorchProbe`.
 
   Args:
-    module: takes latents `(batch, *latent_shape)`, in the type of its weights, and
-      classes, int64 `(batch,)`, if it has any; returns images, `(batch, 3, height,
-      width)`, or several things of which they are the first.
+    module: takes latents `(batch, *latent_shape)` in the dtype of its weights, and
+      classes, int64 `(batch,)`, if it is class-conditional; returns images, `(batch, 3,
+      height, width)`, or a sequence or dictionary that starts with them.
     latent_shape: shape of one latent.
-    classes: whether it takes classes.
-    image_range: the values of black and of white in its images.
-    device: where the module runs.
-    layouts: of layers by name or glob, where the guess would be wrong.
+    classes: whether it is class-conditional.
+    image_range: the values of black and white in its images.
+    device: device to run on.
+    layouts: layouts of layers by name or glob, which override the guess.
     before_clip: whether clipped layers are read before their upper clip.
 
   Raises:
-    UserError: if it makes no images in color.
+    UserError: if it does not run, or does not return RGB or gray images.
   """
 
   def __init__(
@@ -68,31 +68,33 @@ class TorchGenerator(TorchLayersProbe):
       raise
     except Exception as error:  # whatever the user's model raises
       raise UserError(
-        f"The generator does not run on latents of shape {self._latent_shape}"
-        f"{' and classes' if classes else ''} ({type(error).__name__}: {error}): "
-        "expected a module that makes images of them."
+        "The generator does not run on latents of shape "
+        f"{self._latent_shape}{' and classes' if classes else ''} "
+        f"({type(error).__name__}: {error}): expected a module that generates images "
+        "from them."
       ) from error
 
   def activations(
     self, inputs: np.ndarray, layers: tuple[str, ...]
   ) -> dict[str, np.ndarray]:
-    """What the submodules return, as float32.
+    """The outputs of submodules, as float32.
 
     Args:
-      inputs: records of a `latent`, and of a `class` if the module takes classes.
-      layers: names among those of `layers()`.
+      inputs: records of a `latent`, and of a `class` if the module is
+        class-conditional.
+      layers: names from `layers()`.
 
     Raises:
-      UserError: if a name is not a layer, or the records are of another kind.
+      UserError: if a name is not a layer, or the records have other fields or shapes.
     """
     return self._layers.activations(self._arguments(inputs), layers)
 
   def images(self, inputs: np.ndarray) -> UInt8[np.ndarray, "batch height width 3"]:
-    """The images that the module makes of records, RGB, 0 to 255."""
+    """The images that the module generates from records, RGB, 0 to 255."""
     return to_colors(self._made(inputs), self._image_range)
 
   def _made(self, inputs: np.ndarray) -> np.ndarray:
-    """What the module makes, colors last."""
+    """The module's images, channels last."""
     with torch.no_grad():
       value = self._module(*self._arguments(inputs))
     images = next((tensor for _, tensor in tensors_in(value)), None)

@@ -1,4 +1,4 @@
-"""From torch's tensors to layers that every part of the program can read."""
+"""Converts tensors of torch models to layers with positions and units."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,34 +22,34 @@ from milan_jax._src.records import LayerShape
 
 @runtime_checkable
 class Outputs(Protocol):
-  """What is read from a model: a module's submodules, or a program's nodes."""
+  """The readable outputs of a model: of a module's submodules, or a program's nodes."""
 
   @property
   def known(self) -> Mapping[str, Layout]:
-    """Layouts that the model's own attributes tell, by layer, after `survey`."""
+    """Layouts known from the model's attributes, by layer, after `survey`."""
 
   @property
   def notes(self) -> Mapping[str, str]:
-    """What is special about reading a layer, by its name, after `survey`."""
+    """Remarks on how layers are read, by layer name, after `survey`."""
 
   def survey(self, inputs: Sequence[torch.Tensor]) -> Mapping[str, tuple[int, ...]]:
-    """The shapes of all layers, in the order in which they are done."""
+    """The shapes of all layers, in the order of execution."""
 
   def read(
     self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
   ) -> dict[str, torch.Tensor]:
-    """The tensors of some layers; UserError if one is not a layer."""
+    """The tensors of some layers; raises UserError if one is not a layer."""
 
 
 class TorchLayers:
   """The layers of a torch model, with their positions and units.
 
   Args:
-    outputs: the model.
-    trial: inputs that tell the layers' shapes, the batch first.
-    layouts: of layers by name or glob, where the guess would be wrong.
-    special: tokens in front that are not patches, where the model's kind tells.
-    aspect: height of the images over their width.
+    outputs: the model's outputs.
+    trial: inputs of a trial run that determines the layers' shapes, batch first.
+    layouts: layouts of layers by name or glob, which override the guess.
+    special: number of leading tokens that are not patches, if known.
+    aspect: height of the images divided by their width.
   """
 
   def __init__(
@@ -81,7 +81,7 @@ class TorchLayers:
     return self.readings.shapes
 
   def notes(self) -> dict[str, str]:
-    """What is special about reading a layer, by the layer's name."""
+    """Remarks on how layers are read, by layer name."""
     kinds = (self._outputs.notes, self.readings.notes())
     found = {
       one.name: "; ".join(notes[one.name] for notes in kinds if one.name in notes)
@@ -90,7 +90,7 @@ class TorchLayers:
     return {name: note for name, note in found.items() if note}
 
   def reread(self, corrections: Mapping[str, Layout | None]) -> None:
-    """Reads layers in other ways."""
+    """Changes the layouts of layers."""
     self.readings.correct(corrections)
 
   def activations(
@@ -99,21 +99,20 @@ class TorchLayers:
     """Activations `(batch, height, width, units)`, of float32, of some layers.
 
     Raises:
-      UserError: if a name is not a layer, or nothing tells its axes.
+      UserError: if a name is not a layer, or its layout is unknown.
     """
     for name in layers:
       if name in self._arrays and name not in self.readings.layouts:
         raise UserError(
-          f"Layer {name} gives an array of shape {self._arrays[name]}, and nothing "
-          "shows which axes are positions and units: set --layouts, such as "
-          f"{name}=NLC."
+          f"Layer {name} returns an array of shape {self._arrays[name]}; which axes "
+          f"are positions and units is unknown: set --layouts, such as {name}=NLC."
         )
     tensors = self._outputs.read(inputs, layers)
     absent = [name for name in layers if name not in tensors]
     if absent:
       raise UserError(
-        f"Layer {absent[0]} was not run for these images, though it was for black "
-        "ones: choose a layer that is run for all."
+        f"Layer {absent[0]} did not run for these images, although it ran for black "
+        "images: choose a layer that runs for all images."
       )
     batch, layouts = len(inputs[0]), self.readings.layouts
     return {
@@ -125,13 +124,13 @@ class TorchLayers:
 
 
 class TorchLayersProbe(OneDevice):
-  """What probes share that read torch's layers; a probe finds the layers."""
+  """The base of probes of torch models; a subclass sets `_layers` and `_module`."""
 
   _layers: TorchLayers
   _module: torch.nn.Module
 
   def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
-    """All parameters and buffers, by name; as bytes, since numpy lacks some types."""
+    """Parameters and buffers, by name; as bytes, because NumPy lacks some dtypes."""
     module = self._module
     named = itertools.chain(
       module.named_parameters(remove_duplicate=False),
@@ -144,20 +143,20 @@ class TorchLayersProbe(OneDevice):
       yield name, flat.view(torch.uint8).numpy().reshape(shape)
 
   def layers(self) -> tuple[LayerShape, ...]:
-    """Every tensor of positions and units, in the order in which they are done."""
+    """Every tensor that can be read as positions and units, in execution order."""
     return self._layers.shapes
 
   @property
   def readings(self) -> Readings:
-    """How the layers are read."""
+    """The layouts by which layers are read."""
     return self._layers.readings
 
   def reread(self, corrections: Mapping[str, Layout | None]) -> None:
-    """Reads layers in other ways."""
+    """Changes the layouts of layers."""
     self.readings.correct(corrections)
 
   def notes(self) -> Mapping[str, str]:
-    """What is special about reading a layer, by the layer's name."""
+    """Remarks on how layers are read, by layer name."""
     return self._layers.notes()
 
 
@@ -171,16 +170,16 @@ def image_layers(
   min_size: int = 1,
   max_size: int | None = None,
 ) -> TorchLayers:
-  """The layers of a model of images, with their positions as white squares tell them.
+  """The layers of a model of images, with layouts checked by white squares.
 
   Args:
-    outputs: the model.
-    pixels: prepares its images; of another order in memory, where the model needs it.
-    images: for a trial.
-    layouts: of layers by name or glob, where the guess would be wrong.
-    special: tokens in front that are not patches, where the model's kind tells.
+    outputs: the model's outputs.
+    pixels: prepares its images; set to contiguous memory if the model needs that.
+    images: images for a trial run.
+    layouts: layouts of layers by name or glob, which override the guess.
+    special: number of leading tokens that are not patches, if known.
     min_size: smallest batch that the model takes.
-    max_size: largest batch; None for no limit.
+    max_size: largest batch that the model takes; None for no limit.
   """
   found = _run_on_trial(outputs, pixels, images, layouts, special)
   squares = pictures(*images.shape[1:])
@@ -212,7 +211,7 @@ def _run_on_trial(
     try:
       return TorchLayers(outputs, [pixels(images)], layouts, **options)
     except RuntimeError as error:
-      # `x.view(len(x), -1)` wants the order that torch's tensors usually have.
+      # `x.view(len(x), -1)` needs tensors in torch's contiguous memory format.
       if "view" not in str(error):
         raise
       pixels.colors_last = False
@@ -231,10 +230,11 @@ def _does_not_run(
     f"The model does not run on images of {height} x {width} pixels "
     f"({type(error).__name__}: {error}): check the size (--image_size), and that it "
     f"takes one tensor of images of {channels} channel{'s' * (channels != 1)} (for "
-    "others, give --mean and --std as many numbers). A generator needs --latents."
+    "another number, give one value per channel to --mean and --std). A generator "
+    "needs --latents."
   )
 
 
 def _to_numpy(tensor: torch.Tensor) -> np.ndarray:
-  # DLPack hands the memory over as it is, strides included.
+  # DLPack shares the memory with its strides.
   return np.from_dlpack(tensor.detach().float().cpu())

@@ -1,4 +1,4 @@
-"""Any `torch.nn.Module`, read by forward hooks. Needs torch, an extra."""
+"""Any `torch.nn.Module`, read by forward hooks. Needs the extra `torch`."""
 
 import functools
 from collections.abc import Mapping
@@ -21,22 +21,22 @@ from milan_jax._src.probe.torch_pixels import Pixels, own_dtype
 
 
 class TorchProbe(TorchLayersProbe):
-  """The outputs of a module's submodules, under the names of `ModuleOutputs`.
+  """Reads the outputs of a module's submodules, named as in `ModuleOutputs`.
 
-  The module is moved to the device and put into evaluation mode.
+  Moves the module to the device and puts it into evaluation mode.
 
   Args:
-    module: the model; an image of `image_size` goes in, as `(batch, 3, height, width)`,
-      in the type of its weights.
-    image_size: of the images, in pixels.
-    mean: subtracted from each color, in units of 0 to 255; ImageNet's by default.
-      There are as many channels as numbers.
-    std: each color is divided by it, in units of 0 to 255.
-    device: where the model runs.
-    layouts: of layers by name or glob, where the guess would be wrong.
-    special: tokens in front that are not patches, where the model's kind tells.
+    module: the model; takes images `(batch, channels, height, width)` in the dtype of
+      its weights.
+    image_size: size of the images, in pixels.
+    mean: subtracted from each channel, on the scale of 0 to 255; ImageNet's by default.
+      Its length is the number of channels.
+    std: each channel is then divided by it, on the scale of 0 to 255.
+    device: device to run on.
+    layouts: layouts of layers by name or glob, which override the guess.
+    special: number of leading tokens that are not patches, if known.
     before_clip: whether the outputs of `nn.ReLU6` and `nn.Hardtanh` are read before
-      their upper clip, which makes an exemplar's best positions all alike.
+      their upper clip, which makes an exemplar's strongest positions equal.
   """
 
   def __init__(
@@ -65,13 +65,13 @@ class TorchProbe(TorchLayersProbe):
     images: UInt8[np.ndarray, "batch rows columns c"],
     layers: tuple[str, ...],
   ) -> dict[str, np.ndarray]:
-    """What the submodules return, as float32.
+    """The outputs of submodules, as float32.
 
     Raises:
-      UserError: if a name is not a submodule, its module is not run, or it does not
+      UserError: if a name is not a submodule, or the submodule does not run or does not
         return a tensor of positions and units.
     """
-    found = self._layers  # whose trial may change the order of pixels
+    found = self._layers  # first: its trial may change the memory format of pixels
     return found.activations([self._pixels(images)], layers)
 
   @functools.cached_property

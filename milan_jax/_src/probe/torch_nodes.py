@@ -17,11 +17,11 @@ _CLIPS = ("hardtanh", "clamp", "clip", "clamp_max")
 class NodeOutputs:
   """The layers of a program.
 
-  A layer is a node that gives a floating tensor and depends on the input. What a module
-  returned goes by the module's dotted name, and by `name#0`, `name#1` where it was
-  called several times, as in the module that was exported; the rest by the node's name.
+  A layer is a node that outputs a floating-point tensor and depends on the input. The
+  result of a submodule of the exported module has the submodule's dotted name, or
+  `name#0`, `name#1` if it was called several times; other nodes have the node's name.
 
-  What a clip gives is read before the upper bound, where its largest values still
+  The output of a clip is read before the upper bound, so that large values still
   differ.
 
   Args:
@@ -37,19 +37,19 @@ class NodeOutputs:
 
   @property
   def known(self) -> Mapping[str, Layout]:
-    """No layouts: a program tells nothing of windows."""
+    """Empty: a program has no attributes that describe windows."""
     return {}
 
   @property
   def notes(self) -> dict[str, str]:
-    """What is special about reading a layer, by its name."""
+    """Remarks on how layers are read, by layer name."""
     bounds = {name: self._bounds(node) for name, node in self._nodes.items()}
     return {
       name: f"before its clip at {pair[1]:g}" for name, pair in bounds.items() if pair
     }
 
   def survey(self, inputs: Sequence[torch.Tensor]) -> dict[str, tuple[int, ...]]:
-    """Runs the program; the shapes of all layers, in the order of the graph."""
+    """Runs the program and returns the shapes of all layers, in graph order."""
     found: dict[fx.Node, tuple[int, ...]] = {}
 
     def note(node: fx.Node, value: torch.Tensor) -> None:
@@ -62,7 +62,7 @@ class NodeOutputs:
   def read(
     self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
   ) -> dict[str, torch.Tensor]:
-    """Runs the program as far as it must; the tensors of some layers.
+    """Runs the program up to the last of some layers, and returns their tensors.
 
     Raises:
       UserError: if one is not a layer.
@@ -103,13 +103,13 @@ class NodeOutputs:
 
 
 class _Reader(fx.Interpreter):
-  """Runs a graph as far as the last of some nodes.
+  """Runs a graph up to the last of some nodes.
 
   Args:
     graph: the graph.
     nodes: the nodes.
-    after: takes each of them, and what it gives.
-    before: takes each of them, and its first argument.
+    after: called with each of them and its result.
+    before: called with each of them and its first argument.
   """
 
   def __init__(
@@ -125,7 +125,7 @@ class _Reader(fx.Interpreter):
     self._after, self._before = after, before
 
   def run_node(self, n: fx.Node) -> Any:
-    """Runs a node, unless there is nothing left to read."""
+    """Runs a node, unless all nodes have been read."""
     if not self._wanted:
       return None
     if n not in self._wanted:
@@ -139,7 +139,7 @@ class _Reader(fx.Interpreter):
 
 
 def _named_nodes(graph: fx.Graph) -> dict[str, fx.Node]:
-  """The nodes that are layers, by all of their names, in the order of the graph."""
+  """The nodes that are layers, by each of their names, in graph order."""
   alive: dict[fx.Node, None] = {}
   for node in graph.nodes:
     if node.op == "placeholder" or any(one in alive for one in node.all_input_nodes):
@@ -147,12 +147,12 @@ def _named_nodes(graph: fx.Graph) -> dict[str, fx.Node]:
   layers = [node for node in alive if node.op == "call_function" and _is_layer(node)]
   calls: dict[str, dict[str, set[fx.Node]]] = {}
   for node in graph.nodes:
-    # The key tells a module's calls apart.
+    # The key is different for each call of a module.
     for key, (path, _) in (node.meta.get("nn_module_stack") or {}).items():
       if path:
         calls.setdefault(path, {}).setdefault(key, set()).add(node)
   names: dict[fx.Node, list[str]] = {}
-  # Parts before the larger parts that hand on what they returned.
+  # Submodules before the modules that return their results.
   for path in sorted(calls, key=lambda path: -path.count(".")):
     for call, nodes in enumerate(calls[path].values()):
       outputs = [node for node in layers if node in nodes and set(node.users) - nodes]
@@ -168,7 +168,7 @@ def _is_layer(node: fx.Node) -> bool:
 
 
 def _bounds(node: fx.Node) -> tuple[float, float] | None:
-  """Between which values a node clips its first argument; None if it does not."""
+  """The bounds to which a node clips its first argument; None if it does not clip."""
   target: Any = node.target
   packet = getattr(target, "overloadpacket", None)
   if packet is None or packet.__name__.rstrip("_") not in _CLIPS:

@@ -1,4 +1,4 @@
-"""The layers of a torch module: what its submodules return."""
+"""The layers of a torch module: the outputs of its submodules."""
 
 import contextlib
 import dataclasses
@@ -17,13 +17,13 @@ from milan_jax._src.probe.torch_windows import Windows
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Source:
-  """Where a layer's tensor comes from.
+  """The source of a layer's tensor.
 
   Attributes:
     module: the submodule's dotted name.
-    call: how many times it was called before, in the same forward pass.
-    path: indices and keys that lead to the tensor in what it returns.
-    clip: its two bounds, where its input is read in place of its output.
+    call: its number of earlier calls in the same forward pass.
+    path: indices and keys of the tensor in its result.
+    clip: the bounds if its input is read instead of its output.
   """
 
   module: str
@@ -35,19 +35,18 @@ class _Source:
 class ModuleOutputs:
   """The layers of a module.
 
-  A layer is one tensor of one call of a submodule. The first tensor goes by the
-  submodule's dotted name, further ones by `name[1]` or `name[hidden_states]`; where a
-  submodule is called several times in a forward pass, `name#0` and `name#1` are its
-  calls.
+  A layer is one tensor of one call of a submodule. The first tensor has the submodule's
+  dotted name, further ones are named `name[1]` or `name[hidden_states]`; if a submodule
+  is called several times in a forward pass, its calls are named `name#0` and `name#1`.
 
-  The tensor is what the submodule returns, even where the next one works in place, as
-  `nn.ReLU(inplace=True)` after a batch norm does: where that is seen to happen, and
-  only there, it is copied before it is overwritten.
+  The tensor is what the submodule returned, even if the next one modifies it in place,
+  such as `nn.ReLU(inplace=True)` after a batch norm. Only tensors that are found to be
+  modified are copied.
 
-  A forward pass goes no further than the last of the layers that are wanted.
+  A forward pass stops after the last of the requested layers.
 
-  What `nn.ReLU6` or `nn.Hardtanh` returns, by itself or as the last of a larger part,
-  is read before the upper clip, where its largest values still differ.
+  The output of `nn.ReLU6` or `nn.Hardtanh`, also as the last submodule of another, is
+  read before the upper clip, so that large values still differ.
 
   Args:
     module: the model.
@@ -64,12 +63,12 @@ class ModuleOutputs:
 
   @property
   def known(self) -> Mapping[str, Layout]:
-    """Layouts of what is inside windows, after `survey`."""
+    """Layouts of layers inside windows, after `survey`."""
     return self._known
 
   @property
   def notes(self) -> dict[str, str]:
-    """What is special about reading a layer, by its name, after `survey`."""
+    """Remarks on how layers are read, by layer name, after `survey`."""
     return {
       name: f"before its clip at {source.clip[1]:g}"
       for name, source in self._sources.items()
@@ -77,10 +76,10 @@ class ModuleOutputs:
     }
 
   def survey(self, inputs: Sequence[torch.Tensor]) -> dict[str, tuple[int, ...]]:
-    """Runs the module; the shapes of all layers, in the order in which they are done.
+    """Runs the module and returns the shapes of all layers, in the order of execution.
 
     Args:
-      inputs: the module's arguments, the batch first.
+      inputs: the module's arguments, batch first.
     """
     windows = Windows(self._module, len(inputs[0]))
     found: list[tuple[_Source, _Source, tuple[int, ...], Layout | None]] = []
@@ -92,7 +91,7 @@ class ModuleOutputs:
         if bounds:
           clips.append((Kept.of(tensor), _Source(name, call, clip=bounds)))
         own = _Source(name, call, path)
-        # A larger part may hand on what the clip at its end returned.
+        # A parent module may return the output of a clip at its end.
         same = (one for kept, one in clips if kept.holds(tensor))
         shape = tuple(tensor.shape)
         found.append((own, next(same, own), shape, windows.layout(name, shape)))
@@ -125,7 +124,7 @@ class ModuleOutputs:
   def read(
     self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
   ) -> dict[str, torch.Tensor]:
-    """Runs the module; the tensors of some layers, after `survey`.
+    """Runs the module and returns the tensors of some layers; call `survey` first.
 
     Raises:
       UserError: if one is not a layer.
@@ -176,18 +175,18 @@ class ModuleOutputs:
       return f"The model has no module {module!r}."
     calls = self._calls[module]
     if not calls:
-      return f"Module {module} is not run for an image: choose another."
+      return f"Module {module} does not run for an image: choose another."
     if calls > 1:
       names = ", ".join(f"{module}#{call}" for call in range(calls))
-      return f"Module {module} is run {calls} times: choose among {names}."
+      return f"Module {module} runs {calls} times: choose among {names}."
     return f"Module {module} returns no such tensor: --list_layers prints all layers."
 
 
 class _Complete(BaseException):
-  """Ends a forward pass when there is nothing left to read; no model handles it."""
+  """Ends a forward pass when all layers are read; not caught by `except Exception`."""
 
 
 def _bounds(module: nn.Module) -> tuple[float, float] | None:
-  if isinstance(module, nn.Hardtanh):  # ReLU6 is one
+  if isinstance(module, nn.Hardtanh):  # includes ReLU6
     return float(module.min_val), float(module.max_val)
   return None

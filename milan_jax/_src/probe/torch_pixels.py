@@ -1,4 +1,4 @@
-"""Images as torch's models take them."""
+"""Prepares images as input tensors of torch models."""
 
 import numpy as np
 import torch
@@ -6,18 +6,18 @@ from jaxtyping import UInt8
 
 
 class Pixels:
-  """Images as a model takes them: normalized, in the order of axes that it wants.
+  """Converts images to a model's input: normalized, in its order of axes.
 
   Args:
-    mean: subtracted from each color, in units of 0 to 255.
-    std: each color is divided by it, in units of 0 to 255.
-    dtype: of the result; if it is none of fractions, images are not normalized.
-    device: where it goes.
+    mean: subtracted from each channel, on the scale of 0 to 255.
+    std: each channel is then divided by it, on the scale of 0 to 255.
+    dtype: dtype of the result; images are normalized only if it is floating-point.
+    device: device of the result.
 
   Attributes:
     axes: `NCHW` or `NHWC`.
-    colors_last: whether colors are last in memory all the same, as convolutions keep
-      them then, so that activations come out in our layout without a copy.
+    colors_last: whether `NCHW` tensors are stored with channels last; convolutions keep
+      this memory format, so that activations need no copy to become NHWC.
   """
 
   def __init__(
@@ -36,7 +36,7 @@ class Pixels:
 
   def __call__(self, images: UInt8[np.ndarray, "batch rows columns c"]) -> torch.Tensor:
     """The images, `(batch, channels, height, width)` or with the channels last."""
-    # Images that are not to be written to are only read here.
+    # torch warns about read-only arrays, so they are copied.
     images = images if images.flags.writeable else images.copy()
     pixels = torch.from_numpy(images).to(self._mean.device).permute(0, 3, 1, 2)
     if self._dtype.is_floating_point:
@@ -48,6 +48,6 @@ class Pixels:
 
 
 def own_dtype(module: torch.nn.Module) -> torch.dtype:
-  """The type of a module's weights, which its inputs must have."""
+  """The dtype of a module's weights, which its inputs must have."""
   weights = (one.dtype for one in module.parameters() if one.is_floating_point())
   return next(weights, torch.float32)

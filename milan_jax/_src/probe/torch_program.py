@@ -1,4 +1,4 @@
-"""Programs that `torch.export` made, such as `.pt2` files. Needs torch, an extra."""
+"""Programs exported by `torch.export` (`.pt2` files). Needs the extra `torch`."""
 
 import functools
 import pathlib
@@ -27,29 +27,30 @@ from milan_jax._src.probe.torch_layers import (
 from milan_jax._src.probe.torch_nodes import NodeOutputs
 from milan_jax._src.probe.torch_pixels import Pixels
 
-# Where the arguments of an operator say that it trains.
+# Index of the argument that sets an operator's training mode.
 _TRAINING = {"batch_norm": 5, "dropout": 2}
 
 
 class ProgramProbe(TorchLayersProbe):
-  """The nodes of an exported program, under the names of `NodeOutputs`.
+  """Reads the nodes of an exported program, named as in `NodeOutputs`.
 
-  A program may fix the size of its batches, or bound it: others are cut and filled up.
+  A program may have a fixed or bounded batch size: other batches are split and padded.
 
   Args:
-    program: it, or its file. Reading a file may run code that is in it: trust it.
-    image_size: of the images, in pixels; None takes the program's own, or 224.
-    mean: subtracted from each color, in units of 0 to 255; ImageNet's by default. A
-      program that takes integers gets the colors as they are.
-    std: each color is divided by it, in units of 0 to 255.
-    device: where the program runs; None: where it was exported.
-    layouts: of layers by name or glob, where the guess would be wrong.
+    program: the program, or its file. Reading a file may run code in it: it must be
+      trusted.
+    image_size: size of the images, in pixels; None takes the program's own, or 224.
+    mean: subtracted from each channel, on the scale of 0 to 255; ImageNet's by default.
+      A program that takes integers gets the pixels unchanged.
+    std: each channel is then divided by it, on the scale of 0 to 255.
+    device: device to run on; None for the one it was exported on.
+    layouts: layouts of layers by name or glob, which override the guess.
     before_clip: whether clipped layers are read before their upper clip, which makes an
-      exemplar's best positions all alike.
+      exemplar's strongest positions equal.
 
   Raises:
-    UserError: if it is not such a program, was exported in training mode, or takes
-      anything but images of that size.
+    UserError: if it is not such a program, was exported in training mode, or does not
+      take images of that size.
   """
 
   def __init__(
@@ -87,12 +88,12 @@ class ProgramProbe(TorchLayersProbe):
     images: UInt8[np.ndarray, "batch rows columns c"],
     layers: tuple[str, ...],
   ) -> dict[str, np.ndarray]:
-    """What the nodes give, as float32.
+    """The outputs of nodes, as float32.
 
     Raises:
-      UserError: if a name is not a layer, or nothing tells its axes.
+      UserError: if a name is not a layer, or its layout is unknown.
     """
-    found = self._layers  # whose trial may change the order of pixels
+    found = self._layers  # first: its trial may change the memory format of pixels
     return run_in_batches(
       lambda part: found.activations([self._pixels(part)], layers),
       images,
@@ -121,14 +122,14 @@ def _load(path: pathlib.Path) -> ExportedProgram:
   members = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
   marks = ("archive_format", "serialized_exported_program.json")
   if not any(member.endswith(marks) for member in members):
-    raise UserError(f"{path} is not an exported program: make one by {how}.")
+    raise UserError(f"{path} is not an exported program: create one with {how}.")
   try:
     with path.open("rb") as file:
       return torch.export.load(file)
-  except Exception as error:  # of many kinds, by the version that wrote the file
+  except Exception as error:  # of many kinds, depending on the version of the file
     raise UserError(
-      f"{path} cannot be read by torch {torch.__version__} ({error}): export it again, "
-      f"by {how}."
+      f"{path} cannot be read by torch {torch.__version__} ({error}): export it again "
+      f"with {how}."
     ) from error
 
 
@@ -138,17 +139,17 @@ def _check_mode(module: torch.fx.GraphModule) -> None:
     index = _TRAINING.get(packet.__name__.rstrip("_")) if packet else None
     if index is not None and len(node.args) > index and node.args[index] is True:
       raise UserError(
-        "The program was exported in training mode, where an image's activations "
-        "depend on chance and on its batch: call model.eval() before torch.export."
+        "The program was exported in training mode, where an image's activations are "
+        "random and depend on its batch: call model.eval() before torch.export."
       )
 
 
 def _input(module: torch.fx.GraphModule, channels: int) -> tuple[Any, ImageShape]:
-  """What the program says of its one input, and of images that it is.
+  """The program's only input, and the images that it takes.
 
   Args:
     module: the program.
-    channels: of the images, if the user says it; else 0.
+    channels: channels of the images, if the user sets them, or 0.
   """
   inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
   tensor = inputs[0].meta.get("val") if len(inputs) == 1 else None
@@ -168,7 +169,7 @@ def _input(module: torch.fx.GraphModule, channels: int) -> tuple[Any, ImageShape
 
 
 def _batch_sizes(program: ExportedProgram, tensor: Any) -> tuple[int, int | None]:
-  """The smallest and the largest batch that the program takes; None for no limit."""
+  """The smallest and largest batch size that the program takes; None for no limit."""
   batch = tensor.shape[0]
   if isinstance(batch, int):
     return batch, batch

@@ -1,4 +1,4 @@
-"""What a torch module needs before it is probed: weights, and a device."""
+"""Loads weights of torch modules, and chooses a device."""
 
 from collections.abc import Iterator, Mapping
 
@@ -9,7 +9,7 @@ from milan_jax._src.errors import UserError
 
 
 def weight_names(module: torch.nn.Module) -> tuple[str, ...]:
-  """Names of a module's weights, as a state dict should have them."""
+  """Names of a module's weights, as expected in a state dict."""
   return tuple(module.state_dict())
 
 
@@ -19,9 +19,9 @@ def load_weights(
   """Loads weights into a module.
 
   Args:
-    module: changed in place.
+    module: the module, modified in place.
     state_dict: arrays by the module's own names.
-    name: what to call the module in messages.
+    name: the module's name in messages.
 
   Raises:
     UserError: if the weights do not fit it.
@@ -30,24 +30,24 @@ def load_weights(
     key: torch.from_numpy(np.array(value)) for key, value in state_dict.items()
   }
   try:
-    # Into a module that was made without memory nothing can be copied.
+    # Weights of a module on the meta device have no memory to copy to.
     module.load_state_dict(tensors, assign=any(map(_is_absent, _tensors_of(module))))
   except RuntimeError as error:
     faults = _faults(module.state_dict(), tensors) or " ".join(str(error).split())
     raise UserError(
-      f"--weights do not fit {name}: {faults}. Save the state dict of this very model."
+      f"--weights do not fit {name}: {faults}. Save the state dict of this exact model."
     ) from error
 
 
 def check_weights(module: torch.nn.Module, name: str) -> None:
-  """Refuses a module whose weights are not in memory.
+  """Checks that a module's weights are in memory.
 
   Args:
     module: the model.
-    name: what to call it in messages.
+    name: the model's name in messages.
 
   Raises:
-    UserError: if a weight is on torch's meta device, or is made by a first pass only.
+    UserError: if a weight is on torch's meta device, or a lazy module is uninitialized.
   """
   absent = [
     key
@@ -56,9 +56,9 @@ def check_weights(module: torch.nn.Module, name: str) -> None:
   ]
   if absent:
     raise UserError(
-      f"--model={name} has {len(absent)} weights that are not there, such as "
+      f"--model={name} has {len(absent)} weights that are not in memory, such as "
       f"{absent[0]} (on the meta device, or of a lazy module): load them where the "
-      "model is made, or name them with --weights."
+      "model is created, or give them with --weights."
     )
 
 
@@ -72,8 +72,8 @@ def _is_absent(tensor: torch.Tensor) -> bool:
 
 
 def _faults(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str:
-  """What does not fit, a few names of each kind; empty if names and shapes do."""
-  # Those of modules that never counted batches are made up by torch.
+  """Mismatched names and shapes, a few of each kind; empty if there are none."""
+  # torch fills in missing batch counters.
   needed = [key for key in own if not key.endswith(".num_batches_tracked")]
   kinds = {
     "missing": [key for key in needed if key not in found],
@@ -92,19 +92,19 @@ def _faults(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) 
 
 
 def torch_device(wanted: str = "") -> str:
-  """Where torch modules run.
+  """The device for torch modules.
 
   Args:
     wanted: such as `cpu` or `cuda:1`; empty for a GPU if there is one.
 
   Raises:
-    UserError: if there is no such device here.
+    UserError: if this machine has no such device.
   """
   if not wanted:
     return "cuda" if torch.cuda.is_available() else "cpu"
   try:
     torch.zeros(1, device=wanted)
-  except Exception as error:  # of several kinds, by what is missing
+  except Exception as error:  # of several kinds, depending on what is missing
     raise UserError(
       f"--torch_device={wanted}: expected a device that torch has here, such as cpu "
       f"({str(error).splitlines()[0]})."

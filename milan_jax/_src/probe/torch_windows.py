@@ -1,4 +1,4 @@
-"""The layouts of the windows that a Swin transformer's blocks cut their maps into."""
+"""Layouts of layers inside the windows of Swin transformers."""
 
 import math
 from collections.abc import Iterable
@@ -11,14 +11,14 @@ from milan_jax._src.probe.layout import Layout, guess_layout
 
 
 class Windows:
-  """Tells the layouts of what is inside windows, while the module runs.
+  """Determines the layouts of layers inside windows, while the module runs.
 
-  A block is a submodule with a `shift_size`, of positions, and a `window_size`; they
-  may be known only once it runs.
+  A block is a submodule with a `shift_size` and a `window_size`, in positions; they may
+  be set only when it runs.
 
   Args:
     module: the model.
-    batch: images that go in.
+    batch: number of images in the batch.
   """
 
   def __init__(self, module: nn.Module, batch: int):
@@ -31,7 +31,7 @@ class Windows:
     self._maps: dict[str, tuple[int, int]] = {}
 
   def enter(self, name: str, arguments: Iterable[Any]) -> None:
-    """Notes the size of the map that a block is about to cut."""
+    """Records the size of the map that a block is about to split."""
     if name in self._blocks:
       size = _map_size(arguments, self._batch)
       self._maps.pop(name, None)
@@ -39,7 +39,7 @@ class Windows:
         self._maps[name] = size
 
   def layout(self, name: str, shape: tuple[int, ...]) -> Layout | None:
-    """The layout of what a submodule just returned; None unless it is windows."""
+    """The layout of what a submodule just returned; None if it is not windows."""
     parts = name.split(".")
     above = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
     block = next((one for one in above if one in self._blocks), None)
@@ -54,12 +54,12 @@ class Windows:
       return None
     padded = (height, width) != (rows * side, columns * side)
     if (rows, columns) == (1, 1) and not padded:
-      # As many tokens as the map has positions: only attention sees them shifted.
+      # A single window of the map's size: only layers inside attention are shifted.
       inside = name.removeprefix(block).lstrip(".").startswith("att")
       if not shift or not inside:
         return None
     if padded and shift and type(part).__module__.startswith("timm."):
-      return None  # timm pads after it shifts: no layout covers that
+      return None  # timm pads after it shifts, which no layout expresses
     square = height == width and not padded
     return Layout(
       "windows", side=side, shift=shift, grid=None if square else (height, width)
@@ -88,7 +88,7 @@ def _map_size(arguments: Iterable[Any], batch: int) -> tuple[int, int] | None:
 
 
 def _one(size: Any) -> int | None:
-  """A size of both axes; None where they differ, or it is none."""
+  """The size if it is the same for both axes; None otherwise."""
   sizes = set(size) if isinstance(size, tuple | list) else {size}
   one = sizes.pop()
   return int(one) if not sizes and isinstance(one, int) else None

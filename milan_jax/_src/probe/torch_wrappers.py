@@ -1,4 +1,4 @@
-"""From a wrapped torch module to the module inside, whose parts hooks can read."""
+"""Unwraps torch modules, so that hooks can read their submodules."""
 
 import torch
 from torch import nn
@@ -12,12 +12,12 @@ _COMPILED = "_orig_mod"
 def plain_module(module: nn.Module, name: str) -> nn.Module:
   """The module inside `torch.compile` and inside parallel wrappers, at any depth.
 
-  What is compiled would be traced again for every set of hooks, and gives the same
-  numbers uncompiled.
+  A compiled module would be traced again for every set of hooks; uncompiled it returns
+  the same values.
 
   Args:
-    module: the model; compiled parts of it are replaced in place.
-    name: what to call it in messages.
+    module: the model; its compiled submodules are replaced in place.
+    name: the model's name in messages.
 
   Raises:
     UserError: if it is a TorchScript module, which has no hooks.
@@ -26,8 +26,8 @@ def plain_module(module: nn.Module, name: str) -> nn.Module:
     if isinstance(module, torch.jit.ScriptModule):
       raise UserError(
         f"--model={name} is a TorchScript module (torch.jit.script or trace), whose "
-        "layers cannot be read: give the module that it was made of, or the program "
-        "that torch.export.export makes of that."
+        "layers cannot be read: give the original module, or the program that "
+        "torch.export.export creates from it."
       )
     if isinstance(module, _PARALLEL):
       module = module.module
@@ -35,7 +35,7 @@ def plain_module(module: nn.Module, name: str) -> nn.Module:
       module = module._modules[_COMPILED]  # type: ignore[assignment]
     else:
       break
-  module._compiled_call_impl = None  # of `module.compile()`
+  module._compiled_call_impl = None  # set by `module.compile()`
   for child_name, child in module._modules.items():
     if child is not None and not isinstance(child, torch.jit.ScriptModule):
       module._modules[child_name] = plain_module(child, name)

@@ -1,4 +1,4 @@
-"""Vision models of Hugging Face's transformers, an extra, as torch runs them."""
+"""Vision models of Hugging Face's transformers. Needs `torch,transformers`."""
 
 import contextlib
 import os
@@ -17,14 +17,14 @@ from milan_jax._src.probe.image_processor import read_preprocessing
 from milan_jax._src.probe.layout import Layout
 from milan_jax._src.probe.torch_module import TorchProbe
 
-# The part that sees, of models that read as well.
+# The vision towers of models with text.
 _TOWERS = {
   "clip": "CLIPVisionModel",
   "clip_vision_model": "CLIPVisionModel",
   "siglip": "SiglipVisionModel",
   "siglip_vision_model": "SiglipVisionModel",
 }
-# Tokens in front of the patches, beside registers: of the class, of distillation.
+# Number of leading tokens without registers: class and distillation tokens.
 _SPECIAL = {
   **dict.fromkeys(("vit", "vit_mae", "vit_msn", "beit", "data2vec-vision"), 1),
   **dict.fromkeys(("dinov2", "dinov2_with_registers", "dinov3_vit"), 1),
@@ -32,7 +32,7 @@ _SPECIAL = {
   **dict.fromkeys(("siglip", "siglip_vision_model", "swin", "swinv2", "ijepa"), 0),
   "deit": 2,
 }
-# Their positions are for one size of image.
+# Models with position embeddings for a single image size.
 _OF_ONE_SIZE = ("vit", "deit", *_TOWERS)
 _SECONDS = 10.0
 
@@ -44,24 +44,24 @@ def transformers_network(
   layouts: Mapping[str, Layout] | None = None,
   before_clip: bool = True,
 ) -> tuple[TorchProbe, Preprocessing]:
-  """Loads a vision model, or the part of a CLIP or SigLIP that sees, and how it sees.
+  """Loads a vision model, or the vision tower of CLIP or SigLIP, and its preprocessing.
 
-  A classifier keeps its head. Weights are run in 32 bits.
+  A classifier keeps its head. The model runs in float32.
 
   Args:
-    name: a folder that `save_pretrained` wrote model and image processor to, or a name
-      on the Hugging Face Hub. What is in the local cache is not asked for again; the
-      Hub is not asked at all if HF_HUB_OFFLINE is set.
-    device: where the model runs.
-    layouts: of layers by name or glob, where the guess would be wrong.
+    name: a folder with a model and image processor written by `save_pretrained`, or a
+      name on the Hugging Face Hub. The local cache is used first; the Hub is not
+      contacted if HF_HUB_OFFLINE is set.
+    device: device to run on.
+    layouts: layouts of layers by name or glob, which override the guess.
     before_clip: whether clipped activations are read before their upper clip.
 
   Returns:
-    The probe, and how its images are to be prepared: as its own processor does.
+    The probe, and the preprocessing of the model's image processor.
 
   Raises:
-    UserError: if the model cannot be had or read, or prepares its images in a way that
-      a square of pixels cannot follow.
+    UserError: if the model cannot be found or loaded, or its image processor is not
+      supported.
   """
   if pathlib.Path(name).is_dir():
     model, processor = _load(name, local=True)
@@ -75,8 +75,8 @@ def transformers_network(
   preprocessing = read_preprocessing(processor, image_size)
   if kind in _OF_ONE_SIZE and preprocessing.crop != image_size:
     raise UserError(
-      f"{name} takes images of {image_size} pixels, and its image processor makes them "
-      f"{preprocessing.crop}: correct preprocessor_config.json."
+      f"{name} takes images of {image_size} pixels, but its image processor resizes "
+      f"them to {preprocessing.crop}: correct preprocessor_config.json."
     )
   if kind == "vit_mae":
     _show_all_patches(model)
@@ -97,16 +97,16 @@ def transformers_network(
 
 
 def _show_all_patches(model: torch.nn.Module) -> None:
-  """Lets a masked autoencoder see every patch, in its place, as in fine-tuning.
+  """Makes a masked autoencoder use all patches in order, as in fine-tuning.
 
-  By itself it takes a quarter of them at random, in random order, at every pass.
+  By default it uses a random quarter of them in random order.
   """
   masked: Any = model
   masked.config.mask_ratio = 0.0
 
   def in_order(module: Any, given: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     number = module.patch_embeddings.num_patches
-    # Patches are sorted by it.
+    # Patches are sorted by this noise.
     noise = torch.arange(number, device=given[0].device).expand(len(given[0]), -1)
     return given, {**keywords, "noise": noise}
 
@@ -120,19 +120,19 @@ def _load_from_hub(name: str) -> tuple[torch.nn.Module, Any]:
     if huggingface_hub.constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE"):
       raise _not_had(name, "HF_HUB_OFFLINE is set") from error
   try:
-    # transformers would try again for minutes.
+    # transformers would retry for minutes.
     huggingface_hub.HfApi().model_info(name, timeout=_SECONDS)
-  except Exception as error:  # of several HTTP libraries, or of the name
+  except Exception as error:  # of several HTTP libraries, or an invalid name
     raise _not_had(name, f"{type(error).__name__}: {error}") from error
   return _load(name, local=False)
 
 
 def _not_had(name: str, why: str) -> UserError:
   return UserError(
-    f"{name!r} is not a folder, nor a model in the local cache of the Hugging "
-    f"Face Hub, which cannot be asked ({why}). Where it can be, run "
-    f"`hf download {name}`, and copy ~/.cache/huggingface here, or give the path of a "
-    "folder that save_pretrained wrote model and image processor to."
+    f"{name!r} is neither a folder nor a model in the local cache of the Hugging Face "
+    f"Hub, which cannot be reached ({why}). Run `hf download {name}` on a machine that "
+    "can reach it and copy ~/.cache/huggingface here, or give the path of a folder "
+    "with a model and image processor written by save_pretrained."
   )
 
 
@@ -150,7 +150,7 @@ def _load(name: str, *, local: bool) -> tuple[torch.nn.Module, Any]:
     raise UserError(f"{name} cannot be read as a vision model: {message}") from error
   missing = sorted(found["missing_keys"])
   if missing and all(key.startswith("pooler.") for key in missing):
-    model.pooler = None  # DINO has none, and a random one says nothing
+    model.pooler = None  # DINO has none, and a random one is meaningless
   elif missing:
     raise UserError(
       f"{name} lacks weights of a {type(model).__name__}, such as {missing[0]}: "
@@ -160,7 +160,7 @@ def _load(name: str, *, local: bool) -> tuple[torch.nn.Module, Any]:
 
 
 def _kind(config: Any) -> Any:
-  """The class to load: that of the weights where it classifies, else without a head."""
+  """The class to load: the checkpoint's if a classifier, otherwise one without head."""
   architecture = (getattr(config, "architectures", None) or [""])[0]
   if config.model_type in _TOWERS:
     return getattr(transformers, _TOWERS[config.model_type])
@@ -171,7 +171,7 @@ def _kind(config: Any) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-  """Keeps back the report on weights that are of the part that reads, and bars."""
+  """Suppresses progress bars and the report on unused weights of the text tower."""
   logging = transformers.utils.logging
   verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
   logging.set_verbosity_error()

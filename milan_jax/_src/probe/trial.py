@@ -1,8 +1,8 @@
-"""A trial of a model before anything is made of it: a few pictures, in other company.
+"""A trial run of a model: the same few pictures in two batches of different order.
 
-Gray pictures with white squares are shown, then the same in another order beside other
-pictures. A picture's activations must be the same, and the squares must be seen where
-they are (`milan_jax._src.probe.white_square`).
+The model runs on gray pictures with white squares, then on the same pictures in another
+order, together with other pictures. A picture's activations must be the same, and the
+squares must appear in place (`milan_jax._src.probe.white_square`).
 """
 
 import dataclasses
@@ -19,22 +19,23 @@ from milan_jax._src.probe.protocol import Probe
 from milan_jax._src.probe.white_square import NUM_SQUARES, pictures
 from milan_jax._src.records import LayerShape
 
-# What is shown, and three more beside it. The second time the n-th is where the first
-# time the (3 n + 1)-th was, so that nothing stays in its place or beside the same.
+# Number of trial pictures, and of all pictures with three fillers. In the second run
+# the n-th picture is where the (3 n + 1)-th was in the first, so that no picture has
+# the same position or the same neighbors.
 _SHOWN, _ALL = NUM_SQUARES + 1, 10
 _OTHER_ORDER = [(3 * index + 1) % _ALL for index in range(_ALL)]
-# Shares of a layer's largest value: more is chance, where nothing else changed; and
-# more than other sizes of the same products do.
-_CHANCE, _COMPANY = 1e-4, 1e-3
-# Numbers of activations that are read at once, where all layers are asked for.
+# Tolerances as fractions of a layer's largest value: for a repeated batch; and for
+# another batch, where other matrix sizes may round differently.
+_REPEAT_TOLERANCE, _BATCH_TOLERANCE = 1e-4, 1e-3
+# Maximum number of activations read at once if all layers are requested.
 _MAX_VALUES = 2**26
 
 
 class Cause(enum.Enum):
-  """Why a picture's activations are not always the same."""
+  """Why a picture's activations differ between runs."""
 
-  CHANCE = "chance"
-  COMPANY = "company"
+  RANDOM = "random"
+  BATCH = "depends on batch"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ class Difference:
   """How a layer's activations of the same picture differ.
 
   Attributes:
-    layer: the layer.
-    cause: why.
+    layer: the layer's name.
+    cause: why they differ.
     max_difference: the largest difference.
     max_activation: the largest activation, both in the model's own units.
   """
@@ -56,13 +57,13 @@ class Difference:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrialOutput:
-  """What a trial batch gave in some layers.
+  """Results of the trial batch in some layers.
 
   Attributes:
-    activations: of the gray picture and of those with squares; of a generator, of some
-      of its latents.
-    beside: of two of those that were beside it the first time.
-    differences: the layers that gave other numbers in other company.
+    activations: activations of the gray picture and those with squares; for a
+      generator, of some of its latents.
+    beside: activations of two of the fillers in the first run.
+    differences: layers whose activations differ between the two runs.
   """
 
   activations: Mapping[str, Float[np.ndarray, "shown height width units"]]
@@ -78,20 +79,20 @@ def show(
   latents: np.ndarray | None = None,
   in_company: bool = True,
 ) -> TrialOutput:
-  """Shows a model the trial batch.
+  """Runs a model on the trial batch.
 
-  A model that is compiled gets batches of the run's size, so that nothing is compiled
-  twice; of one image at a time there is no company, and it gets larger ones.
+  A compiled model gets batches of the run's size, so that it is compiled once; if that
+  is 1, batches are larger, because a single image has no neighbors.
 
   Args:
     probe: the model.
-    layers: names of the layers to read, at once.
-    batch_size: images of the run that go through one device together.
+    layers: names of the layers to read, all at once.
+    batch_size: the run's batch size per device.
     latents: some inputs of a generator, at least one.
-    in_company: whether to show all again in other company.
+    in_company: whether to run the pictures again in another batch.
 
   Raises:
-    ProbeError: if the probe returns other arrays than its `layers()` states.
+    ProbeError: if the probe returns arrays of other shapes than `layers()` states.
   """
   devices = probe.num_devices
   size = batch_size * devices
@@ -111,23 +112,24 @@ def show(
       name: _difference(shown[name], again[name][_OTHER_ORDER][: len(inputs)])
       for name in layers
     }
-    differing = {name: pair for name, pair in differing.items() if pair[0] > _CHANCE}
+    differing = {name: pair for name, pair in differing.items() if pair[0] > _REPEAT_TOLERANCE}
     if differing:
-      # All layers, as before: an ONNX session that reads others draws its noise again.
+      # All layers, as before: an ONNX session with other outputs restarts its random
+      # numbers.
       repeated = _run(probe, first, beside[-1:], tuple(layers), size)
       for name, (share, difference, largest) in differing.items():
         by_chance = _difference(shown[name], repeated[name][: len(inputs)])
-        if by_chance[0] > _CHANCE:
-          differences.append(Difference(name, Cause.CHANCE, *by_chance[1:]))
-        elif share > _COMPANY:
-          differences.append(Difference(name, Cause.COMPANY, difference, largest))
+        if by_chance[0] > _REPEAT_TOLERANCE:
+          differences.append(Difference(name, Cause.RANDOM, *by_chance[1:]))
+        elif share > _BATCH_TOLERANCE:
+          differences.append(Difference(name, Cause.BATCH, difference, largest))
   return TrialOutput(shown, noise, tuple(differences))
 
 
 def in_parts(
   shapes: Sequence[LayerShape], layers: Sequence[str]
 ) -> Iterator[tuple[str, ...]]:
-  """Layers in groups whose activations are not too many to be read at once."""
+  """Groups of layers whose activations fit into memory together."""
   sizes = {one.name: _ALL * one.height * one.width * one.units for one in shapes}
   part: list[str] = []
   for name in layers:
@@ -142,13 +144,13 @@ def in_parts(
 def _inputs(
   probe: Probe, latents: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """What is shown, what is beside it the first time, and what the second time."""
+  """The trial inputs, and the fillers of the first and second run."""
   if latents is not None:
     some = latents[np.arange(_ALL) % len(latents)]
     return some[:_SHOWN], some[_SHOWN:], np.zeros_like(some[_SHOWN:])
   height, width = sides(probe.image_size)
   shown = pictures(height, width, getattr(probe, "channels", 3))
-  # The extremes of anything are beside it the first time only.
+  # Extreme fillers are in the first run only.
   rng = np.random.default_rng(0)
   fine = 255 * rng.integers(0, 2, shown.shape[1:], np.uint8)
   coarse = np.repeat(np.repeat(fine, 4, axis=0), 4, axis=1)[:height, :width]
@@ -164,7 +166,7 @@ def _run(
   layers: tuple[str, ...],
   size: int,
 ) -> dict[str, np.ndarray]:
-  """The activations of inputs, in batches of a size, the last of them padded."""
+  """The activations of inputs, in batches of `size`, with the last one padded."""
   shapes = {shape.name: shape for shape in probe.layers()}
   missing = -len(inputs) % size
   whole = np.concatenate([inputs, np.repeat(padding, missing, axis=0)])
@@ -174,7 +176,7 @@ def _run(
       probe.activations(whole[start : start + size], layers), shapes, layers, size
     )
     kept = slice(0, max(0, min(size, len(inputs) - start)))
-    # A copy: what is not needed is let go.
+    # A copy, so that the whole batch can be freed.
     parts.append({name: np.array(found[name][kept]) for name in layers})
   return {name: np.concatenate([part[name] for part in parts]) for name in layers}
 
@@ -182,14 +184,14 @@ def _run(
 def _difference(
   one: Float[np.ndarray, "..."], other: Float[np.ndarray, "..."]
 ) -> tuple[float, float, float]:
-  """The largest difference as a share of the largest value, and both."""
+  """The ratio of the largest difference to the largest value, and both."""
   if one.shape != other.shape:
     return math.inf, math.inf, math.inf
   finite = np.isfinite(one)
   largest = float(np.abs(one[finite]).max(initial=0))
   both = finite & np.isfinite(other)
   difference = float(np.abs(one[both] - other[both]).max(initial=0))
-  # NaN and infinite values must be so again.
+  # NaN and infinite values must be the same in both.
   rest = ~both
   if not np.array_equal(one[rest], other[rest], equal_nan=True):
     difference = math.inf

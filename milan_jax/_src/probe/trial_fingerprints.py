@@ -1,4 +1,4 @@
-"""Answers of a network that could not bear the trial before a run."""
+"""Summaries of a network's activations if it failed in the trial before a run."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from milan_jax._src.images.source import Source, UnreadableImageError
 from milan_jax._src.probe.fingerprints import summary
 from milan_jax._src.probe.protocol import Probe
 
-# Inputs of a trial batch that are looked at.
+# Number of inputs of a trial batch that are summarized.
 _LOOKED_AT = 2
 
 
@@ -22,17 +22,17 @@ def trial_answers(
   batch_size: int,
   model: str,
 ) -> dict[str, list[float]]:
-  """The `summary` of each layer's activations for a batch that is always the same.
+  """The `summary` of each layer's activations for a fixed batch.
 
-  That is noise, or, for a network that cannot bear it, the first inputs of the run.
+  The batch is noise or, if the network fails on it, copies of the run's first input.
 
   Args:
     probe: the network.
     source: its inputs.
     layers: names of the layers.
-    batch_size: inputs of the run that go through one device together. What is compiled
-      gets as many, and nothing else is compiled for it.
-    model: what the user wrote to name the network.
+    batch_size: the run's batch size per device. A compiled network gets batches of this
+      size, so that it is not compiled again.
+    model: the user's name of the network, for messages.
 
   Raises:
     UserError: if the network fails.
@@ -60,7 +60,7 @@ def trial_answers(
 
 
 def _batches(source: Source, size: int) -> Iterator[np.ndarray]:
-  """Noise, then inputs of the run."""
+  """Yields noise, then a batch of copies of the first readable input."""
   blank = source.blank
   rng = np.random.default_rng(0)
   batch = np.broadcast_to(blank, (size, *blank.shape)).copy()

@@ -1,4 +1,4 @@
-"""A network's trial, before a run and for a list of layers, and what is said of it."""
+"""The trial of a network, before a run or for a list of layers, and its report."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -20,29 +20,29 @@ from milan_jax._src.records import LayerShape
 from milan_jax._src.runs.progress import say
 
 _WHY = {
-  Cause.CHANCE: (
-    "the same pictures at every pass: a run refuses such a model. Switch off its "
-    "dropout, noise or random masks where it is made; a seed does not help"
+  Cause.RANDOM: (
+    "the same pictures at every pass: a run rejects such a model. Turn off its "
+    "dropout, noise or random masks in the code that creates it; a seed does not help"
   ),
-  Cause.COMPANY: (
-    "a picture beside other pictures: a run refuses such a model, unless it shows one "
-    "picture at a time, with --probe_batch_size 1"
+  Cause.BATCH: (
+    "a picture in different batches: a run rejects such a model, unless it processes "
+    "one picture at a time, with --probe_batch_size 1"
   ),
 }
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrialReport:
-  """What the trial of some layers found.
+  """The results of the trial of some layers.
 
   Attributes:
-    shapes: all layers of the network, in its order, as they are read now. Those that
-      were dropped are among them, so that an index means the same as before.
-    layout_check: what white squares show of them; None where none were shown.
-    differences: the layers whose numbers are not always the same.
-    failure: what stopped the trial; empty if nothing did.
-    answers: a `summary` of what the layers gave for noise, or for some latents.
-    given: the layers whose layout the user set, which is not overruled.
+    shapes: all layers of the network, in its order, with their final layouts. Dropped
+      layers are included, so that indices do not change.
+    layout_check: what white squares show about them; None if they were not used.
+    differences: the layers whose activations differ between runs.
+    failure: the error that stopped the trial; empty if there was none.
+    answers: a `summary` of the layers' activations for noise, or for some latents.
+    given: the layers whose layout the user set, which is not overridden.
   """
 
   shapes: tuple[LayerShape, ...]
@@ -53,16 +53,16 @@ class TrialReport:
   given: frozenset[str] = frozenset()
 
   def of_cause(self, cause: Cause) -> list[Difference]:
-    """The layers that differ for a reason."""
+    """The layers that differ for this cause."""
     return [one for one in self.differences if one.cause is cause]
 
   @property
   def dropped(self) -> Mapping[str, str]:
-    """Layers whose axes are not positions, and what they were taken for."""
+    """The previous layouts of layers whose axes are not positions, by name."""
     return self.layout_check.dropped if self.layout_check else {}
 
   def in_order(self, order: Order) -> list[str]:
-    """The layers of which the white squares say this."""
+    """The layers in which white squares show this order."""
     orders = self.layout_check.orders if self.layout_check else {}
     return [name for name, one in orders.items() if one is order]
 
@@ -74,19 +74,19 @@ def try_layers(
   batch_size: int,
   latents: np.ndarray | None = None,
 ) -> TrialReport:
-  """Tries some layers of a network, and reads them as the trial says.
+  """Runs a trial of some layers of a network, and corrects their layouts.
 
-  Our own backbones were tried when they were made, and are not tried again. A network
-  that fails on gray pictures may run on others: that is not an error.
+  The built-in backbones are covered by tests and skip the trial. A failure on gray
+  pictures is not an error, because the network may run on others.
 
   Args:
     probe: the network.
     layers: names of the layers.
-    batch_size: images of the run that go through one device together.
+    batch_size: the run's batch size per device.
     latents: some inputs of a generator, at least one.
 
   Raises:
-    ProbeError: if the probe returns other arrays than its `layers()` states.
+    ProbeError: if the probe returns arrays of other shapes than `layers()` states.
   """
   shapes = tuple(probe.layers())
   if getattr(probe, "is_known", False):
@@ -109,7 +109,7 @@ def try_layers(
       once = trial.show(probe, names, batch_size=batch_size, in_company=False)
       return once.activations
 
-    constant = {one.layer for one in differences if one.cause is Cause.CHANCE}
+    constant = {one.layer for one in differences if one.cause is Cause.RANDOM}
     sights = {name: one for name, one in sights.items() if name not in constant}
     height, width = sides(probe.image_size)
     layout_check = check_layouts(probe, shapes, sights, again, aspect=height / width)
@@ -128,35 +128,35 @@ def try_layers(
 
 
 def check_alone(tried: TrialReport, *, batch_size: int) -> None:
-  """Refuses what is not the same each time, or depends on what shares the batch.
+  """Checks that activations are reproducible and do not depend on the batch.
 
   Args:
-    tried: the layers.
-    batch_size: images that are shown together. One alone depends on no other, which is
-      said and no error.
+    tried: the report of the trial.
+    batch_size: the run's batch size per device. If it is 1, dependence on the batch is
+      reported and not an error.
 
   Raises:
-    UserError: if a layer does.
+    UserError: if a layer fails the check.
   """
-  by_chance = tried.of_cause(Cause.CHANCE)
-  if by_chance:
+  random = tried.of_cause(Cause.RANDOM)
+  if random:
     raise UserError(
-      f"{_differing(by_chance)} the same pictures at every pass: no two runs would "
-      "agree. Switch off the model's dropout, noise or random masks where it "
-      "is made; a seed does not help."
+      f"{_differing(random)} the same pictures at every pass: no two runs would "
+      "agree. Turn off the model's dropout, noise or random masks in the code that "
+      "creates it; a seed does not help."
     )
-  by_company = tried.of_cause(Cause.COMPANY)
-  if by_company and batch_size > 1:
+  batch_dependent = tried.of_cause(Cause.BATCH)
+  if batch_dependent and batch_size > 1:
     raise UserError(
-      f"{_differing(by_company)} a picture beside other pictures: the model depends on "
+      f"{_differing(batch_dependent)} a picture in different batches: the model depends on "
       "the batch, as batch norm without running statistics does. Fix it (in torch "
-      "track_running_stats=True; export it in evaluation mode), or show one picture at "
-      "a time with --probe_batch_size 1."
+      "track_running_stats=True; export it in evaluation mode), or process one picture "
+      "at a time with --probe_batch_size 1."
     )
-  if by_company:
+  if batch_dependent:
     say(
-      f"{_differing(by_company)} a picture beside other pictures; each is shown alone, "
-      "and its numbers are those that it has alone"
+      f"{_differing(batch_dependent)} a picture in different batches; each picture is "
+      "processed in a batch of one"
     )
 
 
@@ -164,17 +164,17 @@ def _differing(found: Sequence[Difference]) -> str:
   first = max(found, key=lambda one: one.max_difference / (one.max_activation or 1))
   more = f" and {len(found) - 1} more layers give" if len(found) > 1 else " gives"
   return (
-    f"Layer {first.layer}{more} other numbers (by up to {first.max_difference:.3g}, of "
-    f"values up to {first.max_activation:.3g}) for"
+    f"Layer {first.layer}{more} different values (by up to {first.max_difference:.3g}, "
+    f"for values up to {first.max_activation:.3g}) for"
   )
 
 
 def report_layouts(tried: TrialReport) -> None:
-  """Says how layers are read after all, and of how many that cannot be told."""
+  """Prints which layouts were corrected, and how many could not be determined."""
   if tried.failure:
     say(
-      f"the trial stopped with {tried.failure}: whether its positions are those of the "
-      "picture, and its numbers always the same, was not tested"
+      f"the trial stopped with {tried.failure}: the order of positions and the "
+      "reproducibility of activations were not tested"
     )
   if tried.layout_check is None:
     return
@@ -188,45 +188,45 @@ def report_layouts(tried: TrialReport) -> None:
       if (one, now[name].layout) == (before, after)
     ]
     say(
-      f"{_some(names)} read as {after} and not as {before}: this puts the white "
-      "squares where they are"
+      f"{_some(names)} read as {after} instead of {before}: with this layout the white "
+      "squares appear in place"
     )
   against = [name for name in tried.in_order(Order.ELSEWHERE) if name in tried.given]
   if against:
     say(
-      f"{_some(against)} read as you set it, although this puts the white squares "
-      "elsewhere than they are: check --layouts"
+      f"{_some(against)} read as set by the user, although the white squares do not "
+      "appear in place: check --layouts"
     )
   unclear = tried.in_order(Order.UNCLEAR)
   if unclear:
     say(
-      f"whether positions are those of the picture cannot be determined for "
-      f"{len(unclear)} of {len(tried.layout_check.orders)} layers (such as "
-      f"{unclear[0]}): what a white square changes is not in one place"
+      f"the order of positions cannot be determined for {len(unclear)} of "
+      f"{len(tried.layout_check.orders)} layers (such as {unclear[0]}): the change "
+      "caused by a white square is not in one place"
     )
 
 
 def complaint(tried: TrialReport, name: str) -> str:
-  """Why a layer is not to be described as it is read; empty if it is."""
-  remedy = f"set how it is read with --layouts {name}=LAYOUT, or choose another layer."
+  """Why a layer cannot be described with its layout; empty if it can."""
+  remedy = f"set its layout with --layouts {name}=LAYOUT, or choose another layer."
   if name in tried.dropped:
     return (
-      f"Layer {name} would be read as {tried.dropped[name]}, and its axes are not "
-      "positions of the picture: what a white square changes is not in one place; "
-      f"{remedy}"
+      f"Layer {name} would be read as {tried.dropped[name]}, but its axes are not "
+      "positions of the picture: the change caused by a white square is not in one "
+      f"place; {remedy}"
     )
   if name in tried.in_order(Order.ELSEWHERE) and name not in tried.given:
     layout = next(one.layout for one in tried.shapes if one.name == name)
     return (
-      f"Layer {name} is read as {layout}, and its positions are not in the order of "
-      f"the picture: it sees white squares elsewhere than they are; {remedy}"
+      f"Layer {name} is read as {layout}, but its positions are not in the order of "
+      f"the picture: white squares do not appear in place; {remedy}"
     )
   return ""
 
 
 def format_report(tried: TrialReport) -> str:
-  """A table of a network's layers, and what the trial says of them."""
-  notes = {one.layer: f"by {one.cause.value}" for one in tried.differences}
+  """A table of a network's layers with the results of the trial."""
+  notes = {one.layer: one.cause.value for one in tried.differences}
   notes |= dict.fromkeys(tried.in_order(Order.ELSEWHERE), "elsewhere")
   listed = [one.name for one in tried.shapes if one.name not in tried.dropped]
   lines = [describe_layers(tried.shapes, listed, notes)]

@@ -1,4 +1,4 @@
-"""Which layers and which units: what the user writes, and what it stands for."""
+"""Parses the user's selections of layers and units."""
 
 import fnmatch
 import pathlib
@@ -15,26 +15,26 @@ from milan_jax._src.records import LayerShape
 def select_layers(
   names: Sequence[str], selection: str, aliases: Mapping[str, str] | None = None
 ) -> tuple[str, ...]:
-  """The layers that a comma-separated list of names, globs and indices stands for.
+  """The layers selected by a comma-separated list of names, globs and indices.
 
-  They come in the order of the list, and each once; the matches of one glob in the
-  model's order. `*` stands for any characters, dots included. A number that is not a
-  layer's name is an index in the model's order, from the end if it is negative. A name
-  that holds commas is written as it is.
+  Layers are in the order of the list without repetition; the matches of a glob are in
+  the model's order. `*` matches any characters, including dots. A number that is not a
+  layer's name is an index in the model's order, from the end if negative. Names with
+  commas need no escaping.
 
   Args:
-    names: the model's layers.
-    selection: such as `features.0,blocks.*.bn2` or `0,-1`.
-    aliases: other names of layers, which no glob stands for.
+    names: names of the model's layers.
+    selection: the list, such as `features.0,blocks.*.bn2` or `0,-1`.
+    aliases: other names of layers, which globs do not match.
 
   Raises:
-    UserError: if an item matches no layer; the message names the nearest ones.
+    UserError: if an item matches no layer; the message suggests similar names.
   """
   chosen: list[str] = []
   for item in _layer_items(selection, names):
     if item not in names:
       item = (aliases or {}).get(item, item)
-    # A name that is there is meant literally, whatever characters it holds.
+    # The name of a layer is literal, even if it contains glob characters.
     matches = [item] if item in names else fnmatch.filter(names, item)
     if not matches and item.removeprefix("-").isdecimal():
       matches = [_at(names, int(item))]
@@ -43,8 +43,8 @@ def select_layers(
     chosen += [name for name in matches if name not in chosen]
   if not chosen:
     raise UserError(
-      "No layer is named: give names or globs, separated by commas. "
-      f"The model has {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}."
+      "No layer is selected: give names or globs, separated by commas. The model has "
+      f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}."
     )
   return tuple(chosen)
 
@@ -68,21 +68,21 @@ def describe_layers(
   chosen: Sequence[str] | None = None,
   notes: Mapping[str, str] | None = None,
 ) -> str:
-  """A table of layers, one a line: its index, what it gives, and how that is read.
+  """A table of layers, one per line: index, name, shape, layout, positions and units.
 
   Args:
     shapes: all layers of the model.
-    chosen: names of those to show; None shows all.
-    notes: on some layers, by name, in a last column.
+    chosen: names of the layers to show; None shows all.
+    notes: remarks on some layers, by name, in the last column.
 
   Raises:
-    UserError: if the model has none.
+    UserError: if the model has no layers.
   """
   if not shapes:
     raise UserError(
-      "The model has no layer that can be read as positions and units. Layers are the "
-      "parts that a model is made of: wrap a single one, such as in "
-      "torch.nn.Sequential; set how arrays of other kinds are read with --layouts."
+      "The model has no layer that can be read as positions and units. Layers are a "
+      "model's submodules: wrap a single layer, for example in torch.nn.Sequential; "
+      "set the layout of other arrays with --layouts."
     )
   header = (
     "",
@@ -97,7 +97,7 @@ def describe_layers(
     (
       str(index),
       shape.name,
-      # The batch of the trial run means nothing to a reader.
+      # The batch size of the trial run is not shown.
       " x ".join(map(str, shape.raw[1:])),
       shape.layout,
       f"{shape.height} x {shape.width}",
@@ -119,16 +119,16 @@ def describe_layers(
 
 
 def select_units(selection: str, num_units: int) -> Int[np.ndarray, "chosen"]:
-  """The units that a selection stands for, ascending, each once.
+  """The selected units, ascending, without repetition.
 
   Args:
     selection: items separated by commas: `7`, or `0:64` for the first 64, or `0:64:4`
       for every fourth of them, as Python slices; or the path of a file with one index
-      a line. An empty one, or `all`, means all.
-    num_units: units of the layer.
+      per line. An empty selection or `all` means all units.
+    num_units: number of units of the layer.
 
   Raises:
-    UserError: if an item is none of these, or names a unit that the layer has not.
+    UserError: if an item is malformed, or is a unit that the layer does not have.
   """
   if selection.strip() in ("", "all"):
     return np.arange(num_units)
@@ -137,14 +137,14 @@ def select_units(selection: str, num_units: int) -> Int[np.ndarray, "chosen"]:
     path = pathlib.Path(selection)
     if not path.is_file():
       raise UserError(
-        f"Units {selection!r}: expected indices and slices such as 3,5,9 or 0:64, "
-        "or a file with one index a line, and found no such file."
+        f"Units {selection!r}: expected indices and slices such as 3,5,9 or 0:64, or a "
+        "file with one index per line; there is no such file."
       )
     lines = [line for line in read_text(path).splitlines() if line.strip()]
     numbers = [whole_number(line) for line in lines]
     if None in numbers:
       raise UserError(
-        f"{path}: expected one unit's index a line, such as 17, found "
+        f"{path}: expected one index per line, such as 17, found "
         f"{lines[numbers.index(None)][:80]!r}."
       )
     items, where = list(map(str, numbers)), f"{path}: "
@@ -161,13 +161,13 @@ def select_units(selection: str, num_units: int) -> Int[np.ndarray, "chosen"]:
       chosen.update(range(num_units)[slice(*bounds)])
   if not chosen:
     raise UserError(
-      f"Units {selection!r} name none: the layer has units 0 to {num_units - 1}."
+      f"Units {selection!r} select none: the layer has units 0 to {num_units - 1}."
     )
   return np.array(sorted(chosen))
 
 
 def _layer_items(selection: str, names: Sequence[str]) -> list[str]:
-  """Splits at commas, but for those that are in a layer's name."""
+  """Splits at commas, except those within a layer's name."""
   parts, items = selection.split(","), []
   while parts:
     ends = range(len(parts), 1, -1)
@@ -186,7 +186,7 @@ def _is_number_or_slice(item: str) -> bool:
   parts = item.split(":")
   if len(parts) == 1:
     return item.isdecimal()
-  # A step of zero is not a slice.
+  # A slice with a step of zero is invalid.
   return (
     len(parts) <= 3
     and all(not part or part.isdecimal() for part in parts)

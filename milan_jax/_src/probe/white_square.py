@@ -1,7 +1,7 @@
-"""Where a layer sees a white square: whether its positions are those of the picture.
+"""Locates white squares in a layer, to check that its positions are the picture's.
 
-A gray picture is shown, and the same with a white square at several positions. What a
-square changes in a layer must lie where the square is.
+The model runs on a gray picture, and on the same picture with a white square at several
+positions. The change that a square causes in a layer must be at its position.
 """
 
 import dataclasses
@@ -12,18 +12,19 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 _GRAY, _WHITE = 128, 255
-# Squares are an eighth of the picture wide. Rows and columns in eighths, so that no two
-# lie at the same position of a map of 4 x 4, and all quarters have some.
+# A square's side is an eighth of the picture's. Rows and columns of the squares, in
+# eighths: no two are at the same position of a 4 x 4 map, and every quarter has at
+# least one.
 _EIGHTHS = ((1, 3), (3, 6), (4, 1), (6, 4), (1, 6), (6, 1))
 NUM_SQUARES = len(_EIGHTHS)
-# In a map of fewer positions nothing is far from a square.
+# In a map of fewer positions, every position is close to a square.
 _FEWEST = 36
-# A change of less than this share of a unit's largest value may be rounding.
+# A change below this fraction of a unit's largest value may be rounding.
 _ROUNDING = 1e-4
 
 
 class Order(enum.Enum):
-  """What the squares show of the order of a layer's positions."""
+  """What the squares show about the order of a layer's positions."""
 
   FOLLOWS = "follows"
   ELSEWHERE = "elsewhere"
@@ -32,14 +33,14 @@ class Order(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sight:
-  """Where a layer sees the squares.
+  """Where the squares appear in a layer.
 
   Attributes:
-    order: whether that is where they are.
-    share: of the change, how much lies in the positions that the squares cover.
-    sharp: whether most of the change lies in a few positions.
-    late: by how many positions, in the order of rows, the map must be moved on so that
-      most of the change lies there.
+    order: whether they appear in place.
+    share: fraction of the change in the positions that the squares cover.
+    sharp: whether most of the change is in a few positions.
+    late: number of positions, in row-major order, by which the map must be shifted
+      forward to put most of the change in place.
   """
 
   order: Order
@@ -54,9 +55,9 @@ def pictures(
   """A gray picture, and the same with a white square at each position.
 
   Args:
-    height: of the pictures, in pixels.
-    width: the same.
-    channels: colors of a pixel.
+    height: height of the pictures, in pixels.
+    width: width of the pictures, in pixels.
+    channels: number of channels.
   """
   shown = np.full((1 + NUM_SQUARES, height, width, channels), _GRAY, np.uint8)
   for number, (row, column) in enumerate(_EIGHTHS, 1):
@@ -74,20 +75,20 @@ def sight(
   latest: int = 0,
   exact: bool = False,
 ) -> Sight:
-  """Where a layer sees the squares of `pictures`.
+  """Locates the squares of `pictures` in a layer.
 
   Args:
-    activations: of the layer, for the gray picture and those with a square.
-    latest: the most positions that the order of rows may be late by.
-    exact: whether a position sees nothing of its neighbors, as a patch does: if as much
-      is changed as a square covers, and not there, that is elsewhere however near.
+    activations: the layer's, for the gray picture and those with a square.
+    latest: maximum shift in row-major order to try.
+    exact: whether a position does not see its neighbors, as for patches: then a change
+      of a square's size in another position counts as elsewhere, even if it is close.
   """
   change = _change(activations)
   _, height, width = change.shape
   if height * width < 2 or not change.any(axis=(1, 2)).all():
     return Sight(Order.UNCLEAR, 0.0, sharp=False)
   covered, near = _squares(height, width)
-  # What a square changes everywhere shows nothing about positions.
+  # A change in all positions carries no information about positions.
   above = np.maximum(change - np.median(change, axis=(1, 2), keepdims=True), 0)
   total = above.sum((1, 2)) + 1e-30
   inside = (above * near).sum((1, 2)) / total
@@ -95,7 +96,7 @@ def sight(
   sharp = (densest > 0.8) & (near.sum((1, 2)) <= 0.3 * height * width)
   elsewhere = (sharp & (inside < 0.35)).sum() >= NUM_SQUARES - 1
   if exact:
-    # In a wrong order too, some squares are where they are by accident.
+    # In a wrong order, too, some squares are in place by accident.
     there = (above * (covered > 0)).sum((1, 2)) / total
     found = _densest(above, covered > 0) / total > 0.9
     elsewhere |= (found & (there < 0.35)).sum() >= NUM_SQUARES / 2
@@ -115,7 +116,7 @@ def sight(
 
 @functools.lru_cache(maxsize=64)
 def _squares(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-  """What the squares cover of a map, and which positions are near them."""
+  """Coverage of a map's positions by each square, and which positions are near it."""
   covered = np.stack([_covered(height, width, at) for at in _EIGHTHS])
   return covered, np.stack([_widened(one) for one in covered > 0])
 
@@ -123,7 +124,7 @@ def _squares(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 def _change(
   activations: Float[np.ndarray, "shown height width units"],
 ) -> Float[np.ndarray, "squares height width"]:
-  """How much each square changes each position, every unit counted alike."""
+  """How much each square changes each position, with equal weight for every unit."""
   values = np.nan_to_num(np.asarray(activations, np.float32), posinf=0, neginf=0)
   change = np.abs(values[1:] - values[:1])
   largest_change = change.max((0, 1, 2))
@@ -137,7 +138,7 @@ def _change(
 
 
 def _densest(above: np.ndarray, positions: np.ndarray) -> np.ndarray:
-  """How much of the change lies in as many positions as these, wherever they are."""
+  """The largest change in any set of as many positions as given."""
   flat = np.sort(above.reshape(len(above), -1))[:, ::-1]
   sizes = positions.sum((1, 2))
   return np.array([row[:size].sum() for row, size in zip(flat, sizes, strict=True)])
@@ -146,7 +147,7 @@ def _densest(above: np.ndarray, positions: np.ndarray) -> np.ndarray:
 def _covered(
   height: int, width: int, at: tuple[int, int]
 ) -> Float[np.ndarray, "height width"]:
-  """The share of each position that a square covers, or that covers the square."""
+  """The fraction of each position covered by a square, or of a square by a position."""
   sides = []
   for length, first in zip((height, width), at, strict=True):
     low, high = first * length / 8, (first + 1) * length / 8
@@ -160,7 +161,7 @@ def _covered(
 
 
 def _widened(covered: np.ndarray) -> np.ndarray:
-  """Adds the positions around, a twelfth of the map: neighbors see a square too."""
+  """Dilates by a twelfth of the map: neighboring positions see a square, too."""
   for axis in (0, 1):
     reach = round(covered.shape[axis] / 12 + 0.01)
     steps = range(-reach, reach + 1)
@@ -177,19 +178,19 @@ def _moved(array: np.ndarray, step: int, axis: int) -> np.ndarray:
 
 
 def _matches(change: np.ndarray, near: np.ndarray) -> int:
-  """How many squares are seen best where they are, among all of their positions."""
+  """Number of squares whose strongest response is at their own position."""
   seen = np.einsum("phw,qhw->pq", change, near.astype(float)) / near.sum((1, 2))
   logs = np.log(seen + 1e-6 * seen.max() + 1e-30)
-  # Some squares change more than others, and some positions are changed by all.
+  # Normalize for squares that change more, and for positions that all squares change.
   own = logs - logs.mean(1, keepdims=True)
   own = own - own.mean(0, keepdims=True)
   best = own.max(1)
-  # A position that no square in particular changes does not match.
+  # A position that responds equally to all squares does not match.
   return int(((np.diag(own) >= best - 1e-9) & (best > 1e-3)).sum())
 
 
 def _moves(above: np.ndarray) -> bool:
-  """Whether squares at other positions change other positions."""
+  """Whether different squares change different positions."""
   flat = above.reshape(len(above), -1)
   unit = flat / (np.linalg.norm(flat, axis=1, keepdims=True) + 1e-30)
   alike = unit @ unit.T
@@ -197,7 +198,7 @@ def _moves(above: np.ndarray) -> bool:
 
 
 def _shares(above: np.ndarray, covered: np.ndarray, latest: int) -> list[float]:
-  """How much of the change lies in the squares, if the order of rows is late by n."""
+  """Fraction of the change in the squares, for each shift in row-major order."""
   shape = above.shape
   flat = above.reshape(shape[0], -1)
   shares = []
