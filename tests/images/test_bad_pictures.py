@@ -1,4 +1,4 @@
-"""Real files of every odd kind: what decodes has the right value, the rest a reason."""
+"""Unusual picture files: decoded ones have the right values, the others a reason."""
 
 import io
 import struct
@@ -29,7 +29,7 @@ def plain(size=(8, 8), color=(200, 100, 50), mode="RGB"):
 
 
 def png(width, height, depth, color, rows):
-  """A PNG file of raw rows, written by hand: Pillow writes no 48-bit color."""
+  """A PNG file from raw rows, written by hand: Pillow cannot write 48-bit color."""
 
   def chunk(kind, content):
     checksum = struct.pack(">I", zlib.crc32(kind + content))
@@ -44,8 +44,8 @@ def png(width, height, depth, color, rows):
 def vast_jpeg(side, dark, light, **options):
   """A gray JPEG of side x side pixels, dark above and light below.
 
-  Its rows of blocks are those of two small files, over and over: with a restart after
-  each row they do not depend on one another.
+  Its rows of blocks repeat those of two small files: with a restart after each row they
+  are independent.
   """
   scans = []
   for value in (dark, light):

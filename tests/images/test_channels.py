@@ -1,4 +1,4 @@
-"""Images of another number of channels than three, and images that are not squares."""
+"""Images with a number of channels other than three, and non-square images."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def noise(*shape):
 
 
 def luma(colors):
-  """Of ITU-R 601, as Pillow rounds it."""
+  """The luma of ITU-R 601, rounded as in Pillow."""
   weights = np.array([19595, 38470, 7471])
   return ((colors.astype(int) @ weights + 0x8000) >> 16).astype(np.uint8)[..., None]
 

@@ -52,7 +52,7 @@ def test_a_crop_shows_what_its_name_says(source):
     cut = whole[int(top) : int(top) + side, int(left) : int(left) + side]
     small = np.asarray(Image.fromarray(cut).resize((56, 56), Image.Resampling.BICUBIC))
     small = small[:, ::-1] if mirrored else small
-    # Resizing a box looks a little beyond it, so only the inside is equal.
+    # Resizing a box also reads pixels around it, so only the inside is equal.
     np.testing.assert_allclose(
       source.load(index)[4:-4, 4:-4].astype(int), small[4:-4, 4:-4], atol=1
     )

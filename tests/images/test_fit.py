@@ -1,4 +1,4 @@
-"""What is done to images that have the network's size, and to others."""
+"""Resizing and cropping of images of the network's size, and of other sizes."""
 
 import numpy as np
 import pytest
@@ -20,14 +20,14 @@ def noise(*shape, seed=0):
 
 
 def zoomed(image):
-  """As images of any other size are prepared."""
+  """Resizes and crops an image like one of another size."""
   resized = Image.fromarray(image).resize((18, 18), Image.Resampling.BILINEAR)
   return np.asarray(resized.crop((1, 1, 17, 17)))
 
 
 @pytest.fixture
 def folder(tmp_path):
-  """Two pictures of the network's size, one of them by its orientation, and another."""
+  """Two pictures of the network's size, one of them after rotation, and a third."""
   for index, size in enumerate([(16, 16), (20, 30)]):
     Image.fromarray(noise(*size, 3, seed=index)).save(tmp_path / f"{index}.png")
   exif = Image.Exif()

@@ -48,7 +48,7 @@ class Numbers:
 
 
 def check(batch, number, batch_size):
-  """A batch of `Numbers` against what it must be."""
+  """Compares a batch of `Numbers` with the expected one."""
   assert batch.start % batch_size == 0
   assert batch.stop == min(batch.start + batch_size, number)
   inputs = np.full((batch_size, 2, 3), -1, np.float32)
@@ -112,7 +112,7 @@ def test_numbers_out_of_range(options):
 
 
 class OddError(Exception):
-  """Cannot be rebuilt from its pickle."""
+  """An error that cannot be unpickled."""
 
   def __init__(self, one, two):
     super().__init__(f"{one} and {two}")
@@ -158,7 +158,7 @@ def test_an_input_unlike_the_blank():
 
 
 class Large(Numbers):
-  """Batches that no pipe holds whole."""
+  """Batches larger than a pipe's buffer."""
 
   blank = np.zeros((256, 256, 3), np.uint8)
 
@@ -180,7 +180,7 @@ def test_workers_end_when_the_iterator_is_closed(tmp_path, taken):
   assert not multiprocessing.active_children()
   loaded = source.log.read_text().splitlines()
   assert len({line.split()[1] for line in loaded} - {str(os.getpid())}) == 2
-  # Four batches a worker ahead, at most.
+  # At most four batches ahead per worker.
   assert len(loaded) <= 4 * (taken + 2 * 5)
 
 
@@ -203,7 +203,7 @@ def test_an_error_of_the_consumer_ends_the_workers():
   assert not multiprocessing.active_children()
 
 
-# No `if __name__`, a source of its own, a lambda: all that processes usually break.
+# No `if __name__`, a class of the script, a lambda: these usually break processes.
 SCRIPT = """
 import os, pathlib, sys
 import jax, numpy as np

@@ -146,7 +146,7 @@ def test_links_to_pictures_and_to_folders(tmp_path):
   (folder / "dog").symlink_to(tmp_path / "elsewhere/x")
   (folder / "c.png").symlink_to(tmp_path / "elsewhere/x/a.png")
   (folder / "lost.png").symlink_to(tmp_path / "nowhere.png")
-  (folder / "cat/up").symlink_to(folder)  # leads back: not followed again
+  (folder / "cat/up").symlink_to(folder)  # a cycle: not followed again
   source = FolderImages(folder, GEOMETRY)
   names = [source.name(i) for i in range(len(source))]
   assert names == ["c.png", "cat/b.png", "dog/a.png", "lost.png"]

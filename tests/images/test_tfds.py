@@ -81,7 +81,7 @@ def no_network(monkeypatch):
 
 
 def expected(home, split):
-  """Red values in the order of the library itself."""
+  """Red values in the library's own order."""
   source = tfds.builder_from_directory(home / "tiny_pictures/1.10.0").as_data_source(
     split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
   )
@@ -261,7 +261,7 @@ def test_tfrecord_files_that_are_not_as_they_should_be(home, tmp_path):
 
 @pytest.mark.parametrize("first", ["riegeli", "tfrecord"])
 def test_of_several_formats_one_that_can_be_read(home, tfrecord, tmp_path, first):
-  """Their files lie side by side, and the first one's name is in the description."""
+  """The files of all formats are in one folder; the metadata states the first."""
   shutil.copytree(tfrecord, tmp_path / "1.10.0")
   about = json.loads((tfrecord / "dataset_info.json").read_text())
   formats = {"fileFormat": first, "alternativeFileFormats": ["tfrecord", "riegeli"]}

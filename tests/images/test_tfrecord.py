@@ -11,7 +11,7 @@ from milan_jax._src.images import tfrecord
 from milan_jax._src.images.source import UnreadableImageError
 from milan_jax._src.images.tfrecord import RecordRange, TfRecords
 
-# What TensorFlow wrote: the first records of a file that grain's own tests read.
+# Written by TensorFlow: the first records of a file of grain's own tests.
 BY_TENSORFLOW = bytes.fromhex(
   "0100000000000000 0175de41 31 c30c4ad6"
   "0300000000000000 b099490e 312031 59bed8de"
@@ -35,7 +35,7 @@ def checksum(data):
 
 
 def write_records(path, records):
-  """A TFRecord file, to the byte as TensorFlow writes it."""
+  """Writes a TFRecord file with the same bytes as TensorFlow."""
   with path.open("wb") as file:
     for record in records:
       length = struct.pack("<Q", len(record))
@@ -76,7 +76,7 @@ def test_parts_of_several_files(path, tmp_path):
 
 
 def test_threads_and_another_process(tmp_path):
-  """Eight bytes a record, and no file that is open."""
+  """The pickle has eight bytes per record and no open file."""
   contents = [bytes([index % 251]) * (index % 7 * 100) for index in range(1000)]
   write_records(tmp_path / "many", contents)
   records = TfRecords([RecordRange(tmp_path / "many", 500)])
@@ -136,7 +136,7 @@ def test_compressed_files_are_refused(path, compress):
 
 
 def test_a_length_that_looks_like_compression(path):
-  """The mark of GZIP is the length 559903, and that of ZLIB 376."""
+  """The magic bytes of GZIP are the length 559903, and those of ZLIB 376."""
   records = [b"x" * int.from_bytes(b"\x1f\x8b\x08", "little"), b"y" * 0x0178]
   for record in records:
     write_records(path, [record[:20]])

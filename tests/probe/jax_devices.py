@@ -1,4 +1,4 @@
-"""Run by a test with eight devices: prints how activations differ by their number."""
+"""Run by a test with eight devices: prints how activations differ with their number."""
 
 import json
 

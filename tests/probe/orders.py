@@ -1,11 +1,11 @@
-"""Small torch modules whose tokens come in the orders of well-known architectures."""
+"""Small torch modules whose tokens have the orders of well-known architectures."""
 
 import torch
 from torch import nn
 
 
 class Patches(nn.Module):
-  """Patches row by row, and a layer on each: `norm`, then `fc1`."""
+  """Patches in row-major order, and layers on each: `norm`, then `fc1`."""
 
   def __init__(self, dim: int = 24):
     super().__init__()
@@ -23,7 +23,7 @@ class Patches(nn.Module):
 
 
 class Unrolled(Patches):
-  """As Hiera: by their place in a square of 2 x 2, and of 2 x 2 such squares."""
+  """Hiera's order: by position in a 2 x 2 square, and in a 2 x 2 square of squares."""
 
   def order(self, tokens):
     batch, number, dim = tokens.shape
@@ -33,7 +33,7 @@ class Unrolled(Patches):
 
 
 class Blocks(Patches):
-  """As NesT: blocks of neighbors, with an axis of their own."""
+  """NesT's order: blocks of neighbors on a separate axis."""
 
   def order(self, tokens):
     batch, number, dim = tokens.shape
@@ -43,14 +43,14 @@ class Blocks(Patches):
 
 
 class BlocksInOneAxis(Blocks):
-  """The same, one block after another."""
+  """The same, with blocks concatenated."""
 
   def order(self, tokens):
     return super().order(tokens).flatten(1, 2)
 
 
 class Columns(Patches):
-  """Column by column, which no layout says."""
+  """Column-major order, which no layout expresses."""
 
   def order(self, tokens):
     batch, number, dim = tokens.shape
@@ -59,7 +59,7 @@ class Columns(Patches):
 
 
 class Beside(Patches):
-  """Tokens that are not patches in front and behind; YOLOS has 1 and 5."""
+  """Leading and trailing tokens that are not patches; YOLOS has 1 and 5."""
 
   def __init__(self, front: int, behind: int):
     super().__init__()
@@ -75,7 +75,7 @@ class Beside(Patches):
 
 
 class Mixer(Patches):
-  """Mixes tokens, channel by channel; there is a square number of channels."""
+  """Mixes tokens within each channel; the number of channels is a square."""
 
   def __init__(self):
     super().__init__(36)
@@ -86,7 +86,7 @@ class Mixer(Patches):
 
 
 class Pooled(Patches):
-  """As Swin: a pooled vector of shape (batch, units, 1), whose units are a square."""
+  """Like Swin: a pooled vector (batch, units, 1) with a square number of units."""
 
   def __init__(self):
     super().__init__(18)
@@ -97,7 +97,7 @@ class Pooled(Patches):
 
 
 class Queries(Patches):
-  """As a perceiver: 49 learned tokens, which are not positions."""
+  """Like a perceiver: 49 learned tokens, which are not positions."""
 
   def __init__(self):
     super().__init__()
@@ -112,7 +112,7 @@ class Queries(Patches):
 
 
 class Turned(nn.Module):
-  """A map that is turned by a right angle."""
+  """A map rotated by a right angle."""
 
   def __init__(self):
     super().__init__()

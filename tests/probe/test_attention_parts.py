@@ -10,7 +10,7 @@ def test_heads_and_weights_are_no_maps():
     "keys": (5, 12, 8, 197),
     "weights": (5, 12, 197, 197),
     "given": (5, 12, 197, 8),
-    # A map of a model that goes on with convolutions, of as many channels as tokens.
+    # A map of a later convolution, with as many channels as tokens.
     "patches": (5, 49, 96),
     "map": (5, 49, 7, 7),
     "last": (5, 7, 7, 49),
@@ -22,6 +22,6 @@ def test_heads_and_weights_are_no_maps():
   assert list(kept) == [
     *("cut", "tokens", "given", "patches", "map", "last", "wide", "pool", "head"),
   ]
-  # Arrays of another batch tell no tokens, and one token splits nothing.
+  # Arrays of another batch size and single tokens are ignored.
   assert without_attention({"a": (4, 7, 3), "b": (5, 9, 7, 3)}, 5)["b"]
   assert without_attention({"a": (5, 1, 3), "b": (5, 9, 1, 1)}, 5)["b"]

@@ -15,7 +15,7 @@ LISTINGS = pathlib.Path(__file__).with_name("listings.txt")
 
 
 def read_listings():
-  """Layers of real models, small ones, as a probe of them told."""
+  """Layers of small real models, recorded from their probes."""
   listings = {}
   for line in LISTINGS.read_text().splitlines():
     if line.startswith("["):
@@ -58,7 +58,7 @@ CHOSEN = {
 def test_real_models(name):
   shapes = read_listings()[name]
   assert default_layers(shapes) == CHOSEN[name]
-  # As a part of another model.
+  # Inside another model.
   part = [
     LayerShape(f"model.visual.{one.name}", one.height, one.width, one.units, one.raw)
     for one in shapes
@@ -104,7 +104,7 @@ def test_more_resolutions_than_five_are_thinned():
 
 
 def listing(model, size):
-  """Names and shapes of what a model's modules return, by hooks of our own."""
+  """Names and shapes of the outputs of a model's modules, from the test's own hooks."""
   arrays = {}
   for name, module in model.named_modules():
 

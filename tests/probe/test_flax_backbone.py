@@ -52,7 +52,7 @@ def test_activations_are_the_backbones_of_normalized_images(network, probe):
   normalized = (images - np.float32([100, 110, 120])) / np.float32(50)
   padded = np.pad(normalized, ((0, 0), (1, 1), (1, 1), (0, 0)))
   kernel = np.asarray(probe._params["conv"]["kernel"])
-  patch = padded[:, 10:13, 4:7]  # the one under the place (5, 2)
+  patch = padded[:, 10:13, 4:7]  # the pixel under position (5, 2)
   want = np.einsum("bhwc,hwcu->bu", patch, kernel)
   np.testing.assert_allclose(found["conv"][:, 5, 2], want, rtol=1e-4, atol=1e-4)
   np.testing.assert_allclose(found["relu"], np.maximum(found["conv"], 0))

@@ -19,7 +19,7 @@ NAMES = RNG.standard_normal((10, 6)).astype(np.float32)
 
 
 class Gan(nn.Module):
-  """A linear layer to 4 x 4, a ReLU6, twice as large, colors."""
+  """A linear layer to 4 x 4, a ReLU6, upsampling by 2, and a layer to RGB."""
 
   def __init__(self, *, kind="tensor"):
     super().__init__()
@@ -43,7 +43,7 @@ class Gan(nn.Module):
 
 
 def answers(inputs):
-  """Activations and images, in numpy, colors last."""
+  """Activations and images, computed in NumPy, channels last."""
   latents = inputs["latent"]
   if "class" in inputs.dtype.names:
     latents = latents + NAMES[inputs["class"]]
@@ -152,7 +152,7 @@ def test_a_jax_generator_of_any_number(classes):
     for name in want:
       np.testing.assert_allclose(found[name], want[name], atol=1e-5, err_msg=name)
     np.testing.assert_allclose(generator.images(inputs), images, atol=1)
-  # Of each size once for activations and once for images.
+  # Each batch size is traced once for activations and once for images.
   assert traces == [(1, 6), (1, 6), (4, 6), (4, 6)]
 
 

@@ -1,4 +1,4 @@
-"""Models of images that have other channels than three, or are not squares."""
+"""Models of images with a number of channels other than three, or not square."""
 
 import dataclasses
 import sys
@@ -27,7 +27,7 @@ from milan_jax._src.probe.torch_module import TorchProbe
 
 @pytest.fixture
 def opened(monkeypatch):
-  """Opens a model by a name that stands for it."""
+  """Opens a model through a name."""
 
   def opened(model, **options):
     module = types.ModuleType("named_for_a_test")
@@ -69,7 +69,7 @@ def test_gray_has_the_mean_of_imagenets_three():
 
 
 class Luma(nn.Module):
-  """Takes colors, though its convolution takes gray."""
+  """Takes RGB, although its convolution takes gray."""
 
   def __init__(self):
     super().__init__()
@@ -93,7 +93,7 @@ class Coordinates(nn.Module):
 
 
 class Focus(nn.Module):
-  """Makes pixels channels."""
+  """Moves pixels to channels."""
 
   def __init__(self):
     super().__init__()
@@ -244,7 +244,7 @@ def test_no_image_is_resized_otherwise_than_a_square_was():
 
 
 class Tokens(nn.Module):
-  """A vision transformer's first layers, with a token in front."""
+  """A vision transformer's first layers, with a leading token."""
 
   def __init__(self):
     super().__init__()
@@ -285,7 +285,7 @@ def test_tokens_whose_grid_is_not_known_are_not_listed():
 
 
 class Digits(nn.Module):
-  """Makes oblong images of gray."""
+  """Generates non-square gray images."""
 
   def __init__(self):
     super().__init__()

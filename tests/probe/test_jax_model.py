@@ -16,12 +16,12 @@ from milan_jax._src.probe.layout import parse_layouts
 from milan_jax._src.probe.protocol import Probe
 from milan_jax._src.records import LayerShape
 
-pytestmark = pytest.mark.usefixtures("optimized")  # to the last digits
+pytestmark = pytest.mark.usefixtures("optimized")  # up to rounding
 PREPROCESSING = Preprocessing(10, 8, "bilinear", (100.0, 110.0, 120.0), (50.0,) * 3)
 
 
 class Model:
-  """Notes what it is traced for."""
+  """Records the layers that it is traced for."""
 
   def __init__(self):
     self.traced = []

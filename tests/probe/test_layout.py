@@ -14,7 +14,7 @@ from milan_jax._src.probe.readings import layouts_of, read_shapes
 
 
 def grid(batch=2, side=4, units=3):
-  """LayoutCheck that say where they are: 100 x image + 10 x row + column."""
+  """Values that encode their position: 100 x image + 10 x row + column."""
   images, rows, columns = np.ogrid[:batch, :side, :side]
   maps = (100 * images + 10 * rows + columns).astype(np.float32)
   return np.repeat(maps[..., None], units, axis=3)
@@ -64,7 +64,8 @@ def test_one_token_alone_and_a_grid_that_is_no_square():
 @pytest.mark.parametrize("shift", [0, 1])
 def test_windows_are_put_back_where_they_were_cut(shift):
   whole = grid(side=6)
-  # As a Swin transformer cuts: rolled up and left, then in squares of 2 x 2.
+  # The windows of a Swin transformer: rolled up and left, then split into 2 x 2
+  # squares.
   rolled = np.roll(whole, (-shift, -shift), (1, 2))
   windows = np.stack(
     [
@@ -118,7 +119,7 @@ def test_what_does_not_fit(shape, layout, message):
     ((2, 261, 8), "NLC:special=5"),
     ((197, 2, 8), "LNC:special=1"),
     ((2, 10), "NC"),
-    # Not of an image, or of windows, whose shift no shape tells.
+    # Not of an image, or of windows, whose shift cannot be inferred from the shape.
     ((2, 77, 8), None),
     ((8, 49, 8), None),
     ((6, 10), None),
@@ -133,7 +134,7 @@ def test_guesses(shape, guess):
 
 
 def test_registers_that_make_a_square_with_the_patches_are_no_patches():
-  # 196 patches and 29 registers are 225 tokens, the square of 15.
+  # 196 patches and 29 registers are 225 tokens, which is the square of 15.
   shapes = read_shapes(
     {"cut": (2, 8, 14, 14), "block": (2, 225, 8)}, 2, convolution="NCHW"
   )

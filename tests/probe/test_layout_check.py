@@ -1,4 +1,4 @@
-"""White squares: layers are read where they see them, and dropped or marked if not."""
+"""White squares correct layouts, or drop or mark layers that do not follow them."""
 
 import flax.linen as nn
 import jax
@@ -52,7 +52,7 @@ def test_what_is_seen_in_arrays_of_known_order():
   assert sight(np.zeros_like(maps)).order is Order.UNCLEAR
   nothing = np.full_like(maps, np.nan)
   assert sight(nothing).order is Order.UNCLEAR
-  # The same few positions change every time: that shows nothing about their order.
+  # The same few positions change every time, which shows nothing about their order.
   sink = np.zeros_like(maps)
   sink[1:, 9, 2] = 1
   assert sight(sink).order is Order.UNCLEAR
@@ -81,7 +81,7 @@ def test_tokens_are_read_in_the_order_in_which_they_are(module, layout):
     "norm": layout,
     "fc1": layout,
   }
-  # Each patch's numbers, from its pixels alone.
+  # Each patch's values, from its own pixels.
   images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
   found = probe.activations(images, ("norm", "cut"))
   with torch.no_grad():
@@ -100,7 +100,7 @@ def test_what_is_no_place_is_not_listed(module, absent):
   found = layouts(module())
   assert found["fc1"] == "NLC"
   assert not set(absent) & set(found)
-  # What the user says is not overruled.
+  # The user's layout is not overridden.
   kept = layouts(module(), layouts=parse_layouts(f"{absent[0]}=NLC"))
   assert kept[absent[0]] == "NLC"
 
@@ -112,7 +112,7 @@ def test_a_pooled_vector_has_one_place():
 
 
 def test_a_layout_that_the_user_set_is_kept_and_said(capsys):
-  # The order of Hiera's tokens, which the user takes for that of rows.
+  # Hiera's order of tokens, which the user mistook for row-major order.
   given = parse_layouts("fc1=NLC")
   probe = TorchProbe(orders.Unrolled(), 32, layouts=given)
   tried = try_layers(probe, ("cut", "fc1"), batch_size=8)
@@ -214,7 +214,7 @@ def test_unrolled_tokens_are_put_back(times):
   maps = np.arange(2 * 256 * 3, dtype=np.float32).reshape(2, 16, 16, 3)
   tokens = maps
   for _ in range(times):
-    # From the innermost maps outwards, as it is done in Hiera.
+    # From the innermost maps outwards, as in Hiera.
     tokens = tokens.reshape(-1, *tokens.shape[-3:])
     number, side = len(tokens), tokens.shape[1] // 2
     parts = tokens.reshape(number, side, 2, side, 2, 3).transpose(0, 2, 4, 1, 3, 5)

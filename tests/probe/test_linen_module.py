@@ -61,9 +61,9 @@ def variables():
     return Model().init(key, jnp.zeros((1, 8, 8, 3)), train=False)
 
   variables = jax.jit(init)(jax.random.key(0))
-  # Statistics that tell training from evaluation.
+  # Statistics that distinguish training from evaluation.
   moved = jax.tree.map(lambda leaf: leaf + 0.5, variables["batch_stats"])
-  sown = {"blocks_0": {"sown": (jnp.zeros((2, 8, 8, 4)),)}}  # left of another run
+  sown = {"blocks_0": {"sown": (jnp.zeros((2, 8, 8, 4)),)}}  # from another run
   return {**variables, "batch_stats": moved, "intermediates": sown}
 
 
@@ -123,7 +123,7 @@ def test_only_the_chosen_layers_are_computed(probe, images):
 
   block = flops("blocks_0.z_conv")
   assert block < flops("blocks_0", "blocks_1.z_conv") / 2
-  # The last convolution is not done for its sake.
+  # The last convolution is not computed for it.
   np.testing.assert_allclose(flops("blocks_0.sown"), block, rtol=0.1)
 
 
@@ -167,7 +167,10 @@ def test_an_option_among_the_attributes(images):
     (lambda images: None, "returns no floating-point array: return one"),
     (lambda images: {"mask": images > 0}, "returns no floating-point array"),
     (lambda images: images.mean(), r"returns __call__ of shape \(\) for 13 images"),
-    (lambda images: np.sort(np.asarray(images)), "JAX cannot trace it; write it with jax"),
+    (
+      lambda images: np.sort(np.asarray(images)),
+      "JAX cannot trace it; write it with jax",
+    ),
     (lambda images: images if images.max() > 0 else None, "JAX cannot trace it; write"),
   ],
 )

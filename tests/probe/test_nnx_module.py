@@ -72,7 +72,7 @@ NAMES = (
 @pytest.fixture(scope="module")
 def model():
   model = Model()
-  # Statistics that tell training from evaluation.
+  # Statistics that distinguish training from evaluation.
   model.blocks[0].norm.mean[...] += 0.5
   return model
 
@@ -92,7 +92,7 @@ def normalized(images):
 
 
 def test_names_are_paths_in_the_order_of_execution(probe):
-  # What runs inside another transformation is not heard.
+  # Modules inside another transformation are not recorded.
   assert tuple(shape.name for shape in probe.layers()) == NAMES
 
 

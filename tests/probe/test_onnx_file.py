@@ -67,7 +67,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def answers(images):
-  """What torch computes of the normalized images, in our layout."""
+  """What torch computes for the normalized images, in NHWC."""
   mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
   pixels = torch.from_numpy(((images / 255 - mean) / std).transpose(0, 3, 1, 2)).float()
   conv = functional.conv2d(pixels, torch.tensor(KERNEL), padding=1, stride=2)
@@ -117,7 +117,7 @@ def test_what_is_not_needed_is_not_computed(images):
   session = probe._session[1]
   probe.activations(images[:1], ("conv",))
   assert probe._session[1] is session
-  # A clip needs but its input.
+  # A clip needs only its input.
   probe.activations(images[:1], ("clip",))
   assert probe._session[1] is session
 
@@ -138,7 +138,7 @@ def test_clips_as_they_are(images, answers):
     ([("Clip", ["a"], {"min": -0.5, "max": 2.0})], 9, "before its clip at 2"),
     ([("Min", ["a", "three"], {})], 17, "before its clip at 3"),
     ([("Min", ["three", "a"], {})], 17, "before its clip at 3"),
-    # Bounds that are computed from constants, and from the image.
+    # Bounds computed from constants, and from the image.
     (
       [("Identity", ["three"], {}), ("Clip", ["a", "", "b0"], {})],
       17,
@@ -196,7 +196,7 @@ def test_weights_in_a_file_beside_it(images, answers, tmp_path, monkeypatch, thr
 
 def test_names_of_nodes_stand_for_their_tensors(images, answers):
   probe = OnnxProbe(model())
-  # The node that is called conv does not give the tensor of that name.
+  # The node named conv does not output the tensor of that name.
   assert probe.aliases == {
     "first": "conv",
     "second": "clip",
@@ -237,8 +237,8 @@ def test_half_precision_comes_out_as_float32(images):
 
 
 def test_shapes_that_only_a_run_tells(images):
-  # Patches as tokens: sizes are computed from the image, and then the parts are joined
-  # by an operator that shape inference does not know.
+  # Patches as tokens: sizes are computed from the image, and the parts are joined by an
+  # operator that shape inference does not support.
   node = helper.make_node
   nodes = [
     node("Conv", ["image", "kernel"], ["conv"], pads=[1] * 4, strides=[4, 4]),
@@ -373,7 +373,7 @@ def _in_training_mode(kind):
 
 @pytest.mark.parametrize("kind", ["BatchNormalization", "Dropout", "RandomNormalLike"])
 def test_nodes_in_training_mode_are_told(kind):
-  # onnxruntime moves the statistics of its batch norm on with every pass.
+  # onnxruntime updates the statistics of its batch norm in every pass.
   probe = OnnxProbe(_in_training_mode(kind))
   found = try_layers(probe, ("conv", "read"), batch_size=4).differences
   assert [(one.layer, one.cause.value) for one in found] == [("read", "random")]

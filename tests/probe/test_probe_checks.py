@@ -1,4 +1,4 @@
-"""Probes that somebody else wrote, with public names: what is wrong is named."""
+"""Third-party probes, written with public names: errors name what is wrong."""
 
 import flax.linen as nn
 import jax
@@ -33,7 +33,7 @@ class Edges:
 
 
 class Derived(milan_jax.Probe):
-  """The same, as the protocol's own child."""
+  """The same, derived from the protocol class."""
 
   def __init__(self):
     self.image_size = (32, 32)
@@ -219,9 +219,7 @@ class Convolution(nn.Module):
 def test_variables_that_do_not_fit_are_named():
   module = Convolution()
   variables = module.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
-  with pytest.raises(
-    milan_jax.UserError, match="have no collection 'params': give"
-  ):
+  with pytest.raises(milan_jax.UserError, match="have no collection 'params': give"):
     milan_jax.probe(module, variables["params"], image_size="32")
   with pytest.raises(
     milan_jax.UserError, match=r"variables of Convolution .* found a list"

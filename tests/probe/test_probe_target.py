@@ -1,4 +1,4 @@
-"""What a user may write of a network and its images, and what cannot be."""
+"""Valid and invalid options of networks and images."""
 
 import numpy as np
 import pytest

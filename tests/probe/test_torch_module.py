@@ -17,7 +17,7 @@ class Residual(nn.Module):
 
   def forward(self, x):
     out = self.norm(self.conv(x))
-    out += x  # overwrites what the norm returned
+    out += x  # overwrites the norm's result
     return self.relu(out)
 
 
@@ -60,7 +60,7 @@ class Model(nn.Module):
 def model():
   torch.manual_seed(0)
   model = Model()
-  # Statistics that tell training from evaluation.
+  # Statistics that distinguish training from evaluation.
   model.block.norm.running_mean += 0.3
   return model
 
@@ -149,7 +149,7 @@ def test_no_hook_stays(model, images):
 def test_no_hook_stays_after_an_error(model):
   probe = TorchProbe(model, 16)
   with pytest.raises(UserError, match="does not run on images of 16 x 16"):
-    # A linear layer in place of the image's convolution breaks the forward pass.
+    # A linear layer instead of the first convolution breaks the forward pass.
     model.block.conv = nn.Linear(5, 5)
     probe.activations(np.zeros((1, 16, 16, 3), np.uint8), ("stem",))
   assert not any(
@@ -185,7 +185,7 @@ def test_several_tensors_are_named_by_their_place(model, images):
 
 
 class Twice(nn.Module):
-  """A block with one ReLU for two places, as ResNet's."""
+  """A block that uses one ReLU twice, as ResNet's."""
 
   def __init__(self):
     super().__init__()
@@ -245,7 +245,7 @@ def test_clipped_layers_are_read_before_their_upper_clip(images, inplace):
   names = ("0.0", "0.1", "0", "1", "2", "3", "4")
   for found in (probe.activations(images, names), probe.activations(images, names)):
     close(found["0.0"], conv)
-    for name in ("0.1", "0", "1"):  # the block and what follows hand on the clip's
+    for name in ("0.1", "0", "1"):  # the block and its parent return the clip's output
       close(found[name], conv.clamp(min=0))
     close(found["2"], second)
     close(found["3"], second.clamp(min=-1.5))

@@ -10,7 +10,7 @@ from milan_jax._src.probe.torch_program import ProgramProbe
 
 
 class Block(nn.Module):
-  """One ReLU in two places, in place, and a sum that overwrites."""
+  """One in-place ReLU used twice, and an in-place sum."""
 
   def __init__(self, channels):
     super().__init__()
@@ -75,7 +75,7 @@ MODULES = (
 )
 
 
-# Torch's own, while it decomposes a program.
+# A warning of torch itself while it decomposes a program.
 @pytest.mark.filterwarnings("ignore:`isinstance.treespec:FutureWarning")
 @pytest.mark.parametrize(
   "options", [{}, {"strict": True}, {"decomposed": True}], ids=str
@@ -94,7 +94,7 @@ def test_a_program_is_read_as_its_module_is(model, images, options):
   for shape in eager.layers():
     assert listed[shape.name] == shape
   same(probe.activations(images, MODULES), eager.activations(images, MODULES))
-  # What was overwritten is copied from then on.
+  # Tensors found to be overwritten are copied from then on.
   again = probe.activations(images, ("block.norm", "stem.0"))
   same(again, eager.activations(images, ("block.norm", "stem.0")))
 
@@ -140,7 +140,7 @@ def test_a_file(model, images, tmp_path):
 
 
 class Flat(nn.Module):
-  """Wants torch's usual order in memory."""
+  """Needs torch's contiguous memory format."""
 
   def __init__(self):
     super().__init__()

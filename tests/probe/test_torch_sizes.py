@@ -1,4 +1,4 @@
-"""Torch modules that want another size or another input than they get."""
+"""Torch modules that need another size or another input than they get."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from milan_jax._src.probe.torch_module import TorchProbe
 
 
 class Net(nn.Module):
-  """For images of 8 x 8; `flat` makes vectors of its maps."""
+  """For images of 8 x 8; `flat` flattens its maps."""
 
   def __init__(self, flat):
     super().__init__()
@@ -28,7 +28,7 @@ FLAT = {
   "view of a number": lambda x: x.view(-1, 4 * 36),
   "reshape to a number": lambda x: x.reshape(len(x), 4 * 36),
   "flatten": lambda x: torch.flatten(x, 1),
-  # First the order of pixels is wrong, then the type.
+  # First the memory format of pixels is wrong, then the dtype.
   "embedding": lambda x: functional.embedding(x.view(len(x), -1), torch.zeros(9, 2)),
 }
 

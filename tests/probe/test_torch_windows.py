@@ -1,4 +1,4 @@
-"""Transformers of images, where every position must be the patch that it came from."""
+"""Vision transformers, where every position must be that of its patch."""
 
 import numpy as np
 import pytest
@@ -32,10 +32,10 @@ def swin_model(window, size=64):
 
 
 def attended_maps(model, blocks, images):
-  """What attention gave, as the model's own code puts it back.
+  """The output of attention, as the model's own code joins its windows.
 
-  A block computes `x + attended` and hands that to its second norm, so that what goes
-  in there, less what went into the block, is the map.
+  A block computes `x + attended` and passes it to its second norm, so that the norm's
+  input minus the block's input is the map.
   """
   before, after, hooks = {}, {}, []
   for name in blocks:
@@ -107,8 +107,8 @@ def test_swins_windows_are_put_back(images, window, layouts):
 def test_a_changed_patch_changes_its_place(images):
   model = swin_model(3)
   probe = TorchProbe(model, 64)
-  # Values see one position each, before attention mixes them: of the first block, and,
-  # in the second, a shifted one, of the position itself more than of any other.
+  # Before attention mixes them, values depend on one position each in the first block,
+  # and in the shifted second block mostly on their own position.
   first = "encoder.layers.0.blocks.0.attention.v_proj"
   changed = images.copy()
   changed[:, 20:24, 36:40] ^= 255  # the patch in row 5, column 9
@@ -136,7 +136,7 @@ def test_tokens_are_not_shifted_by_one(images, special):
   }
   if special == 1:
     kinds = transformers.ViTConfig, transformers.ViTModel
-  else:  # a second token, of distillation
+  else:  # a second token, for distillation
     kinds = transformers.DeiTConfig, transformers.DeiTModel
   model = kinds[1](kinds[0](**config), add_pooling_layer=False)
   probe = TorchProbe(model, 64)
@@ -157,7 +157,7 @@ def test_tokens_are_not_shifted_by_one(images, special):
 
 
 class Block(nn.Module):
-  """Attributes as torchvision and timm have them."""
+  """The attributes of torchvision's and timm's blocks."""
 
   def __init__(self, side, shift):
     super().__init__()
@@ -171,10 +171,10 @@ class Block(nn.Module):
     ((4, 4), [2, 2], (8, 8), (8, 16, 5), Layout("windows", side=4, shift=2)),
     (4, 0, (8, 8), (8, 4, 4, 5), Layout("windows", side=4)),
     (4, 1, (6, 8), (8, 16, 5), Layout("windows", side=4, shift=1, grid=(6, 8))),
-    # A window of its own.
+    # A single window.
     (4, 1, (4, 4), (2, 16, 5), Layout("windows", side=4, shift=1)),
     (4, 1, (3, 3), (2, 16, 5), Layout("windows", side=4, shift=1, grid=(3, 3))),
-    # Not windows: sides that differ, too few of them, the weights of attention.
+    # Not windows: different sides, too few windows, attention weights.
     ((4, 2), 0, (8, 8), (8, 16, 5), None),
     (4, 0, (16, 16), (8, 16, 5), None),
     (4, 0, (8, 8), (8, 2, 16, 16), None),
@@ -184,7 +184,7 @@ class Block(nn.Module):
 def test_blocks_that_say_so(side, shift, size, shape, layout):
   model = nn.Sequential(Block(side, shift))
   windows = Windows(model, 2)
-  assert windows.layout("0.attn", shape) is None  # has not run
+  assert windows.layout("0.attn", shape) is None  # did not run
   for given in (
     [torch.zeros(2, *size, 5)],
     [torch.zeros(2, size[0] * size[1], 5), size],

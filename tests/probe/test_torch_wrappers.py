@@ -1,4 +1,4 @@
-"""Modules that went through torch.compile, TorchScript or a parallel wrapper."""
+"""Modules wrapped by torch.compile, TorchScript or a parallel wrapper."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.probe.torch_module import TorchProbe
 from milan_jax._src.probe.torch_wrappers import plain_module
 
-# What torch imports for its compilers warns of itself.
+# Modules that torch imports for its compilers emit warnings.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
 

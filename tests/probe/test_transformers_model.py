@@ -46,7 +46,7 @@ STAGES = {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 2, 1]}
 
 
 def processor(kind, **options):
-  # The one that works with Pillow, as we do, where both are there.
+  # The processor that uses Pillow, as milan-jax does, if there are two.
   ours = getattr(transformers, f"{kind}ImageProcessorPil", None)
   return (ours or getattr(transformers, f"{kind}ImageProcessor"))(**options)
 
@@ -68,7 +68,7 @@ def picture():
 
 
 def prepare(picture, how):
-  """Our way from a picture to what a network gets."""
+  """Prepares a picture with milan-jax."""
   if how.squash:
     picture = picture.resize((how.resize,) * 2, INTERPOLATIONS[how.interpolation])
   pixels = fit(picture, Geometry(how.resize, how.crop, how.interpolation))
@@ -102,13 +102,13 @@ def test_pixels_are_those_of_the_processor(name, picture):
   how = read_preprocessing(own, 32)
   found = prepare(picture, how)
   assert found.shape == want.shape == (how.crop, how.crop, 3)
-  step = 1 / np.array(how.std)  # one of 255 levels, as the network sees it
+  step = 1 / np.array(how.std)  # one of 255 levels, on the normalized scale
   assert (np.abs(found - want) / step[None, None]).max() < 1e-3
 
 
 def test_an_odd_margin_may_move_the_crop_by_a_pixel():
-  # Of 109 or 111 pixels too many they cut 54 or 55 off the left; we cut 54 or 56, as
-  # torchvision does, which rounds a half to the even number.
+  # With 109 or 111 extra pixels, transformers crops 54 or 55 on the left; milan-jax
+  # crops 54 or 56 like torchvision, which rounds halves to even.
   for width, moved in ((141, 0), (143, 1)):
     columns = np.arange(width, dtype=np.uint8)
     picture = Image.fromarray(np.tile(columns[None, :, None], (32, 1, 3)))
@@ -167,7 +167,7 @@ def test_processors_that_cannot_be_followed(options, message):
     ("Dinov2Model", TINY, "dinov2", "encoder.layer.4.mlp.fc1", 1),
     (
       "Dinov2WithRegistersModel",
-      # Nine such tokens and sixteen patches make a square too.
+      # Nine such tokens and sixteen patches are also a square number.
       TINY | {"num_register_tokens": 8},
       "dinov2",
       "encoder.layer.4.mlp.fc1",
@@ -208,7 +208,7 @@ def test_processors_that_cannot_be_followed(options, message):
 def test_models_in_a_folder(
   kind, options, how, layer, special, tmp_path, picture, monkeypatch
 ):
-  # Nothing is asked for.
+  # The Hub is not contacted.
   monkeypatch.setattr("huggingface_hub.HfApi.model_info", None)
   model = save(tmp_path, kind, options, PROCESSORS[how])
   probe, preprocessing = transformers_network(str(tmp_path))
@@ -237,7 +237,7 @@ def test_models_in_a_folder(
     want = patches.reshape(2, side, side, -1)
   np.testing.assert_allclose(found, want, atol=1e-5)
 
-  # All layers are read as they were meant, and depend on one image alone.
+  # All layers have the intended layout, and depend on one image only.
   tried = try_layers(probe, tuple(shapes), batch_size=8)
   assert not tried.failure
   assert not tried.differences
@@ -245,7 +245,9 @@ def test_models_in_a_folder(
   orders = set(tried.layout_check.orders.values())
   assert Order.FOLLOWS in orders
   assert Order.ELSEWHERE not in orders
-  if not kind.startswith("ConvNext"):  # whose cubes of 8 x 8 x 8 tell no axes apart
+  if not kind.startswith(
+    "ConvNext"
+  ):  # with cubes of 8 x 8 x 8, whose axes are ambiguous
     assert not probe.readings.corrected
 
 
@@ -305,7 +307,7 @@ def test_folders_that_are_no_models(tmp_path):
 def test_names_that_cannot_be_had(monkeypatch):
   import huggingface_hub
 
-  # A port that nothing listens to.
+  # A port without a server.
   monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
   with pytest.raises(
     UserError, match=r"neither a folder.*cannot be reached.*hf download no/one"
@@ -325,7 +327,7 @@ def test_a_masked_autoencoder_sees_all_patches_in_their_places(tmp_path):
   first, second = (probe.activations(images, layers) for _ in range(2))
   for layer in layers:
     np.testing.assert_array_equal(first[layer], second[layer])
-  # Each patch by itself, before anything is masked.
+  # Each patch separately, before masking.
   mean, std = np.float32(preprocessing.mean), np.float32(preprocessing.std)
   pixels = torch.from_numpy((images - mean) / std).permute(0, 3, 1, 2)
   embeddings = model.embeddings

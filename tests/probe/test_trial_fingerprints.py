@@ -1,4 +1,4 @@
-"""Numbers that tell a network by what it computes."""
+"""Numbers that identify a network by what it computes."""
 
 import numpy as np
 import pytest
@@ -11,14 +11,14 @@ LAYER = np.maximum(RNG.normal(size=(2, 7, 7, 512)), 0).astype(np.float32)
 
 
 def same(now, before, tolerance, folder):
-  """Whether a run goes on that began with other activations."""
+  """Whether a run that began with other activations is resumed."""
   recorded = Identity({}, {"a": summary(before)}, "m:f", tolerance).record()
   found = Identity({}, {"a": summary(now)}, "m:f", tolerance)
   return not found.change(recorded, Tables(folder))
 
 
 def rounded(array, bits):
-  """As if each value had come out of products whose operands have few bits."""
+  """Rounds as if each value came from products of low-precision operands."""
   return array * (1 + 2.0**-bits * RNG.uniform(-1, 1, array.shape))
 
 
@@ -31,7 +31,7 @@ def test_the_first_number_is_the_scale():
 @pytest.mark.parametrize(("tolerance", "bits"), [(2e-3, 10), (1e-2, 7)])
 def test_another_machine_rounds_otherwise(tolerance, bits, tmp_path):
   assert same(rounded(LAYER, bits), LAYER, tolerance, tmp_path)
-  # Of single numbers the largest difference is beyond it.
+  # The largest difference of single numbers is above the tolerance.
   far = np.abs(rounded(LAYER, bits) - LAYER).max() / summary(LAYER)[0]
   assert far > tolerance
 

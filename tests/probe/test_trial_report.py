@@ -26,7 +26,7 @@ from milan_jax._src.probe.torch_module import TorchProbe  # noqa: E402
 
 
 class Reads(nn.Module):
-  """A convolution, then something that is done to its maps."""
+  """A convolution followed by an operation on its maps."""
 
   def __init__(self, then):
     super().__init__()
@@ -99,7 +99,7 @@ def test_what_depends_on_the_batch_is_refused(then, capsys):
       check_alone(found, batch_size=batch_size)
   assert "depends on batch" in format_report(found)
   capsys.readouterr()
-  # One alone is well-defined.
+  # A batch of one is well-defined.
   check_alone(tried(then, 1), batch_size=1)
   said = "".join(capsys.readouterr())
   assert "Layer read" in said
@@ -218,7 +218,7 @@ def test_what_is_shown_first_and_second():
   ]
   assert sorted(order) != order
   assert all(now != before for before, now in enumerate(order))
-  # Nothing else is in both batches, and the extremes are in the first alone.
+  # Other pictures are not in both batches, and extremes are in the first only.
   assert len(set(order)) == 7
   assert first.min() == 0
   assert second.min() > 0

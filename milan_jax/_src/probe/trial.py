@@ -112,7 +112,9 @@ def show(
       name: _difference(shown[name], again[name][_OTHER_ORDER][: len(inputs)])
       for name in layers
     }
-    differing = {name: pair for name, pair in differing.items() if pair[0] > _REPEAT_TOLERANCE}
+    differing = {
+      name: pair for name, pair in differing.items() if pair[0] > _REPEAT_TOLERANCE
+    }
     if differing:
       # All layers, as before: an ONNX session with other outputs restarts its random
       # numbers.

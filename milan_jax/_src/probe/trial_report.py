@@ -148,10 +148,10 @@ def check_alone(tried: TrialReport, *, batch_size: int) -> None:
   batch_dependent = tried.of_cause(Cause.BATCH)
   if batch_dependent and batch_size > 1:
     raise UserError(
-      f"{_differing(batch_dependent)} a picture in different batches: the model depends on "
-      "the batch, as batch norm without running statistics does. Fix it (in torch "
-      "track_running_stats=True; export it in evaluation mode), or process one picture "
-      "at a time with --probe_batch_size 1."
+      f"{_differing(batch_dependent)} a picture in different batches: the model "
+      "depends on the batch, as batch norm without running statistics does. Fix it (in "
+      "torch track_running_stats=True; export it in evaluation mode), or process one "
+      "picture at a time with --probe_batch_size 1."
     )
   if batch_dependent:
     say(
