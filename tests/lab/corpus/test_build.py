@@ -179,7 +179,7 @@ def test_too_few_photographs_is_an_error_with_the_number(few, tmp_path):
 
 
 def test_another_size_is_an_error(tmp_path):
-  with pytest.raises(UserError, match="224 pixels, not 64"):
+  with pytest.raises(UserError, match="224 pixels, but size is 64"):
     build.build_corpus(Discs(), tmp_path / "out", num_units=4, k=K, size=64)
 
 

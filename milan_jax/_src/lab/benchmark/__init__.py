@@ -1,1 +1,1 @@
-"""Measuring the decoder: a side wing that only the command line enters."""
+"""Benchmarks of the decoder, used only by `milan-bench`."""

@@ -1,4 +1,4 @@
-"""`milan-bench`: every configuration that was asked for, one after another."""
+"""`milan-bench`: measures the requested configurations one after another."""
 
 import importlib.util
 import itertools
@@ -33,13 +33,13 @@ def bench(options: BenchOptions) -> list[Row]:
   """Measures decoding.
 
   Args:
-    options: all of them.
+    options: all options of the command.
 
   Returns:
     A row of figures for each configuration.
 
   Raises:
-    UserError: an option is wrong, or a process ended.
+    UserError: if an option is wrong, or a contender's process died.
   """
   grid: dict[str, tuple[Any, ...]] = {
     "strategy": _words("--strategies", options.strategies, STRATEGIES),
@@ -100,7 +100,7 @@ def bench(options: BenchOptions) -> list[Row]:
         if options.json:
           write_json(
             options.json, rows
-          )  # what was measured is kept if the rest is stopped
+          )  # keeps the finished rows if the run is stopped
   print(report.table(rows))
   for row in rows:
     if row["ties"]:
@@ -128,7 +128,7 @@ def _captioners(
     for vocab in vocabs:
       if vocab < 64:
         raise UserError(f"--vocabs: expected 64 or more; found {vocab}.")
-      say(f"peaked random weights of {vocab} tokens ...")
+      say(f"creating peaked random weights for {vocab} tokens ...")
       release = peaked_release(vocab_size=vocab, hidden_size=hidden_size)
       save_release(release, folder / "release")
       np.save(path, random_features(units, release.feature_size, seed=0))
@@ -137,7 +137,7 @@ def _captioners(
   release = load_milan(milan)
   if "rerank" in strategies and release.language_model is None:
     raise UserError(
-      f"--strategies: {milan} has no language model, which rerank needs; name greedy "
+      f"--strategies: rerank needs a language model, but {milan} has none; use greedy "
       "or beam."
     )
   save_release(release, folder / "release")
@@ -146,16 +146,15 @@ def _captioners(
     found = open_features(features).read(0, units)
     if found.shape[2] != size:
       raise UserError(
-        f"--features: {features} has features of size {found.shape[2]}, and "
-        f"{milan} takes {size}."
+        f"--features: {features} has features of size {found.shape[2]}, but "
+        f"{milan} expects {size}."
       )
     if len(found) < units:
       raise UserError(
-        f"--features: {features} has {len(found)} units, and --batches asks for "
-        f"{units}."
+        f"--features: {features} has {len(found)} units, but --batches needs {units}."
       )
   else:
-    say("no --features: random features are decoded, which do not give real captions")
+    say("no --features: decoding random features, so the captions are meaningless")
     found = random_features(units, size, seed=0)
   np.save(path, found)
   yield release, path
@@ -184,16 +183,16 @@ def _numbers(flag: str, text: str) -> tuple[int, ...]:
 
 
 def _check_devices(counts: Sequence[int]) -> None:
-  """A CPU simulates any number of devices; other platforms have what they have."""
+  """Checks the device counts; a CPU can simulate any number of devices."""
   platform, present = jax.default_backend(), jax.device_count()
   if platform != "cpu" and max(counts) > present:
     raise UserError(
-      f"--devices: {max(counts)} asked for; this machine has {present} ({platform})."
+      f"--devices: {max(counts)} requested; this machine has {present} ({platform})."
     )
 
 
 def _against(text: str) -> tuple[str, ...]:
-  """The other contenders: those named, or all where torch is installed."""
+  """Returns the named contenders; by default all of them if torch is installed."""
   has_torch = importlib.util.find_spec("torch") is not None
   if text == "auto":
     return (TEXTBOOK, HOISTED) if has_torch else ()
@@ -202,7 +201,7 @@ def _against(text: str) -> tuple[str, ...]:
   found = _words("--against", text, (TEXTBOOK, HOISTED))
   if not has_torch:
     raise UserError(
-      f"--against={text} needs torch: pip install 'milan-jax[torch]'; "
-      "--against=none does without."
+      f"--against={text} needs torch: pip install 'milan-jax[torch]', or use "
+      "--against=none."
     )
   return found

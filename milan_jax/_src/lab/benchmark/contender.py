@@ -1,9 +1,9 @@
 """A process that runs one contender, started by `driver.py`.
 
-Each contender lives in a process of its own, so that its peak memory, its threads and
-the time it takes to compile are its own, while the driver lets all of them take turns:
-what slows the machine down then slows all of them. Requests and answers are lines of
-JSON; the first request is a `Spec`, then `run` as often as wanted, then `results`.
+Each contender has its own process, so that peak memory, threads and compilation time
+are measured separately. The driver runs the contenders in turns, so that other load on
+the machine slows all of them. Requests and responses are lines of JSON: first a `Spec`,
+then any number of `run` requests, then `results`.
 """
 
 import json
@@ -20,20 +20,20 @@ from milan_jax._src.lab.benchmark.spec import HOISTED, OURS, Spec
 
 
 class Contender(Protocol):
-  """Something that decodes the same batch again and again."""
+  """A decoder that decodes the same batch repeatedly."""
 
   def prepare(self) -> dict[str, Any]:
-    """Compiles; returns figures of that."""
+    """Compiles the decoder; returns figures of the compilation."""
 
   def run(self) -> None:
     """Decodes the batch once."""
 
   def results(self) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Returns tokens and scores of the last run, and figures of it."""
+    """Returns the tokens, the scores and the figures of the last run."""
 
 
 class _Ours:
-  """Our decoder."""
+  """milan-jax's decoder."""
 
   def __init__(self, spec: Spec, features: np.ndarray):
     import jax
@@ -43,7 +43,7 @@ class _Ours:
     from milan_jax._src.store.release import load_release
 
     if len(jax.devices()) < spec.devices:
-      raise ValueError(f"{spec.devices} devices wanted, {len(jax.devices())} found")
+      raise ValueError(f"{spec.devices} devices requested, {len(jax.devices())} found")
     release = load_release(spec.release)
     self._spec, self._features = spec, features
     self._keys = jax.random.split(jax.random.key(0), len(features))
@@ -87,13 +87,13 @@ class _Ours:
       "moved_mb_per_unit": counted.moved_bytes / units / 1e6,
       "ties": int((np.asarray(decoded.margins)[:units] < TIE).sum()),
     }
-    # Units that only fill the last device's share are none.
+    # Leaves out the padding of the last device's shard.
     tokens, scores = (np.asarray(x)[:units] for x in (decoded.tokens, decoded.scores))
     return tokens, scores, figures
 
 
 class _Torch:
-  """The textbook way, or the hoisted one."""
+  """The textbook decoder or the hoisted one, in torch."""
 
   def __init__(self, spec: Spec, features: np.ndarray):
     import torch
@@ -130,12 +130,12 @@ class _Torch:
 def serve(
   spec: Spec, lines: Iterable[str], answer: Callable[[dict[str, Any]], None]
 ) -> None:
-  """Runs a contender as it is told to.
+  """Runs a contender for the requests of the driver.
 
   Args:
-    spec: what to run.
-    lines: requests, one a line.
-    answer: called with each answer.
+    spec: the configuration.
+    lines: the requests, one per line.
+    answer: called with each response.
   """
   machine.use_cores(spec.cores)
   features = np.load(spec.features, mmap_mode="r")[: spec.batch]
@@ -159,8 +159,8 @@ def serve(
 
 
 def main() -> None:
-  """Serves the driver at the other end of standard input and output."""
-  # Nothing but answers may go to the driver: what libraries print goes to stderr.
+  """Serves the driver over standard input and output."""
+  # Only responses may go to stdout; output of libraries goes to stderr.
   answers = os.fdopen(os.dup(1), "w", buffering=1)
   os.dup2(2, 1)
   spec = Spec(**json.loads(sys.stdin.readline()))

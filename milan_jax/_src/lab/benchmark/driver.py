@@ -1,4 +1,4 @@
-"""Starts the contenders and lets them take turns."""
+"""Starts the contenders and runs them in turns."""
 
 import contextlib
 import dataclasses
@@ -18,14 +18,14 @@ from milan_jax._src.lab.benchmark.spec import OURS, Spec
 
 @dataclasses.dataclass
 class Outcome:
-  """What one contender did.
+  """The results of one contender.
 
   Attributes:
-    spec: what it ran.
-    seconds: of its fastest run.
-    tokens: what it decoded.
-    scores: how it scored that, in nats.
-    figures: memory, arithmetic and the like, by name.
+    spec: the configuration.
+    seconds: duration of its fastest run.
+    tokens: the decoded tokens.
+    scores: the scores of the tokens, in nats.
+    figures: memory, arithmetic and other figures, by name.
   """
 
   spec: Spec
@@ -36,12 +36,12 @@ class Outcome:
 
 
 class _Process:
-  """One contender's process."""
+  """The process of one contender."""
 
   def __init__(self, spec: Spec):
     self.spec = spec
     environment = dict(os.environ)
-    # What compiling takes is one of the figures, so nothing is taken from a cache.
+    # Compilation time is measured, so the compilation cache is off.
     environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     # Several processes share a GPU here.
     environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
@@ -55,7 +55,7 @@ class _Process:
       stdout=subprocess.PIPE,
       text=True,
       env=environment,
-      # Ctrl-C reaches a group: this process gets it, and ends the others.
+      # Ctrl-C signals a process group; only this process handles it and ends the rest.
       process_group=0 if os.name == "posix" else None,
     )
     self._send(dataclasses.asdict(spec))
@@ -63,7 +63,7 @@ class _Process:
 
   def _send(self, request: dict[str, Any]) -> None:
     assert self._process.stdin is not None
-    with contextlib.suppress(BrokenPipeError):  # then there is no answer either
+    with contextlib.suppress(BrokenPipeError):  # `_answer` reports the dead process
       self._process.stdin.write(json.dumps(request) + "\n")
       self._process.stdin.flush()
 
@@ -75,7 +75,7 @@ class _Process:
       raise UserError(
         f"The process of {self.spec.contender}, {self.spec.strategy} at batch "
         f"{self.spec.batch}, ended with {code}; its output is above. If memory ran "
-        "out, name smaller --batches or fewer --against."
+        "out, use smaller --batches or fewer --against."
       )
     answer: dict[str, Any] = json.loads(line)
     return answer
@@ -110,11 +110,11 @@ def race(specs: Sequence[Spec], *, rounds: int, folder: pathlib.Path) -> list[Ou
 
   Args:
     specs: the contenders.
-    rounds: turns of each.
-    folder: where they leave what they decoded.
+    rounds: number of runs of each contender.
+    folder: the folder in which they write their tokens and scores.
 
   Raises:
-    UserError: a contender's process ended.
+    UserError: if a contender's process died.
   """
   with _running(specs) as processes:
     seconds = [float("inf")] * len(processes)

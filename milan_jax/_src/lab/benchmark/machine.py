@@ -1,4 +1,4 @@
-"""What the machine can do and what a process takes of it."""
+"""Measures the machine's peak arithmetic and a process's memory."""
 
 import os
 import pathlib
@@ -11,21 +11,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Side of the matrices whose product is taken for the machine's peak.
+# Side of the matrices for measuring the peak arithmetic rate.
 PRODUCT_SIDE = 2048
 ROUNDS = 5
 _STATUS = pathlib.Path("/proc/self/status")
 
 
 def use_cores(cores: int) -> None:
-  """Restricts this process to its first `cores` cores; 0 leaves it all."""
+  """Restricts this process to its first `cores` cores; 0 means all cores."""
   if cores and hasattr(os, "sched_setaffinity"):
     mine = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, set(mine[:cores]))
 
 
 def product_peak(dtype: str) -> float:
-  """Measures the FLOP/s of a product of two square matrices on one device."""
+  """Measures the FLOP/s of a square matrix product on one device."""
   kind = jnp.bfloat16 if dtype == "bfloat16" else jnp.float32
   rng = np.random.default_rng(0)
   shape = (PRODUCT_SIDE, PRODUCT_SIDE)
@@ -49,12 +49,12 @@ def fastest(run: Callable[[], Any], rounds: int) -> float:
 
 
 def resident_mb() -> float:
-  """Megabytes of memory that the process holds now."""
+  """Returns the resident memory of the process, in megabytes."""
   return _status_mb("VmRSS")
 
 
 def peak_mb() -> float:
-  """Most megabytes it held since `reset_peak`, or on a GPU the device's own count."""
+  """Returns the peak megabytes since `reset_peak`; on a GPU, the device's own peak."""
   stats = jax.local_devices()[0].memory_stats()
   if stats and "peak_bytes_in_use" in stats:
     return float(stats["peak_bytes_in_use"]) / 1e6
@@ -62,7 +62,7 @@ def peak_mb() -> float:
 
 
 def reset_peak() -> None:
-  """Forgets the peak so far, where the system can."""
+  """Resets the memory peak, if the system supports it."""
   clear = pathlib.Path("/proc/self/clear_refs")
   if clear.exists():
     clear.write_text("5")
@@ -78,7 +78,7 @@ def _status_mb(field: str) -> float:
 
 
 def describe_machine() -> dict[str, str | int]:
-  """Names the device, the processor and the versions, for whoever reads figures."""
+  """Returns the device, the processor and the versions that produced the figures."""
   name = platform.processor() or platform.machine()
   info = pathlib.Path("/proc/cpuinfo")
   if info.exists():

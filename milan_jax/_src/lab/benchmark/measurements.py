@@ -1,4 +1,4 @@
-"""Rows of figures: one for each of our configurations, beside the other contenders."""
+"""Rows of figures: one per configuration, with ratios to the other contenders."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 from milan_jax._src.lab.benchmark.driver import Outcome
 from milan_jax._src.lab.benchmark.spec import HOISTED, OURS, TEXTBOOK
 
-# What tells two rows of a run apart.
+# The fields that identify a row of a run.
 KEY = ("milan", "strategy", "batch", "beam", "length", "vocab", "dtype", "devices")
 
 Row = dict[str, Any]
@@ -17,13 +17,13 @@ Row = dict[str, Any]
 def make_rows(
   outcomes: Sequence[Outcome], *, milan: str, vocab: int, stop_id: int
 ) -> list[Row]:
-  """Makes a row of each of our outcomes, with its ratios to the others.
+  """Makes a row for each outcome of milan-jax, with its ratios to the others.
 
   Args:
-    outcomes: contenders that decoded the same batch by the same strategy.
+    outcomes: contenders that decoded the same batch with the same strategy.
     milan: the captioner's name.
-    vocab: number of its tokens.
-    stop_id: the token that ends a description.
+    vocab: its number of tokens.
+    stop_id: the id of the stop token.
   """
   others = {o.spec.contender: o for o in outcomes if o.spec.contender != OURS}
   ours = [o for o in outcomes if o.spec.contender == OURS]
@@ -95,7 +95,7 @@ def _row(
 
 
 def _lengths(tokens: np.ndarray, stop_id: int) -> np.ndarray:
-  """Tokens of each description, up to and including the first stop."""
+  """Counts the tokens of each description, including the first stop."""
   stops = tokens == stop_id
   lengths: np.ndarray = np.where(
     stops.any(axis=1), stops.argmax(axis=1) + 1, tokens.shape[1]

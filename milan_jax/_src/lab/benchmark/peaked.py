@@ -1,10 +1,10 @@
-"""A captioner of random weights that behaves like a trained one: peaked, soon done.
+"""A captioner with random weights and the output statistics of a trained one.
 
-Decoding's cost depends on how many hypotheses go on and for how long, so flat random
-weights, which never stop, would measure something else. Here the output kernels are
-scaled until few tokens take most of the probability, the words' weights until states
-depend on the words that they have read, and the stop's bias is raised until the
-hypotheses of a beam have a given mean length.
+The cost of decoding depends on the number and length of live hypotheses. Plain random
+weights give a flat distribution that rarely stops, so they would measure something
+else. Here the output kernels are scaled so that a few tokens have most of the
+probability, the word embeddings so that states depend on the words read, and the bias
+of the stop token so that the hypotheses of a beam have a given mean length.
 """
 
 import dataclasses
@@ -30,10 +30,10 @@ from milan_jax._src.store.release import (
   Release,
 )
 
-# Of the logits and of the words, beside a fresh network's.
+# Scales of the logits and of the word embeddings, relative to the initialization.
 SCALE = 10.0
 WORD_SCALE = 10.0
-# Mean tokens of these beams' hypotheses, stop included, and how near to it is enough.
+# Target mean length of the hypotheses of these beams, including stop, and tolerance.
 BEAM_SIZE, LENGTH = 50, 15
 MEAN_LENGTH = 4.7
 TOLERANCE = 0.1
@@ -44,7 +44,7 @@ _LEVELS = ("conv1", "layer1", "layer2", "layer3", "layer4")
 
 
 def random_features(units: int, size: int, seed: int) -> Float[np.ndarray, "units k f"]:
-  """Draws features like those after a ReLU; a unit's regions have much in common."""
+  """Draws features like those after a ReLU, with similar regions within a unit."""
   rng = np.random.default_rng(seed)
   own = rng.standard_normal((units, REGIONS, size), np.float32)
   shared = rng.standard_normal((units, 1, size), np.float32)
@@ -56,9 +56,9 @@ def peaked_release(*, vocab_size: int, hidden_size: int, seed: int = 0) -> Relea
   """Makes a captioner and a language model of random peaked weights.
 
   Args:
-    vocab_size: number of tokens, the four specials included.
+    vocab_size: number of tokens, including the four special ones.
     hidden_size: size of both models' states.
-    seed: of the weights.
+    seed: seeds the weights.
   """
   captioner = CaptionerSpec(
     FEATURE_SIZE, hidden_size, 128, hidden_size, vocab_size, dropout=0.5
@@ -78,7 +78,7 @@ def peaked_release(*, vocab_size: int, hidden_size: int, seed: int = 0) -> Relea
       strict=True,
     )
   )
-  # The language model may stay flat: its cost does not depend on what it says.
+  # The language model may stay flat: its cost does not depend on its predictions.
   params["captioner"]["output"]["kernel"] *= SCALE
   params["captioner"]["lstm"]["input_kernel"][: captioner.embedding_size] *= WORD_SCALE
   release = Release(
@@ -98,7 +98,7 @@ def peaked_release(*, vocab_size: int, hidden_size: int, seed: int = 0) -> Relea
 
 @full_float32
 def _stop_bias(params: Any, stop_id: int) -> float:
-  """Finds by bisection the bias that gives hypotheses `MEAN_LENGTH`, or nearly."""
+  """Finds by bisection the bias at which the mean length is `MEAN_LENGTH`."""
   weights = fuse_captioner_weights(params)
   features = jnp.asarray(random_features(PROBES, FEATURE_SIZE, seed=0))
   valid = jnp.ones(PROBES, bool)

@@ -1,4 +1,4 @@
-"""A picture of the rows: units per second, by strategy and batch."""
+"""Plots the rows: units per second, by strategy and batch."""
 
 import importlib.util
 import pathlib
@@ -9,7 +9,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import atomic_path
 from milan_jax._src.lab.benchmark.measurements import Row
 
-# Torch in grays, ours in colors that differ in lightness too.
+# Grays for torch; for milan-jax, colors that also differ in lightness.
 _COLORS = {
   "textbook": "#b5b5b5",
   "hoisted": "#7d7d7d",
@@ -20,13 +20,13 @@ _COLORS = {
 
 
 def check_plot(path: str) -> None:
-  """Finds out, before anything is measured, whether a plot can be drawn.
+  """Checks before the measurements that a plot can be written.
 
   Args:
-    path: where to; empty for none.
+    path: the file to write; empty for no plot.
 
   Raises:
-    UserError: matplotlib is not installed, or the name is of no PNG file.
+    UserError: if matplotlib is not installed, or the name does not end in .png.
   """
   if path and not path.endswith(".png"):
     raise UserError(f"--plot: expected a name that ends in .png; found {path}.")
@@ -35,7 +35,7 @@ def check_plot(path: str) -> None:
 
 
 def draw(rows: Sequence[Row], path: pathlib.Path) -> None:
-  """Draws bars: a panel a strategy, a group a configuration, a bar a contender."""
+  """Draws a panel per strategy, a group per configuration, a bar per contender."""
   from matplotlib.figure import Figure
   from matplotlib.ticker import LogLocator, NullLocator
 
@@ -94,7 +94,7 @@ def _number(value: float) -> str:
 
 
 def _groups(rows: Sequence[Row], strategy: str) -> dict[str, dict[str, float]]:
-  """Units per second of each contender, by configuration."""
+  """Returns the units per second of each contender, by configuration."""
   mine = [row for row in rows if row["strategy"] == strategy]
   differ = [
     name

@@ -1,27 +1,28 @@
-"""What is measured: one configuration, and the contenders that run it."""
+"""The specification of a measurement: one contender in one configuration."""
 
 import dataclasses
 
-# Our decoder; the published search in torch; the same with what does not change between
-# steps computed once.
+# milan-jax's decoder; the published search in torch; the same search with everything
+# that is constant across steps computed once.
 OURS, TEXTBOOK, HOISTED = "ours", "textbook", "hoisted"
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """One contender in one configuration; plain values, to be sent to a process.
+  """One contender in one configuration; plain values that can be sent to a process.
 
   Attributes:
     contender: `OURS`, `TEXTBOOK` or `HOISTED`.
     release: folder of the captioner.
-    features: file of features, `(units, k, features)`; the first `batch` are decoded.
+    features: file of features, `(units, k, features)`; the first `batch` units are
+      decoded.
     strategy: greedy, beam or rerank.
     batch: units decoded together.
     beam: hypotheses per unit.
     length: maximum tokens per description.
     dtype: float32, tensorfloat32 or bfloat16.
-    devices: devices to spread the batch over; on a CPU, simulated ones.
-    cores: cores the process may use; 0 for all.
+    devices: number of devices for the batch; simulated on a CPU.
+    cores: number of cores for the process; 0 for all.
   """
 
   contender: str

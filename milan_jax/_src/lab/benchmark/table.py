@@ -32,7 +32,7 @@ _COLUMNS = (
 
 
 def table(rows: Sequence[Row]) -> str:
-  """Returns the rows as a table of Markdown."""
+  """Formats the rows as a Markdown table."""
   cells = [[title for _, title, _ in _COLUMNS]]
   for row in rows:
     cells.append([_cell(row[name], form) for name, _, form in _COLUMNS])
@@ -53,7 +53,7 @@ def read_rows(path: pathlib.Path) -> list[Row]:
   """Reads the rows of an earlier run.
 
   Raises:
-    UserError: no such file, or it holds something else.
+    UserError: if the file does not exist, or was not written by milan-bench.
   """
   try:
     rows: list[Row] = json.loads(path.read_text())

@@ -1,10 +1,10 @@
-"""What we are measured against: the published algorithm in eager torch.
+"""The baseline of the benchmark: the published algorithm in eager torch.
 
-`textbook` does what the paper's code does: it projects the attention's keys again for
-every hypothesis and step, copies the features for each hypothesis, steps the finished
-hypotheses too, and runs the language model over all of them from the start.
-`hoisted` is the same search with the keys projected once per unit and no copies.
-Both find what ours finds, with the language model's score counted up to the stop.
+`textbook` computes what the paper's code computes. It projects the attention keys for
+every hypothesis at every step, copies the features for each hypothesis, also steps
+finished hypotheses, and reruns the language model over each whole sequence. `hoisted`
+is the same search with the keys projected once per unit and without copies. Both find
+the same captions as milan-jax if the language model's score is summed up to the stop.
 
 Source: Hernandez et al. 2022, section 3.
 """
@@ -44,7 +44,7 @@ class TextbookDecoder:
   Args:
     release: captioner and language model.
     beam_size: hypotheses per unit.
-    length: most tokens of a description, stop included.
+    length: maximum number of tokens per description, including stop.
     temperature: weight of the language model.
     hoisted: project the keys once and copy no features.
   """
@@ -87,7 +87,7 @@ class TextbookDecoder:
   def __call__(
     self, features: np.ndarray, strategy: str
   ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns tokens and scores of each unit."""
+    """Returns the tokens and the score of each unit."""
     search: dict[str, Callable[[torch.Tensor], _Found]] = {
       "greedy": self._greedy,
       "beam": self._best_beam,
@@ -109,7 +109,7 @@ class TextbookDecoder:
     cell: torch.Tensor,
     tokens: torch.Tensor,
   ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Steps rows; `features` of each row, or with `keys` of each unit."""
+    """Steps rows; `features` are per row, or per unit if `keys` is given."""
     rows = len(hidden)
     query = self.query(hidden)
     if keys is None:
@@ -170,7 +170,7 @@ class TextbookDecoder:
       )
       log_probs = log_probs.reshape(batch, beam, vocab)
       log_probs[last == self.stop_id] = only_stop
-      # The best of each hypothesis, then the best of those.
+      # The best tokens of each hypothesis, then the best of those.
       gains, words = log_probs.topk(beam, dim=-1)
       totals = (scores[:, :, None] + gains).reshape(batch, beam * beam)
       scores, picks = totals.topk(beam, dim=-1)

@@ -1,7 +1,7 @@
-"""What decoding takes, counted: arithmetic and bytes, from the rows that a search took.
+"""Counts the arithmetic and memory traffic of decoding, from the rows of a search.
 
-Products alone are counted: all else is a few percent. A multiplication and an
-addition are two operations.
+Only matrix products are counted; everything else is a few percent. A multiplication and
+an addition are two operations.
 """
 
 import dataclasses
@@ -14,13 +14,13 @@ from milan_jax._src.decoding.program import Costs, Weights
 
 
 class WorkCounts(NamedTuple):
-  """Of a batch, over all devices.
+  """The work of a batch, summed over all devices.
 
   Attributes:
-    needed_flop: operations on rows that were needed.
-    computed_flop: with those on rows that only filled a chunk.
-    moved_bytes: weights, once a chunk, and what goes in and out of the products.
-      An estimate: what stays in a cache between two uses is counted as moved.
+    needed_flop: operations on rows that the search needed.
+    computed_flop: `needed_flop` plus the operations on padding rows of chunks.
+    moved_bytes: the weights once per chunk, and the inputs and outputs of the products.
+      An estimate: it ignores reuse in caches.
   """
 
   needed_flop: float
@@ -30,7 +30,7 @@ class WorkCounts(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class _Product:
-  """A product of rows with a kernel: its sizes and the kernel's bytes."""
+  """A product of rows with a kernel: its shape and the kernel's bytes."""
 
   inputs: int
   outputs: int
@@ -49,13 +49,13 @@ class _Product:
 
 
 def count_work(weights: Weights, costs: Costs, *, units: int, k: int) -> WorkCounts:
-  """Counts what the rows of `costs` took.
+  """Counts the work of the rows in `costs`.
 
   Args:
-    weights: both models' parameters as decoding has them.
-    costs: rows of each model and part, a row of counts a device.
-    units: units decoded.
-    k: regions of a unit.
+    weights: both models' parameters in the layout of the decoder.
+    costs: numbers of rows for each model and part, one row of counts per device.
+    units: number of decoded units.
+    k: number of regions per unit.
   """
   captioner = weights.captioner
   prepare = [_Product.by(captioner.state), _Product.by(captioner.context)]

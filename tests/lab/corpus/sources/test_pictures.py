@@ -160,7 +160,7 @@ def test_textures_come_from_a_folder_and_from_an_archive(tmp_path):
   ],
 )
 def test_a_package_without_its_pictures_is_an_error(tmp_path, find, name):
-  with pytest.raises(UserError, match=f"none of the pictures that {name} is known"):
+  with pytest.raises(UserError, match=f"none of the expected pictures of {name}"):
     find(fakes.package(name, tmp_path))
 
 
