@@ -382,7 +382,7 @@ def test_other_files_are_refused(tmp_path, checkpoint):
     official.read_official(__file__)
   whole = checkpoint.read_bytes()
   (tmp_path / "a.pth").write_bytes(whole[: len(whole) // 2])
-  with pytest.raises(UserError, match="cut short"):
+  with pytest.raises(UserError, match="truncated"):
     official.read_official(tmp_path / "a.pth")
 
 

@@ -71,7 +71,7 @@ def test_a_key_is_fetched_converted_and_kept(behavior, data, tmp_path):
 
 def test_a_checkpoint_put_into_the_cache_by_hand_is_used(behavior, tmp_path, capsys):
   behavior.files.clear()
-  with pytest.raises(UserError, match=r"milan-base\.pth answers 404"):
+  with pytest.raises(UserError, match=r"milan-base\.pth returned 404"):
     pretrained(KEY)
   cache = tmp_path / "elsewhere"
   cache.mkdir()

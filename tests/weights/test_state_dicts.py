@@ -95,7 +95,7 @@ def test_a_part_that_was_compiled(tmp_path):
 def test_a_prefix_that_the_model_has_and_the_file_lacks(tmp_path):
   found, said = read(STATE, tmp_path, under("backbone."))
   assert_same(found, under("backbone."))
-  assert "'backbone.' was put before" in said
+  assert "added the prefix 'backbone.'" in said
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,9 @@ def test_half_precision_safetensors(dtype, tmp_path):
 @pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
 def test_floats_of_eight_bits_are_refused(dtype, tmp_path):
   save_file({"a": torch.ones(2).to(dtype)}, tmp_path / "a.safetensors")
-  with pytest.raises(UserError, match=r"a\.safetensors holds 'a' of the type F8_E"):
+  with pytest.raises(
+    UserError, match=r"a\.safetensors has 'a' of the unsupported dtype F8_E"
+  ):
     read_state_dict(tmp_path / "a.safetensors")
 
 
@@ -176,8 +178,8 @@ def test_shards_that_are_not_whole(tmp_path):
   index = shards(tmp_path, ".bin")
   known = json.loads(index.read_text())
   for weight_map, message in (
-    ({"more": "1-of-2.bin", **known["weight_map"]}, "names 1 tensors .* 'more'"),
-    ({"conv.weight": "../a.bin"}, "names of files beside it"),
+    ({"more": "1-of-2.bin", **known["weight_map"]}, "lists 1 tensors .* 'more'"),
+    ({"conv.weight": "../a.bin"}, "to name files in its folder"),
     ({"conv.weight": "3-of-2.bin"}, r"3-of-2\.bin cannot be opened"),
     ([], "expected JSON with a weight_map"),
   ):

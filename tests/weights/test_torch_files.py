@@ -139,7 +139,7 @@ def test_a_tensor_of_a_type_that_is_not_read(tmp_path):
   with pytest.raises(UserError, match=r"entry 'b' .* not a tensor but a pickled torch"):
     read_state_dict(tmp_path / "a.pth")
   torch.save(value, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
-  with pytest.raises(UserError, match="UntypedStorage is of a type that is not read"):
+  with pytest.raises(UserError, match="UntypedStorage has an unsupported dtype"):
     torch_files.read_torch_file(tmp_path / "a.pth")
 
 
@@ -242,7 +242,7 @@ def test_a_missing_an_empty_and_a_foreign_file(tmp_path):
       torch_files.read_torch_file(path)
   with zipfile.ZipFile(path, "w") as archive:
     archive.writestr("a.txt", "a")
-  with pytest.raises(UserError, match="zip archive, but none"):
+  with pytest.raises(UserError, match="zip archive, but"):
     torch_files.read_torch_file(path)
 
 
@@ -378,7 +378,7 @@ def test_a_tensor_outside_its_storage_is_refused(tmp_path, change):
   out = io.BytesIO()
   Pickler(out, 2).dump({"x": Tensor()})
   _with_record(path, "data.pkl", lambda _: out.getvalue())
-  with pytest.raises(UserError, match="cut short or damaged"):
+  with pytest.raises(UserError, match="truncated or damaged"):
     torch_files.read_torch_file(path)
   change.clear()
   out = io.BytesIO()

@@ -1,1 +1,1 @@
-"""Files of parameters: state dicts, torch files, downloads."""
+"""Parameter files: state dicts, torch files, downloads."""

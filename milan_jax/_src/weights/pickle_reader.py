@@ -1,13 +1,13 @@
-"""A reader of pickles in which no code of the file ever runs.
+"""Reads pickles without running any code from the file.
 
-A pickle is a program for a small stack machine, two of whose instructions import and
-call whatever they are given. This is that machine without those two: it builds plain
-containers, calls nothing but the constructors that its caller hands it, and keeps every
-other class, function and object as an `OpaqueObject` record of what the file asked for.
+A pickle is a program for a small stack machine with instructions to import and call
+arbitrary objects. This reader replaces those instructions: it builds plain containers,
+calls only the constructors that its caller passes, and records every other class,
+function and object as an `OpaqueObject`.
 
-It has nothing of Python's own `pickle`, where `BUILD` sets attributes on any object and
-the extension registry goes round `find_class`; only the table of instructions, from
-`pickletools`, is shared.
+It does not build on Python's `pickle`, in which `BUILD` sets attributes of any object
+and the extension registry bypasses `find_class`. It only uses the instruction table of
+`pickletools`.
 """
 
 import dataclasses
@@ -18,17 +18,17 @@ from collections.abc import Callable, Mapping
 from typing import IO, Any, cast
 
 Persistent = Callable[[Any], Any]
-# Constructors, by module and name, that take the arguments of a call in the file.
+# Constructors by module and name; they receive the arguments of a call in the file.
 Constructors = Mapping[tuple[str, str], Callable[..., Any]]
 
 
 class MalformedPickleError(ValueError):
-  """The file is not a pickle, is cut short, or asks for what no pickler writes."""
+  """The file is not a pickle, is truncated, or has contents that no pickler writes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Name:
-  """A class or function that a file names. It is not imported."""
+  """A class or function named in the file. It is not imported."""
 
   module: str
   name: str
@@ -36,14 +36,14 @@ class Name:
 
 @dataclasses.dataclass(eq=False, slots=True)
 class OpaqueObject:
-  """An object that was not built.
+  """A record of an object that was not created.
 
   Attributes:
-    module: the module of its class, or of the function that would make it.
+    module: the module of its class or of the function that would create it.
     name: the name of that class or function.
-    args: the arguments it would be called with.
-    state: what its `__setstate__` would get; None if the file gives none.
-    items: what would be appended to it, or set on it as (key, value).
+    args: the arguments of the call.
+    state: the argument for its `__setstate__`; None if the file has none.
+    items: the items that would be appended, or set as (key, value).
   """
 
   module: str
@@ -87,23 +87,23 @@ def read(
   constructors: Constructors,
   persistent: Persistent,
 ) -> Any:
-  """Reads the pickle at the file's position and leaves the position behind it.
+  """Reads the pickle at the file's position and moves the position to its end.
 
   Args:
-    file: the bytes; not changed.
+    file: the file, opened for reading.
     constructors: the only functions that a call in the file can reach.
-    persistent: gives the object of a persistent id (torch's storages).
+    persistent: returns the object for a persistent id (torch's storages).
 
   Raises:
-    MalformedPickleError: as it says. What `constructors` and `persistent` raise passes
-      through.
+    MalformedPickleError: if the pickle is malformed. Exceptions from `constructors` and
+      `persistent` propagate.
   """
   machine = _Machine(constructors, persistent)
   instructions = pickletools.genops(cast(IO[bytes], file))
   while True:
     try:
       opcode, arg, _ = next(instructions)
-    except ValueError as error:  # genops raises nothing else, and not for our reasons
+    except ValueError as error:  # genops raises only ValueError
       raise MalformedPickleError(str(error)) from error
     if opcode.name == "STOP":
       return machine.pop()
@@ -111,21 +111,21 @@ def read(
 
 
 def _key(value: Any) -> Any:
-  """Refuses keys that are not plain: hashing deep tuples overflows the C stack."""
+  """Rejects keys of other types: hashing deeply nested tuples overflows the C stack."""
   parts = value if isinstance(value, tuple) else (value,)
   if not all(isinstance(part, _PLAIN) for part in parts):
-    raise MalformedPickleError("a key that is not a plain value")
+    raise MalformedPickleError("a dict key is not a plain value")
   return value
 
 
 def _pairs(values: list[Any]) -> list[tuple[Any, Any]]:
   if len(values) % 2:
-    raise MalformedPickleError("a key without a value")
+    raise MalformedPickleError("a dict key has no value")
   return list(zip(values[::2], values[1::2], strict=True))
 
 
 class _Machine:
-  """The stack and the memo; `step` carries out one instruction."""
+  """The stack and the memo; `step` executes one instruction."""
 
   def __init__(self, constructors: Constructors, persistent: Persistent):
     self._constructors = constructors
@@ -193,13 +193,13 @@ class _Machine:
 
   def _get(self, index: int) -> None:
     if index not in self._memo:
-      raise MalformedPickleError(f"nothing was remembered as {index}")
+      raise MalformedPickleError(f"the memo has no entry {index}")
     self._stack.append(self._memo[index])
 
   _binget = _long_binget = _get
 
   def _top(self) -> Any:
-    self._stack.append(self.pop())  # refuses an empty stack and a mark
+    self._stack.append(self.pop())  # raises for an empty stack and for a mark
     return self._stack[-1]
 
   # Filling containers.
@@ -224,7 +224,7 @@ class _Machine:
     if isinstance(target, OpaqueObject):
       target.items.extend(values)
     elif not isinstance(target, kind):
-      raise MalformedPickleError(f"items for a {type(target).__name__}")
+      raise MalformedPickleError(f"a {type(target).__name__} cannot hold items")
     elif isinstance(target, list):
       target.extend(values)
     elif isinstance(target, dict):
@@ -232,7 +232,7 @@ class _Machine:
     else:
       target.update(map(_key, values))
 
-  # What would be imports and calls.
+  # Instructions that would import or call.
 
   def _global(self, arg: str) -> None:
     self._stack.append(Name(*arg.split(" ", 1)))
@@ -240,7 +240,7 @@ class _Machine:
   def _stack_global(self, _: None) -> None:
     module, name = self._pop_n(2)
     if not (isinstance(module, str) and isinstance(name, str)):
-      raise MalformedPickleError("a name that is not a string")
+      raise MalformedPickleError("a name is not a string")
     self._stack.append(Name(module, name))
 
   def _ext1(self, code: int) -> None:
@@ -257,7 +257,7 @@ class _Machine:
   def _newobj_ex(self, _: None) -> None:
     function, args, keywords = self._pop_n(3)
     if not isinstance(args, tuple):
-      raise MalformedPickleError("arguments that are not a tuple")
+      raise MalformedPickleError("the arguments of a call are not a tuple")
     self._call(function, (*args, keywords) if keywords else args)
 
   def _obj(self, _: None) -> None:
@@ -269,9 +269,9 @@ class _Machine:
 
   def _call(self, function: Any, args: Any) -> None:
     if not isinstance(args, tuple):
-      raise MalformedPickleError("arguments that are not a tuple")
+      raise MalformedPickleError("the arguments of a call are not a tuple")
     if not isinstance(function, Name | OpaqueObject):
-      raise MalformedPickleError(f"a call of a {type(function).__name__}")
+      raise MalformedPickleError(f"a {type(function).__name__} cannot be called")
     made: Any = OpaqueObject(function.module, function.name, args)
     if isinstance(function, Name):
       constructor = self._constructors.get((function.module, function.name))
@@ -281,7 +281,7 @@ class _Machine:
 
   def _build(self, _: None) -> None:
     state, target = self.pop(), self._top()
-    # The attributes of a plain container (torch's `_metadata`) are not part of it.
+    # Attributes of a plain container, such as torch's `_metadata`, are ignored.
     if isinstance(target, OpaqueObject):
       target.state = state
 

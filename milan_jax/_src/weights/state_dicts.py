@@ -1,9 +1,9 @@
-"""State dicts, found in the files that training scripts write.
+"""Finds the state dict in a file written by a training script.
 
-A checkpoint is a state dict itself, or holds one beside other things: counters, an
-optimizer, a second set of weights that was averaged. The names in it may begin with
-a wrapper's prefix (`module.`, `model.`). Pass the model's names to get tensors by those
-names.
+A checkpoint is a state dict, or contains one among other entries: counters, an
+optimizer, a second set of averaged weights. Its names may begin with the prefix of a
+wrapper (`module.`, `model.`). With the model's own names as an argument, the tensors
+are returned under those names.
 """
 
 import collections
@@ -22,7 +22,7 @@ from milan_jax._src.weights.pickle_reader import Name, OpaqueObject
 StateDict = dict[str, np.ndarray]
 Say = Callable[[str], None]
 
-# Keys that do not hold model weights.
+# Substrings of keys that do not hold model weights.
 _NOT_WEIGHTS = (
   "optim",
   "sched",
@@ -33,14 +33,14 @@ _NOT_WEIGHTS = (
   "hyper_parameters",
 )
 _USUAL_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "module")
-# A wrapper's prefix of every name, removed if `names` is not given.
+# A wrapper's prefix that is removed if `names` is not given.
 _WRAPPER = "module."
-# What torch.compile inserts into names.
+# Inserted into names by torch.compile.
 _COMPILED = "_orig_mod."
 _DEPTH = 3
-# A prefix counts as found where at least this share of the model's names follow it.
+# A prefix is accepted if at least this fraction of the model's names follow it.
 _LEAST_FITTING = 0.5
-# Files that list which file holds which tensor, as the Hugging Face libraries write it.
+# The index that the Hugging Face libraries write: it maps tensors to files.
 INDEX_SUFFIX = ".index.json"
 
 
@@ -52,23 +52,23 @@ def read_state_dict(
 ) -> StateDict:
   """Reads the named tensors of a model.
 
-  Of several state dicts in a file the one is taken whose names fit the model best; of
-  those that fit equally well, averaged weights (a key with `ema` in it) come first,
-  because training evaluates them. Left-out names and removed prefixes are reported.
+  If a file has several state dicts, the one whose names fit the model best is read. On
+  a tie, averaged weights (a key that contains `ema`) come first, because training
+  evaluates them. Omitted names and removed prefixes are reported.
 
   Args:
-    path: a `.safetensors` file, what `torch.save` wrote, or the `.index.json` of
-      tensors in several such files, or the folder that holds it.
-    names: the model's own names, if they are known. One prefix of all of them is then
-      removed, and names without it are left out. If they are not known, `module.` is
+    path: a `.safetensors` file, a file written by `torch.save`, the `.index.json` of
+      tensors in several such files, or the folder of that index.
+    names: the model's own names, if known. A prefix common to all of them is then
+      removed, and names without it are omitted. If they are not known, `module.` is
       removed. `_orig_mod.` is always removed.
-    say: called with a sentence for each prefix removed or set of names left out.
+    say: called with a sentence for each removed prefix or set of omitted names.
 
   Returns:
-    Tensors by name, of the dtypes they are stored in; bfloat16 as float32.
+    Tensors by name, with their stored dtypes; bfloat16 becomes float32.
 
   Raises:
-    UserError: as `read_torch_file`, or if the file holds no state dict.
+    UserError: as for `read_torch_file`, or if the file has no state dict.
   """
   path = pathlib.Path(path)
   whole = _read(path)
@@ -103,8 +103,8 @@ def _read(path: pathlib.Path) -> Any:
     indices = sorted(path.glob(f"*{INDEX_SUFFIX}"))
     if not indices:
       raise UserError(
-        f"{path} is a folder without a file *{INDEX_SUFFIX}: name the file of the "
-        "weights"
+        f"{path} is a folder without a file *{INDEX_SUFFIX}: give the path of the file "
+        "of weights"
       )
     path = indices[0]
   if path.name.endswith(INDEX_SUFFIX):
@@ -115,7 +115,7 @@ def _read(path: pathlib.Path) -> Any:
 
 
 def _read_sharded(path: pathlib.Path) -> StateDict:
-  """Reads all the files that an index names, which lie beside it."""
+  """Reads all files that an index lists; they are in the index's folder."""
   try:
     weight_map = json.loads(path.read_bytes())["weight_map"]
     files = dict.fromkeys(weight_map.values())
@@ -124,18 +124,18 @@ def _read_sharded(path: pathlib.Path) -> StateDict:
   if not all(
     isinstance(file, str) and pathlib.Path(file).name == file for file in files
   ):
-    raise UserError(f"{path}: expected names of files beside it in its weight_map")
+    raise UserError(f"{path}: expected its weight_map to name files in its folder")
   whole: StateDict = {}
   for file in files:
     part = _read(path.parent / file)
     if not isinstance(part, dict):
-      raise UserError(f"{path.parent / file} holds no tensors by name")
+      raise UserError(f"{path.parent / file} has no named tensors")
     whole |= part
   absent = [name for name in weight_map if name not in whole]
   if absent:
     raise UserError(
-      f"{path} names {len(absent)} tensors that its files lack, such as {absent[0]!r}: "
-      "fetch them again"
+      f"{path} lists {len(absent)} tensors that its files lack, such as {absent[0]!r}: "
+      "download the files again"
     )
   return whole
 
@@ -143,7 +143,7 @@ def _read_sharded(path: pathlib.Path) -> StateDict:
 def _state_dicts(
   value: Any, place: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-  """Every dict of named tensors inside a value, and the keys that lead to it."""
+  """Yields each dict of named tensors inside a value, with the keys that lead to it."""
   if isinstance(value, OpaqueObject):
     value = _module_tensors(value) if place else value
   if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
@@ -157,7 +157,7 @@ def _state_dicts(
 
 
 def _module_tensors(module: OpaqueObject, prefix: str = "") -> StateDict | None:
-  """The state dict of a module that was pickled whole; None if it is not a module."""
+  """Returns the state dict of a pickled module; None if it is not a module."""
   state = module.state
   if not isinstance(state, dict) or not {"_parameters", "_modules"} <= state.keys():
     return None
@@ -172,7 +172,7 @@ def _module_tensors(module: OpaqueObject, prefix: str = "") -> StateDict | None:
 def _rank(
   place: tuple[str, ...], value: Mapping[str, Any], wanted: Collection[str]
 ) -> tuple[int, bool, bool, int]:
-  """How well a dict fits: its names, averaged weights, a usual key, its tensors."""
+  """Ranks a dict by matching names, averaged weights, a usual key and its tensors."""
   names = _tensor_names(value)
   averaged = bool(wanted) and any("ema" in key.lower() for key in place)
   usual = bool(place) and place[-1] in _USUAL_KEYS
@@ -184,13 +184,13 @@ def _tensor_names(value: Mapping[str, Any]) -> list[str]:
 
 
 class _Fit(NamedTuple):
-  """How names become those that are wanted: by taking a prefix off, or putting it on.
+  """The change of prefix that maps a file's names to the model's names.
 
   Attributes:
-    number: names that are wanted ones then.
-    off: prefix to take off.
-    on: prefix to put on.
-    rivals: other prefixes that could be taken off, and fit as many names.
+    number: number of names that match after the change.
+    off: prefix to remove.
+    on: prefix to add.
+    rivals: other prefixes whose removal matches as many names.
   """
 
   number: int
@@ -210,7 +210,7 @@ def _fit(names: Collection[str], wanted: Collection[str]) -> _Fit:
 
 
 def _prefixes(names: Collection[str], wanted: Collection[str]) -> dict[str, int]:
-  """What comes before wanted names in `names`, and how often; the shortest first."""
+  """Counts the prefixes of wanted names in `names`, the shortest first."""
   found: collections.Counter[str] = collections.Counter()
   for name in names:
     parts = name.split(".")
@@ -221,7 +221,7 @@ def _prefixes(names: Collection[str], wanted: Collection[str]) -> dict[str, int]
 
 
 def _tensors(value: Mapping[str, Any], path: pathlib.Path) -> StateDict:
-  """The tensors of a state dict; counters and words beside them are left out."""
+  """Returns the tensors of a state dict without counters and strings."""
   for name, one in value.items():
     if isinstance(one, OpaqueObject | Name):
       raise UserError(
@@ -233,12 +233,12 @@ def _tensors(value: Mapping[str, Any], path: pathlib.Path) -> StateDict:
 def _fitted(
   tensors: StateDict, wanted: Collection[str], path: pathlib.Path, say: Say
 ) -> StateDict:
-  """Tensors by the names that are wanted, as far as they fit."""
+  """Returns the tensors that match wanted names, under those names."""
   fit = _fit(tensors, wanted)
   if not wanted or fit.number < _LEAST_FITTING * len(wanted):
     return _unwrapped(tensors)
   if fit.on:
-    say(f"{path}: {fit.on!r} was put before the names")
+    say(f"{path}: added the prefix {fit.on!r} to the names")
     return {fit.on + name: tensor for name, tensor in tensors.items()}
   if not fit.off:
     return tensors
@@ -264,6 +264,6 @@ def _unwrapped(tensors: StateDict) -> StateDict:
 
 
 def _some(names: list[str]) -> str:
-  """The first names of a list, and how many more there are."""
+  """Formats the first names of a list and the number of the others."""
   more = f" and {len(names) - 3} more" if len(names) > 3 else ""
   return ", ".join(names[:3]) + more

@@ -1,13 +1,13 @@
-"""Reads the files that `torch.save` writes, without torch and without running them.
+"""Reads files written by `torch.save` without torch and without running their code.
 
-Both formats are read: the zip archive of PyTorch 1.6 and later, and the older sequence
-of pickles. Tensors come as read-only numpy views of the mapped file, so that a file of
-1 GB costs the memory of what is looked at; only bfloat16, which numpy lacks, comes as a
-float32 copy. Tensors that share a storage share it here too. What is neither tensor
-nor plain container comes as an `OpaqueObject` record.
+Both formats are supported: the zip archive of PyTorch 1.6 and later, and the older
+sequence of pickles. Tensors are read-only NumPy views of the memory-mapped file, so
+only the values that are used take memory. bfloat16, which NumPy lacks, becomes a
+float32 copy. Tensors that share a storage in the file also share it here. Values that
+are neither tensors nor plain containers become `OpaqueObject` records.
 
-The checksum of every record of a zip archive is compared. A file without checksums, as
-torch can be told to write, and the older format cannot be checked so.
+The checksum of every record of a zip archive is verified. The older format has no
+checksums, and torch can write archives without them.
 """
 
 import dataclasses
@@ -47,15 +47,15 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 _STORAGE_MODULES = ("torch", "torch.cuda", "torch.storage")
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
-_LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip entry: lengths of name and extra
+_LOCAL_HEADER = struct.Struct("<26xHH")  # zip entry: lengths of name and extra field
 _COUNT = struct.Struct("<q")
-# What a damaged file can make the reader raise.
+# Exceptions that a damaged file can cause in the reader.
 _DAMAGE = (ValueError, TypeError, LookupError, OverflowError, struct.error)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Storage:
-  """What a persistent id says: `count` values of the type `kind`, stored as `key`."""
+  """A storage in a persistent id: `count` values of type `kind`, stored as `key`."""
 
   kind: str
   key: str
@@ -67,11 +67,11 @@ class _Storage:
 
 
 def read_torch_file(path: str | os.PathLike[str]) -> Any:
-  """Reads what `torch.save(value, path)` saved.
+  """Reads a value saved by `torch.save(value, path)`.
 
   Raises:
-    UserError: if the file is missing, cut short, not of torch, a TorchScript archive,
-      or of another byte order.
+    UserError: if the file is missing, truncated, not a torch file, a TorchScript
+      archive, or big-endian.
   """
   path = pathlib.Path(path)
   with _open(path) as file:
@@ -86,19 +86,19 @@ def read_torch_file(path: str | os.PathLike[str]) -> Any:
     raise
   except _DAMAGE as error:
     raise UserError(
-      f"{path} cannot be read as a torch file ({error}): it is cut short or damaged, "
-      "fetch it again"
+      f"{path} cannot be read as a torch file ({error}): it is truncated or damaged; "
+      "download it again"
     ) from error
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-  """Reads all tensors of a safetensors file, at the dtypes they are stored in.
+  """Reads all tensors of a safetensors file with their stored dtypes.
 
-  Tensors of bfloat16, which numpy lacks, come as float32.
+  bfloat16, which NumPy lacks, becomes float32.
 
   Raises:
-    UserError: if the file is missing, cut short or of another kind, or holds a tensor
-      of a type that is not read, such as an 8-bit float.
+    UserError: if the file is missing, truncated or not a safetensors file, or has a
+      tensor of an unsupported dtype, such as an 8-bit float.
   """
   path = pathlib.Path(path)
   _open(path).close()
@@ -107,18 +107,18 @@ def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
       return {name: _tensor_of(file, name, path) for name in list(file.keys())}
   except safetensors.SafetensorError as error:
     raise UserError(
-      f"{path} cannot be read as safetensors ({error}): it is cut short, damaged or of "
-      "another kind"
+      f"{path} cannot be read as safetensors ({error}): it is truncated, damaged or "
+      "another kind of file"
     ) from error
 
 
 def _tensor_of(file: Any, name: str, path: pathlib.Path) -> np.ndarray:
   try:
     array: np.ndarray = file.get_tensor(name)
-  except (TypeError, ValueError, AttributeError) as error:  # a type that numpy lacks
+  except (TypeError, ValueError, AttributeError) as error:  # a dtype that NumPy lacks
     kind = file.get_slice(name).get_dtype()
     raise UserError(
-      f"{path} holds {name!r} of the type {kind}, which is not read: save it as float32"
+      f"{path} has {name!r} of the unsupported dtype {kind}: save it as float32"
     ) from error
   if array.dtype == ml_dtypes.bfloat16:
     array = array.astype(np.float32)
@@ -133,7 +133,7 @@ def _open(path: pathlib.Path) -> io.BufferedReader:
 
 
 def say_value(value: Any) -> str:
-  """What a value that was read is, for messages."""
+  """Describes a value that was read, for messages."""
   if isinstance(value, OpaqueObject):
     return f"a pickled {value.module}.{value.name}"
   if isinstance(value, dict):
@@ -150,16 +150,16 @@ def _read_zip(data: mmap.mmap, path: pathlib.Path) -> Any:
       entries = {entry.filename: entry for entry in archive.infolist()}
   except (zipfile.BadZipFile, NotImplementedError) as error:
     raise UserError(
-      f"{path} begins as a torch file but its end is missing ({error}): it is cut "
-      "short, fetch it again"
+      f"{path} begins as a torch file but its end is missing ({error}): it is "
+      "truncated; download it again"
     ) from error
   roots = [name.removesuffix("data.pkl") for name in entries if _is_value(name)]
   if len(roots) != 1:
-    raise UserError(f"{path} is a zip archive, but none that torch.save wrote")
+    raise UserError(f"{path} is a zip archive, but torch.save did not write it")
   root = roots[0]
   if f"{root}constants.pkl" in entries:
     raise UserError(
-      f"{path} is a TorchScript archive, which holds a program: save the model's "
+      f"{path} is a TorchScript archive, which contains a program: save the model's "
       "state_dict() with torch.save instead"
     )
 
@@ -174,7 +174,7 @@ def _read_zip(data: mmap.mmap, path: pathlib.Path) -> Any:
     found = _span(data, start, entry.file_size)
     if has_checksums:
       if zlib.crc32(found) != entry.CRC:
-        raise ValueError(f"the record {name!r} does not have its checksum")
+        raise ValueError(f"the record {name!r} does not match its checksum")
       _forget_pages(data)
     return found
 
@@ -185,7 +185,7 @@ def _read_zip(data: mmap.mmap, path: pathlib.Path) -> Any:
 
 
 def _forget_pages(data: mmap.mmap) -> None:
-  """Has what was read of a mapped file no longer count as the process's memory."""
+  """Releases the resident pages of a mapped file from the process's memory."""
   if hasattr(mmap, "MADV_DONTNEED"):
     data.madvise(mmap.MADV_DONTNEED)
 
@@ -197,8 +197,8 @@ def _is_value(name: str) -> bool:
 def _read_legacy(data: mmap.mmap, path: pathlib.Path) -> Any:
   """Reads magic number, protocol, machine, value and storage keys, then the storages.
 
-  The storages lie behind the value that uses them, so it is read twice: once to learn
-  what they are, once to build it.
+  The storages come after the value that uses them, so the value is read twice: first to
+  collect the storages' types and sizes, then to build it.
   """
   try:
     magic = _plain(data)
@@ -207,7 +207,7 @@ def _read_legacy(data: mmap.mmap, path: pathlib.Path) -> Any:
   if magic != _LEGACY_MAGIC:
     raise UserError(
       f"{path} is not a torch file: it begins with {data[:16]!r}, but torch.save "
-      "writes a zip archive or, before PyTorch 1.6, a pickle with a number of its own"
+      "writes a zip archive or, before PyTorch 1.6, a pickle with a magic number"
     )
   if _plain(data) != _LEGACY_PROTOCOL:
     raise UserError(f"{path} has an unknown torch format: save it again")
@@ -222,7 +222,7 @@ def _read_legacy(data: mmap.mmap, path: pathlib.Path) -> Any:
       found[storage.key] = storage
     elif isinstance(storage, OpaqueObject):
       # Its length is unknown, so the next storage cannot be found.
-      raise ValueError(f"its {storage.name} is of a type that is not read")
+      raise ValueError(f"its {storage.name} has an unsupported dtype")
     return storage
 
   pickle_reader.read(data, constructors={}, persistent=note)
@@ -230,7 +230,7 @@ def _read_legacy(data: mmap.mmap, path: pathlib.Path) -> Any:
   for key in _plain(data):
     storage = found[key]
     if _COUNT.unpack(data.read(_COUNT.size)) != (storage.count,):
-      raise ValueError(f"storage {key} has not {storage.count} values")
+      raise ValueError(f"storage {key} does not have {storage.count} values")
     spans[key] = _span(data, data.tell(), storage.num_bytes)
     data.seek(storage.num_bytes, io.SEEK_CUR)
   data.seek(start)
@@ -238,13 +238,13 @@ def _read_legacy(data: mmap.mmap, path: pathlib.Path) -> Any:
 
 
 def _plain(data: mmap.mmap) -> Any:
-  """Reads a pickle in which torch puts no tensor."""
+  """Reads a pickle that contains no tensors."""
   return pickle_reader.read(data, constructors={}, persistent=_storage)
 
 
 def _span(data: mmap.mmap, start: int, size: int) -> memoryview:
   if not 0 <= start <= start + size <= len(data):
-    raise ValueError("a tensor lies beyond the end of the file")
+    raise ValueError("a tensor extends beyond the end of the file")
   return memoryview(data)[start : start + size]
 
 
@@ -262,7 +262,7 @@ def _check_byte_order(is_little: bool, path: pathlib.Path) -> None:
 def _unpickle(
   pickle: io.BytesIO | mmap.mmap, storage_bytes: Callable[[_Storage], memoryview]
 ) -> Any:
-  """Reads a value whose tensors lie in storages, each of which is looked up once."""
+  """Reads a value with tensors; looks up each of their storages once."""
   values: dict[str, np.ndarray] = {}
 
   def persistent(persistent_id: Any) -> Any:
@@ -278,28 +278,28 @@ def _unpickle(
 
 
 def _storage(persistent_id: Any) -> _Storage | OpaqueObject | Name:
-  """Reads a persistent id: ("storage", type, key, device, count, part or None).
+  """Reads a persistent id: ("storage", type, key, device, count, view or None).
 
-  Old files name the class of a whole model so too: ("module", class, file, source).
+  Old files also use one for the class of a model: ("module", class, file, source).
   """
   if persistent_id[0] == "module" and isinstance(persistent_id[1], Name):
     return persistent_id[1]
   tag, kind, key, _, count = persistent_id[:5]
   if not (tag == "storage" and isinstance(kind, Name) and _is_count(count)):
-    raise ValueError("a persistent id that torch does not write")
+    raise ValueError("a persistent id has a form that torch does not write")
   if kind.module not in _STORAGE_MODULES or kind.name not in _DTYPES:
     return OpaqueObject(kind.module, kind.name, persistent_id)
   return _Storage(kind.name, str(key), count)
 
 
 def _part(persistent_id: Any, storage: _Storage) -> tuple[int, int]:
-  """Where the storage of a view, which only old files have, lies in its root's."""
+  """Returns the range of a view (only in old files) in its root storage."""
   view = persistent_id[5] if len(persistent_id) > 5 else None
   if view is None:
     return 0, storage.count
   _, offset, count = view
   if not (_is_count(offset) and _is_count(count) and offset + count <= storage.count):
-    raise ValueError("a view that is not in its storage")
+    raise ValueError("a view extends beyond its storage")
   return offset, offset + count
 
 
@@ -319,15 +319,15 @@ def _is_count(value: Any) -> bool:
 
 def _tensor(values: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Any:
   """Views part of a storage; strides and offset count values, not bytes."""
-  if isinstance(values, OpaqueObject):  # of a type that is not read
+  if isinstance(values, OpaqueObject):  # an unsupported dtype
     return values
   if not all(map(_is_count, (offset, *shape, *strides))) or len(shape) != len(strides):
-    raise ValueError("a tensor of an impossible shape")
+    raise ValueError("a tensor has an invalid shape")
   if 0 in shape:
     return np.empty(shape, values.dtype)
   last = sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
   if offset + last >= values.size:
-    raise ValueError("a tensor that is not in its storage")
+    raise ValueError("a tensor extends beyond its storage")
   return np.lib.stride_tricks.as_strided(
     values[offset:],
     shape,
@@ -337,9 +337,9 @@ def _tensor(values: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Any:
 
 
 def _encode(text: str, coding: str) -> bytes:
-  """Python 2's way to pickle bytes; no other coding, since codecs are code."""
+  """Decodes bytes as Python 2 pickled them; other codecs would run code."""
   if coding != "latin1":
-    raise ValueError(f"bytes in the coding {coding!r}")
+    raise ValueError(f"bytes have the unsupported encoding {coding!r}")
   return text.encode("latin1")
 
 
