@@ -59,17 +59,23 @@ BAD = {
     "line 2: not UTF-8",
   ),
   "UTF-16 without its mark": ("layer,unit,{}\n".encode("utf-16-le"), "zero byte"),
-  "half a number": (b"layer,unit,{}\nc,0.5,train\n", "line 2: a unit .* got '0.5'"),
-  "below zero": (b"layer,unit,{}\nc,-1,train\n", "line 2: a unit .* got '-1'"),
-  "a power": (b"layer,unit,{}\nc,1e3,train\n", "line 2: a unit .* got '1e3'"),
-  "huge": (b"layer,unit,{}\nc,99999999999999999999,train\n", "line 2: a unit"),
+  "half a number": (
+    b"layer,unit,{}\nc,0.5,train\n",
+    "line 2: expected a unit .* got '0.5'",
+  ),
+  "below zero": (b"layer,unit,{}\nc,-1,train\n", "line 2: expected a unit .* got '-1'"),
+  "a power": (b"layer,unit,{}\nc,1e3,train\n", "line 2: expected a unit .* got '1e3'"),
+  "huge": (b"layer,unit,{}\nc,99999999999999999999,train\n", "line 2: expected a unit"),
   "no layer": (b"layer,unit,{}\n ,1,train\n", "line 2: the layer is empty"),
-  "short": (b"layer,unit,{}\nc,1,train\nc,1\n", "line 3: expected as many fields"),
-  "long": (b"layer,unit,{}\nc,1,train,x\n", "line 2: expected as many fields"),
+  "short": (
+    b"layer,unit,{}\nc,1,train\nc,1\n",
+    "line 3: expected one field per column",
+  ),
+  "long": (b"layer,unit,{}\nc,1,train,x\n", "line 2: expected one field per column"),
   "a column twice": (b"layer,unit,layer,{}\nc,1,d,train\n", "column layer twice"),
   "no header": (b"c,1,train\n", "first line must name .* found c,1,train"),
   "empty": (b"", "first line must name .* found nothing"),
-  "a long field": (b"layer,unit,{}\nc,1," + b"x" * 200_000, "line 1 is not CSV"),
+  "a long field": (b"layer,unit,{}\nc,1," + b"x" * 200_000, "invalid CSV after line 1"),
 }
 
 
@@ -89,7 +95,7 @@ def test_a_unit_in_two_rows_is_refused_with_both_lines(tmp_path):
   path = tmp_path / "table.csv"
   for repeat in ("test", "train"):
     path.write_text(f"layer,unit,split\nc,0,train\nc,1,test\nc,0.0,{repeat}\n")
-    with pytest.raises(UserError, match="line 4: unit 0 of c is in line 2 too"):
+    with pytest.raises(UserError, match="line 4: unit 0 of c is also in line 2"):
       read_split(path)
 
 

@@ -3,7 +3,7 @@
 import json
 import pathlib
 
-from milan_jax._src.files.json_files import checksums, sealed
+from milan_jax._src.files.json_files import checksums, with_checksum
 
 
 def reseal(folder: pathlib.Path, name: str = "meta.json") -> None:
@@ -16,4 +16,4 @@ def reseal(folder: pathlib.Path, name: str = "meta.json") -> None:
   noted = json.loads((folder / name).read_text())
   there = [file for file in noted["files"] if (folder / file).exists()]
   noted["files"] = checksums(folder, there)
-  (folder / name).write_text(json.dumps(sealed(noted)))
+  (folder / name).write_text(json.dumps(with_checksum(noted)))

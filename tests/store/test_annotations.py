@@ -41,16 +41,16 @@ def test_columns_may_stand_in_any_order(tmp_path):
 @pytest.mark.parametrize(
   ("text", "message"),
   [
-    ("layer,unit\nl,1\n", "first line must name .* but summary is not there"),
+    ("layer,unit\nl,1\n", "first line must name .* but summary is missing"),
     ("", "first line must name"),
     ("layer,unit,summary\n", "holds no annotation"),
-    ("layer,unit,summary\nl,1,dogs\nl,2\n", "line 3: expected as many fields"),
+    ("layer,unit,summary\nl,1,dogs\nl,2\n", "line 3: expected one field per column"),
     ("layer,unit,summary\nl,1,wool, stairs\n", "line 2: .*must be quoted"),
     ("layer,unit,summary\nl,-1,dogs\n", "line 2: .*whole number from 0, but got '-1'"),
     ("layer,unit,summary\nl,1.5,dogs\n", "line 2: .*but got '1.5'"),
     ("layer,unit,summary\n ,1,dogs\n", "line 2: the layer is empty"),
     ('layer,unit,summary\nl,1,"a\nb"\nl,1, \n', "line 4: the summary is empty"),
-    ('layer,unit,summary\nl,1,"dogs\n', "what follows line 1 is not CSV"),
+    ('layer,unit,summary\nl,1,"dogs\n', "invalid CSV after line 1"),
   ],
 )
 def test_a_malformed_file_names_the_line(tmp_path, text, message):

@@ -1,1 +1,1 @@
-"""Reading and writing files with care."""
+"""Checked reading and atomic writing of files."""

@@ -1,9 +1,9 @@
 """Atomic writes: to a staging file, which is synced and then renamed.
 
-The staging file's name is fixed by the final name (`.NAME.partial.SUFFIX`, in the same
-folder), so that a run which was killed and started again overwrites what the killed one
-left, and the folder ends up with the same files as after an uninterrupted run. For the
-same reason, two processes must not write one path at the same time.
+The staging file's name follows from the final name (`.NAME.partial.SUFFIX`, in the same
+folder). A restarted run therefore overwrites the staging files of a killed run, and the
+folder ends up with the same files as after an uninterrupted run. For the same reason,
+two processes must not write the same path at the same time.
 """
 
 import contextlib
@@ -23,16 +23,16 @@ from milan_jax._src.files.names import escaped
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   """Yields a path to write to, which becomes `path` when the block succeeds.
 
-  The yielded path has the suffix of `path` (`np.save` and others add one otherwise) and
-  lies in the same folder, which is made where it is missing. If the block raises,
-  it is removed and `path` stays what it was.
+  The yielded path has the suffix of `path`, because `np.save` and others would add one
+  otherwise. It is in the same folder, which is created if missing. If the block raises,
+  the staging file is removed and `path` is unchanged.
 
   Raises:
     UserError: if `path` is a folder.
   """
   path = pathlib.Path(path)
   if path.is_dir():
-    raise UserError(f"{path} is a folder; expected a file or nothing: remove it.")
+    raise UserError(f"{path} is a folder, but a file must be written there: remove it.")
   path.parent.mkdir(parents=True, exist_ok=True)
   staging = path.with_name(f".{path.stem}.partial{path.suffix}")
   staging.unlink(missing_ok=True)
@@ -47,20 +47,20 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-  """Writes `data` as the whole of `path`."""
+  """Writes `data` to `path`, replacing the file."""
   with atomic_path(path) as staging:
     staging.write_bytes(data)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-  """Writes `text` as the whole of `path`, in UTF-8, line ends as they are."""
+  """Writes `text` to `path` in UTF-8, replacing the file; keeps line ends."""
   write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-  """Writes `value` as JSON: the same value gives the same bytes.
+  """Writes `value` as JSON; the same value always gives the same bytes.
 
-  Paths that are not UTF-8 come back as they are.
+  Paths that are not valid UTF-8 are escaped, and read back unchanged.
 
   Raises:
     ValueError: if `value` holds NaN or an infinity, which JSON cannot represent.
@@ -72,10 +72,9 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
-  """Writes named arrays to a `.npz` file, uncompressed, never as a pickle.
+  """Writes named arrays to an uncompressed `.npz` file without pickles.
 
-  The archive's time stamps are numpy's constant ones, so the same arrays give the same
-  bytes.
+  NumPy writes constant time stamps, so the same arrays give the same bytes.
   """
   with atomic_path(path) as staging, staging.open("wb") as file:
     np.savez(file, allow_pickle=False, **arrays)

@@ -1,4 +1,4 @@
-"""Where fetched captioners and compiled programs are kept."""
+"""The cache folder for downloaded captioners and compiled programs."""
 
 import os
 import pathlib
@@ -7,6 +7,6 @@ CACHE_VARIABLE = "MILAN_JAX_CACHE"
 
 
 def cache_folder() -> pathlib.Path:
-  """Where fetched captioners are kept."""
+  """Returns the cache folder."""
   named = os.environ.get(CACHE_VARIABLE)
   return pathlib.Path(named) if named else pathlib.Path.home() / ".cache" / "milan-jax"

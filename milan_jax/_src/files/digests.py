@@ -1,4 +1,4 @@
-"""Digests of contents: SHA-256 in hexadecimal."""
+"""Hexadecimal SHA-256 digests of contents."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def sha256_of(parts: Iterable[bytes | str | np.ndarray]) -> str:
-  """Digest of parts, one after another: texts in UTF-8, arrays' values in C order."""
+  """Returns the digest of concatenated parts: text in UTF-8, arrays in C order."""
   digest = hashlib.sha256()
   for part in parts:
     if isinstance(part, np.ndarray):
@@ -20,6 +20,6 @@ def sha256_of(parts: Iterable[bytes | str | np.ndarray]) -> str:
 
 
 def sha256_of_file(path: str | os.PathLike[str]) -> str:
-  """Digest of a file's content."""
+  """Returns the digest of a file's content."""
   with pathlib.Path(path).open("rb") as file:
     return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,26 +9,26 @@ from typing import Any
 
 from milan_jax._src.errors import UserError
 
-# Under it lies the checksum of all the rest.
-SEAL = "crc32"
+# The key of the checksum over all other entries.
+CHECKSUM = "crc32"
 _CHUNK = 1 << 20
 
 
 def read_json(
   path: str | os.PathLike[str], kind: type, *, remedy: str, check: bool = True
 ) -> Any:
-  """Reads a JSON file whose value is of a kind, and checks its seal if it has one.
+  """Reads a JSON file and checks its type and, if present, its checksum.
 
   Args:
     path: the file.
-    kind: what it holds, `dict` or `list`.
+    kind: the type of its value, `dict` or `list`.
     remedy: what to do about a damaged file, for the message.
-    check: whether to check the seal; where not, `check_seal` is for the caller, once
-      it has looked for what it can name.
+    check: whether to check the checksum. If False, the caller must call
+      `check_checksum`, after its own checks with more specific messages.
 
   Raises:
-    UserError: if it is missing, no JSON, of another kind, or changed since it was
-      sealed.
+    UserError: if the file is missing, is not JSON, has another type, or changed since
+      its checksum was written.
   """
   path = pathlib.Path(path)
   try:
@@ -42,37 +42,39 @@ def read_json(
       f"{path}: expected a {kind.__name__}, found a {type(value).__name__}: {remedy}."
     )
   if check and isinstance(value, dict):
-    check_seal(value, path, remedy=remedy)
+    check_checksum(value, path, remedy=remedy)
   return value
 
 
-def check_seal(value: Mapping[str, Any], path: pathlib.Path, *, remedy: str) -> None:
-  """Raises UserError if the JSON object of a file is not as it was sealed."""
-  if not seal_holds(value):
+def check_checksum(
+  value: Mapping[str, Any], path: pathlib.Path, *, remedy: str
+) -> None:
+  """Raises UserError if a file's JSON object does not match its checksum."""
+  if not checksum_matches(value):
     raise UserError(
-      f"{path} was changed since it was written ({SEAL!r} does not fit): {remedy}, or "
-      f"remove {SEAL!r} if you changed it yourself."
+      f"{path} was changed after it was written ({CHECKSUM!r} does not match): "
+      f"{remedy}, or remove {CHECKSUM!r} if you changed the file yourself."
     )
 
 
-def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
-  """A JSON object with the checksum of all the rest in it."""
-  rest = {name: one for name, one in value.items() if name != SEAL}
-  return rest | {SEAL: _checksum(rest)}
+def with_checksum(value: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns a JSON object with the checksum of its other entries added."""
+  rest = {name: one for name, one in value.items() if name != CHECKSUM}
+  return rest | {CHECKSUM: _checksum(rest)}
 
 
-def seal_holds(value: Mapping[str, Any]) -> bool:
-  """Whether a JSON object is as it was sealed; true if it never was."""
-  return SEAL not in value or value[SEAL] == sealed(value)[SEAL]
+def checksum_matches(value: Mapping[str, Any]) -> bool:
+  """Returns whether a JSON object matches its checksum; true without a checksum."""
+  return CHECKSUM not in value or value[CHECKSUM] == with_checksum(value)[CHECKSUM]
 
 
 def _checksum(value: Any) -> str:
-  # As JSON again: numbers and texts come back as they were, tuples as lists.
+  # Computed from JSON text, so that it is the same after reading: tuples become lists.
   return f"{zlib.crc32(json.dumps(value, sort_keys=True).encode()):08x}"
 
 
 def checksums(folder: pathlib.Path, names: Iterable[str]) -> dict[str, str]:
-  """The CRC-32 of files in a folder, by their names."""
+  """Returns the CRC-32 of files in a folder, by name."""
   return {name: _file_checksum(folder / name) for name in names}
 
 
@@ -80,12 +82,12 @@ def check_files(folder: pathlib.Path, known: Any, *, remedy: str) -> None:
   """Compares files with their checksums.
 
   Args:
-    folder: where they lie.
-    known: what `checksums` gave when they were written; None checks nothing.
-    remedy: what to do about a damaged file.
+    folder: the folder of the files.
+    known: the result of `checksums` when the files were written; None skips the check.
+    remedy: what to do about a damaged file, for the message.
 
   Raises:
-    UserError: if a file is missing or not as it was written.
+    UserError: if a file is missing or does not match its checksum.
   """
   if known is None:
     return
@@ -101,7 +103,7 @@ def check_files(folder: pathlib.Path, known: Any, *, remedy: str) -> None:
       raise UserError(f"{path} cannot be read ({error.strerror}): {remedy}.") from error
     if found != checksum:
       raise UserError(
-        f"{path} is corrupt (it does not have the checksum that was noted when it was "
+        f"{path} is corrupt (it does not match the checksum that was saved when it was "
         f"written): {remedy}."
       )
 

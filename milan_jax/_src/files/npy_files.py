@@ -1,7 +1,7 @@
-"""NumPy's files, read with care: what a header says is compared with the file first.
+"""Reads `.npy` and `.npz` files after checking their headers.
 
-A damaged header may ask for any amount of memory, and a damaged array may have any type
-and shape. Whoever reads an array says what it must be.
+A damaged header can request any amount of memory, and a damaged array can have any
+dtype and shape. Callers pass the dtype and shape that they expect.
 """
 
 import math
@@ -15,7 +15,7 @@ import numpy as np
 
 from milan_jax._src.errors import UserError
 
-# By the kinds of NumPy's dtypes.
+# By NumPy's dtype kind.
 _WORDS = {"i": "integers", "u": "integers", "f": "floats", "b": "booleans"}
 
 
@@ -26,16 +26,17 @@ def open_npy(
   shape: Sequence[int | None] | None = None,
   remedy: str = "make it again",
 ) -> np.ndarray:
-  """Maps the array of a `.npy` file into memory, to be read.
+  """Memory-maps the array of a `.npy` file, read-only.
 
   Args:
     path: the file.
-    kinds: kinds of dtypes that it may have, such as `iu` for integers.
-    shape: that it must have, None where a length is free; None if all of it is.
+    kinds: allowed dtype kinds, such as `iu` for integers.
+    shape: required shape; None allows any length of an axis, or any shape.
     remedy: what to do about a damaged file, for the message.
 
   Raises:
-    UserError: if it is missing, damaged, cut short, or of another type or shape.
+    UserError: if the file is missing, damaged or truncated, or has another dtype or
+      shape.
   """
   path = pathlib.Path(path)
   try:
@@ -44,7 +45,7 @@ def open_npy(
       offset, size = file.tell(), os.fstat(file.fileno()).st_size
   except FileNotFoundError as error:
     raise UserError(f"{path} is missing: {remedy}.") from error
-  except Exception as error:  # NumPy evaluates headers as Python, and so may fail
+  except Exception as error:  # NumPy evaluates headers as Python, which can raise any
     raise UserError(f"{path} is corrupt ({_first_line(error)}): {remedy}.") from error
   needed = math.prod(found) * dtype.itemsize
   if size - offset != needed:
@@ -59,10 +60,10 @@ def open_npy(
 
 
 def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-  """Reads all arrays of an `.npz` file; none may hold Python objects.
+  """Reads all arrays of an `.npz` file; rejects arrays of Python objects.
 
   Raises:
-    UserError: if it is missing or damaged.
+    UserError: if the file is missing or damaged.
   """
   path = pathlib.Path(path)
   arrays = {}
@@ -74,13 +75,13 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
           needed = math.prod(shape) * dtype.itemsize
           if entry.file_size - file.tell() != needed:
             raise ValueError(
-              f"the header of {entry.filename} says {needed:,} bytes, and "
-              f"{entry.file_size - file.tell():,} are there"
+              f"the header of {entry.filename} requires {needed:,} bytes, but it has "
+              f"{entry.file_size - file.tell():,}"
             )
         with archive.open(entry) as file:
           name = entry.filename.removesuffix(".npy")
           arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
-          if file.read(1):  # to the end, where the checksum is compared
+          if file.read(1):  # reaching the end also verifies the checksum
             raise ValueError(f"{entry.filename} is longer than its array")
   except FileNotFoundError as error:
     raise UserError(f"{path} is missing.") from error
@@ -92,19 +93,19 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def _header(file: IO[bytes] | zipfile.ZipExtFile) -> tuple[Any, bool, np.dtype]:
-  """Shape, whether columns come first, and dtype."""
+  """Reads the shape, whether the order is Fortran, and the dtype."""
   version = np.lib.format.read_magic(file)
   if version == (1, 0):
     found = np.lib.format.read_array_header_1_0(file)
   elif version == (2, 0):
     found = np.lib.format.read_array_header_2_0(file)
   else:
-    raise ValueError(f"version {version} of the format")
+    raise ValueError(f"unsupported format version {version}")
   shape, order, dtype = found
   if dtype.hasobject:
     raise ValueError("it holds Python objects")
   if any(length < 0 for length in shape):
-    raise ValueError(f"its header says a shape of {shape}")
+    raise ValueError(f"its header has the invalid shape {shape}")
   return shape, order, dtype
 
 

@@ -1,4 +1,4 @@
-"""Text files as people's programs leave them: of any Unicode coding, numbers as 3.0."""
+"""Reads text files from other programs: any Unicode encoding, integers like 3.0."""
 
 import codecs
 import os
@@ -7,7 +7,7 @@ import re
 
 from milan_jax._src.errors import UserError
 
-# By their byte order marks. That of UTF-32 begins with that of UTF-16.
+# Byte order marks. UTF-32 comes before UTF-16 because its mark starts with UTF-16's.
 _CODINGS = (
   (codecs.BOM_UTF8, "utf-8-sig"),
   (codecs.BOM_UTF32_LE, "utf-32"),
@@ -20,10 +20,10 @@ _MAX = 2**31 - 1
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-  """Reads a text file: UTF-8, or what its byte order mark says.
+  """Reads a text file as UTF-8, or in the encoding of its byte order mark.
 
   Raises:
-    UserError: if it cannot be read or is of another coding; the line is named.
+    UserError: if it cannot be read or decoded; the message names the line.
   """
   path = pathlib.Path(path)
   try:
@@ -46,7 +46,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 
 def whole_number(text: str) -> int | None:
-  """The number that a text is, from 0: `7`, and `7.0` as tables write it; else None."""
+  """Parses a non-negative integer such as `7` or `7.0`; None if it is not one."""
   found = _WHOLE.fullmatch(text)
   if not found or len(found[1]) > len(str(_MAX)):
     return None

@@ -1,4 +1,4 @@
-"""Folders and growing arrays that appear whole or not at all."""
+"""Folders and growing arrays that are written completely or not at all."""
 
 import contextlib
 import os
@@ -16,12 +16,12 @@ from milan_jax._src.errors import UserError
 def staged_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   """Yields an empty folder to fill, which becomes `folder` when the block succeeds.
 
-  The folder is filled under another name and renamed at the end. A staging folder that
-  a killed run left behind is removed by the next one. If the block raises, nothing is
-  left.
+  The staging folder has another name and is renamed at the end. The next run removes
+  the staging folder of a killed run. If the block raises, the staging folder is
+  removed.
 
   Raises:
-    UserError: if `folder` already exists: it is never overwritten.
+    UserError: if `folder` already exists; it is never overwritten.
   """
   folder = pathlib.Path(folder)
   if folder.exists():
@@ -43,12 +43,12 @@ def staged_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 
 class GrowingArray:
-  """A `.npy` file that grows by rows; its number of rows is not known beforehand.
+  """A `.npy` file to which rows are appended, without knowing their number in advance.
 
   Args:
     path: the file; it is not a valid `.npy` file until the array is closed.
-    shape: of one row.
-    dtype: of the items.
+    shape: shape of one row.
+    dtype: dtype of the values.
   """
 
   def __init__(self, path: pathlib.Path, shape: tuple[int, ...], dtype: np.dtype):
@@ -62,10 +62,10 @@ class GrowingArray:
     return self._num_rows
 
   def append(self, row: np.ndarray) -> None:
-    """Adds one row.
+    """Appends one row.
 
     Raises:
-      ValueError: if its shape or dtype is wrong.
+      ValueError: if the row has the wrong shape or dtype.
     """
     if row.shape != self._shape or row.dtype != self._dtype:
       raise ValueError(
@@ -76,7 +76,7 @@ class GrowingArray:
     self._num_rows += 1
 
   def close(self) -> None:
-    """Completes the file."""
+    """Writes the final header and closes the file."""
     if not self._file.closed:
       self._file.seek(0)
       self._write_header()
@@ -94,7 +94,7 @@ class GrowingArray:
     self.close()
 
   def _write_header(self) -> None:
-    # numpy pads the header so that the first axis can grow: its length is fixed.
+    # NumPy pads the header so that the first axis can grow without changing its length.
     header = {
       "descr": np.lib.format.dtype_to_descr(self._dtype),
       "fortran_order": False,

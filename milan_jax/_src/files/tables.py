@@ -1,7 +1,7 @@
-"""Tables in CSV files, as people and their programs write them.
+"""Reads CSV tables written by people and by other programs.
 
-Of any Unicode coding; with commas, semicolons or tabs between the fields; with the
-columns in any order, others among them. What is wrong is said with its line.
+Accepts any Unicode encoding; commas, semicolons or tabs as delimiters; and columns in
+any order, with additional columns. Error messages name the line.
 """
 
 import csv
@@ -26,7 +26,7 @@ class Row:
   """A row of a table.
 
   Attributes:
-    values: the fields of the wanted columns, by their names.
+    values: the fields of the requested columns, by column name.
     where: file and line, for messages.
   """
 
@@ -35,11 +35,11 @@ class Row:
 
   @property
   def unit(self) -> Unit:
-    """The unit that the columns `layer` and `unit` name, and `sign` if it is read.
+    """The unit in the columns `layer`, `unit` and, if requested, `sign`.
 
     Raises:
-      UserError: if the layer is empty, the unit is not a whole number from 0, or the
-        sign is neither empty, on nor off.
+      UserError: if the layer is empty, the unit is not a non-negative integer, or the
+        sign is not empty, on or off.
     """
     layer, index = self.values["layer"].strip(), self.values["unit"]
     if not layer:
@@ -47,7 +47,7 @@ class Row:
     number = whole_number(index)
     if number is None:
       raise UserError(
-        f"{self.where}: a unit is a whole number from 0, but got {index!r}"
+        f"{self.where}: expected a unit as a whole number from 0, but got {index!r}"
       )
     sign = self.values.get("sign", "").strip().lower() or "on"
     if sign not in ("on", "off"):
@@ -62,8 +62,8 @@ def read_rows(
 
   Args:
     path: the file.
-    columns: those that are wanted; small and capital letters are alike.
-    optional: those that are read where they are there.
+    columns: the requested columns; their case is ignored.
+    optional: columns that are read if present.
 
   Raises:
     UserError: if the file cannot be read, lacks a column, or a row has more or fewer
@@ -76,7 +76,7 @@ def read_rows(
   if missing:
     raise UserError(
       f"{path}: the first line must name the columns {','.join(columns)}, but "
-      f"{','.join(missing)} is not there; found {','.join(header) or 'nothing'}"
+      f"{','.join(missing)} is missing; found {','.join(header) or 'nothing'}"
     )
   columns = [*columns, *(name for name in optional if name in header)]
   twice = [name for name in columns if header.count(name) > 1]
@@ -92,17 +92,17 @@ def read_rows(
         where = f"{path}, line {reader.line_num}"
         if len(fields) < len(header) or any(fields[len(header) :]):
           raise UserError(
-            f"{where}: expected as many fields as columns, {len(header)}, but got "
-            f"{len(fields)}; one that holds a {delimiter!r} must be quoted"
+            f"{where}: expected one field per column, {len(header)}, but got "
+            f"{len(fields)}; a field that contains {delimiter!r} must be quoted"
           )
         yield Row({name: fields[column] for name, column in columns_of.items()}, where)
       last = reader.line_num
   except csv.Error as error:
-    raise UserError(f"{path}: what follows line {last} is not CSV: {error}") from error
+    raise UserError(f"{path}: invalid CSV after line {last}: {error}") from error
 
 
 def _header(text: str, columns: Collection[str]) -> tuple[list[str], str]:
-  """The columns that the first line names, and what stands between its fields."""
+  """Returns the column names in the first line, and the delimiter."""
   line = text.split("\n", 1)[0]
   headers = []
   for delimiter in _DELIMITERS:
@@ -112,30 +112,30 @@ def _header(text: str, columns: Collection[str]) -> tuple[list[str], str]:
       fields = []
     names = [field.strip().lower() for field in fields]
     while names and not names[-1]:
-      names.pop()  # spreadsheets write columns that are empty
+      names.pop()  # spreadsheets write empty columns at the end
     headers.append((sum(name in names for name in columns), names, delimiter))
   _, names, delimiter = max(headers, key=lambda one: one[0])
   return names, delimiter
 
 
 class UnitsOnce:
-  """Refuses a unit that two rows are of."""
+  """Checks that each unit appears in only one row."""
 
   def __init__(self) -> None:
     self._seen: dict[Unit, str] = {}
 
   def check(self, row: Row) -> Unit:
-    """The unit of a row.
+    """Returns the unit of a row.
 
     Raises:
-      UserError: if an earlier row was of the same unit, or as `Row.unit`.
+      UserError: if an earlier row has the same unit, or as for `Row.unit`.
     """
     unit = row.unit
     if unit in self._seen:
       first = self._seen[unit].rpartition(" ")[2]
       raise UserError(
-        f"{row.where}: unit {unit.index} of {unit.layer} is in line {first} too: "
-        "drop one of the two"
+        f"{row.where}: unit {unit.index} of {unit.layer} is also in line {first}: "
+        "remove one of the two"
       )
     self._seen[unit] = row.where
     return unit
@@ -144,15 +144,15 @@ class UnitsOnce:
 def read_numbers(
   path: str | os.PathLike[str], dtype: np.dtype, shape: tuple[int, int]
 ) -> np.ndarray:
-  """Reads a table of numbers without names of columns.
+  """Reads a table of numbers without a header line.
 
   Args:
     path: the file.
-    dtype: of the numbers; of integers, none may be negative.
-    shape: rows and columns that it must have.
+    dtype: dtype of the numbers; integers must not be negative.
+    shape: required numbers of rows and columns.
 
   Raises:
-    UserError: if the file cannot be read, or holds anything else.
+    UserError: if the file cannot be read, or is not such a table.
   """
   text = read_text(path)
   line = text.split("\n", 1)[0]
@@ -167,13 +167,13 @@ def read_numbers(
     raise UserError(f"{path}: expected a table of numbers ({error}).") from error
   if table.shape != shape:
     raise UserError(
-      f"{path}: expected {shape[0]} rows of {shape[1]}, as the layer's arrays have, "
+      f"{path}: expected {shape[0]} rows of {shape[1]}, like the layer's arrays, "
       f"found {table.shape[0]} rows of {table.shape[1]}."
     )
   whole = np.issubdtype(dtype, np.integer)
   with np.errstate(over="ignore"):
     fits = np.isfinite(table) & np.isfinite(table.astype(np.float32))
-  # Beyond 2^53 a float is no longer every whole number.
+  # A float64 cannot represent every integer beyond 2^53.
   if whole:
     fits &= (table >= 0) & (table <= 2**53) & (table == np.floor(table))
   if not fits.all():

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import atomic_path
-from milan_jax._src.files.json_files import SEAL, seal_holds, sealed
+from milan_jax._src.files.json_files import CHECKSUM, checksum_matches, with_checksum
 from milan_jax._src.records import Description, Unit
 
 # The first three columns are what other tools read.
@@ -69,7 +69,7 @@ class Journal:
   def append(self, batch: Iterable[Description]) -> None:
     """Appends a batch; on return it is on the disk."""
     batch = list(batch)
-    entries = (sealed(dataclasses.asdict(entry)) for entry in batch)
+    entries = (with_checksum(dataclasses.asdict(entry)) for entry in batch)
     lines = "".join(json.dumps(entry) + "\n" for entry in entries)
     with self._path.open("ab") as file:
       file.write(lines.encode())
@@ -99,9 +99,9 @@ def _parse(line: bytes) -> Description | None:
   """The description of a line; None if it is none, or changed since it was written."""
   try:
     entry = json.loads(line)
-    if not seal_holds(entry):
+    if not checksum_matches(entry):
       return None
-    entry.pop(SEAL, None)
+    entry.pop(CHECKSUM, None)
     return Description(unit=Unit(**entry.pop("unit")), **entry)
   except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
     return None

@@ -12,7 +12,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.exemplars import stats
 from milan_jax._src.exemplars.shards import Progress
 from milan_jax._src.files import atomic
-from milan_jax._src.files.json_files import seal_holds, sealed
+from milan_jax._src.files.json_files import checksum_matches, with_checksum
 from milan_jax._src.files.npy_files import read_npz
 from milan_jax._src.images.source import Skipped
 
@@ -34,7 +34,7 @@ def save_progress(
     "layers": list(progress.states),
     "skipped": [[item.image_id, item.name, item.reason] for item in progress.skipped],
   }
-  arrays = {"about": np.array(json.dumps(sealed(about)))}
+  arrays = {"about": np.array(json.dumps(with_checksum(about)))}
   for index, state in enumerate(progress.states.values()):
     for name, array in stats.to_arrays(state).items():
       arrays[f"{index}.{name}"] = array
@@ -57,7 +57,10 @@ def load_progress(
     about = json.loads(str(arrays.pop("about")))
     found, done = about["job"], about["done"]
     if not (
-      seal_holds(about) and isinstance(found, dict) and type(done) is int and done >= 0
+      checksum_matches(about)
+      and isinstance(found, dict)
+      and type(done) is int
+      and done >= 0
     ):
       raise ValueError("what it says of itself was changed")
     skipped = tuple(Skipped(*item) for item in about["skipped"])

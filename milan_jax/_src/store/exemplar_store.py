@@ -41,7 +41,12 @@ from milan_jax._src.exemplars.masks import activation_masks
 from milan_jax._src.exemplars.stats import LayerStatistics
 from milan_jax._src.files import atomic
 from milan_jax._src.files.digests import sha256_of
-from milan_jax._src.files.json_files import check_files, checksums, read_json, sealed
+from milan_jax._src.files.json_files import (
+  check_files,
+  checksums,
+  read_json,
+  with_checksum,
+)
 from milan_jax._src.files.npy_files import open_npy
 from milan_jax._src.files.staging import GrowingArray, staged_folder
 from milan_jax._src.images.sizes import Size, sides, size_from_sides, size_text
@@ -167,7 +172,7 @@ def write_table(
     "info": dict(info),
     "files": checksums(folder, (path.relative_to(folder).as_posix() for path in files)),
   }
-  atomic.write_json(folder / META, sealed(meta))
+  atomic.write_json(folder / META, with_checksum(meta))
 
 
 class StoredExemplars:

@@ -25,7 +25,12 @@ from jaxtyping import Float, Int
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import write_json
-from milan_jax._src.files.json_files import check_files, checksums, read_json, sealed
+from milan_jax._src.files.json_files import (
+  check_files,
+  checksums,
+  read_json,
+  with_checksum,
+)
 from milan_jax._src.files.npy_files import open_npy
 from milan_jax._src.records import LayerExemplars, Sign, Unit, signed_units
 
@@ -133,7 +138,7 @@ class FeatureWriter:
         file.flush()
       names = [INDEX, *(f"{number}.npy" for number in range(len(self._files)))]
       progress["files"] = checksums(self._folder, names)
-    write_json(self._folder / PROGRESS, sealed(progress))
+    write_json(self._folder / PROGRESS, with_checksum(progress))
 
   def __enter__(self) -> "FeatureWriter":
     return self

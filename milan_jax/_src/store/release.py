@@ -22,7 +22,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from milan_jax._src.errors import UserError
 from milan_jax._src.files import atomic
 from milan_jax._src.files.digests import sha256_of_file
-from milan_jax._src.files.json_files import check_seal, read_json, sealed
+from milan_jax._src.files.json_files import check_checksum, read_json, with_checksum
 from milan_jax._src.models.backbones import backbone, registry
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.confidence_model import EVIDENCE, ConfidenceSpec
@@ -201,7 +201,7 @@ def save_release(release: Release, folder: str | os.PathLike[str]) -> None:
     "tensors": {"sha256": sha256_of_file(folder / TENSORS_FILE)},
     "card": release.card,
   }
-  atomic.write_json(folder / JSON_FILE, sealed(value))
+  atomic.write_json(folder / JSON_FILE, with_checksum(value))
 
 
 def _as_json(spec: Any) -> dict[str, Any]:
@@ -228,7 +228,7 @@ def load_release(folder: str | os.PathLike[str]) -> Release:
     raise UserError(f"{path} lacks {error}: it is not a whole release") from error
   except UserError as error:
     raise UserError(f"{path}: {error}") from error
-  check_seal(value, path, remedy=_REMEDY)
+  check_checksum(value, path, remedy=_REMEDY)
   return release
 
 

@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.files.json_files import seal_holds, sealed
+from milan_jax._src.files.json_files import checksum_matches, with_checksum
 
 
 class TrainingCheckpoints:
@@ -53,7 +53,7 @@ class TrainingCheckpoints:
 
   def save(self, step: int, arrays: PyTree, progress: dict[str, Any]) -> None:
     """Saves arrays and a JSON value as the checkpoint of `step`."""
-    kept = sealed({"progress": progress, "arrays": _checksum(arrays)})
+    kept = with_checksum({"progress": progress, "arrays": _checksum(arrays)})
     self._manager.save(
       step,
       args=ocp.args.Composite(
@@ -82,7 +82,7 @@ class TrainingCheckpoints:
         ),
       )
       arrays, kept = restored.arrays, restored.progress
-      if not seal_holds(kept) or kept["arrays"] != _checksum(arrays):
+      if not checksum_matches(kept) or kept["arrays"] != _checksum(arrays):
         raise ValueError("it does not have its checksum")
       return arrays, kept["progress"]
     except Exception as error:  # Orbax and what it builds on raise many kinds
