@@ -27,6 +27,15 @@ _NOUN_BREAKERS = (
   | classes.AUXILIARIES
   | {",", _NONE}
 )
+_NOT_NOUNS = (
+  _NOUN_BREAKERS
+  | _DETERMINERS
+  | classes.QUANTIFIERS
+  | classes.ADVERBS
+  | classes.DEGREES
+  | classes.DEMONSTRATIVES
+  | {"either", "neither"}
+)
 
 Clause = Sequence[str]
 
@@ -79,16 +88,7 @@ def _is_adjective(word: str) -> bool:
 
 def _is_noun(word: str) -> bool:
   """Whether a word may be a noun: verbs and colors may, adjectives may not."""
-  closed = (
-    _NOUN_BREAKERS
-    | _DETERMINERS
-    | classes.QUANTIFIERS
-    | classes.ADVERBS
-    | classes.DEGREES
-    | classes.DEMONSTRATIVES
-    | {"either", "neither"}
-  )
-  return bool(word) and word not in closed and not _is_adjective(word)
+  return word not in _NOT_NOUNS and not _is_adjective(word)
 
 
 def _is_sure_noun(word: str) -> bool:
@@ -124,7 +124,7 @@ def _ending(clause: Clause) -> bool:
   if last in classes.TRANSITIVES and before:
     done = not last.endswith("ing") or bool(classes.BE & set(before))
     return not (done and _strands(clause))
-  if last in classes.AUXILIARIES - {"can"} | {"look", "looks", "seem", "seems"}:
+  if last in classes.AUXILIARIES | {"look", "looks", "seem", "seems"}:
     asked = {"where", "what", "how", "as", "the"} | classes.PERSONAL
     return not asked & set(before)
   if last == "other" and _at(clause, -2 + len(clause)) == "the":

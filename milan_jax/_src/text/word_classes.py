@@ -55,7 +55,7 @@ RELATIVES = _set("that which who whose whom")
 SUBORDINATORS = _set("where when while because although if since whereas")
 BE = _set("is are was were be been being")
 AUXILIARIES = BE | _set(
-  "has have had do does did can could may might will would should must cannot"
+  "has have had do does did could may might will would should must cannot"
 )
 SINGULAR_VERBS = _set(
   "is was has does looks seems appears contains includes shows runs goes"
