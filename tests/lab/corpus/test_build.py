@@ -23,7 +23,9 @@ from milan_jax._src.store.annotations import read_annotations
 from milan_jax._src.store.exemplar_store import StoredExemplars
 from milan_jax._src.store.splits import read_split
 from milan_jax._src.store.truths import read_truths
+from milan_jax._src.text.fluency import is_broken
 from milan_jax._src.text.judge import judge
+from milan_jax._src.text.persons import judges_persons
 from milan_jax._src.text.wording import NOTHING_PHRASES
 from tests.lab.corpus import pictures
 
@@ -326,6 +328,8 @@ def _check_truth(folder, plans, measured):
   annotations = read_annotations(folder)
   truths = read_truths(folder)
   assert len(truths) == len(rows) == len(plans)
+  for caption in {text for each in annotations.values() for text in each}:
+    assert not is_broken(caption) and not judges_persons(caption), caption
   for number, (row, plan) in enumerate(zip(rows, plans, strict=True)):
     unit = Unit(build.LAYER, number)
     assert (row["unit"], row["concept"], row["family"]) == (

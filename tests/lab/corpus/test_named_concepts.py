@@ -29,7 +29,22 @@ def scene(key, *tags, split="train", group=""):
       Tags("dog", "head", ("brown",), "furry"),
       {
         *(("part", "head", "dog"), ("part", "head", "animal"), ("part", "head", "")),
-        ("colored part", "brown", "head"),
+      },
+    ),
+    # Of persons neither colors nor looks are told, nor of parts that may be theirs.
+    (
+      Tags("man", colors=("white",), look="furry"),
+      {("thing", "man"), ("category", "person"), ("look", "furry", "thing")},
+    ),
+    (
+      Tags("woman", "hair", ("brown",)),
+      {*(("part", "hair", name) for name in ("woman", "person")), ("part", "hair", "")},
+    ),
+    (
+      Tags("duck", "beak", ("orange",)),
+      {
+        *(("part", "beak", name) for name in ("duck", "bird", "animal", "")),
+        ("colored part", "orange", "beak"),
       },
     ),
     # Everything has a body: it says nothing alone.
@@ -112,6 +127,17 @@ def test_a_concept_needs_enough_sources_of_the_training_part():
       "dog heads",
       [{"dog", "animal"}, {"head", "face"}],
     ),
+    (
+      ("part", "hand", "person"),
+      "person hand",
+      "parts",
+      "people's hands",
+      [{"person", "people"}, {"hand"}],
+    ),
+    (
+      ("look", "dark", "leaves"),
+      *("dark leaves", "looks", "dark leaves", [{"dark"}, {"leaves"}]),
+    ),
     (("part", "wheel", ""), "any wheel", "parts", "wheels", [{"wheel", "tires"}]),
     (
       ("colored", "red", "car"),
@@ -163,11 +189,19 @@ def test_what_a_concept_is_called(key, name, family, first, strict):
     assert "{" not in text and text == text.strip()
 
 
+def test_numbers_of_nouns_agree():
+  leaves = named_concepts._concept(("look", "dark", "leaves")).phrasings
+  assert "leaves that look dark" in leaves and "different dark leaves" in leaves
+  ground = named_concepts._concept(("colored", "brown", "ground")).phrasings
+  assert "ground that is brown" in ground and "some brown ground" in ground
+
+
 def test_things_are_on_in_or_among_what_they_are_with():
   for ground, said in (
     ("snow", "dogs in snow"),
     ("grass", "dogs on grass"),
     ("leaves", "dogs among leaves"),
     ("sky", "dogs in front of the sky"),
+    ("road", "dogs on a road"),
   ):
     assert said in named_concepts._concept(("with", "dog", ground)).phrasings

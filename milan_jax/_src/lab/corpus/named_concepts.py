@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from milan_jax._src.lab.corpus import named_phrasings as said
 from milan_jax._src.lab.corpus import things, words
 from milan_jax._src.lab.corpus.scenes import Scene, Tags
+from milan_jax._src.text.persons import PARTS
 
 # Minimum number of training sources: for a thing, and for any other concept.
 LEAST_SOURCES, LEAST_OF_OTHERS = 3, 5
@@ -104,16 +105,19 @@ def _keys(tags: Tags) -> Iterable[Key]:
       yield "part", tags.part, name
     if tags.part != "body":
       yield "part", tags.part, ""
-    for color in tags.colors[:1]:
+    # Whose part it is, such a concept leaves open: a person's has no color.
+    for color in tags.colors[:1] if tags.part not in PARTS else ():
       yield "colored part", color, tags.part
     return
   yield "thing", tags.what
   for kind in kinds:
     yield "category", kind
+  # Nor has a person, and nobody judges how a person looks.
+  others = [name for name in names if not is_person(name)]
   for color in tags.colors[:1]:
-    yield from (("colored", color, name) for name in names)
+    yield from (("colored", color, name) for name in others)
   if tags.look in DRAWN_LOOKS:
-    yield from (("look", tags.look, n) for n in names if n not in _OF[tags.look])
+    yield from (("look", tags.look, n) for n in others if n not in _OF[tags.look])
     yield "look", tags.look, "thing"
 
 
@@ -177,13 +181,23 @@ def named_concepts(
   return result
 
 
+def is_person(name: str) -> bool:
+  """Whether a noun names persons, or what persons have alone."""
+  return "person" in (name, *things.categories(name)) or name in PARTS
+
+
 def _noun(name: str) -> dict[str, str]:
+  mass = words.is_mass(name)
   return {
     "noun": name,
     "many": words.plural(name),
     "one": words.with_article(name),
-    "are": "is" if words.is_uncountable(name) else "are",
-    "s": "s" if words.is_uncountable(name) else "",
+    # Not "person hands", which is a slip, but "people's hands".
+    "owner": words.possessive(name) if is_person(name) else name,
+    "are": "is" if mass else "are",
+    "s": "s" if mass else "",
+    "different": "some" if mass else "different",
+    "various": "various kinds of" if mass else "various",
   }
 
 
@@ -284,7 +298,7 @@ def _concept(key: Key) -> NamedConcept:
         ((look,), _called(name)),
       )
     case ("with", name, ground):
-      x, y = words.plural(name), words.plural(ground)
+      x, y = words.plural(name), said.GROUND_NAMES.get(ground, words.plural(ground))
       return NamedConcept(
         f"{name} with {ground}",
         "together",

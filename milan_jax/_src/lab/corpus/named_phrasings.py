@@ -1,7 +1,8 @@
 """Paraphrases of things, parts and places in the picture.
 
-`{many}` is a noun's plural, `{one}` the noun with its article, `{parts}` the plural of
-a part, `{part}` the part alone, `{are}` its verb, `{s}` a verb's ending, `{c}` a color
+`{many}` is a noun's plural, `{one}` the noun with its article, `{owner}` the noun as it
+owns a part, `{parts}` the plural of a part, `{part}` the part alone, `{are}` its verb,
+`{s}` a verb's ending, `{different}` and `{various}` as they fit the noun, `{c}` a color
 and `{l}` a look. The first three phrasings of a list are short, so that "X and Y" can
 use them too. A repeated phrasing is drawn twice as often.
 """
@@ -14,7 +15,7 @@ THING = (
   "{many} in different places",
   "parts of {many}",
   "{many} of different kinds",
-  "different {many}",
+  "{different} {many}",
 )
 ANIMAL = (
   "{many}",
@@ -24,7 +25,7 @@ ANIMAL = (
   "the bodies of {many}",
   "{many} outside",
   "{many} of different kinds",
-  "different {many}",
+  "{different} {many}",
 )
 STUFF = (
   "{many}",
@@ -32,23 +33,23 @@ STUFF = (
   "{many}",
   "places with {many}",
   "large areas of {many}",
-  "areas covered with {many}",
+  "areas that show {many}",
   "{many} in the picture",
 )
 CATEGORY = (
   "{many}",
-  "different {many}",
+  "{different} {many}",
   "{many}",
   "{many} of all kinds",
-  "various {many}",
+  "{various} {many}",
   "{many} and parts of {many}",
   "all kinds of {many}",
 )
 PART = (
-  "{noun} {parts}",
+  "{owner} {parts}",
   "{parts} of {many}",
   "the {parts} of {many}",
-  "{noun} {parts}",
+  "{owner} {parts}",
   "{one}'s {part}",
   "the {part} of {one}",
   "{parts} of different {many}",
@@ -65,7 +66,7 @@ COLORED = (
   "{many} that {are} {c}",
   "{c} {many}",
   "{c} colored {many}",
-  "different {c} {many}",
+  "{different} {c} {many}",
 )
 COLORED_PART = (
   "{c} {parts}",
@@ -77,7 +78,7 @@ LOOK = (
   "{l} {many}",
   "{many} that look{s} {l}",
   "{l} {many}",
-  "different {l} {many}",
+  "{different} {l} {many}",
 )
 WITH = (
   "{x} and {y}",
@@ -89,7 +90,7 @@ WITH = (
 # A category except for one kind.
 EXCEPT = (
   "{many} except {others}",
-  "{many} without {others}",
+  "{many}, but not {others}",
   "{many} except for {others}",
   "all {many} except {others}",
   "{many}, but no {others}",
@@ -101,7 +102,6 @@ EXCEPTIONS = (
   ("vehicle", "boat"),
   ("plant", "flower"),
   ("food", "fruit"),
-  ("person", "man"),
   ("clothing", "hat"),
 )
 PLACES = {
@@ -202,17 +202,24 @@ ON = {
   "snow": "in",
   "water": "in",
   "sea": "in",
-  "sky": "in front of the",
+  "sky": "in front of",
   "road": "on",
   "rock": "on",
   "table": "on",
   "floor": "on",
   "dirt": "on",
   "leaves": "among",
-  "forest": "in front of a",
+  "forest": "in front of",
   "wall": "in front of",
   "fabric": "on",
   "carpet": "on",
   "wood": "on",
   "branches": "on",
+}
+# How a ground is called that a thing is with; its plural where it is not named here.
+GROUND_NAMES = {
+  "sea": "the sea",
+  "sky": "the sky",
+  "road": "a road",
+  "forest": "a forest",
 }

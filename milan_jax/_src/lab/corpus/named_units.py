@@ -11,6 +11,7 @@ from milan_jax._src.lab.corpus import filters, named_phrasings, phrasings
 from milan_jax._src.lab.corpus.named_concepts import Key, Mark, NamedConcept
 from milan_jax._src.lab.corpus.scenes import GRID, Scene, Tags
 from milan_jax._src.lab.corpus.units import NOTHING, NUM_CAPTIONS, Looks, draw_looks
+from milan_jax._src.text.persons import judges_persons
 from milan_jax._src.text.wording import NOTHING_PHRASES
 
 GRIDS = (56, 28, 14, 7)
@@ -232,8 +233,10 @@ class NamedPlanner:
       Counter(t.look for t in tags if t.look),
     ):
       for word, count in adjectives.items():
-        if count >= need and not many.startswith("the "):
-          found.append(f"{word} {many}")
+        sentence = f"{word} {many}"
+        if count < need or many.startswith("the ") or judges_persons(sentence):
+          continue
+        found.append(sentence)
     return found
 
   def _nothing(self, split: str, rng: np.random.Generator) -> NamedPlan:

@@ -10,7 +10,7 @@ MASS = frozenset(
   bark scenery lettuce cabbage furniture clothing electronics lettering writing
   wallpaper wool armor stucco thatch moss ivy soil flesh salt lace velvet luggage
   machinery equipment toast ginger pasta yarn vegetation lava graffiti bamboo cutlery
-  coral steam lavender holly footwear
+  coral steam lavender holly footwear ground
   """.split()
 ) | {"ice cream", "rusty metal", "metal grate"}
 ALWAYS_PLURAL = frozenset(
@@ -61,10 +61,14 @@ _IRREGULAR = {
 }
 
 
+def is_mass(noun: str) -> bool:
+  """Whether a noun has no plural: grass."""
+  return noun in MASS or noun.split()[-1] in MASS
+
+
 def is_uncountable(noun: str) -> bool:
   """Returns whether a noun takes no plural ending: grass, pants."""
-  last = noun.split()[-1]
-  return noun in MASS or last in MASS or last in ALWAYS_PLURAL
+  return is_mass(noun) or noun.split()[-1] in ALWAYS_PLURAL
 
 
 def plural(noun: str) -> str:
@@ -85,6 +89,12 @@ def plural(noun: str) -> str:
   else:
     many = last + "s"
   return " ".join([*first, many])
+
+
+def possessive(noun: str) -> str:
+  """A noun's plural that owns something: "people's"; names of persons only."""
+  many = plural(noun)
+  return f"{many}'" if many.endswith("s") else f"{many}'s"
 
 
 def with_article(noun: str) -> str:
