@@ -67,7 +67,10 @@ def corpus(tmp_path_factory):
     {
       Unit("patches", unit): (f"{names[unit % 3]} things", f"{names[unit % 3]} areas")
       for unit in range(UNITS)
-    },
+    }
+    # Left out, and with them the unit that is described by nothing else.
+    | {Unit("patches", 0): ("red things", "black people", "red areas")}
+    | {Unit("patches", 100): ("tan hands", "old men")},
   )
   parts = ["train"] * 18 + ["validation"] * 3 + ["test"] * 3
   lines = [f"patches,{unit},{part}" for unit, part in enumerate(parts)]
@@ -119,6 +122,7 @@ def test_a_trained_captioner_names_colors_it_was_not_shown(corpus, flags, tmp_pa
   assert report["units"] == {"training": 18, "validation": 3, "test": 3}
   release = load_release(workdir / "milan")
   assert set(release.vocabulary) == {*COLORS, "things", "areas"}
+  assert release.decoding.guarded and "3 captions" in release.card["persons"]
   _call(
     DescribeOptions,
     describe,

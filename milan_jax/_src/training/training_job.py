@@ -33,7 +33,7 @@ CAPTIONER, LANGUAGE_MODEL = "captioner", "language_model"
 # Units whose features are read together, to fit a projection or to apply it.
 PROJECTED_TOGETHER = 256
 # The original's.
-DECODING = Decoding("rerank", 15, 50, 0.2)
+DECODING = Decoding("rerank", 15, 50, 0.2, guarded=True)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ from milan_jax._src.text.tokenizer import Tokenizer
 from milan_jax._src.text.wording import NOTHING_PHRASES
 from milan_jax._src.training.calibrate import calibrate, check_truths
 from milan_jax._src.training.matching import keep_matched, split_rows
+from milan_jax._src.training.permitted_captions import permitted_captions
 from milan_jax._src.training.projection import fit_projection
 from milan_jax._src.training.splitting import Split
 from milan_jax._src.training.train_milan import (
@@ -59,6 +60,11 @@ from milan_jax._src.weights.state_dicts import read_state_dict
 _BY_CONTENT = ("exemplars", "annotations", "split", "encoder_weights")
 # Options that may differ between the run that began and one that goes on.
 _NOT_IN_RESULTS = ("workdir", "checkpoint_every")
+# What the card states of persons.
+_PERSONS = (
+  "It gives persons no color and judges none by their looks: {number} captions that do "
+  "were left out of training, and such descriptions are not given."
+)
 # What options that are numbers lie between, both ends included.
 _MANY = 2**31 - 1
 _BETWEEN = (
@@ -82,6 +88,7 @@ class _Inputs:
     exemplars: those of annotated units.
     annotations: descriptions of units that have exemplars.
     described: all descriptions.
+    left_out: captions that were left out of them.
     rows: rows of the training, validation and test parts.
     split: the part of each unit, if it is given.
     truths: what is right of units, for the confidence; None if unknown.
@@ -91,6 +98,7 @@ class _Inputs:
   exemplars: ExemplarSet
   annotations: Mapping[Unit, Sequence[str]]
   described: Mapping[Unit, Sequence[str]]
+  left_out: int
   rows: Split
   split: Mapping[Unit, str] | None
   truths: Mapping[Unit, Truth] | None
@@ -177,7 +185,9 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
       options,
       folder,
       nothing=_nothing(inputs.corpus),
-      card=({"about": about} if about else {}) | _sources(inputs.corpus),
+      card=({"about": about} if about else {})
+      | {"persons": _PERSONS.format(number=inputs.left_out)}
+      | _sources(inputs.corpus),
       say=say,
       progress=show,
     )
@@ -200,7 +210,13 @@ def _read_inputs(options: TrainOptions) -> _Inputs:
   if not data.exemplars:
     raise UserError("--exemplars: name a directory of annotated exemplars.")
   corpus = pathlib.Path(data.exemplars)
-  described = read_annotations(data.annotations or data.exemplars)
+  permitted = permitted_captions(read_annotations(data.annotations or data.exemplars))
+  if permitted.left_out:
+    say(
+      f"{permitted.left_out} captions give persons a color or judge them (such as "
+      f"{permitted.example!r}): they are left out"
+    )
+  described = permitted.captions
   table = pathlib.Path(data.split or corpus / FILE)
   split = read_split(table) if data.split or table.is_file() else None
   found = _annotated(open_exemplars(data.exemplars), described)
@@ -223,7 +239,8 @@ def _read_inputs(options: TrainOptions) -> _Inputs:
     if (corpus / TRUTH).is_file():
       truths = read_truths(corpus)
       check_truths(split, truths)
-  return _Inputs(corpus, found, kept, described, rows, split, truths)
+  left_out = permitted.left_out
+  return _Inputs(corpus, found, kept, described, left_out, rows, split, truths)
 
 
 def _nothing(corpus: pathlib.Path) -> tuple[str, ...]:
