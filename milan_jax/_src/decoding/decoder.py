@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Key
 
+from milan_jax._src.decoding.guard import best_allowed
 from milan_jax._src.decoding.program import (
   AXIS,
   Costs,
@@ -99,7 +100,7 @@ class Decoder:
       self.weights = jax.jit(
         functools.partial(fuse_weights, dtype=dtype), out_shardings=everywhere
       )(jax.tree.map(lambda x: _spread(np.asarray(x), everywhere), params))
-    vocabulary = Vocabulary(release.vocabulary)
+    vocabulary = self._vocabulary = Vocabulary(release.vocabulary)
     words: ContentWords | None = None
     if decoding.consensus:
       words = content_words(
@@ -206,7 +207,7 @@ class Decoder:
     Returns:
       NumPy arrays, one row per unit.
     """
-    return _fetch(self.start(features, keys, counts)[0], len(features))
+    return self._fetch(self.start(features, keys, counts)[0], len(features))
 
   def stream(
     self, batches: Iterable[tuple[np.ndarray, Key[Array, "units"], *tuple[Any, ...]]]
@@ -220,17 +221,18 @@ class Decoder:
     for features, *others in batches:
       started = self.start(features, *others)[0], len(features)
       if waiting is not None:
-        yield _fetch(*waiting)
+        yield self._fetch(*waiting)
       waiting = started
     if waiting is not None:
-      yield _fetch(*waiting)
+      yield self._fetch(*waiting)
+
+  def _fetch(self, decoded: DecodedBatch, units: int) -> DecodedBatch:
+    fetched: DecodedBatch = jax.tree.map(lambda x: np.asarray(x)[:units], decoded)
+    if fetched.beam is None:
+      return fetched
+    return best_allowed(fetched, self._vocabulary)
 
 
 def _spread(array: np.ndarray, sharding: NamedSharding) -> Array:
   """Gives each device its part; every process holds the whole array."""
   return jax.make_array_from_callback(array.shape, sharding, lambda part: array[part])
-
-
-def _fetch(decoded: DecodedBatch, units: int) -> DecodedBatch:
-  fetched: DecodedBatch = jax.tree.map(lambda x: np.asarray(x)[:units], decoded)
-  return fetched

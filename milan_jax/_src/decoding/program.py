@@ -37,6 +37,15 @@ from milan_jax._src.text.content_words import ContentWords
 AXIS = "data"
 
 
+class Beam(NamedTuple):
+  """The hypotheses of a batch, in any order; the fields of `DecodedBatch` of each."""
+
+  tokens: Int[np.ndarray | Array, "batch beam length"]
+  scores: Float[np.ndarray | Array, "batch beam"]
+  log_probs: Float[np.ndarray | Array, "batch beam"]
+  lm_log_probs: Float[np.ndarray | Array, "batch beam"] | None
+
+
 class DecodedBatch(NamedTuple):
   """Descriptions of a batch of units.
 
@@ -47,6 +56,7 @@ class DecodedBatch(NamedTuple):
     lm_log_probs: log p(description), up to the first stop; None without a model.
     margins: by how much the score beats the next best hypothesis, or at the closest
       step of a greedy search the next best token; infinity where there is no other.
+    beam: all hypotheses, where `Decoder` still has to choose among them; else None.
   """
 
   tokens: Int[np.ndarray | Array, "batch length"]
@@ -54,6 +64,7 @@ class DecodedBatch(NamedTuple):
   log_probs: Float[np.ndarray | Array, "batch"]
   lm_log_probs: Float[np.ndarray | Array, "batch"] | None
   margins: Float[np.ndarray | Array, "batch"]
+  beam: Beam | None = None
 
 
 class Costs(NamedTuple):
@@ -177,6 +188,7 @@ class _Best(NamedTuple):
     lm_log_probs: log p(description); None if not computed yet.
     work: rows computed by the captioner.
     lm_work: rows computed by the language model; None if it did not run.
+    beam: all hypotheses, if they are wanted.
   """
 
   found: Any
@@ -184,6 +196,7 @@ class _Best(NamedTuple):
   lm_log_probs: Float[Array, "batch"] | None
   work: Work
   lm_work: Work | None
+  beam: Beam | None = None
 
 
 def _greedy(task: _Task) -> _Best:
@@ -203,7 +216,17 @@ def _beam(task: _Task) -> _Best:
   beams, work, lm_work = beam_search(
     task.captioner, beam_size=task.decoding.beam_size, **task.arguments
   )
-  return _Best(best_of(beams)[0], None, None, work, lm_work)
+  best = _Best(best_of(beams)[0], None, None, work, lm_work)
+  if not task.decoding.guarded:
+    return best
+  lm_scores: Float[Array, "batch beam"] | None = None
+  log_probs = beams.scores
+  if task.language_model is not None:
+    lm_scores, more = task.forced(task.language_model, beams.tokens)
+    best = best._replace(lm_work=more if lm_work is None else add_work(lm_work, more))
+    if task.decoding.mi:
+      log_probs = log_probs + task.decoding.temperature * lm_scores
+  return best._replace(beam=Beam(beams.tokens, beams.scores, log_probs, lm_scores))
 
 
 def _rerank(task: _Task, words: ContentWords | None) -> _Best:
@@ -218,19 +241,22 @@ def _rerank(task: _Task, words: ContentWords | None) -> _Best:
   agreed: Float[Array, "batch beam"] | None = None
   if words is not None:
     agreed = decoding.consensus * log_consensus(beams, words.ids, words.nothing)
-  found, indices = rerank(
+  found, indices, scores = rerank(
     beams, lm_scores, temperature=decoding.temperature, consensus=agreed
   )
+  beam: Beam | None = None
+  if decoding.guarded:
+    beam = Beam(beams.tokens, scores, beams.scores, lm_scores)
   log_probs = jnp.take_along_axis(beams.scores, indices[:, None], axis=1)[:, 0]
   lm_log_probs = None
   if not decoding.parity:
     lm_log_probs = jnp.take_along_axis(lm_scores, indices[:, None], axis=1)[:, 0]
-  return _Best(found, log_probs, lm_log_probs, work, lm_work)
+  return _Best(found, log_probs, lm_log_probs, work, lm_work, beam)
 
 
 def _with_log_probs(best: _Best, task: _Task) -> _Best:
   """Computes the log probabilities that the search did not."""
-  found, log_probs, lm_log_probs, work, lm_work = best
+  found, log_probs, lm_log_probs, work, lm_work, beam = best
   decoding = task.decoding
   tokens = found.tokens[:, None]
   if task.language_model is not None and lm_log_probs is None:
@@ -244,7 +270,7 @@ def _with_log_probs(best: _Best, task: _Task) -> _Best:
     log_probs = found.scores
     if decoding.mi and lm_log_probs is not None:
       log_probs = log_probs + decoding.temperature * lm_log_probs
-  return _Best(found, log_probs, lm_log_probs, work, lm_work)
+  return _Best(found, log_probs, lm_log_probs, work, lm_work, beam)
 
 
 def decode(
@@ -281,10 +307,10 @@ def decode(
     best = _greedy(task)
   else:
     best = _sample(task, keys)
-  found, log_probs, lm_log_probs, work, lm_work = _with_log_probs(best, task)
+  found, log_probs, lm_log_probs, work, lm_work, beam = _with_log_probs(best, task)
   assert log_probs is not None
   decoded = DecodedBatch(
-    found.tokens, found.scores, log_probs, lm_log_probs, found.margins
+    found.tokens, found.scores, log_probs, lm_log_probs, found.margins, beam
   )
   # One row of counts for each device.
   costs = jax.tree.map(lambda x: x[None], Costs(work, lm_work))

@@ -11,6 +11,8 @@ import numpy as np
 from milan_jax._src.decoding.confidence import judged
 from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.decoding.program import DecodedBatch
+from milan_jax._src.models.confidence_model import NO_PATTERN
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.records import Description, Unit
 from milan_jax._src.runs.processes import broadcast_from_primary
 from milan_jax._src.runs.progress import bar, say
@@ -18,6 +20,7 @@ from milan_jax._src.runs.workdir import JOURNAL
 from milan_jax._src.store.descriptions import Journal
 from milan_jax._src.store.feature_store import FeatureStore
 from milan_jax._src.store.release import Release
+from milan_jax._src.text.persons import judges_persons
 from milan_jax._src.text.reconstruction import reconstruct_ids
 from milan_jax._src.text.vocabulary import Vocabulary
 
@@ -53,7 +56,7 @@ def describe_units(
       units = zip(
         store.units(first, first + size), store.firing(first, first + size), strict=True
       )
-      described = _described(units, decoded, vocabulary, decoder.decoding.parity)
+      described = _described(units, decoded, vocabulary, decoder.decoding)
       counts = store.num_regions(first, first + size) if counted else None
       journal.append(judged(described, decoded, release, waiting.popleft(), counts))
       show(len(journal), total)
@@ -93,15 +96,19 @@ def _described(
   units: Iterable[tuple[tuple[Unit, bool], tuple[int, int] | None]],
   decoded: DecodedBatch,
   vocabulary: Vocabulary,
-  parity: bool,
+  decoding: Decoding,
 ) -> Iterator[Description]:
   lm_log_probs = decoded.lm_log_probs
   for i, ((unit, dead), firing) in enumerate(units):
     fires, images = firing or (None, None)
     margin = float(decoded.margins[i])
+    tokens = np.asarray(decoded.tokens[i])
+    text = reconstruct_ids(tokens, vocabulary, parity=decoding.parity)
+    if decoding.guarded and judges_persons(text):
+      text = NO_PATTERN  # nothing in the beam may be given
     yield Description(
       unit=unit,
-      text=reconstruct_ids(np.asarray(decoded.tokens[i]), vocabulary, parity=parity),
+      text=text,
       score=float(decoded.scores[i]),
       log_prob=float(decoded.log_probs[i]),
       lm_log_prob=None if lm_log_probs is None else float(lm_log_probs[i]),

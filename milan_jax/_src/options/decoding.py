@@ -26,6 +26,9 @@ class Decoding:
     consensus: weight of the log-consensus with the other hypotheses, for rerank: a
       minimum Bayes risk (MBR) term.
     nothing: descriptions of no pattern, in lower case, tokens separated by spaces.
+    guarded: give no description that gives persons a color or judges them
+      (`text/persons.py`), but the next best one of the beam; "No clear pattern" where
+      there is no other.
     mi: score each token by mutual information, for greedy, sample and beam.
     parity: give the original's scores, its counting errors included: greedy counts
       what comes after the stop, and rerank's language model one token too many.
@@ -45,6 +48,7 @@ class Decoding:
   temperature: float = 0.2
   consensus: float = 0.0
   nothing: tuple[str, ...] = ()
+  guarded: bool = False
   mi: bool = False
   parity: bool = False
   precision: str = "float32"
@@ -62,6 +66,8 @@ class Decoding:
       raise UserError(f"temperature: expected 0 or more; found {self.temperature:g}.")
     if self.consensus and (self.strategy != "rerank" or self.parity):
       raise UserError("consensus: only strategy rerank has it, and not with parity.")
+    if self.guarded and self.parity:
+      raise UserError("guarded: the original's descriptions are given as they are.")
 
   @property
   def needs_language_model(self) -> bool:

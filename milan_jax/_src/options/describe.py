@@ -252,6 +252,7 @@ class DecodingOptions:
       temperature=own.temperature if self.temperature is None else self.temperature,
       consensus=consensus,
       nothing=own.nothing,
+      guarded=own.guarded and not self.parity,
       mi=mi,
       parity=self.parity,
       precision=self.precision,

@@ -10,10 +10,17 @@ from milan_jax._src.search.steps import Beams, Hypotheses
 
 
 class RerankOutput(NamedTuple):
-  """The best hypothesis of each unit, and its index in the beam."""
+  """The best hypothesis of each unit.
+
+  Attributes:
+    hypotheses: the best ones.
+    indices: the place of each in its beam.
+    scores: what all hypotheses were ranked by.
+  """
 
   hypotheses: Hypotheses
   indices: Int[Array, "batch"]
+  scores: Float[Array, "batch beam"]
 
 
 def rerank(
@@ -47,4 +54,5 @@ def best_of(beams: Beams) -> RerankOutput:
   """Picks the hypothesis with the highest score, the first where several have it."""
   best = row_maxima(beams.scores)
   tokens = jnp.take_along_axis(beams.tokens, best.indices[:, None, None], axis=1)[:, 0]
-  return RerankOutput(Hypotheses(tokens, best.scores, best.margins), best.indices)
+  found = Hypotheses(tokens, best.scores, best.margins)
+  return RerankOutput(found, best.indices, beams.scores)

@@ -121,7 +121,13 @@ _OPTIONAL = ("language_model", "confidence")
 # Fields that must be there though they have a default, and fields that are left out
 # where they have theirs.
 _NEEDED = {"weights", "strategy", "length", "beam_size", "temperature"}
-_LEFT_OUT = {"mi": False, "parity": False, "precision": "float32", "pooling": "inside"}
+_LEFT_OUT = {
+  "guarded": False,
+  "mi": False,
+  "parity": False,
+  "precision": "float32",
+  "pooling": "inside",
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -302,7 +308,7 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     item = typing.get_args(hint)[0]
     return tuple(_convert(one, item, where) for one in value)
   kinds = (int, float) if hint is float else (hint,)
-  fits = isinstance(value, kinds) and not isinstance(value, bool)
+  fits = isinstance(value, kinds) and isinstance(value, bool) == (hint is bool)
   _check(fits, where, f"of type {hint.__name__}", value)
   return hint(value)
 

@@ -1,0 +1,96 @@
+"""Descriptions that give persons a color or judge them are not given."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from milan_jax._src.api.captioners import Captioner
+from milan_jax._src.decoding.guard import best_allowed
+from milan_jax._src.decoding.program import Beam, DecodedBatch
+from milan_jax._src.errors import UserError
+from milan_jax._src.options.decoding import Decoding
+from milan_jax._src.store.feature_store import open_features
+from milan_jax._src.text.persons import judges_persons
+from milan_jax._src.text.reconstruction import reconstruct_ids
+from milan_jax._src.text.vocabulary import Vocabulary
+from tests.helpers.feature_store import write_features
+
+WORDS = Vocabulary(("black", "people", "dogs", "old", "no"))
+
+
+def _rows(*texts):
+  return np.array(
+    [
+      WORDS.encode(text.split(), start=False, stop=False, pad=False)
+      + [WORDS.stop_id] * (3 - len(text.split()))
+      for text in texts
+    ]
+  )
+
+
+def test_the_best_description_that_may_be_given():
+  beams = (
+    ("dogs", "black people", "people", "black dogs"),
+    ("black people", "old people", "black dogs", "dogs"),
+    ("black people", "dogs", "old people", "black people"),
+    ("black people", "old people", "black people", "black people"),
+  )
+  scores = np.array(
+    [[3.0, 4.0, 1.0, 0.0], [5.0, 4.0, 1.0, 3.0], [9.0, 8.0, 7.0, 6.0], [4, 3, 2, 1]]
+  )
+  scores[0, 1] = -np.inf  # not in the running
+  best = scores.argmax(1)
+  decoded = DecodedBatch(
+    tokens=np.stack([_rows(*each)[one] for each, one in zip(beams, best, strict=True)]),
+    scores=scores[np.arange(4), best],
+    log_probs=np.full(4, -1.0),
+    lm_log_probs=np.full(4, -2.0),
+    margins=np.ones(4),
+    beam=Beam(
+      np.stack([_rows(*each) for each in beams]), scores, scores - 10, scores - 20
+    ),
+  )
+  found = best_allowed(decoded, WORDS)
+  said = [reconstruct_ids(row, WORDS) for row in found.tokens]
+  # The last unit has nothing that may be given: whoever shows it withholds it.
+  assert said == ["Dogs", "Dogs", "Dogs", "Black people"]
+  assert found.scores.tolist() == [3, 3, 8, 4]
+  assert found.log_probs.tolist() == [-1, -7, -2, -1]
+  assert found.lm_log_probs.tolist() == [-2, -17, -12, -2]
+  assert found.margins.tolist() == [1, 2, np.inf, 1]
+  assert found.beam is None
+  assert decoded.scores.tolist() == [3, 5, 9, 4]
+
+
+@pytest.mark.parametrize("strategy", ["rerank", "greedy"])
+def test_a_captioner_that_would_say_such_things(tiny, outputs, strategy, tmp_path):
+  """The first two words that it says of a unit are called "black" and "people"."""
+  rows = np.arange(8)
+  if strategy == "rerank":
+    best = outputs["rerank5/argmax_correct"]
+    before = outputs["rerank5/beam_tokens"][rows, best]
+  else:
+    before = outputs["greedy/mi=False/tokens"]
+  first, second = before[0][:2].tolist()
+  vocabulary = [
+    {first: "black", second: "people"}.get(place, word)
+    for place, word in enumerate(tiny.vocabulary)
+  ]
+  decoding = Decoding(strategy, 15, 5, 0.2, guarded=True)
+  told = dataclasses.replace(tiny, vocabulary=tuple(vocabulary), decoding=decoding)
+  write_features(tmp_path, outputs["features"])
+  found = Captioner(told).describe(open_features(tmp_path))
+  texts = [entry.text for entry in found]
+  expected = [reconstruct_ids(row, Vocabulary(told.vocabulary)) for row in before]
+  changed = [judges_persons(text) for text in expected]
+  assert changed[0] and not all(changed)
+  for text, other, judging in zip(texts, expected, changed, strict=True):
+    assert not judges_persons(text) and (text == other) == (not judging)
+  # A beam has other hypotheses, greedy has none.
+  assert (texts[0] == "No clear pattern") == (strategy == "greedy")
+
+
+def test_parity_gives_the_originals_descriptions():
+  with pytest.raises(UserError, match="guarded"):
+    Decoding(parity=True, guarded=True)
