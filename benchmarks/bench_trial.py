@@ -16,7 +16,10 @@ from milan_jax._src.probe import probe_target as subject
 from milan_jax._src.probe import torch_layers
 
 # The module that calls it, and the name there.
-PARTS = {"trial": (subject, "try_layers"), "tokens": (torch_layers, "settle_layouts")}
+PARTS = {
+  "trial": (subject, "try_layers"),
+  "tokens": (torch_layers, "determine_layouts"),
+}
 
 
 def timed(seconds: dict[str, float], part: str, function: Any) -> Any:

@@ -172,8 +172,8 @@ def test_what_cannot_be_traced_runs_uncompiled(function, want, images):
   probe = CallableProbe(function, PREPROCESSING)
   assert not probe.compiled
   assert probe.num_devices == 1
-  assert probe.untraced
-  assert "\n" not in probe.untraced
+  assert probe.trace_failure
+  assert "\n" not in probe.trace_failure
   assert probe.layers() == (LayerShape("output", 8, 8, 3),)
   found = probe.activations(images, ("output",))["output"]
   np.testing.assert_allclose(found, want(normalized(images)), atol=1e-5)

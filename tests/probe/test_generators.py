@@ -7,7 +7,7 @@ from torch import nn
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.probe.jax_generator import JaxGenerator
-from milan_jax._src.probe.latent_inputs import to_colors, trial_inputs
+from milan_jax._src.probe.latent_inputs import to_rgb_pixels, trial_inputs
 from milan_jax._src.probe.protocol import Generator
 from milan_jax._src.probe.torch_generator import TorchGenerator
 from milan_jax._src.records import LayerShape
@@ -172,7 +172,7 @@ def test_parameters_need_not_be_part_of_the_program():
 def test_colors_are_cut_to_their_range():
   values = np.array([-3, -1, 0, 0.5, 1, 2, np.nan, np.inf], np.float32)
   images = np.broadcast_to(values[:, None, None, None], (8, 2, 2, 3))
-  found = to_colors(images, (-1.0, 1.0))[:, 0, 0, 0]
+  found = to_rgb_pixels(images, (-1.0, 1.0))[:, 0, 0, 0]
   assert found.tolist() == [0, 0, 128, 191, 255, 255, 0, 255]
 
 

@@ -20,7 +20,7 @@ from milan_jax._src.probe.latent_inputs import trial_inputs
 from milan_jax._src.probe.layout import guess_layout
 from milan_jax._src.probe.model_options import ModelRequest
 from milan_jax._src.probe.networks import open_network
-from milan_jax._src.probe.torch_channels import channels_of
+from milan_jax._src.probe.torch_channels import infer_channels
 from milan_jax._src.probe.torch_generator import TorchGenerator
 from milan_jax._src.probe.torch_module import TorchProbe
 
@@ -129,7 +129,7 @@ class Functional(nn.Module):
   ids=lambda one: type(one).__name__,
 )
 def test_channels_are_told_by_the_first_layer(module, channels):
-  assert channels_of(module, 16, "cpu") == channels
+  assert infer_channels(module, 16, "cpu") == channels
 
 
 def test_numbers_that_do_not_fit_the_channels(opened):

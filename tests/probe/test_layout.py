@@ -5,7 +5,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.probe.layout import (
   Layout,
   guess_layout,
-  layouts_named,
+  matching_layouts,
   parse_layout,
   parse_layouts,
   to_nhwc,
@@ -170,9 +170,9 @@ def test_layouts_are_written_as_they_are_read():
     assert str(parse_layout(text)) == text
   assert parse_layouts("NLC:special=1") == {"*": Layout("NLC", special=1)}
   layouts = parse_layouts("x.*=NHWC,x.1=NCHW")
-  assert layouts_named(layouts, "x.1") == {"x.1": Layout("NCHW")}
-  assert layouts_named(layouts, "x.2") == {"x.*": Layout("NHWC")}
-  assert layouts_named(layouts, "y") == {}
+  assert matching_layouts(layouts, "x.1") == {"x.1": Layout("NCHW")}
+  assert matching_layouts(layouts, "x.2") == {"x.*": Layout("NHWC")}
+  assert matching_layouts(layouts, "y") == {}
 
 
 @pytest.mark.parametrize("text", ["NHCW", "NLC:special", "NLC:grid=14", "NLC:x=1", ""])

@@ -12,14 +12,19 @@ from milan_jax._src.models.backbones import backbone
 from milan_jax._src.probe.flax_backbone import FlaxProbe
 from milan_jax._src.probe.layout import parse_layout, parse_layouts, to_nhwc
 from milan_jax._src.probe.linen_module import LinenProbe
-from milan_jax._src.probe.white_square import NUM_SQUARES, Order, pictures, sight
+from milan_jax._src.probe.white_square import (
+  NUM_SQUARES,
+  Order,
+  locate_squares,
+  pictures,
+)
 
 torch = pytest.importorskip("torch")
 
 from milan_jax._src.probe.torch_module import TorchProbe  # noqa: E402
 from milan_jax._src.probe.trial_report import (  # noqa: E402
-  complaint,
   format_report,
+  layout_error,
   report_layouts,
   try_layers,
 )
@@ -43,21 +48,21 @@ def test_a_square_is_where_it_is_said_to_be():
 
 def test_what_is_seen_in_arrays_of_known_order():
   maps = pictures(16, 16).astype(np.float32)
-  assert sight(maps).order is Order.FOLLOWS
-  assert sight(maps).share == pytest.approx(1)
+  assert locate_squares(maps).order is Order.FOLLOWS
+  assert locate_squares(maps).share == pytest.approx(1)
   turned = np.rot90(maps, axes=(1, 2))
-  assert sight(turned).order is Order.ELSEWHERE
+  assert locate_squares(turned).order is Order.ELSEWHERE
   everywhere = maps * 0 + maps.mean((1, 2), keepdims=True)
-  assert sight(everywhere).order is Order.UNCLEAR
-  assert sight(np.zeros_like(maps)).order is Order.UNCLEAR
+  assert locate_squares(everywhere).order is Order.UNCLEAR
+  assert locate_squares(np.zeros_like(maps)).order is Order.UNCLEAR
   nothing = np.full_like(maps, np.nan)
-  assert sight(nothing).order is Order.UNCLEAR
+  assert locate_squares(nothing).order is Order.UNCLEAR
   # The same few positions change every time, which shows nothing about their order.
   sink = np.zeros_like(maps)
   sink[1:, 9, 2] = 1
-  assert sight(sink).order is Order.UNCLEAR
-  late = np.roll(maps.reshape(7, 256, 3), -3, axis=1).reshape(maps.shape)
-  assert sight(late, latest=5).late == 3
+  assert locate_squares(sink).order is Order.UNCLEAR
+  shift_by = np.roll(maps.reshape(7, 256, 3), -3, axis=1).reshape(maps.shape)
+  assert locate_squares(shift_by, max_shift=5).shift_by == 3
 
 
 @pytest.mark.parametrize(
@@ -116,7 +121,7 @@ def test_a_layout_that_the_user_set_is_kept_and_said(capsys):
   given = parse_layouts("fc1=NLC")
   probe = TorchProbe(orders.Unrolled(), 32, layouts=given)
   tried = try_layers(probe, ("cut", "fc1"), batch_size=8)
-  assert complaint(tried, "fc1") == ""
+  assert layout_error(tried, "fc1") == ""
   report_layouts(tried)
   assert "fc1 is read as set by the user, although" in capsys.readouterr().err
   assert next(one.layout for one in tried.shapes if one.name == "fc1") == "NLC"
@@ -128,9 +133,9 @@ def test_a_layout_that_the_user_set_is_kept_and_said(capsys):
 def test_an_order_that_no_layout_says_is_refused(module, layer):
   probe = TorchProbe(module(), 32)
   tried = try_layers(probe, ("cut", layer), batch_size=8)
-  assert "not in the order of the picture" in complaint(tried, layer)
-  assert f"--layouts {layer}=" in complaint(tried, layer)
-  assert complaint(tried, "cut") == ""
+  assert "not in the order of the picture" in layout_error(tried, layer)
+  assert f"--layouts {layer}=" in layout_error(tried, layer)
+  assert layout_error(tried, "cut") == ""
   assert "elsewhere" in format_report(tried)
   assert "set --layouts" in probe.notes().get(layer, "set --layouts")
 
@@ -204,7 +209,7 @@ def test_our_backbones_see_squares_where_they_are(name, size):
   shapes = {one.name: one for one in probe.layers()}
   layers = [one for one in network.default_layers if shapes[one].height >= 4][:3]
   found = probe.activations(pictures(size, size), tuple(layers))
-  orders = {name: sight(np.asarray(found[name])).order for name in layers}
+  orders = {name: locate_squares(np.asarray(found[name])).order for name in layers}
   assert Order.ELSEWHERE not in orders.values(), orders
   assert orders[layers[0]] is Order.FOLLOWS
 

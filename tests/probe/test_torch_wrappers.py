@@ -7,7 +7,7 @@ from torch import nn
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.probe.torch_module import TorchProbe
-from milan_jax._src.probe.torch_wrappers import plain_module
+from milan_jax._src.probe.torch_wrappers import unwrap_module
 
 # Modules that torch imports for its compilers emit warnings.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -44,7 +44,7 @@ WRAPPED = {
 @pytest.mark.parametrize("make", WRAPPED.values(), ids=WRAPPED)
 def test_the_module_inside_is_read(make):
   expected = TorchProbe(net(), 16)
-  probe = TorchProbe(plain_module(make(), "nets:net"), 16)
+  probe = TorchProbe(unwrap_module(make(), "nets:net"), 16)
   assert probe.layers() == expected.layers()
   np.testing.assert_array_equal(
     probe.activations(IMAGES, ("2",))["2"], expected.activations(IMAGES, ("2",))["2"]
@@ -55,11 +55,11 @@ def test_torchscript_is_refused_in_one_sentence():
   traced = torch.jit.trace(net().eval(), torch.zeros(1, 3, 16, 16))
   for module in (traced, torch.jit.script(net()), nn.DataParallel(traced)):
     with pytest.raises(UserError, match=r"^--model=nets:it is a TorchScript .*export"):
-      plain_module(module, "nets:it")
+      unwrap_module(module, "nets:it")
 
 
 def test_of_a_module_with_a_scripted_part_the_others_are_read():
   whole = net()
   whole[1] = torch.jit.script(nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU()))
-  probe = TorchProbe(plain_module(whole, "nets:it"), 16)
+  probe = TorchProbe(unwrap_module(whole, "nets:it"), 16)
   assert [layer.name for layer in probe.layers()] == ["0", "2"]

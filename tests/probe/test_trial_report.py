@@ -8,9 +8,9 @@ from milan_jax._src.images.preprocessing import TORCHVISION
 from milan_jax._src.probe.callable_model import CallableProbe
 from milan_jax._src.probe.jax_generator import JaxGenerator
 from milan_jax._src.probe.latent_inputs import trial_inputs
-from milan_jax._src.probe.trial import Cause, show
+from milan_jax._src.probe.trial import Cause, run_trial
 from milan_jax._src.probe.trial_report import (
-  check_alone,
+  check_reproducible,
   format_report,
   report_layouts,
   try_layers,
@@ -84,7 +84,7 @@ def test_what_depends_on_chance_is_refused(then):
   ]
   for batch_size in (16, 1):
     with pytest.raises(UserError, match=r"Layer read .*dropout, noise or random masks"):
-      check_alone(found, batch_size=batch_size)
+      check_reproducible(found, batch_size=batch_size)
   assert "random" in format_report(found)
 
 
@@ -96,11 +96,11 @@ def test_what_depends_on_the_batch_is_refused(then, capsys):
       ("read", Cause.BATCH)
     ]
     with pytest.raises(UserError, match=r"Layer read .*--probe_batch_size 1"):
-      check_alone(found, batch_size=batch_size)
+      check_reproducible(found, batch_size=batch_size)
   assert "depends on batch" in format_report(found)
   capsys.readouterr()
   # A batch of one is well-defined.
-  check_alone(tried(then, 1), batch_size=1)
+  check_reproducible(tried(then, 1), batch_size=1)
   said = "".join(capsys.readouterr())
   assert "Layer read" in said
   assert "batch of one" in said
@@ -111,7 +111,7 @@ def test_what_depends_on_a_picture_alone_is_not(then):
   found = tried(then)
   assert not found.differences
   assert not found.failure
-  check_alone(found, batch_size=16)
+  check_reproducible(found, batch_size=16)
 
 
 def test_functions_in_jax_and_others():
@@ -191,7 +191,7 @@ def test_a_model_that_cannot_bear_grey_pictures_is_not_refused(capsys):
 
   found = tried(picky)
   assert "too dull" in found.failure
-  check_alone(found, batch_size=16)
+  check_reproducible(found, batch_size=16)
   report_layouts(found)
   assert "not tested" in "".join(capsys.readouterr())
   assert "too dull" in format_report(found)
@@ -210,7 +210,7 @@ def test_what_is_shown_first_and_second():
       shown.append(images.copy())
       return {"read": images.astype(np.float32)}
 
-  show(Ear(), ("read",), batch_size=16)
+  run_trial(Ear(), ("read",), batch_size=16)
   first, second = shown
   order = [
     [np.array_equal(image, other) for other in second].index(True)

@@ -12,7 +12,7 @@ from milan_jax._src.images.source import Source, UnreadableImageError
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.probe.jax_model import named_arrays
 from milan_jax._src.probe.probe_target import ProbeTarget, Selection
-from milan_jax._src.probe.trial_fingerprints import trial_answers
+from milan_jax._src.probe.trial_fingerprints import trial_summaries
 from milan_jax._src.records import ExemplarSet
 from milan_jax._src.runs.inputs import Identity, Input, Tables, of_contents, of_files
 from milan_jax._src.runs.progress import bar, say
@@ -131,7 +131,7 @@ def of_target(
     answers = dict(selection.answers)
     if len(answers) < len(selection.units):
       layers = tuple(selection.units)
-      answers = trial_answers(
+      answers = trial_summaries(
         probe, target.inputs, layers, batch_size=batch_size, model=model
       )
   known = "parameters" in found or "model" in found

@@ -23,7 +23,7 @@ from milan_jax._src.exemplars.tails import Tail
 from milan_jax._src.exemplars.top_images import Groups
 from milan_jax._src.images.loader import Batch, batches
 from milan_jax._src.images.source import Skipped, Source
-from milan_jax._src.probe.probe_checks import checked_arrays
+from milan_jax._src.probe.probe_checks import check_arrays
 from milan_jax._src.probe.protocol import Probe
 from milan_jax._src.records import LayerShape
 
@@ -385,7 +385,7 @@ class _Model:
     layers = tuple(self.shapes)
     try:
       found = self.probe.activations(whole, layers)
-      return checked_arrays(found, self.shapes, layers, len(whole))
+      return check_arrays(found, self.shapes, layers, len(whole))
     except UserError:
       raise
     except Exception as error:

@@ -14,12 +14,12 @@ from milan_jax._src.images.sizes import Size
 from milan_jax._src.probe.jax_model import (
   JaxProbe,
   as_nhwc,
-  in_a_line,
   named_arrays,
+  one_line_error,
 )
 from milan_jax._src.probe.layout import Layout
 from milan_jax._src.probe.protocol import TRACED_BATCH, Activations, black_images
-from milan_jax._src.probe.returned import expected, named_activations
+from milan_jax._src.probe.returned import bad_result_message, named_activations
 from milan_jax._src.runs.mesh import make_mesh
 from milan_jax._src.runs.precision import full_float32
 
@@ -80,7 +80,7 @@ class CallableProbe(JaxProbe):
     self._trial_shapes: Mapping[str, tuple[int, ...]] | None = None
     self._to_input: Callable[[Any], Any] = np.array
     # Why tracing failed, where `compiled` is None and it is not compiled.
-    self.untraced = ""
+    self.trace_failure = ""
     self.compiled = compiled if compiled is not None else self._traces()
     if not self.compiled:
       if devices is not None:
@@ -111,8 +111,8 @@ class CallableProbe(JaxProbe):
       raise
     except Exception as error:  # whatever the user's function raises
       raise UserError(
-        f"The function fails on a batch of {len(images)} images ({in_a_line(error)}), "
-        "although it ran on black images."
+        f"The function fails on a batch of {len(images)} images "
+        f"({one_line_error(error)}), although it ran on black images."
       ) from error
     absent = [name for name in layers if name not in found]
     if absent:
@@ -137,9 +137,11 @@ class CallableProbe(JaxProbe):
       return super().array_shapes(batch)
     return self._run_shapes(batch)
 
-  def not_read(self, fault: str) -> UserError:
+  def unreadable_error(self, fault: str) -> UserError:
     """The error if no layer can be read; `fault` states what the function returns."""
-    return UserError(expected(f"{fault}, which cannot be read as positions and units"))
+    return UserError(
+      bad_result_message(f"{fault}, which cannot be read as positions and units")
+    )
 
   def _traces(self) -> bool:
     """Whether JAX can trace the function.
@@ -164,12 +166,12 @@ class CallableProbe(JaxProbe):
       except Exception as error:
         errors.append(error)
       else:
-        self.untraced = in_a_line(cause)
+        self.trace_failure = one_line_error(cause)
         return False
     # If tracing alone failed in `cause`, the error on concrete arrays is more useful.
     only_traced = "trace" in f"{type(cause)} {cause}".lower()
     fault = errors[0] if only_traced else cause
-    raise self.does_not_run(fault) from fault
+    raise self.run_error(fault) from fault
 
   def _run_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
     images = black_images(batch, self.image_size, self.channels)

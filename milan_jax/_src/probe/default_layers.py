@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from milan_jax._src.records import LayerShape
 
 # Maximum number of layers chosen by default.
-MOST = 5
+MAX_LAYERS = 5
 
 Choice = Callable[[Sequence[LayerShape]], Sequence[LayerShape]]
 
@@ -29,19 +29,23 @@ def default_layers(shapes: Sequence[LayerShape]) -> tuple[str, ...]:
   Source: for transformers, Hernandez et al. 2022, appendix.
   """
   for family in _FAMILIES:
-    fitting = _fitting(family, shapes)
-    if len(fitting) > 1:
-      return tuple(shape.name for shape in _spread(family.choice(fitting)))
-  return tuple(shape.name for shape in _spread(_guess(shapes)))
+    candidates = _candidates(family, shapes)
+    if len(candidates) > 1:
+      return tuple(shape.name for shape in _subsample(family.choice(candidates)))
+  return tuple(shape.name for shape in _subsample(_guess(shapes)))
 
 
-def _fitting(family: "_Family", shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
-  signs = (re.fullmatch(rf"((?:.*\.)?){family.sign}", shape.name) for shape in shapes)
+def _candidates(
+  family: "_Family", shapes: Sequence[LayerShape]
+) -> Sequence[LayerShape]:
+  matches = (
+    re.fullmatch(rf"((?:.*\.)?){family.signature}", shape.name) for shape in shapes
+  )
   # The names of a network inside another model have a prefix.
-  before = min((sign[1] for sign in signs if sign), key=len, default=None)
-  if before is None:
+  prefix = min((match[1] for match in matches if match), key=len, default=None)
+  if prefix is None:
     return []
-  layers = re.compile(re.escape(before) + family.layers)
+  layers = re.compile(re.escape(prefix) + family.layers)
   return [shape for shape in shapes if layers.fullmatch(shape.name)]
 
 
@@ -58,12 +62,12 @@ def _guess(shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
   return (spatial or list(shapes))[-1:]
 
 
-def _spread(shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
+def _subsample(shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
   """The first, the last, and evenly spaced layers between them."""
-  if len(shapes) <= MOST:
+  if len(shapes) <= MAX_LAYERS:
     return shapes
-  step = (len(shapes) - 1) / (MOST - 1)
-  return [shapes[round(number * step)] for number in range(MOST)]
+  step = (len(shapes) - 1) / (MAX_LAYERS - 1)
+  return [shapes[round(number * step)] for number in range(MAX_LAYERS)]
 
 
 def _last_maps(shapes: Sequence[LayerShape]) -> Sequence[LayerShape]:
@@ -128,7 +132,7 @@ class _Family:
     choice: selects from the candidates; more than `MAX_LAYERS` are subsampled.
   """
 
-  sign: str
+  signature: str
   layers: str
   choice: Choice = _all
 

@@ -7,7 +7,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.images.sizes import Size, sides, size_from_sides
 
 # Larger axes are not taken for image channels unless the user sets their number.
-_MOST = 32
+_MAX_CHANNELS = 32
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,13 +64,13 @@ def read_image_shape(
     found = ("NCHW", 3) if first == 3 else ("NHWC", 3)
   elif channels and channels in (first, last):
     found = ("NCHW", channels) if first == channels else ("NHWC", channels)
-  elif first is None and (last is None or last > _MOST):
+  elif first is None and (last is None or last > _MAX_CHANNELS):
     found = ("NCHW", channels or 3)
   else:
-    fewest = min(side for side in (first, last) if side is not None)
-    if fewest > _MOST:
+    smaller = min(side for side in (first, last) if side is not None)
+    if smaller > _MAX_CHANNELS:
       return None
-    found = ("NCHW", fewest) if first == fewest else ("NHWC", fewest)
+    found = ("NCHW", smaller) if first == smaller else ("NHWC", smaller)
   axes, number = found
   height, width = shape[2:] if axes == "NCHW" else shape[1:3]
   return ImageShape(axes, number, height, width)

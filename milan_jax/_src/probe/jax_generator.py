@@ -11,11 +11,11 @@ from jaxtyping import Array, UInt8
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.probe.attention_parts import without_attention
-from milan_jax._src.probe.jax_model import in_a_line, named_arrays
+from milan_jax._src.probe.jax_model import named_arrays, one_line_error
 from milan_jax._src.probe.latent_inputs import (
-  arguments_of,
-  image_side,
-  to_colors,
+  generated_size,
+  generator_arguments,
+  to_rgb_pixels,
   trial_inputs,
 )
 from milan_jax._src.probe.layout import Layout, to_nhwc
@@ -57,13 +57,13 @@ class JaxGenerator(OneDevice):
     image_range: tuple[float, float] = (-1.0, 1.0),
     layouts: Mapping[str, Layout] | None = None,
   ):
-    whole = isinstance(function, jax.tree_util.Partial)
-    self._function = function if whole else jax.tree_util.Partial(function)
+    is_partial = isinstance(function, jax.tree_util.Partial)
+    self._function = function if is_partial else jax.tree_util.Partial(function)
     self._latent_shape = tuple(latent_shape)
     self._classes = classes
     self._image_range = image_range
     images, arrays = self._trial()
-    self.image_size = image_side(images, TRACED_BATCH)
+    self.image_size = generated_size(images, TRACED_BATCH)
     self.readings = Readings(
       without_attention(arrays, TRACED_BATCH, given=layouts or {}),
       TRACED_BATCH,
@@ -115,10 +115,12 @@ class JaxGenerator(OneDevice):
   def images(self, inputs: np.ndarray) -> UInt8[np.ndarray, "batch size size 3"]:
     """The images that the function generates from records, RGB, 0 to 255."""
     images = np.asarray(_images(self._function, self._arguments(inputs)))
-    return to_colors(images, self._image_range)
+    return to_rgb_pixels(images, self._image_range)
 
   def _arguments(self, inputs: np.ndarray) -> list[np.ndarray]:
-    latents, *classes = arguments_of(inputs, self._latent_shape, classes=self._classes)
+    latents, *classes = generator_arguments(
+      inputs, self._latent_shape, classes=self._classes
+    )
     return [latents, *(one.astype(np.int32) for one in classes)]  # JAX's own integers
 
   def _trial(self) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
@@ -127,7 +129,7 @@ class JaxGenerator(OneDevice):
     order: list[str] = []
 
     def run(arguments: list[Array]) -> tuple[Array, dict[str, Array]]:
-      images, found = _made(self._function, arguments)
+      images, found = _run_generator(self._function, arguments)
       order.extend(found)
       return images, found
 
@@ -138,14 +140,14 @@ class JaxGenerator(OneDevice):
     except Exception as error:  # whatever the user's function raises
       raise UserError(
         f"The generator does not run on latents of shape {self._latent_shape} "
-        f"({in_a_line(error)}): expected a function of latents"
+        f"({one_line_error(error)}): expected a function of latents"
         f"{' and classes' if self._classes else ''} that JAX can trace, which returns "
         "images and a dictionary of activations."
       ) from error
     return images.shape, {name: found[name].shape for name in order}
 
 
-def _made(
+def _run_generator(
   function: Callable[..., Any], arguments: list[Array]
 ) -> tuple[Array, dict[str, Array]]:
   """The images that a function returns, and its activations by name.
@@ -169,7 +171,7 @@ def _made(
 def _activations(
   function: Callable[..., Any], arguments: list[Array], layers: tuple[str, ...]
 ) -> dict[str, Array]:
-  _, found = _made(function, arguments)
+  _, found = _run_generator(function, arguments)
   return {name: found[name].astype(jnp.float32) for name in layers}
 
 

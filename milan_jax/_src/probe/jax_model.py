@@ -82,7 +82,7 @@ class JaxProbe:
     self._convolution = convolution
     self._mesh = make_mesh(jax.local_devices() if devices is None else devices)
     self.num_devices: int = self._mesh.size
-    self._program = jax.jit(full_float32(self._spread), static_argnames="layers")
+    self._program = jax.jit(full_float32(self._run_sharded), static_argnames="layers")
 
   @property
   def channels(self) -> int:
@@ -110,14 +110,14 @@ class JaxProbe:
           "the batch."
         )
       what = f"{', '.join(shapes[:3])}{more}"
-      raise self.not_read(f"returns {what} for {TRACED_BATCH} images")
+      raise self.unreadable_error(f"returns {what} for {TRACED_BATCH} images")
     return self.readings.shapes
 
   def reread(self, corrections: Mapping[str, Layout | None]) -> None:
     """Changes the layouts of layers, which compiles the model again."""
     self.readings.correct(corrections)
     # A new function, so that JAX traces it again.
-    self._program = jax.jit(full_float32(self._spread), static_argnames="layers")
+    self._program = jax.jit(full_float32(self._run_sharded), static_argnames="layers")
 
   def activations(
     self,
@@ -143,7 +143,7 @@ class JaxProbe:
     except UserError:
       raise
     except Exception as error:  # whatever the user's model raises
-      raise self.does_not_run(error) from error
+      raise self.run_error(error) from error
 
   def traced_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
     """Does the same as `array_shapes`, but raises the model's own errors."""
@@ -163,7 +163,7 @@ class JaxProbe:
       if jnp.issubdtype(arrays[name].dtype, jnp.floating)
     }
 
-  def does_not_run(self, error: Exception) -> UserError:
+  def run_error(self, error: Exception) -> UserError:
     """The error to raise if the model raised one on trial images."""
     remedy = (
       "check its parameters, how it is called, the size (--image_size), and that it "
@@ -177,10 +177,10 @@ class JaxProbe:
       )
     return UserError(
       f"The model does not run on images of {size_text(self.image_size)} pixels "
-      f"({in_a_line(error)}): {remedy}."
+      f"({one_line_error(error)}): {remedy}."
     )
 
-  def not_read(self, fault: str) -> UserError:
+  def unreadable_error(self, fault: str) -> UserError:
     """The error if no layer can be read; `fault` states what the model returns."""
     return UserError(
       f"The model {fault}, which cannot be read as positions and units: set --layouts."
@@ -223,7 +223,7 @@ class JaxProbe:
   def _replicas(self) -> Any:
     return jax.device_put(self._params, NamedSharding(self._mesh, PartitionSpec()))
 
-  def _spread(
+  def _run_sharded(
     self, params: Any, images: Array, *, layers: tuple[str, ...]
   ) -> dict[str, Array]:
     def part(params: Any, images: Array) -> dict[str, Array]:
@@ -257,7 +257,7 @@ def named_arrays(tree: Any) -> Iterator[tuple[str, np.ndarray]]:
       yield jax.tree_util.keystr(path, simple=True, separator="."), np.asarray(leaf)
 
 
-def in_a_line(error: Exception) -> str:
+def one_line_error(error: Exception) -> str:
   """The kind of an error and the first line of its message."""
   lines = str(error).strip().splitlines() or [""]
   return f"{type(error).__name__}: {lines[0].rstrip('.')}"

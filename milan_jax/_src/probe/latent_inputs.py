@@ -29,7 +29,7 @@ def trial_inputs(
   return inputs
 
 
-def arguments_of(
+def generator_arguments(
   inputs: np.ndarray, latent_shape: tuple[int, ...], *, classes: bool
 ) -> list[np.ndarray]:
   """The arguments of a generator: float32 latents, and int64 classes if it takes any.
@@ -56,7 +56,7 @@ def arguments_of(
   return [np.ascontiguousarray(inputs[name], kinds[name]) for name in fields]
 
 
-def image_side(shape: tuple[int, ...], batch: int) -> Size:
+def generated_size(shape: tuple[int, ...], batch: int) -> Size:
   """Size of the images that a generator makes, in pixels.
 
   Args:
@@ -74,7 +74,7 @@ def image_side(shape: tuple[int, ...], batch: int) -> Size:
   return size_from_sides(*shape[1:3])
 
 
-def to_colors(
+def to_rgb_pixels(
   images: np.ndarray, image_range: tuple[float, float]
 ) -> UInt8[np.ndarray, "batch height width 3"]:
   """Converts images to RGB, 0 to 255.

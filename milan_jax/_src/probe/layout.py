@@ -23,7 +23,7 @@ from milan_jax._src.errors import UserError
 AXES = ("NCHW", "NHWC", "NC", "NLC", "LNC", "NCL", "windows")
 TOKENS = ("NLC", "LNC", "NCL")
 # With more special tokens than this, a guessed grid is not plausible.
-_MOST_SPECIAL = 64
+_MAX_SPECIAL = 64
 
 _NUMBERS = ("special", "after", "token", "side", "shift", "unroll")
 
@@ -115,7 +115,7 @@ def parse_layouts(text: str) -> dict[str, Layout]:
   return layouts
 
 
-def layouts_named(layouts: Mapping[str, Layout], layer: str) -> dict[str, Layout]:
+def matching_layouts(layouts: Mapping[str, Layout], layer: str) -> dict[str, Layout]:
   """The user's layouts for a layer: by its name, or by all globs that match it."""
   if layer in layouts:
     return {layer: layouts[layer]}
@@ -169,7 +169,7 @@ def guess_layout(
   if aspect == 1.0:
     return _guess_tokens(axes, tokens, patches, special)
   rest = tokens - math.prod(grid) if grid else -1
-  fits = rest == special if special is not None else 0 <= rest <= _MOST_SPECIAL
+  fits = rest == special if special is not None else 0 <= rest <= _MAX_SPECIAL
   return Layout(axes, special=rest, grid=grid) if fits else None
 
 
@@ -180,7 +180,7 @@ def _guess_tokens(
     return Layout(axes, special=special)
   if patches is not None and _is_square(patches):
     rest = tokens - patches
-    if 0 <= rest <= min(_MOST_SPECIAL, patches):
+    if 0 <= rest <= min(_MAX_SPECIAL, patches):
       return Layout(axes, special=rest)
   rest = tokens - math.isqrt(tokens) ** 2
   # A number of tokens far from a square is not a grid of patches.
@@ -243,11 +243,11 @@ def _arrange_tokens(tokens: Any, layout: Layout) -> Any | None:
     return None
   tokens = tokens[:, layout.special : layout.special + patches]
   if layout.unroll:
-    return _roll(tokens, layout.unroll, height, width)
+    return _undo_unroll(tokens, layout.unroll, height, width)
   return tokens.reshape(batch, height, width, units)
 
 
-def _roll(tokens: Any, times: int, height: int, width: int) -> Any | None:
+def _undo_unroll(tokens: Any, times: int, height: int, width: int) -> Any | None:
   """Inverts the order of `unroll` with `times` levels."""
   parts = 2**times if times < 16 else 0
   if not parts or height % parts or width % parts:

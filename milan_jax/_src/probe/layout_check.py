@@ -11,19 +11,19 @@ from jaxtyping import Float
 from milan_jax._src.errors import UserError
 from milan_jax._src.probe.layout import TOKENS, Layout, parse_layout, to_nhwc
 from milan_jax._src.probe.readings import Readable
-from milan_jax._src.probe.trial import in_parts
-from milan_jax._src.probe.white_square import Order, Sight, sight
+from milan_jax._src.probe.trial import layer_groups
+from milan_jax._src.probe.white_square import Order, SquareLocation, locate_squares
 from milan_jax._src.records import LayerShape
 
 Arrays = Mapping[str, Float[np.ndarray, "shown height width units"]]
 # Reads the activations of `milan_jax._src.probe.white_square.pictures`.
-Show = Callable[[tuple[str, ...]], Arrays]
+RunSquares = Callable[[tuple[str, ...]], Arrays]
 
 # Maximum number of tokens that are not patches.
-_MOST_SPECIAL = 64
+_MAX_SPECIAL = 64
 # Number of other layers with the same axes that are checked if one is inconclusive.
-_WITNESSES = 4
-_MOST_UNROLLS = 5
+_MAX_REFERENCES = 4
+_UNROLL_LIMIT = 5
 # Number of units used if many layouts are tried.
 _SAMPLE = 64
 # Number of units used if one layout is checked.
@@ -45,7 +45,9 @@ class LayoutCheck:
   dropped: Mapping[str, str]
 
 
-def look(shape: LayerShape, array: Float[np.ndarray, "_ _ _ _"]) -> Sight:
+def locate_in_layer(
+  shape: LayerShape, array: Float[np.ndarray, "_ _ _ _"]
+) -> SquareLocation:
   """Locates the squares in a layer's activations.
 
   Args:
@@ -56,16 +58,16 @@ def look(shape: LayerShape, array: Float[np.ndarray, "_ _ _ _"]) -> Sight:
   # A sample of the units is as informative as all, and faster.
   array = array[..., :: math.ceil(array.shape[3] / _SAMPLE_OF_ONE)]
   if layout.axes not in TOKENS:
-    return sight(array)
+    return locate_squares(array)
   # A trailing special token may have been mistaken for a leading one.
-  return sight(array, latest=layout.special, exact=True)
+  return locate_squares(array, max_shift=layout.special, exact=True)
 
 
 def check_layouts(
   probe: Readable,
   shapes: Sequence[LayerShape],
-  sights: Mapping[str, Sight],
-  show: Show,
+  locations: Mapping[str, SquareLocation],
+  show: RunSquares,
   *,
   aspect: float = 1.0,
 ) -> LayoutCheck:
@@ -80,42 +82,52 @@ def check_layouts(
   Args:
     probe: the model, whose layouts are corrected.
     shapes: all of its layers, in the model's order.
-    sights: where the squares appear in the chosen layers; layers of one position are
+    locations: where the squares appear in the chosen layers; layers of one position are
       skipped.
     show: runs the model on the squares again, to read other layers or other layouts.
     aspect: height of the picture divided by its width.
   """
-  of = {shape.name: shape for shape in shapes if shape.height * shape.width > 1}
-  chosen = [name for name in of if name in sights]
-  seen = {name: sights[name] for name in chosen}
+  shape_of = {shape.name: shape for shape in shapes if shape.height * shape.width > 1}
+  chosen = [name for name in shape_of if name in locations]
+  seen = {name: locations[name] for name in chosen}
   ours = [
     name
     for name in chosen
-    if not probe.readings.is_given(name) and name not in probe.readings.orders
+    if not probe.readings.is_set_by_user(name) and name not in probe.readings.orders
   ]
   patches = _patches(shapes, aspect)
-  likely = {name for name in of if _is_likely(of[name], patches, aspect)}
+  plausible = {
+    name for name in shape_of if _is_plausible(shape_of[name], patches, aspect)
+  }
   unclear = [name for name in ours if seen[name].order is Order.UNCLEAR]
-  unsure = [n for n in unclear if n not in likely or parse_layout(of[n].layout).special]
-  others = [name for name in of if name not in seen]
-  witnesses = _witnesses(of, unsure, others, given=probe.readings.is_given)
-  for part in in_parts(shapes, witnesses):
-    seen |= {name: look(of[name], array) for name, array in show(part).items()}
+  unsure = [
+    n for n in unclear if n not in plausible or parse_layout(shape_of[n].layout).special
+  ]
+  others = [name for name in shape_of if name not in seen]
+  references = _reference_layers(
+    shape_of, unsure, others, given=probe.readings.is_set_by_user
+  )
+  for part in layer_groups(shapes, references):
+    seen |= {
+      name: locate_in_layer(shape_of[name], array) for name, array in show(part).items()
+    }
   doubtful = [
     name
-    for name in (*ours, *witnesses)
-    if _is_wrong(seen[name], is_likely=name in likely)
+    for name in (*ours, *references)
+    if _is_wrong(seen[name], is_plausible=name in plausible)
   ]
   if doubtful and _varies(show, doubtful[0]):
     # Squares cannot be detected in activations that vary at random.
     return LayoutCheck(dict.fromkeys(chosen, Order.UNCLEAR), {}, {})
-  known = {name: parse_layout(of[name].layout) for name in seen if _fits(seen[name])}
-  known |= _other_readings(probe, of, doubtful, patches, show)
-  corrections = _corrections(of, ours, known, likely)
+  known = {
+    name: parse_layout(shape_of[name].layout) for name in seen if _fits(seen[name])
+  }
+  known |= _alternative_layouts(probe, shape_of, doubtful, patches, show)
+  corrections = _corrections(shape_of, ours, known, plausible)
   if corrections:
     probe.reread(corrections)
   dropped = {name for name, layout in corrections.items() if layout is None}
-  before = {name: of[name].layout for name in corrections}
+  before = {name: shape_of[name].layout for name in corrections}
   return LayoutCheck(
     _orders(probe, {name: seen[name] for name in chosen}, known, corrections),
     corrected={name: text for name, text in before.items() if name not in dropped},
@@ -124,20 +136,20 @@ def check_layouts(
 
 
 def _corrections(
-  of: Mapping[str, LayerShape],
+  shape_of: Mapping[str, LayerShape],
   names: Sequence[str],
   known: Mapping[str, Layout],
-  likely: Container[str],
+  plausible: Container[str],
 ) -> dict[str, Layout | None]:
   """The layouts that differ from the current ones; None for layers to drop."""
   corrections: dict[str, Layout | None] = {}
   for name in names:
-    own, found = parse_layout(of[name].layout), known.get(name)
+    own, found = parse_layout(shape_of[name].layout), known.get(name)
     if found is None:
       # A shape does not show the order of tokens, but does show whether it is a map.
-      if own.axes in TOKENS or name not in likely:
-        found = _from_neighbors(of, name, known)
-      if found is None and name not in likely:
+      if own.axes in TOKENS or name not in plausible:
+        found = _from_neighbors(shape_of, name, known)
+      if found is None and name not in plausible:
         corrections[name] = None
     if found is not None and found != own:
       corrections[name] = found
@@ -146,28 +158,28 @@ def _corrections(
 
 def _orders(
   probe: Readable,
-  seen: Mapping[str, Sight],
+  seen: Mapping[str, SquareLocation],
   known: Container[str],
   corrections: Mapping[str, Layout | None],
 ) -> dict[str, Order]:
   """The order of each layer's positions under its final layout."""
   orders = {}
-  for name, sight_of in seen.items():
+  for name, location in seen.items():
     if name in probe.readings.orders:
       orders[name] = probe.readings.orders[name]
     elif name in known:
       orders[name] = Order.FOLLOWS
     elif name not in corrections:
-      is_elsewhere = sight_of.order is Order.ELSEWHERE
+      is_elsewhere = location.order is Order.ELSEWHERE
       orders[name] = Order.ELSEWHERE if is_elsewhere else Order.UNCLEAR
     elif corrections[name] is not None:
       orders[name] = Order.UNCLEAR
   return orders
 
 
-def settle_layouts(
+def determine_layouts(
   probe: Readable,
-  show: Show,
+  show: RunSquares,
   *,
   aspect: float = 1.0,
 ) -> None:
@@ -183,15 +195,20 @@ def settle_layouts(
   """
   readings = probe.readings
   shapes = readings.shapes
-  of = {shape.name: shape for shape in shapes}
+  shape_of = {shape.name: shape for shape in shapes}
   open_ = [
-    name for name in of if _is_open(of[name], aspect) and not readings.is_given(name)
+    name
+    for name in shape_of
+    if _is_open(shape_of[name], aspect) and not readings.is_set_by_user(name)
   ]
-  sights: dict[str, Sight] = {}
+  locations: dict[str, SquareLocation] = {}
   try:
-    for part in in_parts(shapes, open_):
-      sights |= {name: look(of[name], array) for name, array in show(part).items()}
-    checked = check_layouts(probe, shapes, sights, show, aspect=aspect)
+    for part in layer_groups(shapes, open_):
+      locations |= {
+        name: locate_in_layer(shape_of[name], array)
+        for name, array in show(part).items()
+      }
+    checked = check_layouts(probe, shapes, locations, show, aspect=aspect)
   except Exception:  # an error of the user's model, which a run reports
     return
   readings.orders |= checked.orders
@@ -208,20 +225,20 @@ def _is_open(shape: LayerShape, aspect: float) -> bool:
   return axes in ("NCHW", "NHWC") and (cube or not _is_picture(shape, aspect))
 
 
-def _varies(show: Show, name: str) -> bool:
+def _varies(show: RunSquares, name: str) -> bool:
   """Whether a layer's activations differ between two runs."""
   first, second = (np.nan_to_num(show((name,))[name]) for _ in range(2))
   return float(np.abs(first - second).max()) > 1e-3 * float(np.abs(first).max())
 
 
-def _fits(seen: Sight) -> bool:
-  return seen.order is Order.FOLLOWS and not seen.late
+def _fits(seen: SquareLocation) -> bool:
+  return seen.order is Order.FOLLOWS and not seen.shift_by
 
 
-def _is_wrong(seen: Sight, *, is_likely: bool) -> bool:
-  if seen.order is Order.UNCLEAR and not is_likely:
+def _is_wrong(seen: SquareLocation, *, is_plausible: bool) -> bool:
+  if seen.order is Order.UNCLEAR and not is_plausible:
     return True
-  return seen.order is Order.ELSEWHERE or (seen.late > 0 and seen.sharp)
+  return seen.order is Order.ELSEWHERE or (seen.shift_by > 0 and seen.sharp)
 
 
 def _patches(shapes: Sequence[LayerShape], aspect: float) -> set[int]:
@@ -237,7 +254,7 @@ def _is_picture(shape: LayerShape, aspect: float) -> bool:
   return abs(height - width) <= max(1, 0.25 * max(height, width))
 
 
-def _is_likely(shape: LayerShape, patches: set[int], aspect: float) -> bool:
+def _is_plausible(shape: LayerShape, patches: set[int], aspect: float) -> bool:
   """Whether a layer's shape supports its layout."""
   axes = shape.layout.partition(":")[0]
   if axes in TOKENS:
@@ -253,8 +270,8 @@ def _axes(shape: LayerShape) -> tuple[int, ...]:
   return (len(TOKENS), *shape.raw[:3])
 
 
-def _witnesses(
-  of: Mapping[str, LayerShape],
+def _reference_layers(
+  shape_of: Mapping[str, LayerShape],
   unsure: Sequence[str],
   others: Sequence[str],
   *,
@@ -263,57 +280,63 @@ def _witnesses(
   """The nearest earlier layers that may show the layout of inconclusive ones."""
   found: dict[str, None] = {}
   for name in unsure:
-    alike = (one for one in _nearest(of, name) if one in others and not given(one))
-    found |= dict.fromkeys(itertools.islice(alike, _WITNESSES))
+    alike = (
+      one for one in _nearest(shape_of, name) if one in others and not given(one)
+    )
+    found |= dict.fromkeys(itertools.islice(alike, _MAX_REFERENCES))
   return list(found)
 
 
-def _nearest(of: Mapping[str, LayerShape], name: str) -> Iterator[str]:
+def _nearest(shape_of: Mapping[str, LayerShape], name: str) -> Iterator[str]:
   """Layers with the same axes: earlier ones, nearest first, then later ones."""
-  names = list(of)
+  names = list(shape_of)
   index = names.index(name)
   for other in (*reversed(names[:index]), *names[index + 1 :]):
-    if _axes(of[other]) == _axes(of[name]):
+    if _axes(shape_of[other]) == _axes(shape_of[name]):
       yield other
 
 
 def _from_neighbors(
-  of: Mapping[str, LayerShape], name: str, known: Mapping[str, Layout]
+  shape_of: Mapping[str, LayerShape], name: str, known: Mapping[str, Layout]
 ) -> Layout | None:
   """The layout of the nearest layer with the same axes, preferably an earlier one."""
-  return next((known[one] for one in _nearest(of, name) if one in known), None)
+  return next((known[one] for one in _nearest(shape_of, name) if one in known), None)
 
 
-def _other_readings(
+def _alternative_layouts(
   probe: Readable,
-  of: Mapping[str, LayerShape],
+  shape_of: Mapping[str, LayerShape],
   layers: Sequence[str],
   patches: set[int],
-  show: Show,
+  show: RunSquares,
 ) -> dict[str, Layout]:
   """The layout of each layer under which its squares appear in place."""
   raw: dict[str, Layout | None] = {}
   for name in layers:
-    axes = of[name].layout.partition(":")[0]
+    axes = shape_of[name].layout.partition(":")[0]
     if axes in TOKENS:
-      raw[name] = Layout(axes, grid=(1, of[name].raw[axes.index("L")]))
+      raw[name] = Layout(axes, grid=(1, shape_of[name].raw[axes.index("L")]))
     elif axes in ("NCHW", "NHWC"):
       raw[name] = Layout("NHWC")
   if not raw:
     return {}
-  own: dict[str, Layout | None] = {name: parse_layout(of[name].layout) for name in raw}
+  own: dict[str, Layout | None] = {
+    name: parse_layout(shape_of[name].layout) for name in raw
+  }
   found: dict[str, Layout | None] = {}
   probe.reread(raw)
   try:
-    for part in in_parts(list(of.values()), list(raw)):
+    for part in layer_groups(list(shape_of.values()), list(raw)):
       arrays = show(part)
-      found |= {name: _best(arrays[name], of[name], patches) for name in part}
+      found |= {
+        name: _best_layout(arrays[name], shape_of[name], patches) for name in part
+      }
   finally:
     probe.reread(own)
   return {name: layout for name, layout in found.items() if layout is not None}
 
 
-def _best(
+def _best_layout(
   array: Float[np.ndarray, "shown rows columns units"],
   shape: LayerShape,
   patches: set[int],
@@ -322,9 +345,9 @@ def _best(
   is_tokens = own.axes in TOKENS
   if is_tokens:
     array = array[:, 0]  # axes in the order NLC
-    readings = list(_of_tokens(array.shape[1], own, patches, array.shape[2]))
+    readings = list(_token_layouts(array.shape[1], own, patches, array.shape[2]))
   else:
-    readings = list(_of_four_axes(array.shape, own))
+    readings = list(_four_axis_layouts(array.shape, own))
   fitting: list[tuple[float, Layout]] = []
   for layout in readings:
     tried = layout
@@ -335,7 +358,7 @@ def _best(
     except UserError:
       continue
     step = math.ceil(maps.shape[3] / _SAMPLE)
-    seen = sight(np.asarray(maps)[..., ::step])
+    seen = locate_squares(np.asarray(maps)[..., ::step])
     if seen.order is Order.FOLLOWS and maps.shape[1] * maps.shape[2] > 1:
       fitting.append((seen.share, layout))
   if not fitting:
@@ -349,36 +372,36 @@ def _best(
   return fitting[0][1]
 
 
-def _of_tokens(
+def _token_layouts(
   tokens: int, own: Layout, patches: set[int], units: int
 ) -> Iterator[Layout]:
   """Candidate layouts of tokens: which are patches, and in which order."""
   numbers = sorted(
     number
     for number in {tokens - own.special - own.after, *patches}
-    if 0 <= tokens - number <= _MOST_SPECIAL and math.isqrt(number) ** 2 == number > 1
+    if 0 <= tokens - number <= _MAX_SPECIAL and math.isqrt(number) ** 2 == number > 1
   )
   for number in numbers:
     rest = tokens - number
     for special in range(rest + 1):
       yield Layout(own.axes, special=special, after=rest - special)
-    for times in range(1, _MOST_UNROLLS):
+    for times in range(1, _UNROLL_LIMIT):
       if math.isqrt(number) % 2**times == 0:
         yield Layout(own.axes, special=rest, unroll=times)
     if own.axes == "NLC" and not rest:
-      yield from _of_windows(math.isqrt(number))
+      yield from _window_layouts(math.isqrt(number))
   if own.axes == "NLC" and units in patches and math.isqrt(units) ** 2 == units:
     yield Layout("NCL")
 
 
-def _of_windows(length: int) -> Iterator[Layout]:
+def _window_layouts(length: int) -> Iterator[Layout]:
   """Candidate layouts of concatenated windows of a map."""
   for side in range(2, length):
     if length % side == 0:
       yield Layout("windows", side=side)
 
 
-def _of_four_axes(shape: tuple[int, ...], own: Layout) -> Iterator[Layout]:
+def _four_axis_layouts(shape: tuple[int, ...], own: Layout) -> Iterator[Layout]:
   yield Layout("NHWC" if own.axes == "NCHW" else "NCHW")
   if (
     math.isqrt(shape[2]) ** 2 == shape[2] > 1 and math.isqrt(shape[1]) ** 2 == shape[1]

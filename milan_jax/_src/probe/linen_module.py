@@ -12,7 +12,7 @@ from jaxtyping import Array
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.preprocessing import Preprocessing
 from milan_jax._src.images.sizes import Size, size_text
-from milan_jax._src.probe.jax_model import JaxProbe, in_a_line
+from milan_jax._src.probe.jax_model import JaxProbe, one_line_error
 from milan_jax._src.probe.jax_modules import inference_keywords, named_outputs
 from milan_jax._src.probe.layout import Layout
 
@@ -93,13 +93,13 @@ class LinenProbe(JaxProbe):
       special=special,
     )
 
-  def does_not_run(self, error: Exception) -> UserError:
+  def run_error(self, error: Exception) -> UserError:
     """The error to raise if the module raised one on trial images."""
     if "params" in self._params or not isinstance(error, FlaxError):
-      return super().does_not_run(error)
+      return super().run_error(error)
     return UserError(
       f"The module does not run on images of {size_text(self.image_size)} pixels "
-      f"({in_a_line(error)}): the variables have no collection 'params': give the "
+      f"({one_line_error(error)}): the variables have no collection 'params': give the "
       "result of module.init."
     )
 

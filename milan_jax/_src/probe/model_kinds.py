@@ -12,7 +12,12 @@ from milan_jax._src.images.preprocessing import TORCHVISION, Preprocessing
 from milan_jax._src.probe.callable_model import CallableProbe
 from milan_jax._src.probe.jax_model import JaxProbe
 from milan_jax._src.probe.linen_module import LinenProbe
-from milan_jax._src.probe.model_options import ModelRequest, Network, network_of, refuse
+from milan_jax._src.probe.model_options import (
+  ModelRequest,
+  Network,
+  make_network,
+  reject_options,
+)
 from milan_jax._src.probe.named_object import named_model
 from milan_jax._src.probe.probe_checks import check_probe
 from milan_jax._src.probe.protocol import Probe
@@ -47,11 +52,11 @@ def named_network(request: ModelRequest) -> Network:
       it.
   """
   model = request.name
-  found, made = named_model(model)
+  found, is_factory = named_model(model)
   network = network_from(found, request)
   if request.weights:
-    return network.weights_from(request.weights_place())
-  if not made:
+    return network.weights_from(request.weights_source())
+  if not is_factory:
     return network.weights_from(f"as {model} holds them")
   return network.weights_from(
     f"as the factory {model} made them (at random, if it loads none)"
@@ -75,7 +80,7 @@ def network_from(found: Any, request: ModelRequest) -> Network:
       "function that returns one."
     )
   if isinstance(found, Network | Probe):
-    refuse(model, request, "weights", "image_size", "mean", "std", "layouts")
+    reject_options(model, request, "weights", "image_size", "mean", "std", "layouts")
     if request.prepared is not None:
       raise UserError(
         f"preprocessing: --model={model} has its own or needs none; omit it."
@@ -86,7 +91,7 @@ def network_from(found: Any, request: ModelRequest) -> Network:
     check_probe(found)
     channels = getattr(found, "channels", 0)
     prepared = request.preprocessing(size=found.image_size, channels=channels)
-    return network_of(found, prepared)
+    return make_network(found, prepared)
   if any(kind.__module__.split(".")[0] in _KERAS for kind in type(found).__mro__):
     raise UserError(f"--model={model} is a Keras model: {_KERAS_REMEDY}")
   torch = sys.modules.get("torch")
@@ -136,12 +141,12 @@ def network_from(found: Any, request: ModelRequest) -> Network:
   if callable(found):
     prepared = request.preprocessing()
     probe = CallableProbe(found, prepared, layouts=layouts)
-    if probe.untraced:
+    if probe.trace_failure:
       say(
-        f"--model={model} cannot be traced by JAX ({probe.untraced}): it runs "
+        f"--model={model} cannot be traced by JAX ({probe.trace_failure}): it runs "
         "uncompiled, and computes all layers for every batch"
       )
-    return network_of(probe, prepared)
+    return make_network(probe, prepared)
   raise UserError(
     f"--model={model}: expected {_EXPECTED}; found a {type(found).__name__}."
   )
@@ -163,7 +168,7 @@ def program_network(program: Any, request: ModelRequest) -> Network:
     before_clip=request.before_clip,
   )
   prepared = request.preprocessing(size=probe.image_size, channels=probe.channels)
-  return network_of(probe, prepared)
+  return make_network(probe, prepared)
 
 
 def _flax(make: Callable[[Preprocessing], JaxProbe], request: ModelRequest) -> Network:
@@ -171,7 +176,7 @@ def _flax(make: Callable[[Preprocessing], JaxProbe], request: ModelRequest) -> N
   prepared = request.preprocessing()
   probe = make(prepared)
   try:
-    return network_of(probe, prepared)
+    return make_network(probe, prepared)
   except UserError:
     if request.channels:
       raise
@@ -180,7 +185,7 @@ def _flax(make: Callable[[Preprocessing], JaxProbe], request: ModelRequest) -> N
     for channels in inputs:
       with contextlib.suppress(UserError):
         prepared = request.preprocessing(channels=channels)
-        return network_of(make(prepared), prepared)
+        return make_network(make(prepared), prepared)
     raise
 
 
@@ -191,9 +196,9 @@ def _torch(model: str, module: Any, request: ModelRequest) -> Network:
     torch_device,
     weight_names,
   )
-  from milan_jax._src.probe.torch_wrappers import plain_module
+  from milan_jax._src.probe.torch_wrappers import unwrap_module
 
-  module = plain_module(module, model)
+  module = unwrap_module(module, model)
   if request.weights:
     names = weight_names(module)
     load_weights(module, read_state_dict(request.weights, names, say=say), model)
@@ -212,11 +217,11 @@ def _torch(model: str, module: Any, request: ModelRequest) -> Network:
       layouts=layouts,
       before_clip=request.before_clip,
     )
-    return network_of(generator, request.preprocessing(size=generator.image_size))
-  from milan_jax._src.probe.torch_channels import channels_of
+    return make_network(generator, request.preprocessing(size=generator.image_size))
+  from milan_jax._src.probe.torch_channels import infer_channels
   from milan_jax._src.probe.torch_module import TorchProbe
 
-  channels = channels_of(module, request.read_size() or TORCHVISION.crop, device)
+  channels = infer_channels(module, request.read_size() or TORCHVISION.crop, device)
   prepared = request.preprocessing(channels=channels or 0)
   probe = TorchProbe(
     module,
@@ -227,7 +232,7 @@ def _torch(model: str, module: Any, request: ModelRequest) -> Network:
     layouts=layouts,
     before_clip=request.before_clip,
   )
-  return network_of(probe, prepared)
+  return make_network(probe, prepared)
 
 
 def _jax_generator(model: str, function: Any, request: ModelRequest) -> Network:
@@ -246,4 +251,4 @@ def _jax_generator(model: str, function: Any, request: ModelRequest) -> Network:
     image_range=request.read_image_range(),
     layouts=request.read_layouts(),
   )
-  return network_of(generator, request.preprocessing(size=generator.image_size))
+  return make_network(generator, request.preprocessing(size=generator.image_size))

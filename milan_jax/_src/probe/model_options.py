@@ -76,7 +76,7 @@ class ModelRequest(ModelOptions):
     }
     return cls(**values, latents=latents, prepared=prepared)
 
-  def weights_place(self) -> str:
+  def weights_source(self) -> str:
     """A phrase for the source of the weights."""
     kind = "folder" if pathlib.Path(str(self.weights)).is_dir() else "file"
     return f"the {kind} {self.weights}"
@@ -165,28 +165,28 @@ class ModelRequest(ModelOptions):
     if self.prepared is not None:
       own = self.prepared
     crop = size or self.read_size() or own.crop
-    said = self.channels
-    if said and channels and said != channels:
+    given = self.channels
+    if given and channels and given != channels:
       option = f"--mean={self.mean}" if self.mean else f"--std={self.std}"
       many = f"{_NUMBERS.get(channels, channels)} number{'s' * (channels > 1)}"
       raise UserError(
         f"{option}: expected {many}, one for each channel of the network's images, "
-        f"found {said}."
+        f"found {given}."
       )
-    number = channels or said or own.channels
-    usual = (
+    number = channels or given or own.channels
+    default = (
       (own.mean, own.std) if own.channels == number else default_mean_and_std(number)
     )
     return dataclasses.replace(
       own,
       crop=crop,
-      resize=_scaled(own, crop),
-      mean=self.read_mean() or usual[0],
-      std=self.read_std() or usual[1],
+      resize=_scaled_resize(own, crop),
+      mean=self.read_mean() or default[0],
+      std=self.read_std() or default[1],
     )
 
 
-def _scaled(own: Preprocessing, crop: Size) -> Size | None:
+def _scaled_resize(own: Preprocessing, crop: Size) -> Size | None:
   """The size before the crop, scaled like the crop from the network's own sizes."""
   if own.resize is None:
     return None
@@ -198,7 +198,7 @@ def _scaled(own: Preprocessing, crop: Size) -> Size | None:
   return size_from_sides(rows, columns)
 
 
-def network_of(
+def make_network(
   probe: Probe, prepared: Preprocessing, layers: tuple[str, ...] | None = None
 ) -> Network:
   """Creates a network; guesses its default layers unless `layers` is given."""
@@ -214,7 +214,7 @@ def network_of(
   )
 
 
-def refuse(model: str, request: ModelRequest, *options: str) -> None:
+def reject_options(model: str, request: ModelRequest, *options: str) -> None:
   """Raises UserError if the user set an option that does not apply to the model."""
   given = [
     f"--{name}" for name in options if getattr(request, name) not in (0, "0", "", None)
@@ -225,7 +225,7 @@ def refuse(model: str, request: ModelRequest, *options: str) -> None:
     )
 
 
-def missing(model: str, extras: str) -> UserError:
+def missing_libraries(model: str, extras: str) -> UserError:
   """The error for a model whose libraries are not installed."""
   return UserError(
     f"--model={model} needs libraries that are not installed: "

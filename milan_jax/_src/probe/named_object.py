@@ -8,19 +8,19 @@ from typing import Any, NamedTuple
 from milan_jax._src.errors import UserError
 
 
-class NamedObject(NamedTuple):
+class NamedModel(NamedTuple):
   """The result of `named_model`.
 
   Attributes:
     model: the model.
-    made: whether the name is a factory, which created the model.
+    is_factory: whether the name is a factory, which created the model.
   """
 
   model: Any
-  made: bool
+  is_factory: bool
 
 
-def named_model(name: str) -> NamedObject:
+def named_model(name: str) -> NamedModel:
   """Imports an object by name, and calls it if it is a function without arguments.
 
   Args:
@@ -40,9 +40,9 @@ def named_model(name: str) -> NamedObject:
       f"returns one; {type(error).__name__}: {error}."
     ) from error
   if not (inspect.isfunction(found) or inspect.isclass(found)) or _needs_more(found):
-    return NamedObject(found, made=False)
+    return NamedModel(found, is_factory=False)
   try:
-    return NamedObject(found(), made=True)
+    return NamedModel(found(), is_factory=True)
   except UserError:
     raise
   except Exception as error:

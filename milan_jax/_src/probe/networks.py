@@ -16,9 +16,9 @@ from milan_jax._src.probe.model_kinds import named_network, program_network
 from milan_jax._src.probe.model_options import (
   ModelRequest,
   Network,
-  missing,
-  network_of,
-  refuse,
+  make_network,
+  missing_libraries,
+  reject_options,
 )
 from milan_jax._src.runs.progress import say
 from milan_jax._src.weights.packaged_weights import package_of, packaged_weights
@@ -42,22 +42,24 @@ def open_network(request: ModelRequest) -> Network:
   model = request.name
   if model in backbone_names():
     # Before folders: a run's folder may have a backbone's name.
-    refuse(model, request, "mean", "std", "layouts", "latents")
+    reject_options(model, request, "mean", "std", "layouts", "latents")
     network = _backbone(model, request)
     package = f"the package {package_of(model)}"
-    return network.weights_from(request.weights_place() if request.weights else package)
+    return network.weights_from(
+      request.weights_source() if request.weights else package
+    )
   if model.startswith(TRANSFORMERS) or (pathlib.Path(model) / "config.json").is_file():
-    refuse(model, request, "weights", "image_size", "mean", "std", "latents")
+    reject_options(model, request, "weights", "image_size", "mean", "std", "latents")
     name = model.removeprefix(TRANSFORMERS)
     network = _transformers(name, request)
     folder = pathlib.Path(name).is_dir()
     what = "transformers folder" if folder else "transformers model"
     return network.weights_from(f"the {what} {name}")
   if model.endswith(".onnx"):
-    refuse(model, request, "weights", "latents")
+    reject_options(model, request, "weights", "latents")
     return _onnx(model, request).weights_from(f"the ONNX file {model}")
   if model.endswith(".pt2"):
-    refuse(model, request, "weights", "latents")
+    reject_options(model, request, "weights", "latents")
     network = _program(model, request)
     return network.weights_from(f"the exported program {model}")
   if ":" in model:
@@ -80,14 +82,14 @@ def _backbone(model: str, request: ModelRequest) -> Network:
   params = params_from_state_dict(model, state_dict, head=head)
   prepared = request.preprocessing(network.preprocessing)
   probe = FlaxProbe(network, params, prepared.crop, before_clip=request.before_clip)
-  return network_of(probe, prepared, network.default_layers)
+  return make_network(probe, prepared, network.default_layers)
 
 
 def _onnx(model: str, request: ModelRequest) -> Network:
   try:
     from milan_jax._src.probe.onnx_file import OnnxProbe
   except ImportError as error:
-    raise missing(model, "onnx") from error
+    raise missing_libraries(model, "onnx") from error
   probe = OnnxProbe(
     model,
     request.read_size(),
@@ -97,12 +99,12 @@ def _onnx(model: str, request: ModelRequest) -> Network:
     before_clip=request.before_clip,
   )
   prepared = request.preprocessing(size=probe.image_size, channels=probe.channels)
-  return network_of(probe, prepared)
+  return make_network(probe, prepared)
 
 
 def _program(model: str, request: ModelRequest) -> Network:
   if importlib.util.find_spec("torch") is None:
-    raise missing(model, "torch")
+    raise missing_libraries(model, "torch")
   return program_network(model, request)
 
 
@@ -111,11 +113,11 @@ def _transformers(model: str, request: ModelRequest) -> Network:
     from milan_jax._src.probe.torch_weights import torch_device
     from milan_jax._src.probe.transformers_model import transformers_network
   except ImportError as error:
-    raise missing(model, "torch,transformers") from error
+    raise missing_libraries(model, "torch,transformers") from error
   probe, prepared = transformers_network(
     model,
     device=torch_device(request.torch_device or ""),
     layouts=request.read_layouts(),
     before_clip=request.before_clip,
   )
-  return network_of(probe, prepared)
+  return make_network(probe, prepared)

@@ -15,7 +15,7 @@ from milan_jax._src.images.sizes import Size, sides, size_text
 from milan_jax._src.probe.attention_parts import without_attention
 from milan_jax._src.probe.batch_sizes import run_in_batches
 from milan_jax._src.probe.layout import Layout, to_nhwc
-from milan_jax._src.probe.layout_check import settle_layouts
+from milan_jax._src.probe.layout_check import determine_layouts
 from milan_jax._src.probe.onnx_graph import FLOATS, Clip, OnnxGraph
 from milan_jax._src.probe.protocol import TRIAL_BATCH, OneDevice
 from milan_jax._src.probe.readings import Readings
@@ -218,10 +218,10 @@ class OnnxProbe(OneDevice):
       layouts=self._layouts,
       aspect=height / width,
     )
-    # `settle_layouts` calls `activations`, which uses the layouts so far.
+    # `determine_layouts` calls `activations`, which uses the layouts so far.
     self.__dict__["readings"] = readings
     shown = pictures(height, width, self._channels)
-    settle_layouts(
+    determine_layouts(
       self, lambda names: self.activations(shown, names), aspect=height / width
     )
     return readings

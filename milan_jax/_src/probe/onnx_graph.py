@@ -62,7 +62,9 @@ class OnnxGraph:
       )
     graph = self._model.graph
     self._initializers = {one.name: one for one in graph.initializer}
-    self._makers = {name: node for node in graph.node for name in node.output if name}
+    self._producers = {
+      name: node for node in graph.node for name in node.output if name
+    }
 
   @functools.cached_property
   def input(self) -> ImageInput:
@@ -78,12 +80,12 @@ class OnnxGraph:
 
   def tensors(self) -> list[str]:
     """Tensors that depend on the input, in the order of the graph."""
-    alive = {self.input.name: None}
+    reachable = {self.input.name: None}
     for node in self._model.graph.node:
       inner = any(one.HasField("g") for one in node.attribute)
-      if inner or any(name in alive for name in node.input):
-        alive.update(dict.fromkeys(filter(None, node.output)))
-    return [name for name in alive if name != self.input.name]
+      if inner or any(name in reachable for name in node.input):
+        reachable.update(dict.fromkeys(filter(None, node.output)))
+    return [name for name in reachable if name != self.input.name]
 
   def weight_files(self) -> list[str]:
     """Paths of the files with external weights, as stored in the model."""
@@ -98,12 +100,12 @@ class OnnxGraph:
     return {
       node.name: node.output[0]
       for node in self._model.graph.node
-      if node.name and times[node.name] == 1 and node.name not in self._makers
+      if node.name and times[node.name] == 1 and node.name not in self._producers
     }
 
   def clip(self, tensor: str) -> Clip | None:
     """The clip that outputs a tensor; None if it has no constant upper bound."""
-    node = self._makers.get(tensor)
+    node = self._producers.get(tensor)
     if node is None:
       return None
     bounds = {one.name: one.f for one in node.attribute if one.name in ("min", "max")}
@@ -120,7 +122,7 @@ class OnnxGraph:
       low = -math.inf
     else:
       return None
-    if low is None or high is None or math.isinf(high) or source not in self._makers:
+    if low is None or high is None or math.isinf(high) or source not in self._producers:
       return None
     return Clip(source, low, high)
 
@@ -176,10 +178,10 @@ class OnnxGraph:
 
   def _number(self, name: str) -> float | None:
     """The value of a scalar constant."""
-    node = self._makers.get(name)
+    node = self._producers.get(name)
     while node is not None and node.op_type in ("Identity", "Cast"):
       name = node.input[0]
-      node = self._makers.get(name)
+      node = self._producers.get(name)
     tensor = self._initializers.get(name)
     if node is not None and node.op_type == "Constant":
       (value,) = node.attribute

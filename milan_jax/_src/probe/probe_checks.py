@@ -17,7 +17,7 @@ class ProbeError(UserError):
   """A probe returned something that violates its protocol."""
 
 
-def lacking(found: Any) -> list[str]:
+def missing_members(found: Any) -> list[str]:
   """Names of the members of `Probe` that an object lacks.
 
   A method inherited from `Probe` itself does nothing, and counts as missing.
@@ -41,7 +41,7 @@ def check_probe(found: Any) -> None:
     UserError: if it lacks a member, or one has an unexpected value.
   """
   kind = type(found).__name__
-  missing = lacking(found)
+  missing = missing_members(found)
   if missing:
     raise UserError(f"{kind} has no {' and no '.join(missing)}: a Probe needs them.")
   size, devices = found.image_size, found.num_devices
@@ -87,7 +87,7 @@ def _check_shapes(shapes: Any, kind: str) -> None:
     names.add(shape.name)
 
 
-def checked_arrays(
+def check_arrays(
   found: Any, shapes: Mapping[str, LayerShape], layers: tuple[str, ...], batch: int
 ) -> dict[str, np.ndarray]:
   """Converts a probe's results to arrays, and checks their shapes.

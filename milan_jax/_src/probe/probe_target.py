@@ -21,9 +21,9 @@ from milan_jax._src.probe.networks import open_network
 from milan_jax._src.probe.protocol import Generator, Probe
 from milan_jax._src.probe.trial_report import (
   TrialReport,
-  check_alone,
-  complaint,
+  check_reproducible,
   format_report,
+  layout_error,
   report_layouts,
   try_layers,
 )
@@ -81,8 +81,8 @@ class ProbeTarget:
         image's, or its activations are random or depend on the batch.
     """
     units = options.units or ""
-    names, tried = self._tried(options.layers or "", options.batch_size)
-    shapes = {shape.name: shape for shape in tried.shapes}
+    names, report = self._run_trials(options.layers or "", options.batch_size)
+    shapes = {shape.name: shape for shape in report.shapes}
     if self.demo and not units:
       units = DEMO_UNITS
       if is_primary():
@@ -90,13 +90,15 @@ class ProbeTarget:
     if is_primary():
       say(describe_layers(tuple(shapes.values()), names))
       self._say_notes(names)
-      report_layouts(tried)
+      report_layouts(report)
     return Selection(
       {name: select_units(units, shapes[name].units) for name in names},
-      {name: tried.answers[name] for name in names if name in tried.answers},
+      {name: report.answers[name] for name in names if name in report.answers},
     )
 
-  def _tried(self, layers: str, batch_size: int) -> tuple[tuple[str, ...], TrialReport]:
+  def _run_trials(
+    self, layers: str, batch_size: int
+  ) -> tuple[tuple[str, ...], TrialReport]:
     """The layers to describe, and the report of their trial."""
     probe = self.network.probe
     shapes = probe.layers()
@@ -107,13 +109,13 @@ class ProbeTarget:
       names = select_layers([shape.name for shape in shapes], layers, aliases)
     first = ""
     while names:
-      latents = _some(self.inputs)
-      tried = try_layers(probe, names, batch_size=batch_size, latents=latents)
-      check_alone(tried, batch_size=batch_size)
-      wrong = {name: complaint(tried, name) for name in names}
+      latents = _trial_latents(self.inputs)
+      report = try_layers(probe, names, batch_size=batch_size, latents=latents)
+      check_reproducible(report, batch_size=batch_size)
+      wrong = {name: layout_error(report, name) for name in names}
       wrong = {name: why for name, why in wrong.items() if why}
       if not wrong:
-        return names, tried
+        return names, report
       first = first or next(iter(wrong.values()))
       if layers:
         asked = [item.strip() for item in layers.split(",")]
@@ -123,7 +125,7 @@ class ProbeTarget:
         names = tuple(name for name in names if name not in wrong)
         say(f"left out {len(wrong)} layers: {first}")
       else:
-        shapes = tuple(one for one in tried.shapes if one.name not in wrong)
+        shapes = tuple(one for one in report.shapes if one.name not in wrong)
         names = default_layers(shapes) if shapes else ()
     raise UserError(
       first
@@ -234,7 +236,7 @@ def _files(model: str, probe: Probe) -> Files:
   return []
 
 
-def _some(inputs: Source | None) -> np.ndarray | None:
+def _trial_latents(inputs: Source | None) -> np.ndarray | None:
   """Some inputs of a generator; None if the network takes images."""
   if not isinstance(inputs, Latents):
     return None
@@ -250,7 +252,9 @@ def list_layers(model: ModelOptions, images: ImageOptions) -> str:
   network = _open(model, inputs)
   names = [shape.name for shape in network.probe.layers()]
   return format_report(
-    try_layers(network.probe, names, batch_size=_LISTED_BATCH, latents=_some(inputs))
+    try_layers(
+      network.probe, names, batch_size=_LISTED_BATCH, latents=_trial_latents(inputs)
+    )
   )
 
 

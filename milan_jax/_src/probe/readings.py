@@ -10,7 +10,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.probe.layout import (
   Layout,
   guess_layout,
-  layouts_named,
+  matching_layouts,
   parse_layout,
   to_nhwc,
 )
@@ -66,13 +66,15 @@ def read_shapes(
     )
     if len(shape) == 4 and guess:
       grid = _image_grid(shape, guess, aspect) or grid
-    likely: list[tuple[str | None, Layout]] = [*layouts_named(given, name).items()]
+    candidates: list[tuple[str | None, Layout]] = [
+      *matching_layouts(given, name).items()
+    ]
     if corrections and name in corrections:
       others = [corrections[name]]
     else:
       others = [(known or {}).get(name), guess]
-    likely += [(None, layout) for layout in others if layout is not None]
-    read = _first_that_fits(name, shape, likely, batch)
+    candidates += [(None, layout) for layout in others if layout is not None]
+    read = _read_layer(name, shape, candidates, batch)
     if read is not None:
       shapes.append(read[0])
       unused -= {read[1]}
@@ -101,10 +103,10 @@ def _image_grid(
   return (rows, columns) if abs(rows - columns * aspect) < 1 else None
 
 
-def _first_that_fits(
+def _read_layer(
   name: str,
   shape: tuple[int, ...],
-  likely: Sequence[tuple[str | None, Layout]],
+  candidates: Sequence[tuple[str | None, Layout]],
   batch: int,
 ) -> tuple[LayerShape, str | None] | None:
   """Reads a layer by the first layout that fits; also returns the user's name or glob.
@@ -112,7 +114,7 @@ def _first_that_fits(
   Raises:
     UserError: if the layout that the user set for the layer by name does not fit.
   """
-  for item, layout in likely:
+  for item, layout in candidates:
     try:
       maps = to_nhwc(_empty(shape), name, layout, batch=batch)
     except UserError:
@@ -161,9 +163,9 @@ class Readings:
     self.shapes = self._read(corrections=self._corrections)
     self.layouts = layouts_of(self.shapes)
 
-  def is_given(self, name: str) -> bool:
+  def is_set_by_user(self, name: str) -> bool:
     """Whether the user set the layer's layout."""
-    layouts = layouts_named(self._given, name).values()
+    layouts = matching_layouts(self._given, name).values()
     return self.layouts.get(name) in layouts
 
   def notes(self) -> dict[str, str]:

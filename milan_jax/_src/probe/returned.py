@@ -53,11 +53,11 @@ def named_activations(returned: Any) -> dict[str, Any]:
     found[name] = _as_floats(array)
   if not found:
     what = f"an array of {others[0]}" if others else _kind(returned)
-    raise UserError(expected(f"returns {what}"))
+    raise UserError(bad_result_message(f"returns {what}"))
   return found
 
 
-def expected(fault: str) -> str:
+def bad_result_message(fault: str) -> str:
   """The message for a function without readable results, with a valid example.
 
   Args:

@@ -11,7 +11,7 @@ from torch import nn
 
 
 @contextmanager
-def watched(
+def hooked(
   module: nn.Module,
   names: Iterable[str],
   *,
@@ -76,7 +76,7 @@ def tensors_in(
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Kept:
+class StoredTensor:
   """A tensor, and its version when it was stored; views share a version counter.
 
   Tensors of `torch.inference_mode` have no version and are copied.
@@ -86,7 +86,7 @@ class Kept:
   version: int | None
 
   @classmethod
-  def of(cls, tensor: torch.Tensor, *, copy: bool = False) -> "Kept":
+  def of(cls, tensor: torch.Tensor, *, copy: bool = False) -> "StoredTensor":
     """Stores a tensor, or a copy of it."""
     if copy or tensor.is_inference():
       return cls(tensor.detach().clone(), None)
@@ -97,13 +97,13 @@ class Kept:
     """Whether a later in-place operation modified it."""
     return self.version is not None and self.tensor._version != self.version
 
-  def holds(self, tensor: torch.Tensor) -> bool:
+  def is_same(self, tensor: torch.Tensor) -> bool:
     """Whether it is the same tensor, unmodified since."""
     return self.tensor is tensor and not self.overwritten
 
 
-def not_overwritten(
-  read: Callable[[], dict[str, Kept]], overwritten: set[str]
+def read_unmodified(
+  read: Callable[[], dict[str, StoredTensor]], overwritten: set[str]
 ) -> dict[str, torch.Tensor]:
   """Reads tensors without later in-place modifications.
 

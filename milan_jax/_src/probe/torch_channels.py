@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from milan_jax._src.images.sizes import Size, sides
-from milan_jax._src.probe.torch_pixels import own_dtype
+from milan_jax._src.probe.torch_pixels import module_dtype
 
 _COLORS = 3
 
@@ -21,7 +21,7 @@ class _FirstLayerError(BaseException):
     self.found, self.wanted = found, wanted
 
 
-class _UpToFirstLayer(TorchFunctionMode):
+class _StopAtFirstLayer(TorchFunctionMode):
   """Stops at the first convolution or linear layer of a model."""
 
   def __torch_function__(
@@ -42,7 +42,7 @@ class _UpToFirstLayer(TorchFunctionMode):
     return func(*args, **(kwargs or {}))
 
 
-def channels_of(module: torch.nn.Module, size: Size, device: str) -> int | None:
+def infer_channels(module: torch.nn.Module, size: Size, device: str) -> int | None:
   """Infers the channels of a module's images from its first layer.
 
   Moves the module to the device and puts it into evaluation mode.
@@ -76,10 +76,10 @@ def _first_layer(
   module: torch.nn.Module, channels: int, size: Size, device: str
 ) -> tuple[int, int] | None:
   images: Any = torch.zeros(
-    (1, channels, *sides(size)), dtype=own_dtype(module), device=device
+    (1, channels, *sides(size)), dtype=module_dtype(module), device=device
   )
   try:
-    with torch.no_grad(), _UpToFirstLayer():
+    with torch.no_grad(), _StopAtFirstLayer():
       module(images)
   except _FirstLayerError as layer:
     return layer.found, layer.wanted

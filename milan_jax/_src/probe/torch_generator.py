@@ -8,9 +8,9 @@ from jaxtyping import UInt8
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.probe.latent_inputs import (
-  arguments_of,
-  image_side,
-  to_colors,
+  generated_size,
+  generator_arguments,
+  to_rgb_pixels,
   trial_inputs,
 )
 from milan_jax._src.probe.layout import Layout
@@ -18,7 +18,7 @@ from milan_jax._src.probe.protocol import TRIAL_BATCH
 from milan_jax._src.probe.torch_calls import tensors_in
 from milan_jax._src.probe.torch_layers import TorchLayers, TorchLayersProbe
 from milan_jax._src.probe.torch_outputs import ModuleOutputs
-from milan_jax._src.probe.torch_pixels import own_dtype
+from milan_jax._src.probe.torch_pixels import module_dtype
 
 
 class TorchGenerator(TorchLayersProbe):
@@ -58,11 +58,11 @@ class TorchGenerator(TorchLayersProbe):
     self._classes = classes
     self._image_range = image_range
     self._device = device
-    self._dtype = own_dtype(module)
+    self._dtype = module_dtype(module)
     trial = trial_inputs(self._latent_shape, classes=classes, batch=TRIAL_BATCH)
     outputs = ModuleOutputs(self._module, before_clip=before_clip)
     try:
-      self.image_size = image_side(self._made(trial).shape, TRIAL_BATCH)
+      self.image_size = generated_size(self._generate(trial).shape, TRIAL_BATCH)
       self._layers = TorchLayers(outputs, self._arguments(trial), layouts)
     except UserError:
       raise
@@ -91,9 +91,9 @@ class TorchGenerator(TorchLayersProbe):
 
   def images(self, inputs: np.ndarray) -> UInt8[np.ndarray, "batch height width 3"]:
     """The images that the module generates from records, RGB, 0 to 255."""
-    return to_colors(self._made(inputs), self._image_range)
+    return to_rgb_pixels(self._generate(inputs), self._image_range)
 
-  def _made(self, inputs: np.ndarray) -> np.ndarray:
+  def _generate(self, inputs: np.ndarray) -> np.ndarray:
     """The module's images, channels last."""
     with torch.no_grad():
       value = self._module(*self._arguments(inputs))
@@ -106,6 +106,6 @@ class TorchGenerator(TorchLayersProbe):
     return images.permute(0, 2, 3, 1).float().cpu().numpy()
 
   def _arguments(self, inputs: np.ndarray) -> list[torch.Tensor]:
-    arrays = arguments_of(inputs, self._latent_shape, classes=self._classes)
+    arrays = generator_arguments(inputs, self._latent_shape, classes=self._classes)
     latents, *classes = (torch.from_numpy(one).to(self._device) for one in arrays)
     return [latents.to(self._dtype), *classes]

@@ -12,7 +12,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.probe.attention_parts import without_attention
 from milan_jax._src.probe.batch_sizes import run_in_batches
 from milan_jax._src.probe.layout import Layout, to_nhwc
-from milan_jax._src.probe.layout_check import settle_layouts
+from milan_jax._src.probe.layout_check import determine_layouts
 from milan_jax._src.probe.protocol import OneDevice
 from milan_jax._src.probe.readings import Readings
 from milan_jax._src.probe.torch_pixels import Pixels
@@ -192,7 +192,7 @@ def image_layers(
       max_size=max_size,
     )
 
-  settle_layouts(found, show, aspect=images.shape[1] / images.shape[2])
+  determine_layouts(found, show, aspect=images.shape[1] / images.shape[2])
   return found
 
 
@@ -214,7 +214,7 @@ def _run_on_trial(
       # `x.view(len(x), -1)` needs tensors in torch's contiguous memory format.
       if "view" not in str(error):
         raise
-      pixels.colors_last = False
+      pixels.channels_last = False
       return TorchLayers(outputs, [pixels(images)], layouts, **options)
   except UserError:
     raise

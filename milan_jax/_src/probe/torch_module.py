@@ -17,7 +17,7 @@ from milan_jax._src.probe.torch_layers import (
   image_layers,
 )
 from milan_jax._src.probe.torch_outputs import ModuleOutputs
-from milan_jax._src.probe.torch_pixels import Pixels, own_dtype
+from milan_jax._src.probe.torch_pixels import Pixels, module_dtype
 
 
 class TorchProbe(TorchLayersProbe):
@@ -54,7 +54,7 @@ class TorchProbe(TorchLayersProbe):
     module = module.to(device).eval()
     self._module = module
     self._outputs = ModuleOutputs(module, before_clip=before_clip)
-    self._pixels = Pixels(mean, std, dtype=own_dtype(module), device=device)
+    self._pixels = Pixels(mean, std, dtype=module_dtype(module), device=device)
     self.image_size = image_size
     self._channels = len(mean)
     self._layouts = layouts

@@ -9,7 +9,7 @@ from torch import fx
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.probe.layout import Layout
-from milan_jax._src.probe.torch_calls import Kept, not_overwritten
+from milan_jax._src.probe.torch_calls import StoredTensor, read_unmodified
 
 _CLIPS = ("hardtanh", "clamp", "clip", "clamp_max")
 
@@ -72,12 +72,12 @@ class NodeOutputs:
         raise UserError(
           f"The program has no layer {name!r}: --list_layers prints all layers."
         )
-    return not_overwritten(lambda: self._read(inputs, layers), self._overwritten)
+    return read_unmodified(lambda: self._read(inputs, layers), self._overwritten)
 
   def _read(
     self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
-  ) -> dict[str, Kept]:
-    kept: dict[str, Kept] = {}
+  ) -> dict[str, StoredTensor]:
+    kept: dict[str, StoredTensor] = {}
     wanted: dict[fx.Node, list[str]] = {}
     for name in layers:
       wanted.setdefault(self._nodes[name], []).append(name)
@@ -85,13 +85,13 @@ class NodeOutputs:
     def keep_input(node: fx.Node, value: Any) -> None:
       bounds = self._bounds(node)
       if bounds:
-        one = Kept.of(value.clamp(min=bounds[0]))
+        one = StoredTensor.of(value.clamp(min=bounds[0]))
         kept.update(dict.fromkeys(wanted[node], one))
 
     def keep_output(node: fx.Node, value: torch.Tensor) -> None:
       if not self._bounds(node):
         copy = not self._overwritten.isdisjoint(wanted[node])
-        kept.update(dict.fromkeys(wanted[node], Kept.of(value, copy=copy)))
+        kept.update(dict.fromkeys(wanted[node], StoredTensor.of(value, copy=copy)))
 
     with torch.no_grad():
       reader = _Reader(self._graph, wanted, before=keep_input, after=keep_output)
@@ -140,11 +140,15 @@ class _Reader(fx.Interpreter):
 
 def _named_nodes(graph: fx.Graph) -> dict[str, fx.Node]:
   """The nodes that are layers, by each of their names, in graph order."""
-  alive: dict[fx.Node, None] = {}
+  reachable: dict[fx.Node, None] = {}
   for node in graph.nodes:
-    if node.op == "placeholder" or any(one in alive for one in node.all_input_nodes):
-      alive[node] = None
-  layers = [node for node in alive if node.op == "call_function" and _is_layer(node)]
+    if node.op == "placeholder" or any(
+      one in reachable for one in node.all_input_nodes
+    ):
+      reachable[node] = None
+  layers = [
+    node for node in reachable if node.op == "call_function" and _is_layer(node)
+  ]
   calls: dict[str, dict[str, set[fx.Node]]] = {}
   for node in graph.nodes:
     # The key is different for each call of a module.

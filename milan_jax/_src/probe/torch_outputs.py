@@ -11,7 +11,12 @@ from torch import nn
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.probe.layout import Layout
-from milan_jax._src.probe.torch_calls import Kept, not_overwritten, tensors_in, watched
+from milan_jax._src.probe.torch_calls import (
+  StoredTensor,
+  hooked,
+  read_unmodified,
+  tensors_in,
+)
 from milan_jax._src.probe.torch_windows import Windows
 
 
@@ -83,16 +88,16 @@ class ModuleOutputs:
     """
     windows = Windows(self._module, len(inputs[0]))
     found: list[tuple[_Source, _Source, tuple[int, ...], Layout | None]] = []
-    clips: list[tuple[Kept, _Source]] = []
+    clips: list[tuple[StoredTensor, _Source]] = []
 
     def note(name: str, call: int, value: Any) -> None:
       bounds = _bounds(self._module.get_submodule(name)) if self._before_clip else None
       for path, tensor in tensors_in(value):
         if bounds:
-          clips.append((Kept.of(tensor), _Source(name, call, clip=bounds)))
+          clips.append((StoredTensor.of(tensor), _Source(name, call, clip=bounds)))
         own = _Source(name, call, path)
         # A parent module may return the output of a clip at its end.
-        same = (one for kept, one in clips if kept.holds(tensor))
+        same = (one for kept, one in clips if kept.is_same(tensor))
         shape = tuple(tensor.shape)
         found.append((own, next(same, own), shape, windows.layout(name, shape)))
 
@@ -107,7 +112,7 @@ class ModuleOutputs:
 
     with (
       torch.no_grad(),
-      watched(self._module, names, before=enter, after=note) as calls,
+      hooked(self._module, names, before=enter, after=note) as calls,
     ):
       self._module(*inputs)
     self._calls = calls
@@ -132,18 +137,18 @@ class ModuleOutputs:
     for name in layers:
       if name not in self._sources:
         raise UserError(self._absence(name))
-    return not_overwritten(lambda: self._read(inputs, layers), self._overwritten)
+    return read_unmodified(lambda: self._read(inputs, layers), self._overwritten)
 
   def _read(
     self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
-  ) -> dict[str, Kept]:
-    kept: dict[str, Kept] = {}
+  ) -> dict[str, StoredTensor]:
+    kept: dict[str, StoredTensor] = {}
     wanted = {name: self._sources[name] for name in layers}
 
     def keep_input(module: str, call: int, arguments: list[Any]) -> None:
       for name, source in wanted.items():
         if (source.module, source.call) == (module, call) and source.clip:
-          kept[name] = Kept.of(arguments[0].clamp(min=source.clip[0]))
+          kept[name] = StoredTensor.of(arguments[0].clamp(min=source.clip[0]))
       stop_if_complete()
 
     def keep_output(module: str, call: int, value: Any) -> None:
@@ -152,7 +157,7 @@ class ModuleOutputs:
           tensor = value
           for key in source.path:
             tensor = tensor[key]
-          kept[name] = Kept.of(tensor, copy=name in self._overwritten)
+          kept[name] = StoredTensor.of(tensor, copy=name in self._overwritten)
       stop_if_complete()
 
     def stop_if_complete() -> None:
@@ -163,7 +168,7 @@ class ModuleOutputs:
     with (
       contextlib.suppress(_Complete),
       torch.no_grad(),
-      watched(self._module, modules, before=keep_input, after=keep_output),
+      hooked(self._module, modules, before=keep_input, after=keep_output),
     ):
       self._module(*inputs)
     return kept

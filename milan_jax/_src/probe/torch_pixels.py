@@ -16,8 +16,8 @@ class Pixels:
 
   Attributes:
     axes: `NCHW` or `NHWC`.
-    colors_last: whether `NCHW` tensors are stored with channels last; convolutions keep
-      this memory format, so that activations need no copy to become NHWC.
+    channels_last: whether `NCHW` tensors are stored with channels last; convolutions
+      keep this memory format, so that activations need no copy to become NHWC.
   """
 
   def __init__(
@@ -29,7 +29,7 @@ class Pixels:
     device: torch.device | str,
   ):
     self.axes = "NCHW"
-    self.colors_last = True
+    self.channels_last = True
     self._mean = torch.tensor(mean, device=device)[:, None, None]
     self._std = torch.tensor(std, device=device)[:, None, None]
     self._dtype = dtype
@@ -44,10 +44,10 @@ class Pixels:
     pixels = pixels.to(self._dtype)
     if self.axes == "NHWC":
       return pixels.permute(0, 2, 3, 1)
-    return pixels if self.colors_last else pixels.contiguous()
+    return pixels if self.channels_last else pixels.contiguous()
 
 
-def own_dtype(module: torch.nn.Module) -> torch.dtype:
+def module_dtype(module: torch.nn.Module) -> torch.dtype:
   """The dtype of a module's weights, which its inputs must have."""
   weights = (one.dtype for one in module.parameters() if one.is_floating_point())
   return next(weights, torch.float32)

@@ -31,11 +31,16 @@ def load_weights(
   }
   try:
     # Weights of a module on the meta device have no memory to copy to.
-    module.load_state_dict(tensors, assign=any(map(_is_absent, _tensors_of(module))))
+    module.load_state_dict(
+      tensors, assign=any(map(_is_uninitialized, _tensors_of(module)))
+    )
   except RuntimeError as error:
-    faults = _faults(module.state_dict(), tensors) or " ".join(str(error).split())
+    mismatches = _mismatches(module.state_dict(), tensors) or " ".join(
+      str(error).split()
+    )
     raise UserError(
-      f"--weights do not fit {name}: {faults}. Save the state dict of this exact model."
+      f"--weights do not fit {name}: {mismatches}. Save the state dict of this exact "
+      "model."
     ) from error
 
 
@@ -49,16 +54,16 @@ def check_weights(module: torch.nn.Module, name: str) -> None:
   Raises:
     UserError: if a weight is on torch's meta device, or a lazy module is uninitialized.
   """
-  absent = [
+  uninitialized = [
     key
     for key, tensor in (*module.named_parameters(), *module.named_buffers())
-    if _is_absent(tensor)
+    if _is_uninitialized(tensor)
   ]
-  if absent:
+  if uninitialized:
     raise UserError(
-      f"--model={name} has {len(absent)} weights that are not in memory, such as "
-      f"{absent[0]} (on the meta device, or of a lazy module): load them where the "
-      "model is created, or give them with --weights."
+      f"--model={name} has {len(uninitialized)} weights that are not in memory, such "
+      f"as {uninitialized[0]} (on the meta device, or of a lazy module): load them "
+      "where the model is created, or give them with --weights."
     )
 
 
@@ -67,11 +72,13 @@ def _tensors_of(module: torch.nn.Module) -> Iterator[torch.Tensor]:
   yield from module.buffers()
 
 
-def _is_absent(tensor: torch.Tensor) -> bool:
+def _is_uninitialized(tensor: torch.Tensor) -> bool:
   return tensor.is_meta or torch.nn.parameter.is_lazy(tensor)
 
 
-def _faults(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str:
+def _mismatches(
+  own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]
+) -> str:
   """Mismatched names and shapes, a few of each kind; empty if there are none."""
   # torch fills in missing batch counters.
   needed = [key for key in own if not key.endswith(".num_batches_tracked")]

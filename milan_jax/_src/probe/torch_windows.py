@@ -46,7 +46,7 @@ class Windows:
     if block is None or block not in self._maps or len(shape) not in (3, 4):
       return None
     part, (height, width) = self._blocks[block], self._maps[block]
-    side, shift = _one(part.window_size), _one(part.shift_size)
+    side, shift = _common_size(part.window_size), _common_size(part.shift_size)
     if not side or shift is None or math.prod(shape[1:-1]) != side * side:
       return None
     rows, columns = -(-height // side), -(-width // side)
@@ -87,7 +87,7 @@ def _map_size(arguments: Iterable[Any], batch: int) -> tuple[int, int] | None:
   return (side, side) if side * side == shape[1] else None
 
 
-def _one(size: Any) -> int | None:
+def _common_size(size: Any) -> int | None:
   """The size if it is the same for both axes; None otherwise."""
   sizes = set(size) if isinstance(size, tuple | list) else {size}
   one = sizes.pop()

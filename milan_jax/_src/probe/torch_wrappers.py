@@ -9,7 +9,7 @@ _PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 _COMPILED = "_orig_mod"
 
 
-def plain_module(module: nn.Module, name: str) -> nn.Module:
+def unwrap_module(module: nn.Module, name: str) -> nn.Module:
   """The module inside `torch.compile` and inside parallel wrappers, at any depth.
 
   A compiled module would be traced again for every set of hooks; uncompiled it returns
@@ -38,5 +38,5 @@ def plain_module(module: nn.Module, name: str) -> nn.Module:
   module._compiled_call_impl = None  # set by `module.compile()`
   for child_name, child in module._modules.items():
     if child is not None and not isinstance(child, torch.jit.ScriptModule):
-      module._modules[child_name] = plain_module(child, name)
+      module._modules[child_name] = unwrap_module(child, name)
   return module

@@ -33,8 +33,8 @@ _SPECIAL = {
   "deit": 2,
 }
 # Models with position embeddings for a single image size.
-_OF_ONE_SIZE = ("vit", "deit", *_TOWERS)
-_SECONDS = 10.0
+_FIXED_SIZE = ("vit", "deit", *_TOWERS)
+_TIMEOUT_SECONDS = 10.0
 
 
 def transformers_network(
@@ -73,7 +73,7 @@ def transformers_network(
   if isinstance(image_size, list | tuple):
     image_size = size_from_sides(*image_size)
   preprocessing = read_preprocessing(processor, image_size)
-  if kind in _OF_ONE_SIZE and preprocessing.crop != image_size:
+  if kind in _FIXED_SIZE and preprocessing.crop != image_size:
     raise UserError(
       f"{name} takes images of {image_size} pixels, but its image processor resizes "
       f"them to {preprocessing.crop}: correct preprocessor_config.json."
@@ -118,16 +118,16 @@ def _load_from_hub(name: str) -> tuple[torch.nn.Module, Any]:
     return _load(name, local=True)
   except UserError as error:
     if huggingface_hub.constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE"):
-      raise _not_had(name, "HF_HUB_OFFLINE is set") from error
+      raise _unavailable(name, "HF_HUB_OFFLINE is set") from error
   try:
     # transformers would retry for minutes.
-    huggingface_hub.HfApi().model_info(name, timeout=_SECONDS)
+    huggingface_hub.HfApi().model_info(name, timeout=_TIMEOUT_SECONDS)
   except Exception as error:  # of several HTTP libraries, or an invalid name
-    raise _not_had(name, f"{type(error).__name__}: {error}") from error
+    raise _unavailable(name, f"{type(error).__name__}: {error}") from error
   return _load(name, local=False)
 
 
-def _not_had(name: str, why: str) -> UserError:
+def _unavailable(name: str, why: str) -> UserError:
   return UserError(
     f"{name!r} is neither a folder nor a model in the local cache of the Hugging Face "
     f"Hub, which cannot be reached ({why}). Run `hf download {name}` on a machine that "

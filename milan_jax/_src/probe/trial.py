@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from milan_jax._src.images.sizes import sides
-from milan_jax._src.probe.probe_checks import checked_arrays
+from milan_jax._src.probe.probe_checks import check_arrays
 from milan_jax._src.probe.protocol import Probe
 from milan_jax._src.probe.white_square import NUM_SQUARES, pictures
 from milan_jax._src.records import LayerShape
@@ -22,8 +22,8 @@ from milan_jax._src.records import LayerShape
 # Number of trial pictures, and of all pictures with three fillers. In the second run
 # the n-th picture is where the (3 n + 1)-th was in the first, so that no picture has
 # the same position or the same neighbors.
-_SHOWN, _ALL = NUM_SQUARES + 1, 10
-_OTHER_ORDER = [(3 * index + 1) % _ALL for index in range(_ALL)]
+_NUM_SHOWN, _NUM_ALL = NUM_SQUARES + 1, 10
+_OTHER_ORDER = [(3 * index + 1) % _NUM_ALL for index in range(_NUM_ALL)]
 # Tolerances as fractions of a layer's largest value: for a repeated batch; and for
 # another batch, where other matrix sizes may round differently.
 _REPEAT_TOLERANCE, _BATCH_TOLERANCE = 1e-4, 1e-3
@@ -62,22 +62,22 @@ class TrialOutput:
   Attributes:
     activations: activations of the gray picture and those with squares; for a
       generator, of some of its latents.
-    beside: activations of two of the fillers in the first run.
+    fillers: activations of two of the fillers in the first run.
     differences: layers whose activations differ between the two runs.
   """
 
   activations: Mapping[str, Float[np.ndarray, "shown height width units"]]
-  beside: Mapping[str, Float[np.ndarray, "beside height width units"]]
+  fillers: Mapping[str, Float[np.ndarray, "fillers height width units"]]
   differences: tuple[Difference, ...]
 
 
-def show(
+def run_trial(
   probe: Probe,
   layers: Sequence[str],
   *,
   batch_size: int,
   latents: np.ndarray | None = None,
-  in_company: bool = True,
+  check_batch: bool = True,
 ) -> TrialOutput:
   """Runs a model on the trial batch.
 
@@ -89,7 +89,7 @@ def show(
     layers: names of the layers to read, all at once.
     batch_size: the run's batch size per device.
     latents: some inputs of a generator, at least one.
-    in_company: whether to run the pictures again in another batch.
+    check_batch: whether to run the pictures again in another batch.
 
   Raises:
     ProbeError: if the probe returns arrays of other shapes than `layers()` states.
@@ -97,15 +97,15 @@ def show(
   devices = probe.num_devices
   size = batch_size * devices
   if batch_size == 1 or not getattr(probe, "compiled", False):
-    size = math.ceil(_ALL / devices) * devices
-  inputs, beside, others = _inputs(probe, latents)
-  first = np.concatenate([inputs, beside])
-  found = _run(probe, first, beside[-1:], tuple(layers), size)
+    size = math.ceil(_NUM_ALL / devices) * devices
+  inputs, fillers, others = _inputs(probe, latents)
+  first = np.concatenate([inputs, fillers])
+  found = _run(probe, first, fillers[-1:], tuple(layers), size)
   shown = {name: array[: len(inputs)] for name, array in found.items()}
   some = slice(len(inputs), len(inputs) + 2)
   noise = {name: array[some] for name, array in found.items()}
   differences: list[Difference] = []
-  if in_company:
+  if check_batch:
     second = np.concatenate([inputs, others])[np.argsort(_OTHER_ORDER)]
     again = _run(probe, second, others[-1:], tuple(layers), size)
     differing = {
@@ -118,7 +118,7 @@ def show(
     if differing:
       # All layers, as before: an ONNX session with other outputs restarts its random
       # numbers.
-      repeated = _run(probe, first, beside[-1:], tuple(layers), size)
+      repeated = _run(probe, first, fillers[-1:], tuple(layers), size)
       for name, (share, difference, largest) in differing.items():
         by_chance = _difference(shown[name], repeated[name][: len(inputs)])
         if by_chance[0] > _REPEAT_TOLERANCE:
@@ -128,11 +128,11 @@ def show(
   return TrialOutput(shown, noise, tuple(differences))
 
 
-def in_parts(
+def layer_groups(
   shapes: Sequence[LayerShape], layers: Sequence[str]
 ) -> Iterator[tuple[str, ...]]:
   """Groups of layers whose activations fit into memory together."""
-  sizes = {one.name: _ALL * one.height * one.width * one.units for one in shapes}
+  sizes = {one.name: _NUM_ALL * one.height * one.width * one.units for one in shapes}
   part: list[str] = []
   for name in layers:
     if part and sum(sizes[one] for one in (*part, name)) > _MAX_VALUES:
@@ -148,17 +148,17 @@ def _inputs(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """The trial inputs, and the fillers of the first and second run."""
   if latents is not None:
-    some = latents[np.arange(_ALL) % len(latents)]
-    return some[:_SHOWN], some[_SHOWN:], np.zeros_like(some[_SHOWN:])
+    some = latents[np.arange(_NUM_ALL) % len(latents)]
+    return some[:_NUM_SHOWN], some[_NUM_SHOWN:], np.zeros_like(some[_NUM_SHOWN:])
   height, width = sides(probe.image_size)
   shown = pictures(height, width, getattr(probe, "channels", 3))
   # Extreme fillers are in the first run only.
   rng = np.random.default_rng(0)
   fine = 255 * rng.integers(0, 2, shown.shape[1:], np.uint8)
   coarse = np.repeat(np.repeat(fine, 4, axis=0), 4, axis=1)[:height, :width]
-  beside = np.stack([fine, coarse, np.full_like(fine, 255)])
+  fillers = np.stack([fine, coarse, np.full_like(fine, 255)])
   others = np.stack([np.full_like(fine, level) for level in (96, 160, 112)])
-  return shown, beside, others
+  return shown, fillers, others
 
 
 def _run(
@@ -174,7 +174,7 @@ def _run(
   whole = np.concatenate([inputs, np.repeat(padding, missing, axis=0)])
   parts = []
   for start in range(0, len(whole), size):
-    found = checked_arrays(
+    found = check_arrays(
       probe.activations(whole[start : start + size], layers), shapes, layers, size
     )
     kept = slice(0, max(0, min(size, len(inputs) - start)))

@@ -11,10 +11,10 @@ from milan_jax._src.probe.fingerprints import summary
 from milan_jax._src.probe.protocol import Probe
 
 # Number of inputs of a trial batch that are summarized.
-_LOOKED_AT = 2
+_NUM_SUMMARIZED = 2
 
 
-def trial_answers(
+def trial_summaries(
   probe: Probe,
   source: Source,
   layers: tuple[str, ...],
@@ -37,14 +37,14 @@ def trial_answers(
   Raises:
     UserError: if the network fails.
   """
-  looked_at = min(_LOOKED_AT, batch_size)
+  num_summarized = min(_NUM_SUMMARIZED, batch_size)
   compiled = getattr(probe, "compiled", False)
-  size = (batch_size if compiled else looked_at) * probe.num_devices
+  size = (batch_size if compiled else num_summarized) * probe.num_devices
   failure: Exception | None = None
   for batch in _batches(source, size):
     try:
       found = probe.activations(batch, layers)
-      arrays = {name: np.asarray(found[name])[:looked_at] for name in layers}
+      arrays = {name: np.asarray(found[name])[:num_summarized] for name in layers}
     except Exception as error:  # whatever the user's model raises
       failure = failure or error
     else:

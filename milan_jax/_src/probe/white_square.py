@@ -18,7 +18,7 @@ _GRAY, _WHITE = 128, 255
 _EIGHTHS = ((1, 3), (3, 6), (4, 1), (6, 4), (1, 6), (6, 1))
 NUM_SQUARES = len(_EIGHTHS)
 # In a map of fewer positions, every position is close to a square.
-_FEWEST = 36
+_MIN_POSITIONS = 36
 # A change below this fraction of a unit's largest value may be rounding.
 _ROUNDING = 1e-4
 
@@ -32,21 +32,21 @@ class Order(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Sight:
+class SquareLocation:
   """Where the squares appear in a layer.
 
   Attributes:
     order: whether they appear in place.
     share: fraction of the change in the positions that the squares cover.
     sharp: whether most of the change is in a few positions.
-    late: number of positions, in row-major order, by which the map must be shifted
+    shift_by: number of positions, in row-major order, by which the map must be shifted
       forward to put most of the change in place.
   """
 
   order: Order
   share: float
   sharp: bool
-  late: int = 0
+  shift_by: int = 0
 
 
 def pictures(
@@ -69,56 +69,58 @@ def pictures(
   return shown
 
 
-def sight(
+def locate_squares(
   activations: Float[np.ndarray, "shown height width units"],
   *,
-  latest: int = 0,
+  max_shift: int = 0,
   exact: bool = False,
-) -> Sight:
+) -> SquareLocation:
   """Locates the squares of `pictures` in a layer.
 
   Args:
     activations: the layer's, for the gray picture and those with a square.
-    latest: maximum shift in row-major order to try.
+    max_shift: maximum shift in row-major order to try.
     exact: whether a position does not see its neighbors, as for patches: then a change
       of a square's size in another position counts as elsewhere, even if it is close.
   """
   change = _change(activations)
   _, height, width = change.shape
   if height * width < 2 or not change.any(axis=(1, 2)).all():
-    return Sight(Order.UNCLEAR, 0.0, sharp=False)
+    return SquareLocation(Order.UNCLEAR, 0.0, sharp=False)
   covered, near = _squares(height, width)
   # A change in all positions carries no information about positions.
   above = np.maximum(change - np.median(change, axis=(1, 2), keepdims=True), 0)
   total = above.sum((1, 2)) + 1e-30
   inside = (above * near).sum((1, 2)) / total
-  densest = _densest(above, near) / total
+  densest = _largest_sum(above, near) / total
   sharp = (densest > 0.8) & (near.sum((1, 2)) <= 0.3 * height * width)
   elsewhere = (sharp & (inside < 0.35)).sum() >= NUM_SQUARES - 1
   if exact:
     # In a wrong order, too, some squares are in place by accident.
     there = (above * (covered > 0)).sum((1, 2)) / total
-    found = _densest(above, covered > 0) / total > 0.9
+    found = _largest_sum(above, covered > 0) / total > 0.9
     elsewhere |= (found & (there < 0.35)).sum() >= NUM_SQUARES / 2
   enough = NUM_SQUARES - 1
   is_sharp = sharp.sum() >= enough
   order = Order.UNCLEAR
-  if height * width >= _FEWEST and elsewhere and _moves(above):
+  if height * width >= _MIN_POSITIONS and elsewhere and _moves(above):
     order = Order.ELSEWHERE
   elif _matches(change, near) >= enough and not (is_sharp and (inside < 0.5).sum() > 1):
     order = Order.FOLLOWS
-  shares = _shares(above / total[:, None, None], covered > 0, latest)
-  late = int(np.argmax(shares))
-  if shares[late] < shares[0] + 0.15:
-    late = 0
-  return Sight(order, float(shares[0]), sharp=bool(is_sharp), late=late)
+  shares = _shares(above / total[:, None, None], covered > 0, max_shift)
+  shift_by = int(np.argmax(shares))
+  if shares[shift_by] < shares[0] + 0.15:
+    shift_by = 0
+  return SquareLocation(
+    order, float(shares[0]), sharp=bool(is_sharp), shift_by=shift_by
+  )
 
 
 @functools.lru_cache(maxsize=64)
 def _squares(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
   """Coverage of a map's positions by each square, and which positions are near it."""
   covered = np.stack([_covered(height, width, at) for at in _EIGHTHS])
-  return covered, np.stack([_widened(one) for one in covered > 0])
+  return covered, np.stack([_dilated(one) for one in covered > 0])
 
 
 def _change(
@@ -137,7 +139,7 @@ def _change(
   return moved
 
 
-def _densest(above: np.ndarray, positions: np.ndarray) -> np.ndarray:
+def _largest_sum(above: np.ndarray, positions: np.ndarray) -> np.ndarray:
   """The largest change in any set of as many positions as given."""
   flat = np.sort(above.reshape(len(above), -1))[:, ::-1]
   sizes = positions.sum((1, 2))
@@ -160,16 +162,16 @@ def _covered(
   return sides[0][:, None] * sides[1][None]
 
 
-def _widened(covered: np.ndarray) -> np.ndarray:
+def _dilated(covered: np.ndarray) -> np.ndarray:
   """Dilates by a twelfth of the map: neighboring positions see a square, too."""
   for axis in (0, 1):
     reach = round(covered.shape[axis] / 12 + 0.01)
     steps = range(-reach, reach + 1)
-    covered = np.logical_or.reduce([_moved(covered, step, axis) for step in steps])
+    covered = np.logical_or.reduce([_shifted(covered, step, axis) for step in steps])
   return covered
 
 
-def _moved(array: np.ndarray, step: int, axis: int) -> np.ndarray:
+def _shifted(array: np.ndarray, step: int, axis: int) -> np.ndarray:
   moved = np.roll(array, step, axis)
   index = [slice(None)] * array.ndim
   index[axis] = slice(0, step) if step >= 0 else slice(step, None)
@@ -197,13 +199,13 @@ def _moves(above: np.ndarray) -> bool:
   return float(np.triu(alike, 1).sum()) < 0.5 * len(flat) * (len(flat) - 1) / 2
 
 
-def _shares(above: np.ndarray, covered: np.ndarray, latest: int) -> list[float]:
+def _shares(above: np.ndarray, covered: np.ndarray, max_shift: int) -> list[float]:
   """Fraction of the change in the squares, for each shift in row-major order."""
   shape = above.shape
   flat = above.reshape(shape[0], -1)
   shares = []
-  for late in range(min(latest, flat.shape[1] - 1) + 1):
+  for shift_by in range(min(max_shift, flat.shape[1] - 1) + 1):
     moved = np.zeros_like(flat)
-    moved[:, late:] = flat[:, : flat.shape[1] - late]
+    moved[:, shift_by:] = flat[:, : flat.shape[1] - shift_by]
     shares.append(float((moved.reshape(shape) * covered).sum((1, 2)).mean()))
   return shares

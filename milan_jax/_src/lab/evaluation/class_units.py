@@ -16,7 +16,7 @@ from milan_jax._src.lab.evaluation.described import Run
 from milan_jax._src.lab.evaluation.job import Job, Outcome
 from milan_jax._src.models.backbones import backbone, params_from_state_dict
 from milan_jax._src.probe.jax_model import JaxProbe
-from milan_jax._src.probe.model_options import Network, network_of
+from milan_jax._src.probe.model_options import Network, make_network
 from milan_jax._src.records import Unit
 from milan_jax._src.store.exemplar_store import StoredExemplars
 from milan_jax._src.weights.packaged_weights import packaged_weights
@@ -47,7 +47,7 @@ def class_logits() -> Network:
   trunk = {name: branch for name, branch in params.items() if name != "fc"}
   weights = trunk, (jnp.asarray(classifier["kernel"]), jnp.asarray(classifier["bias"]))
   probe = JaxProbe(run, weights, network.preprocessing)
-  return network_of(probe, network.preprocessing, (LAYER,))
+  return make_network(probe, network.preprocessing, (LAYER,))
 
 
 def run(job: Job) -> Outcome:

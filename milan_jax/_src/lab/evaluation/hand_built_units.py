@@ -25,7 +25,7 @@ from milan_jax._src.lab.evaluation.looks import (
   TEXTURE_WORDS,
 )
 from milan_jax._src.probe.callable_model import CallableProbe
-from milan_jax._src.probe.model_options import Network, network_of
+from milan_jax._src.probe.model_options import Network, make_network
 from milan_jax._src.text.judge import Truth
 
 LAYER = "hand_built"
@@ -80,7 +80,7 @@ _SIDE_WORDS = {
 def units() -> Network:
   """Returns the network of these units, for `--model`."""
   probe = CallableProbe(lambda images: {LAYER: activations(images)}, PREPROCESSING)
-  return network_of(probe, PREPROCESSING, (LAYER,))
+  return make_network(probe, PREPROCESSING, (LAYER,))
 
 
 def truths() -> tuple[Truth, ...]:

@@ -20,7 +20,7 @@ from milan_jax._src.lab.evaluation import planted, stem
 from milan_jax._src.lab.evaluation.described import Run, collected_in
 from milan_jax._src.lab.evaluation.job import Job, Outcome
 from milan_jax._src.probe.callable_model import CallableProbe
-from milan_jax._src.probe.model_options import Network, network_of
+from milan_jax._src.probe.model_options import Network, make_network
 from milan_jax._src.records import Unit
 from milan_jax._src.runs.workdir import EXEMPLARS
 from milan_jax._src.store.exemplar_sets import open_exemplars
@@ -47,7 +47,7 @@ def dead_units() -> Network:
     return {DEAD_LAYER: jnp.zeros((len(images), 7, 7, 1)) + values[None, None, None]}
 
   probe = CallableProbe(function, EFFICIENTNET_LITE)
-  return network_of(probe, EFFICIENTNET_LITE, (DEAD_LAYER,))
+  return make_network(probe, EFFICIENTNET_LITE, (DEAD_LAYER,))
 
 
 def run(job: Job) -> Outcome:

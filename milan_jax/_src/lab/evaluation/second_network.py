@@ -17,7 +17,7 @@ from milan_jax._src.lab.evaluation.job import Job, MissingSourceError, Outcome
 from milan_jax._src.lab.evaluation.kernels import preferences
 from milan_jax._src.models.backbones import backbone, params_from_state_dict
 from milan_jax._src.probe.flax_backbone import FlaxProbe
-from milan_jax._src.probe.model_options import Network, network_of
+from milan_jax._src.probe.model_options import Network, make_network
 from milan_jax._src.records import Unit
 
 MODEL = "milan_jax._src.lab.evaluation.second_network:trunk"
@@ -71,7 +71,7 @@ def trunk() -> Network:
   state = state_dict(packaged_trunk())
   params = params_from_state_dict("vgg16", state, head=False)
   probe = FlaxProbe(network, params)
-  return network_of(probe, network.preprocessing, network.default_layers)
+  return make_network(probe, network.preprocessing, network.default_layers)
 
 
 def packaged_trunk() -> pathlib.Path:
