@@ -134,7 +134,7 @@ def test_a_workdir_of_another_configuration(flags, whole):
     (("--milan=bas",), ("base",)),
     (("--strategy=best",), ("rerank", "best")),
     (("--units=99",), ("99",)),
-    (("--model=efficientnet-lite1",), ("efficientnet-lite0",)),
+    (("--model=efficientnet-lite7",), ("efficientnet-lite0",)),
     (("--model=tests.nothing:build",), ("tests.nothing",)),
     (("--beamsize=3",), ("beam_size",)),
     (("surplus",), ("surplus",)),

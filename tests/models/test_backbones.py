@@ -32,8 +32,8 @@ def _state_dict(module):
 
 
 def _torch_name(name, layer):
-  """Released names of efficientnet-lite0 have underscores."""
-  if name != LITE:
+  """Released names of efficientnet-lite have underscores."""
+  if not name.startswith("efficientnet-lite"):
     return layer
   return ".".join(part if part.isdigit() else f"_{part}" for part in layer.split("."))
 
@@ -92,6 +92,8 @@ PARITY = {
   "resnet152": (48, ("layer3.20.conv2", *STAGES), "plain"),
   "vgg11": (48, None, "cpu"),
   LITE: (64, None, "cpu"),
+  "efficientnet-lite1": (32, ("bn0", "blocks.6", "blocks.13", "fc"), "plain"),
+  "efficientnet-lite2": (32, ("bn0", "blocks.6", "blocks.13", "fc"), "plain"),
   **{
     name: (32, backbone(name).default_layers, "plain")
     for name in backbones.backbone_names()

@@ -185,26 +185,35 @@ class InvertedResidual(nn.Module):
     return maps + inputs if self.skips else maps
 
 
-class EfficientNetLite0(nn.Module):
+# Of each stage: features, blocks; as the shapes of the released weights tell.
+_LITE_STAGES = {
+  "efficientnet-lite0": "16x1 24x2 40x2 80x3 112x3 192x4 320x1",
+  "efficientnet-lite1": "16x1 24x3 40x3 80x4 112x4 192x5 320x1",
+  "efficientnet-lite2": "16x1 24x3 48x3 88x4 120x4 208x5 352x1",
+}
+_LITE_SIZES, _LITE_STRIDES = (3, 3, 5, 3, 5, 5, 3), (1, 2, 2, 2, 1, 2, 1)
+
+
+class EfficientNetLite(nn.Module):
   """Names as in the released weights, underscores and all."""
 
-  def __init__(self):
+  def __init__(self, stages):
     super().__init__()
     self._conv_stem = SameConv2d(3, 32, 3, 2, bias=False)
     self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
     self._act0 = nn.ReLU6()
-    blocks = [InvertedResidual(32, 16, 3, 1, 1)]
-    blocks += [InvertedResidual(16, 24, 3, 2, 6), InvertedResidual(24, 24, 3, 1, 6)]
-    blocks += [InvertedResidual(24, 40, 5, 2, 6), InvertedResidual(40, 40, 5, 1, 6)]
-    blocks += [InvertedResidual(40, 80, 3, 2, 6)]
-    blocks += [InvertedResidual(80, 80, 3, 1, 6) for _ in range(2)]
-    blocks += [InvertedResidual(80, 112, 5, 1, 6)]
-    blocks += [InvertedResidual(112, 112, 5, 1, 6) for _ in range(2)]
-    blocks += [InvertedResidual(112, 192, 5, 2, 6)]
-    blocks += [InvertedResidual(192, 192, 5, 1, 6) for _ in range(3)]
-    blocks += [InvertedResidual(192, 320, 3, 1, 6)]
+    before, blocks = 32, []
+    for stage, size, stride in zip(
+      stages.split(), _LITE_SIZES, _LITE_STRIDES, strict=True
+    ):
+      features, depth = map(int, stage.split("x"))
+      for place in range(depth):
+        expansion = 6 if blocks else 1
+        step = 1 if place else stride
+        blocks.append(InvertedResidual(before, features, size, step, expansion))
+        before = features
     self._blocks = nn.ModuleList(blocks)
-    self._conv_head = nn.Conv2d(320, 1280, 1, bias=False)
+    self._conv_head = nn.Conv2d(before, 1280, 1, bias=False)
     self._bn1 = nn.BatchNorm2d(1280, eps=1e-3)
     self._act1 = nn.ReLU6()
     self._avg_pooling = nn.AdaptiveAvgPool2d(1)
@@ -237,8 +246,8 @@ def network(name, *, head=True):
   """A network in evaluation mode; `head=False` matters to VGG alone."""
   if name == "alexnet":
     module = AlexNet()
-  elif name == "efficientnet-lite0":
-    module = EfficientNetLite0()
+  elif name in _LITE_STAGES:
+    module = EfficientNetLite(_LITE_STAGES[name])
   elif name in _RESNETS:
     module = ResNet(*_RESNETS[name])
   else:

@@ -23,7 +23,7 @@ class FlaxProbe(JaxProbe):
       and then its layers are missing too.
     image_size: size of the images in pixels; None takes the backbone's default.
     devices: devices to run on; None takes all of this process.
-    before_clip: whether efficientnet-lite0's activations (`act0`, `blocks.3.act1`) are
+    before_clip: whether efficientnet-lite's activations (`act0`, `blocks.3.act1`) are
       read before the clip at 6, so that large values still differ.
   """
 
@@ -39,7 +39,7 @@ class FlaxProbe(JaxProbe):
     before_clip: bool = True,
   ):
     backbone = backbone.fitted(params)
-    clipped = before_clip and backbone.name == "efficientnet-lite0"
+    clipped = before_clip and backbone.name.startswith("efficientnet-lite")
 
     def run(
       params: Params, images: Array, layers: tuple[str, ...] | None

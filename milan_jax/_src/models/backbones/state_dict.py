@@ -17,8 +17,8 @@ _LEAVES = {
   "mean": "running_mean",
   "var": "running_var",
 }
-# In these weights every module's name starts with an underscore.
-_UNDERSCORED = {"efficientnet-lite0"}
+# In the weights of these networks every module's name starts with an underscore.
+_UNDERSCORED = "efficientnet-lite"
 _IGNORED = "num_batches_tracked"
 # Axes of torch's kernels, by ours: HWIO from OIHW, and (in, out) from (out, in).
 _TRANSPOSED = {4: (2, 3, 1, 0), 2: (1, 0)}
@@ -43,7 +43,7 @@ def params_from_state_dict(
 ) -> registry.Params:
   """Parameters of a backbone, as float32.
 
-  Keys are torchvision's, or the released package's for efficientnet-lite0, all of them
+  Keys are torchvision's, or the released packages' for efficientnet-lite, all of them
   with or without the `module.` of a data-parallel network. Counters of batches seen are
   ignored. The classifier may have any number of classes.
 
@@ -89,7 +89,7 @@ def _without_prefix(state_dict: Mapping[str, Any]) -> dict[str, Any]:
 
 def _torch_name(name: str, path: Collection[str]) -> str:
   """Dotted name of a module in the state dict; a number is an index of a list."""
-  if name in _UNDERSCORED:
+  if name.startswith(_UNDERSCORED):
     path = [part if part.isdigit() else f"_{part}" for part in path]
   return ".".join(path)
 
