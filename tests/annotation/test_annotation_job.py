@@ -18,7 +18,7 @@ NOTHING = "Nothing in common."
 
 
 def _statistics(seed, *, units=UNITS):
-  """Unit 0 is dead, and unit 1 has masks on two of its exemplars only."""
+  """Unit 0 is dead, unit 1 has masks on two of its exemplars only, unit 2 is off."""
   rng = np.random.default_rng(seed)
   maps = rng.uniform(0.1, 0.9, (units, K, 4, 4)).astype(np.float32)
   maps[..., 1, 1] = 2
@@ -31,6 +31,7 @@ def _statistics(seed, *, units=UNITS):
     dead=np.arange(units) == 0,
     num_bad_maps=np.zeros(units, int),
     num_ties=np.zeros(units, int),
+    off=np.arange(units) == 2,
   )
 
 
@@ -83,7 +84,7 @@ def test_units_are_drawn_evenly_and_put_in_random_order(stores, drawn, tmp_path)
   sheets = [int(row["sheet"]) for row in key]
   assert sheets == [1] * 6 + [2] * 6 + [3] * 4 + [4] * 4
   assert "".join(row["letter"] for row in key) == "ABCDEFABCDEFABCDABCD"
-  assert {row["sign"] for row in key} == {"on"}
+  assert all((row["sign"] == "off") == (row["unit"] == "2") for row in key)
   assert units[:16] != sorted(units[:16])
   assert sorted(path.name for path in (drawn / "sheets").iterdir()) == [
     f"00{number}.png" for number in range(1, 5)
@@ -106,6 +107,17 @@ def test_all_units_are_drawn_where_no_number_is_given(stores, tmp_path):
   key = _rows(tmp_path / "key.csv")
   assert len(key) == 4 * (UNITS - 2)
   assert {row["letter"] for row in key} == set("ABCD")
+
+
+def test_a_share_of_the_units_is_off(stores, tmp_path):
+  for share, number in ((0, 0), (0.25, 1), (1, 2)):
+    workdir = tmp_path / str(share)
+    found = _draw(stores, workdir, "--num_units=4", f"--off_share={share}")
+    assert found.returncode == 0, found.stderr
+    signs = [(row["run"], row["sign"]) for row in _rows(workdir / "key.csv")]
+    # Of each folder; there is one such unit in each of two layers.
+    assert len(signs) == 8
+    assert signs.count(("first", "off")) == signs.count(("second", "off")) == number
 
 
 def test_drawing_again_keeps_answers_and_refuses_other_units(stores, drawn):
@@ -225,6 +237,7 @@ def test_bad_input_is_refused_in_one_sentence(stores, tmp_path):
     ((twice_named, f"--workdir={work}"), "rename one"),
     ((f"--exemplars={tmp_path / 'none'}", f"--workdir={work}"), "No folder"),
     ((f"--exemplars={store}", "--num_units=0", f"--workdir={work}"), "1 or more"),
+    ((f"--exemplars={store}", "--off_share=.1", f"--workdir={work}"), "--num_units"),
     ((f"--exemplars={store}", "--twice=99", f"--workdir={work}"), "from 0 to 14"),
     ((f"--exemplars={store}", "--units_per_sheet=7", f"--workdir={work}"), "1 to 6"),
     ((f"--read={fine}",), "--key"),

@@ -76,7 +76,12 @@ def draw(options: SheetOptions) -> None:
     raise UserError(f"--num_units={options.num_units}: expected 1 or more.")
   with hold(options.workdir) as folder:
     runs = _open_all(options.exemplars)
-    drawn = draw_units(runs, number=options.num_units, seed=options.seed)
+    drawn = draw_units(
+      runs,
+      number=options.num_units,
+      off_share=options.off_share,
+      seed=options.seed,
+    )
     if not drawn:
       raise UserError(
         f"--exemplars={options.exemplars}: expected units with {FEWEST_REGIONS} "

@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, UInt8
 
+from milan_jax._src.errors import UserError
 from milan_jax._src.records import ExemplarSet, LayerExemplars
 
 # Regions shown of a unit, best first, and how many it needs to be shown at all.
@@ -33,7 +34,11 @@ class DrawnUnit:
 
 
 def draw_units(
-  runs: Mapping[str, ExemplarSet], *, number: int | None, seed: int
+  runs: Mapping[str, ExemplarSet],
+  *,
+  number: int | None,
+  off_share: float | None = None,
+  seed: int,
 ) -> list[DrawnUnit]:
   """Draws units from each exemplar set, evenly over its layers.
 
@@ -42,21 +47,38 @@ def draw_units(
   Args:
     runs: the exemplar sets, by name.
     number: units of each set; all where None, or where it has no more.
+    off_share: the fraction of them to be described by what lowers them, as far as there
+      are such units; None draws them as the others.
     seed: of the draw. The units of a set do not depend on the other sets.
+
+  Raises:
+    UserError: if a share is not between 0 and 1, or has no number to be a share of.
   """
-  return [
-    unit
-    for name, found in runs.items()
-    for unit in _drawn(name, found, number=number, seed=seed)
-  ]
+  if off_share is not None and (number is None or not 0 <= off_share <= 1):
+    raise UserError(
+      f"--off_share={off_share}: expected a fraction from 0 to 1, beside --num_units."
+    )
+  drawn: list[DrawnUnit] = []
+  for name, found in runs.items():
+    if off_share is None or number is None:
+      drawn += _drawn(name, found, number, seed)
+      continue
+    off = _drawn(name, found, round(off_share * number), seed, sign="off")
+    drawn += off + _drawn(name, found, number - len(off), seed, sign="on")
+  return drawn
 
 
 def _drawn(
-  name: str, found: ExemplarSet, *, number: int | None, seed: int
+  name: str,
+  found: ExemplarSet,
+  number: int | None,
+  seed: int,
+  *,
+  sign: str | None = None,
 ) -> list[DrawnUnit]:
   """Takes one unit of each layer in turn until there are enough."""
   waiting = [
-    _with_regions(name, found, layer, np.random.default_rng([seed, place]))
+    _with_regions(name, found, layer, np.random.default_rng([seed, place]), sign)
     for place, layer in enumerate(found.layers)
   ]
   drawn: list[DrawnUnit] = []
@@ -70,13 +92,21 @@ def _drawn(
 
 
 def _with_regions(
-  name: str, found: ExemplarSet, layer: str, rng: np.random.Generator
+  name: str,
+  found: ExemplarSet,
+  layer: str,
+  rng: np.random.Generator,
+  sign: str | None,
 ) -> Iterator[DrawnUnit]:
-  """A layer's units that have regions, in random order."""
+  """A layer's units that have regions, of one sign or both, in random order."""
   known = found.exemplars(layer)
+  units = known.signed_units()
   for row in rng.permutation(np.flatnonzero(~known.dead)).tolist():
-    if len(_slots(found, known, row)) >= FEWEST_REGIONS:
-      yield DrawnUnit(name, layer, row, int(known.units[row]), _sign(known, row))
+    unit = units[row]
+    if sign not in (None, unit.sign):
+      continue
+    if _masks(found, known, row).any((1, 2)).sum() >= FEWEST_REGIONS:
+      yield DrawnUnit(name, layer, row, unit.index, unit.sign)
 
 
 def regions_of(
@@ -84,19 +114,14 @@ def regions_of(
 ) -> tuple[UInt8[np.ndarray, "n height width 3"], Bool[np.ndarray, "n height width"]]:
   """Images and masks of a unit's regions, best first, without those of empty masks."""
   known = found.exemplars(unit.layer)
-  slots = _slots(found, known, unit.row)
-  masks = found.masks(unit.layer, np.full_like(slots, unit.row), slots)
-  return found.images(known.image_rows[unit.row, slots]), masks
+  masks = _masks(found, known, unit.row)
+  slots = np.flatnonzero(masks.any((1, 2)))
+  return found.images(known.image_rows[unit.row, slots]), masks[slots]
 
 
-def _slots(found: ExemplarSet, known: LayerExemplars, row: int) -> Int[np.ndarray, "n"]:
-  """Which of a unit's exemplars have a mask that is not empty."""
+def _masks(
+  found: ExemplarSet, known: LayerExemplars, row: int
+) -> Bool[np.ndarray, "n height width"]:
+  """Masks of the exemplars of a unit that count, empty ones among them."""
   slots = np.arange(min(int(known.num_regions[row]), MOST_REGIONS))
-  masks = found.masks(known.layer, np.full_like(slots, row), slots)
-  chosen: np.ndarray = slots[masks.any((1, 2))]
-  return chosen
-
-
-def _sign(known: LayerExemplars, row: int) -> str:
-  off = getattr(known, "off", None)
-  return "off" if off is not None and off[row] else "on"
+  return found.masks(known.layer, np.full_like(slots, row), slots)

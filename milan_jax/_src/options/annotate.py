@@ -18,6 +18,11 @@ class SheetOptions:
     "units to draw from each folder, evenly over its layers; default: all that have "
     "regions",
   )
+  off_share: float | None = option(
+    None,
+    "fraction of num_units to be units that are shown by what lowers them, as far as "
+    "there are; default: drawn as the others",
+  )
   twice: int = option(
     0,
     "number of these units that are drawn on a second set of sheets too, to measure "
