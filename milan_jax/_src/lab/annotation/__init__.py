@@ -1,0 +1,1 @@
+"""The real networks whose units were annotated, out of packages."""
