@@ -160,7 +160,11 @@ def test_answers_become_annotations(tmp_path):
     ],
   )
   second = _write(
-    tmp_path / "second.csv", [(1, "A", "dog heads and faces."), (1, "C", "word " * 61)]
+    tmp_path / "second.csv",
+    [
+      *((1, "A", "dog heads and faces."), (1, "C", "word " * 61)),
+      (1, "F", "Ugly people, and cars"),
+    ],
   )
   out = tmp_path / "out"
   found = run_here(
@@ -171,6 +175,8 @@ def test_answers_become_annotations(tmp_path):
   assert lines[0] == "7 descriptions of 5 of 7 units"
   assert "2 left out: empty" in lines
   assert "1 left out: longer than 60 words" in lines
+  assert "1 left out: gives persons a color or judges them" in lines
+  assert any("line 4: gives persons" in one and "Ugly" in one for one in lines)
   assert "1 left out: repeats a description of the unit" in lines
   # "red things" and "red fruit" share one of 1 + 2 content words: F1 = 2/3.
   assert "2 units described twice: content-word F1 0.33" in lines[-1]

@@ -177,6 +177,9 @@ def read(options: AnswerOptions) -> None:
   print(f"{len(kept)} descriptions of {len(described)} of {len(units)} units")
   for reason, number in collections.Counter(one.reason for one in dropped).items():
     print(f"{number} left out: {reason}")
+  for one in dropped:
+    if one.answer.text:
+      print(f"  {one.answer.where}: {one.reason}: {one.answer.text}")
   found = agreement(kept, key)
   print(found.line() if found else "No unit was described twice.")
 

@@ -4,6 +4,7 @@ An answer is dropped where it
 
 * has no letter (it is empty, or a dash);
 * is longer than `MOST_WORDS` words;
+* gives persons a color, or judges them by their looks;
 * stands unchanged at `SAME_ON_SHEET` or more units of one sheet, or at more than
   `SAME_AT_ALL` units of one file, and does not state that the regions have nothing in
   common: it was copied;
@@ -19,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from milan_jax._src.annotation.sheet_key import KeyUnit, Place, place_of
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.tables import read_rows
+from milan_jax._src.text.persons import judges_persons
 from milan_jax._src.text.wording import NOTHING_PHRASES, is_refusal, words
 
 COLUMNS = ("sheet", "letter", "summary")
@@ -111,6 +113,8 @@ def clean(
       reason = "empty"
     elif len(re.findall(r"\S+", answer.text)) > MOST_WORDS:
       reason = f"longer than {MOST_WORDS} words"
+    elif judges_persons(answer.text):
+      reason = "gives persons a color or judges them"
     elif _same_on_sheet(answer) in copied or _same_at_all(answer) in copied:
       reason = "copied unchanged over many units"
     elif (unit, spoken) in seen:
