@@ -296,6 +296,6 @@ def test_a_file_in_the_way(place, options, tmp_path):
 
 
 def test_a_run_notes_where_the_weights_come_from(whole):
-  words = "as changing:net holds them"
+  words = "the object changing:net"
   assert json.loads((whole / "config.json").read_text())["weights_from"] == words
   assert words in (whole / "index.html").read_text()

@@ -20,8 +20,8 @@ from milan_jax._src.probe.networks import open_network
 from milan_jax._src.probe.probe_target import list_layers
 
 MODULE = "named_by_a_user"
-FACTORY = "as the factory named_by_a_user:made made them (at random, if it loads none)"
-HELD = "as named_by_a_user:held holds them"
+FACTORY = "the factory named_by_a_user:made (random if it loads no weights)"
+HELD = "the object named_by_a_user:held"
 
 
 class Linen(nn.Module):

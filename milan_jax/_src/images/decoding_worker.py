@@ -50,7 +50,7 @@ def yield_elements(dataset: Any, workers: int, memory: SharedMemory) -> Iterator
   Args:
     dataset: yields `()` after the flag in `memory` is set.
     workers: number of worker processes of `dataset`.
-    memory: from `stop_flag`.
+    memory: the flag from `stop_flag`.
   """
   with contextlib.closing(iter(dataset)) as iterator:
     try:

@@ -139,8 +139,8 @@ def _crops(
   """Left, top, width, height and scale of every crop, from large to small.
 
   Args:
-    width: of the photograph, in pixels.
-    height: of the photograph, in pixels.
+    width: width of the photograph, in pixels.
+    height: height of the photograph, in pixels.
     shape: height and width with the aspect ratio of a crop.
   """
   rows, columns = shape

@@ -27,7 +27,7 @@ def open_images(options: ImageOptions, geometry: Geometry) -> ImageSource:
   """Opens a source of images, and prints how they are resized.
 
   Args:
-    options: which images: `source` is the path of a folder of pictures or of a `.npy`
+    options: the images: `source` is the path of a folder of pictures or of a `.npy`
       or `.npz` file; `tfds:NAME` or `tfds:FOLDER` for a prepared data set; `hf:FOLDER`
       for a data set saved by the library datasets; or None for the packaged
       photographs.

@@ -113,7 +113,7 @@ class GeneratedImages:
   Args:
     latents: the generator's inputs.
     make: generates the images of a batch of latents.
-    size: of the images, in pixels.
+    size: size of the images, in pixels.
   """
 
   def __init__(

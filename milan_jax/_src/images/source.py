@@ -70,10 +70,10 @@ class ImageSource(Source, Protocol):
 
 @runtime_checkable
 class GroupedSource(Source, Protocol):
-  """Inputs of which several show one thing, such as crops of one photograph.
+  """A source with groups of related inputs, such as crops of one photograph.
 
   At most `exemplars.top_images.PER_GROUP` of a group are exemplars of one unit, so that
-  one photograph does not fill them.
+  a single photograph does not fill them.
   """
 
   def groups(self) -> Int[np.ndarray, "inputs"]:

@@ -109,7 +109,7 @@ class CallableProbe(JaxProbe):
       found = self._arrays(images)
     except UserError:
       raise
-    except Exception as error:  # whatever the user's function raises
+    except Exception as error:  # any error of the user's function
       raise UserError(
         f"The function fails on a batch of {len(images)} images "
         f"({one_line_error(error)}), although it ran on black images."
@@ -154,7 +154,7 @@ class CallableProbe(JaxProbe):
       return True
     except UserError:
       raise
-    except Exception as error:  # whatever the user's function raises
+    except Exception as error:  # any error of the user's function
       cause = error
     errors: list[Exception] = []
     for to_input in (np.array, jnp.asarray):

@@ -30,7 +30,7 @@ class ImageShape:
     """The size of its images: its fixed size, or the requested size, or 224.
 
     Args:
-      requested: by the user; None for the model's own.
+      requested: the size set by the user; None for the model's own.
       model: a word for the model in messages, such as `program`.
 
     Raises:

@@ -137,7 +137,7 @@ class JaxGenerator(OneDevice):
       images, found = jax.eval_shape(run, self._arguments(inputs))
     except UserError:
       raise
-    except Exception as error:  # whatever the user's function raises
+    except Exception as error:  # any error of the user's function
       raise UserError(
         f"The generator does not run on latents of shape {self._latent_shape} "
         f"({one_line_error(error)}): expected a function of latents"

@@ -142,7 +142,7 @@ class JaxProbe:
       return self.traced_shapes(batch)
     except UserError:
       raise
-    except Exception as error:  # whatever the user's model raises
+    except Exception as error:  # any error of the user's model
       raise self.run_error(error) from error
 
   def traced_shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:

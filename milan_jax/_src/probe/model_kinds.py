@@ -57,10 +57,8 @@ def named_network(request: ModelRequest) -> Network:
   if request.weights:
     return network.weights_from(request.weights_source())
   if not is_factory:
-    return network.weights_from(f"as {model} holds them")
-  return network.weights_from(
-    f"as the factory {model} made them (at random, if it loads none)"
-  )
+    return network.weights_from(f"the object {model}")
+  return network.weights_from(f"the factory {model} (random if it loads no weights)")
 
 
 def network_from(found: Any, request: ModelRequest) -> Network:

@@ -28,7 +28,7 @@ TRANSFORMERS = "transformers:"
 
 
 def open_network(request: ModelRequest) -> Network:
-  """Finds a network.
+  """Opens a network.
 
   Args:
     request: its options; `name` is a backbone's name; the path of an ONNX file

@@ -60,7 +60,7 @@ def check_probe(found: Any) -> None:
     shapes = found.layers()
   except UserError:
     raise
-  except Exception as error:  # whatever the user's probe raises
+  except Exception as error:  # any error of the user's probe
     raise UserError(
       f"{kind}.layers() failed with {type(error).__name__}: {error}."
     ) from error

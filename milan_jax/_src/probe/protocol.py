@@ -13,7 +13,7 @@ from milan_jax._src.records import LayerShape
 # Batch size of a model's first run, which finds the shapes of its layers. An unusual
 # number of heads, windows or channels, so that an axis of this length is the batch.
 TRIAL_BATCH = 5
-# The batch size for tracing, which computes no arrays: a still rarer number.
+# Batch size for tracing, which computes no arrays: an even more unusual number.
 TRACED_BATCH = 13
 Activations = Mapping[str, Float[np.ndarray | jax.Array, "batch height width units"]]
 

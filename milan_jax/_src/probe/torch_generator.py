@@ -66,7 +66,7 @@ class TorchGenerator(TorchLayersProbe):
       self._layers = TorchLayers(outputs, self._arguments(trial), layouts)
     except UserError:
       raise
-    except Exception as error:  # whatever the user's model raises
+    except Exception as error:  # any error of the user's model
       raise UserError(
         "The generator does not run on latents of shape "
         f"{self._latent_shape}{' and classes' if classes else ''} "

@@ -218,7 +218,7 @@ def _run_on_trial(
       return TorchLayers(outputs, [pixels(images)], layouts, **options)
   except UserError:
     raise
-  except Exception as error:  # whatever the user's model raises
+  except Exception as error:  # any error of the user's model
     raise _does_not_run(images, error) from error
 
 

@@ -180,7 +180,7 @@ class ModuleOutputs:
       return f"The model has no module {module!r}."
     calls = self._calls[module]
     if not calls:
-      return f"Module {module} does not run for an image: choose another."
+      return f"Module {module} does not run for images: choose another."
     if calls > 1:
       names = ", ".join(f"{module}#{call}" for call in range(calls))
       return f"Module {module} runs {calls} times: choose among {names}."

@@ -62,7 +62,7 @@ class TrialOutput:
   Attributes:
     activations: activations of the gray picture and those with squares; for a
       generator, of some of its latents.
-    fillers: activations of two of the fillers in the first run.
+    fillers: activations of two of the filler pictures of the first run.
     differences: layers whose activations differ between the two runs.
   """
 

@@ -45,7 +45,7 @@ def trial_summaries(
     try:
       found = probe.activations(batch, layers)
       arrays = {name: np.asarray(found[name])[:num_summarized] for name in layers}
-    except Exception as error:  # whatever the user's model raises
+    except Exception as error:  # any error of the user's model
       failure = failure or error
     else:
       return {name: summary(array) for name, array in arrays.items()}

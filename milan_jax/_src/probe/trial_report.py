@@ -121,7 +121,7 @@ def try_layers(
     layout_check = check_layouts(probe, shapes, locations, again, aspect=height / width)
   except ProbeError:
     raise
-  except Exception as error:  # whatever the user's model raises
+  except Exception as error:  # any error of the user's model
     return TrialReport(shapes, failure=f"{type(error).__name__}: {error}")
   now = {shape.name: shape for shape in probe.layers()}
   return TrialReport(

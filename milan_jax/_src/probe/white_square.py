@@ -140,7 +140,7 @@ def _change(
 
 
 def _largest_sum(above: np.ndarray, positions: np.ndarray) -> np.ndarray:
-  """The largest change in any set of as many positions as given."""
+  """The largest total change in any equally large set of positions."""
   flat = np.sort(above.reshape(len(above), -1))[:, ::-1]
   sizes = positions.sum((1, 2))
   return np.array([row[:size].sum() for row, size in zip(flat, sizes, strict=True)])
