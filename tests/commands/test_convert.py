@@ -88,7 +88,7 @@ def test_bad_arguments(tmp_path):
     ((), "found none"),
     ((tmp_path / "none.pth", tmp_path / "a"), "none.pth"),
     ((cut, tmp_path / "b"), "cut.pth"),
-    ((kind, tmp_path / "c"), "no official MILAN checkpoint"),
+    ((kind, tmp_path / "c"), "not an official MILAN checkpoint"),
     ((CHECKPOINT, ROOT / "tests"), "not empty"),
   ):
     found = run_here("convert", *arguments)

@@ -160,7 +160,7 @@ def test_progress_is_of_one_job(probe, tmp_path):
   with pytest.raises(UserError, match="another k"):
     load_progress(path, {"k": 4})
   path.write_bytes(path.read_bytes()[:1000])
-  with pytest.raises(UserError, match="does not hold the progress"):
+  with pytest.raises(UserError, match="not a readable snapshot"):
     load_progress(path, {"k": 3})
 
 

@@ -43,7 +43,7 @@ def test_columns_may_stand_in_any_order(tmp_path):
   [
     ("layer,unit\nl,1\n", "first line must name .* but summary is missing"),
     ("", "first line must name"),
-    ("layer,unit,summary\n", "holds no annotation"),
+    ("layer,unit,summary\n", "has no annotations"),
     ("layer,unit,summary\nl,1,dogs\nl,2\n", "line 3: expected one field per column"),
     ("layer,unit,summary\nl,1,wool, stairs\n", "line 2: .*must be quoted"),
     ("layer,unit,summary\nl,-1,dogs\n", "line 2: .*whole number from 0, but got '-1'"),
@@ -69,7 +69,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
   with pytest.raises(
     errors.UserError,
-    match=r"annotations\.csv: expected a file of annotations, found none",
+    match=r"annotations\.csv: expected a file of annotations, but there is none",
   ):
     store.read_annotations(tmp_path)
 

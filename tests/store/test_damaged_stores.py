@@ -116,15 +116,15 @@ def test_maps_that_are_nan_are_found_when_they_are_read(folder):
 
 
 WHOLE = {
-  "no layers": ("meta.json", {"layers": []}, "expected layers, each once"),
-  "a layer twice": ("meta.json", {"layers": ["conv", "conv"]}, "each once"),
+  "no layers": ("meta.json", {"layers": []}, "expected distinct layers"),
+  "a layer twice": ("meta.json", {"layers": ["conv", "conv"]}, "distinct layers"),
   "layers of numbers": ("meta.json", {"layers": [3]}, "layers as a str"),
   "layers as text": ("meta.json", {"layers": "conv"}, "layers as a list"),
   "no info": ("meta.json", {"info": None}, "info as a dict"),
   "another format": (
     "meta.json",
     {"format": "x"},
-    "does not describe an exemplar store",
+    "is not from an exemplar store",
   ),
   "a layer that is not there": (
     "meta.json",
@@ -213,7 +213,7 @@ def test_the_originals_layout_is_not_written_outside_its_folder(name, tmp_path):
   write_exemplars(
     tmp_path / "store", {name: statistics(2, 2, 0)}, ArrayImages(images())
   )
-  with pytest.raises(UserError, match="cannot be a folder of"):
+  with pytest.raises(UserError, match="cannot be the name of a folder in"):
     write_original_layout(tmp_path / "out", open_exemplars(tmp_path / "store"))
   assert not (tmp_path / "out").exists()
 

@@ -174,7 +174,7 @@ def test_a_damaged_store(store, tmp_path, name, content, message):
 
 
 def test_open_says_what_it_looked_for(tmp_path):
-  with pytest.raises(UserError, match="No folder"):
+  with pytest.raises(UserError, match="There is no folder"):
     open_exemplars(tmp_path / "none")
   (tmp_path / "other").mkdir()
   with pytest.raises(UserError, match=r"expected meta\.json"):

@@ -222,7 +222,7 @@ def test_the_captioners_mapping_names_and_transposes_every_parameter():
     np.testing.assert_array_equal(actual[name], expected[name])
   with pytest.raises(UserError, match=r"lacks 'lstm\.bias_hh'"):
     official.captioner_params({k: v for k, v in state.items() if k != "lstm.bias_hh"})
-  with pytest.raises(UserError, match=r"not known: \['more'\]"):
+  with pytest.raises(UserError, match=r"unknown parameters: \['more'\]"):
     official.captioner_params({**state, "more": state["lstm.bias_hh"]})
 
 
@@ -330,7 +330,10 @@ def _set(*keys, to):
 @pytest.mark.parametrize(
   ("change", "message"),
   [
-    (_set("children", "encoder", to="CLIPEncoder"), "not known here .*'CLIPEncoder'"),
+    (
+      _set("children", "encoder", to="CLIPEncoder"),
+      "unsupported parts .*'CLIPEncoder'",
+    ),
     (_set("children", "reranker", to="Reranker"), "reranker 'Reranker'"),
     (
       _set("properties", "encoder", "properties", "config", to="vit_b"),
@@ -346,11 +349,11 @@ def _set(*keys, to):
         *("vocab", "properties", "tokens"),
         to=("a",),
       ),
-      "another vocabulary",
+      "vocabularies",
     ),
     (_set("properties", "strategy", to="magic"), "strategy: expected one of"),
-    (lambda value: value["properties"].pop("hidden_size"), "no official MILAN"),
-    (lambda value: value.pop("state_dict"), "no official MILAN checkpoint"),
+    (lambda value: value["properties"].pop("hidden_size"), "not an official MILAN"),
+    (lambda value: value.pop("state_dict"), "not an official MILAN checkpoint"),
   ],
 )
 def test_a_checkpoint_that_is_not_known_is_refused(variant, change, message):
@@ -364,7 +367,7 @@ def test_a_checkpoint_that_is_not_known_is_refused(variant, change, message):
     (lambda v: v["state_dict"].pop("lm.output.0.bias"), r"lacks 'output\.0\.bias'"),
     (
       lambda v: v["state_dict"].update({"lm.more": torch.ones(1)}),
-      "language model has parameters that are not known",
+      "language model has unknown parameters",
     ),
     (_set("properties", "hidden_size", to=65), r"captioner/.* must be"),
   ],
@@ -376,7 +379,9 @@ def test_a_checkpoint_with_other_tensors_is_refused(variant, change, message):
 
 def test_other_files_are_refused(tmp_path, checkpoint):
   torch.save({"a": torch.ones(1)}, tmp_path / "a.pth")
-  with pytest.raises(UserError, match=r"a\.pth is a torch file but no official MILAN"):
+  with pytest.raises(
+    UserError, match=r"a\.pth is a torch file but not an official MILAN"
+  ):
     official.read_official(tmp_path / "a.pth")
   with pytest.raises(UserError, match="not a torch file"):
     official.read_official(__file__)
@@ -430,13 +435,13 @@ def test_a_folder_with_anything_else_is_refused(checkpoint, folder, variant, tmp
   with pytest.raises(UserError, match=r"not empty \(it holds 'thesis.txt'\)"):
     official.convert(checkpoint, out)
   assert _snapshot(out) == {"thesis.txt": b"mine"}
-  with pytest.raises(UserError, match="is a file: name a folder"):
+  with pytest.raises(UserError, match="is a file: give a folder"):
     official.convert(checkpoint, out / "thesis.txt")
   with pytest.raises(UserError, match="is not a file: expected an official checkpoint"):
     official.convert(out, tmp_path / "new")
   before = _snapshot(folder)
   with pytest.raises(
-    UserError, match=r"holds another release than that of variant\.pth"
+    UserError, match=r"holds a release of another file than variant\.pth"
   ):
     official.convert(variant(_drop_lm), folder)
   assert _snapshot(folder) == before

@@ -64,7 +64,7 @@ def test_a_key_is_fetched_converted_and_kept(behavior, data, tmp_path):
   tensors = cache / "base" / "milan.safetensors"
   tensors.write_bytes(tensors.read_bytes()[:-1])
   with pytest.raises(
-    UserError, match=r"damaged .* Remove .*base to have it made again"
+    UserError, match=r"damaged .* Remove .*base, so that it is made again"
   ):
     load_milan(KEY)
 
@@ -83,7 +83,7 @@ def test_a_checkpoint_put_into_the_cache_by_hand_is_used(behavior, tmp_path, cap
 def test_the_host_can_be_given_and_what_is_no_checkpoint_is_kept(behavior, tmp_path):
   behavior.files[PATH] = b"<html>not this way</html>"
   message = (
-    r"not a torch file: it begins with b'<html>.* Remove .*milan-base\.pth to have"
+    r"not a torch file: it begins with b'<html>.* Remove .*milan-base\.pth, so that"
   )
   with serve(behavior) as host, pytest.raises(UserError, match=message):
     pretrained(KEY, host=host)
@@ -93,14 +93,14 @@ def test_the_host_can_be_given_and_what_is_no_checkpoint_is_kept(behavior, tmp_p
 @pytest.mark.parametrize(
   ("key", "message"),
   [
-    ("base+clip", "CLIP, which is not here yet: use base"),
+    ("base+clip", "CLIP, which is not supported: use base"),
     ("places+clip", r"'places\+clip'.*Did you mean places365"),
     (
       "bases",
-      r"no captioner is called 'bases'\. Did you mean base.*\? Known are .*biggan",
+      r"there is no captioner 'bases'\. Did you mean base.*\? Expected .*biggan",
     ),
     ("imagenet1k", "Did you mean imagenet"),
-    ("", "no captioner is called ''"),
+    ("", "there is no captioner ''"),
   ],
 )
 def test_an_unknown_key_names_the_near_ones(key, message, behavior):

@@ -325,7 +325,7 @@ def test_missing_files(folder):
 def test_tensors_cut_short_or_changed(folder, change):
   path = folder / "milan.safetensors"
   path.write_bytes(change(path.read_bytes()))
-  with pytest.raises(UserError, match="damaged or of another release"):
+  with pytest.raises(UserError, match="damaged or from another release"):
     release.load_release(folder)
 
 
@@ -358,7 +358,7 @@ def test_json_cut_short_or_of_another_kind(folder):
   [
     (
       lambda v: v.update(version=2),
-      "version 2 of the format, and this program reads 1",
+      "format version 2, but this program reads version 1",
     ),
     (lambda v: v.pop("vocabulary"), "lacks 'vocabulary'"),
     (lambda v: v.update(tensors={}), "lacks 'sha256'"),

@@ -1,6 +1,6 @@
 """Human annotations: `annotations.csv` with the columns `layer,unit,summary`.
 
-A fourth column, `sign`, may mark units that were described by what lowers them ("off").
+An optional fourth column, `sign`, is "off" for descriptions of what lowers a unit.
 """
 
 import csv
@@ -21,44 +21,43 @@ SIGN = "sign"
 def read_annotations(path: str | os.PathLike[str]) -> dict[Unit, tuple[str, ...]]:
   """Reads the descriptions of each unit, in the order of the file.
 
-  Layer names are strings, those that look like numbers too: the original turns "3" into
-  a number and then finds no annotation of layer "3". Further columns are ignored, but
-  for `sign`.
+  Layer names are always strings. The original reads "3" as a number and then finds no
+  annotations of layer "3". Other columns than these and `sign` are ignored.
 
   Args:
-    path: the file, or a folder that holds an `annotations.csv`.
+    path: the file, or a folder that contains an `annotations.csv`.
 
   Raises:
-    UserError: if the file is missing, has other columns, or has a row that is cut
-      short, has no layer or no summary, or names no unit; the line is named.
+    UserError: if the file is missing, lacks a column, or has an incomplete row or a row
+      without a layer, unit or summary; the message names the line.
   """
   path = pathlib.Path(path)
   if path.is_dir():
     path = path / "annotations.csv"
   if not path.is_file():
     raise UserError(
-      f"{path}: expected a file of annotations, found none: give a CSV file with "
-      f"the columns {','.join(COLUMNS)}"
+      f"{path}: expected a file of annotations, but there is none: give a CSV file "
+      f"with the columns {','.join(COLUMNS)}"
     )
   annotations: dict[Unit, list[str]] = {}
   for row in read_rows(path, COLUMNS, optional=(SIGN,)):
     summary = row.values["summary"]
     if not summary.strip():
       raise UserError(
-        f"{row.where}: the summary is empty: describe the unit or drop the row"
+        f"{row.where}: the summary is empty: describe the unit or remove the row"
       )
     annotations.setdefault(row.unit, []).append(summary)
   if not annotations:
-    raise UserError(f"{path} holds no annotation, only the names of the columns")
+    raise UserError(f"{path} has no annotations, only the names of the columns")
   return {unit: tuple(summaries) for unit, summaries in annotations.items()}
 
 
 def write_annotations(
   path: str | os.PathLike[str], annotations: Mapping[Unit, Sequence[str]]
 ) -> None:
-  """Writes `layer,unit,summary`, one row a summary, in the order given.
+  """Writes `layer,unit,summary`, one row per summary, in the given order.
 
-  With `sign` as the fourth column if any unit is "off".
+  If any unit is "off", `sign` is a fourth column.
   """
   with (
     atomic.atomic_path(path) as staging,

@@ -1,4 +1,4 @@
-"""Some units of some layers of an exemplar set, as an exemplar set."""
+"""A subset of an exemplar set's units, as an exemplar set."""
 
 import dataclasses
 import pathlib
@@ -11,12 +11,12 @@ from milan_jax._src.records import ExemplarSet, GroupedExemplars, LayerExemplars
 
 
 class ChosenExemplars:
-  """A view of an exemplar set; nothing is copied but ids.
+  """A view of an exemplar set; only ids are copied.
 
   Args:
     exemplars: the whole set.
-    rows: rows of `exemplars.exemplars(layer)` to show, by layer, in the order in which
-      to show the layers.
+    rows: the chosen rows of `exemplars.exemplars(layer)` for each layer; the view has
+      the layers in this order.
   """
 
   def __init__(
@@ -27,7 +27,7 @@ class ChosenExemplars:
 
   @property
   def folder(self) -> pathlib.Path | None:
-    """Where the whole set is; None if it is in no folder."""
+    """The folder of the whole set; None if it is not on disk."""
     return getattr(self._exemplars, "folder", None)
 
   @property
@@ -37,7 +37,7 @@ class ChosenExemplars:
 
   @property
   def num_images(self) -> int:
-    """Number of distinct images of the whole set."""
+    """Number of distinct images in the whole set."""
     return self._exemplars.num_images
 
   def image_groups(self, rows: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"] | None:
@@ -46,7 +46,7 @@ class ChosenExemplars:
     return whole.image_groups(rows) if isinstance(whole, GroupedExemplars) else None
 
   def exemplars(self, layer: str) -> LayerExemplars:
-    """Ids, rows, activations and thresholds of a layer's chosen units."""
+    """Returns ids, rows, activations and thresholds of a layer's chosen units."""
     whole, rows = self._exemplars.exemplars(layer), self._rows[layer]
     return dataclasses.replace(
       whole,
@@ -62,11 +62,11 @@ class ChosenExemplars:
     )
 
   def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
-    """The distinct images at `rows`."""
+    """Returns the distinct images at `rows`."""
     return self._exemplars.images(rows)
 
   def masks(
     self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
   ) -> Bool[np.ndarray, "n height width"]:
-    """Masks of some exemplars of a layer, by rows of its chosen units."""
+    """Returns masks of exemplars of a layer; `rows` index its chosen units."""
     return self._exemplars.masks(layer, self._rows[layer][rows], slots)

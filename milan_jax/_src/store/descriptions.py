@@ -1,4 +1,4 @@
-"""Descriptions on disk: a journal while they are made, a CSV when they are done."""
+"""Descriptions on disk: a journal during the run, a CSV file at the end."""
 
 import csv
 import dataclasses
@@ -13,7 +13,7 @@ from milan_jax._src.files.atomic import atomic_path
 from milan_jax._src.files.json_files import CHECKSUM, checksum_matches, with_checksum
 from milan_jax._src.records import Description, Unit
 
-# The first three columns are what other tools read.
+# Other tools read the first three columns.
 COLUMNS = (
   *("layer", "unit", "description"),
   *("score", "log_prob", "lm_log_prob", "dead", "margin", "confidence", "guess"),
@@ -22,19 +22,19 @@ COLUMNS = (
 
 
 class Journal:
-  """Descriptions in the order in which they are made, one JSON line each.
+  """Descriptions in the order of decoding, one JSON line each.
 
-  A batch is appended whole and flushed to the disk, so that a run that is killed at
-  any moment goes on after its last whole batch, and one of whose lines were damaged
-  goes on before that. Memory holds none of them.
+  Each batch is appended as a whole and synced to disk. A killed run resumes after its
+  last complete batch, and a run with a damaged line resumes before that line. The
+  descriptions are not kept in memory.
   """
 
   def __init__(self, path: pathlib.Path, batch_size: int, *, total: int):
-    """Opens a journal, dropping what a killed run left unfinished.
+    """Opens a journal and drops the incomplete batch of a killed run.
 
     Args:
       path: the file.
-      batch_size: units appended together; a part of a batch is made again.
+      batch_size: units per batch; an incomplete batch is decoded again.
       total: units of the whole run; the last batch may be smaller than the others.
     """
     self._path = path
@@ -42,12 +42,12 @@ class Journal:
     self._batch_size = batch_size
     self._length = 0
     if path.is_dir():
-      raise UserError(f"{path} is a folder; expected a file: remove it.")
+      raise UserError(f"{path} is a folder, but expected a file: remove it.")
     if path.exists():
       self._recover()
 
   def _recover(self) -> None:
-    lines = kept = size = 0  # whole lines; bytes to keep; bytes read
+    lines = kept = size = 0  # complete lines; bytes to keep; bytes read
     with self._path.open("rb") as file:
       for line in file:
         size += len(line)
@@ -63,11 +63,11 @@ class Journal:
     return self._length
 
   def __iter__(self) -> Iterator[Description]:
-    """Reads everything described so far, one after another."""
+    """Reads the descriptions written so far, one at a time."""
     return read_journal(self._path) if self._length else iter(())
 
   def append(self, batch: Iterable[Description]) -> None:
-    """Appends a batch; on return it is on the disk."""
+    """Appends a batch and syncs it to disk."""
     batch = list(batch)
     entries = (with_checksum(dataclasses.asdict(entry)) for entry in batch)
     lines = "".join(json.dumps(entry) + "\n" for entry in entries)
@@ -79,7 +79,7 @@ class Journal:
 
 
 def read_journal(path: pathlib.Path) -> Iterator[Description]:
-  """Reads the descriptions of a journal, one after another.
+  """Reads the descriptions of a journal, one at a time.
 
   Raises:
     UserError: if a line is damaged.
@@ -89,14 +89,14 @@ def read_journal(path: pathlib.Path) -> Iterator[Description]:
       entry = _parse(line)
       if entry is None:
         raise UserError(
-          f"{path}, line {number} is damaged: run the command that wrote it again, and "
-          "it resumes from there."
+          f"{path}, line {number} is damaged: run the command that wrote it again to "
+          "resume from there."
         )
       yield entry
 
 
 def _parse(line: bytes) -> Description | None:
-  """The description of a line; None if it is none, or changed since it was written."""
+  """Parses a line; returns None if it is invalid or does not match its checksum."""
   try:
     entry = json.loads(line)
     if not checksum_matches(entry):
@@ -115,7 +115,7 @@ def write_descriptions(path: pathlib.Path, descriptions: Iterable[Description]) 
   """Writes `layer,unit,description` and the scores, in nats, as a CSV.
 
   Args:
-    path: the file, replaced whole.
+    path: the file; it is replaced.
     descriptions: one per unit.
   """
   with atomic_path(path) as staging, staging.open("w", newline="") as file:
@@ -125,7 +125,7 @@ def write_descriptions(path: pathlib.Path, descriptions: Iterable[Description]) 
 def descriptions_are_whole(
   path: pathlib.Path, descriptions: Iterable[Description]
 ) -> bool:
-  """Whether a CSV is what `write_descriptions` writes of some descriptions."""
+  """Returns whether a CSV is what `write_descriptions` writes for descriptions."""
   try:
     with path.open(newline="", encoding="utf-8") as file:
       for text in _csv_lines(descriptions):

@@ -1,4 +1,4 @@
-"""Opens a folder of exemplars, of either layout."""
+"""Opens a folder of exemplars in either layout."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ LAYER_FILES = ("images.npy", "masks.npy", "units.npy", "ids.csv", "activations.c
 
 
 def exemplar_files(folder: str | os.PathLike[str]) -> list[tuple[str, pathlib.Path]]:
-  """The files of a directory of exemplars that are read, by their paths in it."""
+  """Lists the files that are read from a folder of exemplars, by relative path."""
   folder = pathlib.Path(folder)
   if (folder / META).is_file():
     inside = [folder / name for name in NATIVE_FILES]
@@ -27,19 +27,21 @@ def exemplar_files(folder: str | os.PathLike[str]) -> list[tuple[str, pathlib.Pa
 def open_exemplars(
   folder: str | os.PathLike[str],
 ) -> StoredExemplars | OriginalExemplars:
-  """The exemplars in a folder: a native store, or the original's layout.
+  """Opens the exemplars in a folder: a native store or the original's layout.
 
   Raises:
-    UserError: if the folder is neither.
+    UserError: if the folder has neither layout.
   """
   folder = pathlib.Path(folder)
   if not folder.is_dir():
-    raise UserError(f"No folder {folder}: give the path of a folder of exemplars.")
+    raise UserError(
+      f"There is no folder {folder}: give the path of a folder of exemplars."
+    )
   if (folder / META).is_file():
     return StoredExemplars(folder)
   if layer_names(folder):
     return OriginalExemplars(folder)
   raise UserError(
-    f"{folder} holds no exemplars: expected {META} of an exemplar store, or a "
+    f"{folder} has no exemplars: expected {META} of an exemplar store, or a "
     "folder for each layer with images.npy and masks.npy."
   )

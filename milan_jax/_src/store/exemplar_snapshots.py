@@ -1,4 +1,4 @@
-"""A pass over the images, part of the way through, on disk."""
+"""Snapshots of an unfinished pass over the images."""
 
 import json
 import os
@@ -20,13 +20,13 @@ from milan_jax._src.images.source import Skipped
 def save_progress(
   path: str | os.PathLike[str], progress: Progress, job: Mapping[str, Any]
 ) -> None:
-  """Writes a pass's progress to an `.npz` file; what was there is replaced at once.
+  """Writes a pass's progress to an `.npz` file; replaces the file atomically.
 
   Args:
     path: the file.
-    progress: what `collect` gives to its `save`.
-    job: all that the result depends on (model, layers, images, k, batch size, ...), as
-      JSON: only the same job goes on from here.
+    progress: the progress that `collect` passes to its `save`.
+    job: everything that the result depends on (model, layers, images, k, batch size,
+      ...), as JSON; only the same job can resume from this file.
   """
   about = {
     "job": dict(job),
@@ -44,10 +44,10 @@ def save_progress(
 def load_progress(
   path: str | os.PathLike[str], job: Mapping[str, Any]
 ) -> Progress | None:
-  """Reads a pass's progress; None if there is none.
+  """Reads a pass's progress; returns None if there is no file.
 
   Raises:
-    UserError: if it belongs to another job, or the file is corrupt.
+    UserError: if the file belongs to another job or is corrupt.
   """
   path = pathlib.Path(path)
   if not path.exists():
@@ -62,7 +62,7 @@ def load_progress(
       and type(done) is int
       and done >= 0
     ):
-      raise ValueError("what it says of itself was changed")
+      raise ValueError("its metadata was changed")
     skipped = tuple(Skipped(*item) for item in about["skipped"])
     states = {
       layer: stats.from_arrays(
@@ -75,9 +75,9 @@ def load_progress(
       for index, layer in enumerate(about["layers"])
     }
   except Exception as error:
-    # The zip and npy readers raise many kinds of error; each means the same here.
+    # The zip and npy readers raise many types of exceptions for a corrupt file.
     raise UserError(
-      f"{path} does not hold the progress of a pass ({error}): remove it to start "
+      f"{path} is not a readable snapshot of a pass ({error}): remove it to start "
       "again."
     ) from error
   if found != json.loads(json.dumps(dict(job))):
@@ -85,7 +85,7 @@ def load_progress(
       name for name in {*found, *job} if found.get(name) != job.get(name)
     )
     raise UserError(
-      f"{path} is the progress of another job, with another "
+      f"{path} is the snapshot of another job, with another "
       f"{', '.join(different)}: choose another working folder, or remove it."
     )
   return Progress(done=done, states=states, skipped=skipped)

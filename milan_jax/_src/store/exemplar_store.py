@@ -1,29 +1,29 @@
-"""The native exemplar store: each image once, maps and thresholds in place of masks.
+"""The native exemplar store: distinct images, with maps and thresholds for the masks.
 
 ```
-meta.json          format, layers, what made the store, checksums of the files
+meta.json          format, layers, origin of the store, checksums of the files
 images.npy         uint8, (images, height, width, 3)
-image_ids.npy      position in the data set of each image
+image_ids.npy      index in the data set of each image
 image_names.json   name of each image
-image_groups.npy   group of each image, such as its photograph; only if it has one
+image_groups.npy   group of each image, such as its photograph; optional
 layers/NAME/       units.npy image_rows.npy activations.npy levels.npy dead.npy maps.npy
                    num_ties.npy num_bad_maps.npy num_firing.npy num_images.npy
                    margins.npy off.npy
 ```
 
-`levels` holds the units' thresholds. `num_ties` counts the images that equal a unit's
-last exemplar and rank behind it only by their position; `num_bad_maps` those on which
-its maximum was NaN or infinite.
-`num_firing` counts the images on which it fires, of the `num_images` on which its
-maximum was finite; stores of earlier versions lack these two.
+`levels` holds the units' thresholds. `num_ties` counts the images that have the same
+maximum as a unit's last exemplar and rank after it only because of their index.
+`num_bad_maps` counts the images on which the unit's maximum was NaN or infinite.
+`num_firing` counts the images on which the unit fires, among the `num_images` on which
+its maximum was finite; stores of earlier versions lack these two.
 
-`margins` holds by how much a mask's values exceed the threshold; without it, by
-anything. `off` marks the rows of what lowers a unit, whose arrays hold by how much the
-unit is below its resting value; without it there is none. A unit has at most one row of
-either kind.
+`margins` holds the amount by which the values in a mask must exceed the threshold; zero
+without it. `off` marks the rows of what lowers a unit; their arrays hold how far the
+unit is below its resting value. Without it there are no such rows. A unit has at most
+one row of each sign.
 
-A layer of regions whose masks were given has `masks.npy`, one bit a pixel, in place of
-activations, thresholds and maps: see `region_sets`. Both kinds are read alike.
+A layer with given masks has `masks.npy`, one bit per pixel, instead of activations,
+thresholds and maps: see `region_sets`. Both kinds of layers have the same interface.
 """
 
 import concurrent.futures
@@ -56,21 +56,21 @@ from milan_jax._src.records import LayerExemplars
 FORMAT = "milan-jax exemplars 1"
 META = "meta.json"
 GROUPS = "image_groups.npy"
-# Images decoded ahead while the store is written.
+# Number of images that are decoded in advance while the store is written.
 _AHEAD = 64
 _REMEDY = "make the exemplar store again"
-# Arrays that a layer may lack, and the kind of each.
+# Optional arrays of a layer with their dtype kinds.
 _OPTIONAL = {"num_ties": "iu", "num_bad_maps": "iu", "num_firing": "iu"}
 _OPTIONAL |= {"num_images": "iu", "margins": "f", "off": "b"}
-# Bytes that most file systems allow a name.
+# Maximum length in bytes of a file name on most file systems.
 _LONGEST_NAME = 255
 
 
 def layer_folder(folder: pathlib.Path, layer: str) -> pathlib.Path:
-  """Where a layer's arrays lie; a name may hold characters that no path may.
+  """Returns the folder of a layer's arrays; escapes characters not allowed in paths.
 
-  A name that is too long for a folder is cut, and told apart by a digest behind a `+`,
-  which no other folder has.
+  A name that is too long is truncated and made unique by `+` and a digest. Other
+  folders' names do not contain `+`.
   """
   name = urllib.parse.quote(layer, safe="", errors="surrogatepass")
   if name in ("", ".", ".."):
@@ -90,15 +90,15 @@ def write_exemplars(
   info: Mapping[str, Any] | None = None,
   threads: int = 2,
 ) -> None:
-  """Writes statistics and the images they point to; all or nothing.
+  """Writes statistics and the images of their exemplars, completely or not at all.
 
   Args:
-    folder: the store to make.
-    layers: what `collect` found, in the order in which to describe.
-    source: the images: those that are exemplars are read again.
-    units: the units of each layer that the statistics are of; None: all, in order.
-    info: what made the store, as JSON; kept in `meta.json` and not interpreted.
-    threads: threads that decode images.
+    folder: the store to create.
+    layers: the results of `collect`, in the order in which to describe the layers.
+    source: the images; those of the exemplars are read again.
+    units: the units of each layer in the statistics; None for all, in order.
+    info: the origin of the store, as JSON; kept in `meta.json` and not interpreted.
+    threads: number of threads that decode images.
 
   Raises:
     UserError: if `folder` exists, or an image can no longer be read.
@@ -139,7 +139,7 @@ def write_exemplars(
 
 
 def _optional_arrays(found: LayerStatistics) -> dict[str, np.ndarray]:
-  """The arrays that not every layer has."""
+  """Returns the optional arrays of a layer that are present."""
   arrays = {} if found.margins is None else {"margins": found.margins}
   if found.off is not None and found.off.any():
     arrays["off"] = found.off
@@ -149,7 +149,7 @@ def _optional_arrays(found: LayerStatistics) -> dict[str, np.ndarray]:
 
 
 def write_arrays(folder: pathlib.Path, **arrays: np.ndarray) -> None:
-  """Writes each array to the file of its name."""
+  """Writes each array to the file with its name."""
   folder.mkdir(parents=True, exist_ok=True)
   for name, array in arrays.items():
     np.save(folder / f"{name}.npy", array, allow_pickle=False)
@@ -162,7 +162,7 @@ def write_table(
   names: list[str],
   info: Mapping[str, Any],
 ) -> None:
-  """Writes what goes with the images, and last the store's description."""
+  """Writes the ids and names of the images, and `meta.json` last."""
   np.save(folder / "image_ids.npy", image_ids, allow_pickle=False)
   atomic.write_json(folder / "image_names.json", names)
   files = (path for path in sorted(folder.rglob("*")) if path.is_file())
@@ -182,8 +182,8 @@ class StoredExemplars:
     folder: the store.
 
   Raises:
-    UserError: if it is not such a store, or a file in it is missing, damaged or does
-      not fit the others. Maps and masks are looked at when they are read.
+    UserError: if it is not a native store, or a file in it is missing, damaged or
+      inconsistent with the others. The values of maps and masks are not checked.
   """
 
   def __init__(self, folder: str | os.PathLike[str]):
@@ -191,7 +191,7 @@ class StoredExemplars:
     meta = read_json(self._folder / META, dict, remedy=_REMEDY)
     if meta.get("format") != FORMAT:
       raise UserError(
-        f"{self._folder / META} does not describe an exemplar store: expected the "
+        f"{self._folder / META} is not from an exemplar store: expected the "
         f"format {FORMAT!r}."
       )
     self._layers = _layer_names(meta.get("layers"), self._folder / META)
@@ -221,9 +221,9 @@ class StoredExemplars:
     self._arrays = {layer: self._open_layer(layer) for layer in self._layers}
 
   def _open_layer(self, layer: str) -> dict[str, np.ndarray]:
-    """The arrays of a layer, whose values are checked, but for maps and masks.
+    """Opens a layer's arrays and checks their values, except those of maps and masks.
 
-    Those are large, and looked at when they are read.
+    Maps and masks are large, so their values are read only when needed.
     """
     folder = layer_folder(self._folder, layer)
     height, width = self._images.shape[1:3]
@@ -277,7 +277,7 @@ class StoredExemplars:
 
   @property
   def folder(self) -> pathlib.Path:
-    """Where the store is."""
+    """The folder of the store."""
     return self._folder
 
   @property
@@ -292,19 +292,19 @@ class StoredExemplars:
 
   @property
   def info(self) -> dict[str, Any]:
-    """What made the store, as its writer put it."""
+    """The origin of the store, as given by its writer."""
     return self._info
 
   def image_names(self, rows: Int[np.ndarray, "n"]) -> list[str]:
-    """Names of the images at `rows`."""
+    """Returns the names of the images at `rows`."""
     return [self._names[row] for row in rows]
 
   def image_groups(self, rows: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"] | None:
-    """The group of each image at `rows`, such as its photograph; None if unknown."""
+    """Returns the group of each image at `rows`, such as its photograph, if known."""
     return None if self._groups is None else np.asarray(self._groups[rows])
 
   def exemplars(self, layer: str) -> LayerExemplars:
-    """Ids, rows, activations and thresholds of a layer's units."""
+    """Returns ids, rows, activations and thresholds of a layer's units."""
     rows = np.asarray(self._array(layer, "image_rows"))
     given = "masks" in self._arrays[layer]
     return LayerExemplars(
@@ -321,7 +321,7 @@ class StoredExemplars:
     )
 
   def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
-    """The distinct images at `rows`."""
+    """Returns the distinct images at `rows`."""
     return np.asarray(self._images[rows])
 
   def masks(
@@ -332,17 +332,17 @@ class StoredExemplars:
     *,
     size: Size | None = None,
   ) -> Bool[np.ndarray, "n height width"]:
-    """Masks of some exemplars of a layer, made now; memory grows with their number.
+    """Computes masks of exemplars of a layer; memory grows with their number.
 
     Args:
       layer: the layer's name.
       rows: rows of `exemplars(layer)`, one per mask.
-      slots: which of the unit's k exemplars, one per mask.
-      size: of the masks in pixels; None takes the images' own. Masks that were
-        given exist at the images' size alone.
+      slots: the index among the unit's k exemplars, one per mask.
+      size: size of the masks in pixels; None for the images' size. Given masks only
+        exist at the images' size.
 
     Raises:
-      UserError: if given masks are asked for at another size.
+      UserError: if given masks are requested at another size.
     """
     own = size_from_sides(*self._images.shape[1:3])
     if "masks" not in self._arrays.get(layer, ()):
@@ -356,8 +356,8 @@ class StoredExemplars:
       return activation_masks(maps, thresholds, size=size or own)
     if size is not None and size != own:
       raise UserError(
-        f"The masks of {layer} were given at {size_text(own)} pixels: they cannot be "
-        f"made at {size_text(size)}."
+        f"The masks of {layer} were given at {size_text(own)} pixels and cannot be "
+        f"computed at {size_text(size)}."
       )
     bits = self._array(layer, "masks")[rows, slots]
     height, width = sides(own)
@@ -365,7 +365,7 @@ class StoredExemplars:
     return flat.reshape(-1, height, width).view(bool)
 
   def _optional(self, layer: str, name: str) -> np.ndarray | None:
-    """An array that not every store has."""
+    """Returns an optional array of a layer; None if the store lacks it."""
     found = self._arrays[layer].get(name)
     return None if found is None else np.asarray(found)
 
@@ -384,7 +384,7 @@ def _open(path: pathlib.Path, kinds: str, shape: tuple[int | None, ...]) -> np.n
 def _layer_names(value: Any, path: pathlib.Path) -> tuple[str, ...]:
   names = _typed(value, list, "layers", path)
   if not names or len(set(map(str, names))) != len(names):
-    raise UserError(f"{path}: expected layers, each once, found {names}: {_REMEDY}.")
+    raise UserError(f"{path}: expected distinct layers, found {names}: {_REMEDY}.")
   return tuple(_typed(name, str, "layers", path) for name in names)
 
 
@@ -400,7 +400,7 @@ def _typed(value: Any, kind: type, what: str, path: pathlib.Path) -> Any:
 def _check_values(
   path: pathlib.Path, values: np.ndarray, fits: np.ndarray, expected: str
 ) -> None:
-  """Raises UserError with the first value that does not fit."""
+  """Raises UserError with the first invalid value."""
   if not fits.all():
     index = tuple(np.argwhere(~fits)[0].tolist())
     raise UserError(

@@ -1,17 +1,17 @@
-"""Features of units' regions on disk: a folder that can be described by itself.
+"""Features of units' regions on disk; the folder is sufficient for describing units.
 
 ```
 index.json      format, and the name, units, dead units and shape of each layer; the
-                rows of what lowers a unit ("off"), if there are any; where it is
-                known, on how many of how many images each unit fires
-N.npy           float32, (units, k, features), of the layer at N in the index
-progress.json   number of images encoded, of all; checksums of the features of each
-                layer so far, in the order of writing; when it is all, of the files
+                rows of what lowers a unit ("off"), if there are any; if known, the
+                number of images on which each unit fires and their total
+N.npy           float32, (units, k, features), for the layer at index N
+progress.json   number of images encoded and their total; checksums of each layer's
+                features so far, in the order of writing; at the end, of the files
 ```
 
-Units are numbered through the layers, in their order. Reading and writing hold what is
-read or written and no more: files are not mapped into memory unless asked for, since
-what has been seen of a mapped file counts as the process's own.
+Unit indices run through all layers in order. Only the features being read or written
+are in memory. Files are memory-mapped only on request, because the pages read from a
+mapped file count as the process's resident memory.
 """
 
 import os
@@ -43,13 +43,13 @@ class FeatureWriter:
   """Fills the files of a feature store in any order; a context manager.
 
   Args:
-    folder: the store, made or resumed.
-    layers: the exemplars whose features it holds.
+    folder: the store; an unfinished one is resumed.
+    layers: the exemplars of the layers.
     feature_size: size of a region's features.
     total: number of images to encode.
 
   Raises:
-    UserError: the folder holds features of something else.
+    UserError: if the folder has features of other units.
   """
 
   def __init__(
@@ -75,14 +75,14 @@ class FeatureWriter:
     if (folder / INDEX).exists():
       _check_same(folder, index)
     else:
-      # What an earlier version left here tells nothing of the files made now.
+      # Progress without an index is from an earlier version and does not apply.
       (folder / PROGRESS).unlink(missing_ok=True)
       for path, shape in zip(paths, shapes, strict=True):
         np.lib.format.open_memmap(path, "w+", np.float32, shape)
       write_json(folder / INDEX, index)
     progress = _read_progress(folder)
     self.done = progress["done"]
-    # Of each layer, over what was written in its order; None where that is not known.
+    # Checksum of each layer's features in the order of writing; None if unknown.
     self._written: list[int] | None = progress.get("written")
     if not self.done:
       self._written = [0] * len(layers)
@@ -92,7 +92,7 @@ class FeatureWriter:
   def write(
     self, layer: int, row: int, slot: int, features: Float[np.ndarray, "features"]
   ) -> None:
-    """Writes one region's features: the layer's number, the unit's row, the slot."""
+    """Writes one region's features at a layer's index, a unit's row and a slot."""
     data = np.ascontiguousarray(features, np.float32).tobytes()
     os.pwrite(self._files[layer].fileno(), data, self._offset(layer, row, slot))
     if self._written is not None:
@@ -103,16 +103,16 @@ class FeatureWriter:
     return int(self._offsets[layer] + index * self._row_bytes)
 
   def check(self, locations: Int[np.ndarray, "locations 3"]) -> None:
-    """Compares what an earlier writer saved with its checksums.
+    """Compares the features of an earlier writer with their checksums.
 
     Args:
-      locations: layer, row and slot of everything it wrote, in its order.
+      locations: layer, row and slot of all features it wrote, in the same order.
 
     Raises:
-      UserError: if a file is not as it was written.
+      UserError: if a file does not match its checksum.
     """
     if self._written is None:
-      return  # by an earlier version
+      return  # written by an earlier version, without checksums
     found = [0] * len(self._files)
     for layer, row, slot in (location.tolist() for location in locations):
       file = self._files[layer].fileno()
@@ -121,12 +121,12 @@ class FeatureWriter:
     for layer, checksum in enumerate(found):
       if self._written[layer : layer + 1] != [checksum]:
         raise UserError(
-          f"{self._folder / f'{layer}.npy'} is corrupt (what was written before does "
-          f"not have its checksum): {_REMEDY}."
+          f"{self._folder / f'{layer}.npy'} is corrupt (the features written before "
+          f"do not match their checksum): {_REMEDY}."
         )
 
   def save(self, done: int) -> None:
-    """Puts all that was written on the disk and notes how many images are done."""
+    """Syncs all features to disk and records the number of images done."""
     for file in self._files:
       os.fsync(file.fileno())
     self.done = done
@@ -153,7 +153,7 @@ class FeatureStore:
 
   Args:
     folder: the store.
-    chosen: rows of the layers to keep, by layer; None keeps all.
+    chosen: rows to keep, by layer; None keeps all.
   """
 
   def __init__(
@@ -177,8 +177,8 @@ class FeatureStore:
     shapes = {tuple(self._layers[number]["shape"][1:]) for number, _ in kept}
     if len(shapes) > 1:
       raise UserError(
-        f"{folder}: expected one number of regions and features for all layers, found "
-        f"{sorted(shapes)}: describe the layers one after another (--layers)."
+        f"{folder}: expected the same numbers of regions and features in all layers, "
+        f"found {sorted(shapes)}: describe the layers one at a time (--layers)."
       )
     self.k, self.feature_size = shapes.pop()
     self._dead = [frozenset(layer["dead"]) for layer in self._layers]
@@ -189,22 +189,22 @@ class FeatureStore:
 
   @property
   def layers(self) -> tuple[str, ...]:
-    """Names of all layers of the folder."""
+    """Names of all layers in the folder."""
     return tuple(layer["name"] for layer in self._layers)
 
   def units_of(self, layer: str) -> Int[np.ndarray, "units"]:
-    """Index in its layer of each unit of a layer of the folder."""
+    """Returns the index in its layer of each unit of a layer."""
     return np.array(self._layers[self.layers.index(layer)]["units"])
 
   def signed_units(self, layer: str) -> list[Unit]:
-    """The unit of each row of a layer of the folder, with its sign."""
+    """Returns the unit in each row of a layer, with its sign."""
     number = self.layers.index(layer)
     units = self._layers[number]["units"]
     off = (row in self._off[number] for row in range(len(units)))
     return signed_units(layer, units, off)
 
   def units(self, start: int, stop: int) -> Iterator[tuple[Unit, bool]]:
-    """Yields units by their index in the store, and whether each is dead."""
+    """Yields units by their index in the store, with whether each is dead."""
     for number, row in zip(
       self._numbers[start:stop].tolist(), self._rows[start:stop].tolist(), strict=True
     ):
@@ -213,7 +213,7 @@ class FeatureStore:
       yield Unit(layer["name"], layer["units"][row], sign), row in self._dead[number]
 
   def firing(self, start: int, stop: int) -> Iterator[tuple[int, int] | None]:
-    """Yields on how many of how many images each unit fires; None if not known."""
+    """Yields each unit's number of images on which it fires and of all, if known."""
     for number, row in zip(
       self._numbers[start:stop].tolist(), self._rows[start:stop].tolist(), strict=True
     ):
@@ -221,9 +221,9 @@ class FeatureStore:
       yield (layer["fires"][row], layer["images"][row]) if "fires" in layer else None
 
   def num_regions(self, start: int, stop: int) -> Int[np.ndarray, "units"]:
-    """How many regions of each unit count, its first ones: those where it fires.
+    """Returns the number of each unit's leading regions in which the unit fires.
 
-    All of them where that is not known, or where the unit fires on no image at all.
+    This is k if the number is not known, or if the unit does not fire on any image.
     """
     known = [self.k if one is None else one[0] for one in self.firing(start, stop)]
     counts = np.array(known, np.int64)
@@ -248,12 +248,12 @@ class FeatureStore:
         for i in np.flatnonzero(numbers == number).tolist():
           data = os.pread(file.fileno(), unit_bytes, offset + rows[i] * unit_bytes)
           if len(data) < unit_bytes:
-            raise UserError(f"{path} is cut short: make the features again.")
+            raise UserError(f"{path} is truncated: compute the features again.")
           found[i] = np.frombuffer(data, np.float32).reshape(found.shape[1:])
     return found
 
   def tables(self) -> dict[str, Float[np.ndarray, "units k features"]]:
-    """Maps the files of all layers into memory, for reading in any order."""
+    """Memory-maps the files of all layers, for reading in any order."""
     return {
       name: open_npy(
         self._folder / f"{number}.npy",
@@ -265,7 +265,7 @@ class FeatureStore:
     }
 
   def files(self) -> list[tuple[str, pathlib.Path]]:
-    """The files that hold the features of all layers, by their names."""
+    """Lists the files with the features of all layers, by name."""
     names = [INDEX, *(f"{number}.npy" for number in range(len(self._layers)))]
     return [(name, self._folder / name) for name in names]
 
@@ -274,31 +274,31 @@ def open_features(folder: str | os.PathLike[str]) -> FeatureStore:
   """Opens a finished store.
 
   Raises:
-    UserError: it is not a feature store, not finished, or damaged.
+    UserError: if it is not a feature store, not finished, or damaged.
   """
   folder = pathlib.Path(folder)
   if not (folder / INDEX).is_file():
     raise UserError(
       f"{folder} holds no features: expected {INDEX}, as in the folder `features` of "
-      "a run of milan-describe."
+      "a run directory of milan-describe."
     )
   progress = _read_progress(folder)
   if progress["done"] < progress["total"]:
     raise UserError(
-      f"{folder}: features of {progress['done']} of {progress['total']} images are "
-      "there; finish the run that makes them first."
+      f"{folder} has features of {progress['done']} of {progress['total']} images: "
+      "finish the run that computes them first."
     )
   check_files(folder, progress.get("files"), remedy=_REMEDY)
   store = FeatureStore(folder)
-  store.tables()  # whose types and shapes must be those of the index
+  store.tables()  # checks that dtypes and shapes match the index
   return store
 
 
 def features_are_finished(folder: str | os.PathLike[str]) -> bool:
-  """Whether a folder holds all the features that it is to hold.
+  """Returns whether the features in a folder are complete.
 
   Raises:
-    UserError: if the record of it is damaged.
+    UserError: if the record of the progress is damaged.
   """
   folder = pathlib.Path(folder)
   if not (folder / INDEX).is_file():
@@ -322,8 +322,8 @@ def _read_progress(folder: pathlib.Path) -> dict[str, Any]:
     or not all(isinstance(name, str) and "/" not in name for name in files)
   ):
     raise UserError(
-      f"{path}: expected how many images are done, of how many, found {done!r} and "
-      f"{total!r}: {_REMEDY}."
+      f"{path}: expected the number of images done and their total, found {done!r} "
+      f"and {total!r}: {_REMEDY}."
     )
   checked: dict[str, Any] = progress
   return checked
@@ -334,7 +334,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _read_index(folder: pathlib.Path) -> list[dict[str, Any]]:
-  """What the index says of each layer, checked."""
+  """Reads and checks the index's entry for each layer."""
   path = folder / INDEX
   index = read_json(path, dict, remedy=_REMEDY)
   layers = index.get("layers")
@@ -348,7 +348,7 @@ def _read_index(folder: pathlib.Path) -> list[dict[str, Any]]:
       )
   names = [layer["name"] for layer in layers]
   if len(set(names)) < len(names):
-    raise UserError(f"{path}: it lists a layer twice: {_REMEDY}.")
+    raise UserError(f"{path} lists a layer twice: {_REMEDY}.")
   return layers
 
 
@@ -384,7 +384,7 @@ def _is_entry(layer: Any) -> bool:
 
 
 def _entry(layer: LayerExemplars, shape: tuple[int, ...]) -> dict[str, Any]:
-  """What the index says of a layer."""
+  """Returns the index's entry for a layer."""
   entry: dict[str, Any] = {
     "name": layer.layer,
     "units": layer.units.tolist(),
@@ -409,13 +409,13 @@ def _check_same(folder: pathlib.Path, index: dict[str, Any]) -> None:
     raise UserError(
       f"{folder}: expected features of {wanted}, found {found}"
       + (" of other units" if wanted == found else "")
-      + "; name another --workdir."
+      + ": choose another --workdir."
     )
 
 
 def _begin(path: pathlib.Path) -> int:
-  """Where the items of a `.npy` file begin, in bytes."""
-  open_npy(path, kinds="f", remedy=_REMEDY)  # what it says is so
+  """Returns the byte offset of the values in a `.npy` file."""
+  open_npy(path, kinds="f", remedy=_REMEDY)  # checks the header
   with path.open("rb") as file:
     np.lib.format.read_magic(file)
     np.lib.format.read_array_header_1_0(file)

@@ -1,7 +1,7 @@
 """Reads checkpoints in the official MILAN format, and converts them to releases.
 
-The official file is what `torch.save` made of nested `{properties, children}`
-dicts, which say how to make each object, and one flat state dict for all of them.
+`torch.save` wrote the official file from nested `{properties, children}` dicts, which
+hold the constructor arguments of each object, and one flat state dict for all objects.
 No code of a checkpoint runs; see `torch_files`.
 
 Source: Hernandez et al. 2022, the released models.
@@ -29,8 +29,8 @@ StateDict = dict[str, np.ndarray]
 
 _ENCODER = "PyramidConvEncoder"
 _BACKBONE_PREFIX = "encoder.model."
-# The layers that the encoder pools, by our names. AlexNet's are after the ReLU: the
-# original pools the convolutions before it, but its ReLU works in place.
+# The layers that the encoder pools, by milan-jax's names. AlexNet's are after the ReLU:
+# the original pools the convolutions before it, but the ReLU is in place.
 _RESNET_LEVELS = ("conv1", "layer1", "layer2", "layer3", "layer4")
 LEVELS = {
   "alexnet": ("features.1", "features.4", "features.7", "features.9", "features.11"),
@@ -40,20 +40,20 @@ LEVELS = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OfficialCheckpoint:
-  """What an official checkpoint says and holds.
+  """The contents of an official checkpoint.
 
   Attributes:
-    vocabulary: the tokens, without the four specials.
+    vocabulary: the ordinary tokens.
     tokenizer: flags of its tokenizer, such as `lowercase`.
     backbone: name of the encoder's network.
     captioner: sizes of the captioner.
-    language_model: sizes of the language model; None where there is none.
-    decoding: its defaults.
-    mean: what the encoder subtracts from each channel of an image in [0, 1].
-    std: what it divides each channel by.
-    backbone_state: state dict of the network, by torchvision's names.
+    language_model: sizes of the language model; None without a language model.
+    decoding: its default decoding options.
+    mean: the mean that the encoder subtracts from each channel of an image in [0, 1].
+    std: the standard deviation that it divides each channel by.
+    backbone_state: state dict of the network, with torchvision's names.
     captioner_state: state dict of the captioner.
-    language_model_state: state dict of the language model; empty where there is none.
+    language_model_state: state dict of the language model; empty without one.
   """
 
   vocabulary: tuple[str, ...]
@@ -70,10 +70,11 @@ class OfficialCheckpoint:
 
 
 def read_official(path: str | os.PathLike[str]) -> OfficialCheckpoint:
-  """Reads an official checkpoint without running any of it.
+  """Reads an official checkpoint without running code from it.
 
   Raises:
-    UserError: if the file is not one, is cut short, or has parts that are not known.
+    UserError: if the file is not an official checkpoint, is truncated, or has unknown
+      parts.
   """
   value = torch_files.read_torch_file(path)
   try:
@@ -82,16 +83,16 @@ def read_official(path: str | os.PathLike[str]) -> OfficialCheckpoint:
     raise UserError(f"{path}: {error}") from error
   except (LookupError, TypeError, AttributeError) as error:
     raise UserError(
-      f"{path} is a torch file but no official MILAN checkpoint "
+      f"{path} is a torch file but not an official MILAN checkpoint "
       f"({type(error).__name__}: {error}): expected nested 'properties' and a flat "
       "'state_dict'"
     ) from error
 
 
 def to_release(checkpoint: OfficialCheckpoint) -> Release:
-  """Turns a checkpoint into our released form, at the dtypes it is stored in.
+  """Converts a checkpoint to a release with the stored dtypes.
 
-  The network's classifier head is left out: no region's features need it.
+  The network's classifier is left out, because the features do not depend on it.
   """
   params: Params = {
     "encoder": _backbone_params(checkpoint.backbone, checkpoint.backbone_state),
@@ -116,7 +117,7 @@ def to_release(checkpoint: OfficialCheckpoint) -> Release:
 
 
 def _backbone_params(name: str, state: StateDict) -> Params:
-  """The network's parameters; halves where the checkpoint holds nothing but halves."""
+  """Returns the network's parameters; float16 only if all of them are float16."""
   params = backbones.params_from_state_dict(name, state, head=False)
   floats = {array.dtype for array in state.values() if array.dtype.kind == "f"}
   dtype = np.float16 if floats == {np.dtype(np.float16)} else np.float32
@@ -125,16 +126,16 @@ def _backbone_params(name: str, state: StateDict) -> Params:
 
 
 def convert(checkpoint: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> str:
-  """Converts an official checkpoint to a release in a folder of its own.
+  """Converts an official checkpoint to a release in a new folder.
 
-  Run again, it verifies what is there and does nothing; what a killed run left is
-  overwritten. No digest of the official files is public: users can compare theirs.
+  A second call only verifies the release. The files of a killed call are overwritten.
+  The official files have no public digests, but users can compare the returned one.
 
   Returns:
-    The checkpoint's SHA-256, in hexadecimal, which the release's card names too.
+    The checkpoint's SHA-256, in hexadecimal; the release's card also records it.
 
   Raises:
-    UserError: as `read_official`, or if the folder holds anything else.
+    UserError: as for `read_official`, or if the folder contains anything else.
   """
   checkpoint, out_dir = pathlib.Path(checkpoint), pathlib.Path(out_dir)
   if not checkpoint.is_file():
@@ -142,7 +143,7 @@ def convert(checkpoint: str | os.PathLike[str], out_dir: str | os.PathLike[str])
       f"{checkpoint} is not a file: expected an official checkpoint (.pth)"
     )
   if out_dir.exists() and not out_dir.is_dir():
-    raise UserError(f"{out_dir} is a file: name a folder to write the release to")
+    raise UserError(f"{out_dir} is a file: give a folder to write the release to")
   digest = sha256_of_file(checkpoint)
   source: dict[str, Any] = {
     "name": checkpoint.name,
@@ -158,42 +159,42 @@ def convert(checkpoint: str | os.PathLike[str], out_dir: str | os.PathLike[str])
 
 
 def _holds(folder: pathlib.Path, source: dict[str, Any]) -> bool:
-  """Whether a folder is the release of a source; refuses one of anything else."""
+  """Returns whether a folder holds a source's release; raises for other contents."""
   names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
   if releases.JSON_FILE in names:
     held = releases.load_release(folder).card.get("source")
     if isinstance(held, dict) and held.get("sha256") == source["sha256"]:
       return True
     raise UserError(
-      f"{folder} holds another release than that of {source['name']}: name another "
+      f"{folder} holds a release of another file than {source['name']}: choose another "
       "folder, or remove it"
     )
   unfinished = {releases.TENSORS_FILE}
   foreign = {name for name in names - unfinished if ".partial" not in name}
   if foreign:
     raise UserError(
-      f"{folder} is not empty (it holds {sorted(foreign)[0]!r}): name a new folder"
+      f"{folder} is not empty (it holds {sorted(foreign)[0]!r}): choose a new folder"
     )
   return False
 
 
-# Reading the nested properties.
+# Reads the nested properties.
 
 
 def _backbone(value: Any) -> str:
-  """Checks what the checkpoint is made of, and returns its encoder's backbone."""
+  """Checks the parts of the checkpoint and returns its encoder's backbone."""
   children = dict(value.get("children", {}))
   kind = children.pop("encoder", None)
   if kind != _ENCODER or children:
     raise UserError(
-      f"it is made of parts that are not known here (encoder {kind!r}"
+      f"it has unsupported parts (encoder {kind!r}"
       f"{''.join(f', {name} {part!r}' for name, part in children.items())}): only "
-      f"{_ENCODER} without CLIP reranking is"
+      f"{_ENCODER} without CLIP reranking is supported"
     )
   backbone: str = value["properties"]["encoder"]["properties"]["config"]
   if backbone not in LEVELS:
     raise UserError(
-      f"its encoder is {backbone!r}, which is not known: expected one of "
+      f"its encoder is {backbone!r}, which is not supported: expected one of "
       f"{', '.join(sorted(LEVELS))}"
     )
   return backbone
@@ -203,7 +204,7 @@ def _language_model(
   properties: Any, vocabulary: tuple[str, ...]
 ) -> releases.LanguageModelSpec:
   if _indexer(properties["indexer"]["properties"])[0] != vocabulary:
-    raise UserError("its language model has another vocabulary than its captioner")
+    raise UserError("the vocabularies of its language model and its captioner differ")
   return releases.LanguageModelSpec(
     hidden_size=properties["hidden_size"],
     embedding_size=properties["embedding_size"],
@@ -230,7 +231,7 @@ def _official(value: Any) -> OfficialCheckpoint:
       feature_size=feature_size,
       hidden_size=hidden_size,
       embedding_size=properties["embedding_size"],
-      # By default, it is the smaller one of the state's and the features' sizes.
+      # The default is the smaller of the state's size and the features' size.
       attention_size=properties["attention_hidden_size"]
       or min(hidden_size, feature_size),
       vocab_size=len(vocabulary) + len(SPECIAL_TOKENS),
@@ -255,20 +256,20 @@ def _official(value: Any) -> OfficialCheckpoint:
 
 
 def _indexer(properties: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, bool]]:
-  """Tokens and the tokenizer's flags; the ids are ours only with all four specials."""
+  """Reads tokens and tokenizer flags; ids match only with all four special tokens."""
   flags = {name: properties[name] for name in ("start", "stop", "pad", "unk")}
   if not all(flags.values()):
     raise UserError(f"its indexer lacks special tokens: expected all four, got {flags}")
   tokens = tuple(properties["vocab"]["properties"]["tokens"])
   if not all(isinstance(token, str) for token in tokens):
-    raise UserError("its vocabulary holds what is not a word")
+    raise UserError("its vocabulary has an entry that is not a string")
   tokenizer = properties["tokenize"]["properties"]
   kept = {name: flag for name, flag in tokenizer.items() if isinstance(flag, bool)}
   return tokens, kept
 
 
 def _split(state: StateDict) -> dict[str, StateDict]:
-  """Splits the flat state dict by the object that each entry belongs to."""
+  """Splits the flat state dict by the object that owns each entry."""
   states: dict[str, StateDict] = {"encoder": {}, "language_model": {}, "captioner": {}}
   prefixes = {"encoder.": "encoder", "lm.": "language_model"}
   for name, array in state.items():
@@ -283,14 +284,14 @@ def _channels(array: np.ndarray) -> tuple[float, ...]:
   return tuple(float(value) for value in array.reshape(-1))
 
 
-# From torch's names to ours.
+# Converts torch's names to milan-jax's.
 
 
 def captioner_params(state: Mapping[str, np.ndarray]) -> Params:
-  """Renames the captioner's parameters; kernels are torch's weights transposed.
+  """Converts the captioner's parameters; kernels are torch's weights transposed.
 
   Raises:
-    UserError: if a parameter is missing or left over.
+    UserError: if a parameter is missing or unknown.
   """
   remaining = dict(state)
   attention = {"query": "query_to_hidden", "key": "key_to_hidden", "output": "output.0"}
@@ -310,7 +311,7 @@ def captioner_params(state: Mapping[str, np.ndarray]) -> Params:
 
 
 def language_model_params(state: Mapping[str, np.ndarray], num_layers: int) -> Params:
-  """Renames the language model's parameters, as `captioner_params`."""
+  """Converts the language model's parameters like `captioner_params`."""
   remaining = dict(state)
   params = {
     "embedding": {"embedding": _take(remaining, "embedding.weight")},
@@ -340,12 +341,10 @@ def _lstm(state: StateDict, prefix: str, suffix: str = "") -> Params:
 
 def _take(state: StateDict, name: str) -> np.ndarray:
   if name not in state:
-    raise UserError(f"its state dict lacks {name!r}: it is not a whole checkpoint")
+    raise UserError(f"its state dict lacks {name!r}: the checkpoint is incomplete")
   return state.pop(name)
 
 
 def _refuse_rest(state: StateDict, part: str) -> None:
   if state:
-    raise UserError(
-      f"its {part} has parameters that are not known: {sorted(state)[:5]}"
-    )
+    raise UserError(f"its {part} has unknown parameters: {sorted(state)[:5]}")

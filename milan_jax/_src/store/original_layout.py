@@ -1,9 +1,9 @@
-"""Exemplars in the layout of the original MILAN, read and written.
+"""Reads and writes exemplars in the layout of the original MILAN.
 
-`<layer>/{images.npy, masks.npy, units.npy, ids.csv, activations.csv}`: images uint8
-`(units, k, 3, height, width)`, masks uint8 `(units, k, 1, height, width)`, and, all
-optional, the index of each unit in its layer, and the id in the data set and the
-activation of each exemplar.
+`<layer>/{images.npy, masks.npy, units.npy, ids.csv, activations.csv}`: images are uint8
+`(units, k, 3, height, width)` and masks uint8 `(units, k, 1, height, width)`. Optional
+are `units.npy`, the index of each unit in its layer, and for each exemplar `ids.csv`,
+its id in the data set, and `activations.csv`, its activation.
 """
 
 import hashlib
@@ -23,24 +23,24 @@ from milan_jax._src.images.sizes import Size, sides, size_from_sides
 from milan_jax._src.records import ExemplarSet, LayerExemplars
 from milan_jax._src.store.chosen_exemplars import ChosenExemplars
 
-# Any of these in a folder makes it a layer.
+# A folder with any of these files is a layer.
 _SIGNS = ("images.npy", "masks.npy", "ids.csv")
 _REMEDY = "fetch or write the exemplars again"
-# Units of which pixels are held in memory together.
+# Number of units whose pixels are in memory at the same time.
 _TOGETHER = 16
 
 
 class OriginalExemplars:
   """A folder in the original's layout, memory-mapped: an `ExemplarSet`.
 
-  Layers come in the order of their names as strings. Images are told apart by their
-  ids where a layer has `ids.csv`, and by their pixels where not.
+  Layers are sorted by name. Images are identified by their ids if a layer has
+  `ids.csv`, and by their pixels otherwise.
 
   Args:
-    folder: holds one folder for each layer.
+    folder: contains one folder for each layer.
 
   Raises:
-    UserError: if it holds no layer, or a layer's files are missing or do not fit.
+    UserError: if it has no layers, or a layer's files are missing or inconsistent.
   """
 
   def __init__(self, folder: str | os.PathLike[str]):
@@ -59,7 +59,7 @@ class OriginalExemplars:
         + ", ".join(f"{h} x {w} in {name}" for name, (h, w) in sizes.items())
         + "."
       )
-    # Where each distinct image is first seen: layer, unit, slot among its exemplars.
+    # First occurrence of each distinct image: layer, unit, slot among its exemplars.
     self._first_seen: list[tuple[str, int, int]] = []
     self._rows: dict[str, np.ndarray] = {}
     rows_of: dict[object, int] = {}
@@ -74,7 +74,7 @@ class OriginalExemplars:
 
   @property
   def folder(self) -> pathlib.Path:
-    """Where the exemplars are."""
+    """The folder of the exemplars."""
     return self._folder
 
   @property
@@ -88,7 +88,7 @@ class OriginalExemplars:
     return len(self._first_seen)
 
   def exemplars(self, layer: str) -> LayerExemplars:
-    """Ids, rows and activations; the layout has no thresholds and no dead units."""
+    """Returns ids, rows and activations; the layout has no thresholds or dead units."""
     found, rows = self._layer(layer), self._rows[layer]
     return LayerExemplars(
       layer=layer,
@@ -101,7 +101,7 @@ class OriginalExemplars:
     )
 
   def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
-    """The distinct images at `rows`."""
+    """Returns the distinct images at `rows`."""
     height, width = self._layers[self._names[0]].images.shape[3:]
     images = np.empty((len(rows), height, width, 3), np.uint8)
     for at, row in enumerate(rows):
@@ -112,12 +112,12 @@ class OriginalExemplars:
   def masks(
     self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
   ) -> Bool[np.ndarray, "n height width"]:
-    """Masks of some exemplars of a layer.
+    """Returns masks of exemplars of a layer.
 
     Args:
       layer: the layer's name.
       rows: rows of `exemplars(layer)`, one per mask.
-      slots: which of the unit's k exemplars, one per mask.
+      slots: the index among the unit's k exemplars, one per mask.
     """
     masks: np.ndarray = self._layer(layer).masks[rows, slots, 0] != 0
     return masks
@@ -131,7 +131,7 @@ class OriginalExemplars:
 
 
 def layer_names(folder: pathlib.Path) -> tuple[str, ...]:
-  """The layers in a folder, sorted; a layer's name may hold slashes."""
+  """Returns the sorted layers in a folder; a layer's name may contain slashes."""
   found = {path.parent for sign in _SIGNS for path in folder.rglob(sign)}
   return tuple(
     sorted(path.relative_to(folder).as_posix() for path in found if path != folder)
@@ -139,7 +139,7 @@ def layer_names(folder: pathlib.Path) -> tuple[str, ...]:
 
 
 class _Layer:
-  """The files of one layer, checked against each other."""
+  """The files of one layer, checked for consistency."""
 
   def __init__(self, folder: pathlib.Path):
     self._folder = folder
@@ -158,7 +158,7 @@ class _Layer:
     if shape != (*expected, *self.images.shape[3:]):
       raise UserError(
         f"{folder / 'masks.npy'}: expected shape "
-        f"{(*expected, *self.images.shape[3:])}, as images.npy is "
+        f"{(*expected, *self.images.shape[3:])}, because images.npy has shape "
         f"{self.images.shape}, found {shape}."
       )
     units, k = self.images.shape[:2]
@@ -169,7 +169,7 @@ class _Layer:
     self.units = _units(folder / "units.npy", units)
 
   def key(self, unit: int, slot: int) -> object:
-    """What tells an exemplar's image from others, in all layers."""
+    """Returns a key that identifies an exemplar's image across layers."""
     if self.ids is not None:
       return int(self.ids[unit, slot])
     return hashlib.blake2b(self.images[unit, slot].tobytes()).digest()
@@ -206,7 +206,7 @@ def _units(path: pathlib.Path, units: int) -> np.ndarray:
   indices = np.asarray(indices, np.int64)
   if (indices < 0).any() or len(np.unique(indices)) != units:
     raise UserError(
-      f"{path}: expected the index of each unit in its layer, from 0 and each once, "
+      f"{path}: expected distinct indices of units in their layer, from 0, "
       f"found {indices[:8].tolist()}{', ...' if units > 8 else ''}."
     )
   return indices
@@ -215,17 +215,17 @@ def _units(path: pathlib.Path, units: int) -> np.ndarray:
 def write_original_layout(
   folder: str | os.PathLike[str], exemplars: ExemplarSet, *, size: Size | None = None
 ) -> None:
-  """Writes exemplars in the original's layout; all or nothing.
+  """Writes exemplars in the original's layout, completely or not at all.
 
-  Rows of what lowers a unit ("off") are left out: the layout has no place for them.
-  Pixels are the images' own. The original's went through the model's normalization and
-  back and were cut to whole bytes, which darkened a fortieth of them by one.
+  Rows of what lowers a unit ("off") are left out, because the layout cannot represent
+  them. Pixels are exact. The original normalizes images for the model, inverts this and
+  truncates to bytes, which makes one value in forty darker by one.
 
   Args:
-    folder: where to write, a folder for each layer.
-    exemplars: what to write.
-    size: of the images and masks in pixels, by nearest neighbor; None takes the
-      set's own.
+    folder: the folder to write, with one folder for each layer.
+    exemplars: the exemplars to write.
+    size: size of the images and masks in pixels, by nearest neighbor; None for their
+      own size.
 
   Raises:
     UserError: if `folder` exists, a layer's name is not a path inside it, or all rows
@@ -236,8 +236,8 @@ def write_original_layout(
     parts = layer.split("/")
     if any(part in ("", ".", "..") or len(os.fsencode(part)) > 255 for part in parts):
       raise UserError(
-        f"Layer {layer[:80]!r} cannot be a folder of {folder}: the original's layout "
-        "names folders as layers are named; leave it out."
+        f"Layer {layer[:80]!r} cannot be the name of a folder in {folder}, as the "
+        "original's layout requires: leave this layer out."
       )
   with staged_folder(folder) as staging:
     for layer in exemplars.layers:
@@ -270,7 +270,7 @@ def write_original_layout(
 
 
 def _without_off(exemplars: ExemplarSet) -> ExemplarSet:
-  """The rows of what raises a unit, and the layers that have any."""
+  """Returns the layers with rows of what raises a unit, restricted to these rows."""
   rows = {}
   for layer in exemplars.layers:
     found = exemplars.exemplars(layer)
@@ -280,7 +280,7 @@ def _without_off(exemplars: ExemplarSet) -> ExemplarSet:
   if not rows:
     raise UserError(
       "All exemplars are of what lowers a unit, which the original's layout cannot "
-      'hold: collect them with tail="upper".'
+      'represent: collect exemplars with tail="upper".'
     )
   return ChosenExemplars(exemplars, rows)
 
@@ -289,16 +289,17 @@ def merge_images(
   folder: str | os.PathLike[str],
   load: Callable[[int], UInt8[np.ndarray, "height width 3"]],
 ) -> None:
-  """Puts in the images that an archive may not redistribute, by `ids.csv`.
+  """Adds the images that an archive may not redistribute, by `ids.csv`.
 
   Args:
-    folder: holds one folder for each layer; those without `images.npy` get it, at the
-      size of their masks.
-    load: the image at a position of a local copy of the data set, of the proportions
-      of the masks.
+    folder: contains one folder for each layer; those without `images.npy` receive one,
+      at the size of their masks.
+    load: returns the image at an index of a local copy of the data set, with the aspect
+      ratio of the masks.
 
   Raises:
-    UserError: if a layer has neither images nor ids, or its ids and masks do not fit.
+    UserError: if a layer has neither images nor ids, or its ids and masks are
+      inconsistent.
   """
   folder = pathlib.Path(folder)
   for name in layer_names(folder):
@@ -308,7 +309,7 @@ def merge_images(
     masks = _array(inside / "masks.npy", channels=1)
     ids = _table(inside / "ids.csv", np.dtype(np.int64), masks.shape[:2])
     if ids is None:
-      raise UserError(f"{inside / 'ids.csv'} is missing: no image can be put in.")
+      raise UserError(f"{inside / 'ids.csv'} is missing: images cannot be added.")
     with atomic_path(inside / "images.npy") as staging:
       images = _create(staging, (*ids.shape, 3, *masks.shape[3:]))
       for at in np.ndindex(*ids.shape):
@@ -318,9 +319,10 @@ def merge_images(
 
 
 def nearest(images: np.ndarray, size: Size) -> np.ndarray:
-  """Images `(n, height, width, channels)` at another size, by nearest neighbor.
+  """Resizes images `(n, height, width, channels)` by nearest neighbor.
 
-  Pixel i of a side shows pixel floor(i side / size), as torch's `nearest` does.
+  Output pixel i of a side is input pixel floor(i * side / size), like torch's
+  `nearest`.
   """
   height, width = sides(size)
   down = np.arange(height) * images.shape[1] // height

@@ -1,4 +1,4 @@
-"""Captioners by name: in the package, in a folder, or from the official host."""
+"""Loads captioners by name: from the package, a folder, or the official host."""
 
 import contextlib
 import importlib.resources
@@ -28,11 +28,11 @@ _CLIP = "+clip"
 
 
 def load_milan(key_or_path: str | os.PathLike[str]) -> Release:
-  """Loads a captioner: a folder, one that is in the package, or an official key.
+  """Loads a captioner from a folder, from the package, or by its official key.
 
   Raises:
-    UserError: if there is no such captioner (near names are given), or as
-      `load_release` and `pretrained`.
+    UserError: if there is no such captioner (the message suggests similar names), or as
+      for `load_release` and `pretrained`.
   """
   name = os.fspath(key_or_path)
   folder = pathlib.Path(name)
@@ -43,7 +43,7 @@ def load_milan(key_or_path: str | os.PathLike[str]) -> Release:
   if folder.is_file():
     raise UserError(
       f"{name} is a file: convert an official checkpoint with 'milan-convert {name} "
-      "OUT_DIR' and name OUT_DIR"
+      "OUT_DIR' and give OUT_DIR"
     )
   if folder.is_dir() or folder.name != name:
     return load_release(folder)
@@ -51,7 +51,7 @@ def load_milan(key_or_path: str | os.PathLike[str]) -> Release:
 
 
 def packaged() -> dict[str, pathlib.Path]:
-  """Folders of the captioners that are in the package, by name."""
+  """Returns the folders of the captioners in the package, by name."""
   root = pathlib.Path(str(importlib.resources.files("milan_jax"))) / "released"
   return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{JSON_FILE}"))}
 
@@ -63,20 +63,20 @@ def pretrained(
   host: str | None = None,
   progress: Progress | None = None,
 ) -> Release:
-  """Loads an official captioner, which is fetched and converted the first time.
+  """Loads an official captioner; downloads and converts it the first time.
 
-  The checkpoint, about 1 GB, is removed once its conversion has been read back; the
+  The checkpoint of about 1 GB is removed after its release has been verified; the
   release stays in `CACHE/KEY`.
 
   Args:
     key: one of `OFFICIAL_KEYS`.
-    cache: folder to keep it in; `$MILAN_JAX_CACHE` or `~/.cache/milan-jax` if None.
-    host: where to fetch it; `$MILAN_JAX_HOST` or `OFFICIAL_HOST` if None.
-    progress: called as bytes arrive; a bar on standard error if None.
+    cache: the cache folder; `$MILAN_JAX_CACHE` or `~/.cache/milan-jax` if None.
+    host: the URL to download from; `$MILAN_JAX_HOST` or `OFFICIAL_HOST` if None.
+    progress: called as bytes arrive; a progress bar on standard error if None.
 
   Raises:
-    UserError: if the key is not known (near ones are given), or as `download`,
-      `read_official` and `load_release`.
+    UserError: if the key is unknown (the message suggests similar keys), or as for
+      `download`, `read_official` and `load_release`.
   """
   _check_key(key)
   cache = pathlib.Path(cache or cache_folder())
@@ -105,13 +105,14 @@ def _check_key(key: str) -> None:
   if key.removesuffix(_CLIP) in OFFICIAL_KEYS:
     if key.endswith(_CLIP):
       raise UserError(
-        f"{key} reranks with CLIP, which is not here yet: use {key.removesuffix(_CLIP)}"
+        f"{key} reranks with CLIP, which is not supported: use "
+        f"{key.removesuffix(_CLIP)}"
       )
     return
   known = (*packaged(), *OFFICIAL_KEYS)
   raise UserError(
-    f"no captioner is called {key!r}.{did_you_mean(key, known)} Known are "
-    f"{', '.join(known)}, and folders with {JSON_FILE}"
+    f"there is no captioner {key!r}.{did_you_mean(key, known)} Expected "
+    f"{', '.join(known)}, or a folder with {JSON_FILE}"
   )
 
 
@@ -122,23 +123,23 @@ def _load_cached(folder: pathlib.Path) -> Release:
 
 @contextlib.contextmanager
 def _remedy(path: pathlib.Path, action: str) -> Iterator[None]:
-  """Says of what is wrong in the cache how to get another."""
+  """Adds a remedy to errors about files in the cache."""
   try:
     yield
   except UserError as error:
-    raise UserError(f"{error}. Remove {path} to have it {action} again") from error
+    raise UserError(f"{error}. Remove {path}, so that it is {action} again") from error
 
 
 @contextlib.contextmanager
 def _alone(cache: pathlib.Path) -> Iterator[None]:
-  """Makes other processes that want to fill the cache wait."""
+  """Locks the cache against other processes that write to it."""
   try:
     cache.mkdir(parents=True, exist_ok=True)
     lock = (cache / ".lock").open("w")
   except OSError as error:
     raise UserError(
       f"{cache} cannot be written ({error.strerror}): set ${CACHE_VARIABLE} to a "
-      "folder that can"
+      "writable folder"
     ) from error
   with lock as file:
     if sys.platform != "win32":

@@ -1,4 +1,4 @@
-"""Stores of regions whose masks are given, not thresholded, written piece by piece."""
+"""Writes exemplar stores with given masks, unit by unit."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from milan_jax._src.store.exemplar_store import layer_folder, write_arrays, writ
 
 
 class RegionSetWriter:
-  """Writes an exemplar store of one layer, unit by unit; memory stays flat.
+  """Writes an exemplar store of one layer, unit by unit, in constant memory.
 
   ```
   with RegionSetWriter(folder, "corpus", k=15, size=224) as writer:
@@ -23,14 +23,14 @@ class RegionSetWriter:
     writer.add(0, [row, ...], masks)
   ```
 
-  The store appears when the block ends, and not at all if it raises.
+  The store appears when the block ends; if the block raises, nothing is written.
 
   Args:
-    folder: the store to make.
-    layer: name of its one layer.
-    k: regions of a unit.
+    folder: the store to create.
+    layer: name of its only layer.
+    k: number of regions per unit.
     size: side of the images and masks, in pixels.
-    info: what made the store, as JSON.
+    info: the origin of the store, as JSON.
   """
 
   def __init__(
@@ -67,18 +67,19 @@ class RegionSetWriter:
   def image(
     self, key: Hashable, pixels: UInt8[np.ndarray, "size size 3"] | None = None
   ) -> int:
-    """Row of an image, which is added the first time that its key is named.
+    """Returns the row of an image; adds the image if its key is new.
 
     Args:
-      key: names the image, in the store too.
-      pixels: the image; may be None once the key is known.
+      key: the image's unique name in the store.
+      pixels: the image; may be None if the key is known.
 
     Raises:
-      ValueError: if its shape is not the store's, or the key is new and `pixels` None.
+      ValueError: if the image has another shape than the store's, or the key is new and
+        `pixels` is None.
     """
     if key not in self._rows_of:
       if pixels is None:
-        raise ValueError(f"no image {key!r} was added yet")
+        raise ValueError(f"image {key!r} has not been added yet")
       self._images.append(pixels)
       self._rows_of[key] = len(self._rows_of)
     return self._rows_of[key]
@@ -89,10 +90,10 @@ class RegionSetWriter:
     image_rows: Sequence[int] | Int[np.ndarray, "k"],
     masks: Bool[np.ndarray, "k size size"],
   ) -> None:
-    """Adds a unit: `k` regions of images that were added.
+    """Adds a unit with `k` regions of images that were added before.
 
     Raises:
-      ValueError: if there are not `k` regions, or a row is not an image's.
+      ValueError: if there are not `k` regions, or a row has no image.
     """
     rows = [int(row) for row in image_rows]
     if masks.shape != (self._k, self._size, self._size) or len(rows) != self._k:
@@ -101,7 +102,7 @@ class RegionSetWriter:
         f"found masks of shape {masks.shape} and {len(rows)} rows"
       )
     if not all(0 <= row < len(self._rows_of) for row in rows):
-      raise ValueError(f"rows {rows} name images that were not added")
+      raise ValueError(f"rows {rows} refer to images that were not added")
     self._masks.append(np.packbits(masks.reshape(self._k, -1), axis=-1))
     self._units.append(unit_index)
     self._image_rows.append(rows)
@@ -116,14 +117,14 @@ class RegionSetWriter:
       return self._closing.__exit__(kind, error, trace)
     with self._closing:
       if not self._units:
-        raise UserError(f"{self._folder}: no region was found, so there is no store.")
+        raise UserError(f"{self._folder}: no region was added, so there is no store.")
       write_arrays(
         layer_folder(self._staging, self._layer),
         units=np.array(self._units, np.int64),
         image_rows=np.array(self._image_rows, np.int64),
         dead=np.zeros(len(self._units), bool),
       )
-      # Whole, before their checksums are taken.
+      # The files must be complete before their checksums are computed.
       self._images.close()
       self._masks.close()
       names = [str(key) for key in self._rows_of]

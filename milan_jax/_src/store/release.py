@@ -1,8 +1,8 @@
 """The released format: a folder with `milan.json` and `milan.safetensors`.
 
-The JSON says what the captioner is made of and how to decode; the tensors are the Flax
-parameters, named by their path in the tree (`captioner/attention/key/kernel`). The
-folder is checked as a whole when it is loaded: a release that loads fits its own words.
+The JSON holds the captioner's architecture and decoding options. The tensors are the
+Flax parameters, named by their path in the tree (`captioner/attention/key/kernel`).
+Loading checks that the tensors match the JSON.
 """
 
 import dataclasses
@@ -38,28 +38,28 @@ VERSION = 1
 JSON_FILE = "milan.json"
 TENSORS_FILE = "milan.safetensors"
 INCLUDED = "included"
-# No size of a model, and no number that decodes, comes near it.
+# Upper limit for the sizes of a model and for decoding options, far above real values.
 _LARGEST = 2**24
 _REMEDY = "it is cut short or damaged, fetch it again"
 
-# A tree of dicts whose leaves are arrays.
+# A tree of dicts with arrays as leaves.
 Params = dict[str, Any]
 Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EncoderSpec:
-  """The backbone whose activations, pooled over a region, are its features.
+  """The backbone; its activations, pooled over a region, are the region's features.
 
   Attributes:
     backbone: its name in `milan_jax._src.models.backbones`.
     levels: names of the layers that are pooled, in the order of the features.
-    mean: what is subtracted from each channel of an image in [0, 1].
-    std: what each channel is then divided by.
-    weights: `included`, or the name of the package that carries the weights.
-    projection: size that the pooled features are projected to; 0 leaves them.
-    pooling: what a region's features are: `inside` it, as the original, or `context`
-      (see `models.region_features`).
+    mean: mean that is subtracted from each channel of an image in [0, 1].
+    std: standard deviation that each channel is divided by.
+    weights: `included`, or the name of the package that contains the weights.
+    projection: size that the pooled features are projected to; 0 for no projection.
+    pooling: how a region's features are pooled: `inside` the region, like the original,
+      or `context` (see `models.region_features`).
   """
 
   backbone: str
@@ -116,11 +116,11 @@ _SPECS = {
   "decoding": Decoding,
   "confidence": ConfidenceSpec,
 }
-# Parts that a release may lack.
+# Optional parts of a release.
 _OPTIONAL = ("language_model", "confidence")
-# Fields that must be there though they have a default, and fields that are left out
-# where they have theirs.
+# Fields that are required even if they have a default.
 _NEEDED = {"weights", "strategy", "length", "beam_size", "temperature"}
+# Fields that are omitted from the JSON at these defaults.
 _LEFT_OUT = {
   "guarded": False,
   "mi": False,
@@ -132,19 +132,19 @@ _LEFT_OUT = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Release:
-  """A captioner with everything that describing needs.
+  """A captioner with everything that is needed to describe units.
 
   Attributes:
     encoder: the backbone.
     captioner: sizes of the captioner.
-    language_model: sizes of the language model; None where there is none.
-    vocabulary: the tokens, without the four specials.
-    decoding: the default way to decode.
-    params: Flax parameters under `encoder` (unless its weights come from elsewhere),
-      `projection` (`shift` and `kernel`, if the features are projected), `captioner`
-      and `language_model` (unless there is none).
-    confidence: how likely its descriptions fit; None if that was not measured.
-    card: where it comes from and what it is, for people: any JSON.
+    language_model: sizes of the language model; None without one.
+    vocabulary: the ordinary tokens.
+    decoding: the default decoding options.
+    params: Flax parameters under `encoder` (if the weights are included), `projection`
+      (`shift` and `kernel`, if the features are projected), `captioner` and
+      `language_model` (if there is one).
+    confidence: the model for the confidence of a description; None if not fitted.
+    card: origin and properties for human readers; any JSON.
   """
 
   encoder: EncoderSpec
@@ -158,13 +158,13 @@ class Release:
 
   @property
   def projection(self) -> Projection | None:
-    """What projects the pooled features; None if nothing does."""
+    """The projection of the pooled features; None without one."""
     found = self.params.get("projection")
     return None if found is None else Projection(found["shift"], found["kernel"])
 
   @property
   def feature_size(self) -> int:
-    """Size of a region's features as they are pooled, before any projection."""
+    """Size of a region's pooled features, before any projection."""
     projection = self.projection
     return self.captioner.feature_size if projection is None else len(projection.shift)
 
@@ -182,10 +182,9 @@ class Release:
 
 
 def save_release(release: Release, folder: str | os.PathLike[str]) -> None:
-  """Writes a release: the tensors, at their own dtypes, then the JSON.
+  """Writes a release: the tensors, with their dtypes, then the JSON.
 
-  A folder without the JSON is not a release, so a partial one is never taken for a
-  whole one.
+  A folder without the JSON is not a release, so loading rejects an incomplete one.
   """
   folder = pathlib.Path(folder)
   (folder / JSON_FILE).unlink(missing_ok=True)
@@ -195,7 +194,7 @@ def save_release(release: Release, folder: str | os.PathLike[str]) -> None:
   }
   with atomic.atomic_path(folder / TENSORS_FILE) as staging:
     safetensors.numpy.save_file(tensors, staging)
-    staging.chmod(0o644)  # it makes files that nobody else may read
+    staging.chmod(0o644)  # safetensors creates files that only the owner can read
   specs = {name: getattr(release, name) for name in _SPECS}
   if release.confidence is None:
     del specs["confidence"]
@@ -222,8 +221,8 @@ def load_release(folder: str | os.PathLike[str]) -> Release:
   """Reads a release; all its tensors become float32.
 
   Raises:
-    UserError: if a file is missing, cut short or changed, if the format is another or
-      newer one, or if a tensor is not what the specs say.
+    UserError: if a file is missing, truncated or changed, the format is unknown or
+      newer, or a tensor does not match the specs.
   """
   folder = pathlib.Path(folder)
   path = folder / JSON_FILE
@@ -231,7 +230,7 @@ def load_release(folder: str | os.PathLike[str]) -> Release:
   try:
     release = _release(value, folder / TENSORS_FILE)
   except KeyError as error:
-    raise UserError(f"{path} lacks {error}: it is not a whole release") from error
+    raise UserError(f"{path} lacks {error}: the release is incomplete") from error
   except UserError as error:
     raise UserError(f"{path}: {error}") from error
   check_checksum(value, path, remedy=_REMEDY)
@@ -246,11 +245,13 @@ def _release(value: dict[str, Any], path: pathlib.Path) -> Release:
     for name, spec in _SPECS.items()
     if name not in _OPTIONAL or value.get(name) is not None
   }
-  value["language_model"]  # must be named, even where there is none
+  value["language_model"]  # the key is required; its value may be null
   if not path.is_file():
     raise UserError(f"{path.name} is missing in the same folder: copy the whole folder")
   if sha256_of_file(path) != value["tensors"]["sha256"]:
-    raise UserError(f"{path.name} is damaged or of another release: fetch it again")
+    raise UserError(
+      f"{path.name} is damaged or from another release: download it again"
+    )
   tensors = torch_files.read_safetensors(path)
   floats = {name: _float32(name, array) for name, array in tensors.items()}
   return Release(
@@ -265,20 +266,20 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
   if not path.is_file():
     raise UserError(
       f"{path} is missing: expected a released captioner, a folder with {JSON_FILE} "
-      f"and {TENSORS_FILE} (milan-convert makes one of an official checkpoint)"
+      f"and {TENSORS_FILE} (milan-convert creates one from an official checkpoint)"
     )
   value = read_json(path, object, remedy=_REMEDY, check=False)
   if not isinstance(value, dict) or value.get("format") != FORMAT:
     raise UserError(f"{path} is not a released captioner: its format is not {FORMAT!r}")
   if value.get("version") != VERSION:
     raise UserError(
-      f"{path} is of version {value.get('version')!r} of the format, and this program "
-      f"reads {VERSION}: use the version of milan-jax that wrote it"
+      f"{path} has format version {value.get('version')!r}, but this program reads "
+      f"version {VERSION}: use the version of milan-jax that wrote it"
     )
   return value
 
 
-# From JSON to specs, each value checked.
+# Converts JSON to specs and checks each value.
 
 
 def _build(spec: type[Any], value: Any, where: str) -> Any:
@@ -303,7 +304,7 @@ def _build(spec: type[Any], value: Any, where: str) -> Any:
 
 
 def _convert(value: Any, hint: Any, where: str) -> Any:
-  if isinstance(hint, types.GenericAlias):  # a tuple of items alike
+  if isinstance(hint, types.GenericAlias):  # a tuple of items of one type
     _check(isinstance(value, list), where, "a list", value)
     item = typing.get_args(hint)[0]
     return tuple(_convert(one, item, where) for one in value)
@@ -348,7 +349,7 @@ def _float32(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def _check_params(release: Release) -> None:
-  """Compares the levels and every parameter with what the specs' modules have."""
+  """Compares the levels and all parameters with the modules of the specs."""
   network = backbone(release.encoder.backbone)
   crop = network.preprocessing.crop
   levels = network.shapes(release.encoder.levels, crop)

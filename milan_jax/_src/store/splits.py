@@ -1,4 +1,4 @@
-"""Given splits of annotated units: `split.csv` with the columns `layer,unit,split`."""
+"""Reads given splits of units: `split.csv` with the columns `layer,unit,split`."""
 
 import os
 import pathlib
@@ -12,14 +12,14 @@ FILE = "split.csv"
 
 
 def read_split(path: str | os.PathLike[str]) -> dict[Unit, str]:
-  """Reads the part of each unit, by its name.
+  """Reads the name of each unit's split.
 
   Args:
     path: the file.
 
   Raises:
-    UserError: if the file is missing, has other columns, a row is cut short, or two are
-      of one unit; the line is named.
+    UserError: if the file is missing or lacks a column, a row is incomplete, or two
+      rows have the same unit; the message names the line.
   """
   path = pathlib.Path(path)
   if not path.is_file():
@@ -28,6 +28,6 @@ def read_split(path: str | os.PathLike[str]) -> dict[Unit, str]:
   for row in read_rows(path, COLUMNS):
     part = row.values["split"].strip()
     if not part:
-      raise UserError(f"{row.where}: the split is empty: name the unit's part")
+      raise UserError(f"{row.where}: the split is empty: fill in the unit's split")
     parts[once.check(row)] = part
   return parts

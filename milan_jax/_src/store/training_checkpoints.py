@@ -1,9 +1,9 @@
-"""Checkpoints of a training run: one wrapper around Orbax.
+"""Checkpoints of a training run: a wrapper around Orbax.
 
-Saving is synchronous: the arrays of a step are consumed by the next one, and a
-checkpoint that is there is whole. A process killed while it saves leaves the checkpoint
-before it as the latest. Values and progress have checksums: no run goes on from a
-damaged checkpoint.
+Saving is synchronous, because the next step donates the arrays of this one. A
+checkpoint is complete once it exists; if a process is killed while saving, the previous
+checkpoint remains the latest. Checksums of arrays and progress prevent a run from
+resuming from a damaged checkpoint.
 """
 
 import os
@@ -22,14 +22,14 @@ from milan_jax._src.files.json_files import checksum_matches, with_checksum
 
 
 class TrainingCheckpoints:
-  """The latest checkpoints in a folder; use it as a context manager."""
+  """The latest checkpoints in a folder; a context manager."""
 
   def __init__(self, folder: str | os.PathLike[str], *, keep: int = 2) -> None:
-    """Opens the folder, which is made where it is missing.
+    """Opens the folder; creates it if missing.
 
     Args:
-      folder: where the checkpoints lie, each in a folder named by its step.
-      keep: number of checkpoints that stay when newer ones are saved.
+      folder: contains the checkpoints, each in a folder named by its step.
+      keep: number of latest checkpoints to keep.
     """
     options = ocp.CheckpointManagerOptions(
       preservation_policy=ocp.checkpoint_managers.LatestN(keep),
@@ -47,7 +47,7 @@ class TrainingCheckpoints:
     self._manager.close()
 
   def latest(self) -> int | None:
-    """Returns the step of the newest whole checkpoint; None where there is none."""
+    """Returns the step of the latest complete checkpoint, or None."""
     step: int | None = self._manager.latest_step()
     return step
 
@@ -67,11 +67,11 @@ class TrainingCheckpoints:
     """Reads the checkpoint of `step`.
 
     Args:
-      step: one that `latest` named.
-      like: arrays of the same structure, shapes, types and placement.
+      step: a step returned by `latest`.
+      like: arrays with the same structure, shapes, dtypes and sharding.
 
     Raises:
-      UserError: if it is damaged.
+      UserError: if the checkpoint is damaged.
     """
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     try:
@@ -83,9 +83,9 @@ class TrainingCheckpoints:
       )
       arrays, kept = restored.arrays, restored.progress
       if not checksum_matches(kept) or kept["arrays"] != _checksum(arrays):
-        raise ValueError("it does not have its checksum")
+        raise ValueError("it does not match its checksum")
       return arrays, kept["progress"]
-    except Exception as error:  # Orbax and what it builds on raise many kinds
+    except Exception as error:  # Orbax and its dependencies raise many types
       words = (str(error).strip().splitlines() or [type(error).__name__])[0]
       raise UserError(
         f"{self._manager.directory / str(step)} is damaged ({words[:200]}): remove it, "
@@ -94,7 +94,7 @@ class TrainingCheckpoints:
 
 
 def _checksum(arrays: PyTree) -> str:
-  """CRC-32 of the values of all leaves, in their order."""
+  """Returns the CRC-32 of the values of all leaves, in order."""
   checksum = 0
   for leaf in jax.tree.leaves(arrays):
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):

@@ -1,6 +1,6 @@
-"""What is true of a corpus's units: the file that the corpus builder writes.
+"""Reads `truth.json`, the truths of a corpus's units.
 
-`truth.json` holds `{"units": [{"unit": 0, "concept": "dog heads", "lenient": ["dog"],
+The file holds `{"units": [{"unit": 0, "concept": "dog heads", "lenient": ["dog"],
 "strict": [["dog", "puppy"], ["head"]], "references": ["dog heads"]}, ...]}`; units of
 nothing have `"negative": true`.
 """
@@ -18,7 +18,7 @@ TRUTH = "truth.json"
 
 
 def read_truths(corpus: pathlib.Path) -> dict[Unit, Truth]:
-  """Reads what is true of a corpus's units; its layer's name is the store's.
+  """Reads the truths of a corpus's units; the layer's name is that of the store.
 
   Raises:
     UserError: if the file is damaged.

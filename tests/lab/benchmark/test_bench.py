@@ -95,7 +95,7 @@ def test_two_runs_are_compared(measured, tmp_path):
     (("--plot=plot.pdf",), "ends in .png"),
     (("--rounds=0",), "--rounds: expected 1 or more"),
     (("--milan=starter", "--features=tests"), "holds no features"),
-    (("--milan=nothing",), "no captioner is called 'nothing'"),
+    (("--milan=nothing",), "there is no captioner 'nothing'"),
   ],
 )
 def test_bad_input_is_said_plainly(flags, message):

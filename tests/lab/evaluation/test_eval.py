@@ -139,7 +139,7 @@ def test_misses_are_pictured(found):
     ({}, "There is nothing to test starter on"),
     ({"tests": "planted,best"}, "--tests: expected some of planted"),
     ({"tests": "stem", "plot": "plot.pdf"}, "ends in .png"),
-    ({"milan": "nothing", "tests": "stem"}, "no captioner is called 'nothing'"),
+    ({"milan": "nothing", "tests": "stem"}, "there is no captioner 'nothing'"),
     ({"images": "/nowhere"}, "No folder /nowhere"),
     ({"corpus": "/nowhere"}, "expected a file of annotations"),
     ({"tests": "stem", "corpus_features": "x"}, "--corpus_features: name the corpus"),

@@ -137,7 +137,7 @@ def _captioners(
   release = load_milan(milan)
   if "rerank" in strategies and release.language_model is None:
     raise UserError(
-      f"--strategies: rerank needs a language model, but {milan} has none; use greedy "
+      f"--strategies: {milan} has no language model, which rerank needs; use greedy "
       "or beam."
     )
   save_release(release, folder / "release")
