@@ -12,6 +12,7 @@ import pytest
 import milan_jax
 from tests.api.wrong_calls import CALLS, UNIT, _described
 
+FLAG = re.compile(r"(^|\W)--[a-z]")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -34,6 +35,7 @@ def test_wrong_input(name, raised):
   kind, message, left = raised[name]
   assert kind == "UserError", message
   assert re.search(CALLS[name][1], message) and "\n" not in message, message
+  assert not FLAG.search(message), message
   assert not left
 
 

@@ -60,15 +60,15 @@ CALLS = {
   ),
   "k as a text": (
     lambda s, d: milan_jax.collect(s["network"], s["images"], k="5"),
-    "--k: expected a whole number; found '5'",
+    "k: expected a whole number; found '5'",
   ),
   "half an exemplar": (
     lambda s, d: milan_jax.collect(s["network"], s["images"], k=2.5),
-    "--k: expected a whole number; found 2.5",
+    "k: expected a whole number; found 2.5",
   ),
   "a negative beam": (
     lambda s, d: milan_jax.DescribeOptions.of(beam_size=-3),
-    "--beam_size: expected 1 or more; found -3",
+    "beam_size: expected 1 or more; found -3",
   ),
   "a text in place of texts": (
     lambda s, d: s["captioner"].score(s["features"], {UNIT: "dog"}),

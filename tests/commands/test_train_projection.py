@@ -338,15 +338,15 @@ def _flip(name):
     (
       _replace("annotations.csv", "red things", "dark things"),
       {},
-      r"--annotations: 1 of 32 annotated units changed since .*, first patches 0",
+      r"annotations: 1 of 32 annotated units changed since .*, first patches 0",
     ),
     (
       _replace("split.csv", "patches,5,train", "patches,5,validation"),
       {},
-      r"--split: 1 of 32 units of the split changed .*, first patches 5; name",
+      r"split: 1 of 32 units of the split changed .*, first patches 5; name",
     ),
-    (_flip("images.npy"), {}, r"--exemplars: 2 of \d+ files changed .* meta\.json"),
-    (_flip("layers/patches/masks.npy"), {}, r"--exemplars: 2 of \d+ files changed"),
+    (_flip("images.npy"), {}, r"exemplars: 2 of \d+ files changed .* meta\.json"),
+    (_flip("layers/patches/masks.npy"), {}, r"exemplars: 2 of \d+ files changed"),
     (_replace("truth.json", "red", "dark"), {}, r"first truth\.json"),
     (lambda folder: None, {"temperature": 0.3}, "temperature is 0.2 there and 0.3"),
     (lambda folder: None, {"release_dtype": "float32"}, "release_dtype is 'float16'"),
@@ -401,7 +401,7 @@ def test_a_run_that_another_process_works_on_is_left_alone(trained, corpus):
   before = _digests(trained)
   with (
     hold(trained),
-    pytest.raises(UserError, match=r"--workdir: .* is in use by another run \(process"),
+    pytest.raises(UserError, match=r"workdir: .* is in use by another run \(process"),
   ):
     _train(corpus, trained)
   assert _digests(trained) == before
@@ -416,18 +416,18 @@ def _cast(tree, dtype):
 @pytest.mark.parametrize(
   ("options", "message"),
   [
-    ({"projection": "8,4"}, r"--projection=8,4: expected 1 numbers, .* from 1 to 32"),
-    ({"projection": "33"}, r"--projection=33: expected .* from 1 to 32"),
-    ({"projection": "0"}, r"--projection=0: expected"),
-    ({"projection": "few"}, r"--projection=few: expected"),
-    ({"projection": "-3"}, r"--projection=-3: expected"),
-    ({"release_dtype": "int8"}, r"--release_dtype: .* float16; found 'int8'"),
-    ({"stray_regions": 1.5}, r"--stray_regions: expected 0 to 1; found 1.5"),
-    ({"batch_size": 0}, r"--batch_size: expected 1 to \d+; found 0"),
-    ({"hidden_size": 10**9}, r"--hidden_size: expected 1 to 65536; found 10+\."),
-    ({"learning_rate": float("nan")}, r"--learning_rate: expected .*; found nan"),
-    ({"temperature": float("inf")}, r"--temperature: expected .*; found inf"),
-    ({"seed": -1}, r"--seed: expected 0 to \d+; found -1"),
+    ({"projection": "8,4"}, r"projection=8,4: expected 1 numbers, .* from 1 to 32"),
+    ({"projection": "33"}, r"projection=33: expected .* from 1 to 32"),
+    ({"projection": "0"}, r"projection=0: expected"),
+    ({"projection": "few"}, r"projection=few: expected"),
+    ({"projection": "-3"}, r"projection=-3: expected"),
+    ({"release_dtype": "int8"}, r"release_dtype: .* float16; found 'int8'"),
+    ({"stray_regions": 1.5}, r"stray_regions: expected 0 to 1; found 1.5"),
+    ({"batch_size": 0}, r"batch_size: expected 1 to \d+; found 0"),
+    ({"hidden_size": 10**9}, r"hidden_size: expected 1 to 65536; found 10+\."),
+    ({"learning_rate": float("nan")}, r"learning_rate: expected .*; found nan"),
+    ({"temperature": float("inf")}, r"temperature: expected .*; found inf"),
+    ({"seed": -1}, r"seed: expected 0 to \d+; found -1"),
   ],
   ids=str,
 )

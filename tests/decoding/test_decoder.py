@@ -281,18 +281,18 @@ def test_bad_options_are_said_plainly(tiny):
 @pytest.mark.parametrize(
   ("options", "flag"),
   [
-    ({"strategy": "greedy", "temperature": 0.3}, "--temperature"),
-    ({"strategy": "beam", "temperature": 0.3, "mi": False}, "--temperature"),
-    ({"strategy": "rerank", "mi": True}, "--mi"),
-    ({"strategy": "greedy", "beam_size": 3}, "--beam_size"),
-    ({"strategy": "sample", "beam_size": 3}, "--beam_size"),
-    ({"strategy": "beam", "consensus": 0.5}, "--consensus"),
-    ({"strategy": "beam", "seed": 3}, "--seed"),
+    ({"strategy": "greedy", "temperature": 0.3}, "temperature"),
+    ({"strategy": "beam", "temperature": 0.3, "mi": False}, "temperature"),
+    ({"strategy": "rerank", "mi": True}, "mi"),
+    ({"strategy": "greedy", "beam_size": 3}, "beam_size"),
+    ({"strategy": "sample", "beam_size": 3}, "beam_size"),
+    ({"strategy": "beam", "consensus": 0.5}, "consensus"),
+    ({"strategy": "beam", "seed": 3}, "seed"),
   ],
   ids=str,
 )
 def test_an_option_that_the_strategy_would_ignore_is_refused(options, flag):
-  with pytest.raises(UserError, match=f"^{flag}: --strategy {options['strategy']} "):
+  with pytest.raises(UserError, match=f"^{flag}: strategy {options['strategy']} "):
     DecodingOptions(**options).resolve(Decoding(), language_model=True)
 
 

@@ -101,11 +101,9 @@ def test_nothing_is_resized(folder, tmp_path):
 
 
 def test_another_word(folder):
-  with pytest.raises(
-    UserError, match="--fit: expected one of resize-crop, resize, none"
-  ):
+  with pytest.raises(UserError, match="fit: expected one of resize-crop, resize, none"):
     open_images(ImageOptions(source=str(folder), fit="zoom"), GEOMETRY)
-  with pytest.raises(UserError, match="--fit needs --images"):
+  with pytest.raises(UserError, match="fit needs images"):
     open_images(ImageOptions(fit="none"), GEOMETRY)
 
 

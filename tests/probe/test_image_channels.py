@@ -137,7 +137,7 @@ def test_numbers_that_do_not_fit_the_channels(opened):
     opened(conv(1), mean="0.5,0.5,0.5")
   with pytest.raises(UserError, match=r"expected three numbers.*found 1"):
     opened(conv(3), std="0.5")
-  with pytest.raises(UserError, match=r"--mean=0\.5 has 1 numbers and --std=.* 3"):
+  with pytest.raises(UserError, match=r"mean=0\.5 has 1 numbers and std=.* 3"):
     opened(conv(1), mean="0.5", std="0.5,0.5,0.5")
   network = opened(conv(2), mean="0.5,0.25", std="1,0.5")
   found = network.probe.activations(np.full((1, 16, 16, 2), 255, np.uint8), ("0",))

@@ -137,7 +137,7 @@ def test_an_order_that_no_layout_says_is_refused(module, layer):
   assert f"--layouts {layer}=" in layout_error(tried, layer)
   assert layout_error(tried, "cut") == ""
   assert "elsewhere" in format_report(tried)
-  assert "set --layouts" in probe.notes().get(layer, "set --layouts")
+  assert "set its layout" in probe.notes().get(layer, "set its layout")
 
 
 class Attention(nn.Module):

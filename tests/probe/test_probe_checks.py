@@ -183,7 +183,7 @@ def test_what_is_lacking_is_named():
 @pytest.mark.parametrize(
   ("options", "message"),
   [
-    ({"image_size": "64"}, "--image_size: .* has its own"),
+    ({"image_size": "64"}, "image_size: .* has its own"),
     (
       {"preprocessing": milan_jax.Preprocessing.of(size=64)},
       "preprocessing: .* has its own",

@@ -35,7 +35,7 @@ FLAT = {
 
 @pytest.mark.parametrize("flat", FLAT)
 def test_the_size_is_said(flat):
-  message = r"does not run on images of 11 x 11 pixels.*check the size \(--image_size\)"
+  message = r"does not run on images of 11 x 11 pixels.*check the size \(image_size\)"
   with pytest.raises(UserError, match=message):
     TorchProbe(Net(FLAT[flat]), 11).layers()
 

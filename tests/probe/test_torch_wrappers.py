@@ -54,7 +54,7 @@ def test_the_module_inside_is_read(make):
 def test_torchscript_is_refused_in_one_sentence():
   traced = torch.jit.trace(net().eval(), torch.zeros(1, 3, 16, 16))
   for module in (traced, torch.jit.script(net()), nn.DataParallel(traced)):
-    with pytest.raises(UserError, match=r"^--model=nets:it is a TorchScript .*export"):
+    with pytest.raises(UserError, match=r"^model=nets:it is a TorchScript .*export"):
       unwrap_module(module, "nets:it")
 
 

@@ -95,7 +95,7 @@ def test_what_depends_on_the_batch_is_refused(then, capsys):
     assert [(one.layer, one.cause) for one in found.differences] == [
       ("read", Cause.BATCH)
     ]
-    with pytest.raises(UserError, match=r"Layer read .*--probe_batch_size 1"):
+    with pytest.raises(UserError, match=r"Layer read .*probe_batch_size 1"):
       check_reproducible(found, batch_size=batch_size)
   assert "depends on batch" in format_report(found)
   capsys.readouterr()

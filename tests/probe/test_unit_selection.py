@@ -48,7 +48,9 @@ def test_an_unknown_layer_names_the_near_ones():
     select_layers(NAMES, "stem,block.0.bn1")
   with pytest.raises(UserError, match=r"Did you mean .*blocks\.0\.bn1"):
     select_layers(NAMES, "stem,blocks")
-  with pytest.raises(UserError, match=r"no layer 'zzzzzz'\. --list_layers"):
+  with pytest.raises(
+    UserError, match=r"no layer 'zzzzzz'\. network\.probe\.layers\(\) shows"
+  ):
     select_layers(NAMES, "zzzzzz")
   with pytest.raises(UserError, match="No layer is selected"):
     select_layers(NAMES, " ,")

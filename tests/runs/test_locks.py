@@ -104,7 +104,7 @@ def test_beside_a_folder_that_appears_whole(tmp_path):
 def test_a_file_in_the_way(tmp_path, place):
   (tmp_path / "file").write_text("mine")
   with (
-    pytest.raises(UserError, match=r"--workdir: .*file is a file.*a new name"),
+    pytest.raises(UserError, match=r"workdir: .*file is a file.*a new name"),
     hold(tmp_path / place),
   ):
     pass

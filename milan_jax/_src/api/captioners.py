@@ -20,7 +20,7 @@ from milan_jax._src.decoding.region_encoder import (
 from milan_jax._src.decoding.scoring import TextScore, TextScorer
 from milan_jax._src.decoding.search_memory import check_search_fits
 from milan_jax._src.decoding.unit_descriptions import describe_units
-from milan_jax._src.errors import UserError
+from milan_jax._src.errors import UserError, arguments
 from milan_jax._src.models.lowering import Rounding
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.options.describe import DecodingOptions
@@ -82,7 +82,7 @@ class Captioner:
     params: Params = encoder_params(
       self.release.encoder,
       self.release.params.get("encoder"),
-      remedy="name a captioner that includes its encoder's weights (--milan)",
+      remedy="name a captioner that includes its encoder's weights",
     )
     return params
 
@@ -152,6 +152,7 @@ class Captioner:
         progress=show,
       )
 
+  @arguments(milan="captioner")
   def describe(
     self,
     exemplars: ExemplarSet | FeatureStore,

@@ -18,7 +18,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.exemplars.shards import TooFewImagesError
 from milan_jax._src.models.lowering import Rounding
 from milan_jax._src.options.describe import DescribeOptions
-from milan_jax._src.options.fields import changed, check, values_of
+from milan_jax._src.options.fields import changed, values_of
 from milan_jax._src.probe.probe_target import open_target
 from milan_jax._src.records import Description, ExemplarSet
 from milan_jax._src.runs.inputs import Tables
@@ -87,7 +87,6 @@ def describe(options: DescribeOptions) -> pathlib.Path:
     raise UserError(
       f"describe: expected milan_jax.DescribeOptions; found a {type(options).__name__}."
     )
-  check(options)
   run = options.run
   join_processes(run.coordinator or "", run.num_processes, run.process_id)
   with hold_together(run.workdir) as folder:

@@ -16,14 +16,13 @@ from jaxtyping import UInt8
 from milan_jax._src.api.collection import find_exemplars
 from milan_jax._src.api.identity import of_target
 from milan_jax._src.api.origins import Probed
-from milan_jax._src.errors import UserError
+from milan_jax._src.errors import UserError, arguments
 from milan_jax._src.images.arrays import ArrayImages
 from milan_jax._src.images.fitted import FittedSource, fitting_message
 from milan_jax._src.images.latents import open_latents
 from milan_jax._src.images.preprocessing import Preprocessing
 from milan_jax._src.images.source import ImageSource
 from milan_jax._src.options.describe import ExemplarOptions, ImageOptions, ModelOptions
-from milan_jax._src.options.fields import check_group
 from milan_jax._src.probe.model_kinds import network_from
 from milan_jax._src.probe.model_options import ModelRequest, Network
 from milan_jax._src.probe.networks import open_network
@@ -82,7 +81,7 @@ def probe(
       f"{', '.join(unknown)}."
     )
   options = _texts(options)
-  check_group(ModelOptions(name=name, **options))
+  named = ModelOptions(name=name, **options)
   request = ModelRequest(
     name=name,
     **options,
@@ -98,10 +97,10 @@ def probe(
   else:
     found = model if variables is None else (model, variables)
     network = network_from(found, request).weights_from("as they were given")
-  named = ModelOptions(name=name, **options)
   return dataclasses.replace(network, options=named)
 
 
+@arguments(probe_batch_size="batch_size")
 def collect(
   network: Network,
   images: str

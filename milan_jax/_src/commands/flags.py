@@ -193,7 +193,6 @@ def parse(kind: type[T], arguments: Sequence[str]) -> tuple[T, list[str]]:
       f"--config: expected {kind.__name__}, found {found}; was the file written for "
       "another command?"
     )
-  fields.check(config)
   given = {
     name: values[name].value for name in fields.options_of(kind) if values[name].present
   }

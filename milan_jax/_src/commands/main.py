@@ -82,7 +82,7 @@ def _exit_code(
     interrupts.unwind()
     command(*arguments, given)
   except UserError as error:
-    print(f"{name}: {shown(str(error))}", file=sys.stderr)
+    print(f"{name}: {shown(error.for_command_line)}", file=sys.stderr)
     jax = sys.modules.get("jax")
     if jax and jax.distributed.is_initialized():
       # At a usual exit JAX would wait minutes for the other processes.

@@ -2,11 +2,11 @@
 
 import dataclasses
 
-from milan_jax._src.options.fields import Options, option
+from milan_jax._src.options.fields import Checked, Options, option
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class SheetOptions:
+class SheetOptions(Checked):
   """Drawing contact sheets."""
 
   exemplars: str | None = option(
@@ -38,7 +38,7 @@ class SheetOptions:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class AnswerOptions:
+class AnswerOptions(Checked):
   """Reading answers."""
 
   read: str | None = option(

@@ -9,14 +9,14 @@ from milan_jax._src.options.decoding import (
   STRATEGIES,
   Decoding,
 )
-from milan_jax._src.options.fields import Options, check_group, option
+from milan_jax._src.options.fields import Checked, Options, option
 
 FITS = ("resize-crop", "resize", "none")
 TAILS = ("auto", "upper", "lower", "both")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ModelOptions:
+class ModelOptions(Checked):
   """The network to describe, and how to read it."""
 
   name: str = option(
@@ -64,7 +64,7 @@ class ModelOptions:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ImageOptions:
+class ImageOptions(Checked):
   """The images that the network is shown."""
 
   source: str | None = option(
@@ -90,12 +90,9 @@ class ImageOptions:
     None, "for a generator: .npz file of its latents, and classes, in place of images"
   )
 
-  def __post_init__(self) -> None:
-    check_group(self)
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ExemplarOptions:
+class ExemplarOptions(Checked):
   """Which units are described, and how their exemplars are collected."""
 
   folder: str | None = option(
@@ -137,8 +134,7 @@ class ExemplarOptions:
   )
   save_every: float = option(30.0, "seconds between saves while images are processed")
 
-  def __post_init__(self) -> None:
-    check_group(self)
+  def _check_ranges(self) -> None:
     checks = (
       ("k", self.k, self.k >= 1, "1 or more"),
       ("quantile", self.quantile, 0 < self.quantile < 1, "between 0 and 1"),
@@ -152,7 +148,7 @@ class ExemplarOptions:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class CaptionerOptions:
+class CaptionerOptions(Checked):
   """The captioner."""
 
   name: str = option(
@@ -168,7 +164,7 @@ class CaptionerOptions:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class DecodingOptions:
+class DecodingOptions(Checked):
   """How descriptions are searched for.
 
   Example:
@@ -212,8 +208,7 @@ class DecodingOptions:
   )
   seed: int | None = option(None, "seed of the strategy `sample`; default: 0")
 
-  def __post_init__(self) -> None:
-    check_group(self)
+  def _check_ranges(self) -> None:
     for name in ("batch_size", "beam_size", "length"):
       value = getattr(self, name)
       if value is not None and value < 1:
@@ -276,7 +271,7 @@ class DecodingOptions:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(Checked):
   """The run: where it writes, and who takes part."""
 
   workdir: str = option("runs/describe", "folder for everything that is written")

@@ -7,18 +7,46 @@ captioner bring.
 """
 
 import dataclasses
+import functools
 import numbers
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from milan_jax._src.errors import UserError
+from milan_jax._src.errors import UserError, arguments
 
 T = TypeVar("T", bound="Options")
 
 
-class Options:
+class Checked:
+  """A dataclass of options, or of groups of them, that refuses wrong values."""
+
+  __slots__ = ()
+
+  def __post_init__(self) -> None:
+    """Checks types, choices and ranges.
+
+    Raises:
+      UserError: with the field, what was expected and what was found.
+    """
+    kind: Any = type(self)
+    fields, hints = dataclasses.fields(kind), _hints(kind)
+    with arguments(**{_flag(field): field.name for field in fields}):
+      for field in fields:
+        value, group = getattr(self, field.name), hints[field.name]
+        if field.metadata:  # an option
+          checked = _checked(_option(field, hints, ""), value)
+          object.__setattr__(self, field.name, checked)
+        elif isinstance(group, type) and not isinstance(value, group):
+          raise UserError(f"{field.name}: expected {group.__name__}; found {value!r}.")
+      self._check_ranges()
+
+  def _check_ranges(self) -> None:
+    """Refuses values of the right type that make no sense."""
+
+
+class Options(Checked):
   """What all commands' options can do."""
 
   __slots__ = ()
@@ -87,11 +115,11 @@ def option(
 def options_of(kind: type) -> Mapping[str, Option]:
   """All options of a command, by flag, in the order of declaration."""
   found: dict[str, Option] = {}
-  hints = typing.get_type_hints(kind)
+  hints = _hints(kind)
   for field in dataclasses.fields(kind):
     if dataclasses.is_dataclass(hints[field.name]):
       inner = typing.cast(type, hints[field.name])
-      inside = typing.get_type_hints(inner)
+      inside = _hints(inner)
       each = [_option(one, inside, field.name) for one in dataclasses.fields(inner)]
     else:
       each = [_option(field, hints, "")]
@@ -104,7 +132,12 @@ def options_of(kind: type) -> Mapping[str, Option]:
 
 def group_type(kind: type, name: str) -> type:
   """The dataclass of a group of a command's options."""
-  return typing.cast(type, typing.get_type_hints(kind)[name])
+  return typing.cast(type, _hints(kind)[name])
+
+
+@functools.cache
+def _hints(kind: type) -> Mapping[str, Any]:
+  return typing.get_type_hints(kind)
 
 
 def _option(field: Any, hints: Mapping[str, Any], group: str) -> Option:
@@ -124,7 +157,7 @@ def _option(field: Any, hints: Mapping[str, Any], group: str) -> Option:
 
 
 def _flag(field: dataclasses.Field[Any]) -> str:
-  name: str = field.metadata["flag"] or field.name
+  name: str = field.metadata.get("flag") or field.name
   return name
 
 
@@ -167,33 +200,12 @@ def replace(options: T, **values: Any) -> T:
         f"{', '.join(known)}."
       )
     one = known[name]
-    groups.setdefault(one.group, {})[one.field] = _checked(one, value)
+    groups.setdefault(one.group, {})[one.field] = value
   own = groups.pop("", {})
-  for name, fields in groups.items():
-    own[name] = dataclasses.replace(getattr(options, name), **fields)
-  return typing.cast(T, dataclasses.replace(typing.cast(Any, options), **own))
-
-
-def check(options: Any) -> None:
-  """Refuses values of the wrong type, as a configuration file may hold them.
-
-  Raises:
-    UserError: with the option, what was expected and what was found.
-  """
-  values = values_of(options)
-  for flag, one in options_of(type(options)).items():
-    _checked(one, values[flag])
-
-
-def check_group(options: Any) -> None:
-  """Refuses values of the wrong type in one group of options.
-
-  Raises:
-    UserError: with the option, what was expected and what was found.
-  """
-  hints = typing.get_type_hints(type(options))
-  for field in dataclasses.fields(options):
-    _checked(_option(field, hints, ""), getattr(options, field.name))
+  with arguments(**{name: name for name in known}):
+    for name, fields in groups.items():
+      own[name] = dataclasses.replace(getattr(options, name), **fields)
+    return typing.cast(T, dataclasses.replace(typing.cast(Any, options), **own))
 
 
 def _checked(one: Option, value: Any) -> Any:

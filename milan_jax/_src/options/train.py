@@ -2,13 +2,13 @@
 
 import dataclasses
 
-from milan_jax._src.options.fields import Options, option
+from milan_jax._src.options.fields import Checked, Options, option
 
 CRITERIA = ("nll", "bleu")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class DataOptions:
+class DataOptions(Checked):
   """What the captioner is trained on."""
 
   exemplars: str | None = option(
@@ -48,7 +48,7 @@ class DataOptions:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class NetworkOptions:
+class NetworkOptions(Checked):
   """The encoder, the captioner and the language model."""
 
   encoder: str = option("efficientnet-lite0", "backbone whose activations are pooled")
@@ -87,7 +87,7 @@ class NetworkOptions:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class OptimizerOptions:
+class OptimizerOptions(Checked):
   """AdamW, and when it stops."""
 
   batch_size: int = option(64, "captions per step of the captioner")
@@ -108,7 +108,7 @@ class OptimizerOptions:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ReleaseOptions:
+class ReleaseOptions(Checked):
   """What the released captioner brings with it."""
 
   temperature: float = option(
@@ -127,7 +127,7 @@ class ReleaseOptions:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class TrainRunOptions:
+class TrainRunOptions(Checked):
   """The run: where it writes, and its seed."""
 
   workdir: str = option("runs/train", "folder for everything that is written")

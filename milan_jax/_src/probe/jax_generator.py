@@ -101,7 +101,7 @@ class JaxGenerator(OneDevice):
       if name not in layouts:
         raise UserError(
           f"The generator has no layer {name!r} that can be read as positions and "
-          "units: --list_layers prints all that can be. Choose another, or set "
+          "units: --list_layers shows all that can be. Choose another, or set "
           "--layouts."
         )
 

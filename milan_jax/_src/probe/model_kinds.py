@@ -141,7 +141,7 @@ def network_from(found: Any, request: ModelRequest) -> Network:
     probe = CallableProbe(found, prepared, layouts=layouts)
     if probe.trace_failure:
       say(
-        f"--model={model} cannot be traced by JAX ({probe.trace_failure}): it runs "
+        f"{model} cannot be traced by JAX ({probe.trace_failure}): it runs "
         "uncompiled, and computes all layers for every batch"
       )
     return make_network(probe, prepared)

@@ -120,7 +120,7 @@ class OnnxProbe(OneDevice):
       if tensor not in self.readings.layouts:
         raise UserError(
           f"The model has no tensor {name!r} that can be read as positions and units: "
-          "--list_layers prints all that can be. Choose another, or set --layouts."
+          "--list_layers shows all that can be. Choose another, or set --layouts."
         )
 
     def run(part: np.ndarray) -> dict[str, np.ndarray]:

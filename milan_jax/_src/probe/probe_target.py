@@ -86,7 +86,7 @@ class ProbeTarget:
     if self.demo and not units:
       units = DEMO_UNITS
       if is_primary():
-        say(f"the demonstration describes units {units} of each layer; see --units")
+        say(f"the demonstration describes units {units} of each layer, not all")
     if is_primary():
       say(describe_layers(tuple(shapes.values()), names))
       self._say_notes(names)
@@ -130,7 +130,7 @@ class ProbeTarget:
     raise UserError(
       first
       or "This network has no default layers: choose some with --layers; "
-      "--list_layers prints all."
+      "--list_layers shows all."
     )
 
   def _say_notes(self, names: tuple[str, ...]) -> None:
@@ -217,8 +217,7 @@ def _channels_line(channels: int) -> str:
   what = "of gray" if channels == 1 else f"of {channels} channels"
   return (
     f"the network takes images {what}, normalized with mean {mean:.3f} and std "
-    f"{std:.3f}, the averages over ImageNet's three channels: --mean and --std set "
-    "others"
+    f"{std:.3f}, the averages over ImageNet's three channels: mean and std set others"
   )
 
 

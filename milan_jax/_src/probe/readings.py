@@ -86,7 +86,7 @@ def _check_used(unused: Mapping[str, Layout]) -> None:
   if unused:
     items = ", ".join(f"{item}={unused[item]}" for item in sorted(unused))
     raise UserError(
-      f"--layouts: {items} fits no layer: run --list_layers without it to print the "
+      f"--layouts: {items} fits no layer: --list_layers, without it, shows the "
       "shape of each layer's array."
     )
 
@@ -176,7 +176,7 @@ class Readings:
     }
     for name, order in self.orders.items():
       if order is Order.ELSEWHERE:
-        notes[name] = "its positions are not in the picture's order: set --layouts"
+        notes[name] = "its positions are not in the picture's order: set its layout"
     return notes
 
   def correct(self, corrections: Mapping[str, Layout | None]) -> None:

@@ -70,7 +70,7 @@ class NodeOutputs:
     for name in layers:
       if name not in self._nodes:
         raise UserError(
-          f"The program has no layer {name!r}: --list_layers prints all layers."
+          f"The program has no layer {name!r}: --list_layers shows all layers."
         )
     return read_unmodified(lambda: self._read(inputs, layers), self._overwritten)
 

@@ -184,7 +184,7 @@ class ModuleOutputs:
     if calls > 1:
       names = ", ".join(f"{module}#{call}" for call in range(calls))
       return f"Module {module} runs {calls} times: choose among {names}."
-    return f"Module {module} returns no such tensor: --list_layers prints all layers."
+    return f"Module {module} returns no such tensor: --list_layers shows all layers."
 
 
 class _Complete(BaseException):

@@ -30,7 +30,7 @@ _EXPLANATIONS = {
   ),
   Cause.BATCH: (
     "a picture in different batches: a run rejects such a model, unless it processes "
-    "one picture at a time, with --probe_batch_size 1"
+    "one picture at a time, in batches of 1"
   ),
 }
 
@@ -204,7 +204,7 @@ def report_layouts(report: TrialReport) -> None:
   if against:
     say(
       f"{_names_text(against)} read as set by the user, although the white squares do "
-      "not appear in place: check --layouts"
+      "not appear in place: check the layout"
     )
   unclear = report.with_order(Order.UNCLEAR)
   if unclear:

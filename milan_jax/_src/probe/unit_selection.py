@@ -53,14 +53,14 @@ def _at(names: Sequence[str], index: int) -> str:
   if not -len(names) <= index < len(names):
     raise UserError(
       f"There is no layer {index}: the model has layers 0 to {len(names) - 1}. "
-      "--list_layers prints them."
+      "--list_layers shows them."
     )
   return names[index]
 
 
 def _unknown_layer(names: Sequence[str], item: str) -> str:
   hint = did_you_mean(item, names)
-  return f"The model has no layer {item!r}.{hint} --list_layers prints all."
+  return f"The model has no layer {item!r}.{hint} --list_layers shows all."
 
 
 def describe_layers(

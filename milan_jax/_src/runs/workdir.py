@@ -145,7 +145,7 @@ def check_run(
   """
   before = known["config"]
   changed = [
-    f"{name} is {_spelled(before.get(name))} there "
+    f"--{name} is {_spelled(before.get(name))} there "
     f"and {_spelled(config.get(name))} here"
     for name in sorted((before.keys() | config.keys()) - set(paths))
     if not _same(before.get(name), config.get(name))

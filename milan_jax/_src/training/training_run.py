@@ -19,7 +19,7 @@ from milan_jax._src.models.backbones import (
   weight_names,
 )
 from milan_jax._src.models.encoder import Projection
-from milan_jax._src.options.fields import check, values_of
+from milan_jax._src.options.fields import values_of
 from milan_jax._src.options.train import NetworkOptions, TrainOptions
 from milan_jax._src.probe.unit_selection import select_layers
 from milan_jax._src.records import ExemplarSet, Unit
@@ -120,7 +120,6 @@ def train(options: TrainOptions) -> pathlib.Path:
     UserError: an option names nothing, most annotated units have no exemplars, the
       split lacks one, or the workdir is of another run.
   """
-  check(options)
   with hold(options.run.workdir) as folder:
     return _train(options, folder)
 

@@ -137,12 +137,12 @@ def test_misses_are_pictured(found):
   ("changed", "message"),
   [
     ({}, "There is nothing to test starter on"),
-    ({"tests": "planted,best"}, "--tests: expected some of planted"),
+    ({"tests": "planted,best"}, "tests: expected some of planted"),
     ({"tests": "stem", "plot": "plot.pdf"}, "ends in .png"),
     ({"milan": "nothing", "tests": "stem"}, "there is no captioner 'nothing'"),
     ({"images": "/nowhere"}, "No folder /nowhere"),
     ({"corpus": "/nowhere"}, "expected a file of annotations"),
-    ({"tests": "stem", "corpus_features": "x"}, "--corpus_features: name the corpus"),
+    ({"tests": "stem", "corpus_features": "x"}, "corpus_features: name the corpus"),
   ],
 )
 def test_bad_input_is_said_plainly(tmp_path, changed, message):

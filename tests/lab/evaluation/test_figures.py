@@ -94,7 +94,7 @@ def test_the_nearest_is_found_by_standardized_features(tmp_path):
   strangers = baselines.Training({Unit("other", 0): ("x",)}, tmp_path / "corpus")
   with pytest.raises(UserError, match="no features of the corpus's training units"):
     baselines.nearest([run], strangers)
-  with pytest.raises(UserError, match="--corpus_features: name the corpus"):
+  with pytest.raises(UserError, match="corpus_features: name the corpus"):
     baselines.read_training(None, "features")
 
 
