@@ -445,5 +445,5 @@ def test_a_truth_of_other_units_is_an_error(trained, corpus, monkeypatch):
   (trained / "report.json").write_text(
     json.dumps({k: v for k, v in report.items() if k != "confidence"})
   )
-  with pytest.raises(UserError, match="No unit of the validation part"):
+  with pytest.raises(UserError, match="No validation unit"):
     _train(corpus, trained)

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from milan_jax._src.models import confidence_model as confidence
-from milan_jax._src.training.fit_confidence import MOST_REFUSED, RIDGE, fit_confidence
+from milan_jax._src.training.fit_confidence import MAX_REFUSED, RIDGE, fit_confidence
 
 
 def _units(number=400, seed=0):
@@ -59,11 +59,11 @@ def test_the_threshold_refuses_so_many_units_of_something():
   found = confidence.probabilities(spec, evidence)
   refused = found < spec.threshold
   of_something = np.sort(found[~negative])
-  place = int(MOST_REFUSED * (len(of_something) - 1))
+  place = int(MAX_REFUSED * (len(of_something) - 1))
   assert spec.threshold == of_something[place]
-  assert refused[~negative].mean() <= MOST_REFUSED
-  assert refused[~negative].mean() > MOST_REFUSED - 2 / len(of_something)
-  assert refused[negative].mean() > 2 * MOST_REFUSED
+  assert refused[~negative].mean() <= MAX_REFUSED
+  assert refused[~negative].mean() > MAX_REFUSED - 2 / len(of_something)
+  assert refused[negative].mean() > 2 * MAX_REFUSED
 
 
 def test_evidence_that_never_varies_and_units_all_alike_are_no_errors():

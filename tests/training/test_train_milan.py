@@ -166,7 +166,7 @@ def test_features_that_are_no_numbers_are_found_out(tmp_path, monkeypatch):
   features, captions = trained.data()
   features[:, 0, 0] = np.nan
   monkeypatch.setattr(trained, "data", lambda: (features, captions))
-  with pytest.raises(errors.UserError, match="no longer finite"):
+  with pytest.raises(errors.UserError, match="are not finite"):
     trained.train(tmp_path)
 
 

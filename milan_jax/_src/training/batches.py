@@ -1,4 +1,4 @@
-"""Batches of captions, shuffled by seed and epoch, padded to few compiled shapes."""
+"""Batches of captions: shuffled by seed and epoch, padded to a few compiled shapes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -8,20 +8,19 @@ from jaxtyping import Array, Float, Int
 
 from milan_jax._src.text import vocabulary as vocabularies
 
-# Lengths of batches are rounded up to a multiple of this, so that an epoch compiles a
-# handful of programs rather than one for each longest caption. The losses do not see
-# the added steps.
+# The length of a batch is rounded up to a multiple of this, so that an epoch compiles a
+# few programs instead of one for each maximum length. The losses mask the added steps.
 LENGTH_MULTIPLE = 8
 
-# Gives the features of units, by their rows.
+# Returns the features of units by their rows.
 Gather = Callable[[Int[np.ndarray, "batch"]], Float[np.ndarray, "batch k features"]]
 
 
 class Samples(NamedTuple):
-  """Captions to train on, one a row, all of one length.
+  """Captions to train on, one per row, padded to one length.
 
   Attributes:
-    tokens: ids; start first, stop after the last token, then padding.
+    tokens: ids: start, the tokens, stop, then padding.
     rows: the unit of each caption, as a row of the features.
   """
 
@@ -30,12 +29,12 @@ class Samples(NamedTuple):
 
 
 class Batch(NamedTuple):
-  """What one step trains on.
+  """The input of one training step.
 
   Attributes:
-    inputs: ids read, start first.
-    targets: ids to predict, each the one after the input.
-    weights: 1 for a caption, 0 for a row that only fills the batch.
+    inputs: input ids, beginning with start.
+    targets: ids to predict; each follows its input.
+    weights: 1 for a caption, 0 for a padding row.
     features: features of each caption's unit; None for the language model.
   """
 
@@ -58,10 +57,10 @@ def make_samples(
 
   Args:
     captions: the tokens of each caption of each unit of the data set.
-    rows: the units to take, as positions in `captions`.
-    vocabulary: gives the ids.
-    length: number of tokens kept of a caption; that of the longest by default. The
-      original keeps 15 when it describes, and 4.6 % of human captions are longer.
+    rows: the units to use, as indices into `captions`.
+    vocabulary: maps tokens to ids.
+    length: maximum number of tokens kept of a caption; by default the longest's. The
+      original decodes at most 15; 4.6 % of human captions are longer.
   """
   taken = [(row, tokens) for row in rows for tokens in captions[row]]
   ids = vocabulary.encode_batch([tokens for _, tokens in taken], length=length)
@@ -69,12 +68,12 @@ def make_samples(
 
 
 def num_batches(samples: Samples, batch_size: int) -> int:
-  """Returns the number of batches of an epoch, the last and smaller one included."""
+  """Returns the number of batches per epoch, including a smaller last one."""
   return -(-len(samples.rows) // batch_size)
 
 
 def shuffled(samples: Samples, *, seed: int, epoch: int) -> Samples:
-  """Returns the samples in the order of an epoch, which seed and epoch decide."""
+  """Returns the samples in an epoch's order, determined by seed and epoch."""
   order = np.random.default_rng((seed, epoch)).permutation(len(samples.rows))
   return Samples(samples.tokens[order], samples.rows[order])
 
@@ -88,15 +87,15 @@ def batches(
   start: int = 0,
   num_devices: int = 1,
 ) -> Iterator[Batch]:
-  """Yields the samples in their order, all batches with the same number of rows.
+  """Yields the samples in order, in batches with the same number of rows.
 
   Args:
-    samples: what to train on.
-    batch_size: captions in a batch; the last batch is filled up with rows of weight 0.
-    pad_id: the padding id; columns that are all padding are cut off.
-    gather: gives the features of units; None leaves them out.
+    samples: the samples to train on.
+    batch_size: captions per batch; the last batch is padded with rows of weight 0.
+    pad_id: the padding id; columns of only padding are removed.
+    gather: returns the features of units; None for batches without features.
     start: number of batches to skip.
-    num_devices: the number of rows is rounded up to a multiple of it.
+    num_devices: the number of rows is rounded up to a multiple of this.
   """
   num_rows = -(-batch_size // num_devices) * num_devices
   for first in range(start * batch_size, len(samples.rows), batch_size):

@@ -1,4 +1,4 @@
-"""Gives a trained captioner its confidence, from units that stopped its training."""
+"""Fits the confidence of a trained captioner on the validation units."""
 
 import dataclasses
 import pathlib
@@ -25,15 +25,15 @@ BATCH = 64
 
 
 def check_truths(split: Mapping[Unit, str], truths: Mapping[Unit, Truth]) -> None:
-  """Refuses a split and truths that no confidence can be fitted on.
+  """Checks that a confidence can be fitted with a split and truths.
 
   Raises:
-    UserError: if no unit of the validation part has a known truth.
+    UserError: if no validation unit has a known truth.
   """
   if not any(part == "validation" and unit in truths for unit, part in split.items()):
     raise UserError(
-      "No unit of the validation part has a known truth, so that no confidence can be "
-      f"fitted: remove {TRUTH}, or make one for these units."
+      "No validation unit has a known truth, so the confidence cannot be "
+      f"fitted: remove {TRUTH}, or write one for these units."
     )
 
 
@@ -45,20 +45,20 @@ def calibrate(
   truths: Mapping[Unit, Truth],
   dtype: str = "float32",
 ) -> dict[str, Any]:
-  """Adds a confidence to a release, fitted on the units of the validation part.
+  """Adds a confidence model to a release, fitted on the validation units.
 
   Args:
-    folder: the release, which is written again.
+    folder: the release; it is rewritten.
     store: features of all units.
-    split: the part of each unit.
-    truths: what is right of each unit.
-    dtype: of the released weights.
+    split: the split of each unit.
+    truths: the truth of each unit.
+    dtype: dtype of the released weights.
 
   Returns:
-    What was found, for the report.
+    The results, for the report.
 
   Raises:
-    UserError: if no unit of the validation part has a known truth.
+    UserError: if no validation unit has a known truth.
   """
   check_truths(split, truths)
   release = releases.load_release(folder)

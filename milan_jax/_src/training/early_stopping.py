@@ -1,4 +1,4 @@
-"""When to stop: after some epochs in a row that did not improve."""
+"""Early stopping after consecutive epochs without improvement."""
 
 import dataclasses
 import math
@@ -6,14 +6,14 @@ import math
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EarlyStopping:
-  """What the held-out parts of the epochs so far say.
+  """The validation history that decides when to stop.
 
   Attributes:
-    patience: epochs without improvement that are forgiven. With 4, as in the original,
-      the fifth in a row stops the run.
+    patience: allowed consecutive epochs without improvement. With 4, as in the
+      original, the fifth such epoch stops the run.
     best: the lowest value so far.
-    best_epoch: the epoch that reached it; -1 before the first.
-    epoch: number of epochs seen.
+    best_epoch: the epoch of the lowest value; -1 before the first epoch.
+    epoch: number of epochs so far.
   """
 
   patience: int = 4
@@ -22,7 +22,7 @@ class EarlyStopping:
   epoch: int = 0
 
   def updated(self, value: float) -> "EarlyStopping":
-    """Returns the state after an epoch. An equal value, or NaN, does not improve."""
+    """Returns the state after an epoch; an equal value or NaN is not an improvement."""
     following = dataclasses.replace(self, epoch=self.epoch + 1)
     if value < self.best:
       return dataclasses.replace(following, best=value, best_epoch=self.epoch)
@@ -30,10 +30,10 @@ class EarlyStopping:
 
   @property
   def improved(self) -> bool:
-    """Says whether the last epoch is the best."""
+    """Whether the last epoch is the best so far."""
     return self.epoch > 0 and self.best_epoch == self.epoch - 1
 
   @property
   def stop(self) -> bool:
-    """Says whether to stop now."""
+    """Whether to stop now."""
     return self.epoch - 1 - self.best_epoch > self.patience

@@ -1,15 +1,15 @@
-"""Fits the confidence of descriptions on units whose truth is known."""
+"""Fits the confidence of descriptions on units with known truth."""
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from milan_jax._src.models.confidence_model import ConfidenceSpec, probabilities
 
-# Weight of the squared weights, beside the mean loss of a unit.
+# Weight of the L2 regularization, relative to the mean loss per unit.
 RIDGE = 1e-3
 STEPS = 60
-# Of the units of something, at most this part is refused.
-MOST_REFUSED = 0.04
+# Maximum fraction of positive units that the threshold refuses.
+MAX_REFUSED = 0.04
 
 
 def fit_confidence(
@@ -21,12 +21,12 @@ def fit_confidence(
 
   Args:
     evidence: what `milan_jax._src.models.confidence_model.gather_evidence` gives.
-    right: whether each unit's description fits; never for a negative.
-    negative: units that show nothing, whatever is said of them.
+    right: whether each unit's description fits; always false for a negative.
+    negative: units without a pattern, for which every description is wrong.
 
   Returns:
-    The model. Its threshold refuses as many negatives as it can while it refuses at
-    most `MOST_REFUSED` of the units that show something.
+    The model. Its threshold refuses as many negatives as possible while it refuses at
+    most the fraction `MAX_REFUSED` of the other units.
   """
   centers = evidence.mean(0)
   scales = np.maximum(evidence.std(0), 1e-6)
@@ -56,5 +56,5 @@ def fit_confidence(
   of_something = found[~negative]
   threshold = 0.0
   if len(of_something):
-    threshold = float(np.quantile(of_something, MOST_REFUSED, method="lower"))
+    threshold = float(np.quantile(of_something, MAX_REFUSED, method="lower"))
   return ConfidenceSpec(spec.centers, spec.scales, spec.weights, spec.bias, threshold)

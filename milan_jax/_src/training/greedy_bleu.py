@@ -1,4 +1,4 @@
-"""BLEU of a captioner in training: its greedy captions of units it was not shown."""
+"""BLEU of greedy captions of held-out units during training."""
 
 import functools
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ from milan_jax._src.text.reconstruction import reconstruct_ids
 from milan_jax._src.text.vocabulary import Vocabulary
 from milan_jax._src.training.batches import Gather
 
-# Units described together: the compiled shape.
+# Batch size: the units in one compiled program.
 BATCH = 64
 
 
 class GreedyBleu:
-  """Measures a captioner's weights; compiles once, whatever it is asked for.
+  """Computes the BLEU of a captioner's weights; compiles only once.
 
-  Greedily and by the captioner alone, without the language model. Both sides are in
-  lower case and without the dots and spaces at their ends, as in the original. It
-  counts as many references of a unit as the least described one has; here all count.
+  Captions are decoded greedily without the language model. Captions and references are
+  compared in lower case without trailing dots and spaces, as in the original. The
+  original uses only as many references per unit as every unit has; here all are used.
   """
 
   def __init__(
@@ -40,10 +40,10 @@ class GreedyBleu:
     """Compiles nothing yet.
 
     Args:
-      gather: gives the features of units, as the captioner sees them.
-      summaries: what people said of each unit.
-      vocabulary: the captioner's.
-      length: most tokens of a caption, its stop included.
+      gather: returns the captioner's input features of units.
+      summaries: the annotations of each unit.
+      vocabulary: the captioner's vocabulary.
+      length: maximum number of tokens per caption, including stop.
     """
     self._gather = gather
     self._summaries = [[_plain(text) for text in texts] for texts in summaries]
@@ -59,7 +59,7 @@ class GreedyBleu:
   def __call__(
     self, params: PyTree, rows: Int[np.ndarray, "units"]
   ) -> dict[str, float]:
-    """Returns the BLEU, 0 to 100, over the units at `rows`, as "bleu"."""
+    """Returns the BLEU, 0 to 100, of the units at `rows`, under the key "bleu"."""
     said: list[str] = []
     for start in range(0, len(rows), BATCH):
       features = self._gather(rows[start : start + BATCH])
@@ -85,7 +85,7 @@ def _greedy(
   stop_id: int,
 ) -> Int[Array, "batch length"]:
   weights = fuse_weights({"captioner": params}, dtype=jnp.float32)
-  keys = jnp.zeros((len(valid), 2), jnp.uint32)  # nothing is drawn
+  keys = jnp.zeros((len(valid), 2), jnp.uint32)  # unused by greedy decoding
   found, _ = decode(
     weights,
     features,

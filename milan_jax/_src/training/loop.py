@@ -1,4 +1,4 @@
-"""The training loop: epochs, early stopping, checkpoints, and resuming after a kill."""
+"""The training loop: epochs, early stopping, checkpoints, and resuming."""
 
 import dataclasses
 import functools
@@ -20,29 +20,29 @@ from milan_jax._src.training import step as steps
 
 @runtime_checkable
 class Checkpoints(Protocol):
-  """Where the loop keeps its state: arrays and a JSON value for some steps."""
+  """Storage for the state of the loop: arrays and a JSON value per saved step."""
 
   def latest(self) -> int | None:
-    """Returns the newest step kept."""
+    """Returns the latest saved step."""
 
   def save(self, step: int, arrays: PyTree, progress: dict[str, Any]) -> None:
-    """Keeps the state after `step`, whole or not at all."""
+    """Saves the state after `step` atomically."""
 
   def restore(self, step: int, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
-    """Returns what was saved, with arrays placed as in `like`."""
+    """Returns a saved state, with the arrays sharded as in `like`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Epoch:
-  """What is reported of an epoch. Losses are in nats.
+  """The results of an epoch. Losses are in nats.
 
   Attributes:
     epoch: its number, from 0.
-    training: each term's mean over the epoch, dropout on, and their sum as "loss".
-    validation: the same over the validation part, dropout off, after the epoch, and
-      what else was measured there.
-    improved: whether it is the best so far, by what the run stops by.
-    seconds: wall time of training since the epoch began, or since it was resumed.
+    training: the mean of each term over the epoch, with dropout, and their sum "loss".
+    validation: the same for the validation split after the epoch, without dropout, and
+      the additional metrics.
+    improved: whether the stopping criterion is the best so far.
+    seconds: wall time of training since the epoch began or was resumed.
     captions_per_second: training captions per second in that time.
   """
 
@@ -62,16 +62,16 @@ class FitOutput(NamedTuple):
 
 
 class _Arrays(NamedTuple):
-  """What a checkpoint holds."""
+  """The arrays in a checkpoint."""
 
   train_state: state.TrainState
   so_far: losses.Terms
   best: PyTree
 
 
-# Measures more of the weights after an epoch, by name.
+# Computes additional metrics of the weights after an epoch, by name.
 Measure = Callable[[PyTree], dict[str, float]]
-# What a run may stop by, and whether more of it is better.
+# The stopping criteria, and whether a larger value is better.
 CRITERIA = {"nll": False, "bleu": True}
 
 
@@ -80,13 +80,14 @@ class FitOptions:
   """When to stop, when to save, and the seed.
 
   Attributes:
-    stop_by: one of `CRITERIA`: a term of the losses over the validation part, or a name
-      that `FitHooks.measure` returns. Not the sum of the terms: the attention penalty
-      depends on a batch's longest caption, and the original leaves it out too.
+    stop_by: one of `CRITERIA`: a term of the validation losses, or a name that
+      `FitHooks.measure` returns. The sum of the terms is not a criterion, because the
+      attention penalty depends on a batch's longest caption; the original does not use
+      it either.
     max_epochs: maximum number of epochs.
     patience: epochs without improvement before stopping.
     checkpoint_every: steps between two checkpoints within an epoch.
-    seed: decides shuffling and dropout.
+    seed: seeds shuffling and dropout.
   """
 
   stop_by: str = "nll"
@@ -98,12 +99,12 @@ class FitOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FitHooks:
-  """What the loop calls on its way.
+  """Callbacks of the loop.
 
   Attributes:
     measure: called with the weights after each epoch.
-    on_epoch: called with all epochs so far after each of them, and on resuming.
-    progress: called with the number of batches done and of all in the epoch.
+    on_epoch: called with all epochs so far after each epoch and when resuming.
+    progress: called with the batches done and the total batches of the epoch.
   """
 
   measure: Measure = lambda params: {}
@@ -112,11 +113,11 @@ class FitHooks:
 
 
 class FitState(NamedTuple):
-  """Where the loop is.
+  """The state of the loop.
 
   Attributes:
-    arrays: what a checkpoint holds.
-    epochs: the epochs finished.
+    arrays: the arrays in a checkpoint.
+    epochs: the finished epochs.
     done: batches done in the current epoch.
   """
 
@@ -132,7 +133,7 @@ def means(terms: losses.Terms) -> dict[str, float]:
 
 
 class Trainer:
-  """Trains one model by one objective."""
+  """Trains one model with one objective."""
 
   def __init__(
     self,
@@ -147,12 +148,12 @@ class Trainer:
     """Compiles nothing yet.
 
     Args:
-      objective: the losses of a batch.
+      objective: computes the losses of a batch.
       terms: names of the losses' terms.
-      optimizer: makes updates of gradients.
-      batch_size: captions in a batch.
+      optimizer: transforms gradients to updates.
+      batch_size: captions per batch.
       pad_id: the padding id.
-      gather: gives the features of units; None for the language model.
+      gather: returns the features of units; None for the language model.
     """
     self._terms = terms
     self._optimizer = optimizer
@@ -169,7 +170,7 @@ class Trainer:
     self._evaluation = steps.make_evaluation(objective)
 
   def evaluate(self, params: PyTree, samples: batches.Samples) -> dict[str, float]:
-    """Returns the mean losses of `samples`, in their order, without dropout."""
+    """Returns the mean losses of `samples` in order, without dropout."""
     terms = self._no_terms()
     for batch in self._batches(samples):
       terms = self._evaluation(params, terms, steps.shard(batch, self._mesh))
@@ -185,24 +186,24 @@ class Trainer:
     options: FitOptions,
     hooks: FitHooks | None = None,
   ) -> FitOutput:
-    """Trains until the validation part stops improving; resumes where it was stopped.
+    """Trains until the stopping criterion no longer improves; resumes a stopped run.
 
-    Seed, samples and initial weights decide the result, however often the run was
-    killed: what is random in an epoch depends only on the seed and the epoch or step.
+    The result depends only on seed, samples and initial weights, even if the run was
+    killed: randomness depends only on the seed and the epoch or step.
 
     Args:
       params: initial weights.
-      training: what to train on.
-      validation: what to stop by.
-      checkpoints: where to keep the state, and to find it again.
+      training: the training samples.
+      validation: the validation samples.
+      checkpoints: storage for the state of the loop.
       options: when to stop and to save, and the seed.
-      hooks: what to call on the way; None for nothing.
+      hooks: callbacks; None for none.
 
     Returns:
-      The weights of the epoch that was best by `options.stop_by`.
+      The weights of the best epoch by `options.stop_by`, and all epochs.
 
     Raises:
-      UserError: if the losses are no longer finite.
+      UserError: if the losses are not finite.
     """
     hooks = hooks or FitHooks()
     current = self._start(params, checkpoints, options.seed)
@@ -243,13 +244,13 @@ class Trainer:
     return FitOutput(current.arrays.best, current.epochs)
 
   def _start(self, params: PyTree, checkpoints: Checkpoints, seed: int) -> FitState:
-    """The state of the latest checkpoint, or that before the first step."""
+    """Returns the state of the latest checkpoint, or the initial state."""
     arrays = _Arrays(
       state.start_state(params, optimizer=self._optimizer, seed=seed),
       self._no_terms(),
       params,
     )
-    # The step consumes its state, so no two arrays may share a buffer.
+    # The step donates its state, so no two arrays may share a buffer.
     arrays = steps.replicate(jax.tree.map(jnp.copy, arrays), self._mesh)
     latest = checkpoints.latest()
     if latest is None:
@@ -268,7 +269,7 @@ class Trainer:
     options: FitOptions,
     hooks: FitHooks,
   ) -> FitState:
-    """Trains on the batches of an epoch that are not done yet."""
+    """Trains on the remaining batches of an epoch."""
     num_batches = batches.num_batches(training, self._batch_size)
     order = batches.shuffled(training, seed=options.seed, epoch=epoch)
     for batch in self._batches(order, start=current.done):
@@ -295,7 +296,7 @@ def _save(checkpoints: Checkpoints, current: FitState) -> None:
 def _check(trained: dict[str, float], validated: dict[str, float], epoch: int) -> None:
   if not (math.isfinite(trained["loss"]) and math.isfinite(validated["loss"])):
     raise UserError(
-      f"the losses of epoch {epoch} are no longer finite (training "
+      f"the losses of epoch {epoch} are not finite (training "
       f"{trained['loss']}, validation {validated['loss']}): lower the learning rate, "
-      "and look whether the features are finite"
+      "and check that the features are finite"
     )

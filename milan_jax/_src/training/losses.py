@@ -1,4 +1,4 @@
-"""Losses of the captioner and of the language model. Losses are in nats."""
+"""Losses of the captioner and of the language model, in nats."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -10,11 +10,11 @@ from jaxtyping import Array, Bool, Float, Int
 
 
 class Mean(NamedTuple):
-  """A mean in two halves, so that the means of batches add up to that of all.
+  """A mean as sum and count, so that the means of batches can be added.
 
   Attributes:
     total: the sum of the values.
-    number: how many they are.
+    number: the number of values.
   """
 
   total: Float[Array, ""]
@@ -22,27 +22,27 @@ class Mean(NamedTuple):
 
   @property
   def value(self) -> Float[Array, ""]:
-    """The mean; 0 of no values."""
+    """The mean; 0 without values."""
     return self.total / jnp.maximum(self.number, 1)
 
 
-# The terms of a loss by name. The loss is the sum of their means.
+# The terms of a loss, by name. The loss is the sum of their means.
 Terms = dict[str, Mean]
 
 
 def no_terms(names: Iterable[str]) -> Terms:
-  """Returns the terms of no batch, to add to."""
+  """Returns the terms of zero batches."""
   return {name: Mean(jnp.zeros(()), jnp.zeros(())) for name in names}
 
 
 def add_terms(first: Terms, second: Terms) -> Terms:
-  """Returns the terms of both halves of some batches."""
+  """Returns the terms of two sets of batches together."""
   terms: Terms = jax.tree.map(jnp.add, first, second)
   return terms
 
 
 def sum_of_means(terms: Terms) -> Float[Array, ""]:
-  """Returns the loss."""
+  """Returns the loss: the sum of the terms' means."""
   return sum((mean.value for mean in terms.values()), start=jnp.zeros(()))
 
 
@@ -52,7 +52,7 @@ def token_mask(
   *,
   pad_id: int,
 ) -> Bool[Array, "batch length"]:
-  """Marks the tokens that count: no padding, in no row that only fills the batch."""
+  """Marks the tokens that count: neither padding tokens nor tokens of padding rows."""
   return (targets != pad_id) & (weights > 0)[:, None]
 
 
@@ -63,8 +63,8 @@ def token_nll(
 ) -> Mean:
   """Returns the mean negative log-likelihood of the tokens in `mask`.
 
-  The mean is over the tokens of the whole batch, not over captions: long captions weigh
-  more.
+  The mean is over the tokens of the whole batch, not over captions, so long captions
+  have more weight.
   """
   picked = jnp.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
   return Mean(-jnp.where(mask, picked, 0).sum(), mask.sum().astype(picked.dtype))
@@ -77,11 +77,11 @@ def attention_penalty(
 ) -> Mean:
   """Returns the mean of `(1 - sum_t attention)^2` over captions and regions.
 
-  It asks that each region is looked at once in all. The sum runs over all the steps up
-  to the end of the *longest* caption of the batch, as in the original: a short
-  caption's attention counts after its end, too. So the value depends on the company
-  that a caption keeps. It does not depend on padding beyond the longest caption, nor on
-  rows that only fill the batch.
+  It is zero if the total attention to each region is 1. As in the original, the sum
+  runs over all steps up to the end of the *longest* caption in the batch, so a short
+  caption's attention also counts after its end, and the value depends on the other
+  captions in the batch. It does not depend on padding beyond the longest caption or on
+  padding rows.
 
   Source: Xu et al. 2015, section 4.2.1, with weight 1.
   """
@@ -99,13 +99,13 @@ def captioner_loss(
   *,
   pad_id: int,
 ) -> Terms:
-  """Returns the captioner's loss: token likelihood "nll" plus penalty "attention".
+  """Returns the captioner's loss: the terms "nll" and "attention".
 
   Args:
-    log_probs: predictions of each target.
-    attentions: how much each step looks at each region; sums to 1 over the regions.
-    targets: the ids to predict; stop after the last token, then padding.
-    weights: 1 for a caption, 0 for a row that only fills the batch.
+    log_probs: log probabilities at each target's step.
+    attentions: the attention weights of each step; they sum to 1 over the regions.
+    targets: the ids to predict: the tokens, stop, then padding.
+    weights: 1 for a caption, 0 for a padding row.
     pad_id: the padding id.
 
   Source: Hernandez et al. 2022, section 3, and its appendix on training.
@@ -124,12 +124,12 @@ def language_model_loss(
   *,
   pad_id: int,
 ) -> Terms:
-  """Returns the language model's loss: the mean token likelihood "nll".
+  """Returns the language model's loss: the mean token NLL as "nll".
 
   Args:
-    log_probs: predictions of each target.
-    targets: the ids to predict; stop after the last token, then padding.
-    weights: 1 for a caption, 0 for a row that only fills the batch.
+    log_probs: log probabilities at each target's step.
+    targets: the ids to predict: the tokens, stop, then padding.
+    weights: 1 for a caption, 0 for a padding row.
     pad_id: the padding id.
   """
   mask = token_mask(targets, weights, pad_id=pad_id)

@@ -1,4 +1,4 @@
-"""What annotations, exemplars and a split say of each other's units."""
+"""Matches the units of annotations, exemplars and a split."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
@@ -6,7 +6,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.records import Unit
 from milan_jax._src.training import splitting as splits
 
-# Units, and layers, that a sentence names.
+# Maximum number of units or layers that a message lists.
 _NAMED = 5
 Say = Callable[[str], None]
 
@@ -18,16 +18,16 @@ def keep_matched(
   what: str,
   say: Say,
 ) -> dict[Unit, Sequence[str]]:
-  """Leaves out annotations of unknown units, and says how many and which.
+  """Leaves out annotations of unknown units and reports them.
 
   Args:
     annotations: descriptions of units.
-    known: the units that there are.
-    what: what makes a unit known, such as exemplars.
-    say: called with a line for people.
+    known: the known units.
+    what: the data of the known units, such as exemplars.
+    say: called with a line for the user.
 
   Raises:
-    UserError: if more than half of the annotated units are lost.
+    UserError: if more than half of the annotated units are unknown.
   """
   lost = [unit for unit in annotations if unit not in known]
   if not lost:
@@ -61,20 +61,20 @@ def split_rows(
   say: Say,
   name: str = "the split",
 ) -> splits.Split:
-  """The rows of the units of each part: as a split gives them, or at random.
+  """Returns the rows of the units in each split, from a given or a random split.
 
   Args:
-    units: the annotated units, in their order.
-    parts: the part of each unit; None splits at random. Parts of other units are said
-      and passed over.
-    validation_fraction: of a random split.
-    test_fraction: of a random split.
-    seed: decides a random split.
-    say: called with a line for people.
-    name: of the split, for messages, such as its file.
+    units: the annotated units, in order.
+    parts: the split of each unit; None splits at random. Entries of other units are
+      reported and ignored.
+    validation_fraction: fraction of validation units in a random split.
+    test_fraction: fraction of test units in a random split.
+    seed: seeds a random split.
+    say: called with a line for the user.
+    name: name of the given split for messages, such as its file.
 
   Raises:
-    UserError: if a unit has no part, or a part would be empty or has no known name.
+    UserError: if a unit has no split, or a split is empty or has an unknown name.
   """
   if parts is None:
     return splits.split_units(
@@ -101,14 +101,14 @@ def split_rows(
 
 
 def name_units(units: Sequence[Unit]) -> str:
-  """Names the first few units: `layer 3, layer 7 and 12 more`."""
+  """Lists the first units: `layer 3, layer 7 and 12 more`."""
   named = ", ".join(f"{unit.layer} {unit.index}" for unit in units[:_NAMED])
   more = len(units) - _NAMED
   return f"{named} and {more} more" if more > 0 else named
 
 
 def _name_layers(units: Iterable[Unit]) -> str:
-  """Names layers with the least and the greatest of their units: `layer4 (0 to 63)`."""
+  """Lists layers with their smallest and largest unit: `layer4 (0 to 63)`."""
   indices: dict[str, list[int]] = {}
   for unit in units:
     indices.setdefault(unit.layer, []).append(unit.index)

@@ -1,4 +1,4 @@
-"""The losses of a batch, as the models give them: what the step minimizes."""
+"""The objectives that a training step minimizes: the models' losses on a batch."""
 
 from typing import Any
 
@@ -28,16 +28,16 @@ def augment(
   resample: bool,
   max_swapped: float = 0.0,
 ) -> Float[Array, "batch k features"]:
-  """Augments features: as if other regions of each unit had been drawn.
+  """Augments features, to simulate other samples of each unit's regions.
 
   Args:
     features: features of each unit's regions.
-    key: decides the draw.
-    noise: deviation of the Gaussian noise that all regions of a unit share, and of that
-      which each has for itself, in the features' own scale.
+    key: the PRNG key.
+    noise: standard deviation of the Gaussian noise: one sample shared by all regions of
+      a unit plus one per region, in the scale of the features.
     resample: draw k of a unit's regions with replacement.
     max_swapped: maximum fraction of a unit's regions that are replaced by regions of
-      other units: the fraction is uniform per unit, and then each region is drawn.
+      other units; each unit's fraction is drawn uniformly.
   """
   batch, k, size = features.shape
   draws, shared, own, swap = jax.random.split(key, 4)
@@ -61,7 +61,7 @@ def _swap_regions(
   for_fraction, for_regions, for_donors = jax.random.split(key, 3)
   fraction = jax.random.uniform(for_fraction, (batch, 1), maxval=max_fraction)
   is_swapped = jax.random.uniform(for_regions, (batch, k)) < fraction
-  # The donor is another unit of the batch; its region has the same index.
+  # The new region has the same index in another unit of the batch.
   steps = jax.random.randint(for_donors, (batch, k), 1, max(2, batch))
   donors = (jnp.arange(batch)[:, None] + steps) % batch
   return jnp.where(is_swapped[..., None], features[donors, jnp.arange(k)], features)
@@ -75,9 +75,9 @@ def captioner_objective(
   resample_regions: bool = False,
   stray_regions: float = 0.0,
 ) -> step.Objective:
-  """Returns the captioner's objective: token likelihood and attention penalty.
+  """Returns the captioner's objective: token NLL and attention penalty.
 
-  With a key, in training, the features are augmented as the options say (`augment`).
+  With a key, during training, the features are augmented (`augment`).
   """
 
   def objective(
@@ -106,7 +106,7 @@ def captioner_objective(
 def language_model_objective(
   model: language_models.LanguageModel, *, pad_id: int
 ) -> step.Objective:
-  """Returns the language model's objective: token likelihood."""
+  """Returns the language model's objective: token NLL."""
 
   def objective(
     params: PyTree, batch: batches.Batch, key: PRNGKeyArray | None

@@ -1,4 +1,4 @@
-"""Finds the projection that brings features to one scale, from the features alone."""
+"""Fits the projection that normalizes features, without labels."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,9 +7,9 @@ from jaxtyping import Float
 
 from milan_jax._src.models.encoder import Projection
 
-# Components whose variance is below this part of their level's largest are noise.
+# Components with less than this fraction of their level's largest variance are noise.
 NOISE = 1e-4
-# A feature's deviation counts as at least this part of its level's median.
+# Minimum standard deviation of a feature, as a fraction of its level's median.
 QUIET = 0.05
 
 
@@ -20,17 +20,17 @@ def fit_projection(
   *,
   whitening: float,
 ) -> Projection:
-  """Principal components of each level of the pyramid, to a common scale.
+  """Fits principal components of each level of the pyramid, with a common scale.
 
-  Each feature is brought to unit variance, unless it hardly varies; each level is then
-  turned to its principal axes, of which the first `sizes` are kept, divided by their
-  deviation to the power `whitening`.
+  Each feature is standardized, unless it hardly varies. Each level is then projected to
+  its first `sizes` principal components, divided by their standard deviation to the
+  power `whitening`.
 
   Args:
     batches: features of the units to fit on, read once.
-    channels: features of each level.
-    sizes: components to keep of each.
-    whitening: 0 keeps the components' own scale, 1 makes all deviations 1.
+    channels: number of features per level.
+    sizes: number of components to keep per level.
+    whitening: 0 keeps the components' scale, 1 makes all standard deviations 1.
   """
   total = np.zeros(sum(channels))
   second = np.zeros((sum(channels),) * 2)
@@ -47,12 +47,12 @@ def fit_projection(
   begin = place = 0
   for number, size in zip(channels, sizes, strict=True):
     level = slice(begin, begin + number)
-    # A feature that hardly varies would be blown up, beyond half precision too.
+    # Standardizing a nearly constant feature would amplify it, even beyond float16.
     scale = np.maximum(deviations[level], _quiet(deviations[level], mean[level]))
     correlation = covariance[level, level] / np.outer(scale, scale)
     variances, axes = np.linalg.eigh(correlation)
     variances, axes = variances[::-1][:size], axes[:, ::-1][:, :size]
-    # The sign of an axis is arbitrary: the largest entry is made positive.
+    # The sign of an axis is arbitrary, so its largest entry is made positive.
     signs = np.sign(axes[np.abs(axes).argmax(0), np.arange(size)])
     kept = np.maximum(variances, NOISE * max(variances[0], 1.0))
     kernel[level, place : place + size] = (
@@ -65,7 +65,7 @@ def fit_projection(
 def _quiet(
   deviations: Float[np.ndarray, "features"], means: Float[np.ndarray, "features"]
 ) -> float:
-  """The least deviation that a level's features count with; 1 if none varies."""
+  """Returns the minimum standard deviation for a level's features; 1 if none varies."""
   rounding = 1e-6 * max(deviations.max(), np.abs(means).max())
   for typical in (np.median(deviations), deviations.max()):
     if QUIET * typical > rounding:

@@ -1,4 +1,4 @@
-"""The seeded split of units into training, validation and test."""
+"""Splits units into training, validation and test."""
 
 import collections
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ PARTS = ("train", "validation", "test")
 
 
 class Split(NamedTuple):
-  """Rows of the units of each part, ascending. No unit is in two parts."""
+  """The ascending rows of the units in each split; the splits are disjoint."""
 
   training: Int[np.ndarray, "training"]
   validation: Int[np.ndarray, "validation"]
@@ -21,21 +21,21 @@ class Split(NamedTuple):
 
 
 def given_split(parts: Sequence[str]) -> Split:
-  """Takes a split as it is given, one name of `PARTS` per unit.
+  """Converts a given split, one name of `PARTS` per unit.
 
-  A corpus whose units share images splits the images, and then its units by them.
+  A corpus whose units share images must be split by image.
 
   Args:
-    parts: the part of each unit.
+    parts: the name of each unit's split.
 
   Raises:
-    UserError: if a name is not a part's, or a part would be empty.
+    UserError: if a name is unknown, or a split is empty.
   """
   rows = [np.flatnonzero([part == name for part in parts]) for name in PARTS]
   if sum(map(len, rows)) != len(parts) or not all(map(len, rows)):
     counts = collections.Counter(parts)
     raise UserError(
-      f"the split names each unit one of {', '.join(PARTS)}, none of them empty, but "
+      f"expected a split of the units into {', '.join(PARTS)}, none of them empty, but "
       f"got {', '.join(f'{number} {name!r}' for name, number in counts.items())}"
     )
   return Split(*rows)
@@ -48,31 +48,31 @@ def split_units(
   test_fraction: float = 0.1,
   seed: int = 0,
 ) -> Split:
-  """Splits units at random, so that all captions of a unit are in one part.
+  """Splits units at random; all captions of a unit are in the same split.
 
-  Training stops by the validation part and is reported on the test part. The original
-  does both on one part, which flatters it.
+  Early stopping uses the validation split and the report the test split. The original
+  uses one split for both, which makes its results optimistic.
 
   Args:
     num_units: number of units.
-    validation_fraction: share of the units to stop by; at least one unit.
-    test_fraction: share of the units to report on; at least one unit.
-    seed: decides the split, with the number of units and the fractions.
+    validation_fraction: fraction of validation units; at least one unit.
+    test_fraction: fraction of test units; at least one unit.
+    seed: seeds the split.
 
   Raises:
-    UserError: if a part would be empty.
+    UserError: if a split would be empty.
   """
   for name, fraction in (
     ("validation_fraction", validation_fraction),
     ("test_fraction", test_fraction),
   ):
     if not 0 < fraction < 1:
-      raise UserError(f"{name} lies between 0 and 1, but got {fraction}")
+      raise UserError(f"{name} must be between 0 and 1, but got {fraction}")
   num_validation = max(1, round(num_units * validation_fraction))
   num_test = max(1, round(num_units * test_fraction))
   if num_validation + num_test >= num_units:
     raise UserError(
-      f"{num_units} annotated units leave none to train on after {num_validation} for "
+      f"{num_units} annotated units leave none for training after {num_validation} for "
       f"validation and {num_test} for test: annotate more, or lower the fractions"
     )
   order = np.random.default_rng(seed).permutation(num_units)

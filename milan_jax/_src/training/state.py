@@ -1,4 +1,4 @@
-"""The state of a training run: everything that a step reads and writes."""
+"""The training state that a step reads and updates."""
 
 from typing import Any, NamedTuple
 
@@ -12,10 +12,10 @@ class TrainState(NamedTuple):
   """State before a step.
 
   Attributes:
-    step: number of steps taken. ()
+    step: number of finished steps. ()
     params: weights of the model, float32.
     opt_state: moments of the optimizer: twice the size of `params`.
-    key: raw data of the run's PRNG key; step and key decide the dropout. (2,)
+    key: raw data of the run's PRNG key; dropout depends on step and key. (2,)
   """
 
   step: Int[Array, ""]
@@ -29,12 +29,12 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
   """Returns AdamW with torch's defaults, as in the original.
 
-  optax's own default for the weight decay is a hundred times smaller.
+  optax's default weight decay is a hundred times smaller.
 
   Args:
-    learning_rate: step size, at the first step.
-    weight_decay: decay of the weights, before the step size multiplies it.
-    decay_steps: steps in which it falls to 0 along half a cosine; 0 keeps it as it is.
+    learning_rate: the initial learning rate.
+    weight_decay: the weight decay, which is multiplied by the learning rate.
+    decay_steps: steps of a cosine decay to 0; 0 for a constant learning rate.
 
   Source: Loshchilov and Hutter 2017 and 2019; Hernandez et al. 2022, appendix.
   """
@@ -47,7 +47,7 @@ def make_optimizer(
 def start_state(
   params: PyTree, *, optimizer: optax.GradientTransformation, seed: int
 ) -> TrainState:
-  """Returns the state before the first step."""
+  """Returns the initial state."""
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,

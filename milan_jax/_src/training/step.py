@@ -1,4 +1,4 @@
-"""One optimization step, and one evaluation, on any number of devices."""
+"""One optimization step and one evaluation, on any number of devices."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 from milan_jax._src.runs.precision import full_float32
 from milan_jax._src.training import batches, losses, state
 
-# The losses of a batch given the weights; a key asks for dropout.
+# Computes the losses of a batch for the weights; with a key, dropout is on.
 Objective = Callable[[PyTree, batches.Batch, PRNGKeyArray | None], losses.Terms]
 Step = Callable[
   [state.TrainState, losses.Terms, batches.Batch], tuple[state.TrainState, losses.Terms]
@@ -18,13 +18,13 @@ Evaluation = Callable[[PyTree, losses.Terms, batches.Batch], losses.Terms]
 
 
 def replicate(tree: PyTree, mesh: jax.sharding.Mesh) -> PyTree:
-  """Puts a copy of every array on each device."""
+  """Replicates every array on all devices."""
   sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
   return jax.device_put(tree, sharding)
 
 
 def shard(batch: batches.Batch, mesh: jax.sharding.Mesh) -> batches.Batch:
-  """Spreads the rows of a batch, a multiple of the devices' number, over them."""
+  """Shards the rows of a batch over the devices; their number must divide the rows."""
   sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
   sharded: batches.Batch = jax.device_put(batch, sharding)
   return sharded
@@ -33,19 +33,19 @@ def shard(batch: batches.Batch, mesh: jax.sharding.Mesh) -> batches.Batch:
 def make_step(objective: Objective, optimizer: optax.GradientTransformation) -> Step:
   """Returns the compiled training step.
 
-  The program is written over the whole batch: where the batch is spread over devices,
-  the compiler adds the sums over them, so the loss is the mean over the global batch on
-  one device as on many, and dropout falls on the same entries.
+  The program is written for the global batch. If the batch is sharded, the compiler
+  inserts the sums over devices, so the loss is the mean over the global batch for any
+  number of devices, and the dropout masks are the same.
 
-  Its products are in full float32 on every device, and so are the evaluation's.
+  Matrix products are in full float32 on every device, also in the evaluation.
 
   Args:
-    objective: the losses of a batch.
-    optimizer: makes updates of gradients.
+    objective: computes the losses of a batch.
+    optimizer: transforms gradients to updates.
 
   Returns:
-    A function of a state, the losses so far and a batch, that returns the next state
-    and the losses with the batch's added. It consumes the state and the losses given.
+    A function from a state, the losses so far and a batch to the next state and the
+    losses including the batch. It donates the state and the losses.
   """
 
   def take(
@@ -73,7 +73,7 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation) -> 
 
 
 def make_evaluation(objective: Objective) -> Evaluation:
-  """Returns a compiled function that adds a batch's losses, without dropout."""
+  """Returns a compiled function that adds a batch's losses without dropout."""
 
   def evaluate(
     params: PyTree, so_far: losses.Terms, batch: batches.Batch

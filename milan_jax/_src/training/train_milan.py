@@ -1,4 +1,4 @@
-"""Training on features: language model, then captioner, then a release."""
+"""Trains the language model and the captioner on features, and writes a release."""
 
 import dataclasses
 import json
@@ -35,7 +35,7 @@ CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
 REPORT = "report.json"
 RELEASE = "milan"
-# Options that the trained weights depend on, beside the data.
+# Options that the trained weights depend on.
 _TRAINED_BY = (
   *("batch_size", "lm_batch_size", "hidden_size", "embedding_size", "lm_hidden_size"),
   *("lm_embedding_size", "lm_layers", "dropout", "feature_noise", "resample_regions"),
@@ -49,14 +49,14 @@ Say = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AnnotatedFeatures:
-  """Features of exemplars and descriptions of their units.
+  """Features of exemplars, and annotations of their units.
 
   Attributes:
     features: features of each unit's exemplars, by layer; may be memory-mapped.
     units: the unit of each row of `features`.
-    annotations: descriptions of units. Those without features are reported and left
+    annotations: descriptions of units. Units without features are reported and left
       out.
-    split: the part of each unit, train, validation or test; None splits at random.
+    split: the split of each unit: train, validation or test; None splits at random.
   """
 
   features: training_data.Tables
@@ -78,27 +78,27 @@ def train_milan(
 ) -> dict[str, Any]:
   """Trains on features of exemplars with annotations, and writes a release.
 
-  The run directory gets `checkpoints/`, `metrics.jsonl` (a line an epoch), the release
-  `milan/` and, last, `report.json`. The same call goes on where a killed one stopped,
-  and the released weights have the same bytes as those of an unbroken run.
+  The run directory receives `checkpoints/`, `metrics.jsonl` (one line per epoch), the
+  release `milan/` and finally `report.json`. The same call resumes a killed run, and
+  the released weights have the same bytes as those of an uninterrupted run.
 
   Args:
     data: features and descriptions.
-    encoder: what made the features.
-    options: sizes, optimizer and release; its paths are not read.
+    encoder: the encoder that computed the features.
+    options: sizes, optimizer and release; its paths are not used.
     workdir: the run directory.
-    nothing: descriptions of no pattern, for the release.
-    card: what the release states about itself, beside the report.
-    say: called with a line for people after each epoch.
-    progress: called with the number of batches done and of all in an epoch.
+    nothing: descriptions that report no pattern, for the release.
+    card: additional entries for the release's card.
+    say: called with a line for the user after each epoch.
+    progress: called with the batches done and the total batches of an epoch.
 
   Returns:
     The report.
 
   Raises:
-    UserError: if most annotated units have no features, if the parts of the split would
-      be empty or lack an annotated unit, if the directory holds a run on other data or
-      with other options, or if the losses are no longer finite.
+    UserError: if most annotated units have no features, a split is empty or lacks an
+      annotated unit, the directory holds a run on other data or with other options, or
+      the losses are not finite.
   """
   found = training_data.find_annotated(data.features, data.units, data.annotations)
   matching.keep_matched(data.annotations, set(found.units), what="features", say=say)
@@ -106,7 +106,7 @@ def train_milan(
   config = _config(options, found.feature_size, encoder.projection, data.split)
   open_workdir(workdir / CHECKPOINTS, config | {"data": found.fingerprint})
   if is_finished(workdir):
-    say(f"{workdir} holds a finished run, and nothing is left to do")
+    say(f"{workdir} holds a finished run; nothing is left to do")
     return read_report(workdir)
   rows = matching.split_rows(
     found.units,
@@ -140,7 +140,7 @@ def _train_both(
     nothing=nothing,
   )
   lm_params, params = job.initial_params()
-  # What cannot be released is not trained.
+  # Fails before the training if the release would be invalid.
   job.released(lm_params, params, decoding, {})
   lm_best = _train(job, LANGUAGE_MODEL, job.lm_trainer(), lm_params, say, progress)
   best = _train(
@@ -154,7 +154,7 @@ def _train_both(
     "options": dict(config),
   }
   whole = job.released(lm_best.params, best.params, decoding, {**card, **facts})
-  # Times differ from run to run: they are reported, and not released.
+  # Times differ from run to run, so they are in the report but not in the release.
   return {**facts, "epochs": [*lm_best.lines, *best.lines]}, whole
 
 
@@ -164,7 +164,7 @@ def _config(
   projection: Projection | None,
   split: Mapping[Unit, str] | None,
 ) -> dict[str, Any]:
-  """What the trained weights depend on, beside the data."""
+  """Returns everything but the data that the trained weights depend on."""
   values = values_of(options)
   config = {name: values[name] for name in _TRAINED_BY}
   if projection is not None:
@@ -179,11 +179,11 @@ def _config(
 
 
 def is_finished(workdir: pathlib.Path, *, judged: bool = False) -> bool:
-  """Whether a run directory has all that a training run gives.
+  """Returns whether a run directory has all results of a training run.
 
   Args:
     workdir: the run directory.
-    judged: whether the release is to know its confidence too.
+    judged: whether the release must have a confidence model.
 
   Raises:
     UserError: if its report is damaged.
@@ -197,7 +197,7 @@ def read_report(workdir: pathlib.Path) -> dict[str, Any]:
   """Reads the report of a finished run.
 
   Raises:
-    UserError: if it is damaged.
+    UserError: if the report is damaged.
   """
   path = workdir / REPORT
   try:
@@ -206,19 +206,19 @@ def read_report(workdir: pathlib.Path) -> dict[str, Any]:
       raise ValueError("no object")
   except (OSError, ValueError) as error:
     raise UserError(
-      f"{path} is damaged ({error}): remove it, and the same command writes it again."
+      f"{path} is damaged ({error}): remove it and run the same command again."
     ) from error
   return report
 
 
 def _digest(split: Mapping[Unit, str]) -> str:
-  """Differs where a unit is in another part."""
+  """Returns a digest of the split."""
   rows = sorted([unit.layer, unit.index, part] for unit, part in split.items())
   return sha256_of([json.dumps(rows)])
 
 
 class _TrainOutput(NamedTuple):
-  """One model's best weights, their losses, and a line of each epoch."""
+  """One model's best weights, their losses, and a line per epoch."""
 
   params: Any
   losses: dict[str, Any]
@@ -239,12 +239,12 @@ def _train(
 
   Args:
     job: the data and the options.
-    name: of the model.
-    trainer: of the model.
-    params: to begin with.
-    say: called with a line for people after each epoch.
-    progress: called with the number of batches done and of all in an epoch.
-    before: lines of the epochs of models trained before it.
+    name: the model's name.
+    trainer: the model's trainer.
+    params: initial parameters.
+    say: called with a line for the user after each epoch.
+    progress: called with the batches done and the total batches of an epoch.
+    before: the epoch lines of the models trained before.
   """
   options, measures = job.options, job.measures(name)
   stop_by = options.optimizer.stop_by if name == CAPTIONER else "nll"

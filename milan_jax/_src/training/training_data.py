@@ -1,4 +1,4 @@
-"""What there is to train on: the annotated units that have features."""
+"""The training data: annotated units with features."""
 
 import dataclasses
 import itertools
@@ -14,9 +14,9 @@ from milan_jax._src.records import Unit
 from milan_jax._src.text import tokenizer
 from milan_jax._src.training import batches
 
-# Rows of features that are read together for the fingerprint.
+# Number of rows of features that are read at once for the fingerprint.
 _TOGETHER = 256
-# Features of the units of each layer.
+# The features of each layer's units.
 Tables = Mapping[str, Float[np.ndarray, "_ k features"]]
 
 
@@ -26,11 +26,11 @@ class TrainingData:
 
   Attributes:
     units: the units.
-    gather: gives the features of units, by their position here.
+    gather: returns the features of units by their index in `units`.
     captions: the tokens of each caption of each unit.
-    summaries: the captions as they were written.
+    summaries: the captions as written by the annotators.
     feature_size: size of a region's features.
-    fingerprint: differs where units, captions or features do.
+    fingerprint: digest of units, captions and features.
   """
 
   units: tuple[Unit, ...]
@@ -54,12 +54,12 @@ def find_annotated(
     annotations: descriptions of units.
 
   Raises:
-    UserError: if no annotated unit has features, or layers differ in their shapes.
+    UserError: if no annotated unit has features, or layers have different shapes.
   """
   shapes = {table.shape[1:] for table in features.values()}
   if len(shapes) > 1:
     raise UserError(
-      f"the features of all layers have one shape (k, features), but got "
+      f"expected one shape (k, features) for the features of all layers, but got "
       f"{sorted(shapes)}: compute them with one encoder and one k"
     )
   found = [
@@ -96,7 +96,7 @@ def _gather_from(
   layers: Int[np.ndarray, "units"],
   rows: Int[np.ndarray, "units"],
 ) -> batches.Gather:
-  """Returns a function that reads rows of several tables, by position in `rows`."""
+  """Returns a function that reads rows of several tables, by index into `rows`."""
 
   def gather(
     wanted: Int[np.ndarray, "batch"],

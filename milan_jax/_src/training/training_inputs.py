@@ -1,4 +1,4 @@
-"""What a captioner is trained on, by content."""
+"""Identifies the inputs of a training run by content."""
 
 import json
 import pathlib
@@ -21,15 +21,15 @@ def of_training(
   encoder: str,
   tables: Tables,
 ) -> Identity:
-  """What a captioner is trained on.
+  """Returns the inputs of a training run.
 
   Args:
-    corpus: the directory of exemplars, with what the corpus builder may have put there.
+    corpus: the folder of exemplars, with the corpus builder's files, if any.
     annotations: descriptions of units.
-    split: the part of each unit, if it is given.
-    params: the encoder's parameters, wherever they come from.
-    encoder: what the user wrote to name it.
-    tables: of the run directory.
+    split: the split of each unit, if given.
+    params: the encoder's parameters, from any source.
+    encoder: the value of the option that names the encoder.
+    tables: the tables of the run directory.
   """
   files = exemplar_files(corpus)
   files += [(name, corpus / name) for name in (MANIFEST, TRUTH)]

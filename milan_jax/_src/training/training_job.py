@@ -1,4 +1,4 @@
-"""Both models of a training run, their data and how each is trained."""
+"""Both models of a training run, with their data and trainers."""
 
 import dataclasses
 import functools
@@ -30,20 +30,20 @@ from milan_jax._src.training.splitting import Split
 
 PROJECTED = "projected.npy"
 CAPTIONER, LANGUAGE_MODEL = "captioner", "language_model"
-# Units whose features are read together, to fit a projection or to apply it.
+# Number of units whose features are read at once to fit or apply a projection.
 PROJECTED_TOGETHER = 256
-# The original's.
+# As in the original.
 DECODING = Decoding("rerank", 15, 50, 0.2, guarded=True)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrainedEncoder:
-  """The encoder that made the features, for the release.
+  """The encoder that computed the features, for the release.
 
   Attributes:
-    spec: the backbone, named in the release.
-    params: its weights, to be released; None if they come from elsewhere.
-    projection: projects the features for the captioner; None leaves them as they are.
+    spec: the backbone's entry in the release.
+    params: weights to include in the release; None if they come from elsewhere.
+    projection: projects the features for the captioner; None for no projection.
   """
 
   spec: release.EncoderSpec
@@ -52,15 +52,15 @@ class TrainedEncoder:
 
 
 class TrainingJob:
-  """Both models, their data and how they are trained.
+  """Both models, with their data and trainers.
 
   Attributes:
-    options: of the run.
+    options: options of the run.
     workdir: the run directory.
-    parts: captions of the training, validation and test parts.
-    vocabulary: the tokens of the training part.
-    num_units: units of each part.
-    num_captions: captions of each part.
+    parts: captions of the training, validation and test splits.
+    vocabulary: the tokens of the training split.
+    num_units: number of units in each split.
+    num_captions: number of captions in each split.
   """
 
   def __init__(
@@ -108,7 +108,7 @@ class TrainingJob:
     )
 
   def summary(self) -> str:
-    """What is trained on, for people."""
+    """Describes the training data for the user."""
     captions = [f"{number} for {name}" for name, number in self.num_captions.items()]
     return (
       f"{len(self._data.captions)} units, {len(self.vocabulary.tokens)} words, "
@@ -116,7 +116,7 @@ class TrainingJob:
     )
 
   def initial_params(self) -> tuple[release.Params, release.Params]:
-    """Random parameters of the language model and of the captioner."""
+    """Returns initial parameters of the language model and of the captioner."""
     lm_key, key = jax.random.split(jax.random.key(self.options.run.seed))
     tokens = jnp.zeros((1, 1), jnp.int32)
     regions = jnp.zeros((1, 1, self._captioner.feature_size))
@@ -131,7 +131,7 @@ class TrainingJob:
     decoding: Decoding,
     card: Mapping[str, Any],
   ) -> release.Release:
-    """Both models as a release."""
+    """Returns both models as a release."""
     encoder, dtype = self._encoder, self.options.release.dtype
     tree: dict[str, Any] = {"captioner": params, "language_model": lm_params}
     if encoder.params is not None:
@@ -149,7 +149,7 @@ class TrainingJob:
     )
 
   def lm_trainer(self) -> loop.Trainer:
-    """Trains the language model."""
+    """Returns the trainer of the language model."""
     size = self.options.optimizer.lm_batch_size
     return loop.Trainer(
       objectives.language_model_objective(
@@ -162,7 +162,7 @@ class TrainingJob:
     )
 
   def trainer(self) -> loop.Trainer:
-    """Trains the captioner."""
+    """Returns the trainer of the captioner."""
     data, size = self.options.data, self.options.optimizer.batch_size
     return loop.Trainer(
       objectives.captioner_objective(
@@ -181,14 +181,14 @@ class TrainingJob:
 
   @functools.cached_property
   def gather(self) -> batches.Gather:
-    """Reads units' features as the captioner sees them."""
+    """The function that reads the captioner's input features of units."""
     if self._encoder.projection is None:
       return self._data.gather
     path = self.workdir / PROJECTED
     return _projected(self._data, self._encoder.projection, path)
 
   def measures(self, model: str) -> dict[str, loop.Measure]:
-    """What decides when a model stops, beside its losses, by part."""
+    """Returns the additional stopping metrics of a model, by split."""
     if model != CAPTIONER or self.options.optimizer.stop_by != "bleu":
       return {part: lambda params: {} for part in ("validation", "test")}
     greedy_bleu = GreedyBleu(
@@ -215,7 +215,7 @@ class TrainingJob:
 def _projected(
   data: training_data.TrainingData, projection: Projection, path: pathlib.Path
 ) -> batches.Gather:
-  """Projects all units' features once, into a file, and reads them from it."""
+  """Projects all units' features once into a file, and reads them from there."""
   rows = np.arange(len(data.captions))
   k = data.gather(rows[:1]).shape[1]
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -228,5 +228,5 @@ def _projected(
 
 
 def _spec(kind: type[Any], module: Any) -> Any:
-  """Returns the sizes of a module."""
+  """Returns the spec with the sizes of a module."""
   return kind(**{f.name: getattr(module, f.name) for f in dataclasses.fields(kind)})

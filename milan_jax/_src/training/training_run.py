@@ -1,4 +1,4 @@
-"""From annotated exemplars to a released captioner: every step of `milan-train`."""
+"""`milan-train`: from annotated exemplars to a released captioner."""
 
 import dataclasses
 import pathlib
@@ -56,16 +56,16 @@ from milan_jax._src.training.training_job import PROJECTED_TOGETHER, TrainedEnco
 from milan_jax._src.weights.packaged_weights import package_of
 from milan_jax._src.weights.state_dicts import read_state_dict
 
-# Options that name what is told better by its content: they may be spelled otherwise.
+# Options whose inputs are compared by content; their spelling may change.
 _BY_CONTENT = ("exemplars", "annotations", "split", "encoder_weights")
-# Options that may differ between the run that began and one that goes on.
+# Options that may change when a run is resumed.
 _NOT_IN_RESULTS = ("workdir", "checkpoint_every")
 # What the card states of persons.
 _PERSONS = (
   "It gives persons no color and judges none by their looks: {number} captions that do "
   "were left out of training, and such descriptions are not given."
 )
-# What options that are numbers lie between, both ends included.
+# Ranges of numeric options, both ends included.
 _MANY = 2**31 - 1
 _BETWEEN = (
   *((name, 1, 2**20) for name in ("batch_size", "lm_batch_size")),
@@ -81,17 +81,17 @@ _BETWEEN = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Inputs:
-  """What a captioner is trained on, read and checked before a run begins.
+  """The inputs of a run, read and checked before it begins.
 
   Attributes:
-    corpus: the exemplar directory.
-    exemplars: those of annotated units.
+    corpus: the folder of exemplars.
+    exemplars: the exemplars of annotated units.
     annotations: descriptions of units that have exemplars.
     described: all descriptions.
-    left_out: captions that were left out of them.
-    rows: rows of the training, validation and test parts.
-    split: the part of each unit, if it is given.
-    truths: what is right of units, for the confidence; None if unknown.
+    left_out: captions that were left out of the descriptions.
+    rows: rows of the training, validation and test splits.
+    split: the split of each unit, if given.
+    truths: the truths of units, for the confidence; None if unknown.
   """
 
   corpus: pathlib.Path
@@ -105,20 +105,20 @@ class _Inputs:
 
 
 def train(options: TrainOptions) -> pathlib.Path:
-  """Trains a captioner and its language model, into a run directory.
+  """Trains a captioner and its language model in a run directory.
 
-  The same call with the same `workdir` goes on where a run that was stopped left off,
-  and releases the same bytes as one that was not.
+  The same call with the same `workdir` resumes a stopped run and releases the same
+  bytes as an uninterrupted run.
 
   Args:
-    options: all of them.
+    options: all options of the command.
 
   Returns:
     The folder of the released captioner.
 
   Raises:
-    UserError: an option names nothing, most annotated units have no exemplars, the
-      split lacks one, or the workdir is of another run.
+    UserError: if an input does not exist, most annotated units have no exemplars, the
+      split lacks an annotated unit, or the workdir belongs to another run.
   """
   with hold(options.run.workdir) as folder:
     return _train(options, folder)
@@ -126,8 +126,8 @@ def train(options: TrainOptions) -> pathlib.Path:
 
 def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
   _check_ranges(options)
-  Tokenizer()  # needed after hours: fails now if spaCy is missing
-  # All that may be wrong is found out before a run is begun.
+  Tokenizer()  # needed hours later; fails now if spaCy is missing
+  # All checks come before the run begins.
   before = read_run(folder)
   model = options.model
   spec, params = _encoder(model)
@@ -150,7 +150,7 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
   else:
     check_run(folder, before, config, identity=identity, paths=_BY_CONTENT)
   if is_finished(folder, judged=inputs.truths is not None):
-    say(f"{folder / RELEASE}: the captioner is there, and nothing is left to do")
+    say(f"The captioner in {folder / RELEASE} is finished; nothing is left to do")
     return folder / RELEASE
   with bar("features", "images") as show:
     features = encode_exemplars(
@@ -192,7 +192,10 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
     )
   if inputs.truths is not None and inputs.split is not None:
     _calibrate(folder, features, inputs, options.release.dtype)
-  say(f"{folder / RELEASE}: the captioner; describe with --milan={folder / RELEASE}")
+  say(
+    f"Wrote the captioner to {folder / RELEASE}; "
+    f"describe with --milan={folder / RELEASE}"
+  )
   return folder / RELEASE
 
 
@@ -200,14 +203,14 @@ def _check_ranges(options: TrainOptions) -> None:
   values = values_of(options)
   for name, least, largest in _BETWEEN:
     value = values[name]
-    if value is not None and not least <= value <= largest:  # nor is NaN
+    if value is not None and not least <= value <= largest:  # also rejects NaN
       raise UserError(f"--{name}: expected {least} to {largest}; found {value}.")
 
 
 def _read_inputs(options: TrainOptions) -> _Inputs:
   data = options.data
   if not data.exemplars:
-    raise UserError("--exemplars: name a directory of annotated exemplars.")
+    raise UserError("--exemplars: give a folder of annotated exemplars.")
   corpus = pathlib.Path(data.exemplars)
   permitted = permitted_captions(read_annotations(data.annotations or data.exemplars))
   if permitted.left_out:
@@ -243,13 +246,13 @@ def _read_inputs(options: TrainOptions) -> _Inputs:
 
 
 def _nothing(corpus: pathlib.Path) -> tuple[str, ...]:
-  """Descriptions of no pattern, as a captioner of this corpus decodes them."""
+  """Returns the decoded form of descriptions that report no pattern."""
   known = (corpus / TRUTH).is_file()
   return tuple(_as_said(NOTHING_PHRASES)) if known else ()
 
 
 def _encoder(model: NetworkOptions) -> tuple[EncoderSpec, Params | None]:
-  """Returns the encoder and, unless a package carries them, its parameters."""
+  """Returns the encoder and, unless a package contains them, its parameters."""
   name, weights, layers = model.encoder, model.encoder_weights, model.encoder_layers
   network = backbone(name)
   levels = network.default_layers
@@ -258,7 +261,7 @@ def _encoder(model: NetworkOptions) -> tuple[EncoderSpec, Params | None]:
   package = None if weights else package_of(name)
   if not package and not weights:
     raise UserError(
-      f"--encoder={name}: no package carries its weights; give its state dict "
+      f"--encoder={name}: no package contains its weights; give its state dict "
       "(.pth, .pt or .safetensors) with --encoder_weights."
     )
   params: Params | None = None
@@ -277,7 +280,7 @@ def _encoder(model: NetworkOptions) -> tuple[EncoderSpec, Params | None]:
 
 
 def _sizes(projection: str, channels: Sequence[int]) -> list[int]:
-  """Components of each level, as the user named them; none if there are none."""
+  """Parses the number of components per level; empty for no projection."""
   if not projection:
     return []
   words = projection.split(",")
@@ -301,7 +304,7 @@ def _projection(
   sizes: Sequence[int],
   whitening: float,
 ) -> Projection:
-  """Fits the projection on the features of the training part."""
+  """Fits the projection on the features of the training split."""
   batches = (
     features.read_rows(rows[start : start + PROJECTED_TOGETHER])
     for start in range(0, len(rows), PROJECTED_TOGETHER)
@@ -310,7 +313,7 @@ def _projection(
 
 
 def _sources(exemplars: pathlib.Path) -> dict[str, Any]:
-  """What the card says of a corpus: which photographs the captioner has seen."""
+  """Returns a corpus's entries for the card: the digests of training photographs."""
   path = exemplars / MANIFEST
   if not path.is_file():
     return {}
@@ -333,7 +336,7 @@ def _sources(exemplars: pathlib.Path) -> dict[str, Any]:
 def _calibrate(
   folder: pathlib.Path, features: FeatureStore, inputs: _Inputs, dtype: str
 ) -> None:
-  """Gives the release its confidence, unless the report has it already."""
+  """Fits the release's confidence, unless the report already has it."""
   report = read_report(folder)
   if "confidence" in report:
     return
@@ -348,7 +351,7 @@ def _calibrate(
 
 
 def _as_said(captions: Sequence[str]) -> list[str]:
-  """Captions as a captioner says them: "cannot" is two tokens, and so two words."""
+  """Tokenizes and joins captions like a captioner: "cannot" becomes two words."""
   split = Tokenizer()
   return [reconstruct(split(caption)).lower() for caption in captions]
 
@@ -356,7 +359,7 @@ def _as_said(captions: Sequence[str]) -> list[str]:
 def _annotated(
   whole: ExemplarSet, annotations: Mapping[Unit, Sequence[str]]
 ) -> ExemplarSet:
-  """Leaves out units and layers that nobody described: they are not encoded."""
+  """Leaves out units and layers without annotations, which need no features."""
   rows = {}
   for layer in whole.layers:
     units = whole.exemplars(layer).signed_units()
