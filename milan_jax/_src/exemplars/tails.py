@@ -39,7 +39,7 @@ def finish(state: LayerState, tail: Tail = "auto") -> LayerStatistics:
   lower = state.lower
   if lower is None or tail == "upper":
     return stats.finish(state)
-  # The same fields as the upper tail's: firing is counted anew below.
+  # The same fields as the upper tail's: firing is counted again below.
   negated = stats.finish(
     LayerState(top=lower.top, thresholds=lower.thresholds, firing=state.firing)
   )

@@ -12,7 +12,9 @@ class DataOptions(Checked):
   """What the captioner is trained on."""
 
   exemplars: str | None = option(
-    None, "exemplar directory: a native store or the original's"
+    None,
+    "exemplar directory, a native store or the original's; or several, "
+    "comma-separated, each with its annotations.csv and, all or none, split.csv",
   )
   annotations: str | None = option(
     None, "CSV with columns layer,unit,summary; default: the exemplars' annotations.csv"

@@ -13,7 +13,7 @@ from milan_jax._src.store.truths import MANIFEST, TRUTH
 
 
 def of_training(
-  corpus: pathlib.Path,
+  folders: Sequence[pathlib.Path],
   annotations: Mapping[Unit, Sequence[str]],
   split: Mapping[Unit, str] | None,
   params: Params,
@@ -24,17 +24,22 @@ def of_training(
   """Returns the inputs of a training run.
 
   Args:
-    corpus: the folder of exemplars, with the corpus builder's files, if any.
+    folders: the folders of exemplars, with the corpus builder's files, if any.
     annotations: descriptions of units.
     split: the split of each unit, if given.
     params: the encoder's parameters, from any source.
     encoder: the value of the option that names the encoder.
     tables: the tables of the run directory.
   """
-  files = exemplar_files(corpus)
-  files += [(name, corpus / name) for name in (MANIFEST, TRUTH)]
+  files = []
+  for folder in folders:
+    inside = exemplar_files(folder)
+    inside += [(name, folder / name) for name in (MANIFEST, TRUTH)]
+    # A single folder may be moved; several name their layers.
+    prefix = f"{folder.resolve().name}/" if len(folders) > 1 else ""
+    files += [(f"{prefix}{name}", path) for name, path in inside if path.is_file()]
   named = [
-    (f"{unit.layer} {unit.index}", json.dumps(list(said)).encode())
+    (_spelled(unit), json.dumps(list(said)).encode())
     for unit, said in annotations.items()
   ]
   found = {
@@ -42,7 +47,7 @@ def of_training(
     "exemplars": of_files(
       "--exemplars",
       "files",
-      [(name, path) for name, path in files if path.is_file()],
+      files,
       known=tables.known("exemplars"),
     ),
     "encoder": of_contents(f"--encoder={encoder}", "parameters", named_arrays(params)),
@@ -51,6 +56,10 @@ def of_training(
     found["split"] = of_contents(
       "--split",
       "units of the split",
-      [(f"{unit.layer} {unit.index}", part.encode()) for unit, part in split.items()],
+      [(_spelled(unit), part.encode()) for unit, part in split.items()],
     )
   return Identity(found)
+
+
+def _spelled(unit: Unit) -> str:
+  return f"{unit.layer} {unit.index}" + (" off" if unit.sign == "off" else "")

@@ -2,8 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int
@@ -12,7 +11,6 @@ from milan_jax._src.decoding.features import encode_exemplars
 from milan_jax._src.decoding.region_encoder import encoder_params, region_encoder
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import write_json
-from milan_jax._src.files.json_files import read_json
 from milan_jax._src.models.backbones import (
   backbone,
   params_from_state_dict,
@@ -22,27 +20,23 @@ from milan_jax._src.models.encoder import Projection
 from milan_jax._src.options.fields import values_of
 from milan_jax._src.options.train import NetworkOptions, TrainOptions
 from milan_jax._src.probe.unit_selection import select_layers
-from milan_jax._src.records import ExemplarSet, Unit
 from milan_jax._src.runs.inputs import Tables
 from milan_jax._src.runs.locks import hold
 from milan_jax._src.runs.progress import bar, say
 from milan_jax._src.runs.workdir import FEATURES, begin_run, check_run, read_run
-from milan_jax._src.store.annotations import read_annotations
-from milan_jax._src.store.chosen_exemplars import ChosenExemplars
-from milan_jax._src.store.exemplar_sets import open_exemplars
 from milan_jax._src.store.feature_store import FeatureStore
 from milan_jax._src.store.release import INCLUDED, EncoderSpec, Params
-from milan_jax._src.store.splits import FILE, read_split
-from milan_jax._src.store.truths import MANIFEST, TRUTH, read_truths
-from milan_jax._src.text.judge import Truth
+from milan_jax._src.store.truths import TRUTH
 from milan_jax._src.text.reconstruction import reconstruct
 from milan_jax._src.text.tokenizer import Tokenizer
 from milan_jax._src.text.wording import NOTHING_PHRASES
-from milan_jax._src.training.calibrate import calibrate, check_truths
-from milan_jax._src.training.matching import keep_matched, split_rows
-from milan_jax._src.training.permitted_captions import permitted_captions
+from milan_jax._src.training.annotated_sets import (
+  AnnotatedSets,
+  known_sources,
+  read_sets,
+)
+from milan_jax._src.training.calibrate import calibrate
 from milan_jax._src.training.projection import fit_projection
-from milan_jax._src.training.splitting import Split
 from milan_jax._src.training.train_milan import (
   RELEASE,
   REPORT,
@@ -79,31 +73,6 @@ _BETWEEN = (
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Inputs:
-  """The inputs of a run, read and checked before it begins.
-
-  Attributes:
-    corpus: the folder of exemplars.
-    exemplars: the exemplars of annotated units.
-    annotations: descriptions of units that have exemplars.
-    described: all descriptions.
-    left_out: captions that were left out of the descriptions.
-    rows: rows of the training, validation and test splits.
-    split: the split of each unit, if given.
-    truths: the truths of units, for the confidence; None if unknown.
-  """
-
-  corpus: pathlib.Path
-  exemplars: ExemplarSet
-  annotations: Mapping[Unit, Sequence[str]]
-  described: Mapping[Unit, Sequence[str]]
-  left_out: int
-  rows: Split
-  split: Mapping[Unit, str] | None
-  truths: Mapping[Unit, Truth] | None
-
-
 def train(options: TrainOptions) -> pathlib.Path:
   """Trains a captioner and its language model in a run directory.
 
@@ -134,9 +103,9 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
   everything = encoder_params(spec, params)
   network = region_encoder(spec, everything)
   sizes = _sizes(model.projection or "", network.blocks)
-  inputs = _read_inputs(options)
+  inputs = read_sets(options.data, seed=options.run.seed, say=say)
   identity = of_training(
-    inputs.corpus,
+    inputs.folders,
     inputs.described,
     inputs.split,
     everything,
@@ -183,10 +152,10 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
       ),
       options,
       folder,
-      nothing=_nothing(inputs.corpus),
+      nothing=_nothing(inputs.folders),
       card=({"about": about} if about else {})
       | {"persons": _PERSONS.format(number=inputs.left_out)}
-      | _sources(inputs.corpus),
+      | known_sources(inputs.folders),
       say=say,
       progress=show,
     )
@@ -207,47 +176,9 @@ def _check_ranges(options: TrainOptions) -> None:
       raise UserError(f"--{name}: expected {least} to {largest}; found {value}.")
 
 
-def _read_inputs(options: TrainOptions) -> _Inputs:
-  data = options.data
-  if not data.exemplars:
-    raise UserError("--exemplars: give a folder of annotated exemplars.")
-  corpus = pathlib.Path(data.exemplars)
-  permitted = permitted_captions(read_annotations(data.annotations or data.exemplars))
-  if permitted.left_out:
-    say(
-      f"{permitted.left_out} captions give persons a color or judge them (such as "
-      f"{permitted.example!r}): they are left out"
-    )
-  described = permitted.captions
-  table = pathlib.Path(data.split or corpus / FILE)
-  split = read_split(table) if data.split or table.is_file() else None
-  found = _annotated(open_exemplars(data.exemplars), described)
-  units = [
-    unit for layer in found.layers for unit in found.exemplars(layer).signed_units()
-  ]
-  kept = keep_matched(described, set(units), what="exemplars", say=say)
-  rows = split_rows(
-    units,
-    split,
-    validation_fraction=data.validation_fraction,
-    test_fraction=data.test_fraction,
-    seed=options.run.seed,
-    say=say,
-    name=str(table),
-  )
-  truths: Mapping[Unit, Truth] | None = None
-  if split is not None:
-    split = {unit: split[unit] for unit in units}
-    if (corpus / TRUTH).is_file():
-      truths = read_truths(corpus)
-      check_truths(split, truths)
-  left_out = permitted.left_out
-  return _Inputs(corpus, found, kept, described, left_out, rows, split, truths)
-
-
-def _nothing(corpus: pathlib.Path) -> tuple[str, ...]:
-  """Returns the decoded form of descriptions that report no pattern."""
-  known = (corpus / TRUTH).is_file()
+def _nothing(folders: Sequence[pathlib.Path]) -> tuple[str, ...]:
+  """Descriptions of no pattern, as a captioner of these corpora decodes them."""
+  known = any((folder / TRUTH).is_file() for folder in folders)
   return tuple(_as_said(NOTHING_PHRASES)) if known else ()
 
 
@@ -312,29 +243,8 @@ def _projection(
   return fit_projection(batches, channels, sizes, whitening=whitening)
 
 
-def _sources(exemplars: pathlib.Path) -> dict[str, Any]:
-  """Returns a corpus's entries for the card: the digests of training photographs."""
-  path = exemplars / MANIFEST
-  if not path.is_file():
-    return {}
-  manifest = read_json(path, dict, remedy="build the corpus again")
-  try:
-    return {
-      "trained_on": [
-        row["sha256"][:16]
-        for row in manifest.get("photographs", ())
-        if row["split"] in ("train", "validation")
-      ]
-    }
-  except (TypeError, KeyError) as error:
-    raise UserError(
-      f"{path}: expected photographs with sha256 and split ({error}): build the corpus "
-      "again."
-    ) from error
-
-
 def _calibrate(
-  folder: pathlib.Path, features: FeatureStore, inputs: _Inputs, dtype: str
+  folder: pathlib.Path, features: FeatureStore, inputs: AnnotatedSets, dtype: str
 ) -> None:
   """Fits the release's confidence, unless the report already has it."""
   report = read_report(folder)
@@ -354,22 +264,3 @@ def _as_said(captions: Sequence[str]) -> list[str]:
   """Tokenizes and joins captions like a captioner: "cannot" becomes two words."""
   split = Tokenizer()
   return [reconstruct(split(caption)).lower() for caption in captions]
-
-
-def _annotated(
-  whole: ExemplarSet, annotations: Mapping[Unit, Sequence[str]]
-) -> ExemplarSet:
-  """Leaves out units and layers without annotations, which need no features."""
-  rows = {}
-  for layer in whole.layers:
-    units = whole.exemplars(layer).signed_units()
-    known = [row for row, unit in enumerate(units) if unit in annotations]
-    if known:
-      rows[layer] = np.array(known)
-  if not rows:
-    layers = sorted({unit.layer for unit in annotations})
-    raise UserError(
-      f"No annotated unit has exemplars: annotated are units of {', '.join(layers[:8])}"
-      f"; exemplars are of {', '.join(whole.layers[:8])}."
-    )
-  return ChosenExemplars(whole, rows)

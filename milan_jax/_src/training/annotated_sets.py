@@ -1,0 +1,225 @@
+"""Reads annotated exemplars, of one folder or of several together."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.files.json_files import read_json
+from milan_jax._src.options.train import DataOptions
+from milan_jax._src.records import ExemplarSet, Unit
+from milan_jax._src.store.annotations import read_annotations
+from milan_jax._src.store.chosen_exemplars import ChosenExemplars
+from milan_jax._src.store.exemplar_sets import open_exemplars
+from milan_jax._src.store.joined_exemplars import JoinedExemplars, joined_layer
+from milan_jax._src.store.splits import FILE, read_split
+from milan_jax._src.store.truths import MANIFEST, TRUTH, read_truths
+from milan_jax._src.text.judge import Truth
+from milan_jax._src.training.calibrate import check_truths
+from milan_jax._src.training.matching import keep_matched, split_rows
+from milan_jax._src.training.permitted_captions import permitted_captions
+from milan_jax._src.training.splitting import Split
+
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AnnotatedSets:
+  """What a captioner is trained on, read and checked before a run begins.
+
+  Attributes:
+    folders: the exemplar directories.
+    exemplars: those of annotated units; of several folders, layers are called
+      `FOLDER:LAYER`.
+    annotations: descriptions of units that have exemplars.
+    described: all descriptions.
+    left_out: captions that were left out of them.
+    rows: rows of the training, validation and test parts.
+    split: the part of each unit, if it is given.
+    truths: what is right of units, for the confidence; None if unknown.
+  """
+
+  folders: tuple[pathlib.Path, ...]
+  exemplars: ExemplarSet
+  annotations: Mapping[Unit, Sequence[str]]
+  described: Mapping[Unit, Sequence[str]]
+  left_out: int
+  rows: Split
+  split: Mapping[Unit, str] | None
+  truths: Mapping[Unit, Truth] | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Set:
+  """One folder's exemplars, descriptions, split and truths."""
+
+  exemplars: ExemplarSet
+  described: Mapping[Unit, Sequence[str]]
+  left_out: int
+  split: Mapping[Unit, str] | None
+  truths: Mapping[Unit, Truth] | None
+
+
+def read_sets(data: DataOptions, *, seed: int, say: Say) -> AnnotatedSets:
+  """Reads the folders of exemplars that are named, with what lies beside them.
+
+  Args:
+    data: the folders, annotations and split.
+    seed: of a random split.
+    say: called with a line for people.
+
+  Raises:
+    UserError: a folder or file is missing or damaged, several folders do not go
+      together, annotations and exemplars hardly match, or a part would be empty.
+  """
+  if not data.exemplars:
+    raise UserError("--exemplars: give a folder of annotated exemplars.")
+  folders = tuple(pathlib.Path(path.strip()) for path in data.exemplars.split(","))
+  if len(folders) == 1:
+    whole = _read(folders[0], data.annotations, data.split, say)
+  else:
+    whole = _joined(folders, data, say)
+  units = [
+    unit
+    for layer in whole.exemplars.layers
+    for unit in whole.exemplars.exemplars(layer).signed_units()
+  ]
+  kept = keep_matched(whole.described, set(units), what="exemplars", say=say)
+  rows = split_rows(
+    units,
+    whole.split,
+    validation_fraction=data.validation_fraction,
+    test_fraction=data.test_fraction,
+    seed=seed,
+    say=say,
+    name=str(data.split or folders[0] / FILE),
+  )
+  split, truths = whole.split, None
+  if split is not None:
+    split = {unit: split[unit] for unit in units}
+    truths = whole.truths
+    if truths is not None:
+      check_truths(split, truths)
+  return AnnotatedSets(
+    folders=folders,
+    exemplars=whole.exemplars,
+    annotations=kept,
+    described=whole.described,
+    left_out=whole.left_out,
+    rows=rows,
+    split=split,
+    truths=truths,
+  )
+
+
+def _read(
+  folder: pathlib.Path, annotations: str | None, table: str | None, say: Say
+) -> _Set:
+  permitted = permitted_captions(read_annotations(annotations or folder))
+  if permitted.left_out:
+    say(
+      f"{permitted.left_out} captions give persons a color or judge them (such as "
+      f"{permitted.example!r}): they are left out"
+    )
+  described = permitted.captions
+  path = pathlib.Path(table or folder / FILE)
+  return _Set(
+    exemplars=_annotated(open_exemplars(folder), described),
+    described=described,
+    left_out=permitted.left_out,
+    split=read_split(path) if table or path.is_file() else None,
+    truths=read_truths(folder) if (folder / TRUTH).is_file() else None,
+  )
+
+
+def _joined(folders: Sequence[pathlib.Path], data: DataOptions, say: Say) -> _Set:
+  """Several folders as one; each has its own annotations, and all or none a split."""
+  for flag, value in (("annotations", data.annotations), ("split", data.split)):
+    if value:
+      raise UserError(
+        f"--{flag}={value}: with several folders of exemplars, put {flag}.csv into "
+        "each of them."
+      )
+  names = [folder.resolve().name for folder in folders]
+  twice = [name for name in names if names.count(name) > 1]
+  if twice:
+    raise UserError(
+      f"--exemplars: two folders are called {twice[0]}, which names their layers: "
+      "rename one."
+    )
+  found = {
+    name: _read(folder, None, None, say)
+    for name, folder in zip(names, folders, strict=True)
+  }
+  with_split = [name for name, one in found.items() if one.split is not None]
+  if with_split and len(with_split) < len(found):
+    missing = next(name for name in names if name not in with_split)
+    raise UserError(
+      f"--exemplars: {with_split[0]} has a {FILE} and {missing} has none: give each "
+      "one, or none."
+    )
+  truths = _renamed({name: one.truths for name, one in found.items()})
+  return _Set(
+    exemplars=JoinedExemplars({name: one.exemplars for name, one in found.items()}),
+    described=_renamed({name: one.described for name, one in found.items()}),
+    left_out=sum(one.left_out for one in found.values()),
+    split=_renamed({name: one.split for name, one in found.items()})
+    if with_split
+    else None,
+    truths=truths or None,
+  )
+
+
+def _renamed(tables: Mapping[str, Mapping[Unit, Any] | None]) -> dict[Unit, Any]:
+  """Tables of several sets as one, their units as `JoinedExemplars` names them."""
+  return {
+    dataclasses.replace(unit, layer=joined_layer(name, unit.layer)): value
+    for name, table in tables.items()
+    for unit, value in (table or {}).items()
+  }
+
+
+def _annotated(
+  whole: ExemplarSet, annotations: Mapping[Unit, Sequence[str]]
+) -> ExemplarSet:
+  """Leaves out units and layers that nobody described: they are not encoded."""
+  rows = {}
+  for layer in whole.layers:
+    units = whole.exemplars(layer).signed_units()
+    known = [row for row, unit in enumerate(units) if unit in annotations]
+    if known:
+      rows[layer] = np.array(known)
+  if not rows:
+    layers = sorted({unit.layer for unit in annotations})
+    raise UserError(
+      f"No annotated unit has exemplars: annotated are units of {', '.join(layers[:8])}"
+      f"; exemplars are of {', '.join(whole.layers[:8])}."
+    )
+  return ChosenExemplars(whole, rows)
+
+
+def known_sources(folders: Sequence[pathlib.Path]) -> dict[str, Any]:
+  """What the card says of corpora: which photographs the captioner has seen.
+
+  Raises:
+    UserError: if a corpus's manifest is damaged.
+  """
+  seen: list[str] = []
+  manifests = [path for each in folders if (path := each / MANIFEST).is_file()]
+  for path in manifests:
+    manifest = read_json(path, dict, remedy="build the corpus again")
+    try:
+      seen += [
+        row["sha256"][:16]
+        for row in manifest.get("photographs", ())
+        if row["split"] in ("train", "validation")
+      ]
+    except (TypeError, KeyError) as error:
+      raise UserError(
+        f"{path}: expected photographs with sha256 and split ({error}): build the "
+        "corpus again."
+      ) from error
+  return {"trained_on": seen} if manifests else {}
