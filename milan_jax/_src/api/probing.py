@@ -122,7 +122,7 @@ def collect(
   Args:
     network: as `probe` returns it.
     images: a folder of pictures, an .npy or .npz file, `tfds:NAME`, `hf:FOLDER`, an
-      array, or a source of images; None for the photographs that come inside packages.
+      array, or a source of images; None for the packaged photographs.
       For a generator, the .npz file of its latents.
     layers: names, globs or indices; None for the network's default layers.
     units: their indices in each layer, or a text such as `0:64` or `all`; None for

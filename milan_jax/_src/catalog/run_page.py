@@ -14,8 +14,8 @@ from milan_jax._src.images.demo import PHOTOGRAPHS
 from milan_jax._src.records import Description, ExemplarSet, GroupedExemplars
 
 _DEMO_NOTES = (
-  f"These units were shown {len(PHOTOGRAPHS)} photographs only, those that come inside "
-  "two packages, cut into many crops at several scales. That is enough to see the "
+  f"These units were shown {len(PHOTOGRAPHS)} photographs only, those that come with "
+  "milan-jax, cut into many crops at several scales. That is enough to see the "
   "program work, and far too few to judge a network by: a unit for dogs has seen none.",
   "Show it your own: `python describe.py --images FOLDER --workdir runs/mine`.",
 )

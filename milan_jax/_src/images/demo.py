@@ -1,7 +1,8 @@
-"""The color photographs shipped with scikit-image and scikit-learn, cut into crops.
+"""Color photographs in milan_jax, scikit-image and scikit-learn, cut into crops.
 
-Ten photographs are enough for a demonstration without a download, but too few to
-describe a network as a whole. Run on a folder of your own photographs for that.
+They are enough for a demonstration without a download, but too few to describe a
+network as a whole. Run on a folder of your own photographs for that. THIRD_PARTY.md
+names the author, the source and the license of each.
 """
 
 import importlib.util
@@ -17,9 +18,15 @@ from milan_jax._src.images.geometry import INTERPOLATIONS, Geometry, to_channels
 from milan_jax._src.images.sizes import Size
 from milan_jax._src.images.source import black
 
-# Every color photograph in the two wheels, except drawings and test charts (logo,
-# color, phantom, chessboard, horse), gray pictures, a thumbnail, and motorcycle_right,
-# which shows the scene of motorcycle_left from slightly to the right.
+_OWN = """
+  arches asphalt beach bee bridge cactus cat citrus granite highway hopper hummingbird
+  icefall mountain office pebbles platter raccoon rock rug skyscrapers stucco tern
+  towers wood wood_old
+""".split()
+# Package and file of each photograph, of as many distinct scenes. Of scikit-image and
+# scikit-learn, every color photograph except drawings and test charts (logo, color,
+# phantom, chessboard, horse), gray pictures, a thumbnail, and motorcycle_right, which
+# shows the scene of motorcycle_left from slightly to the right.
 PHOTOGRAPHS = (
   ("skimage", "data/astronaut.png"),
   ("skimage", "data/chelsea.png"),
@@ -31,20 +38,22 @@ PHOTOGRAPHS = (
   ("skimage", "data/rocket.jpg"),
   ("sklearn", "datasets/images/china.jpg"),
   ("sklearn", "datasets/images/flower.jpg"),
+  *(("milan_jax", f"_src/images/photographs/{name}.jpg") for name in _OWN),
 )
-# Side of a crop divided by the photograph's shorter side. Below 0.5, crops of the
-# smaller photographs would be enlarged and blurred.
+# Side of a crop divided by the photograph's shorter side.
 SCALES = (1.0, 0.75, 0.5)
+# Minimum length of a crop's shorter side, in pixels of the photograph: smaller crops
+# would be enlarged and blurred.
+MIN_SIDE = 150
 # Maximum distance between the starts of neighboring crops, as a fraction of their side.
 STEP = 0.5
 
 
 class DemoImages:
-  """Crops of the packaged photographs, at several scales and mirrored.
+  """Crops of the packaged photographs, at several scales.
 
   The list is the same on every machine. A crop is named by its photograph, its left
-  and top edge in the photograph's pixels and its scale: `coffee@100,0,0.75`, with
-  `,mirrored` where left and right are swapped.
+  and top edge in the photograph's pixels and its scale: `coffee@100,0,0.75`.
 
   Args:
     geometry: size of the crops and interpolation; `resize` is not used, because a crop
@@ -61,10 +70,9 @@ class DemoImages:
       for package, file in PHOTOGRAPHS
     }
     self._crops = [
-      (name, *crop, mirrored)
+      (name, *crop)
       for name, photograph in self._photographs.items()
       for crop in _crops(*photograph.size, geometry.shape)
-      for mirrored in (False, True)
     ]
 
   def __len__(self) -> int:
@@ -81,9 +89,9 @@ class DemoImages:
     return black(self.size, self._geometry.channels)
 
   def name(self, index: int) -> str:
-    """Photograph, left edge, top edge, scale, and whether mirrored."""
-    name, left, top, _, _, scale, mirrored = self._crops[index]
-    return f"{name}@{left},{top},{scale:g}" + (",mirrored" if mirrored else "")
+    """Photograph, left edge, top edge and scale."""
+    name, left, top, _, _, scale = self._crops[index]
+    return f"{name}@{left},{top},{scale:g}"
 
   def groups(self) -> Int64[np.ndarray, "images"]:
     """Index of each crop's photograph: crops of one photograph share their number."""
@@ -99,14 +107,12 @@ class DemoImages:
 
   def load(self, index: int) -> UInt8[np.ndarray, "height width channels"]:
     """The crop, at the source's size."""
-    name, left, top, width, height, _, mirrored = self._crops[index]
+    name, left, top, width, height, _ = self._crops[index]
     image = self._photographs[name].resize(
       self._geometry.shape[::-1],
       INTERPOLATIONS[self._geometry.interpolation],
       box=(left, top, left + width, top + height),
     )
-    if mirrored:
-      image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     pixels = np.asarray(to_channels(image, self._geometry.channels))
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
@@ -138,6 +144,8 @@ def _crops(
 ) -> list[tuple[int, int, int, int, float]]:
   """Left, top, width, height and scale of every crop, from large to small.
 
+  Crops below `MIN_SIDE` are left out, except those of the largest scale.
+
   Args:
     width: width of the photograph, in pixels.
     height: height of the photograph, in pixels.
@@ -150,6 +158,8 @@ def _crops(
       across, down = round(scale * width), round(scale * width * rows / columns)
     else:
       across, down = round(scale * height * columns / rows), round(scale * height)
+    if min(across, down) < MIN_SIDE and scale < 1:
+      break
     tops, lefts = _starts(height, down), _starts(width, across)
     crops += [
       (left, top, across, down, scale) for top, left in itertools.product(tops, lefts)

@@ -70,7 +70,7 @@ class ImageOptions(Checked):
   source: str | None = option(
     None,
     "images to show: a folder, an .npy or .npz file, tfds:NAME or tfds:FOLDER, "
-    "hf:FOLDER; default: photographs that come inside packages",
+    "hf:FOLDER; default: the packaged photographs",
     flag="images",
   )
   split: str | None = option(
