@@ -37,6 +37,7 @@ if TYPE_CHECKING:
   from milan_jax._src.probe.model_options import Network
   from milan_jax._src.probe.protocol import Probe
   from milan_jax._src.records import Description, ExemplarSet, LayerShape, Unit
+  from milan_jax._src.store.original_layout import merge_images
 
 # Where each public name comes from: it is imported when it is first used, since JAX
 # takes time.
@@ -50,6 +51,7 @@ _PUBLIC = {
   "open_exemplars": "api.stores",
   "open_features": "api.stores",
   "write_original": "api.stores",
+  "merge_images": "store.original_layout",
   "write_page": "api.pages",
   "backbone": "models.backbones",
   "backbone_names": "models.backbones",
@@ -98,6 +100,7 @@ __all__ = [
   "collect",
   "describe",
   "load",
+  "merge_images",
   "open_exemplars",
   "open_features",
   "params_from_state_dict",

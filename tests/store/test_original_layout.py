@@ -125,6 +125,8 @@ def test_images_that_are_missing_are_put_in_from_a_copy(folder):
   np.testing.assert_array_equal(np.load(folder / "2" / "images.npy"), want)
   larger = dataset().repeat(3, axis=1).repeat(3, axis=2)
   (folder / "2" / "images.npy").unlink()
+  with pytest.raises(UserError, match=r"load: expected image \d+ as uint8 .* float32"):
+    merge_images(folder, lambda image: larger[image].astype(np.float32))
   merge_images(folder, lambda image: larger[image])
   np.testing.assert_array_equal(np.load(folder / "2" / "images.npy"), want)
 

@@ -10,6 +10,7 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
@@ -147,7 +148,7 @@ class _Layer:
     if not (folder / "images.npy").exists():
       way = (
         "they can be put in from a local copy of the data set, by ids.csv, with "
-        "milan_jax._src.store.original_layout.merge_images"
+        "milan_jax.merge_images"
         if ids.exists()
         else "and without ids.csv nothing says which they were"
       )
@@ -298,8 +299,16 @@ def merge_images(
       ratio of the masks.
 
   Raises:
-    UserError: if a layer has neither images nor ids, or its ids and masks are
-      inconsistent.
+    UserError: if a layer has neither images nor ids, its ids and masks are
+      inconsistent, or `load` returns something else than an image.
+
+  Example:
+    >>> import os
+    >>> milan_jax.write_original("archive", exemplars)
+    >>> os.remove("archive/conv2/images.npy")
+    >>> milan_jax.merge_images("archive", lambda image: images[image])
+    >>> milan_jax.open_exemplars("archive").images(np.array([0])).shape
+    (1, 32, 32, 3)
   """
   folder = pathlib.Path(folder)
   for name in layer_names(folder):
@@ -313,9 +322,20 @@ def merge_images(
     with atomic_path(inside / "images.npy") as staging:
       images = _create(staging, (*ids.shape, 3, *masks.shape[3:]))
       for at in np.ndindex(*ids.shape):
-        pixels = nearest(load(int(ids[at]))[None], size_from_sides(*masks.shape[3:]))
+        image = _checked_image(load(int(ids[at])), int(ids[at]))
+        pixels = nearest(image[None], size_from_sides(*masks.shape[3:]))
         images[at] = pixels[0].transpose(2, 0, 1)
       images.flush()
+
+
+def _checked_image(image: Any, image_id: int) -> UInt8[np.ndarray, "height width 3"]:
+  pixels = np.asarray(image)
+  if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+    raise UserError(
+      f"load: expected image {image_id} as uint8 of shape (height, width, 3); found "
+      f"{pixels.dtype} of shape {pixels.shape}."
+    )
+  return pixels
 
 
 def nearest(images: np.ndarray, size: Size) -> np.ndarray:
