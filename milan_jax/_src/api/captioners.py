@@ -8,7 +8,7 @@ import pathlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
-from milan_jax._src.api.identity import of_captioner, of_exemplars, of_features
+from milan_jax._src.api.identity import of_captioner, of_stored
 from milan_jax._src.decoding.confidence import knows_confidence
 from milan_jax._src.decoding.decoder import Decoder, check_decodes
 from milan_jax._src.decoding.features import encode_exemplars
@@ -26,12 +26,11 @@ from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.options.describe import DecodingOptions
 from milan_jax._src.options.fields import values_of_group
 from milan_jax._src.records import Description, ExemplarSet, Unit
-from milan_jax._src.runs.inputs import Identity, Tables
+from milan_jax._src.runs.inputs import Tables
 from milan_jax._src.runs.locks import hold
 from milan_jax._src.runs.progress import bar, say
 from milan_jax._src.runs.workdir import DESCRIPTIONS, FEATURES, open_workdir
 from milan_jax._src.store.descriptions import Journal, write_descriptions
-from milan_jax._src.store.exemplar_sets import exemplar_files
 from milan_jax._src.store.feature_store import FeatureStore
 from milan_jax._src.store.pretrained import load_milan
 from milan_jax._src.store.release import Params, Release, save_release
@@ -190,8 +189,10 @@ class Captioner:
     decoding = self.resolve(options)
     with _folder(workdir) as folder:
       if workdir is not None:
-        config = values_of_group(options)
-        open_workdir(folder, config, identity=self._identity(exemplars, folder))
+        given = isinstance(exemplars, FeatureStore)
+        inputs = of_captioner(self.release, None if given else self.encoder_params)
+        identity = of_stored(inputs, exemplars, Tables(folder))
+        open_workdir(folder, values_of_group(options), identity=identity)
       store = self._features(exemplars, folder / FEATURES)
       journal = self.describe_features(store, folder, decoding, options)
       if workdir is not None:
@@ -272,23 +273,6 @@ class Captioner:
       return release
     say("no confidence: it was calibrated for the captioner's default options")
     return dataclasses.replace(release, confidence=None)
-
-  def _identity(
-    self, exemplars: ExemplarSet | FeatureStore, folder: pathlib.Path
-  ) -> Identity:
-    tables = Tables(folder)
-    if isinstance(exemplars, FeatureStore):
-      captioner = of_captioner(self.release, None)
-      return Identity({"captioner": captioner, **of_features(exemplars, tables)})
-    captioner = of_captioner(self.release, self.encoder_params)
-    source = getattr(exemplars, "folder", None)
-    if source is None:
-      raise UserError(
-        "workdir: these exemplars are not on disk, so a later call could not recognize "
-        "them; leave workdir out, or collect them with a workdir."
-      )
-    files = exemplar_files(source)
-    return Identity({"captioner": captioner, **of_exemplars(exemplars, files, tables)})
 
 
 def load(name: str | os.PathLike[str] = "starter") -> Captioner:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from milan_jax._src.errors import UserError
 from milan_jax._src.images.latents import Latents
 from milan_jax._src.images.source import Source, UnreadableImageError
 from milan_jax._src.options.decoding import Decoding
@@ -16,6 +17,7 @@ from milan_jax._src.probe.trial_fingerprints import trial_summaries
 from milan_jax._src.records import ExemplarSet
 from milan_jax._src.runs.inputs import Identity, Input, Tables, of_contents, of_files
 from milan_jax._src.runs.progress import bar, say
+from milan_jax._src.store.exemplar_sets import exemplar_files
 from milan_jax._src.store.feature_store import FeatureStore
 from milan_jax._src.store.release import Params, Release
 
@@ -162,26 +164,34 @@ def _content(source: Source, index: int) -> np.ndarray | bytes:
     return str(error).encode()
 
 
-def of_exemplars(
-  found: ExemplarSet, files: Sequence[tuple[str, pathlib.Path]], tables: Tables
-) -> dict[str, Input]:
-  """A directory of exemplars, and the units of it that are described."""
-  units = {name: found.exemplars(name).units.tolist() for name in found.layers}
-  known = tables.known("exemplars")
-  return {
-    "units": of_units(units),
-    "exemplars": of_files("--exemplars", "files", files, known=known),
-  }
+def of_stored(
+  captioner: Input, stored: ExemplarSet | FeatureStore, tables: Tables
+) -> Identity:
+  """A captioner with exemplars or features on disk, and the units in them.
 
+  Args:
+    captioner: the captioner's entry.
+    stored: the exemplars or features.
+    tables: of the run directory, which know files.
 
-def of_features(store: FeatureStore, tables: Tables) -> dict[str, Input]:
-  """A folder of features, and the units of it that are described."""
-  units: dict[str, list[int]] = {}
-  for unit, _ in store.units(0, len(store)):
-    units.setdefault(unit.layer, []).append(unit.index)
-  return {
-    "units": of_units(units),
-    "features": of_files(
-      "--features", "files", store.files(), known=tables.known("features")
-    ),
-  }
+  Raises:
+    UserError: if the exemplars are not on disk.
+  """
+  found = {"captioner": captioner}
+  if isinstance(stored, FeatureStore):
+    units: dict[str, list[int]] = {}
+    for unit, _ in stored.units(0, len(stored)):
+      units.setdefault(unit.layer, []).append(unit.index)
+    name, files = "features", stored.files()
+  else:
+    folder = getattr(stored, "folder", None)
+    if folder is None:
+      raise UserError(
+        "workdir: these exemplars are not on disk, so a later call could not recognize "
+        "them; leave workdir out, or collect them with a workdir."
+      )
+    units = {layer: stored.exemplars(layer).units.tolist() for layer in stored.layers}
+    name, files = "exemplars", exemplar_files(folder)
+  found["units"] = of_units(units)
+  found[name] = of_files(f"--{name}", "files", files, known=tables.known(name))
+  return Identity(found)

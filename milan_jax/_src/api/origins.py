@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from milan_jax._src.api.collection import find_exemplars
-from milan_jax._src.api.identity import of_exemplars, of_features, of_target
+from milan_jax._src.api.identity import of_stored, of_target
 from milan_jax._src.errors import UserError
 from milan_jax._src.exemplars.shards import check_enough
 from milan_jax._src.options.describe import ExemplarOptions
@@ -20,7 +20,7 @@ from milan_jax._src.records import ExemplarSet
 from milan_jax._src.runs.inputs import Identity, Input, Tables
 from milan_jax._src.runs.memory import memory_of
 from milan_jax._src.store.chosen_exemplars import ChosenExemplars
-from milan_jax._src.store.exemplar_sets import exemplar_files, open_exemplars
+from milan_jax._src.store.exemplar_sets import open_exemplars
 from milan_jax._src.store.feature_store import FeatureStore, open_features
 
 
@@ -78,7 +78,7 @@ class GivenFeatures:
 
   def identity(self, captioner: Input, tables: Tables) -> Identity:
     """Those of the features and of their units."""
-    return Identity({"captioner": captioner, **of_features(self.store, tables)})
+    return of_stored(captioner, self.store, tables)
 
   def exemplars(self, folder: pathlib.Path, job: Mapping[str, Any]) -> None:
     """None: there are features."""
@@ -100,7 +100,6 @@ class GivenExemplars:
   def __init__(self, options: ExemplarOptions):
     folder = options.folder or ""
     whole = open_exemplars(folder)
-    self._folder = folder
     self.found: ExemplarSet = whole
     if options.layers or options.units:
       rows = _chosen_rows(
@@ -110,9 +109,7 @@ class GivenExemplars:
 
   def identity(self, captioner: Input, tables: Tables) -> Identity:
     """Those of the exemplars and of their units."""
-    files = exemplar_files(self._folder)
-    found = of_exemplars(self.found, files, tables)
-    return Identity({"captioner": captioner, **found})
+    return of_stored(captioner, self.found, tables)
 
   def exemplars(self, folder: pathlib.Path, job: Mapping[str, Any]) -> ExemplarSet:
     """Those that were given."""
