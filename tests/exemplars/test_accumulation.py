@@ -306,3 +306,14 @@ def test_reports_progress_and_times(probe):
   times = dataclasses.asdict(found.times)
   assert times.pop("writing") == 0
   assert all(seconds > 0 for seconds in times.values())
+
+
+@pytest.mark.parametrize("groups", [[0, 1], [-1] * 40, [0.5] * 40])
+def test_groups_that_do_not_fit_the_images_are_named(probe, groups):
+  class Grouped(ArrayImages):
+    def groups(self):
+      return np.array(groups)
+
+  images = np.zeros((40, 64, 64, 3), np.uint8)
+  with pytest.raises(UserError, match=r"Grouped\.groups\(\): expected a whole number"):
+    run(probe, Grouped(images))

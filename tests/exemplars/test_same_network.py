@@ -21,7 +21,13 @@ class Some(DemoImages):
     return NUM_IMAGES
 
   def load(self, index):
-    return super().load(index * (super().__len__() - 1) // (NUM_IMAGES - 1))
+    return super().load(self._whole(index))
+
+  def groups(self):
+    return super().groups()[[self._whole(index) for index in range(NUM_IMAGES)]]
+
+  def _whole(self, index):
+    return index * (super().__len__() - 1) // (NUM_IMAGES - 1)
 
 
 @pytest.fixture(scope="module")

@@ -121,8 +121,21 @@ def start(
 
 
 def groups_of(source: Source, k: int) -> Groups | None:
-  """The groups of a source's images; None if it has none."""
-  return Groups.of(source.groups(), k) if isinstance(source, GroupedSource) else None
+  """The groups of a source's images; None if it has none.
+
+  Raises:
+    UserError: if they are not a whole number from 0 for each image.
+  """
+  if not isinstance(source, GroupedSource):
+    return None
+  groups = np.asarray(source.groups())
+  whole = np.issubdtype(groups.dtype, np.integer)
+  if groups.shape != (len(source),) or not whole or (groups < 0).any():
+    raise UserError(
+      f"{type(source).__name__}.groups(): expected a whole number from 0 for each of "
+      f"{len(source)} images; found {groups.dtype} of shape {groups.shape}."
+    )
+  return Groups.of(groups, k)
 
 
 def merge(shards: Iterable[Progress], groups: Groups | None = None) -> Progress:
