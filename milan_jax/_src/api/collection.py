@@ -188,7 +188,7 @@ def _write(
     say(f"skipped {item.name}: {item.reason}")
   found = shards.finish(progress, k=how.k, num_images=len(images), tail=_tail(how))
   for layer, statistics in found.items():
-    _report(layer, statistics)
+    _report(layer, statistics, _tail(how))
   found = _with_images(found)
   info = {
     **job,
@@ -216,8 +216,8 @@ def _with_images(found: Mapping[str, LayerStatistics]) -> dict[str, LayerStatist
   }
 
 
-def _report(layer: str, found: LayerStatistics) -> None:
-  """Says what is odd about a layer's units."""
+def _report(layer: str, found: LayerStatistics, tail: Tail) -> None:
+  """Prints how many of a layer's units are unusual, and how."""
   rare, k = _rare(found), found.image_ids.shape[1]
   odd = {
     "dead (they never vary, or on too few images)": found.dead,
@@ -225,25 +225,21 @@ def _report(layer: str, found: LayerStatistics) -> None:
     "whose last exemplar ties with other images": (found.num_ties > 0)
     & ~(found.dead | rare),
     f"that fire on fewer than {k} images": rare,
-    "that rest at their maximum, shown by what lowers them": _none(found)
-    if found.off is None or found.off.all()
-    else found.off,
   }
+  if tail == "auto" and found.off is not None:
+    odd["that rest at their maximum, shown by what lowers them"] = found.off
+  kind = "tails" if tail == "both" else "units"
   for what, which in odd.items():
     if which.any():
-      say(f"{layer}: {which.sum()} of {len(which)} units {what}")
+      say(f"{layer}: {which.sum()} of {len(which)} {kind} {what}")
 
 
 def _rare(found: LayerStatistics) -> Bool[np.ndarray, "units"]:
   if found.num_firing is None:
-    return _none(found)
+    return np.zeros(len(found.dead), bool)
   k = found.image_ids.shape[1]
   rare: np.ndarray = (found.num_firing > 0) & (found.num_firing < k)
   return rare
-
-
-def _none(found: LayerStatistics) -> Bool[np.ndarray, "units"]:
-  return np.zeros(len(found.dead), bool)
 
 
 def _tail(how: ExemplarOptions) -> Tail:
