@@ -36,6 +36,13 @@ from milan_jax._src.runs.workdir import begin_or_resume, job_of
 from milan_jax._src.store.exemplar_sets import open_exemplars
 from milan_jax._src.store.exemplar_store import StoredExemplars
 
+Images = (
+  str
+  | os.PathLike[str]
+  | ImageSource
+  | UInt8[np.ndarray, "images height width channels"]
+)
+
 
 def probe(
   model: Any,
@@ -73,13 +80,6 @@ def probe(
     ['conv1', 'conv2', '__call__']
   """
   name = model if isinstance(model, str) else _label(model)
-  known = {field.name for field in dataclasses.fields(ModelOptions)} - {"name"}
-  unknown = sorted(set(options) - known)
-  if unknown:
-    raise UserError(
-      f"probe: expected options among {', '.join(sorted(known))}; found "
-      f"{', '.join(unknown)}."
-    )
   options = _texts(options)
   named = ModelOptions(name=name, **options)
   request = ModelRequest(
@@ -103,11 +103,7 @@ def probe(
 @arguments(probe_batch_size="batch_size")
 def collect(
   network: Network,
-  images: str
-  | os.PathLike[str]
-  | ImageSource
-  | UInt8[np.ndarray, "images height width channels"]
-  | None = None,
+  images: Images | None = None,
   *,
   layers: str | Iterable[str] | None = None,
   units: str | Iterable[int] | None = None,
@@ -149,11 +145,7 @@ def collect(
     >>> exemplars.exemplars("conv2").image_ids.shape
     (8, 5)
   """
-  if not isinstance(network, Network):
-    raise UserError(
-      "network: expected what milan_jax.probe returns; found a "
-      f"{type(network).__name__}: give milan_jax.probe(...) of it."
-    )
+  _check_network(network)
   options = ExemplarOptions(
     layers=joined("layers", layers),
     units=joined("units", units),
@@ -167,6 +159,19 @@ def collect(
   if workdir is not None:
     with hold(workdir) as folder:
       return _collect(origin, folder)
+  return _collect_for_now(origin)
+
+
+def _check_network(network: object) -> None:
+  if not isinstance(network, Network):
+    raise UserError(
+      "network: expected what milan_jax.probe returns; found a "
+      f"{type(network).__name__}: give milan_jax.probe(...) of it."
+    )
+
+
+def _collect_for_now(origin: Probed) -> StoredExemplars:
+  """Collects into a folder that is removed when the exemplars are no longer used."""
   folder = pathlib.Path(tempfile.mkdtemp(prefix="milan-jax-"))
   try:
     found = _collect(origin, folder)
@@ -250,7 +255,18 @@ def joined(name: str, items: str | Iterable[Any] | None) -> str | None:
 
 
 def _texts(options: Mapping[str, Any]) -> dict[str, Any]:
-  """Options as texts: numbers and lists are taken as the command line writes them."""
+  """Options as texts: numbers and lists are taken as the command line writes them.
+
+  Raises:
+    UserError: an option that `ModelOptions` does not have.
+  """
+  known = {field.name for field in dataclasses.fields(ModelOptions)} - {"name"}
+  unknown = sorted(set(options) - known)
+  if unknown:
+    raise UserError(
+      f"probe: expected options among {', '.join(sorted(known))}; found "
+      f"{', '.join(unknown)}."
+    )
   found = dict(options)
   for name, separator in (("mean", ","), ("std", ","), ("image_size", "x")):
     value = found.get(name)

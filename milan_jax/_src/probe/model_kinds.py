@@ -78,18 +78,7 @@ def network_from(found: Any, request: ModelRequest) -> Network:
       "function that returns one."
     )
   if isinstance(found, Network | Probe):
-    reject_options(model, request, "weights", "image_size", "mean", "std", "layouts")
-    if request.prepared is not None:
-      raise UserError(
-        f"preprocessing: --model={model} has its own or needs none; omit it."
-      )
-  if isinstance(found, Network):
-    return found
-  if isinstance(found, Probe):
-    check_probe(found)
-    channels = getattr(found, "channels", 0)
-    prepared = request.preprocessing(size=found.image_size, channels=channels)
-    return make_network(found, prepared)
+    return _ready(found, request)
   if any(kind.__module__.split(".")[0] in _KERAS for kind in type(found).__mro__):
     raise UserError(f"--model={model} is a Keras model: {_KERAS_REMEDY}")
   torch = sys.modules.get("torch")
@@ -103,30 +92,9 @@ def network_from(found: Any, request: ModelRequest) -> Network:
   if request.latents is not None:
     return _jax_generator(model, found, request)
   layouts = request.read_layouts()
-  if isinstance(found, nn.Module):
-    if found.scope is None:
-      raise UserError(
-        f"--model={model} is a Flax Linen module without its variables: expected the "
-        "pair of both, such as module, module.init(key, images)."
-      )
-    found = found.unbind()
-  if (
-    isinstance(found, tuple)
-    and len(found) == 2
-    and isinstance(found[0], nn.Module)
-    and isinstance(found[1], Mapping)
-  ):
-    return _flax(lambda how: LinenProbe(*found, how, layouts=layouts), request)
-  if isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], nn.Module):
-    raise UserError(
-      f"--model={model}: expected the variables of {type(found[0]).__name__} as "
-      f"returned by module.init; found a {type(found[1]).__name__}."
-    )
-  if isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], Mapping):
-    raise UserError(
-      f"--model={model}: variables are for Flax Linen modules only, and "
-      f"{type(found[0]).__name__} is not one: omit them."
-    )
+  linen = _linen_pair(model, found)
+  if linen is not None:
+    return _flax(lambda how: LinenProbe(*linen, how, layouts=layouts), request)
   nnx = sys.modules.get("flax.nnx")  # already imported if there is an NNX module
   if nnx and isinstance(found, nnx.Module):
     from milan_jax._src.probe.nnx_module import NnxProbe
@@ -148,6 +116,53 @@ def network_from(found: Any, request: ModelRequest) -> Network:
   raise UserError(
     f"--model={model}: expected {_EXPECTED}; found a {type(found).__name__}."
   )
+
+
+def _ready(found: Network | Probe, request: ModelRequest) -> Network:
+  """Returns the network of what needs no probe, and refuses options that it ignores."""
+  model = request.name
+  reject_options(model, request, "weights", "image_size", "mean", "std", "layouts")
+  if request.prepared is not None:
+    raise UserError(
+      f"preprocessing: --model={model} has its own or needs none; omit it."
+    )
+  if isinstance(found, Network):
+    return found
+  check_probe(found)
+  channels = getattr(found, "channels", 0)
+  prepared = request.preprocessing(size=found.image_size, channels=channels)
+  return make_network(found, prepared)
+
+
+def _linen_pair(model: str, found: Any) -> tuple[nn.Module, Mapping[str, Any]] | None:
+  """Returns a Linen module and its variables; None if it is another kind of model.
+
+  Raises:
+    UserError: if one of the two is missing or something else.
+  """
+  if isinstance(found, nn.Module):
+    if found.scope is None:
+      raise UserError(
+        f"--model={model} is a Flax Linen module without its variables: expected the "
+        "pair of both, such as module, module.init(key, images)."
+      )
+    found = found.unbind()
+  if not (isinstance(found, tuple) and len(found) == 2):
+    return None
+  module, variables = found
+  if isinstance(module, nn.Module) and isinstance(variables, Mapping):
+    return module, variables
+  if isinstance(module, nn.Module):
+    raise UserError(
+      f"--model={model}: expected the variables of {type(module).__name__} as "
+      f"returned by module.init; found a {type(variables).__name__}."
+    )
+  if isinstance(variables, Mapping):
+    raise UserError(
+      f"--model={model}: variables are for Flax Linen modules only, and "
+      f"{type(module).__name__} is not one: omit them."
+    )
+  return None
 
 
 def program_network(program: Any, request: ModelRequest) -> Network:
