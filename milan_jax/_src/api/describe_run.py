@@ -95,14 +95,7 @@ def describe(options: DescribeOptions) -> pathlib.Path:
 
 def _describe(options: DescribeOptions, folder: pathlib.Path) -> pathlib.Path:
   # All that may be wrong is found out before a run is begun.
-  given = options.exemplars
-  outputs = Outputs(
-    folder,
-    exemplars=not (given.features or given.folder),
-    features=not given.features,
-    page=options.run.page and not given.features,
-  )
-  finished = bool(broadcast_from_primary(outputs.are_there()))
+  finished = bool(broadcast_from_primary(_outputs(options, folder).are_there()))
   if is_primary():
     read_run(folder)
   captioner = Captioner(
@@ -110,7 +103,7 @@ def _describe(options: DescribeOptions, folder: pathlib.Path) -> pathlib.Path:
     encoder_precision=cast(Rounding, options.captioner.encoder_precision),
   )
   decoding = captioner.resolve(options.decoding)
-  encoder = None if given.features else captioner.encoder_params
+  encoder = None if options.exemplars.features else captioner.encoder_params
   origin = _origin(options, captioner)
   if not finished:
     wait_for_start(folder)
@@ -155,6 +148,16 @@ def _describe(options: DescribeOptions, folder: pathlib.Path) -> pathlib.Path:
     write_run_page(folder, found, journal, _facts(options, job))
     say(f"{folder / PAGE}: the page")
   return path
+
+
+def _outputs(options: DescribeOptions, folder: pathlib.Path) -> Outputs:
+  given = options.exemplars
+  return Outputs(
+    folder,
+    exemplars=not (given.features or given.folder),
+    features=not given.features,
+    page=options.run.page and not given.features,
+  )
 
 
 def _help_primary(

@@ -128,16 +128,25 @@ def of_target(
     found["latents"] = of_contents("--latents", "latents", [("the latents", digest)])
   else:
     found["images"] = _of_images(target.inputs, target.shown.source or "", tables)
-  answers: dict[str, list[float]] = {}
-  if named:
-    answers = dict(selection.answers)
-    if len(answers) < len(selection.units):
-      layers = tuple(selection.units)
-      answers = trial_summaries(
-        probe, target.inputs, layers, batch_size=batch_size, model=model
-      )
+  answers = _answers(target, selection, batch_size) if named else {}
   known = "parameters" in found or "model" in found
   return Identity(found, answers, model, _TOLERANCE if known else _TIGHT_TOLERANCE)
+
+
+def _answers(
+  target: ProbeTarget, selection: Selection, batch_size: int
+) -> dict[str, list[float]]:
+  """Statistics of each layer's activations on a trial batch."""
+  answers = dict(selection.answers)
+  if len(answers) == len(selection.units):
+    return answers
+  return trial_summaries(
+    target.network.probe,
+    target.inputs,
+    tuple(selection.units),
+    batch_size=batch_size,
+    model=target.model.name,
+  )
 
 
 def _of_images(source: Source, images: str, tables: Tables) -> Input:

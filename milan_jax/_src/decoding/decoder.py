@@ -91,15 +91,7 @@ class Decoder:
     self.feature_size = release.feature_size
     self._sharding = NamedSharding(mesh, PartitionSpec(AXIS))
     everywhere = NamedSharding(mesh, PartitionSpec())
-    params = {"captioner": release.params["captioner"]}
-    for part in ("language_model", "projection"):
-      if part in release.params:
-        params[part] = release.params[part]
-    dtype = jnp.bfloat16 if decoding.precision == "bfloat16" else jnp.float32
-    with self._precision():
-      self.weights = jax.jit(
-        functools.partial(fuse_weights, dtype=dtype), out_shardings=everywhere
-      )(jax.tree.map(lambda x: _spread(np.asarray(x), everywhere), params))
+    self.weights = self._fused(release, everywhere)
     vocabulary = self._vocabulary = Vocabulary(release.vocabulary)
     words: ContentWords | None = None
     if decoding.consensus:
@@ -128,6 +120,20 @@ class Decoder:
 
     self._decode = jax.jit(spread_over_devices, out_shardings=everywhere)
     self._compiled: dict[tuple[int, bool], Any] = {}
+
+  def _fused(self, release: Release, everywhere: NamedSharding) -> Weights:
+    """Returns the weights as the search uses them, on every device."""
+    params = {"captioner": release.params["captioner"]}
+    for part in ("language_model", "projection"):
+      if part in release.params:
+        params[part] = release.params[part]
+    bfloat16 = self.decoding.precision == "bfloat16"
+    dtype = jnp.bfloat16 if bfloat16 else jnp.float32
+    with self._precision():
+      fused: Weights = jax.jit(
+        functools.partial(fuse_weights, dtype=dtype), out_shardings=everywhere
+      )(jax.tree.map(lambda x: _spread(np.asarray(x), everywhere), params))
+    return fused
 
   def _precision(self) -> AbstractContextManager[None]:
     kind = "tensorfloat32" if self.decoding.precision == "tensorfloat32" else "highest"

@@ -2,11 +2,12 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from milan_jax._src.decoding.confidence import gather_evidence
 from milan_jax._src.decoding.decoder import Decoder
@@ -68,28 +69,17 @@ def calibrate(
     for index, unit in enumerate(units)
     if split.get(unit) == "validation" and unit in truths
   ]
-  decoder = Decoder(release, release.decoding, batch_size=BATCH)
-  vocabulary = Vocabulary(release.vocabulary)
-  batches: list[np.ndarray] = []
-  verdicts: list[tuple[bool, bool]] = []
-  for start in range(0, len(indices), BATCH):
-    some = indices[start : start + BATCH]
-    features = store.read_rows(np.array(some))
-    keys = jax.random.split(jax.random.key(0), len(some))
-    decoded = decoder(features, keys)
-    tokens = np.asarray(decoded.tokens)
-    batches.append(gather_evidence(release, decoded, features))
-    for row, index in enumerate(some):
-      text = reconstruct_ids(tokens[row], vocabulary)
-      truth = truths[units[index]]
-      fits = (
-        not truth.negative
-        and text.lower() not in release.decoding.nothing
-        and judge(text, truth).lenient
-      )
-      verdicts.append((fits, truth.negative))
-  evidence = np.concatenate(batches)
-  right, negative = np.array(verdicts).T
+  evidence, texts = _described(release, store, indices)
+  known = [truths[units[index]] for index in indices]
+  negative = np.array([truth.negative for truth in known])
+  right = np.array(
+    [
+      not truth.negative
+      and text.lower() not in release.decoding.nothing
+      and judge(text, truth).lenient
+      for text, truth in zip(texts, known, strict=True)
+    ]
+  )
   spec = fit_confidence(evidence, right, negative)
   whole = dataclasses.replace(
     release,
@@ -105,3 +95,22 @@ def calibrate(
     "negatives_refused": float(refused[negative].mean()) if negative.any() else None,
     "others_refused": float(refused[~negative].mean()),
   }
+
+
+def _described(
+  release: releases.Release, store: FeatureStore, indices: Sequence[int]
+) -> tuple[Float[np.ndarray, "units evidence"], list[str]]:
+  """Returns the evidence for the confidence of some units, and their descriptions."""
+  decoder = Decoder(release, release.decoding, batch_size=BATCH)
+  vocabulary = Vocabulary(release.vocabulary)
+  batches: list[np.ndarray] = []
+  texts: list[str] = []
+  for start in range(0, len(indices), BATCH):
+    some = indices[start : start + BATCH]
+    features = store.read_rows(np.array(some))
+    keys = jax.random.split(jax.random.key(0), len(some))
+    decoded = decoder(features, keys)
+    batches.append(gather_evidence(release, decoded, features))
+    tokens = np.asarray(decoded.tokens)
+    texts += [reconstruct_ids(tokens[row], vocabulary) for row in range(len(some))]
+  return np.concatenate(batches), texts

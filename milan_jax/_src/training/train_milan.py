@@ -256,13 +256,7 @@ def _train(
       json.dumps(line, sort_keys=True) + "\n" for line in [*before, *lines]
     )
     atomic.write_text(job.workdir / METRICS, text)
-    last = epochs[-1]
-    say(
-      f"{name}, epoch {last.epoch}: training loss {last.training['loss']:.4f}, "
-      f"validation {stop_by.upper()} {last.validation[stop_by]:.4f}"
-      f"{' *' * last.improved}, "
-      f"{last.captions_per_second:.0f} captions/s"
-    )
+    say(_epoch_line(name, stop_by, epochs[-1]))
 
   with TrainingCheckpoints(job.workdir / CHECKPOINTS / name) as checkpoints:
     fitted = trainer.fit(
@@ -289,3 +283,12 @@ def _train(
     | measures["test"](fitted.params),
   }
   return _TrainOutput(fitted.params, losses, lines)
+
+
+def _epoch_line(name: str, stop_by: str, last: loop.Epoch) -> str:
+  return (
+    f"{name}, epoch {last.epoch}: training loss {last.training['loss']:.4f}, "
+    f"validation {stop_by.upper()} {last.validation[stop_by]:.4f}"
+    f"{' *' * last.improved}, "
+    f"{last.captions_per_second:.0f} captions/s"
+  )

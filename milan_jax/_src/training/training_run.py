@@ -8,7 +8,11 @@ import numpy as np
 from jaxtyping import Int
 
 from milan_jax._src.decoding.features import encode_exemplars
-from milan_jax._src.decoding.region_encoder import encoder_params, region_encoder
+from milan_jax._src.decoding.region_encoder import (
+  RegionEncoder,
+  encoder_params,
+  region_encoder,
+)
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import write_json
 from milan_jax._src.models.backbones import (
@@ -121,15 +125,7 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
   if is_finished(folder, judged=inputs.truths is not None):
     say(f"The captioner in {folder / RELEASE} is finished; nothing is left to do")
     return folder / RELEASE
-  with bar("features", "images") as show:
-    features = encode_exemplars(
-      network.encode,
-      inputs.exemplars,
-      folder / FEATURES,
-      feature_size=network.feature_size,
-      pooling=network.pooling,
-      progress=show,
-    )
+  features = _encoded(network, inputs, folder)
   fitted: Projection | None = None
   if sizes:
     fitted = _projection(
@@ -138,15 +134,7 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
   about = options.release.about
   with bar("training", "batches") as show:
     train_milan(
-      AnnotatedFeatures(
-        features.tables(),
-        {
-          name: inputs.exemplars.exemplars(name).signed_units()
-          for name in features.layers
-        },
-        inputs.annotations,
-        inputs.split,
-      ),
+      _annotated(features, inputs),
       TrainedEncoder(
         dataclasses.replace(spec, projection=sum(sizes)), params, projection=fitted
       ),
@@ -166,6 +154,27 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
     f"describe with --milan={folder / RELEASE}"
   )
   return folder / RELEASE
+
+
+def _encoded(
+  network: RegionEncoder, inputs: AnnotatedSets, folder: pathlib.Path
+) -> FeatureStore:
+  with bar("features", "images") as show:
+    return encode_exemplars(
+      network.encode,
+      inputs.exemplars,
+      folder / FEATURES,
+      feature_size=network.feature_size,
+      pooling=network.pooling,
+      progress=show,
+    )
+
+
+def _annotated(features: FeatureStore, inputs: AnnotatedSets) -> AnnotatedFeatures:
+  units = {
+    name: inputs.exemplars.exemplars(name).signed_units() for name in features.layers
+  }
+  return AnnotatedFeatures(features.tables(), units, inputs.annotations, inputs.split)
 
 
 def _check_ranges(options: TrainOptions) -> None:

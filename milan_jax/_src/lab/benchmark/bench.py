@@ -4,7 +4,7 @@ import importlib.util
 import itertools
 import pathlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -41,24 +41,19 @@ def bench(options: BenchOptions) -> list[Row]:
   Raises:
     UserError: if an option is wrong, or a contender's process died.
   """
-  grid: dict[str, tuple[Any, ...]] = {
-    "strategy": _words("--strategies", options.strategies, STRATEGIES),
-    "batch": _numbers("--batches", options.batches),
-    "beam": _numbers("--beams", options.beams),
-    "length": _numbers("--lengths", options.lengths),
-  }
+  grid = _grid(options)
   kinds = _words("--dtypes", options.dtypes, PRECISIONS)
   counts = _numbers("--devices", options.devices)
   sizes = _numbers("--vocabs", options.vocabs)
-  if options.rounds < 1 or options.cores < 0:
-    raise UserError(
-      f"--rounds: expected 1 or more, found {options.rounds}; --cores: 0 or more, "
-      f"{options.cores}."
-    )
+  _check_rounds(options)
   _check_devices(counts)
   others = _against(options.against)
   earlier = report.read_rows(pathlib.Path(options.compare)) if options.compare else []
   check_plot(options.plot or "")
+  contenders = [
+    *((OURS, dtype, count) for dtype in kinds for count in counts),
+    *((other, "float32", 1) for other in others),
+  ]
   rows: list[Row] = []
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
@@ -75,19 +70,8 @@ def bench(options: BenchOptions) -> list[Row]:
       for values in itertools.product(*grid.values()):
         chosen = dict(zip(grid, values, strict=True))
         specs = [
-          Spec(
-            contender=contender,
-            release=str(folder / "release"),
-            features=str(array),
-            dtype=dtype,
-            devices=count,
-            cores=options.cores,
-            **chosen,
-          )
-          for contender, dtype, count in [
-            *((OURS, dtype, count) for dtype in kinds for count in counts),
-            *((other, "float32", 1) for other in others),
-          ]
+          _spec(contender, chosen, folder, array, options.cores)
+          for contender in contenders
         ]
         say(" ".join(f"{k} {v}" for k, v in chosen.items()) + f" vocab {vocab} ...")
         outcomes = race(specs, rounds=options.rounds, folder=folder)
@@ -98,18 +82,58 @@ def bench(options: BenchOptions) -> list[Row]:
           stop_id=len(release.vocabulary) + 1,
         )
         if options.json:
-          write_json(
-            options.json, rows
-          )  # keeps the finished rows if the run is stopped
+          # Keeps the finished rows if the run is stopped.
+          write_json(options.json, rows)
+  _show(rows, earlier, options.plot)
+  return rows
+
+
+def _grid(options: BenchOptions) -> dict[str, tuple[Any, ...]]:
+  return {
+    "strategy": _words("--strategies", options.strategies, STRATEGIES),
+    "batch": _numbers("--batches", options.batches),
+    "beam": _numbers("--beams", options.beams),
+    "length": _numbers("--lengths", options.lengths),
+  }
+
+
+def _spec(
+  contender: tuple[str, str, int],
+  chosen: Mapping[str, Any],
+  folder: pathlib.Path,
+  features: pathlib.Path,
+  cores: int,
+) -> Spec:
+  name, dtype, devices = contender
+  return Spec(
+    contender=name,
+    release=str(folder / "release"),
+    features=str(features),
+    dtype=dtype,
+    devices=devices,
+    cores=cores,
+    **chosen,
+  )
+
+
+def _check_rounds(options: BenchOptions) -> None:
+  if options.rounds < 1 or options.cores < 0:
+    raise UserError(
+      f"--rounds: expected 1 or more, found {options.rounds}; --cores: 0 or more, "
+      f"{options.cores}."
+    )
+
+
+def _show(rows: list[Row], earlier: list[Row], plot: str | None) -> None:
+  """Prints the table, ties and the comparison with an earlier run; draws the plot."""
   print(report.table(rows))
   for row in rows:
     if row["ties"]:
       say(f"{row['ties']} captions tie with another within 1e-5 at {row['dtype']}")
   if earlier:
     print(report.compare(rows, earlier))
-  if options.plot:
-    draw(rows, pathlib.Path(options.plot))
-  return rows
+  if plot:
+    draw(rows, pathlib.Path(plot))
 
 
 def _captioners(
