@@ -30,6 +30,13 @@ PLAIN = {
   r"(?<!there\s)(is|are|was|were) no\b(?![\s#]*(longer|more|other|better))": "is not a",
   r"says that it|says so|tells that": "prints, reports",
   r"gone on with": "resumed",
+  r"goes on where": "resumes",
+  r"is said of": "describes",
+  r"what (is|was) there": "the existing",
+  r"all or nothing": "completely or not at all",
+  r"lies? (beside|behind)": "is next to, follows",
+  r"(stands?|stood) (beside|behind)": "is next to, follows",
+  r"is known by": "is identified by",
 }
 AMERICAN = {
   r"\w*colour\w*": "color",
@@ -62,6 +69,8 @@ def _faults(text: str) -> list[tuple[int, str, str]]:
     (text.count("\n", 0, found.start()) + 1, " ".join(found.group().split()), better)
     for pattern, better in WORST.items()
     for found in pattern.finditer(text)
+    # "there is no" may stand on two lines.
+    if not re.search(r"\bthere\s+(# )?$", text[: found.start()], re.IGNORECASE)
   ]
 
 

@@ -280,7 +280,7 @@ def test_how_sure_a_description_is_and_what_was_withheld(tmp_path):
 def test_files_of_the_users_own_are_left_alone(tmp_path, name):
   (tmp_path / name).parent.mkdir(exist_ok=True)
   (tmp_path / name).write_bytes(b"mine")
-  with pytest.raises(UserError, match=f"{name} is not milan-jax's"):
+  with pytest.raises(UserError, match=f"{name} was not written by milan-jax"):
     _write(tmp_path, [])
   assert _snapshot(tmp_path) == {name: b"mine"}
 

@@ -194,7 +194,7 @@ def test_a_run_of_an_earlier_version(options, copy):
   config = json.loads((copy / "config.json").read_text())
   del config["inputs"]
   (copy / "config.json").write_text(json.dumps(config))
-  refused(copy, "earlier version of milan-jax, which did not note", **options)
+  refused(copy, "earlier version of milan-jax, which did not record", **options)
 
 
 def _no_package(monkeypatch):

@@ -164,7 +164,7 @@ class Captioner:
     Args:
       exemplars: the units' exemplars, or their features.
       workdir: a run directory: features and descriptions are kept there, and the same
-        call goes on where one that was stopped left off. None keeps nothing.
+        call resumes a stopped one. None keeps nothing.
       options: how to decode; None takes the captioner's default.
 
     Returns:

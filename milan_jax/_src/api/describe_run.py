@@ -64,8 +64,8 @@ _NOT_IN_RESULTS = (
 def describe(options: DescribeOptions) -> pathlib.Path:
   """Describes units, into a run directory.
 
-  The same call with the same `workdir` goes on where a run that was stopped left off,
-  and gives the same bytes as one that was not.
+  The same call with the same `workdir` resumes a stopped run and gives the same bytes
+  as an uninterrupted run.
 
   Args:
     options: all of them.

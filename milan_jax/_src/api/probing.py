@@ -130,8 +130,8 @@ def collect(
       maximum, and what raises any other.
     batch_size: images that go through one device together.
     workdir: a run directory: the exemplars are kept there, in `exemplars/`, and the
-      same call goes on where one that was stopped left off. None keeps them in a
-      temporary folder as long as the exemplars are in use.
+      same call resumes a stopped one. None keeps them in a temporary folder as long as
+      the exemplars are in use.
 
   Returns:
     The exemplars.

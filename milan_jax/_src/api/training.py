@@ -16,7 +16,7 @@ def train(
 ) -> Captioner:
   """Trains a captioner and its language model on annotated exemplars.
 
-  The same call goes on where one that was stopped left off.
+  The same call resumes a stopped one.
 
   Args:
     exemplars: a folder of exemplars with `annotations.csv`, as `write_original` and

@@ -1,4 +1,4 @@
-"""The page's HTML: one file with its style and its few lines of script inside."""
+"""The page's HTML: one file that includes its style and script."""
 
 import dataclasses
 import html
@@ -14,17 +14,17 @@ class Entry:
 
   Attributes:
     layer: name of its layer.
-    unit: its index there.
+    unit: its index in the layer.
     sign: "off" if what lowers it is shown, otherwise "on".
-    description: what is said of it.
-    scores: further columns; None shows as n/a.
-    dead: whether it never varies.
-    confidence: the probability that the description fits; None if it is not known.
-    guess: what was withheld for want of confidence; empty if nothing was.
-    fires: on how many of how many images it fires; None if that is not known.
-    photographs: how many photographs its regions are from; None if no image is a crop.
-    picture: path of its picture from the page's folder.
-    size: width and height of the picture, in pixels, so that nothing jumps on loading.
+    description: its description.
+    scores: additional columns; None is shown as n/a.
+    dead: whether the unit never varies.
+    confidence: the probability that the description fits; None if unknown.
+    guess: the description withheld for low confidence; empty if none was.
+    fires: number of images on which it fires and of all images; None if unknown.
+    photographs: number of photographs in its regions; None if no image is a crop.
+    picture: path of its picture, relative to the page's folder.
+    size: width and height of the picture, in pixels, to reserve its space on loading.
   """
 
   layer: str
@@ -52,7 +52,7 @@ def page(
   notes: Sequence[str],
   entries: Mapping[str, Sequence[Entry]],
 ) -> str:
-  """The whole page; every text is escaped."""
+  """Returns the whole page; all text is escaped."""
   shown = {layer: cards for layer, cards in entries.items() if cards}
   anchors = {layer: f"layer-{number}" for number, layer in enumerate(shown)}
   options = "\n".join(
@@ -151,7 +151,7 @@ def _pairs(values: Mapping[str, str]) -> str:
 
 
 def _prose(text: str) -> str:
-  """Escaped text, with what stands between backticks as code."""
+  """Escapes text and formats the parts between backticks as code."""
   return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
@@ -174,7 +174,7 @@ def _card(entry: Entry) -> str:
   is_off = entry.sign == "off"
   said = "Never varies" if entry.dead else entry.description
   mark = '<span class="sign">off:</span> ' if is_off and not entry.dead else ""
-  # A quoted layer name is a folder's name, so its % signs are quoted once more.
+  # The picture's folder is the quoted layer name, so its % signs must be quoted again.
   link = html.escape(urllib.parse.quote(entry.picture))
   answer = "is lowered by most" if is_off else "answers to most"
   alt = html.escape(f"The regions that {where} {answer}")
@@ -206,12 +206,12 @@ def _fires(entry: Entry) -> str:
   return f'<p class="fires">{", ".join(facts)}</p>' if facts else ""
 
 
-# A description that is said with less confidence than this is marked.
+# Descriptions with a lower confidence are marked.
 LOW = 0.5
 
 
 def _confidence(entry: Entry) -> str:
-  """How sure the captioner is, and what it withheld."""
+  """Formats the confidence and the withheld guess."""
   if entry.confidence is None or entry.dead:
     return ""
   text = f"confidence {entry.confidence:.0%}"

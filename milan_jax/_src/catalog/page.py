@@ -1,4 +1,4 @@
-"""Writes the static page: every unit's regions beside its description."""
+"""Writes the static page with every unit's regions and description."""
 
 import dataclasses
 import json
@@ -30,17 +30,17 @@ Regions = tuple[
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PageUnit:
-  """One unit as the page shows it.
+  """One unit on the page.
 
   Attributes:
     unit: the unit.
-    description: what is said of it; not shown for a dead unit.
-    scores: columns beside it, such as `{"score": -3.2}`; None and NaN show as n/a.
-    regions: gives its images and masks, best first; called only if they are not drawn
-      yet, so that a page is remade quickly.
+    description: its description; not shown for a dead unit.
+    scores: columns, such as `{"score": -3.2}`; None and NaN are shown as n/a.
+    regions: returns its images and masks, best first; called only if the picture does
+      not exist yet, so that writing a page again is fast.
     dead: whether the unit never varies.
-    confidence: the probability that the description fits; None if it is not known.
-    guess: what was withheld for want of confidence; empty if nothing was.
+    confidence: the probability that the description fits; None if unknown.
+    guess: the description withheld for low confidence; empty if none was.
     fires: on how many of how many images the unit fires; None if that is not known.
     photographs: how many distinct photographs its regions are from, where images are
       crops of photographs; otherwise None.
@@ -59,15 +59,15 @@ class PageUnit:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PageInfo:
-  """What the page says at its top.
+  """The head of the page.
 
   Attributes:
     title: the heading.
     architecture: the network's name.
     dataset: name of the images.
     facts: short lines, name and value: network, photographs, captioner, time, ...
-    notes: paragraphs, such as how few the photographs are and how to use one's own;
-      text between backticks is set as code.
+    notes: paragraphs, such as a hint to use more photographs; text between backticks is
+      formatted as code.
   """
 
   title: str
@@ -87,23 +87,23 @@ def write_page(
 ) -> pathlib.Path:
   """Writes `index.html`, `catalog.json` and one picture per unit.
 
-  Existing pictures are kept, so a run that was killed is resumed; one that is damaged,
-  or of another unit, is drawn again. The page and the data are replaced atomically at
-  the end. Memory holds the regions of one unit at a time.
+  Existing pictures are kept, so a killed run resumes. A picture that is damaged or
+  belongs to another unit is drawn again. The page and the data are replaced atomically
+  at the end. Only one unit's regions are in memory at a time.
 
   Args:
-    folder: where to write; made if missing, other files in it are kept.
-    units: the units, in any order; they are shown in this order within their layer.
+    folder: the folder to write; created if missing, other files in it are kept.
+    units: the units; within a layer they are shown in this order.
     info: the head of the page.
     layers: all layers, in the order in which they are shown.
-    source: identifies the regions, such as a digest of what they were made with: if it
-      differs from that of the pictures in `folder`, these are drawn again.
+    source: identifies the regions, such as a digest of their inputs; pictures in
+      `folder` with another source are drawn again.
 
   Returns:
     The path of the page.
 
   Raises:
-    UserError: if a unit's layer is not among `layers`, a unit comes twice, or the
+    UserError: if a unit's layer is not in `layers`, a unit is listed twice, or the
       folder has a page or pictures that milan-jax did not write.
   """
   folder = pathlib.Path(folder)
@@ -116,10 +116,10 @@ def write_page(
     if layer not in entries:
       raise UserError(
         f"Unit {index} is of layer {layer!r}, but the page shows the layers "
-        f"{', '.join(layers)}: name that layer too."
+        f"{', '.join(layers)}: add that layer."
       )
     if shown.unit in seen:
-      raise UserError(f"Unit {index} of layer {layer!r} is listed twice: give it once.")
+      raise UserError(f"Unit {index} of layer {layer!r} is listed twice: list it once.")
     seen.add(shown.unit)
     entries[layer].append(_entry(folder, shown))
   table = {
@@ -137,7 +137,7 @@ def write_page(
 
 
 def _entry(folder: pathlib.Path, shown: PageUnit) -> markup.Entry:
-  """A unit's entry on the page; draws its picture unless it exists."""
+  """Returns a unit's entry on the page; draws its picture unless it exists."""
   layer, index = shown.unit.layer, shown.unit.index
   name = f"{index}-off" if shown.unit.sign == "off" else f"{index}"
   picture = folder / IMAGES / urllib.parse.quote(layer, safe="") / f"{name}.jpg"
@@ -162,7 +162,7 @@ def _entry(folder: pathlib.Path, shown: PageUnit) -> markup.Entry:
 
 
 def _row(entry: markup.Entry) -> dict[str, Any]:
-  """A unit's entry in `catalog.json`."""
+  """Returns a unit's entry in `catalog.json`."""
   return {
     "layer": entry.layer,
     "unit": entry.unit,
@@ -183,7 +183,7 @@ def _counts(fires: tuple[int, int] | None) -> dict[str, int]:
 
 
 def page_is_whole(folder: str | os.PathLike[str]) -> bool:
-  """Whether a folder has a page, its data and all of its pictures."""
+  """Returns whether a folder has a page, its data and all of its pictures."""
   folder = pathlib.Path(folder)
   try:
     data = json.loads((folder / DATA).read_text(encoding="utf-8"))
@@ -198,17 +198,17 @@ def _finite(value: float | None) -> float | None:
 
 
 def _check_ours(folder: pathlib.Path) -> None:
-  """Refuses a folder whose page or pictures are not milan-jax's: they would be lost."""
+  """Raises UserError if the page would replace files that milan-jax did not write."""
   images = folder / IMAGES
   if (images / _SOURCE).is_file():
     return
-  # What a killed run may leave before its mark is hidden.
+  # Staging files, which a killed run may leave before it writes its mark, are hidden.
   inside = images.iterdir() if images.is_dir() else ()
   foreign = [path for path in inside if not path.name.startswith(".")]
   foreign += [path for name in (PAGE, DATA) if (path := folder / name).exists()]
   if foreign:
     raise UserError(
-      f"{foreign[0]} is not milan-jax's, and a page there would replace it: name "
+      f"{foreign[0]} was not written by milan-jax, and a page would replace it: choose "
       "another folder."
     )
 
@@ -223,20 +223,21 @@ def _discard_stale(images: pathlib.Path, source: str) -> None:
 
 
 def _kept(picture: pathlib.Path, unit: str) -> bytes | None:
-  """The bytes of a unit's picture; None if it must be drawn."""
+  """Returns the bytes of a unit's picture; None if it must be drawn."""
   try:
     data = picture.read_bytes()
   except FileNotFoundError:
     return None
   except OSError as error:
     raise UserError(
-      f"{picture} cannot be read ({error.strerror}): remove it, and it is drawn again."
+      f"{picture} cannot be read ({error.strerror}): remove it and run the command "
+      "again."
     ) from error
   return data if is_signed(data, unit) else None
 
 
 def _write(path: pathlib.Path, data: bytes) -> None:
-  """Writes to a staging file, then renames it: the file appears whole or not at all."""
+  """Writes to a staging file, then renames it atomically."""
   path.parent.mkdir(parents=True, exist_ok=True)
   staging = path.with_name(f".{path.name}.partial")
   staging.write_bytes(data)

@@ -1,4 +1,4 @@
-"""Draws a region on its image: the rest dimmed, a yellow border around it."""
+"""Draws a region on its image with a yellow border; dims the rest of the image."""
 
 import io
 
@@ -12,7 +12,7 @@ YELLOW = (255, 221, 0)
 DIMMED = 0.35
 BORDER = 1
 TILE = 112
-# Between tiles: without it, dimmed neighbors run together.
+# The gap between tiles, so that dimmed tiles are separated.
 GAP = 2
 GAP_GRAY = 128
 TILES_ACROSS = 5
@@ -22,7 +22,7 @@ JPEG_QUALITY = 82
 def grown(
   mask: Bool[np.ndarray, "height width"], steps: int
 ) -> Bool[np.ndarray, "height width"]:
-  """The mask and all pixels within `steps` rows and columns of it."""
+  """Returns the mask dilated by `steps` rows and columns."""
   for axis in (0, 1):
     lanes = np.moveaxis(mask.copy(), axis, 0)
     for step in range(1, steps + 1):
@@ -39,9 +39,9 @@ def render_region(
   border: int = BORDER,
   dimmed: float = DIMMED,
 ) -> UInt8[np.ndarray, "height width 3"]:
-  """The image with all outside the mask dimmed and a yellow border around the mask.
+  """Dims the image outside the mask and draws a yellow border around the mask.
 
-  The border lies outside the mask: it hides nothing of a small one.
+  The border is outside the mask, so that it does not cover small masks.
 
   Args:
     image: the whole image.
@@ -57,7 +57,7 @@ def render_region(
 def resized_mask(
   mask: Bool[np.ndarray, "height width"], size: Size
 ) -> Bool[np.ndarray, "rows columns"]:
-  """The mask at another size: where any pixel of it fell, so that a small one stays."""
+  """Resizes a mask; an output pixel is set if any pixel of the mask falls into it."""
   height, width = mask.shape
   down, across = sides(size)
   if (height, width) == (down, across):
@@ -79,10 +79,10 @@ def tile(
   *,
   dimmed: float = DIMMED,
 ) -> UInt8[np.ndarray, "{size} {size} 3"]:
-  """A region at the size of the page's tiles; the border is drawn at that size.
+  """Returns a region at the size of the page's tiles, with the border at that size.
 
-  An oblong image keeps its proportions, between bars of gray. `dimmed` is how bright
-  the image stays outside the mask.
+  A non-square image keeps its aspect ratio and is padded with gray. `dimmed` is the
+  brightness of the image outside the mask.
   """
   height, width = image.shape[:2]
   longer = max(height, width)
@@ -101,9 +101,9 @@ def sprite(
   images: UInt8[np.ndarray, "k height width 3"],
   masks: Bool[np.ndarray, "k height width"],
 ) -> bytes:
-  """All regions of a unit in one JPEG, `TILES_ACROSS` in a row, best first.
+  """Returns all regions of a unit in one JPEG, `TILES_ACROSS` per row, best first.
 
-  Places after the last region are gray.
+  Tiles after the last region are gray.
   """
   across = min(TILES_ACROSS, len(images))
   down = -(-len(images) // across)
@@ -119,6 +119,6 @@ def sprite(
 
 
 def picture_size(data: bytes) -> tuple[int, int]:
-  """Width and height of a picture, in pixels, read from its header."""
+  """Reads the width and height of a picture, in pixels, from its header."""
   with Image.open(io.BytesIO(data)) as picture:
     return picture.size

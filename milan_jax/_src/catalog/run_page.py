@@ -1,4 +1,4 @@
-"""The page of a run: every described unit's regions beside its description."""
+"""The page of a run, with every unit's regions and description."""
 
 import dataclasses
 import functools
@@ -29,12 +29,12 @@ _STARTER_NOTE = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RunFacts:
-  """What the page of a run states at its top.
+  """The facts at the top of a run's page.
 
   Attributes:
-    network: what was described, as the user named it.
-    images: what it was shown, as the user named it; empty where exemplars were given.
-    captioner: what described it.
+    network: the described network, as given by the user.
+    images: the images, as given by the user; empty if exemplars were given.
+    captioner: the name of the captioner.
     weights: where the network's weights come from; empty if unknown.
     demo: whether it was shown the packaged photographs.
     parity: whether all exemplars are shown, those that do not fire included.
@@ -60,7 +60,7 @@ def write_run_page(
 
   Args:
     folder: the run directory.
-    found: the exemplars that were described.
+    found: the exemplars of the units.
     descriptions: one per unit.
     facts: of the run.
 

@@ -145,7 +145,7 @@ class Decoder:
 
     Args:
       k: regions of a unit.
-      counted: whether it is said of each unit how many of them count.
+      counted: whether the number of regions to use is given for each unit.
     """
     began = time.perf_counter()
     if (k, counted) not in self._compiled:

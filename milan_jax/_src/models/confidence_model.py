@@ -1,8 +1,8 @@
-"""How likely a description fits its unit: evidence, and the probability it gives.
+"""The confidence of a description: the probability that it fits its unit.
 
-The evidence of a unit is a few numbers that the search and the regions leave behind;
-a logistic model that was fitted on units with known descriptions turns them into a
-probability. Below its threshold nothing is said of the unit.
+The evidence of a unit is a few numbers from the search and the regions. A logistic
+model, fitted on units with known truths, converts them to a probability. Below its
+threshold the description is withheld.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ EVIDENCE = (
   "margin",
   "total",
 )
-# A margin beyond this, in nats, tells no more.
+# Larger margins, in nats, are clipped to this.
 WIDEST_MARGIN = 3.0
 
 
@@ -28,11 +28,11 @@ class ConfidenceSpec:
   """A logistic model of whether a description fits.
 
   Attributes:
-    centers: what is subtracted from each piece of evidence, in `EVIDENCE`'s order.
-    scales: what it is then divided by.
+    centers: the mean that is subtracted from each number, in the order of `EVIDENCE`.
+    scales: the scale that each is then divided by.
     weights: the weight of each.
-    bias: the log-odds where all evidence is at its center.
-    threshold: the probability below which nothing is said.
+    bias: the log-odds if all numbers are at their centers.
+    threshold: the probability below which the description is withheld.
   """
 
   centers: tuple[float, ...]
@@ -46,15 +46,15 @@ def agreement(
   features: Float[np.ndarray, "units k features"],
   counts: Int[np.ndarray, "units"] | None = None,
 ) -> Float[np.ndarray, "units 2"]:
-  """How alike a unit's regions are: mean cosine of all pairs, and of the closest ones.
+  """Returns the similarity of a unit's regions: the mean cosine of all and near pairs.
 
   The second is the mean, over regions, of the cosine to the nearest third of the
-  others: high for a unit of two concepts, whose regions agree with some others only.
-  Both are 0 for a single region, which agrees with no other.
+  others. It is high for a unit with two concepts, whose regions resemble only some
+  others. Both are 0 for a single region.
 
   Args:
     features: projected features of the regions, centered over a data set.
-    counts: how many of a unit's regions count, its first ones; None for all.
+    counts: number of each unit's leading regions to use; None for all.
   """
   if counts is not None:
     alike = np.empty((len(features), 2))
@@ -80,14 +80,14 @@ def gather_evidence(
   margins: Float[np.ndarray, "units"],
   num_tokens: Int[np.ndarray, "units"],
 ) -> Float[np.ndarray, "units evidence"]:
-  """The evidence of each unit, in `EVIDENCE`'s order.
+  """Returns the evidence of each unit, in the order of `EVIDENCE`.
 
   Args:
-    alike: what `agreement` gives.
+    alike: the result of `agreement`.
     log_probs: log p(description | regions), in nats.
     lm_log_probs: log p(description), in nats.
-    margins: by how much the best description beats the next, in nats.
-    num_tokens: tokens of each description, its stop included.
+    margins: difference of the best and the next best score, in nats.
+    num_tokens: number of tokens of each description, including stop.
   """
   tokens = np.maximum(num_tokens, 1)
   return np.stack(
@@ -106,7 +106,7 @@ def gather_evidence(
 def probabilities(
   spec: ConfidenceSpec, evidence: Float[np.ndarray, "units evidence"]
 ) -> Float[np.ndarray, "units"]:
-  """The probability that each description fits."""
+  """Returns the probability that each description fits."""
   scaled = (evidence - np.array(spec.centers)) / np.array(spec.scales)
   logits = scaled @ np.array(spec.weights) + spec.bias
   found: np.ndarray = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))

@@ -1,4 +1,4 @@
-"""How far a step is, on standard error: a bar on a terminal, lines in a log."""
+"""Progress on standard error: a bar on a terminal, lines in a log."""
 
 import logging
 import sys
@@ -12,26 +12,26 @@ from tqdm import tqdm
 _PAUSE = 10.0
 
 Show = Callable[[int, int], None]
-# Its level says whether progress is shown; nothing is logged to it.
+# Its level turns progress on and off; nothing is logged to it.
 _LOGGER = logging.getLogger("milan_jax")
 
 
 def is_quiet() -> bool:
-  """Whether the user raised the level of the logger `milan_jax` above INFO."""
+  """Returns whether the level of the logger `milan_jax` is above INFO."""
   return _LOGGER.level > logging.INFO
 
 
 @contextmanager
 def bar(label: str, unit: str, *, scale: bool = False) -> Iterator[Show]:
-  """Yields a function that is told how much is done and how much there is.
+  """Yields a function that displays progress, given the amount done and the total.
 
-  Where standard error is not a terminal, it writes a line when all is done, and at most
-  every ten seconds before.
+  If standard error is not a terminal, it prints a line at the end, and before that at
+  most every ten seconds.
 
   Args:
-    label: what is done.
-    unit: what is counted, in the plural.
-    scale: whether to count in thousands, millions and so on.
+    label: the name of the step.
+    unit: the plural noun for the counted items.
+    scale: whether to use the prefixes k, M and so on.
   """
   if is_quiet():
     yield lambda done, total: None
@@ -45,7 +45,7 @@ def bar(label: str, unit: str, *, scale: bool = False) -> Iterator[Show]:
 
     def show(done: int, total: int) -> None:
       if shown.total != total:
-        # What an earlier run did counts as done, and not for the speed.
+        # Work of an earlier run counts as done, but not for the speed.
         shown.reset(total)
         shown.initial = done
       shown.n = done

@@ -1,4 +1,4 @@
-"""Compiled programs on disk, so that the next run of a command need not wait."""
+"""The cache of compiled programs on disk."""
 
 import os
 import pathlib
@@ -9,16 +9,16 @@ import jax
 from milan_jax._src.files.cache import cache_folder
 from milan_jax._src.files.digests import sha256_of
 
-# What compiles faster than this is compiled again.
+# Programs that compile faster than this are not cached.
 MIN_SECONDS = 0.3
 
 
 def use_compile_cache() -> None:
-  """Keeps what is compiled in the cache folder, unless JAX was told otherwise.
+  """Turns on JAX's compilation cache in the cache folder, unless JAX is configured.
 
-  `JAX_COMPILATION_CACHE_DIR` names another folder and
-  `JAX_ENABLE_COMPILATION_CACHE=false` does without. Each kind of processor has a folder
-  of its own: a program that was compiled for another one may not run here.
+  `JAX_COMPILATION_CACHE_DIR` sets another folder, and
+  `JAX_ENABLE_COMPILATION_CACHE=false` turns the cache off. Each kind of processor has a
+  separate folder, because a program compiled for another processor may not run here.
   """
   if "JAX_COMPILATION_CACHE_DIR" in os.environ:
     return
@@ -28,7 +28,7 @@ def use_compile_cache() -> None:
 
 
 def _processor() -> str:
-  """Digest of the processor's name and, where they are told, instruction sets."""
+  """Returns a digest of the processor's name and, if known, instruction sets."""
   info = pathlib.Path("/proc/cpuinfo")
   text = platform.machine() + platform.processor()
   if info.exists():

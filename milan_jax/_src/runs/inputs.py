@@ -22,10 +22,10 @@ from milan_jax._src.files.digests import sha256_of, sha256_of_file
 FILE = "inputs.npz"
 _DIGEST_BYTES = 16
 _THREADS = 4
-# Files that a thread reads at a time.
+# Number of files per task of a thread.
 _TOGETHER = 64
-# Nanoseconds. A file that is written again so soon may keep its times. So the times of
-# a file that was written that shortly before they were recorded prove nothing.
+# Nanoseconds. A file that is rewritten within this interval may keep its times, so the
+# recorded times of a file that was modified so recently are not trusted.
 _TOO_SOON = 2_000_000_000
 _NOT_THERE = np.zeros(4, np.int64)
 

@@ -1,7 +1,7 @@
-"""Locks on folders that one process at a time works in.
+"""Locks on folders, so that only one process at a time uses them.
 
-The lock is the operating system's lock on a file `.lock`. It ends with its process,
-however that ends: the file that a killed process leaves behind locks nothing.
+The lock is an operating system lock on a file `.lock`. It ends with its process, even
+if the process is killed: the remaining file is not locked.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ if sys.platform != "win32":
 
 
 LOCK = ".lock"
-# Errors of file systems without locks: there, as on Windows, folders are not locked.
+# Errors of file systems without locks, on which (as on Windows) folders are not locked.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _TRIES = 100
@@ -36,20 +36,20 @@ def hold(
 ) -> Iterator[pathlib.Path]:
   """Keeps other processes out of a folder while the block runs.
 
-  The folder is made where it is missing, and removed at the end if it is empty.
+  The folder is created if missing, and removed at the end if it is empty.
 
   Args:
     folder: the folder.
     flag: the option that names it, for messages.
-    name: name of the lock: locks of other names are independent.
-    beside: whether the lock lies beside the folder, as `.NAME.lock`, and the folder is
-      not made: for a folder that is written atomically.
+    name: name of the lock; locks with other names are independent.
+    beside: place the lock next to the folder, as `.NAME.lock`, and do not create the
+      folder; for a folder that is written atomically.
 
   Yields:
     The folder.
 
   Raises:
-    UserError: if another process holds it, or it cannot be made or written to.
+    UserError: if another process holds the lock, or the folder is not writable.
   """
   folder = pathlib.Path(folder)
   lock = folder / name
@@ -97,7 +97,7 @@ def _lock(lock: pathlib.Path, made: list[pathlib.Path]) -> int:
       if sys.platform != "win32":
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
       if _is_still(lock, file):
-        with contextlib.suppress(OSError):  # it only serves the message
+        with contextlib.suppress(OSError):  # it is only used in the message
           os.truncate(file, 0)
           os.write(file, f"{os.getpid()} on {platform.node()}".encode())
         return file
@@ -109,7 +109,7 @@ def _lock(lock: pathlib.Path, made: list[pathlib.Path]) -> int:
         return file
       os.close(file)
       raise
-    os.close(file)  # its holder has removed it meanwhile
+    os.close(file)  # its holder has removed it in the meantime
 
 
 def _make(folder: pathlib.Path, made: list[pathlib.Path]) -> None:

@@ -1,4 +1,4 @@
-"""The memory that there is, and memory that was freed, given back to the system."""
+"""The size of memory, and the return of freed memory to the system."""
 
 import ctypes
 import os
@@ -7,7 +7,7 @@ import sys
 
 import jax
 
-# Where Linux says what a container may take.
+# Files with a container's memory limit on Linux.
 _CGROUPS = (
   pathlib.Path("/sys/fs/cgroup/memory.max"),
   pathlib.Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
@@ -15,7 +15,7 @@ _CGROUPS = (
 
 
 def memory_of(device: jax.Device) -> int | None:
-  """Bytes of memory that a device has in all; None if nothing tells."""
+  """Returns the total memory of a device, in bytes; None if unknown."""
   if device.platform != "cpu":
     return (device.memory_stats() or {}).get("bytes_limit")
   limits = []
@@ -27,16 +27,16 @@ def memory_of(device: jax.Device) -> int | None:
   for path in _CGROUPS:
     try:
       limits.append(int(path.read_text()))
-    except (OSError, ValueError):  # not there, or `max`
+    except (OSError, ValueError):  # missing, or `max`
       continue
   return min(limits, default=None)
 
 
 def return_freed_memory() -> None:
-  """Returns what the process has freed, where the C library knows how (glibc).
+  """Returns freed memory to the system, if the C library supports it (glibc).
 
-  Compiling takes some hundred megabytes which are freed at its end and which the C
-  library would keep for itself.
+  Compilation temporarily needs some hundred megabytes, which the C library would keep
+  otherwise.
   """
   if sys.platform == "linux":
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -1,4 +1,4 @@
-"""The devices, as both training and decoding spread their batches over them."""
+"""The mesh of devices over which training and decoding shard their batches."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import jax
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
-  """Returns devices in a row, all of them by default, under the axis name `data`."""
+  """Returns a one-dimensional mesh of devices, by default all, with the axis `data`."""
   devices = jax.devices() if devices is None else devices
   axis_types = (jax.sharding.AxisType.Auto,)
   return jax.make_mesh(

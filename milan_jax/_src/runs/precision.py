@@ -1,9 +1,9 @@
-"""The rule of precision: products of float32 are in full float32, on every device.
+"""The precision rule: float32 products are in full float32 on every device.
 
-By default a GPU rounds the operands of a product of float32 to 10 bits, and a TPU to 7.
-Here nothing rounds unless an option asks for it (`--precision`,
-`--encoder_precision`), and a default that the caller set in JAX does not matter: each
-product names its precision, or is traced inside a function that `full_float32` wraps.
+By default a GPU rounds the operands of a float32 product to 10 bits, and a TPU to 7.
+milan-jax does not round unless an option requests it (`--precision`,
+`--encoder_precision`), independent of JAX's default precision: each product sets its
+precision, or is traced inside a function that `full_float32` wraps.
 """
 
 import functools
@@ -17,10 +17,10 @@ _Result = TypeVar("_Result")
 
 
 def full_float32(function: Callable[_Params, _Result]) -> Callable[_Params, _Result]:
-  """Makes products in full float32 where a function does not name another precision.
+  """Computes a function's products in full float32 unless they set a precision.
 
-  A function that is compiled is wrapped first: `jax.jit(full_float32(function))`. The
-  rule is then part of the program, however it is traced, called or lowered.
+  Wrap a function before it is compiled: `jax.jit(full_float32(function))`. The rule is
+  then part of the program, for any way of tracing, calling or lowering it.
   """
 
   @functools.wraps(function)

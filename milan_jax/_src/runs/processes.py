@@ -1,4 +1,4 @@
-"""Several processes of one run, on one machine or on many."""
+"""Coordinates several processes of one run, on one or more machines."""
 
 import contextlib
 import pathlib
@@ -13,7 +13,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.runs.locks import LOCK, hold
 
 BEGUN = ".begun"
-# Seconds between checks for what another process does.
+# Seconds between checks for another process's result.
 _POLL_SECONDS = 0.2
 
 
@@ -27,13 +27,14 @@ def join_processes(coordinator: str, num_processes: int, process_id: int) -> Non
     process_id: number of this process, from 0.
 
   Raises:
-    UserError: the arguments contradict each other, or the others cannot be reached.
+    UserError: if the arguments are inconsistent, or the other processes cannot be
+      reached.
   """
   if not coordinator:
     if num_processes != 1:
       raise UserError(
-        f"--num_processes={num_processes}: name the first one's --coordinator, "
-        "HOST:PORT, too."
+        f"--num_processes={num_processes}: also give --coordinator, the HOST:PORT of "
+        "process 0."
       )
     return
   if not 0 <= process_id < num_processes or ":" not in coordinator:
@@ -45,28 +46,28 @@ def join_processes(coordinator: str, num_processes: int, process_id: int) -> Non
     jax.distributed.initialize(
       coordinator, num_processes=num_processes, process_id=process_id
     )
-    jax.devices()  # the processes connect here: a later one would find no peers
+    jax.devices()  # the processes connect here; later they would not find each other
   except RuntimeError as error:
     raise UserError(
-      f"--coordinator={coordinator}: the {num_processes} processes did not meet: "
+      f"--coordinator={coordinator}: the {num_processes} processes could not connect: "
       f"{str(error).splitlines()[0]}"
     ) from error
 
 
 def is_primary() -> bool:
-  """Whether this process is process 0, which writes the results."""
+  """Returns whether this process is process 0, which writes the results."""
   return jax.process_index() == 0
 
 
 @contextlib.contextmanager
 def hold_together(workdir: str) -> Iterator[pathlib.Path]:
-  """Keeps other runs out of a run directory; the primary process does it for all.
+  """Locks a run directory against other runs; the primary process does it for all.
 
   Yields:
     The directory.
 
   Raises:
-    UserError: in all processes, if another run holds it or it is not writable.
+    UserError: in all processes, if another run uses it or it is not writable.
   """
   with contextlib.ExitStack() as held:
     refused: UserError | None = None
@@ -89,31 +90,31 @@ def hold_together(workdir: str) -> Iterator[pathlib.Path]:
 
 
 def wait_for_start(folder: pathlib.Path) -> None:
-  """Waits, in all processes but the primary, until `signal_start` was called there.
+  """Waits in all processes but the primary until the primary calls `signal_start`.
 
-  Until then none of them reads from the run directory or writes into it.
+  Until then the others neither read from nor write to the run directory.
   """
   if not is_primary():
     wait_until((folder / BEGUN).exists)
 
 
 def signal_start(folder: pathlib.Path) -> None:
-  """Lets the other processes go on; without effect outside the primary process."""
+  """Lets the other processes continue; has no effect outside the primary process."""
   if is_primary() and jax.process_count() > 1:
     (folder / BEGUN).touch()
 
 
 def wait_until(done: Callable[[], bool]) -> None:
-  """Waits for what another process does on the shared file system.
+  """Waits until a condition on the shared file system holds.
 
-  If that process dies, JAX's heartbeat ends this one, after a minute or two.
+  If another process dies, JAX's heartbeat ends this one after a minute or two.
   """
   while not done():
     time.sleep(_POLL_SECONDS)
 
 
 def broadcast_from_primary(value: int) -> int:
-  """Returns the primary process's value in every process; waits for all of them."""
+  """Returns the primary process's value in every process; waits for all processes."""
   if jax.process_count() == 1:
     return value
   return int(multihost_utils.broadcast_one_to_all(np.int32(value)))

@@ -1,4 +1,4 @@
-"""What a person sees while a command works, on standard error."""
+"""Messages to the user on standard error."""
 
 import sys
 
@@ -11,6 +11,6 @@ __all__ = ["bar", "say"]
 
 
 def say(line: str) -> None:
-  """Prints a line beside the bars."""
+  """Prints a line without disturbing progress bars."""
   if not is_quiet():
     tqdm.write(shown(line), file=sys.stderr)

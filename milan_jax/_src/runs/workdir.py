@@ -1,4 +1,4 @@
-"""Run directories: one folder per run, with the configuration that made it."""
+"""Run directories: one folder per run, with its configuration."""
 
 import json
 import pathlib
@@ -19,7 +19,7 @@ from milan_jax._src.version import __version__
 CONFIG = "config.json"
 EXEMPLARS, PARTIAL, FEATURES = "exemplars", "exemplars.partial", "features"
 JOURNAL, DESCRIPTIONS = "descriptions.jsonl", "descriptions.csv"
-# What a run that is killed before it has begun may leave behind.
+# Files that a run may leave if it is killed before it has begun.
 _LEFTOVERS = {BEGUN, ".config.partial.json", FILE, ".inputs.partial.npz"}
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -31,11 +31,11 @@ def open_workdir(
   identity: Identity | None = None,
   paths: Collection[str] = (),
 ) -> pathlib.Path:
-  """Makes a run directory, or reopens one to resume with the same configuration.
+  """Creates a run directory, or reopens one to resume with the same configuration.
 
   Args:
     folder: the directory.
-    config: what the results depend on; JSON values only.
+    config: all options that the results depend on; JSON values only.
     identity: the inputs, by content; None for a run without inputs.
     paths: names in `config` whose content is part of `identity`: they are recorded for
       readers, and may differ when the run is resumed.
@@ -44,7 +44,7 @@ def open_workdir(
     The directory, with `config.json` in it.
 
   Raises:
-    UserError: the directory belongs to a run with another configuration or other
+    UserError: if the directory belongs to a run with another configuration or other
       inputs, or is not a run directory.
   """
   folder = pathlib.Path(folder)
@@ -59,16 +59,16 @@ def begin_or_resume(
   identity: Identity | None = None,
   paths: Collection[str] = (),
 ) -> dict[str, Any]:
-  """Begins a run, or checks one that is resumed; returns what its `config.json` has.
+  """Begins a run, or checks one that is resumed; returns its `config.json`.
 
   Args:
     folder: the run directory.
-    config: as for `open_workdir`, and so are the others.
+    config: as for `open_workdir`.
     identity: the inputs.
     paths: names in `config` that are not compared.
 
   Raises:
-    UserError: as `open_workdir`.
+    UserError: as for `open_workdir`.
   """
   known = read_run(folder)
   if known is None:
@@ -78,7 +78,7 @@ def begin_or_resume(
 
 
 def read_run(folder: pathlib.Path) -> dict[str, Any] | None:
-  """Reads the `config.json` of a run directory; None where no run has begun.
+  """Reads the `config.json` of a run directory; None if no run has begun.
 
   Raises:
     UserError: if it is damaged, or the folder is not a run directory.
@@ -91,7 +91,7 @@ def read_run(folder: pathlib.Path) -> dict[str, Any] | None:
     if any(not _is_leftover(each.name) for each in inside):
       raise UserError(
         f"--workdir: {folder} holds files but no {CONFIG}: not a milan-jax run; "
-        "name a new folder."
+        "choose a new folder."
       )
     return None
   try:
@@ -108,7 +108,7 @@ def read_run(folder: pathlib.Path) -> dict[str, Any] | None:
 
 
 def _is_leftover(name: str) -> bool:
-  """Whether a file may exist before a run has begun."""
+  """Returns whether a file may exist before a run has begun."""
   return name in _LEFTOVERS or name.startswith(LOCK)
 
 
@@ -131,7 +131,7 @@ def check_run(
   identity: Identity | None = None,
   paths: Collection[str] = (),
 ) -> None:
-  """Refuses to resume with another configuration or other inputs.
+  """Checks that a run can be resumed with this configuration and these inputs.
 
   Args:
     folder: the run directory.
@@ -141,7 +141,7 @@ def check_run(
     paths: names in `config` that are not compared.
 
   Raises:
-    UserError: naming what differs.
+    UserError: if they differ; the message names the difference.
   """
   before = known["config"]
   changed = [
@@ -153,7 +153,7 @@ def check_run(
   if identity is not None and "inputs" not in known:
     raise UserError(
       f"--workdir: {folder} holds a run of an earlier version of milan-jax, which did "
-      "not note what its inputs held; name another folder."
+      "not record the content of its inputs; choose another folder."
     )
   if changed:
     raise UserError(
@@ -204,9 +204,9 @@ def begin_run(
 
 
 def withdraw_run(folder: pathlib.Path) -> None:
-  """Removes a run that cannot succeed, before it has any results.
+  """Removes a run that cannot succeed and has no results yet.
 
-  The corrected command may then use the same folder.
+  The corrected command can then use the same folder.
   """
   inside = {path.name for path in folder.iterdir()} - {CONFIG, PARTIAL}
   if not all(map(_is_leftover, inside)):
@@ -217,7 +217,7 @@ def withdraw_run(folder: pathlib.Path) -> None:
 
 
 def job_of(known: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns all that the results of a run depend on, as recorded when it began.
+  """Returns everything that a run's results depend on, as recorded at its beginning.
 
   Args:
     known: as `read_run` returns it.

@@ -64,7 +64,7 @@ class _Set:
 
 
 def read_sets(data: DataOptions, *, seed: int, say: Say) -> AnnotatedSets:
-  """Reads the folders of exemplars that are named, with what lies beside them.
+  """Reads the given folders of exemplars, with the files next to them.
 
   Args:
     data: the folders, annotations and split.
