@@ -15,13 +15,13 @@ from milan_jax._src.models.lstm import LSTMCell
 
 
 class Regions(NamedTuple):
-  """What the captioner knows of a unit, computed once per unit.
+  """The captioner's inputs for a unit, computed once per unit.
 
   Attributes:
     features: features of the regions.
-    keys: their projection for the attention.
-    counts: how many of a unit's regions count, its first ones; None for all. Only
-      decoding knows of it.
+    keys: the attention keys of the regions.
+    counts: number of each unit's leading regions to use; None for all. Only used in
+      decoding.
   """
 
   features: Float[Array, "batch k features"]
@@ -68,7 +68,7 @@ class Captioner(nn.Module):
   """Predicts a description's tokens one by one from a unit's regions.
 
   Attributes:
-    vocab_size: number of tokens, the four specials included.
+    vocab_size: number of tokens, including the four special ones.
     feature_size: size of a region's features.
     hidden_size: size of the LSTM's state.
     embedding_size: size of a token's embedding.
@@ -99,7 +99,7 @@ class Captioner(nn.Module):
   def start(
     self, features: Float[Array, "batch k features"]
   ) -> tuple[Regions, CaptionerState]:
-    """Returns what stays the same over the steps, and the state before the first.
+    """Returns the regions, which are constant over the steps, and the initial state.
 
     The state has one hypothesis per unit: `tanh(W mean_k(features))`.
     """
@@ -135,7 +135,7 @@ class Captioner(nn.Module):
   ]:
     """Reads one token per hypothesis; returns state, log-probabilities, attention.
 
-    The attention looks with the state *before* the step. No dropout.
+    The attention query is the state *before* the step. No dropout.
     """
     projected = self.lstm.project(self.embedding(tokens))
     state, attentions = self._advance(regions, state, projected)

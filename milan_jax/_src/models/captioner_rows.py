@@ -1,9 +1,9 @@
 """The captioner over packed rows: `Captioner.step` from fused weights.
 
-A row is one hypothesis of one unit. The part of a step that depends on the state alone
-is computed once per state (`prepare`), however many tokens follow; the input kernel's
-product with the embedded token is a row of a table. Weights may be bfloat16: operands
-of products are then rounded to it, sums and everything else stay float32.
+A row is one hypothesis of one unit. The terms of a step that depend only on the state
+are computed once per state (`prepare`), for any number of next tokens. The product of
+the input kernel with the embedded token is a row of a table. If the weights are
+bfloat16, operands of products are rounded to it; everything else stays float32.
 """
 
 import dataclasses
@@ -57,8 +57,8 @@ def fuse_captioner_weights(
 
   Args:
     params: parameters of `Captioner`.
-    dtype: of the kernels. Biases, energies and the table of words stay float32: a CPU
-      would widen a narrower table at every call.
+    dtype: dtype of the kernels. Biases, energies and the embedding table stay float32,
+      because a CPU would convert a narrower table at every call.
   """
   params = jax.tree.map(jnp.asarray, params)
   attention, lstm = params["attention"], params["lstm"]
@@ -76,7 +76,7 @@ def fuse_captioner_weights(
       [*(p["kernel"] for p in states), lstm["hidden_kernel"]], axis=1
     ).astype(dtype),
     state_bias=jnp.concatenate([*(p["bias"] for p in states), lstm_bias]),
-    # The energies' bias is the same for all regions: the softmax does not see it.
+    # The energies' bias is the same for all regions, so the softmax cancels it.
     energy=attention["output"]["kernel"][:, 0],
     context=context.astype(dtype),
     words=dot(embedding, words),
@@ -93,7 +93,7 @@ class CaptionerRows:
   regions: Regions
 
   def prepare(self, state: RowState, units: Int[Array, "rows"]) -> PartialStep:
-    """Attends with the state before the step; multiplies all but the token."""
+    """Computes attention and all products except those with the token."""
     weights = self.weights
     attention, features = weights.key.shape[1], weights.context.shape[0]
     projected = dot(state.hidden, weights.state) + weights.state_bias[None]
@@ -103,7 +103,7 @@ class CaptionerRows:
       is_region = jnp.arange(energies.shape[1])[None] < self.regions.counts[units, None]
       energies = jnp.where(is_region, energies, -jnp.inf)
     attentions = nn.softmax(energies, axis=-1)
-    # Written out over the regions, this is one loop that copies no features.
+    # Unrolled over the regions, this compiles to one loop without copies of features.
     contexts = sum(
       attentions[:, k, None] * self.regions.features[units, k]
       for k in range(attentions.shape[1])
@@ -122,7 +122,7 @@ class CaptionerRows:
 
 
 class CaptionerStart(NamedTuple):
-  """What each unit's regions determine before the first token."""
+  """The captioner's regions and initial state of each unit."""
 
   keys: Float[Array, "batch k attention"]
   state: RowState
@@ -138,7 +138,7 @@ def start_captioner(
   Args:
     weights: the captioner's parameters.
     features: features of the regions.
-    counts: how many of a unit's regions count, its first ones; None for all.
+    counts: number of each unit's leading regions to use; None for all.
   """
   batch, k, _ = features.shape
   if counts is None:

@@ -17,8 +17,8 @@ Pyramid = tuple[Float[Array, "batch _ _ _"], ...]
 def _resize_axis(arrays: Float[Array, "*shape"], axis: int, target: int) -> Array:
   """Resizes one axis: bilinear, half-pixel centers, edges replicated.
 
-  Not antialiased: that would look at every pixel of the mask, where the original looks
-  at the two nearest only, so that small masks vanish at coarse levels.
+  Without antialiasing, like the original, which uses only the two nearest pixels of the
+  mask; small masks therefore vanish at coarse levels.
   """
   size = arrays.shape[axis]
   centers = (np.arange(target) + 0.5) * size / target - 0.5
@@ -82,11 +82,11 @@ def pool(
 
 
 class Projection(NamedTuple):
-  """Brings a region's features to one scale and, most often, makes them fewer.
+  """Normalizes a region's features and usually reduces their number.
 
   Attributes:
-    shift: what is subtracted from the pooled features.
-    kernel: what they are then multiplied by.
+    shift: the vector that is subtracted from the pooled features.
+    kernel: the matrix that they are then multiplied by.
   """
 
   shift: Float[np.ndarray | Array, "features"]
@@ -108,7 +108,7 @@ def project(
 def project(
   features: Float[np.ndarray | Array, "*lead features"], projection: Projection
 ) -> Float[np.ndarray | Array, "*lead projected"]:
-  """Projects pooled features: what the captioner sees of a region.
+  """Projects pooled features to the captioner's inputs.
 
   NumPy arrays stay on the host, JAX arrays on their device, where the program that
   calls this decides the precision of the product, as `Decoder` does.

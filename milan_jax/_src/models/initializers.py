@@ -1,4 +1,4 @@
-"""Initial weights as the original draws them: torch's defaults for its layers."""
+"""Initializers with torch's defaults, as in the original."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

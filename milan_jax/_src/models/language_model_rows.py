@@ -1,7 +1,7 @@
 """The language model over packed rows: the numbers of `LanguageModel.step`.
 
-A row is one prefix of descriptions, of any units: the model does not see units. See
-`captioner_rows` for what fusing the weights saves.
+A row is one prefix of descriptions of any units, because the model does not depend on
+units. See `captioner_rows` for the savings from fused weights.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ Layers = tuple[Float[Array, "rows _"], ...]
 class LanguageModelWeights(NamedTuple):
   """The fused parameters; see `fuse_language_model_weights`.
 
-  The first layer has a table of `words` in place of an input kernel.
+  The first layer has a table of `words` instead of an input kernel.
   """
 
   words: Float[Array, "vocab gates"]
@@ -82,7 +82,7 @@ class LanguageModelRows:
     return RowState(zeros, zeros)
 
   def prepare(self, state: RowState, units: Int[Array, "rows"]) -> PartialStep:
-    """Multiplies the hidden states; the units do not matter."""
+    """Multiplies the hidden states; the units are not used."""
     del units
     weights = self.weights
     return PartialStep(

@@ -1,15 +1,15 @@
-"""Convolution and pooling: one seam between what a network asks and how it is computed.
+"""Convolution and pooling with a choice of lowerings.
 
-Everything is NHWC and HWIO, padded explicitly: as torch does, the same on both sides,
-or with `same_padding`, as TensorFlow does.
-There are two lowerings, equal to 1e-5 of the output's maximum:
+Arrays are NHWC and HWIO and padded explicitly: symmetrically as in torch, or with
+`same_padding` as in TensorFlow. There are two lowerings, which agree to 1e-5 of the
+output's maximum:
 
-- `plain` is what XLA makes of a convolution. On GPU and TPU it is the right one.
-- `cpu` avoids what XLA's CPU backend does badly. A depthwise convolution is a sum of
+- `plain` is XLA's own convolution, for GPUs and TPUs.
+- `cpu` avoids slow paths of XLA's CPU backend. A depthwise convolution is a sum of
   shifted products, a 1 x 1 convolution is a matrix product, a 3 x 3 one is Winograd's
-  F(2, 3) or, with a stride, a matrix product of gathered windows; the last two work on
+  F(2, 3) or, with a stride, a matrix product of gathered windows. The last two process
   a few images at a time, so that their intermediates stay in the cache.
-  `docs/backbones.md` tells what each of them gained.
+  `docs/backbones.md` has the speedup of each.
 
 Products are in full float32 on every device, whatever `jax.default_matmul_precision` is
 (a GPU's default rounds the operands to 10 bits, a TPU's to 7), unless `use_rounding`
@@ -57,9 +57,9 @@ _rounding: contextvars.ContextVar[Rounding] = contextvars.ContextVar(
 
 @contextlib.contextmanager
 def use_lowering(lowering: Lowering) -> Iterator[None]:
-  """Chooses the lowering of what is traced inside, where no argument names one.
+  """Sets the lowering of functions traced inside, unless an argument sets it.
 
-  It is read while tracing: a function that `jax.jit` has compiled stays as it is.
+  It is read while tracing, so it has no effect on compiled functions.
   """
   token = _using.set(lowering)
   try:
@@ -70,9 +70,9 @@ def use_lowering(lowering: Lowering) -> Iterator[None]:
 
 @contextlib.contextmanager
 def use_rounding(rounding: Rounding) -> Iterator[None]:
-  """Chooses how the products of what is traced inside round their operands.
+  """Sets the rounding of operands in the products of functions traced inside.
 
-  Depthwise convolutions, which are not products on a CPU, stay as they are.
+  Depthwise convolutions, which are not matrix products on a CPU, are not rounded.
   """
   token = _rounding.set(rounding)
   try:
@@ -105,8 +105,8 @@ def conv(
     kernel: weights; `group_channels` is `channels / groups`.
     stride: step between windows, in pixels.
     padding: zeros added on each of the four sides, in pixels; or on each by itself.
-    groups: number of groups of channels that see only each other.
-    lowering: how; None for `current_lowering()`.
+    groups: number of independent groups of channels.
+    lowering: the lowering; None for `current_lowering()`.
 
   Raises:
     UserError: if no window fits.
@@ -141,8 +141,8 @@ def conv(
 def same_padding(sides: Sequence[int], size: int, stride: int) -> Padding:
   """TensorFlow's `SAME`: output sides are input sides over the stride, rounded up.
 
-  Where the zeros cannot be shared equally, bottom and right get one more: with a stride
-  of 2, an even side is seen one pixel further on than with torch's padding.
+  If the number of zeros is odd, bottom and right get one more. With a stride of 2 and
+  an even side, the windows are one pixel further than with torch's padding.
 
   Args:
     sides: height and width of the input, in pixels.
@@ -168,7 +168,7 @@ def max_pool(
   stride: int,
   padding: int = 0,
 ) -> Float[Array, "batch out_height out_width channels"]:
-  """Maximum of each window; windows that the border would cut are dropped.
+  """Maximum of each window; windows that exceed the border are dropped.
 
   Args:
     inputs: activations.
@@ -226,7 +226,7 @@ def current_rounding() -> Rounding:
 
 
 def _rounded(operand: Array | np.ndarray) -> Array:
-  """An operand of a product, as `use_rounding` wants it."""
+  """Rounds an operand of a product as set by `use_rounding`."""
   return jnp.asarray(operand).astype(current_rounding())
 
 

@@ -1,7 +1,7 @@
 """An LSTM cell with torch's parametrization.
 
-Flax's own cells keep one bias; the original keeps two, and its optimizer moves each of
-them, so training takes the same steps only if both are there.
+Flax's cells have one bias. The original has two, and its optimizer updates each of
+them, so both are needed to reproduce its training steps.
 """
 
 import flax.linen as nn
@@ -46,8 +46,8 @@ class LSTMCell(nn.Module):
   ) -> Float[Array, "... gates"]:
     """Multiplies a part of the input, from column `start`, by its rows of the kernel.
 
-    An input made of parts is a sum of products, so a part that is known earlier than
-    the others is multiplied earlier, for many steps at once.
+    The product of an input with several parts is a sum of products, so a part that is
+    known in advance can be multiplied for many steps at once.
     """
     return inputs @ self.input_kernel[start : start + inputs.shape[-1]]
 

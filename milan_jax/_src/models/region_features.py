@@ -1,9 +1,9 @@
-"""What a region is described by: its inside, its surroundings, its shape and place.
+"""The features of a region: its inside, its surroundings, its shape and position.
 
-`inside` is the original's: the average of each level over the mask. `context` adds what
-that cannot know. The side of a thing, the sky above it or the picture's edge show in
-what surrounds a region and where it lies; and a region smaller than a cell of a level,
-which vanishes from it by the original's sampling, counts by its area.
+`inside` is the original's pooling: the average of each level over the mask. `context`
+adds the surroundings and the position of a region, which are needed for the side of a
+thing, the sky above it or the picture's edge. It also weights masks by area, so that a
+region smaller than a cell of a level counts; it vanishes in the original's sampling.
 
 Features are, in this order: each level inside, each level around, the geometry.
 """
@@ -95,7 +95,7 @@ def _by_area(
 
 
 def _overlaps(length: int, cells: int) -> Float[np.ndarray, "cells length"]:
-  """The share of each cell that each pixel covers."""
+  """Returns the fraction of each cell that each pixel covers."""
   edges = np.arange(cells + 1) * length / cells
   low = np.maximum(edges[:-1, None], np.arange(length)[None])
   high = np.minimum(edges[1:, None], np.arange(length)[None] + 1)

@@ -1,1 +1,1 @@
-"""Search over descriptions. Takes a step function; knows no model."""
+"""Search over descriptions, independent of the model."""

@@ -1,4 +1,4 @@
-"""One step of a model for packed rows: prepare, read and predict, each where needed."""
+"""One step of a model for packed rows: prepare, read and predict the needed rows."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from milan_jax._src.search.steps import (
   no_work,
 )
 
-# Returns what is kept of a chunk's log-probabilities, given the indices of its rows.
+# Returns a summary of a chunk's log probabilities, given the indices of its rows.
 Summarize = Callable[[Float[Array, "chunk vocab"], Int[Array, "chunk"]], Tree]
 
 
@@ -51,7 +51,7 @@ class Parents(NamedTuple):
   Attributes:
     rows: the row of each distinct parent's state, ascending.
     units: the unit of each distinct parent.
-    inverse: for each row to be advanced, which distinct parent it has.
+    inverse: for each row to be advanced, the index of its distinct parent.
     num: number of distinct parents.
   """
 
@@ -62,14 +62,14 @@ class Parents(NamedTuple):
 
 
 class Memory(NamedTuple):
-  """What a model keeps from step to step, packed; overwritten in place.
+  """The packed arrays that a model keeps between steps; updated in place.
 
   Every array has `row_capacity` rows.
 
   Attributes:
-    state: states of the rows last read.
-    partial: buffer for the steps that `prepare` begins from these states.
-    summaries: what `summarize` made of the last predictions.
+    state: states of the rows of the last step.
+    partial: buffer for the results of `prepare` for these states.
+    summaries: the results of `summarize` for the last predictions.
     work: rows needed and computed so far.
   """
 
@@ -87,8 +87,8 @@ def allocate(
   Args:
     model: reads and predicts.
     state: the initial states, which become the first rows.
-    max_rows: rows that may be needed at once.
-    summarize: the same as `advance` gets.
+    max_rows: maximum number of rows needed in a step.
+    summarize: the same function as for `advance`.
   """
   capacity = row_capacity(max_rows)
 
@@ -129,14 +129,14 @@ def advance(
 ) -> Memory:
   """Reads a token per row, predicts the next one and keeps a summary of it.
 
-  What depends on a parent alone is computed once per distinct parent.
+  Terms that depend only on a parent are computed once per distinct parent.
 
   Args:
     model: reads and predicts.
-    memory: made by `allocate`; `rows.parents` index its states.
-    rows: which token each row reads, and its parent.
-    max_rows: rows that may be needed at once.
-    summarize: returns what is kept of the log-probabilities.
+    memory: created by `allocate`; `rows.parents` index its states.
+    rows: the token that each row reads, and its parent.
+    max_rows: maximum number of rows needed in a step.
+    summarize: returns the summary of the log probabilities to keep.
 
   Returns:
     The memory, with the states and summaries packed as `rows` are.

@@ -30,7 +30,7 @@ class Pool(NamedTuple):
     tokens: the tokens predicted; stop from the first stop on.
     last: the token predicted last.
     parents: the packed row of the state that predicted it.
-    lm_parents: likewise, of the language model.
+    lm_parents: the same for the language model.
   """
 
   scores: Float[Array, "batch beam"]
@@ -41,7 +41,7 @@ class Pool(NamedTuple):
 
 
 class BeamState(NamedTuple):
-  """What the loop of a beam search carries from step to step.
+  """The loop state of a beam search.
 
   Attributes:
     position: tokens of each hypothesis predicted so far.
@@ -83,25 +83,25 @@ def beam_search(
 ) -> BeamOutput:
   """Keeps the `beam_size` best hypotheses of each unit, finished or not, in one pool.
 
-  A finished hypothesis stays in the pool with its score and needs no model. Scores are
-  summed log-probabilities, not normalized by length. With mutual information they can
-  rise, so no hypothesis is pruned on the assumption that scores only fall.
+  A finished hypothesis stays in the pool with its score and needs no model evaluation.
+  Scores are summed log probabilities, not normalized by length. With mutual information
+  they can increase, so pruning does not assume that scores only decrease.
 
   Args:
-    captioner: p(token | regions, tokens before), and where each unit begins.
+    captioner: p(token | regions, previous tokens), and each unit's initial row.
     valid: units that are not padding; nothing is computed for the others.
     beam_size: number of hypotheses kept.
     length: maximum tokens of a description, stop included.
     start_id: the token read first.
     stop_id: the token that ends a description.
-    lm: p(token | tokens before); with it each token is scored by its weighted
+    lm: p(token | previous tokens); with it each token is scored by its weighted
       pointwise mutual information, `log p(token | regions) - temperature * log
       p(token)`, which is not a log-probability and can be positive.
     temperature: weight of `lm`.
 
   Returns:
-    The hypotheses of each unit, best first. Where fewer than `beam_size` exist (a
-    small vocabulary at a short length), the rest have a score of minus infinity.
+    The hypotheses of each unit, best first. If fewer than `beam_size` exist (a small
+    vocabulary and a short length), the rest have a score of minus infinity.
 
   Source: Hernandez et al. 2022, section 3; equation 2 for the mutual information.
   """
@@ -141,7 +141,7 @@ def _step(
 ) -> BeamState:
   """Advances the live hypotheses by one token and keeps the best of each unit.
 
-  `rows.py` works an example out.
+  `rows.py` has a worked example.
   """
   position, pool, memory, lm_memory = state
   max_rows = len(units)
@@ -178,7 +178,7 @@ def _initial_pool(
   start_id: int,
   stop_id: int,
 ) -> Pool:
-  """One hypothesis per unit that has read nothing; none in units of padding."""
+  """Returns a pool with one empty hypothesis per unit; none for padding units."""
   pool_shape = shape[:2]
   is_start = (jnp.arange(shape[1]) == 0)[None] & valid[:, None]
   return Pool(
@@ -197,7 +197,7 @@ def _continued(
   slots: Int[Array, "batch beam"],
   lm_slots: Int[Array, "batch beam"],
 ) -> Pool:
-  """The pool after one more token; `slots` are the rows that predicted it."""
+  """Returns the pool after one more token; `slots` are the rows that predicted it."""
 
   def of_owners(values: Int[Array, "batch beam"]) -> Int[Array, "batch beam"]:
     return jnp.take_along_axis(values, best.owners, axis=1)

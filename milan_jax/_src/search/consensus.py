@@ -1,8 +1,8 @@
 """Consensus, the minimum Bayes risk (MBR) weight: similarity to the other hypotheses.
 
-The probability of one meaning is split among all its wordings, so that by likelihood a
-meaning with few wordings wins over a likelier one with many. The expected similarity to
-the whole beam sums over the wordings again.
+The probability of a meaning is divided among its wordings. By likelihood, a meaning
+with few wordings can therefore rank above a more likely meaning with many wordings. The
+expected similarity to the whole beam sums over the wordings.
 
 Source: minimum Bayes risk decoding (Kumar and Byrne 2004), with the F1 of content words
 as the gain and the beam for the samples.

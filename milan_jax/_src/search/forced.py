@@ -24,10 +24,10 @@ def counted(
   Args:
     tokens: tokens of each description.
     stop_id: the token that ends a description.
-    num_steps: steps that the search took; only used by `one_too_many`.
-    one_too_many: count the token after the first stop too, where the search took
-      that many steps. The original's language model scores this way, so that a
-      description's score depends on the batch in which it was decoded.
+    num_steps: number of steps of the search; only used with `one_too_many`.
+    one_too_many: also count the token after the first stop, if the search took that
+      many steps. The original's language model scores this way, so a description's
+      score depends on its batch.
   """
   length = tokens.shape[-1]
   stops_before = jnp.cumsum(tokens == stop_id, axis=-1) - (tokens == stop_id)
@@ -43,7 +43,7 @@ def _left(ndim: int) -> list[tuple[int, int]]:
 
 
 class ForcedState(NamedTuple):
-  """What the loop of forced scoring carries from step to step.
+  """The loop state of forced scoring.
 
   Attributes:
     position: tokens read so far.
@@ -65,16 +65,16 @@ def forced_scores(
   *,
   start_id: int,
 ) -> tuple[Float[Array, "batch beam"], Work]:
-  """Sums the log-probabilities of the tokens of given descriptions that count.
+  """Sums the log probabilities of the counted tokens of given descriptions.
 
   Args:
-    bound: the model, and where each unit begins.
+    bound: the model, and each unit's initial row.
     tokens: tokens of each description, without the start.
-    counts: which tokens count, from the first on; see `counted`.
+    counts: the mask of tokens that count; see `counted`.
     start_id: the token read first.
 
   Returns:
-    The score of each description, in nats, and the rows that it took.
+    The score of each description, in nats, and the number of computed rows.
   """
   batch, beam, length = tokens.shape
   max_rows = batch * beam

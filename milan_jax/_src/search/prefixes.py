@@ -1,8 +1,8 @@
-"""Distinct prefixes: what several hypotheses have in common is computed once.
+"""Distinct prefixes: a prefix shared by several hypotheses is computed once.
 
-A language model does not see units, so all units of a batch share one tree of
+A language model does not depend on the units, so all units of a batch share one tree of
 prefixes; a captioner has one tree per unit. The distinct prefixes of a step are the
-distinct pairs of a prefix of the step before and the token that follows it.
+distinct pairs of a prefix of the previous step and its next token.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ StepScorer = Callable[
 def unchanged(
   log_probs: Float[Array, "rows vocab"], indices: Int[Array, "rows"]
 ) -> Float[Array, "rows vocab"]:
-  """Scores tokens by their log-probabilities, all of which are kept."""
+  """Returns the log probabilities as scores and keeps all of them."""
   del indices
   return log_probs
 

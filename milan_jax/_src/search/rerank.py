@@ -14,8 +14,8 @@ class RerankOutput(NamedTuple):
 
   Attributes:
     hypotheses: the best ones.
-    indices: the place of each in its beam.
-    scores: what all hypotheses were ranked by.
+    indices: the index of each in its beam.
+    scores: the ranking scores of all hypotheses.
   """
 
   hypotheses: Hypotheses
@@ -42,7 +42,7 @@ def rerank(
     The best hypothesis of each unit, scored
     `log p(description | regions) - temperature * log p(description) + consensus`.
 
-  Source: Hernandez et al. 2022, equation 2; the consensus is ours.
+  Source: Hernandez et al. 2022, equation 2; the consensus is an addition.
   """
   scores = beams.scores - temperature * lm_scores
   if consensus is not None:
@@ -51,7 +51,7 @@ def rerank(
 
 
 def best_of(beams: Beams) -> RerankOutput:
-  """Picks the hypothesis with the highest score, the first where several have it."""
+  """Selects the hypothesis with the highest score; the first of several on a tie."""
   best = row_maxima(beams.scores)
   tokens = jnp.take_along_axis(beams.tokens, best.indices[:, None, None], axis=1)[:, 0]
   found = Hypotheses(tokens, best.scores, best.margins)

@@ -25,7 +25,7 @@ class NextTokens(NamedTuple):
   Attributes:
     tokens: the tokens.
     scores: their step scores.
-    margins: by how much each beats the next best; infinity where it was sampled.
+    margins: difference to the next best score; infinity for sampled tokens.
   """
 
   tokens: Int[Array, "rows"]
@@ -40,14 +40,14 @@ ChooseTokens = Callable[
 
 
 class RolloutState(NamedTuple):
-  """What the loop of a rollout carries from step to step.
+  """The loop state of a rollout.
 
   Attributes:
     position: tokens predicted so far.
-    is_live: units whose description goes on.
+    is_live: units whose description is not finished.
     last: the token predicted last.
     parents: the packed row of the state that predicted it.
-    lm_parents: likewise, of the language model.
+    lm_parents: the same for the language model.
     memory: the captioner's states and chosen tokens, one packed row per live unit.
     lm_memory: the language model's, one packed row per distinct prefix; None without.
     hypotheses: the descriptions so far.
@@ -89,7 +89,7 @@ def _rollout(
   temperature: float,
   count_tail: bool,
 ) -> RolloutOutput:
-  """Predicts token after token for the live units, each chosen by its step scores."""
+  """Predicts tokens for the live units one by one, chosen by their step scores."""
   batch = valid.shape[0]
   units = jnp.arange(batch, dtype=jnp.int32)
 
@@ -188,7 +188,7 @@ def _extended(
   is_live: Bool[Array, "batch"],
   position: Int[Array, ""],
 ) -> Hypotheses:
-  """The hypotheses with one more token; those that are not live add another stop."""
+  """Returns the hypotheses with one more token; finished ones add another stop."""
   margins = hypotheses.margins
   return Hypotheses(
     tokens=hypotheses.tokens.at[:, position].set(last),
@@ -217,18 +217,18 @@ def greedy(
   temperature: float = 0.0,
   count_tail: bool = False,
 ) -> RolloutOutput:
-  """Picks the best token at each step.
+  """Selects the best token at each step.
 
   Args:
-    captioner: p(token | regions, tokens before), and where each unit begins.
+    captioner: p(token | regions, previous tokens), and each unit's initial row.
     valid: units that are not padding; nothing is computed for the others.
     length: maximum tokens of a description, stop included.
     start_id: the token read first.
-    stop_id: the token that ends a description; its unit needs no model afterwards.
-    lm: p(token | tokens before), to score by mutual information as `beam_search` does.
+    stop_id: the token that ends a description; finished units are not computed.
+    lm: p(token | previous tokens), to score by mutual information like `beam_search`.
     temperature: weight of `lm`.
-    count_tail: go on after stop and count that tail, as the original's code does.
-      Scores then depend on what the model predicts after the stop.
+    count_tail: continue after stop and include that tail in the score, like the
+      original. Scores then depend on the predictions after the stop.
   """
   return _rollout(
     captioner,
@@ -257,13 +257,13 @@ def sample(
   """Draws each token from the softmax of the step scores.
 
   Args:
-    captioner: p(token | regions, tokens before), and where each unit begins.
+    captioner: p(token | regions, previous tokens), and each unit's initial row.
     keys: one key per unit, so that a unit's draw does not depend on its batch.
     valid: units that are not padding; nothing is computed for the others.
     length: maximum tokens of a description, stop included.
     start_id: the token read first.
     stop_id: the token that ends a description.
-    lm: p(token | tokens before), to score by mutual information as `beam_search` does.
+    lm: p(token | previous tokens), to score by mutual information like `beam_search`.
     temperature: weight of `lm`.
   """
 

@@ -1,8 +1,8 @@
-"""Packed rows: computing only what is needed, in a few compiled sizes.
+"""Packed rows: only the needed rows are computed, in a few compiled sizes.
 
-A search needs its models for some hypotheses only, and their number changes from step
-to step. The rows that are needed are packed to the front of arrays of one `capacity`
-and computed in chunks. Each chunk size is compiled once, however many rows are needed.
+A search needs its models only for some hypotheses, and their number changes from step
+to step. The needed rows are packed to the front of arrays of one `capacity` and
+computed in chunks. Each chunk size is compiled once, for any number of rows.
 
 Example: one step of a beam search with a language model, for two units and a beam of 3.
 A hypothesis has a last token, and a parent: the packed row of the step before whose
@@ -111,7 +111,7 @@ def chunk_sizes(max_rows: int) -> tuple[int, ...]:
 
 
 def row_capacity(max_rows: int) -> int:
-  """Returns the capacity for `max_rows` rows: a last chunk may reach beyond them."""
+  """Returns the capacity for `max_rows` rows, since the last chunk may exceed them."""
   return max_rows + chunk_sizes(max_rows)[0]
 
 
@@ -133,7 +133,7 @@ def compact(mask: Bool[Array, "rows"]) -> tuple[Int[Array, "rows"], Int[Array, "
 
 
 def slots_of(mask: Bool[Array, "rows"]) -> Int[Array, "rows"]:
-  """Returns the packed row of each item that `compact` keeps; of others, any."""
+  """Returns the packed row of each item kept by `compact`; arbitrary for the others."""
   return jnp.cumsum(mask) - 1
 
 

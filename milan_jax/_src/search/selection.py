@@ -26,9 +26,9 @@ class Continuations(NamedTuple):
   """The best continuations of each unit's pool, best first.
 
   Attributes:
-    scores: summed step scores; minus infinity where there are no more.
-    owners: the hypothesis that each continues.
-    tokens: the token that it adds.
+    scores: summed step scores; minus infinity if there are fewer.
+    owners: the index of the continued hypothesis.
+    tokens: the added token.
   """
 
   scores: Float[Array, "batch beam"]
@@ -40,9 +40,9 @@ class RowMaxima(NamedTuple):
   """The best candidate of each row.
 
   Attributes:
-    indices: its index, the first one of several equally good ones.
+    indices: its index; the first on a tie.
     scores: its score.
-    margins: by how much it beats the next best; infinity where there is no other.
+    margins: difference to the next best score; infinity if there is no other.
   """
 
   indices: Int[Array, "rows"]
@@ -78,22 +78,22 @@ def best_continuations(
 ) -> Continuations:
   """Finds the `beam` best continuations of each unit's `beam` hypotheses.
 
-  A finished hypothesis continues as itself, with another stop. Each of the best
-  continuations lies in one of the `beam` chunks with the largest maxima, so only those
-  are searched: on a CPU that is several times faster than a top-k over all candidates.
-  Equal scores are taken in the order of hypothesis, then token.
+  A finished hypothesis continues with another stop and the same score. Each of the best
+  continuations is in one of the `beam` chunks with the largest maxima, so only those
+  are searched, which on a CPU is several times faster than a top-k over all candidates.
+  Ties are ordered by hypothesis, then by token.
 
   Args:
     scores: scores so far; minus infinity where a beam has no hypothesis.
-    is_live: the hypotheses that go on.
-    slots: the row of `step_scores` of each that does.
+    is_live: the unfinished hypotheses.
+    slots: the row of `step_scores` of each unfinished hypothesis.
     step_scores: the scores of their next tokens.
     stop_id: the token that finished hypotheses add.
   """
   batch, beam = scores.shape
   live = is_live[:, :, None]
   maxima = jnp.where(live, scores[:, :, None] + step_scores.maxima[slots], -jnp.inf)
-  # One more chunk of each hypothesis stands for itself, where it is finished.
+  # An additional chunk per hypothesis represents the hypothesis itself, if finished.
   itself = jnp.where(live, -jnp.inf, scores[:, :, None])
   maxima = jnp.concatenate([maxima, itself], axis=-1)
   width = maxima.shape[-1]

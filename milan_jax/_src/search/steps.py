@@ -1,11 +1,11 @@
-"""What a search needs of a model: one step, over packed rows.
+"""The interface of a model for a search: one step over packed rows.
 
 A row is one hypothesis of one unit. Its state is a tree of arrays with the rows as
 first axis. A step has three parts, because each is needed for different rows:
 
-- `prepare` does what depends on the state alone, once for all the tokens that follow;
-- `read` takes one token in;
-- `predict` gives the logits of the next, for hypotheses that go on.
+- `prepare` computes the terms that depend only on the state, once for all next tokens;
+- `read` updates the state with one token;
+- `predict` returns the logits of the next token, for unfinished hypotheses.
 
 Log-probabilities are natural logs; scores are their sums, in nats.
 """
@@ -24,7 +24,7 @@ class RowModel(Protocol):
   """Reads one token per row; predicts the next."""
 
   def prepare(self, state: State, units: Int[Array, "rows"]) -> PartialStep:
-    """Returns what any token read next needs; `units` are the rows' units."""
+    """Returns the terms for any next token; `units` are the rows' units."""
 
   def read(self, partial: PartialStep, tokens: Int[Array, "rows"]) -> State:
     """Returns the state after one more token."""
@@ -67,7 +67,7 @@ class Hypotheses(NamedTuple):
   Attributes:
     tokens: the tokens predicted; everything after the first stop is stop.
     scores: summed step scores up to and including the first stop.
-    margins: by how much each beats the next best; infinity where none is known.
+    margins: difference to the next best score; infinity if unknown.
   """
 
   tokens: Int[Array, "batch length"]

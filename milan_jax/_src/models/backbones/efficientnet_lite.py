@@ -1,11 +1,12 @@
 """EfficientNet-Lite: no squeeze and excitation, ReLU6, stem and head of fixed width.
 
 The names are those of the released weights without their underscores. `bn0`, `bn1` and
-`blocks.N.bn0` and `.bn1` are before the clip at 0 and 6, `act0`, `act1` ... after it:
-probe the former, since many units saturate at 6 and then have no order.
+`blocks.N.bn0` and `.bn1` are before the clip at 0 and 6, `act0`, `act1` ... after it.
+Probe the former, because many units saturate at 6, where images cannot be ranked.
 
-The weights were trained with TensorFlow and want its padding. Of 500 photographs, one
-of every second ImageNet class, Lite0's classify 87.0 % with it and 80.4 % with torch's.
+The weights were trained with TensorFlow and need its padding. On 500 photographs, one
+for every second ImageNet class, Lite0's accuracy is 87.0 % with it and 80.4 % with
+torch's padding.
 """
 
 import math
