@@ -37,6 +37,10 @@ def get_config() -> TrainOptions:
     patience=3,
     temperature=0.3,
     consensus=1.0,
+    # Sentences end as sentences: mutual information rewards no ending, and no token
+    # less likely than e^-7.5.
+    floor=7.5,
+    lm_stop=False,
     release_dtype="float16",
     about=(
       "Colors, edges, textures, animals, people, plants, food, vehicles, buildings, "

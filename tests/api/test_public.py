@@ -121,10 +121,13 @@ def test_scores_are_those_of_the_modules_read_token_by_token(scene):
     milan_jax.Unit("conv2", 5): ["green things of zebras and blue"],
   }
   scores = names["captioner"].score(features, texts, batch_size=1)
+  own = milan_jax.Decoding("rerank", lm_stop=False)
+  free = milan_jax.Captioner(dataclasses.replace(release, decoding=own))
+  freely = free.score(features, texts, batch_size=1)
   words = {word: number for number, word in enumerate(release.vocabulary)}
   start, stop, unknown = (len(words) + offset for offset in (0, 1, 3))
   for unit, each in texts.items():
-    for text, scored in zip(each, scores[unit], strict=True):
+    for text, scored, other in zip(each, scores[unit], freely[unit], strict=True):
       ids = [words.get(word, unknown) for word in text.split()]
       inputs, targets = jnp.array([[start, *ids]]), [*ids, stop]
       regions = features.read(unit.index, unit.index + 1)
@@ -142,6 +145,9 @@ def test_scores_are_those_of_the_modules_read_token_by_token(scene):
       assert scored.lm_log_prob == pytest.approx(lm_expected, abs=1e-4)
       weight = release.decoding.temperature
       assert scored.score == pytest.approx(expected - weight * lm_expected, abs=1e-4)
+      before_stop = lm_expected - float(prior[0, len(ids), stop])
+      assert other.lm_log_prob == scored.lm_log_prob
+      assert other.score == pytest.approx(expected - 0.2 * before_stop, abs=1e-4)
       assert scored.unknown == tuple(w for w in text.split() if w not in words)
 
 

@@ -109,7 +109,7 @@ def test_every_reranked_score(models, outputs, name, beam_size, length):
   expected = outputs[f"{name}/beam_lm_scores_correct"]
   np.testing.assert_allclose(corrected, expected, atol=1e-4)
   for scores, suffix in ((parity, ""), (corrected, "_correct")):
-    found, _ = rerank(known, scores, temperature=0.2)
+    found, *_ = rerank(known, scores, temperature=0.2)
     best = outputs[f"{name}/argmax{suffix}"]
     np.testing.assert_array_equal(found.tokens, tokens[np.arange(8), best])
 

@@ -6,11 +6,13 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.errors import UserError
+from milan_jax._src.models.language_model import LanguageModel
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.options.describe import DecodingOptions
 from milan_jax._src.text.content_words import EMPTY_WORDS
@@ -134,16 +136,74 @@ def test_consensus_against_the_originals_beams(tiny, outputs):
 
 
 @pytest.mark.parametrize(
+  ("floor", "lm_stop", "weight"), [(5.0, True, 0.2), (0.0, False, 0.8)]
+)
+def test_a_floor_or_a_free_stop_against_the_originals_beams(
+  tiny, outputs, floor, lm_stop, weight
+):
+  """The reference hypotheses; their tokens scored by the model as it is trained."""
+  rows = np.arange(8)
+  beams = outputs["rerank50/beam_tokens"]
+  spec = dataclasses.asdict(tiny.language_model)
+  vocabulary = Vocabulary(tiny.vocabulary)
+  inputs = np.pad(beams, ((0, 0), (0, 0), (1, 0)), constant_values=vocabulary.start_id)
+  log_probs = np.asarray(
+    LanguageModel(**spec).apply(
+      {"params": tiny.params["language_model"]},
+      jnp.asarray(inputs[..., :-1].reshape(400, -1)),
+    )
+  ).reshape(*beams.shape, -1)
+  gains = np.take_along_axis(log_probs, beams[..., None], axis=-1)[..., 0]
+  counts = (beams == STOP).cumsum(-1) - (beams == STOP) == 0
+  lowest = np.where(counts, gains, np.inf).min(-1)
+  freely = outputs["rerank50/beam_scores"] - weight * np.where(counts, gains, 0).sum(-1)
+  paid = np.where(counts & (lm_stop | (beams != STOP)), gains, 0).sum(-1)
+  mutual = outputs["rerank50/beam_scores"] - weight * paid
+  plausible = lowest >= -(floor or np.inf)
+  assert np.abs(lowest + floor).min() > 1e-4, "a tie would be decided by rounding"
+  kept = plausible | ~plausible.any(1, keepdims=True)
+  best = np.where(kept, mutual, -np.inf).argmax(1)
+  assert (best != freely.argmax(1)).any(), "it makes no difference here"
+  found = _decode(
+    tiny, outputs["features"], floor=floor, lm_stop=lm_stop, temperature=weight
+  )
+  whole = np.where(counts, gains, 0).sum(-1)[rows, best]
+  np.testing.assert_allclose(found.lm_log_probs, whole, atol=1e-4)
+  assert _up_to_stop(found.tokens) == _up_to_stop(beams[rows, best])
+  np.testing.assert_allclose(found.scores, mutual[rows, best], atol=1e-4)
+
+
+@pytest.mark.parametrize("option", ["consensus", "floor"])
+@pytest.mark.parametrize(
   "options", [{"strategy": "beam"}, {"strategy": "greedy"}, {"parity": True}]
 )
-def test_consensus_belongs_to_rerank(options):
-  with pytest.raises(UserError, match="only strategy rerank has it"):
-    Decoding(**options, consensus=1.0)
+def test_consensus_and_floor_belong_to_rerank(option, options):
+  with pytest.raises(UserError, match=f"{option}: only strategy rerank has it"):
+    Decoding(**options, **{option: 1.0})
 
 
-def test_no_consensus_is_negative():
-  with pytest.raises(UserError, match=r"consensus: expected 0 or more; found -1\."):
-    Decoding(consensus=-1.0)
+@pytest.mark.parametrize("option", ["consensus", "floor"])
+def test_neither_is_negative(option):
+  with pytest.raises(UserError, match=rf"{option}: expected 0 or more; found -1\."):
+    Decoding(**{option: -1.0})
+
+
+@pytest.mark.parametrize("options", [{"strategy": "beam"}, {"parity": True}])
+def test_a_free_stop_belongs_to_rerank(options):
+  with pytest.raises(UserError, match="lm_stop: only strategy rerank"):
+    Decoding(**options, lm_stop=False)
+
+
+def test_a_captioners_own_bounds_are_for_rerank():
+  own = Decoding(floor=8.0, lm_stop=False, guarded=True)
+  for options, floor, lm_stop, guarded in (
+    ({}, 8.0, False, True),
+    ({"floor": 0.0, "lm_stop": True}, 0.0, True, True),
+    ({"strategy": "beam"}, 0.0, True, True),
+    ({"parity": True}, 0.0, True, False),
+  ):
+    found = DecodingOptions(**options).resolve(own, language_model=True)
+    assert (found.floor, found.lm_stop, found.guarded) == (floor, lm_stop, guarded)
 
 
 def test_corrected_greedy_counts_up_to_the_stop(tiny, outputs):
@@ -287,6 +347,8 @@ def test_bad_options_are_said_plainly(tiny):
     ({"strategy": "greedy", "beam_size": 3}, "beam_size"),
     ({"strategy": "sample", "beam_size": 3}, "beam_size"),
     ({"strategy": "beam", "consensus": 0.5}, "consensus"),
+    ({"strategy": "beam", "floor": 8.0}, "floor"),
+    ({"strategy": "beam", "lm_stop": False}, "lm_stop"),
     ({"strategy": "beam", "seed": 3}, "seed"),
   ],
   ids=str,

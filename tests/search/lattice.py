@@ -39,15 +39,19 @@ class Lattice:
     before, last, units = state
     return jnp.asarray(self.table)[units, before, last]
 
-  def score(self, unit: int, tokens: tuple[int, ...]) -> float:
-    """Sums the scores up to and including the first stop, token by token."""
-    before, last, total = START, START, 0.0
+  def gains(self, unit: int, tokens: tuple[int, ...]) -> list[float]:
+    """The scores up to and including the first stop, token by token."""
+    before, last, found = START, START, []
     for token in tokens:
-      total += float(self.table[unit, before, last, token])
+      found.append(float(self.table[unit, before, last, token]))
       before, last = last, token
       if token == STOP:
         break
-    return total
+    return found
+
+  def score(self, unit: int, tokens: tuple[int, ...]) -> float:
+    """Sums the scores up to and including the first stop."""
+    return sum(self.gains(unit, tokens))
 
   def every(self, unit: int, length: int) -> list[tuple[float, tuple[int, ...]]]:
     """Lists every description of at most `length` tokens, best first."""

@@ -87,8 +87,8 @@ def test_rerank_takes_the_best_mutual_information_of_whole_descriptions(lattice)
   other = Lattice(seed=2, batch=BATCH)
   beams = _beam(lattice, 20)
   counts = counted(beams.tokens, stop_id=STOP)
-  lm_scores, _ = forced_scores(other.bound(), beams.tokens, counts, start_id=START)
-  found, indices = rerank(beams, lm_scores, temperature=0.5)
+  lm_scores, *_ = forced_scores(other.bound(), beams.tokens, counts, start_id=START)
+  found, indices, _ = rerank(beams, lm_scores, temperature=0.5)
   for unit in range(BATCH):
     scored = [
       (
@@ -102,6 +102,37 @@ def test_rerank_takes_the_best_mutual_information_of_whole_descriptions(lattice)
     np.testing.assert_allclose(found.scores[unit], score, rtol=1e-5)
     np.testing.assert_allclose(found.margins[unit], score - second, atol=1e-5)
     np.testing.assert_array_equal(beams.tokens[unit, indices[unit]], tokens)
+
+
+@pytest.mark.parametrize("floor", [4.0, 8.0])
+def test_an_implausible_token_loses_where_there_are_others(lattice, floor):
+  other = Lattice(seed=2, batch=BATCH)
+  beams = _beam(lattice, 20)
+  counts = counted(beams.tokens, stop_id=STOP)
+  lm = forced_scores(other.bound(), beams.tokens, counts, start_id=START)
+  found = rerank(beams, lm.scores, temperature=0.5, plausible=lm.lowest >= -floor)
+  freely = rerank(beams, lm.scores, temperature=0.5)
+  changed, left = [], []
+  for unit in range(BATCH):
+    every = [tuple(row) for row in np.asarray(beams.tokens[unit]).tolist()]
+    good = [tokens for tokens in every if min(other.gains(unit, tokens)) >= -floor]
+    scored = [
+      (lattice.score(unit, tokens) - 0.5 * other.score(unit, tokens), tokens)
+      for tokens in good or every
+    ]
+    left.append(len(good))
+    score, tokens = max(scored)
+    assert tuple(np.asarray(found.hypotheses.tokens[unit]).tolist()) == tokens
+    np.testing.assert_allclose(found.hypotheses.scores[unit], score, rtol=1e-5)
+    second = sorted(scored)[-2][0] if len(scored) > 1 else -np.inf
+    np.testing.assert_allclose(
+      found.hypotheses.margins[unit], score - second, atol=1e-5
+    )
+    assert np.isfinite(found.scores[unit]).sum() == len(scored)
+    changed.append(bool(found.indices[unit] != freely.indices[unit]))
+  # With the lower floor the second unit has none left, and takes the best of all.
+  assert left == ([7, 0, 7] if floor == 4 else [19, 20, 20])
+  assert changed == [True, False, floor == 4]
 
 
 def test_padding_units_do_not_keep_the_search_going():
@@ -186,11 +217,15 @@ def test_a_sample_depends_on_its_own_key_alone(lattice):
 def test_forced_scores_equal_the_sum(lattice):
   tokens = jnp.array([[[0, 1, STOP, 0], [2, 2, 2, 2]]] * BATCH)
   counts = counted(tokens, stop_id=STOP)
-  scores, work = forced_scores(lattice.bound(), tokens, counts, start_id=START)
+  scores, lowest, last, work = forced_scores(
+    lattice.bound(), tokens, counts, start_id=START
+  )
   for unit in range(BATCH):
     for i in range(2):
-      expected = lattice.score(unit, tuple(np.asarray(tokens[unit, i])))
-      np.testing.assert_allclose(scores[unit, i], expected, rtol=1e-5)
+      gains = lattice.gains(unit, tuple(np.asarray(tokens[unit, i])))
+      np.testing.assert_allclose(scores[unit, i], sum(gains), rtol=1e-5)
+      np.testing.assert_allclose(lowest[unit, i], min(gains), rtol=1e-5)
+      np.testing.assert_allclose(last[unit, i], gains[-1], rtol=1e-5)
   # Of each unit one row has read nothing, two one token, two two tokens and one three;
   # what has read one token follows the same parent.
   assert work.needed.tolist() == [5 * BATCH, 6 * BATCH, 6 * BATCH]
@@ -243,7 +278,7 @@ def test_rerank_by_hand():
   beams = Beams(
     jnp.array([[[1, STOP], [2, STOP]]]), jnp.array([[-1.0, -1.5]]), jnp.array(2)
   )
-  found, indices = rerank(beams, jnp.array([[-1.0, -4.0]]), temperature=0.2)
+  found, indices, _ = rerank(beams, jnp.array([[-1.0, -4.0]]), temperature=0.2)
   np.testing.assert_array_equal(found.tokens, [[2, STOP]])
   np.testing.assert_allclose(found.scores, [-0.7], rtol=1e-6)
   np.testing.assert_allclose(found.margins, [0.1], rtol=1e-5)

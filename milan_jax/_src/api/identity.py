@@ -57,7 +57,7 @@ def _spelled(spec: Any) -> str:
   plain = Decoding()
   later = [
     name
-    for name in ("guarded", "mi", "parity", "precision")
+    for name in ("floor", "lm_stop", "guarded", "mi", "parity", "precision")
     if getattr(spec, name) != getattr(plain, name)
   ]
   names = ("strategy", "length", "beam_size", "temperature", "consensus", "nothing")

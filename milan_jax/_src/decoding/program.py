@@ -26,7 +26,7 @@ from milan_jax._src.models.language_model_rows import (
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.search.beam import beam_search
 from milan_jax._src.search.consensus import log_consensus
-from milan_jax._src.search.forced import counted, forced_scores
+from milan_jax._src.search.forced import ForcedOutput, counted, forced_scores
 from milan_jax._src.search.rerank import best_of, rerank
 from milan_jax._src.search.rollout import greedy, sample
 from milan_jax._src.search.rows import allocate_outputs, chunk_sizes, in_chunks
@@ -161,7 +161,7 @@ class _Task:
     model: BoundModel,
     tokens: Int[Array, "batch hypotheses length"],
     num_steps: Int[Array, ""] | None = None,
-  ) -> tuple[Float[Array, "batch hypotheses"], Work]:
+  ) -> ForcedOutput:
     """Log probabilities of given tokens, up to the first stop.
 
     Args:
@@ -222,7 +222,8 @@ def _beam(task: _Task) -> _Best:
   lm_scores: Float[Array, "batch beam"] | None = None
   log_probs = beams.scores
   if task.language_model is not None:
-    lm_scores, more = task.forced(task.language_model, beams.tokens)
+    forced = task.forced(task.language_model, beams.tokens)
+    lm_scores, more = forced.scores, forced.work
     best = best._replace(lm_work=more if lm_work is None else add_work(lm_work, more))
     if task.decoding.mi:
       log_probs = log_probs + task.decoding.temperature * lm_scores
@@ -237,12 +238,17 @@ def _rerank(task: _Task, words: ContentWords | None) -> _Best:
     task.captioner, beam_size=decoding.beam_size, **task.arguments
   )
   num_steps = jax.lax.pmax(beams.num_steps, AXIS) if decoding.parity else None
-  lm_scores, lm_work = task.forced(task.language_model, beams.tokens, num_steps)
+  forced = task.forced(task.language_model, beams.tokens, num_steps)
+  lm_scores, lm_work = forced.scores, forced.work
   agreed: Float[Array, "batch beam"] | None = None
   if words is not None:
     agreed = decoding.consensus * log_consensus(beams, words.ids, words.nothing)
   found, indices, scores = rerank(
-    beams, lm_scores, temperature=decoding.temperature, consensus=agreed
+    beams,
+    lm_scores if decoding.lm_stop else without_stop(forced, beams.tokens, task.stop_id),
+    temperature=decoding.temperature,
+    consensus=agreed,
+    plausible=forced.lowest >= -decoding.floor if decoding.floor else None,
   )
   beam: Beam | None = None
   if decoding.guarded:
@@ -254,18 +260,26 @@ def _rerank(task: _Task, words: ContentWords | None) -> _Best:
   return _Best(found, log_probs, lm_log_probs, work, lm_work, beam)
 
 
+def without_stop(
+  forced: ForcedOutput, tokens: Int[Array, "batch beam length"], stop_id: int
+) -> Float[Array, "batch beam"]:
+  """Returns the scores of descriptions without that of their stop, if they have one."""
+  stops = jnp.any(tokens == stop_id, axis=-1)
+  return forced.scores - jnp.where(stops, forced.last, 0.0)
+
+
 def _with_log_probs(best: _Best, task: _Task) -> _Best:
   """Computes the log probabilities that the search did not."""
   found, log_probs, lm_log_probs, work, lm_work, beam = best
   decoding = task.decoding
   tokens = found.tokens[:, None]
   if task.language_model is not None and lm_log_probs is None:
-    lm_scores, more = task.forced(task.language_model, tokens)
-    lm_log_probs = lm_scores[:, 0]
+    forced = task.forced(task.language_model, tokens)
+    lm_log_probs, more = forced.scores[:, 0], forced.work
     lm_work = more if lm_work is None else add_work(lm_work, more)
   if decoding.strategy == "greedy" and decoding.parity:
-    scores, more = task.forced(task.captioner, tokens)
-    log_probs, work = scores[:, 0], add_work(work, more)
+    forced = task.forced(task.captioner, tokens)
+    log_probs, work = forced.scores[:, 0], add_work(work, forced.work)
   elif log_probs is None:
     log_probs = found.scores
     if decoding.mi and lm_log_probs is not None:
@@ -317,6 +331,20 @@ def decode(
   return decoded, costs
 
 
+class TextScores(NamedTuple):
+  """Scores of given descriptions, in nats, up to the first stop.
+
+  Attributes:
+    log_probs: log p(description | regions), the stop included.
+    lm_log_probs: log p(description), the stop included; None without a language model.
+    open_lm_log_probs: the same without the stop.
+  """
+
+  log_probs: Float[np.ndarray | Array, "batch texts"]
+  lm_log_probs: Float[np.ndarray | Array, "batch texts"] | None
+  open_lm_log_probs: Float[np.ndarray | Array, "batch texts"] | None
+
+
 def score(
   weights: Weights,
   features: Float[Array, "batch k features"],
@@ -326,7 +354,7 @@ def score(
   *,
   start_id: int,
   stop_id: int,
-) -> tuple[Float[Array, "batch texts"], Float[Array, "batch texts"] | None]:
+) -> TextScores:
   """Scores given descriptions of one device's units (forced decoding).
 
   Args:
@@ -338,15 +366,14 @@ def score(
     start_id: the token read first.
     stop_id: the token that ends a description.
 
-  Returns:
-    log p(description | regions), and log p(description) or None without a language
-    model, both in nats and up to the first stop, which counts.
   """
   task = _task(weights, features, valid, counts, Decoding(), start_id, stop_id)
-  log_probs, _ = task.forced(task.captioner, tokens)
+  log_probs = task.forced(task.captioner, tokens).scores
   if task.language_model is None:
-    return log_probs, None
-  return log_probs, task.forced(task.language_model, tokens)[0]
+    return TextScores(log_probs, None, None)
+  forced = task.forced(task.language_model, tokens)
+  open_scores = without_stop(forced, tokens, stop_id)
+  return TextScores(log_probs, forced.scores, open_scores)
 
 
 def _task(

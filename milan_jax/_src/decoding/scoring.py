@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
-from milan_jax._src.decoding.program import fuse_weights, score
+from milan_jax._src.decoding.program import TextScores, fuse_weights, score
 from milan_jax._src.errors import UserError
 from milan_jax._src.records import Unit
 from milan_jax._src.runs.precision import full_float32
@@ -27,8 +27,9 @@ class TextScore:
     text: the description.
     log_prob: log p(description | regions), in nats, its end included.
     lm_log_prob: log p(description), in nats; None without a language model.
-    score: `log_prob`, less the captioner's own temperature times `lm_log_prob`: what
-      rerank ranks by, without the consensus.
+    score: `log_prob`, less the captioner's own temperature times `lm_log_prob` (without
+      its end, where that does not count in the captioner's own decoding): what rerank
+      ranks by, without the consensus.
     unknown: words of the text that the captioner does not know: it scores each as the
       unknown word.
 
@@ -104,18 +105,21 @@ class TextScorer:
           f"{list(texts[unit])}."
         )
     ids = _ids(list(tokens.values()), vocabulary)
-    log_probs, lm_log_probs = self._scores(
+    scores = self._scores(
       store, np.array([rows[unit] for unit in texts]), ids, batch_size
     )
-    temperature = self._release.decoding.temperature
+    own = self._release.decoding
+    ranked = scores.lm_log_probs if own.lm_stop else scores.open_lm_log_probs
     found: dict[Unit, list[TextScore]] = {}
     for row, (unit, each) in enumerate(texts.items()):
       found[unit] = []
       for slot, text in enumerate(each):
-        log_prob = float(log_probs[row, slot])
-        lm = None if lm_log_probs is None else float(lm_log_probs[row, slot])
+        total = log_prob = float(scores.log_probs[row, slot])
+        lm: float | None = None
+        if scores.lm_log_probs is not None and ranked is not None:
+          lm = float(scores.lm_log_probs[row, slot])
+          total -= own.temperature * float(ranked[row, slot])
         unknown = tuple(word for word in tokens[unit][slot] if word not in vocabulary)
-        total = log_prob if lm is None else log_prob - temperature * lm
         found[unit].append(TextScore(text, log_prob, lm, total, unknown))
     return found
 
@@ -125,9 +129,9 @@ class TextScorer:
     rows: Int[np.ndarray, "units"],
     ids: Int[np.ndarray, "units texts length"],
     batch_size: int,
-  ) -> tuple[Float[np.ndarray, "units texts"], Float[np.ndarray, "units texts"] | None]:
+  ) -> TextScores:
     counts = store.num_regions(0, len(store))[rows]
-    found = []
+    found: list[TextScores] = []
     for start in range(0, len(rows), batch_size):
       here = rows[start : start + batch_size]
       padding = batch_size - len(here) if len(rows) > batch_size else 0
@@ -142,10 +146,8 @@ class TextScorer:
       valid = np.arange(len(features)) < len(here)
       scored = self._program(self._weights, features, valid, tokens, regions)
       found.append(jax.tree.map(functools.partial(_first, number=len(here)), scored))
-    log_probs = np.concatenate([each for each, _ in found])
-    if found[0][1] is None:
-      return log_probs, None
-    return log_probs, np.concatenate([each for _, each in found])
+    whole: TextScores = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
+    return whole
 
 
 def _check_texts(texts: Mapping[Unit, Sequence[str]]) -> None:

@@ -25,6 +25,13 @@ class Decoding:
     temperature: weight of the language model, for rerank and `mi`.
     consensus: weight of the log-consensus with the other hypotheses, for rerank: a
       minimum Bayes risk (MBR) term.
+    floor: for rerank, hypotheses with a token, the stop included, that is less likely
+      than e^-floor under the language model are taken only where there is no other. It
+      bounds what mutual information can pay for one token: `temperature * floor` nats.
+      0 for no bound.
+    lm_stop: for rerank, whether the language model's probability of the stop counts. An
+      ending contains nothing of the regions, so mutual information should not reward
+      an unlikely one.
     nothing: descriptions of no pattern, in lower case, tokens separated by spaces.
     guarded: give no description that gives persons a color or judges them
       (`text/persons.py`), but the next best one of the beam; "No clear pattern" where
@@ -47,6 +54,8 @@ class Decoding:
   beam_size: int = 50
   temperature: float = 0.2
   consensus: float = 0.0
+  floor: float = 0.0
+  lm_stop: bool = True
   nothing: tuple[str, ...] = ()
   guarded: bool = False
   mi: bool = False
@@ -60,12 +69,15 @@ class Decoding:
       value = getattr(self, name)
       if value < 1:
         raise UserError(f"{name}: expected 1 or more; found {value}.")
-    if not 0 <= self.consensus < math.inf:  # nor NaN
-      raise UserError(f"consensus: expected 0 or more; found {self.consensus:g}.")
-    if not 0 <= self.temperature < math.inf:
-      raise UserError(f"temperature: expected 0 or more; found {self.temperature:g}.")
-    if self.consensus and (self.strategy != "rerank" or self.parity):
-      raise UserError("consensus: only strategy rerank has it, and not with parity.")
+    for name in ("consensus", "floor", "temperature"):
+      value = getattr(self, name)
+      if not 0 <= value < math.inf:  # nor NaN
+        raise UserError(f"{name}: expected 0 or more; found {value:g}.")
+    for name in ("consensus", "floor"):
+      if getattr(self, name) and (self.strategy != "rerank" or self.parity):
+        raise UserError(f"{name}: only strategy rerank has it, and not with parity.")
+    if not self.lm_stop and (self.strategy != "rerank" or self.parity):
+      raise UserError("lm_stop: only strategy rerank can do without, not with parity.")
     if self.guarded and self.parity:
       raise UserError("guarded: the original's descriptions are given as they are.")
 

@@ -191,6 +191,16 @@ class DecodingOptions(Checked):
     "weight of the hypotheses' consensus, an MBR term (rerank); default: the "
     "captioner's own",
   )
+  floor: float | None = option(
+    None,
+    "leave out hypotheses with a token less likely than e^-floor under the language "
+    "model, where others exist (rerank); 0 for none; default: the captioner's own",
+  )
+  lm_stop: bool | None = option(
+    None,
+    "count the language model's probability of the stop (rerank); default: the "
+    "captioner's own",
+  )
   beam_size: int | None = option(
     None, "hypotheses per unit (beam and rerank); default: the captioner's own"
   )
@@ -213,7 +223,7 @@ class DecodingOptions(Checked):
       value = getattr(self, name)
       if value is not None and value < 1:
         raise UserError(f"--{name}: expected 1 or more; found {value}.")
-    for name in ("temperature", "consensus"):
+    for name in ("temperature", "consensus", "floor"):
       value = getattr(self, name)
       if value is not None and not 0 <= value < math.inf:  # nor NaN
         raise UserError(f"--{name}: expected 0 or more; found {value:g}.")
@@ -237,15 +247,22 @@ class DecodingOptions(Checked):
       # As the original does by default in every search that goes token by token.
       mi = self.parity and strategy != "rerank" and language_model
     self._check_used(strategy, mi)
-    consensus = self.consensus
+    consensus, floor, lm_stop = self.consensus, self.floor, self.lm_stop
+    reranks = strategy == "rerank" and not self.parity
     if consensus is None:
-      consensus = own.consensus if strategy == "rerank" and not self.parity else 0.0
+      consensus = own.consensus if reranks else 0.0
+    if floor is None:
+      floor = own.floor if reranks else 0.0
+    if lm_stop is None:
+      lm_stop = own.lm_stop or not reranks
     return Decoding(
       strategy=strategy,
       length=own.length if self.length is None else self.length,
       beam_size=own.beam_size if self.beam_size is None else self.beam_size,
       temperature=own.temperature if self.temperature is None else self.temperature,
       consensus=consensus,
+      floor=floor,
+      lm_stop=lm_stop,
       nothing=own.nothing,
       guarded=own.guarded and not self.parity,
       mi=mi,
@@ -262,6 +279,8 @@ class DecodingOptions(Checked):
       ("beam_size", self.beam_size, beams, "beam and rerank keep a beam"),
       ("seed", self.seed, strategy == "sample", "only sample draws"),
       ("consensus", self.consensus or None, rerank, "only rerank has it"),
+      ("floor", self.floor or None, rerank, "only rerank has it"),
+      ("lm_stop", self.lm_stop, rerank, "only rerank has it"),
     )
     for name, value, used, reason in ignored:
       if value is not None and not used:

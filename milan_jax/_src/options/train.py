@@ -119,6 +119,16 @@ class ReleaseOptions(Checked):
   consensus: float = option(
     0.0, "the release's default weight of the hypotheses' consensus in decoding"
   )
+  floor: float = option(
+    0.0,
+    "the release's default bound of what a token may be paid in decoding: none may be "
+    "less likely than e^-floor under the language model; 0 for no bound",
+  )
+  lm_stop: bool = option(
+    True,
+    "whether the language model's probability of the stop counts in the release's "
+    "default decoding",
+  )
   dtype: str = option(
     "float32",
     "type of the released weights",

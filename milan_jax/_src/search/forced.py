@@ -50,12 +50,32 @@ class ForcedState(NamedTuple):
     parents: the packed row of each description's state, one per distinct prefix.
     memory: the model's states and log-probabilities, packed by distinct prefix.
     scores: the scores so far.
+    lowest: the lowest log-probability of a token so far.
+    last: the log-probability of the last token that counted so far.
   """
 
   position: Int[Array, ""]
   parents: Int[Array, "batch_beam"]
   memory: Memory
   scores: Float[Array, "batch_beam"]
+  lowest: Float[Array, "batch_beam"]
+  last: Float[Array, "batch_beam"]
+
+
+class ForcedOutput(NamedTuple):
+  """The scores of given descriptions, in nats.
+
+  Attributes:
+    scores: the summed log-probabilities of the tokens that count.
+    lowest: the lowest log-probability of a token that counts; infinity without any.
+    last: the log-probability of the last token that counts; 0 without any.
+    work: the rows that it took.
+  """
+
+  scores: Float[Array, "batch beam"]
+  lowest: Float[Array, "batch beam"]
+  last: Float[Array, "batch beam"]
+  work: Work
 
 
 def forced_scores(
@@ -64,7 +84,7 @@ def forced_scores(
   counts: Bool[Array, "batch beam length"],
   *,
   start_id: int,
-) -> tuple[Float[Array, "batch beam"], Work]:
+) -> ForcedOutput:
   """Sums the log probabilities of the counted tokens of given descriptions.
 
   Args:
@@ -72,9 +92,6 @@ def forced_scores(
     tokens: tokens of each description, without the start.
     counts: the mask of tokens that count; see `counted`.
     start_id: the token read first.
-
-  Returns:
-    The score of each description, in nats, and the number of computed rows.
   """
   batch, beam, length = tokens.shape
   max_rows = batch * beam
@@ -86,7 +103,7 @@ def forced_scores(
   padding = row_capacity(max_rows) - max_rows
 
   def step(state: ForcedState) -> ForcedState:
-    position, parents, memory, scores = state
+    position, parents, memory, scores, lowest, last = state
     is_counted = counts[:, position]
     indices, num = compact(jnp.pad(is_counted, (0, padding)))
     # Rows of the padding repeat the first one.
@@ -96,10 +113,22 @@ def forced_scores(
     targets = inputs[:, position + 1]
     gains = memory.summaries[prefixes, targets]
     scores = scores + jnp.where(is_counted, gains, 0.0)
-    return ForcedState(position + 1, prefixes, memory, scores)
+    lowest = jnp.minimum(lowest, jnp.where(is_counted, gains, jnp.inf))
+    last = jnp.where(is_counted, gains, last)
+    return ForcedState(position + 1, prefixes, memory, scores, lowest, last)
 
   num_steps = jnp.max(jnp.where(counts, jnp.arange(1, length + 1)[None], 0))
   parents = jnp.repeat(bound.rows, beam)
-  state = ForcedState(jnp.zeros((), jnp.int32), parents, memory, jnp.zeros(max_rows))
+  state = ForcedState(
+    position=jnp.zeros((), jnp.int32),
+    parents=parents,
+    memory=memory,
+    scores=jnp.zeros(max_rows),
+    lowest=jnp.full(max_rows, jnp.inf),
+    last=jnp.zeros(max_rows),
+  )
   state = jax.lax.while_loop(lambda state: state.position < num_steps, step, state)
-  return state.scores.reshape(batch, beam), state.memory.work
+  scores, lowest, last = (
+    x.reshape(batch, beam) for x in (state.scores, state.lowest, state.last)
+  )
+  return ForcedOutput(scores, lowest, last, state.memory.work)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from milan_jax._src.search.selection import row_maxima
 from milan_jax._src.search.steps import Beams, Hypotheses
@@ -29,6 +29,7 @@ def rerank(
   *,
   temperature: float,
   consensus: Float[Array, "batch beam"] | None = None,
+  plausible: Bool[Array, "batch beam"] | None = None,
 ) -> RerankOutput:
   """Picks the hypothesis with the highest weighted pointwise mutual information.
 
@@ -37,6 +38,8 @@ def rerank(
     lm_scores: `log p(description)` of each.
     temperature: weight of the language model.
     consensus: the weighted log-consensus of each; None for none.
+    plausible: hypotheses to choose from; where a unit has none of these, and for None,
+      from all. The others get a score of minus infinity.
 
   Returns:
     The best hypothesis of each unit, scored
@@ -47,6 +50,10 @@ def rerank(
   scores = beams.scores - temperature * lm_scores
   if consensus is not None:
     scores = scores + consensus
+  if plausible is not None:
+    plausible = plausible & jnp.isfinite(beams.scores)
+    kept = plausible | ~plausible.any(axis=-1, keepdims=True)
+    scores = jnp.where(kept, scores, -jnp.inf)
   return best_of(beams._replace(scores=scores))
 
 

@@ -122,6 +122,8 @@ _OPTIONAL = ("language_model", "confidence")
 _NEEDED = {"weights", "strategy", "length", "beam_size", "temperature"}
 # Fields that are omitted from the JSON at these defaults.
 _LEFT_OUT = {
+  "floor": 0.0,
+  "lm_stop": True,
   "guarded": False,
   "mi": False,
   "parity": False,

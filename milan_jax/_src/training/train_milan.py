@@ -137,6 +137,8 @@ def _train_both(
     DECODING,
     temperature=job.options.release.temperature,
     consensus=job.options.release.consensus,
+    floor=job.options.release.floor,
+    lm_stop=job.options.release.lm_stop,
     nothing=nothing,
   )
   lm_params, params = job.initial_params()

@@ -74,6 +74,7 @@ _BETWEEN = (
   *(("seed", 0, _MANY), ("dropout", 0, 0.99), ("stray_regions", 0, 1)),
   *(("feature_noise", 0, 1e6), ("whitening", 0, 1), ("weight_decay", 0, 1e6)),
   *(("learning_rate", 1e-12, 1e6), ("consensus", 0, 1e6), ("temperature", 0, 1e6)),
+  ("floor", 0, 1e6),
 )
 
 
