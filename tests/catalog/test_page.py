@@ -254,10 +254,10 @@ def test_how_sure_a_description_is_and_what_was_withheld(tmp_path):
   reader.close()
   assert not reader.open
   text = "".join(reader.texts)
-  assert text.count("confidence ") == 3, "unknown, dead and undefined say nothing"
+  assert text.count("confidence ") == 2, "unknown, dead and undefined say nothing"
   for said in ("confidence 87%", "confidence 40%"):
     assert said in text
-  assert "confidence 7%, too low to say “<Red> & round”" in text
+  assert "best guess: “<Red> & round”, 7%" in text
   kinds = [attrs.get("class") for tag, attrs in reader.tags if tag == "p"]
   assert [kind for kind in kinds if kind in ("said", "withheld", "dead")] == [
     *("said", "said", "withheld", "said", "dead", "said")

@@ -3,14 +3,17 @@
 import math
 
 import numpy as np
+import pytest
 
 from milan_jax._src.models.confidence_model import (
+  EARLIER_EVIDENCE,
   EVIDENCE,
   WIDEST_MARGIN,
   ConfidenceSpec,
   agreement,
   gather_evidence,
   probabilities,
+  table,
 )
 
 
@@ -59,15 +62,14 @@ def test_evidence_has_its_order_and_no_margin_is_too_wide():
     margins=np.array([0.25, np.inf, -0.5]),
     num_tokens=np.array([4, 2, 0]),
   )
-  assert (
-    *("agreement", "core", "information", "likelihood", "margin", "total"),
-  ) == EVIDENCE
   expected = [
     [0.1, 0.2, 1.5, -1.0, 0.25, 6.0],
     [0.3, 0.4, 0.5, -1.0, WIDEST_MARGIN, 1.0],
     [0.5, 0.6, -4.0, -9.0, 0.0, -4.0],
   ]
-  np.testing.assert_allclose(found, expected)
+  np.testing.assert_allclose(table(found, EARLIER_EVIDENCE), expected)
+  with pytest.raises(ValueError, match="nothing, consensus"):
+    table(found, EVIDENCE)
 
 
 def test_probabilities_are_logistic():

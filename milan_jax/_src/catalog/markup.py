@@ -216,7 +216,7 @@ def _confidence(entry: Entry) -> str:
     return ""
   text = f"confidence {entry.confidence:.0%}"
   if entry.guess:
-    text += f", too low to say “{entry.guess}”"
+    text = f"best guess: “{entry.guess}”, {entry.confidence:.0%}"
   low = " low" if entry.confidence < LOW else ""
   return (
     f'<p class="sure{low}"><meter min="0" max="1" low="{LOW}" optimum="1" '

@@ -35,30 +35,39 @@ def gather_evidence(
   decoded: DecodedBatch,
   features: Float[np.ndarray, "units k features"],
   counts: Int[np.ndarray, "units"] | None = None,
-) -> Float[np.ndarray, "units evidence"]:
-  """The evidence for a batch of descriptions.
+) -> dict[str, Float[np.ndarray, "units"]]:
+  """The evidence for a batch of descriptions, by name.
 
   Args:
     release: the captioner.
-    decoded: the decoder's output.
+    decoded: the decoder's output; of the best descriptions that say something if these
+      are known.
     features: features of the batch's regions.
     counts: how many regions of each unit count, its first ones; None for all.
 
   Raises:
     ValueError: if nothing is known of p(description).
   """
-  if decoded.lm_log_probs is None:
+  said, something = candidates(decoded), decoded.something
+  if said.lm_log_probs is None:
     raise ValueError("the evidence needs a language model's scores")
   projection = release.projection
   seen = features if projection is None else project(features, projection)
-  tokens = np.asarray(decoded.tokens)
+  tokens = np.asarray(said.tokens)
   return confidence_model.gather_evidence(
     confidence_model.agreement(seen, counts),
-    log_probs=np.asarray(decoded.log_probs),
-    lm_log_probs=np.asarray(decoded.lm_log_probs),
-    margins=np.asarray(decoded.margins),
+    log_probs=np.asarray(said.log_probs),
+    lm_log_probs=np.asarray(said.lm_log_probs),
+    margins=np.asarray(said.margins),
     num_tokens=count_tokens(tokens, Vocabulary(release.vocabulary).stop_id),
+    nothing=None if something is None else something.nothing,
+    consensus=None if something is None else something.consensus,
   )
+
+
+def candidates(decoded: DecodedBatch) -> DecodedBatch:
+  """The descriptions to judge: the best that say something, where these are known."""
+  return decoded if decoded.something is None else decoded.something.found
 
 
 def count_tokens(
@@ -79,7 +88,7 @@ def judged(
   """Adds its confidence to each description of a batch, and withholds low ones.
 
   Args:
-    descriptions: those of the batch.
+    descriptions: those of the batch, of its `candidates`.
     decoded: what they were made of.
     release: the captioner; without a confidence, the descriptions pass as they are.
     features: features of the batch's regions.
@@ -90,8 +99,9 @@ def judged(
     yield from descriptions
     return
   evidence = gather_evidence(release, decoded, features, counts)
-  found = confidence_model.probabilities(spec, evidence)
-  # A region whose mask is empty has no features: such a unit hardly ever varies.
+  columns = confidence_model.table(evidence, spec.evidence)
+  found = confidence_model.probabilities(spec, columns)
+  # A region whose mask is empty has no features.
   seen = features.any(-1).sum(1)
   blind = seen / (features.shape[1] if counts is None else counts) < MIN_NONEMPTY_SHARE
   rows = zip(descriptions, found.tolist(), blind.tolist(), strict=True)

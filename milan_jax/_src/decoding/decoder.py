@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Key
 
-from milan_jax._src.decoding.guard import best_allowed
+from milan_jax._src.decoding.choice import choose
 from milan_jax._src.decoding.program import (
   AXIS,
   Costs,
@@ -26,7 +26,7 @@ from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.runs.memory import return_freed_memory
 from milan_jax._src.runs.mesh import make_mesh
 from milan_jax._src.store.release import Release
-from milan_jax._src.text.content_words import ContentWords, content_words
+from milan_jax._src.text.content_words import content_words
 from milan_jax._src.text.vocabulary import Vocabulary
 
 # Two descriptions whose scores differ by less may change places with the batch.
@@ -93,11 +93,10 @@ class Decoder:
     everywhere = NamedSharding(mesh, PartitionSpec())
     self.weights = self._fused(release, everywhere)
     vocabulary = self._vocabulary = Vocabulary(release.vocabulary)
-    words: ContentWords | None = None
-    if decoding.consensus:
-      words = content_words(
-        vocabulary, nothing=release.decoding.nothing, length=decoding.length
-      )
+    self._words = content_words(
+      vocabulary, nothing=release.decoding.nothing, length=decoding.length
+    )
+    words = self._words if decoding.consensus else None
     rows = PartitionSpec(AXIS)
     local = functools.partial(
       decode,
@@ -236,7 +235,7 @@ class Decoder:
     fetched: DecodedBatch = jax.tree.map(lambda x: np.asarray(x)[:units], decoded)
     if fetched.beam is None:
       return fetched
-    return best_allowed(fetched, self._vocabulary)
+    return choose(fetched, self._vocabulary, self._words, guarded=self.decoding.guarded)
 
 
 def _spread(array: np.ndarray, sharding: NamedSharding) -> Array:

@@ -57,6 +57,8 @@ class DecodedBatch(NamedTuple):
     margins: by how much the score beats the next best hypothesis, or at the closest
       step of a greedy search the next best token; infinity where there is no other.
     beam: all hypotheses, where `Decoder` still has to choose among them; else None.
+    something: the best descriptions that say something, where beams are known and the
+      captioner has descriptions of no pattern; else None.
   """
 
   tokens: Int[np.ndarray | Array, "batch length"]
@@ -65,6 +67,23 @@ class DecodedBatch(NamedTuple):
   lm_log_probs: Float[np.ndarray | Array, "batch"] | None
   margins: Float[np.ndarray | Array, "batch"]
   beam: Beam | None = None
+  something: "Something | None" = None
+
+
+class Something(NamedTuple):
+  """The best description of each unit that says something, and what speaks for it.
+
+  Attributes:
+    found: the descriptions. A unit whose whole beam says nothing keeps its best one.
+    nothing: log of the share of the beam, by p(description | regions), that says that
+      there is nothing to describe.
+    consensus: log of the beam's expected agreement with the description; see
+      `search.consensus`.
+  """
+
+  found: DecodedBatch
+  nothing: Float[np.ndarray, "batch"]
+  consensus: Float[np.ndarray, "batch"]
 
 
 class Costs(NamedTuple):
@@ -217,7 +236,7 @@ def _beam(task: _Task) -> _Best:
     task.captioner, beam_size=task.decoding.beam_size, **task.arguments
   )
   best = _Best(best_of(beams)[0], None, None, work, lm_work)
-  if not task.decoding.guarded:
+  if not task.decoding.keeps_beam:
     return best
   lm_scores: Float[Array, "batch beam"] | None = None
   log_probs = beams.scores
@@ -251,7 +270,7 @@ def _rerank(task: _Task, words: ContentWords | None) -> _Best:
     plausible=forced.lowest >= -decoding.floor if decoding.floor else None,
   )
   beam: Beam | None = None
-  if decoding.guarded:
+  if decoding.keeps_beam:
     beam = Beam(beams.tokens, scores, beams.scores, lm_scores)
   log_probs = jnp.take_along_axis(beams.scores, indices[:, None], axis=1)[:, 0]
   lm_log_probs = None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 import jax
 import numpy as np
 
-from milan_jax._src.decoding.confidence import judged
+from milan_jax._src.decoding.confidence import candidates, judged
 from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.decoding.program import DecodedBatch
 from milan_jax._src.models.confidence_model import NO_PATTERN
@@ -56,7 +56,8 @@ def describe_units(
       units = zip(
         store.units(first, first + size), store.firing(first, first + size), strict=True
       )
-      described = _described(units, decoded, vocabulary, decoder.decoding)
+      said = decoded if release.confidence is None else candidates(decoded)
+      described = _described(units, said, vocabulary, decoder.decoding)
       counts = store.num_regions(first, first + size) if counted else None
       journal.append(judged(described, decoded, release, waiting.popleft(), counts))
       show(len(journal), total)

@@ -6,18 +6,16 @@ threshold the description is withheld.
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
 NO_PATTERN = "No clear pattern"
-EVIDENCE = (
-  "agreement",
-  "core",
-  "information",
-  "likelihood",
-  "margin",
-  "total",
+# What speaks for or against a description, and what earlier releases go by.
+EVIDENCE = ("agreement", "core", "likelihood", "log_prob", "nothing", "consensus")
+EARLIER_EVIDENCE = (
+  *("agreement", "core", "information", "likelihood", "margin", "total"),
 )
 # Larger margins, in nats, are clipped to this.
 WIDEST_MARGIN = 3.0
@@ -28,11 +26,12 @@ class ConfidenceSpec:
   """A logistic model of whether a description fits.
 
   Attributes:
-    centers: the mean that is subtracted from each number, in the order of `EVIDENCE`.
+    centers: the mean that is subtracted from each number, in the order of `evidence`.
     scales: the scale that each is then divided by.
     weights: the weight of each.
     bias: the log-odds if all numbers are at their centers.
     threshold: the probability below which the description is withheld.
+    evidence: names of the numbers; see `gather_evidence`.
   """
 
   centers: tuple[float, ...]
@@ -40,6 +39,7 @@ class ConfidenceSpec:
   weights: tuple[float, ...]
   bias: float
   threshold: float
+  evidence: tuple[str, ...] = EARLIER_EVIDENCE
 
 
 def agreement(
@@ -79,28 +79,50 @@ def gather_evidence(
   lm_log_probs: Float[np.ndarray, "units"],
   margins: Float[np.ndarray, "units"],
   num_tokens: Int[np.ndarray, "units"],
-) -> Float[np.ndarray, "units evidence"]:
-  """Returns the evidence of each unit, in the order of `EVIDENCE`.
+  nothing: Float[np.ndarray, "units"] | None = None,
+  consensus: Float[np.ndarray, "units"] | None = None,
+) -> dict[str, Float[np.ndarray, "units"]]:
+  """The evidence of each unit, by name.
 
   Args:
-    alike: the result of `agreement`.
-    log_probs: log p(description | regions), in nats.
-    lm_log_probs: log p(description), in nats.
-    margins: difference of the best and the next best score, in nats.
-    num_tokens: number of tokens of each description, including stop.
+    alike: the result of `agreement`: "agreement" and "core".
+    log_probs: log p(description | regions), in nats: "log_prob", and "likelihood" a
+      token.
+    lm_log_probs: log p(description), in nats: the first less this is "total", and
+      "information" a token.
+    margins: by how much the best description beats the next, in nats: "margin".
+    num_tokens: tokens of each description, its stop included.
+    nothing: log share of the beam that says nothing: "nothing". None if unknown.
+    consensus: log of the beam's agreement with the description: "consensus". None if
+      unknown.
   """
   tokens = np.maximum(num_tokens, 1)
-  return np.stack(
-    [
-      alike[:, 0],
-      alike[:, 1],
-      (log_probs - lm_log_probs) / tokens,
-      log_probs / tokens,
-      np.clip(margins, 0, WIDEST_MARGIN),
-      log_probs - lm_log_probs,
-    ],
-    -1,
-  )
+  found = {
+    "agreement": alike[:, 0],
+    "core": alike[:, 1],
+    "information": (log_probs - lm_log_probs) / tokens,
+    "likelihood": log_probs / tokens,
+    "log_prob": log_probs,
+    "margin": np.clip(margins, 0, WIDEST_MARGIN),
+    "total": log_probs - lm_log_probs,
+  }
+  if nothing is not None and consensus is not None:
+    found |= {"nothing": nothing, "consensus": consensus}
+  return found
+
+
+def table(
+  evidence: Mapping[str, Float[np.ndarray, "units"]], names: Sequence[str]
+) -> Float[np.ndarray, "units evidence"]:
+  """Some pieces of evidence as columns.
+
+  Raises:
+    ValueError: if one of them is not known.
+  """
+  missing = [name for name in names if name not in evidence]
+  if missing:
+    raise ValueError(f"nothing is known of the {', '.join(missing)} of these units")
+  return np.stack([evidence[name] for name in names], -1)
 
 
 def probabilities(

@@ -62,6 +62,12 @@ class Decoding:
   parity: bool = False
   precision: str = "float32"
 
+  @property
+  def keeps_beam(self) -> bool:
+    """Whether the choice among the hypotheses of a beam is not over with the search."""
+    chooses = self.guarded or bool(self.nothing)
+    return chooses and self.strategy in ("beam", "rerank") and not self.parity
+
   def __post_init__(self) -> None:
     check_choice("strategy", STRATEGIES, self.strategy)
     check_choice("precision", PRECISIONS, self.precision)

@@ -25,7 +25,11 @@ from milan_jax._src.files.digests import sha256_of_file
 from milan_jax._src.files.json_files import check_checksum, read_json, with_checksum
 from milan_jax._src.models.backbones import backbone, registry
 from milan_jax._src.models.captioner import Captioner
-from milan_jax._src.models.confidence_model import EVIDENCE, ConfidenceSpec
+from milan_jax._src.models.confidence_model import (
+  EARLIER_EVIDENCE,
+  EVIDENCE,
+  ConfidenceSpec,
+)
 from milan_jax._src.models.encoder import Projection
 from milan_jax._src.models.language_model import LanguageModel
 from milan_jax._src.models.region_features import Pooling, feature_blocks
@@ -129,6 +133,7 @@ _LEFT_OUT = {
   "parity": False,
   "precision": "float32",
   "pooling": "inside",
+  "evidence": EARLIER_EVIDENCE,
 }
 
 
@@ -334,10 +339,13 @@ def _check_sizes(spec: Any, where: str) -> None:
 
 
 def _check_confidence(spec: ConfidenceSpec) -> None:
+  known = {*EVIDENCE, *EARLIER_EVIDENCE}
+  fits = set(spec.evidence) <= known
+  _check(fits, "confidence.evidence", f"some of {sorted(known)}", spec.evidence)
+  number = len(spec.evidence)
   for name in ("centers", "scales", "weights"):
     values = getattr(spec, name)
-    fits = len(values) == len(EVIDENCE)
-    _check(fits, f"confidence.{name}", f"{len(EVIDENCE)} numbers", values)
+    _check(len(values) == number, f"confidence.{name}", f"{number} numbers", values)
   _check(min(spec.scales) > 0, "confidence.scales", "positive numbers", spec.scales)
 
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from milan_jax._src.decoding.confidence import gather_evidence
+from milan_jax._src.decoding.confidence import candidates, gather_evidence
 from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.errors import UserError
 from milan_jax._src.models import confidence_model as confidence
@@ -69,7 +69,7 @@ def calibrate(
     for index, unit in enumerate(units)
     if split.get(unit) == "validation" and unit in truths
   ]
-  evidence, texts = _described(release, store, indices)
+  evidence, texts = describe_with_evidence(release, store, indices)
   known = [truths[units[index]] for index in indices]
   negative = np.array([truth.negative for truth in known])
   right = np.array(
@@ -97,10 +97,16 @@ def calibrate(
   }
 
 
-def _described(
+def describe_with_evidence(
   release: releases.Release, store: FeatureStore, indices: Sequence[int]
 ) -> tuple[Float[np.ndarray, "units evidence"], list[str]]:
-  """Returns the evidence for the confidence of some units, and their descriptions."""
+  """Returns the best descriptions that say something, and the evidence for them.
+
+  Args:
+    release: the captioner.
+    store: features of the units.
+    indices: the units, by their index in the store.
+  """
   decoder = Decoder(release, release.decoding, batch_size=BATCH)
   vocabulary = Vocabulary(release.vocabulary)
   batches: list[np.ndarray] = []
@@ -109,8 +115,10 @@ def _described(
     some = indices[start : start + BATCH]
     features = store.read_rows(np.array(some))
     keys = jax.random.split(jax.random.key(0), len(some))
-    decoded = decoder(features, keys)
-    batches.append(gather_evidence(release, decoded, features))
-    tokens = np.asarray(decoded.tokens)
+    counts = store.num_regions(0, len(store))[some]
+    decoded = decoder(features, keys, counts)
+    evidence = gather_evidence(release, decoded, features, counts)
+    batches.append(confidence.table(evidence, confidence.EVIDENCE))
+    tokens = np.asarray(candidates(decoded).tokens)
     texts += [reconstruct_ids(tokens[row], vocabulary) for row in range(len(some))]
   return np.concatenate(batches), texts

@@ -1,9 +1,15 @@
 """Fits the confidence of descriptions on units with known truth."""
 
+import dataclasses
+
 import numpy as np
 from jaxtyping import Bool, Float
 
-from milan_jax._src.models.confidence_model import ConfidenceSpec, probabilities
+from milan_jax._src.models.confidence_model import (
+  EVIDENCE,
+  ConfidenceSpec,
+  probabilities,
+)
 
 # Weight of the L2 regularization, relative to the mean loss per unit.
 RIDGE = 1e-3
@@ -51,10 +57,11 @@ def fit_confidence(
     weights=tuple(map(float, weights[:-1])),
     bias=float(weights[-1]),
     threshold=0.0,
+    evidence=EVIDENCE,
   )
   found = probabilities(spec, evidence)
   of_something = found[~negative]
   threshold = 0.0
   if len(of_something):
     threshold = float(np.quantile(of_something, MAX_REFUSED, method="lower"))
-  return ConfidenceSpec(spec.centers, spec.scales, spec.weights, spec.bias, threshold)
+  return dataclasses.replace(spec, threshold=threshold)

@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 
 from milan_jax._src.api.captioners import Captioner
-from milan_jax._src.decoding.guard import best_allowed
+from milan_jax._src.decoding.choice import LEAST_LOG_SHARE, choose
 from milan_jax._src.decoding.program import Beam, DecodedBatch
 from milan_jax._src.errors import UserError
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.store.feature_store import open_features
+from milan_jax._src.text.content_words import content_words
 from milan_jax._src.text.persons import judges_persons
 from milan_jax._src.text.reconstruction import reconstruct_ids
 from milan_jax._src.text.vocabulary import Vocabulary
 from tests.helpers.feature_store import write_features
 
 WORDS = Vocabulary(("black", "people", "dogs", "old", "no"))
+CONTENT = content_words(WORDS, nothing=(), length=3)
 
 
 def _rows(*texts):
@@ -51,7 +53,7 @@ def test_the_best_description_that_may_be_given():
       np.stack([_rows(*each) for each in beams]), scores, scores - 10, scores - 20
     ),
   )
-  found = best_allowed(decoded, WORDS)
+  found = choose(decoded, WORDS, CONTENT, guarded=True)
   said = [reconstruct_ids(row, WORDS) for row in found.tokens]
   # The last unit has nothing that may be given: whoever shows it withholds it.
   assert said == ["Dogs", "Dogs", "Dogs", "Black people"]
@@ -59,7 +61,7 @@ def test_the_best_description_that_may_be_given():
   assert found.log_probs.tolist() == [-1, -7, -2, -1]
   assert found.lm_log_probs.tolist() == [-2, -17, -12, -2]
   assert found.margins.tolist() == [1, 2, np.inf, 1]
-  assert found.beam is None
+  assert found.beam is None and found.something is None
   assert decoded.scores.tolist() == [3, 5, 9, 4]
 
 
@@ -94,3 +96,43 @@ def test_a_captioner_that_would_say_such_things(tiny, outputs, strategy, tmp_pat
 def test_parity_gives_the_originals_descriptions():
   with pytest.raises(UserError, match="guarded"):
     Decoding(parity=True, guarded=True)
+
+
+def test_the_best_description_that_says_something():
+  words = content_words(WORDS, nothing=("no dogs", "no"), length=3)
+  beams = (
+    ("no dogs", "dogs", "old dogs", "no"),
+    ("dogs", "no", "black dogs", "black people"),
+    ("no", "black people", "no dogs", "no"),
+    ("no", "no dogs", "no", "no"),
+  )
+  tokens = np.stack([_rows(*each) for each in beams])
+  log_probs = np.log(
+    [[0.4, 0.3, 0.2, 0.1], [0.5, 0.1, 0.2, 0.2], [0.6, 0.2, 0.1, 0.1], [0.25] * 4]
+  )
+  scores = np.tile([4.0, 3.0, 2.0, 1.0], (4, 1))
+  decoded = DecodedBatch(
+    tokens=tokens[:, 0],
+    scores=scores[:, 0],
+    log_probs=log_probs[:, 0] - 3,
+    lm_log_probs=np.full(4, -2.0),
+    margins=np.ones(4),
+    beam=Beam(tokens, scores, log_probs - 3, scores - 20),
+  )
+  found = choose(decoded, WORDS, words, guarded=True)
+  assert [reconstruct_ids(row, WORDS) for row in found.tokens] == [
+    *("No dogs", "Dogs", "No", "No")
+  ]
+  something = found.something
+  texts = [reconstruct_ids(row, WORDS) for row in something.found.tokens]
+  # Of persons nothing may be said of the third unit; the beam of the last says nothing.
+  assert texts == ["Dogs", "Dogs", "No", "No"]
+  assert something.found.scores.tolist() == [3, 4, 4, 4]
+  assert something.found.log_probs[0] == pytest.approx(np.log(0.3) - 3)
+  assert something.found.margins.tolist() == [1, 1, 1, 1]
+  shares = np.log([0.5, 0.1, 0.8, 1])
+  np.testing.assert_allclose(something.nothing, shares, atol=1e-12)
+  # "dogs" with "dogs", and with "old dogs" or "black dogs": F1 of 1 and 2/3.
+  agreed = [0.3 + 0.2 * 2 / 3, 0.5 + 0.2 * 2 / 3]
+  np.testing.assert_allclose(something.consensus[:2], np.log(agreed))
+  assert (something.consensus >= LEAST_LOG_SHARE).all()
