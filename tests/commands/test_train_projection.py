@@ -13,7 +13,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.lab.corpus import unit_truths as truth
-from milan_jax._src.models.confidence_model import EVIDENCE, NO_PATTERN
+from milan_jax._src.models.confidence_model import NO_PATTERN
 from milan_jax._src.models.encoder import Projection
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.options.train import TrainOptions
@@ -269,7 +269,7 @@ def test_the_release_knows_its_confidence_and_its_sources(trained):
   release = releases.load_release(trained / "milan")
   spec = release.confidence
   assert spec is not None
-  assert len(spec.weights) == len(spec.centers) == len(EVIDENCE)
+  assert len(spec.weights) == len(spec.centers) == len(spec.evidence)
   nothing = release.decoding.nothing
   assert "random areas" in nothing and NO_PATTERN.lower() in nothing
   report = json.loads((trained / "report.json").read_text())

@@ -61,7 +61,7 @@ def test_the_best_description_that_may_be_given():
   assert found.log_probs.tolist() == [-1, -7, -2, -1]
   assert found.lm_log_probs.tolist() == [-2, -17, -12, -2]
   assert found.margins.tolist() == [1, 2, np.inf, 1]
-  assert found.beam is None and found.something is None
+  assert found.beam is None
   assert decoded.scores.tolist() == [3, 5, 9, 4]
 
 

@@ -143,18 +143,18 @@ def test_features_of_something_else_are_refused(tmp_path):
     encode_exemplars(_encode, Regions(), tmp_path, feature_size=6, batch_size=2)
 
 
-def test_the_surroundings_and_the_place_of_a_region_too(tmp_path):
+def test_the_place_of_a_region_too(tmp_path):
   regions = Regions()
-  size = sum(feature_blocks([3, 2], "context"))
+  size = sum(feature_blocks([3, 2], "placed"))
   found = encode_exemplars(
-    _encode, regions, tmp_path, feature_size=size, pooling="context", batch_size=2
+    _encode, regions, tmp_path, feature_size=size, pooling="placed", batch_size=2
   )
   units, slots = 0, 1
   layer = regions.layers[0]
   image = regions.rows[layer][units, slots]
   mask = regions.given[layer][units, slots]
   pyramid = _encode(regions.images(np.array([image])))
-  expected = region_features(pyramid, jnp.asarray(mask[None, None]), "context")
+  expected = region_features(pyramid, jnp.asarray(mask[None, None]), "placed")
   np.testing.assert_allclose(
     found.tables()[layer][units, slots], expected[0, 0], atol=1e-5
   )

@@ -8,8 +8,6 @@ from milan_jax._src.models.encoder import pool
 from milan_jax._src.models.region_features import (
   BORDER,
   GEOMETRY,
-  GRID,
-  WIDTH,
   feature_blocks,
   region_features,
 )
@@ -30,13 +28,13 @@ def scene():
   masks[0, 2, :3] = True  # the upper edge
   masks[0, 3] = np.eye(SIZE, dtype=bool)
   features = region_features(
-    tuple(map(jnp.asarray, pyramid)), jnp.asarray(masks), "context"
+    tuple(map(jnp.asarray, pyramid)), jnp.asarray(masks), "placed"
   )
   return pyramid, masks, np.asarray(features)
 
 
 def blocks(features):
-  sizes = feature_blocks([channels for _, channels in LEVELS], "context")
+  sizes = feature_blocks([channels for _, channels in LEVELS], "placed")
   return np.split(features, np.cumsum(sizes)[:-1], axis=-1)
 
 
@@ -48,23 +46,6 @@ def test_the_inside_is_the_average_over_all_pixels(scene, region):
     pixels = level[0].repeat(repeat, 0).repeat(repeat, 1)
     expected = pixels[masks[0, region]].mean(0)
     np.testing.assert_allclose(found[0, region], expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("region", range(4))
-def test_the_surroundings_are_the_cells_nearby(scene, region):
-  pyramid, masks, features = scene
-  cell = SIZE // GRID
-  inside = masks[0, region].reshape(GRID, cell, GRID, cell).any((1, 3))
-  own = np.argwhere(inside)
-  near = np.zeros_like(inside)
-  for row, column in np.ndindex(GRID, GRID):
-    distances = np.abs(own - (row, column)).max(1)
-    near[row, column] = distances.min() <= WIDTH
-  ring = (near & ~inside).repeat(cell, 0).repeat(cell, 1)
-  for level, found in zip(pyramid, blocks(features)[2:], strict=False):
-    repeat = SIZE // level.shape[1]
-    pixels = level[0].repeat(repeat, 0).repeat(repeat, 1)
-    np.testing.assert_allclose(found[0, region], pixels[ring].mean(0), atol=1e-5)
 
 
 @pytest.mark.parametrize("region", range(4))

@@ -416,8 +416,8 @@ def test_a_save_that_fails_leaves_no_release(small, folder, monkeypatch):
 
 
 def test_what_a_regions_features_are_is_kept(small, tmp_path):
-  spec = dataclasses.replace(small.encoder, pooling="context")
-  captioner = dataclasses.replace(small.captioner, feature_size=2 * 256 + 11)
+  spec = dataclasses.replace(small.encoder, pooling="placed")
+  captioner = dataclasses.replace(small.captioner, feature_size=256 + 11)
   module = Captioner(**dataclasses.asdict(captioner))
   regions = jnp.zeros((1, 1, captioner.feature_size))
   weights = _random(module, regions, jnp.zeros((1, 1), int), seed=2)

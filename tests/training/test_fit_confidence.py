@@ -19,9 +19,13 @@ def _units(number=400, seed=0):
   return evidence, right, negative
 
 
+def _named(evidence):
+  return dict(zip(confidence.EARLIER_EVIDENCE, evidence.T, strict=True))
+
+
 def test_weights_equal_those_of_scikit_learn():
   evidence, right, negative = _units()
-  found = fit_confidence(evidence, right, negative)
+  found = fit_confidence(_named(evidence), right, negative)
   np.testing.assert_allclose(found.centers, evidence.mean(0))
   np.testing.assert_allclose(found.scales, evidence.std(0))
   scaled = (evidence - evidence.mean(0)) / evidence.std(0)
@@ -39,7 +43,7 @@ def test_weights_equal_those_of_scikit_learn():
 
 def test_the_loss_is_level_where_it_was_fitted():
   evidence, right, negative = _units(120, seed=1)
-  spec = fit_confidence(evidence, right, negative)
+  spec = fit_confidence(_named(evidence), right, negative)
   point = np.array([*spec.weights, spec.bias])
   scaled = (evidence - spec.centers) / spec.scales
 
@@ -55,7 +59,7 @@ def test_the_loss_is_level_where_it_was_fitted():
 
 def test_the_threshold_refuses_so_many_units_of_something():
   evidence, right, negative = _units()
-  spec = fit_confidence(evidence, right, negative)
+  spec = fit_confidence(_named(evidence), right, negative)
   found = confidence.probabilities(spec, evidence)
   refused = found < spec.threshold
   of_something = np.sort(found[~negative])
@@ -69,11 +73,23 @@ def test_the_threshold_refuses_so_many_units_of_something():
 def test_evidence_that_never_varies_and_units_all_alike_are_no_errors():
   evidence, right, negative = _units(60)
   evidence[:, 2] = 7
-  spec = fit_confidence(evidence, right, negative)
+  spec = fit_confidence(_named(evidence), right, negative)
   assert np.isfinite([*spec.weights, spec.bias, spec.threshold]).all()
   assert spec.weights[2] == pytest.approx(0, abs=1e-6)
   every = np.ones(60, bool)
-  sure = fit_confidence(evidence, every, ~every)
+  sure = fit_confidence(_named(evidence), every, ~every)
   assert confidence.probabilities(sure, evidence).min() > 0.9
-  none = fit_confidence(evidence, ~every, every)
+  none = fit_confidence(_named(evidence), ~every, every)
   assert none.threshold == 0
+
+
+def test_the_consensus_counts_where_it_is_known():
+  evidence, right, negative = _units(60)
+  known = _named(evidence) | {"nothing": evidence[:, 0], "consensus": evidence[:, 1]}
+  known["log_prob"] = evidence[:, 2]
+  spec = fit_confidence(known, right, negative)
+  assert spec.evidence == confidence.EVIDENCE == ("log_prob", "nothing", "consensus")
+  columns = evidence[:, [2, 0, 1]]
+  np.testing.assert_allclose(spec.centers, columns.mean(0))
+  without = fit_confidence(_named(evidence), right, negative)
+  assert without.evidence == confidence.EARLIER_EVIDENCE

@@ -51,8 +51,6 @@ def choose(
   chosen = _picked(decoded, beam, best, second)
   if not guarded:
     chosen = decoded._replace(beam=None)
-  if not len(words.nothing):
-    return chosen
   best, second = _best_places(beam, vocabulary, says_nothing, guarded)
   found = _picked(chosen, beam, best, second)
   shares = _shares(beam)

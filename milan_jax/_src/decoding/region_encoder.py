@@ -25,7 +25,7 @@ class RegionEncoder:
   Attributes:
     encode: gives a batch of images their pyramids; compiled once per shape.
     blocks: number of features in each block of a region's: those of each level, and
-      with the pooling "context" those around it, and the geometry.
+      with the pooling "placed" those of its geometry.
     pooling: what a region's features are.
 
   Example:

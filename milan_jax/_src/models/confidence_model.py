@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 NO_PATTERN = "No clear pattern"
-# What speaks for or against a description, and what earlier releases go by.
-EVIDENCE = ("agreement", "core", "likelihood", "log_prob", "nothing", "consensus")
+# What a confidence is fitted on now, and what earlier releases go by.
+EVIDENCE = ("log_prob", "nothing", "consensus")
 EARLIER_EVIDENCE = (
   *("agreement", "core", "information", "likelihood", "margin", "total"),
 )

@@ -1,11 +1,10 @@
-"""The features of a region: its inside, its surroundings, its shape and position.
+"""The features of a region: its inside, and where and how large it is.
 
-`inside` is the original's pooling: the average of each level over the mask. `context`
-adds the surroundings and the position of a region, which are needed for the side of a
-thing, the sky above it or the picture's edge. It also weights masks by area, so that a
-region smaller than a cell of a level counts; it vanishes in the original's sampling.
-
-Features are, in this order: each level inside, each level around, the geometry.
+`inside` is the original's: the average of each level over the mask. `placed` averages
+by area, so that a region smaller than a cell of a level, which the original's sampling
+loses, counts there too, and adds the region's geometry, since a side, a corner or the
+border of the picture shows in nothing else. What surrounds a region was tried and added
+nothing (docs/starter.md).
 """
 
 from collections.abc import Sequence
@@ -18,10 +17,7 @@ from jaxtyping import Array, Bool, Float
 
 from milan_jax._src.models.encoder import Pyramid, average, pool
 
-Pooling = Literal["inside", "context"]
-# The grid on which surroundings are found, in cells a side, and how many cells wide
-# they are: 11 % of the picture's side.
-GRID, WIDTH = 28, 3
+Pooling = Literal["inside", "placed"]
 # Part of the picture's side that counts as its border.
 BORDER = 0.1
 GEOMETRY = (
@@ -41,7 +37,7 @@ def feature_blocks(channels: Sequence[int], pooling: Pooling) -> tuple[int, ...]
   """
   if pooling == "inside":
     return tuple(channels)
-  return (*channels, *channels, len(GEOMETRY))
+  return (*channels, len(GEOMETRY))
 
 
 def region_features(
@@ -49,7 +45,7 @@ def region_features(
   masks: Bool[Array, "batch regions height width"],
   pooling: Pooling = "inside",
 ) -> Float[Array, "batch regions features"]:
-  """The features of each region; zeros for an empty mask.
+  """Returns the features of each region; zeros for an empty mask.
 
   The products are in full float32 on every device.
 
@@ -62,12 +58,9 @@ def region_features(
     return pool(pyramid, masks)
   sizes = [(level.shape[1], level.shape[2]) for level in pyramid]
   areas = masks.astype(jnp.float32)
-  ring = _surroundings(areas)
-  weights = [_normalized(_by_area(areas, size)) for size in sizes]
-  weights += [_normalized(_by_area(ring, size)) for size in sizes]
   averages = [
-    average(level, weight)
-    for level, weight in zip((*pyramid, *pyramid), weights, strict=True)
+    average(level, _normalized(_by_area(areas, size)))
+    for level, size in zip(pyramid, sizes, strict=True)
   ]
   there = masks.any(axis=(2, 3))[..., None]
   features = jnp.concatenate([*averages, _geometry(areas)], axis=-1)
@@ -101,18 +94,6 @@ def _overlaps(length: int, cells: int) -> Float[np.ndarray, "cells length"]:
   high = np.minimum(edges[1:, None], np.arange(length)[None] + 1)
   shares: np.ndarray = np.maximum(high - low, 0) * cells / length
   return shares.astype(np.float32)
-
-
-def _surroundings(
-  areas: Float[Array, "batch regions height width"],
-) -> Float[Array, "batch regions rows columns"]:
-  """Cells within `WIDTH` cells of a region, of which it has no pixel."""
-  inside = (_by_area(areas, (GRID, GRID)) > 0).astype(jnp.float32)
-  side = 2 * WIDTH + 1
-  near: Array = jax.lax.reduce_window(
-    inside, 0.0, jax.lax.max, (1, 1, side, side), (1, 1, 1, 1), "SAME"
-  )
-  return near * (1 - inside)
 
 
 def _geometry(

@@ -63,14 +63,14 @@ class NetworkOptions(Checked):
   pooling: str = option(
     "inside",
     "what a region's features are: inside, the average over it, as the original; "
-    "context, also what surrounds it, and its area, shape and place",
-    choices=("inside", "context"),
+    "placed, by area, also its area, shape and place",
+    choices=("inside", "placed"),
   )
   projection: str | None = option(
     None,
-    "principal components to keep of each encoder layer (with --pooling=context: of "
-    "each inside, of each around, and of the geometry), comma-separated; default: the "
-    "captioner sees the features as they are pooled",
+    "principal components to keep of each encoder layer (and of the geometry, with "
+    "--pooling=placed), comma-separated; default: the captioner sees the features as "
+    "they are pooled",
   )
   whitening: float = option(
     0.5, "power of the components' standard deviation that divides them, 0 to 1"

@@ -63,7 +63,7 @@ class EncoderSpec:
     weights: `included`, or the name of the package that contains the weights.
     projection: size that the pooled features are projected to; 0 for no projection.
     pooling: how a region's features are pooled: `inside` the region, like the original,
-      or `context` (see `models.region_features`).
+      or `placed` (see `models.region_features`).
   """
 
   backbone: str

@@ -87,7 +87,8 @@ def calibrate(
     params=jax.tree.map(lambda x: np.asarray(x, dtype), release.params),
   )
   releases.save_release(whole, folder)
-  refused = confidence.probabilities(spec, evidence) < spec.threshold
+  columns = confidence.table(evidence, spec.evidence)
+  refused = confidence.probabilities(spec, columns) < spec.threshold
   return {
     "units": len(right),
     "right": float(right[~negative].mean()),
@@ -99,7 +100,7 @@ def calibrate(
 
 def describe_with_evidence(
   release: releases.Release, store: FeatureStore, indices: Sequence[int]
-) -> tuple[Float[np.ndarray, "units evidence"], list[str]]:
+) -> tuple[dict[str, Float[np.ndarray, "units"]], list[str]]:
   """Returns the best descriptions that say something, and the evidence for them.
 
   Args:
@@ -109,7 +110,7 @@ def describe_with_evidence(
   """
   decoder = Decoder(release, release.decoding, batch_size=BATCH)
   vocabulary = Vocabulary(release.vocabulary)
-  batches: list[np.ndarray] = []
+  batches: list[dict[str, np.ndarray]] = []
   texts: list[str] = []
   for start in range(0, len(indices), BATCH):
     some = indices[start : start + BATCH]
@@ -118,7 +119,10 @@ def describe_with_evidence(
     counts = store.num_regions(0, len(store))[some]
     decoded = decoder(features, keys, counts)
     evidence = gather_evidence(release, decoded, features, counts)
-    batches.append(confidence.table(evidence, confidence.EVIDENCE))
+    batches.append(evidence)
     tokens = np.asarray(candidates(decoded).tokens)
     texts += [reconstruct_ids(tokens[row], vocabulary) for row in range(len(some))]
-  return np.concatenate(batches), texts
+  merged = {
+    name: np.concatenate([each[name] for each in batches]) for name in batches[0]
+  }
+  return merged, texts

@@ -1,14 +1,17 @@
 """Fits the confidence of descriptions on units with known truth."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from milan_jax._src.models.confidence_model import (
+  EARLIER_EVIDENCE,
   EVIDENCE,
   ConfidenceSpec,
   probabilities,
+  table,
 )
 
 # Weight of the L2 regularization, relative to the mean loss per unit.
@@ -19,14 +22,16 @@ MAX_REFUSED = 0.04
 
 
 def fit_confidence(
-  evidence: Float[np.ndarray, "units evidence"],
+  evidence: Mapping[str, Float[np.ndarray, "units"]],
   right: Bool[np.ndarray, "units"],
   negative: Bool[np.ndarray, "units"],
 ) -> ConfidenceSpec:
   """Fits a logistic model by Newton's method, and its threshold.
 
   Args:
-    evidence: what `milan_jax._src.models.confidence_model.gather_evidence` gives.
+    evidence: what `milan_jax._src.models.confidence_model.gather_evidence` gives. Of
+      captioners that do not search with a beam the consensus is unknown: the model is
+      then of the earlier evidence.
     right: whether each unit's description fits; always false for a negative.
     negative: units without a pattern, for which every description is wrong.
 
@@ -34,11 +39,12 @@ def fit_confidence(
     The model. Its threshold refuses as many negatives as possible while it refuses at
     most the fraction `MAX_REFUSED` of the other units.
   """
-  centers = evidence.mean(0)
-  scales = np.maximum(evidence.std(0), 1e-6)
-  design = np.concatenate(
-    [(evidence - centers) / scales, np.ones((len(evidence), 1))], 1
-  )
+  is_known = set(EVIDENCE) <= set(evidence)
+  names = EVIDENCE if is_known else EARLIER_EVIDENCE
+  columns = table(evidence, names)
+  centers = columns.mean(0)
+  scales = np.maximum(columns.std(0), 1e-6)
+  design = np.concatenate([(columns - centers) / scales, np.ones((len(columns), 1))], 1)
   truth = right.astype(float)
   ridge = RIDGE * len(truth) * np.eye(design.shape[1])
   ridge[-1, -1] = 0
@@ -57,9 +63,9 @@ def fit_confidence(
     weights=tuple(map(float, weights[:-1])),
     bias=float(weights[-1]),
     threshold=0.0,
-    evidence=EVIDENCE,
+    evidence=names,
   )
-  found = probabilities(spec, evidence)
+  found = probabilities(spec, columns)
   of_something = found[~negative]
   threshold = 0.0
   if len(of_something):

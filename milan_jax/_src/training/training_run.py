@@ -232,8 +232,8 @@ def _sizes(projection: str, channels: Sequence[int]) -> list[int]:
   if not fits:
     raise UserError(
       f"--projection={projection}: expected {len(channels)} numbers, one for each "
-      f"encoder layer (twice, and one for the geometry, with --pooling=context), from "
-      f"1 to {','.join(map(str, channels))}."
+      f"encoder layer (and for the geometry, with --pooling=placed), from 1 to "
+      f"{','.join(map(str, channels))}."
     )
   return sizes
 
