@@ -99,3 +99,14 @@ def test_folders_that_do_not_go_together_are_refused(folders, tmp_path):
   again = write_set(tmp_path / "x" / "one", size=16, units=3, seed=2)
   with pytest.raises(UserError, match="two folders are called one"):
     read(folders[0], again)
+
+
+def test_captions_are_repeated_by_folder(folders):
+  found = read(*folders, repeat="1,3")
+  assert found.repeats[Unit("one:conv", 2)] == 1
+  assert found.repeats[Unit("two:conv", 4)] == 3
+  assert set(read(folders[0], repeat="2").repeats.values()) == {2}
+  assert set(read(*folders).repeats.values()) == {1}
+  for wrong in ("2", "1,0", "1,2,3", "1,x"):
+    with pytest.raises(UserError, match=f"repeat={wrong}: expected 2"):
+      read(*folders, repeat=wrong)

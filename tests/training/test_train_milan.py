@@ -22,6 +22,9 @@ from milan_jax._src.store import release
 from milan_jax._src.text import reconstruction, vocabulary
 from milan_jax._src.text.bleu import bleu
 from milan_jax._src.training import train_milan
+from milan_jax._src.training.splitting import Split
+from milan_jax._src.training.training_data import find_annotated
+from milan_jax._src.training.training_job import TrainingJob
 from tests.training import trained
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -202,3 +205,26 @@ def test_a_tiny_set_is_learnt_by_heart(tmp_path):
     [said[row].lower() for row in test], [[written[row]] * 3 for row in test]
   )
   assert losses["test"]["bleu"] == pytest.approx(expected)
+
+
+def test_captions_of_some_units_are_taken_several_times(tmp_path):
+  features, captions = trained.data()
+  units = trained.units("4", 40)
+  repeats = {unit: 1 + unit.index % 3 for unit in units}
+  found = find_annotated({"4": features}, {"4": units}, captions, repeats)
+  rows = Split(*(np.arange(*each) for each in ((0, 30), (30, 35), (35, 40))))
+  job = TrainingJob(
+    found,
+    rows,
+    train_milan.TrainedEncoder(trained.ENCODER),
+    TrainOptions(),
+    8,
+    tmp_path,
+  )
+  counts = [len(captions[unit]) for unit in units]
+  expected = sum(counts[row] * (1 + row % 3) for row in range(30))
+  assert job.num_captions == {
+    "training": expected,
+    "validation": sum(counts[30:35]),
+    "test": sum(counts[35:]),
+  }

@@ -28,6 +28,11 @@ class DataOptions(Checked):
     0.1, "fraction of the units used for early stopping"
   )
   test_fraction: float = option(0.1, "fraction of the units for the final report only")
+  repeat: str | None = option(
+    None,
+    "how many times an epoch takes the captions of each directory, comma-separated "
+    "whole numbers; default: once",
+  )
   min_count: int = option(
     1, "minimum number of occurrences of a word in the vocabulary"
   )

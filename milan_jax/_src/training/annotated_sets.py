@@ -40,6 +40,7 @@ class AnnotatedSets:
     rows: rows of the training, validation and test parts.
     split: the part of each unit, if it is given.
     truths: what is right of units, for the confidence; None if unknown.
+    repeats: how many times an epoch takes the captions of each unit.
   """
 
   folders: tuple[pathlib.Path, ...]
@@ -50,6 +51,7 @@ class AnnotatedSets:
   rows: Split
   split: Mapping[Unit, str] | None
   truths: Mapping[Unit, Truth] | None
+  repeats: Mapping[Unit, int]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def read_sets(data: DataOptions, *, seed: int, say: Say) -> AnnotatedSets:
     truths = whole.truths
     if truths is not None:
       check_truths(split, truths)
+  times = _repeats(data.repeat, folders)
   return AnnotatedSets(
     folders=folders,
     exemplars=whole.exemplars,
@@ -112,7 +115,27 @@ def read_sets(data: DataOptions, *, seed: int, say: Say) -> AnnotatedSets:
     rows=rows,
     split=split,
     truths=truths,
+    repeats={
+      unit: times[unit.layer.partition(":")[0] if len(folders) > 1 else ""]
+      for unit in units
+    },
   )
+
+
+def _repeats(text: str | None, folders: Sequence[pathlib.Path]) -> dict[str, int]:
+  """How many times an epoch takes the captions of each folder, by its name.
+
+  A single folder, whose layers do not have its name, is named "".
+  """
+  words = ["1"] * len(folders) if text is None else text.split(",")
+  times = [int(word) if word.strip().isdecimal() else 0 for word in words]
+  if len(times) != len(folders) or not all(1 <= each <= 1000 for each in times):
+    raise UserError(
+      f"--repeat={text}: expected {len(folders)} whole numbers from 1 to 1000, one for "
+      "each directory of --exemplars."
+    )
+  names = [folder.resolve().name for folder in folders] if len(folders) > 1 else [""]
+  return dict(zip(names, times, strict=True))
 
 
 def _read(

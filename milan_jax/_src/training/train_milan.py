@@ -41,7 +41,7 @@ _TRAINED_BY = (
   *("lm_embedding_size", "lm_layers", "dropout", "feature_noise", "resample_regions"),
   *("stray_regions", "learning_rate", "cosine_decay", "weight_decay", "max_epochs"),
   *("stop_by", "patience", "validation_fraction", "test_fraction", "min_count"),
-  *("length", "seed"),
+  *("length", "repeat", "seed"),
 )
 Progress = Callable[[int, int], None]
 Say = Callable[[str], None]
@@ -57,12 +57,14 @@ class AnnotatedFeatures:
     annotations: descriptions of units. Units without features are reported and left
       out.
     split: the split of each unit: train, validation or test; None splits at random.
+    repeats: how many times an epoch takes the captions of each unit; None for once.
   """
 
   features: training_data.Tables
   units: Mapping[str, Sequence[Unit]]
   annotations: Mapping[Unit, Sequence[str]]
   split: Mapping[Unit, str] | None = None
+  repeats: Mapping[Unit, int] | None = None
 
 
 def train_milan(
@@ -100,7 +102,9 @@ def train_milan(
       annotated unit, the directory holds a run on other data or with other options, or
       the losses are not finite.
   """
-  found = training_data.find_annotated(data.features, data.units, data.annotations)
+  found = training_data.find_annotated(
+    data.features, data.units, data.annotations, data.repeats
+  )
   matching.keep_matched(data.annotations, set(found.units), what="features", say=say)
   workdir = pathlib.Path(workdir)
   config = _config(options, found.feature_size, encoder.projection, data.split)

@@ -31,6 +31,7 @@ class TrainingData:
     summaries: the captions as written by the annotators.
     feature_size: size of a region's features.
     fingerprint: digest of units, captions and features.
+    repeats: how many times an epoch takes the captions of each unit.
   """
 
   units: tuple[Unit, ...]
@@ -39,12 +40,14 @@ class TrainingData:
   summaries: list[list[str]]
   feature_size: int
   fingerprint: str
+  repeats: Int[np.ndarray, "units"]
 
 
 def find_annotated(
   features: Tables,
   units: Mapping[str, Sequence[Unit]],
   annotations: Mapping[Unit, Sequence[str]],
+  repeats: Mapping[Unit, int] | None = None,
 ) -> TrainingData:
   """Matches features with annotations, and tokenizes the captions.
 
@@ -52,6 +55,7 @@ def find_annotated(
     features: features of each unit's exemplars, by layer; may be memory-mapped.
     units: the unit of each row of `features`.
     annotations: descriptions of units.
+    repeats: how many times an epoch takes the captions of each unit; None for once.
 
   Raises:
     UserError: if no annotated unit has features, or layers have different shapes.
@@ -88,7 +92,8 @@ def find_annotated(
   feature_size = shapes.pop()[-1]
   layers = list(features)
   known = tuple(units[layers[number]][row] for number, row, _ in found)
-  return TrainingData(known, gather, captions, written, feature_size, digest)
+  times = np.array([1 if repeats is None else repeats[unit] for unit in known])
+  return TrainingData(known, gather, captions, written, feature_size, digest, times)
 
 
 def _gather_from(

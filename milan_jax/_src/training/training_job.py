@@ -78,11 +78,13 @@ class TrainingJob:
       (tokens for row in rows.training for tokens in data.captions[row]),
       min_count=options.data.min_count,
     )
+    taken = rows._asdict()
+    taken["training"] = np.repeat(rows.training, data.repeats[rows.training])
     self.parts = {
       name: batches.make_samples(
         data.captions, each, vocabulary=self.vocabulary, length=options.data.length
       )
-      for name, each in rows._asdict().items()
+      for name, each in taken.items()
     }
     self.num_units = {name: len(each) for name, each in rows._asdict().items()}
     self.num_captions = {name: len(each.rows) for name, each in self.parts.items()}

@@ -175,7 +175,9 @@ def _annotated(features: FeatureStore, inputs: AnnotatedSets) -> AnnotatedFeatur
   units = {
     name: inputs.exemplars.exemplars(name).signed_units() for name in features.layers
   }
-  return AnnotatedFeatures(features.tables(), units, inputs.annotations, inputs.split)
+  return AnnotatedFeatures(
+    features.tables(), units, inputs.annotations, inputs.split, inputs.repeats
+  )
 
 
 def _check_ranges(options: TrainOptions) -> None:

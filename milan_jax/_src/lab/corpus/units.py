@@ -29,7 +29,7 @@ FAMILY_WEIGHTS = {"combinations": 0.5, "edges": 2.5, "lines": 1.4}
 LOOSEST = 2.0
 # Mean fraction of the image that a unit's masks cover. It is drawn log-uniformly for
 # every unit, so that the size of a mask is independent of the concept.
-SMALLEST_AREA, LARGEST_AREA = 0.01, 0.2
+SMALLEST_AREA, LARGEST_AREA = 0.001, 0.2
 # A unit's map is smoothed (in cells) and attenuated at random places by at most a
 # fraction, because real units are not exact measures either.
 SMOOTHINGS = (0.0, 0.5, 0.75, 1.0)
