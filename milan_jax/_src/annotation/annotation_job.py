@@ -35,7 +35,7 @@ from milan_jax._src.options.fields import changed
 from milan_jax._src.records import ExemplarSet
 from milan_jax._src.runs.locks import hold
 from milan_jax._src.runs.progress import bar, say
-from milan_jax._src.runs.workdir import EXEMPLARS
+from milan_jax._src.store.exemplar_sets import set_name
 
 SHEETS, KEY, ANSWERS = "sheets", "key.csv", "answers.csv"
 
@@ -113,8 +113,8 @@ def _open_all(folders: str) -> dict[str, ExemplarSet]:
   """
   runs: dict[str, ExemplarSet] = {}
   for folder in folders.split(","):
-    path = pathlib.Path(folder.strip()).absolute()
-    name = path.parent.name if path.name == EXEMPLARS else path.name
+    path = pathlib.Path(folder.strip())
+    name = set_name(path)
     if name in runs:
       raise UserError(
         f"--exemplars={folders}: two folders go by the name {name}: rename one of them."

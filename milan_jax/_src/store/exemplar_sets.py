@@ -4,6 +4,7 @@ import os
 import pathlib
 
 from milan_jax._src.errors import UserError
+from milan_jax._src.runs.workdir import EXEMPLARS
 from milan_jax._src.store.exemplar_store import GROUPS, META, StoredExemplars
 from milan_jax._src.store.original_layout import OriginalExemplars, layer_names
 
@@ -22,6 +23,12 @@ def exemplar_files(folder: str | os.PathLike[str]) -> list[tuple[str, pathlib.Pa
     inside = [folder / layer / name for layer in layers for name in LAYER_FILES]
   found = (path for path in inside if path.is_file())
   return [(path.relative_to(folder).as_posix(), path) for path in found]
+
+
+def set_name(folder: str | os.PathLike[str]) -> str:
+  """The name of a folder of exemplars among others: of a run, the run directory's."""
+  path = pathlib.Path(folder).absolute()
+  return path.parent.name if path.name == EXEMPLARS else path.name
 
 
 def open_exemplars(

@@ -13,7 +13,7 @@ from milan_jax._src.options.train import DataOptions
 from milan_jax._src.records import ExemplarSet, Unit
 from milan_jax._src.store.annotations import read_annotations
 from milan_jax._src.store.chosen_exemplars import ChosenExemplars
-from milan_jax._src.store.exemplar_sets import open_exemplars
+from milan_jax._src.store.exemplar_sets import open_exemplars, set_name
 from milan_jax._src.store.joined_exemplars import JoinedExemplars, joined_layer
 from milan_jax._src.store.splits import FILE, read_split
 from milan_jax._src.store.truths import MANIFEST, TRUTH, read_truths
@@ -134,7 +134,7 @@ def _repeats(text: str | None, folders: Sequence[pathlib.Path]) -> dict[str, int
       f"--repeat={text}: expected {len(folders)} whole numbers from 1 to 1000, one for "
       "each directory of --exemplars."
     )
-  names = [folder.resolve().name for folder in folders] if len(folders) > 1 else [""]
+  names = [set_name(folder) for folder in folders] if len(folders) > 1 else [""]
   return dict(zip(names, times, strict=True))
 
 
@@ -166,7 +166,7 @@ def _joined(folders: Sequence[pathlib.Path], data: DataOptions, say: Say) -> _Se
         f"--{flag}={value}: with several folders of exemplars, put {flag}.csv into "
         "each of them."
       )
-  names = [folder.resolve().name for folder in folders]
+  names = [set_name(folder) for folder in folders]
   twice = [name for name in names if names.count(name) > 1]
   if twice:
     raise UserError(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from milan_jax._src.probe.jax_model import named_arrays
 from milan_jax._src.records import Unit
 from milan_jax._src.runs.inputs import Identity, Tables, of_contents, of_files
-from milan_jax._src.store.exemplar_sets import exemplar_files
+from milan_jax._src.store.exemplar_sets import exemplar_files, set_name
 from milan_jax._src.store.release import Params
 from milan_jax._src.store.truths import MANIFEST, TRUTH
 
@@ -36,7 +36,7 @@ def of_training(
     inside = exemplar_files(folder)
     inside += [(name, folder / name) for name in (MANIFEST, TRUTH)]
     # A single folder may be moved; several name their layers.
-    prefix = f"{folder.resolve().name}/" if len(folders) > 1 else ""
+    prefix = f"{set_name(folder)}/" if len(folders) > 1 else ""
     files += [(f"{prefix}{name}", path) for name, path in inside if path.is_file()]
   named = [
     (_spelled(unit), json.dumps(list(said)).encode())
