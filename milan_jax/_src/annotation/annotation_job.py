@@ -23,7 +23,7 @@ from milan_jax._src.annotation.sheet_key import (
   places_of,
   read_key,
 )
-from milan_jax._src.api.stores import open_exemplars
+from milan_jax._src.api.stores import open_exemplars, set_name
 from milan_jax._src.errors import UserError
 from milan_jax._src.files import atomic
 from milan_jax._src.options.annotate import (
@@ -35,7 +35,6 @@ from milan_jax._src.options.fields import changed
 from milan_jax._src.records import ExemplarSet
 from milan_jax._src.runs.locks import hold
 from milan_jax._src.runs.progress import bar, say
-from milan_jax._src.store.exemplar_sets import set_name
 
 SHEETS, KEY, ANSWERS = "sheets", "key.csv", "answers.csv"
 

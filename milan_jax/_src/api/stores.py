@@ -11,6 +11,7 @@ from milan_jax._src.options.describe import ExemplarOptions
 from milan_jax._src.records import Description, ExemplarSet, Unit
 from milan_jax._src.runs.workdir import CONFIG, EXEMPLARS, FEATURES
 from milan_jax._src.store import annotations, original_layout
+from milan_jax._src.store.exemplar_sets import set_name as set_name
 from milan_jax._src.store.feature_store import FeatureStore
 
 
