@@ -25,7 +25,7 @@ class UserError(ValueError):
     ...   milan_jax.load("startr")
     ... except milan_jax.UserError as error:
     ...   print(str(error).split(".")[0])
-    no captioner is called 'startr'
+    there is no captioner 'startr'
   """
 
   def __init__(self, message: str):

@@ -241,7 +241,7 @@ def test_bad_input_is_refused_in_one_sentence(stores, tmp_path):
     ((), "--exemplars: expected folders"),
     ((f"--exemplars={store}", f"--read={fine}"), "give one of the two"),
     ((twice_named, f"--workdir={work}"), "rename one"),
-    ((f"--exemplars={tmp_path / 'none'}", f"--workdir={work}"), "No folder"),
+    ((f"--exemplars={tmp_path / 'none'}", f"--workdir={work}"), "There is no folder"),
     ((f"--exemplars={store}", "--num_units=0", f"--workdir={work}"), "1 or more"),
     ((f"--exemplars={store}", "--off_share=.1", f"--workdir={work}"), "--num_units"),
     ((f"--exemplars={store}", "--twice=99", f"--workdir={work}"), "from 0 to 14"),

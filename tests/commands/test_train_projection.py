@@ -393,7 +393,7 @@ def test_a_release_that_is_gone_is_written_again(trained, corpus, tmp_path):
 def test_a_damaged_report_is_named(trained, corpus, tmp_path):
   run = shutil.copytree(trained, tmp_path / "run")
   (run / "report.json").write_text("{")
-  with pytest.raises(UserError, match=r"report\.json is damaged .*: remove it, and"):
+  with pytest.raises(UserError, match=r"report\.json is damaged .*: remove it and"):
     _train(corpus, run)
 
 

@@ -214,11 +214,11 @@ def test_a_model_that_fails_loses_nothing(probe, tmp_path):
 def test_statistics_that_fail_raise_their_own_error(probe, monkeypatch):
   update, seen, saved = stats.update, [], []
 
-  def fails_at_last(state, image_ids, activations):
+  def fails_at_last(state, image_ids, *rest):
     seen.append(image_ids[0])
     if image_ids[0] >= 16:
       raise MemoryError("no memory for the maps")
-    return update(state, image_ids, activations)
+    return update(state, image_ids, *rest)
 
   monkeypatch.setattr(stats, "update", fails_at_last)
   hooks = CollectHooks(save=saved.append, save_every=1e9)
