@@ -1,5 +1,7 @@
 """Matrix products of decoding: operands as the weights are, sums in float32."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -19,7 +21,8 @@ def dot(
   num = rows.shape[0]
   if kernel.dtype != jnp.float32 and num < MIN_ROWS:
     rows = jnp.pad(rows, ((0, MIN_ROWS - num), (0, 0)))
-  chosen = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+  config: Any = jax.config  # only newer releases of JAX annotate its values
+  chosen = config.jax_default_matmul_precision
   product = jax.lax.dot_general(
     rows.astype(kernel.dtype),
     kernel,
