@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
   "annotation": {"options", "records", "files", "runs", "text", "catalog", "api"},
   "lab": {
     *("options", "records", "files", "runs", "images", "models", "weights", "probe"),
-    *("text", "search", "store", "decoding", "catalog", "api"),
+    *("text", "search", "store", "decoding", "catalog", "api", "annotation"),
   },
   "commands": {"files", "runs", "options", "probe", "store", "training", "api", "lab"}
   | {"annotation"},

@@ -259,3 +259,18 @@ def test_bad_input_is_refused_in_one_sentence(stores, tmp_path):
     assert found.returncode == 2, (arguments, found.stderr)
     assert len(found.stderr.strip().splitlines()) == 1
     assert words in found.stderr, (arguments, found.stderr)
+
+
+def test_two_annotators_who_write_the_same_agree(tmp_path):
+  key = _key_of(tmp_path)
+  first = _write(tmp_path / "a.csv", [(1, "A", "blue areas"), (1, "B", NOTHING)])
+  second = _write(tmp_path / "b.csv", [(1, "A", "Blue areas"), (1, "B", NOTHING)])
+  found = run_here(
+    "annotate",
+    f"--read={first},{second}",
+    f"--key={key}",
+    f"--out={tmp_path / 'c.csv'}",
+  )
+  line = found.stdout.splitlines()[-1]
+  assert line.startswith("2 units described twice: content-word F1 1.00")
+  assert line.endswith("nothing in common: both 1, one of two 0")

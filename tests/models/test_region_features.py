@@ -8,6 +8,7 @@ from milan_jax._src.models.encoder import pool
 from milan_jax._src.models.region_features import (
   BORDER,
   GEOMETRY,
+  _by_area,
   feature_blocks,
   region_features,
 )
@@ -85,3 +86,14 @@ def test_the_inside_alone_is_the_originals(scene):
   arrays = tuple(map(jnp.asarray, pyramid))
   found = region_features(arrays, jnp.asarray(masks))
   np.testing.assert_array_equal(found, pool(arrays, jnp.asarray(masks)))
+
+
+@pytest.mark.parametrize("size", [(7, 7), (28, 14), (5, 3), (56, 56), (90, 40)])
+def test_areas_are_averaged_over_cells(size):
+  rng = np.random.default_rng(1)
+  areas = rng.random((1, 2, SIZE, SIZE)).astype(np.float32)
+  found = _by_area(jnp.asarray(areas), size)
+  # Pixels cut into parts, so that each part lies in one cell.
+  parts = areas.repeat(size[0], 2).repeat(size[1], 3)
+  cells = parts.reshape(1, 2, size[0], SIZE, size[1], SIZE)
+  np.testing.assert_allclose(found, cells.mean((3, 5)), atol=1e-6)

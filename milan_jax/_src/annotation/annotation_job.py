@@ -13,7 +13,13 @@ from milan_jax._src.annotation.drawn_regions import (
   draw_units,
   regions_of,
 )
-from milan_jax._src.annotation.sheet_answers import COLUMNS, Answer, clean, read_answers
+from milan_jax._src.annotation.sheet_answers import (
+  COLUMNS,
+  REPEATED,
+  Answer,
+  clean,
+  read_answers,
+)
 from milan_jax._src.annotation.sheet_key import (
   KeyUnit,
   Place,
@@ -179,7 +185,9 @@ def read(options: AnswerOptions) -> None:
   for one in dropped:
     if one.answer.text:
       print(f"  {one.answer.where}: {one.reason}: {one.answer.text}")
-  found = agreement(kept, key)
+  # Two annotators who write the same agree: of these, one description is dropped.
+  out = {one.answer for one in dropped if one.reason != REPEATED}
+  found = agreement((answer for answer in answers if answer not in out), key)
   print(found.line() if found else "No unit was described twice.")
 
 

@@ -27,6 +27,7 @@ COLUMNS = ("sheet", "letter", "summary")
 MOST_WORDS = 60
 SAME_ON_SHEET = 3
 SAME_AT_ALL = 20
+REPEATED = "repeats a description of the unit"
 _NOTHING = frozenset(words(phrase) for phrase in NOTHING_PHRASES)
 
 
@@ -118,7 +119,7 @@ def clean(
     elif _same_on_sheet(answer) in copied or _same_at_all(answer) in copied:
       reason = "copied unchanged over many units"
     elif (unit, spoken) in seen:
-      reason = "repeats a description of the unit"
+      reason = REPEATED
     if reason:
       dropped.append(Dropped(answer, reason))
     else:

@@ -9,6 +9,7 @@ from milan_jax._src.records import Unit
 
 COLUMNS = ("layer", "unit", "split")
 FILE = "split.csv"
+SIGN = "sign"
 
 
 def read_split(path: str | os.PathLike[str]) -> dict[Unit, str]:
@@ -25,7 +26,7 @@ def read_split(path: str | os.PathLike[str]) -> dict[Unit, str]:
   if not path.is_file():
     raise UserError(f"{path}: expected a CSV of {','.join(COLUMNS)}, found no file.")
   once, parts = UnitsOnce(), {}
-  for row in read_rows(path, COLUMNS):
+  for row in read_rows(path, COLUMNS, optional=(SIGN,)):
     part = row.values["split"].strip()
     if not part:
       raise UserError(f"{row.where}: the split is empty: fill in the unit's split")

@@ -126,7 +126,12 @@ NETWORKS = {
 
 
 def collect_all(
-  images: str, packages: str, workdir: str, *, names: Iterable[str] = tuple(NETWORKS)
+  images: str,
+  packages: str,
+  workdir: str,
+  *,
+  names: Iterable[str] = tuple(NETWORKS),
+  tail: str | None = None,
 ) -> list[pathlib.Path]:
   """Collects exemplars of all units of the networks' layers.
 
@@ -135,6 +140,7 @@ def collect_all(
     packages: folder that holds `package/` of nsfwjs.
     workdir: folder for one run a network; a run that was stopped is resumed.
     names: which networks.
+    tail: which tail of the units; as `milan_jax.collect` takes it.
 
   Returns:
     The folders of exemplars.
@@ -156,6 +162,7 @@ def collect_all(
       images,
       layers=network.layers,
       units="all",
+      tail=tail,
       workdir=folder,
     )
     folders.append(folder / "exemplars")
@@ -168,6 +175,7 @@ if __name__ == "__main__":
   parser.add_argument("--packages", default="runs/packages/nsfwjs")
   parser.add_argument("--workdir", default="runs/networks")
   parser.add_argument("--networks", default=",".join(NETWORKS))
+  parser.add_argument("--tail", choices=("auto", "upper", "lower", "both"))
   given = parser.parse_args()
   print(
     *collect_all(
@@ -175,6 +183,7 @@ if __name__ == "__main__":
       given.packages,
       given.workdir,
       names=given.networks.split(","),
+      tail=given.tail,
     ),
     sep="\n",
   )

@@ -1,0 +1,62 @@
+"""A captioner over EfficientNet-Lite0's features, of the corpus and of real units.
+
+    milan-corpus --images=FOLDER --workdir=runs/corpus
+    python -m milan_jax._src.lab.annotation.annotated_networks --images=SEEN \
+        --tail=both --workdir=runs/networks
+    python -m milan_jax._src.lab.annotation.training_sets runs/networks/*/exemplars
+    python train.py --config=configs/starter_real.py --workdir=runs/starter_real
+
+SEEN is a folder of the photographs that the corpus does not test on (`manifest.json`
+lists the parts). The release is `runs/starter_real/milan`.
+"""
+
+from milan_jax import TrainOptions
+
+NETWORKS = ("lite0", "lite1", "lite2", "mobilenet", "inception", "vgg16")
+
+
+def get_config() -> TrainOptions:
+  """Returns the options of `train.py`."""
+  return TrainOptions.of(
+    exemplars=",".join(
+      ("runs/corpus", *(f"runs/networks/{name}/exemplars" for name in NETWORKS))
+    ),
+    # 1,260 units beside 12,000.
+    repeat=",".join(("1", *("5" for _ in NETWORKS))),
+    workdir="runs/starter_real",
+    encoder="efficientnet-lite0",
+    encoder_layers="act0,blocks.0,blocks.2,blocks.4,blocks.7,blocks.10,blocks.15",
+    # All components: the features are brought to one scale, and none is left out.
+    pooling="placed",
+    projection="32,16,24,40,80,112,320,11",
+    whitening=0.0,
+    batch_size=128,
+    lm_batch_size=256,
+    learning_rate=1.5e-3,
+    cosine_decay=True,
+    hidden_size=256,
+    embedding_size=96,
+    lm_hidden_size=160,
+    lm_embedding_size=96,
+    # What 580 sources show of a thing is little: other draws of it are imitated, and
+    # regions that do not belong, of which no real unit is free.
+    feature_noise=0.4,
+    resample_regions=True,
+    stray_regions=0.2,
+    max_epochs=24,
+    stop_by="nll",
+    patience=3,
+    temperature=0.3,
+    consensus=1.0,
+    # Sentences end as sentences: mutual information rewards no ending, and no token
+    # less likely than e^-7.5.
+    floor=7.5,
+    lm_stop=False,
+    release_dtype="float16",
+    about=(
+      "Colors, edges, textures, animals, people, plants, food, vehicles, buildings, "
+      "clothing, tools, their parts and materials, over EfficientNet-Lite0; trained on "
+      "regions of photographs, cut-outs and textures, and on described units of five "
+      "networks. See docs/starter.md."
+    ),
+  )
