@@ -5,7 +5,12 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from milan_jax._src.models import confidence_model as confidence
-from milan_jax._src.training.fit_confidence import MAX_REFUSED, RIDGE, fit_confidence
+from milan_jax._src.training.fit_confidence import (
+  MAX_REFUSED,
+  RIDGE,
+  fit_confidence,
+  fit_probability,
+)
 
 
 def _units(number=400, seed=0):
@@ -93,3 +98,19 @@ def test_the_consensus_counts_where_it_is_known():
   np.testing.assert_allclose(spec.centers, columns.mean(0))
   without = fit_confidence(_named(evidence), right, negative)
   assert without.evidence == confidence.EARLIER_EVIDENCE
+
+
+def test_half_right_is_right_with_half_the_weight_and_wrong_with_the_other():
+  evidence, _, _ = _units(90, seed=3)
+  right = np.random.default_rng(0).integers(0, 3, 90) / 2
+  found = fit_probability(_named(evidence), right)
+  assert found.threshold == 0
+  scaled = (evidence - evidence.mean(0)) / evidence.std(0)
+  other = LogisticRegression(C=1 / (RIDGE * len(right)), tol=1e-10, max_iter=1000)
+  other.fit(
+    np.concatenate([scaled, scaled]),
+    np.repeat([1, 0], 90),
+    sample_weight=np.concatenate([right, 1 - right]),
+  )
+  np.testing.assert_allclose(found.weights, other.coef_[0], atol=1e-5)
+  np.testing.assert_allclose(found.bias, other.intercept_[0], atol=1e-5)
