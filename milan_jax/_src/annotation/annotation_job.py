@@ -80,7 +80,7 @@ def draw(options: SheetOptions) -> None:
   if options.num_units is not None and options.num_units < 1:
     raise UserError(f"--num_units={options.num_units}: expected 1 or more.")
   with hold(options.workdir) as folder:
-    runs = _open_all(options.exemplars)
+    runs = open_all(options.exemplars)
     drawn = draw_units(
       runs,
       number=options.num_units,
@@ -99,8 +99,9 @@ def draw(options: SheetOptions) -> None:
       seed=options.seed,
     )
     key = places_of(sheets)
-    _write_key(folder, key)
-    _write_sheets(folder / SHEETS, sheets, runs)
+    write_key(folder, key)
+    _write_answers(folder, key)
+    write_sheets(folder / SHEETS, sheets, runs)
   found = collections.Counter(unit.run for unit in drawn)
   say(
     f"{folder / SHEETS}: {len(sheets)} sheets of {len(drawn)} units ("
@@ -110,8 +111,11 @@ def draw(options: SheetOptions) -> None:
   )
 
 
-def _open_all(folders: str) -> dict[str, ExemplarSet]:
+def open_all(folders: str) -> dict[str, ExemplarSet]:
   """The exemplar sets by the names of their runs.
+
+  Args:
+    folders: comma-separated.
 
   Raises:
     UserError: if two have one name.
@@ -128,7 +132,12 @@ def _open_all(folders: str) -> dict[str, ExemplarSet]:
   return runs
 
 
-def _write_key(folder: pathlib.Path, key: dict[Place, KeyUnit]) -> None:
+def write_key(folder: pathlib.Path, key: dict[Place, KeyUnit]) -> None:
+  """Writes the key of sheets.
+
+  Raises:
+    UserError: if the folder has the key of other units.
+  """
   text, path = key_text(key), folder / KEY
   if path.exists():
     if path.read_text(encoding="utf-8") != text:
@@ -137,17 +146,27 @@ def _write_key(folder: pathlib.Path, key: dict[Place, KeyUnit]) -> None:
       )
   else:
     atomic.write_text(path, text)
+
+
+def _write_answers(folder: pathlib.Path, key: dict[Place, KeyUnit]) -> None:
+  """Writes a file to fill in, if it is not there."""
   if not (folder / ANSWERS).exists():
     rows = ((place.sheet, place.letter, "") for place in key)
     atomic.write_text(folder / ANSWERS, csv_text(COLUMNS, rows))
 
 
-def _write_sheets(
+def write_sheets(
   folder: pathlib.Path,
   sheets: Sequence[Sequence[DrawnUnit]],
   runs: Mapping[str, ExemplarSet],
 ) -> None:
-  """Writes the sheets that are not there."""
+  """Writes the sheets that are not there.
+
+  Args:
+    folder: of the sheets.
+    sheets: the units on each.
+    runs: the exemplar sets of the units, by name.
+  """
   folder.mkdir(exist_ok=True)
   with bar("sheets", "sheets") as show:
     for number, units in enumerate(sheets, 1):

@@ -1,7 +1,7 @@
 """Units drawn at random from exemplar sets, each with regions to show."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -76,11 +76,20 @@ def _drawn(
   *,
   sign: str | None = None,
 ) -> list[DrawnUnit]:
-  """Takes one unit of each layer in turn until there are enough."""
-  waiting = [
-    _with_regions(name, found, layer, np.random.default_rng([seed, place]), sign)
-    for place, layer in enumerate(found.layers)
-  ]
+  return take_in_turn(
+    (
+      units_with_regions(name, found, layer, np.random.default_rng([seed, place]), sign)
+      for place, layer in enumerate(found.layers)
+    ),
+    number,
+  )
+
+
+def take_in_turn(
+  layers: Iterable[Iterator[DrawnUnit]], number: int | None
+) -> list[DrawnUnit]:
+  """Takes one unit of each layer in turn until there are enough; None takes all."""
+  waiting = list(layers)
   drawn: list[DrawnUnit] = []
   while waiting and (number is None or len(drawn) < number):
     layer = waiting.pop(0)
@@ -91,14 +100,22 @@ def _drawn(
   return drawn
 
 
-def _with_regions(
+def units_with_regions(
   name: str,
   found: ExemplarSet,
   layer: str,
   rng: np.random.Generator,
-  sign: str | None,
+  sign: str | None = None,
 ) -> Iterator[DrawnUnit]:
-  """A layer's units that have regions, of one sign or both, in random order."""
+  """A layer's units with `FEWEST_REGIONS` or more, in random order.
+
+  Args:
+    name: of the exemplar set.
+    found: the exemplar set.
+    layer: the layer's name.
+    rng: of the order.
+    sign: of the units; None for both.
+  """
   known = found.exemplars(layer)
   units = known.signed_units()
   for row in rng.permutation(np.flatnonzero(~known.dead)).tolist():
