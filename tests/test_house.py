@@ -54,7 +54,8 @@ MAY_IMPORT: dict[str, set[str]] = {
   "annotation": {"options", "records", "files", "runs", "text", "catalog", "api"},
   "lab": {
     *("options", "records", "files", "runs", "images", "models", "weights", "probe"),
-    *("text", "search", "store", "decoding", "catalog", "api", "annotation"),
+    *("text", "search", "store", "decoding", "catalog", "training", "api"),
+    "annotation",
   },
   "commands": {"files", "runs", "options", "probe", "store", "training", "api", "lab"}
   | {"annotation"},

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from milan_jax._src.files.atomic import atomic_path
 from milan_jax._src.lab.evaluation.described import Judged
@@ -33,8 +34,22 @@ def calibration(cases: Sequence[Judged]) -> dict[str, Any] | None:
   ]
   if not pairs:
     return None
-  confidences = np.array([confidence for confidence, _ in pairs])
-  right = np.array([correct for _, correct in pairs], float)
+  confidences, right = np.array(pairs, float).T
+  return binned(confidences, right)
+
+
+def binned(
+  confidences: Float[np.ndarray, "units"], right: Float[np.ndarray, "units"]
+) -> dict[str, Any]:
+  """Bins confidences, with the fraction that is right per bin.
+
+  Args:
+    confidences: of at least one unit.
+    right: how far each is right, from 0 to 1.
+
+  Returns:
+    As `calibration`.
+  """
   places = np.clip((confidences * NUM_BINS).astype(int), 0, NUM_BINS - 1)
   bins = [
     {
@@ -45,13 +60,21 @@ def calibration(cases: Sequence[Judged]) -> dict[str, Any] | None:
     }
     for place in np.unique(places).tolist()
   ]
-  total = len(pairs)
+  total = len(confidences)
   error = sum(b["n"] * abs(b["confidence"] - b["right"]) for b in bins) / total
   return {"bins": bins, "n": total, "error": error}
 
 
-def draw(found: dict[str, Any], path: pathlib.Path) -> None:
-  """Plots the fraction right against the confidence, with the count of each bin."""
+def draw(
+  found: dict[str, Any], path: pathlib.Path, *, label: str = "share right (lenient)"
+) -> None:
+  """Plots the fraction right against the confidence, with the count of each bin.
+
+  Args:
+    found: what `calibration` or `binned` returns.
+    path: of the picture.
+    label: of the vertical axis.
+  """
   from matplotlib.figure import Figure
 
   figure = Figure(figsize=(4.6, 5.2), layout="constrained")
@@ -65,7 +88,7 @@ def draw(found: dict[str, Any], path: pathlib.Path) -> None:
     color="#1f5fa8",
     label=f"{found['n']} units, error {found['error']:.2f}",
   )
-  upper.set_ylabel("share right (lenient)")
+  upper.set_ylabel(label)
   upper.set_ylim(0, 1.02)
   upper.legend(frameon=False, fontsize=8, loc="upper left")
   lower.bar(

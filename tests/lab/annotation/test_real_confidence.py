@@ -1,0 +1,168 @@
+"""The confidence of a small release, fitted on judged units."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from milan_jax._src.lab.annotation import real_confidence
+from milan_jax._src.lab.annotation.judging import main
+from milan_jax._src.lab.annotation.real_confidence import (
+  balanced_threshold,
+  cross_validated,
+)
+from milan_jax._src.models import confidence_model
+from milan_jax._src.store import release as releases
+from milan_jax._src.store.feature_store import open_features
+from milan_jax._src.training.fit_confidence import fit_probability
+from tests.helpers.feature_store import write_features
+from tests.helpers.tiny_release import tiny_release
+
+UNITS = 24
+
+
+def test_the_threshold_balances_what_would_be_said():
+  found = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+  # Said from the top, right less wrong: 1, 2, 1, 2, 1.5, .5
+  good = np.array([1, 1, 0, 1, 0.25, 0])
+  assert balanced_threshold(found, good) == pytest.approx(0.55)
+  # Of equal gains (2 after two and after four) the lower threshold.
+  assert balanced_threshold(found[:3], good[:3]) == pytest.approx(0.75)
+  assert balanced_threshold(found, np.ones(6)) == pytest.approx(0.2)
+  assert balanced_threshold(found, np.zeros(6)) == pytest.approx(0.95)
+
+
+def test_a_fold_does_not_see_its_own_units():
+  rng = np.random.default_rng(0)
+  evidence = {name: rng.normal(size=40) for name in confidence_model.EVIDENCE}
+  right = rng.integers(0, 3, 40) / 2
+  found = cross_validated(evidence, right, 5)
+  # Another verdict of a unit changes other units, and not those of its fold.
+  changed = right.copy()
+  changed[7] = 1 - right[7] if right[7] != 0.5 else 1
+  same = np.flatnonzero(cross_validated(evidence, changed, 5) == found)
+  assert 7 in same and len(same) == 4
+  inside = np.isin(np.arange(40), same)
+  spec = fit_probability(
+    {name: values[~inside] for name, values in evidence.items()}, right[~inside]
+  )
+  columns = confidence_model.table(evidence, spec.evidence)
+  expected = confidence_model.probabilities(spec, columns)[inside]
+  np.testing.assert_allclose(found[inside], expected)
+
+
+def _describe(release, store, indices):
+  """A search in small: evidence and descriptions straight out of the features."""
+  features = store.read_rows(np.array(indices))[:, 0]
+  evidence = dict(zip(confidence_model.EVIDENCE, features.T, strict=False))
+  return evidence, [f"Things {index}" for index in indices]
+
+
+@pytest.fixture
+def described(released, monkeypatch):
+  monkeypatch.setattr(real_confidence, "describe_with_evidence", _describe)
+  return released
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+  """A release, features of two networks, and verdicts that follow the likelihood."""
+  folder = tmp_path_factory.mktemp("fit")
+  release = tiny_release()
+  half = jax.tree.map(lambda x: x.astype(np.float16), release.params)
+  releases.save_release(dataclasses.replace(release, params=half), folder / "milan")
+  rng = np.random.default_rng(0)
+  lines = ["run,layer,unit,description,verdict"]
+  for run in ("one", "two"):
+    features = rng.normal(size=(UNITS // 2, 3, 32)).astype(np.float32)
+    write_features(folder / run / "features", features)
+    for unit, value in enumerate(features[:, 0, 0]):
+      verdict = "wrong" if value < -0.4 else "partly" if value < 0.2 else "right"
+      lines.append(f"{run},a,{unit},Things {unit},{verdict}")
+  (folder / "judged.csv").write_text("\n".join(lines) + "\n")
+  return folder
+
+
+def _fit(folder, *options):
+  features = f"{folder}/one/features,two={folder}/two/features"
+  given = (f"--milan={folder}/milan", f"--features={features}")
+  return main(["fit", *given, *options])
+
+
+def test_a_release_gets_the_fitted_confidence(described, capsys):
+  tensors = (described / "milan" / releases.TENSORS_FILE).read_bytes()
+  judged = f"--judged={described}/judged.csv"
+  options = real_confidence.FitOptions(
+    described / "milan",
+    f"{described}/one/features,{described}/two/features",
+    described / "judged.csv",
+  )
+  found = real_confidence.fit(options)
+  assert found["units"] == UNITS and found["changed"] == 0
+  # Verdicts follow the likelihood alone.
+  assert found["auc"] > 0.9
+  assert found["said"] + found["withheld"] == UNITS
+  spec = releases.load_release(described / "milan").confidence
+  assert spec.threshold == found["threshold"]
+  labels = {"right": 1.0, "partly": 0.5, "wrong": 0.0}
+  lines = (described / "judged.csv").read_text().splitlines()[1:]
+  rows = [line.split(",") for line in lines]
+  parts = [
+    _describe(None, open_features(described / run / "features"), range(UNITS // 2))[0]
+    for run in ("one", "two")
+  ]
+  evidence = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+  expected = fit_probability(evidence, np.array([labels[r[4]] for r in rows]))
+  assert spec == dataclasses.replace(expected, threshold=spec.threshold)
+  assert (described / "milan" / releases.TENSORS_FILE).read_bytes() == tensors
+  first = (described / "milan" / "milan.json").read_bytes()
+  assert _fit(described, judged) == 0
+  assert (described / "milan" / "milan.json").read_bytes() == first
+  assert f"of {UNITS} judged units (0 have" in capsys.readouterr().out
+  assert _fit(described, judged, "--threshold_rule=.35") == 0
+  assert releases.load_release(described / "milan").confidence == dataclasses.replace(
+    spec, threshold=0.35
+  )
+
+
+def test_verdicts_of_other_descriptions_do_not_count(described, tmp_path, capsys):
+  lines = (described / "judged.csv").read_text().splitlines()
+  fields = [line.split(",") for line in lines]
+  for row in fields[1:4]:
+    row[3] = "Something else"
+  path = tmp_path / "judged.csv"
+  path.write_text("\n".join(map(",".join, fields)) + "\n")
+  assert _fit(described, f"--judged={path}") == 0
+  assert f"of {UNITS - 3} judged units (3 have" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+  ("lines", "options", "message"),
+  [
+    (("one,a,0,Dogs,good",), (), "line 2: expected a verdict among right, partly"),
+    (("one,a,0,Dogs,right", "one,a,0,Cats,right"), (), "two descriptions, 'Dogs'"),
+    ((), (), "has no verdict"),
+    (("three,a,0,Dogs,right",), (), "found none for three"),
+    (("one,b,0,Dogs,right",), (), "unit 0 of b (on) of one; found none"),
+    (("one,a,0,Dogs,right",), ("--threshold_rule=best",), "expected balance, or a"),
+    (("one,a,0,Dogs,right",), ("--threshold_rule=0",), "a probability above 0"),
+  ],
+)
+def test_bad_input(described, tmp_path, capsys, lines, options, message):
+  path = tmp_path / "judged.csv"
+  path.write_text("\n".join(("run,layer,unit,description,verdict", *lines)) + "\n")
+  before = (described / "milan" / "milan.json").read_bytes()
+  assert _fit(described, f"--judged={path}", *options) == 2
+  error = capsys.readouterr().err
+  assert error.startswith("judging fit: ") and message in error
+  assert error.count("\n") == 1
+  assert (described / "milan" / "milan.json").read_bytes() == before
+
+
+def test_too_few_verdicts(described, tmp_path, capsys):
+  lines = (described / "judged.csv").read_text().splitlines()
+  path = tmp_path / "judged.csv"
+  path.write_text("\n".join(lines[:6]) + "\n")
+  assert _fit(described, f"--judged={path}") == 2
+  assert "found 5, and 0 with another description" in capsys.readouterr().err
