@@ -283,7 +283,7 @@ def test_a_classifier_may_be_missing_or_have_other_classes(resnet18, plain):
   state_dict = _state_dict(module)
   images = jnp.asarray(_images("resnet18", 64))
   bare = {key: value for key, value in state_dict.items() if not key.startswith("fc.")}
-  with pytest.raises(UserError, match="no classifier"):
+  with pytest.raises(UserError, match="the classifier is missing"):
     params_from_state_dict("resnet18", bare)
   for given in (bare, state_dict):
     headless = params_from_state_dict("resnet18", given, head=False)
@@ -313,7 +313,7 @@ def test_a_state_dict_that_does_not_fit_says_why(resnet18):
   wrong = {**state_dict, "conv1.weight": np.zeros((64, 1, 7, 7), np.float32)}
   with pytest.raises(UserError, match=r"\(\(64, 1, 7, 7\) for \(64, 3, 7, 7\)"):
     params_from_state_dict("resnet18", wrong)
-  with pytest.raises(UserError, match=r"called 'vgg'\. Did you mean vgg"):
+  with pytest.raises(UserError, match=r"no backbone 'vgg'\. Did you mean vgg"):
     params_from_state_dict("vgg", state_dict)
 
 

@@ -97,7 +97,7 @@ def test_folders_that_do_not_go_together_are_refused(folders, tmp_path):
   with pytest.raises(UserError, match=r"one has a split\.csv and three has none"):
     read(folders[0], plain)
   again = write_set(tmp_path / "x" / "one", size=16, units=3, seed=2)
-  with pytest.raises(UserError, match="two folders are called one"):
+  with pytest.raises(UserError, match="two folders have the name one"):
     read(folders[0], again)
 
 

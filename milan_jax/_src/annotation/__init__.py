@@ -1,1 +1,1 @@
-"""Contact sheets of units for annotators, and what they answer."""
+"""Contact sheets of units for annotators, and the annotators' answers."""

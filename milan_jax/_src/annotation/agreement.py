@@ -1,7 +1,6 @@
-"""How alike two descriptions of one unit are, by the content words that they share.
+"""Agreement between two descriptions of a unit, by shared content words.
 
-The figure to compare with is that of descriptions of different units: what two texts
-share by chance.
+The baseline is the agreement by chance: that of descriptions of different units.
 """
 
 import collections
@@ -17,16 +16,16 @@ from milan_jax._src.text.wording import said
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Agreement:
-  """How alike the first two descriptions of units are.
+  """Agreement between the first two descriptions of units.
 
   Attributes:
-    units: number of units that were described twice.
-    f1: mean F1 of the pairs.
+    units: number of units with two descriptions.
+    f1: mean F1 of the two descriptions of a unit.
     by_chance: mean F1 of each unit's first description with every other unit's second;
-      None where there is one unit alone.
-    sharing: fraction of pairs that share a content word, or both find nothing.
-    both_nothing: number of pairs that both find nothing in common.
-    one_nothing: number of pairs of which one does.
+      None if there is only one unit.
+    sharing: fraction of pairs that share a content word or both find nothing in common.
+    both_nothing: number of pairs in which both find nothing in common.
+    one_nothing: number of pairs in which only one finds nothing in common.
   """
 
   units: int
@@ -37,7 +36,7 @@ class Agreement:
   one_nothing: int
 
   def line(self) -> str:
-    """The agreement in a sentence."""
+    """Returns the agreement as one line of text."""
     chance = ""
     if self.by_chance is not None:
       chance = f" (descriptions of different units: {self.by_chance:.2f})"
@@ -49,12 +48,12 @@ class Agreement:
 
 
 def content(text: str) -> frozenset[str]:
-  """The content words of a description; none where it finds nothing in common."""
+  """Returns a description's content words; none if it finds nothing in common."""
   return frozenset() if is_nothing(text) else frozenset(said(text)) - EMPTY_WORDS
 
 
 def content_f1(one: str, other: str) -> float:
-  """F1 of the content words of two descriptions; 1 where neither has any."""
+  """Returns the F1 of two descriptions' content words; 1 if neither has any."""
   words, others = content(one), content(other)
   if not words and not others:
     return 1.0
@@ -66,10 +65,10 @@ def agreement(
 ) -> Agreement | None:
   """Compares the first two descriptions of each unit that were written separately.
 
-  Those are at different places, or in different files.
+  Such descriptions are at different places on the sheets or in different files.
 
   Returns:
-    The agreement; None where no unit was described twice.
+    The agreement; None if no unit has two descriptions.
   """
   found: dict[KeyUnit, list[Answer]] = collections.defaultdict(list)
   for answer in answers:

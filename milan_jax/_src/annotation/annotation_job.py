@@ -1,4 +1,4 @@
-"""From exemplars to contact sheets, and from answers to annotations."""
+"""Draws contact sheets from exemplars, and turns answers into annotations."""
 
 import collections
 import dataclasses
@@ -46,13 +46,13 @@ SHEETS, KEY, ANSWERS = "sheets", "key.csv", "answers.csv"
 
 
 def annotate(options: AnnotateOptions) -> None:
-  """Draws contact sheets, or reads answers where `--read` names some.
+  """Draws contact sheets, or reads answers if `--read` is given.
 
   Args:
-    options: all of them.
+    options: the options of `milan-annotate`.
 
   Raises:
-    UserError: options that do not go together, or bad input.
+    UserError: if options exclude each other, or the input is bad.
   """
   drawing, reading = changed(options.sheets), changed(options.answers)
   if drawing and reading:
@@ -66,11 +66,11 @@ def annotate(options: AnnotateOptions) -> None:
 
 
 def draw(options: SheetOptions) -> None:
-  """Draws contact sheets of units, their key, and a file for the answers.
+  """Draws contact sheets of units and writes the key and a file for the answers.
 
   Raises:
-    UserError: if no folder of exemplars is given, two go by one name, or the workdir
-      has sheets of other units.
+    UserError: if no folder of exemplars is given, two folders have the same name, or
+      the workdir has sheets of other units.
   """
   if not options.exemplars:
     raise UserError(
@@ -112,13 +112,13 @@ def draw(options: SheetOptions) -> None:
 
 
 def open_all(folders: str) -> dict[str, ExemplarSet]:
-  """The exemplar sets by the names of their runs.
+  """Opens the exemplar sets, by the names of their runs.
 
   Args:
     folders: comma-separated.
 
   Raises:
-    UserError: if two have one name.
+    UserError: if two have the same name.
   """
   runs: dict[str, ExemplarSet] = {}
   for folder in folders.split(","):
@@ -126,7 +126,7 @@ def open_all(folders: str) -> dict[str, ExemplarSet]:
     name = set_name(path)
     if name in runs:
       raise UserError(
-        f"--exemplars={folders}: two folders go by the name {name}: rename one of them."
+        f"--exemplars={folders}: two folders have the name {name}: rename one of them."
       )
     runs[name] = open_exemplars(path)
   return runs
@@ -142,7 +142,7 @@ def write_key(folder: pathlib.Path, key: dict[Place, KeyUnit]) -> None:
   if path.exists():
     if path.read_text(encoding="utf-8") != text:
       raise UserError(
-        f"{path} is of other units than these options draw: choose another --workdir."
+        f"{path} lists other units than these options draw: choose another --workdir."
       )
   else:
     atomic.write_text(path, text)
@@ -160,12 +160,12 @@ def write_sheets(
   sheets: Sequence[Sequence[DrawnUnit]],
   runs: Mapping[str, ExemplarSet],
 ) -> None:
-  """Writes the sheets that are not there.
+  """Writes the sheets that do not exist yet.
 
   Args:
-    folder: of the sheets.
-    sheets: the units on each.
-    runs: the exemplar sets of the units, by name.
+    folder: folder of the sheets.
+    sheets: the units on each sheet.
+    runs: the units' exemplar sets, by name.
   """
   folder.mkdir(exist_ok=True)
   with bar("sheets", "sheets") as show:
@@ -178,10 +178,11 @@ def write_sheets(
 
 
 def read(options: AnswerOptions) -> None:
-  """Reads answers, writes the annotations, and prints what was dropped and agreement.
+  """Reads answers and writes annotations; prints dropped answers and the agreement.
 
   Raises:
-    UserError: if the answers or the key are missing or malformed, or no answer counts.
+    UserError: if the answers or the key are missing or malformed, or all answers are
+      dropped.
   """
   if not options.read or not options.key:
     missing = "--key" if options.read else "--read"
@@ -213,7 +214,7 @@ def read(options: AnswerOptions) -> None:
 def _write_annotations(
   out: pathlib.Path, answers: Sequence[Answer], key: Mapping[Place, KeyUnit]
 ) -> None:
-  """Writes one file, with a column `run` if needed, or a folder of one file a run."""
+  """Writes one file, with a column `run` if needed, or a file per run in a folder."""
   rows: list[tuple[KeyUnit, str]] = [
     (key[answer.place], answer.text) for answer in answers
   ]
@@ -228,7 +229,7 @@ def _write_annotations(
 
 
 def _annotations(rows: Sequence[tuple[KeyUnit, str]], *, with_run: bool) -> str:
-  """A table of `layer,unit,summary`, and `sign` and `run` where they differ."""
+  """Returns a table with columns layer, unit, summary and, if needed, sign and run."""
   with_sign = any(unit.sign != "on" for unit, _ in rows)
   more = [name for name, wanted in (("sign", with_sign), ("run", with_run)) if wanted]
   return csv_text(

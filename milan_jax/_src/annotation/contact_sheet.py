@@ -1,8 +1,8 @@
 """Draws units on a contact sheet.
 
-A unit takes two rows of tiles: its regions on the whole image, and below each the
-region enlarged. A sheet is as wide as viewers show without shrinking it, so that a
-person, or a model that looks at it, sees every tile at its own size.
+A unit has two rows of tiles: its regions on the whole images, and the enlarged regions
+below them. A sheet is narrow enough that viewers do not shrink it, so that a person or
+a model sees every tile at full size.
 """
 
 import io
@@ -18,22 +18,23 @@ from milan_jax._src.catalog.regions import grown, render_region, resized_mask, t
 LETTERS = "ABCDEF"
 TILE = 102
 GAP = 2
-# Above each unit, with its letter, and above the first, with the sheet's number.
+# Height of the line above each unit, with its letter, and of the first line, with the
+# sheet's number.
 HEADER = 22
 WIDTH = MOST_REGIONS * (TILE + GAP) - GAP
 PER_UNIT = HEADER + 2 * (TILE + GAP)
 BACKGROUND, INK = (255, 255, 255), (0, 0, 0)
-# Brighter outside the region than on the page: tiles are small, and it is mostly there
-# that one sees what a region is a part of.
+# Brightness outside the region, higher than on the page: tiles are small, and the
+# context shows what the region is a part of.
 DIMMED = 0.5
-# A region is enlarged with half its longer side around it, and to no more than a
-# quarter of the image's shorter side: below that there is nothing to recognize.
+# The side of an enlarged region's crop is `MARGIN` times the region's longer side, and
+# at least `SMALLEST` times the image's shorter side: smaller crops show too little.
 MARGIN = 1.5
 SMALLEST = 0.25
-# Side, in pixels, at which the parts of a mask are told apart.
+# Side of the mask, in pixels, in which connected parts are found.
 _COARSE = 64
 
-# Images and masks; those of two units may differ in number and size.
+# Images and masks of one unit; number and size differ between units.
 Regions = tuple[UInt8[np.ndarray, "_ _ _ 3"], Bool[np.ndarray, "_ _ _"]]
 
 
@@ -41,12 +42,12 @@ def contact_sheet(number: int, units: Sequence[Regions]) -> bytes:
   """Draws some units, lettered from A.
 
   Args:
-    number: of the sheet.
-    units: at most six; images and masks of each one's regions, at most fifteen, best
-      first.
+    number: the sheet's number.
+    units: images and masks of each unit's regions, best first; at most six units with
+      at most fifteen regions each.
 
   Returns:
-    A PNG file.
+    The sheet as a PNG file.
   """
   size = WIDTH, HEADER + len(units) * PER_UNIT - GAP
   sheet = Image.new("RGB", size, BACKGROUND)
@@ -72,7 +73,7 @@ def enlarged(
   mask: Bool[np.ndarray, "height width"],
   size: int,
 ) -> UInt8[np.ndarray, "{size} {size} 3"]:
-  """The largest part of a region, cut out with a margin, its border in yellow."""
+  """Crops the largest part of a region with a margin; outlines it in yellow."""
   top, left, side = crop_of(mask)
   inside = slice(top, top + side), slice(left, left + side)
   large = Image.fromarray(image[inside]).resize((size, size), Image.Resampling.LANCZOS)
@@ -81,7 +82,7 @@ def enlarged(
 
 
 def crop_of(mask: Bool[np.ndarray, "height width"]) -> tuple[int, int, int]:
-  """Top, left and side of a square inside the image around a mask's largest part."""
+  """Returns top, left and side of a square crop around a mask's largest part."""
   height, width = mask.shape
   coarse = resized_mask(mask, min(_COARSE, height, width))
   part = resized_mask(_largest_part(coarse), (height, width)) & mask
@@ -95,7 +96,7 @@ def crop_of(mask: Bool[np.ndarray, "height width"]) -> tuple[int, int, int]:
 
 
 def _largest_part(mask: Bool[np.ndarray, "side side"]) -> Bool[np.ndarray, "side side"]:
-  """The largest set of pixels of a mask that touch each other."""
+  """Returns the largest connected part of a mask."""
   rest, largest = mask.copy(), np.zeros_like(mask)
   while rest.sum() > largest.sum():
     part = np.zeros_like(mask)

@@ -1,4 +1,4 @@
-"""Units drawn at random from exemplar sets, each with regions to show."""
+"""Draws random units from exemplar sets, with the regions to show."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,19 +9,19 @@ from jaxtyping import Bool, UInt8
 from milan_jax._src.errors import UserError
 from milan_jax._src.records import ExemplarSet, LayerExemplars
 
-# Regions shown of a unit, best first, and how many it needs to be shown at all.
+# Maximum number of regions shown of a unit, and minimum for a unit to be drawn.
 MOST_REGIONS = 15
 FEWEST_REGIONS = 5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DrawnUnit:
-  """A row of an exemplar set.
+  """A drawn unit of an exemplar set.
 
   Attributes:
     run: name of the exemplar set.
     layer: the layer's name.
-    row: of `exemplars(layer)`.
+    row: index of its row in `exemplars(layer)`.
     unit: index of the unit in its layer.
     sign: "on" for what raises the unit's activation, "off" for what lowers it.
   """
@@ -42,21 +42,22 @@ def draw_units(
 ) -> list[DrawnUnit]:
   """Draws units from each exemplar set, evenly over its layers.
 
-  Dead units, and units with fewer than `FEWEST_REGIONS` regions, are passed over.
+  Dead units, and units with fewer than `FEWEST_REGIONS` regions, are skipped.
 
   Args:
     runs: the exemplar sets, by name.
-    number: units of each set; all where None, or where it has no more.
-    off_share: the fraction of them to be described by what lowers them, as far as there
-      are such units; None draws them as the others.
-    seed: of the draw. The units of a set do not depend on the other sets.
+    number: number of units to draw from each set; None for all. A set with fewer units
+      gives all of them.
+    off_share: the fraction of drawn units with sign "off", if there are enough of them;
+      None to ignore signs.
+    seed: seed of the draw. The units of a set do not depend on the other sets.
 
   Raises:
-    UserError: if a share is not between 0 and 1, or has no number to be a share of.
+    UserError: if `off_share` is not between 0 and 1, or is given without `number`.
   """
   if off_share is not None and (number is None or not 0 <= off_share <= 1):
     raise UserError(
-      f"--off_share={off_share}: expected a fraction from 0 to 1, beside --num_units."
+      f"--off_share={off_share}: expected a fraction from 0 to 1, with --num_units."
     )
   drawn: list[DrawnUnit] = []
   for name, found in runs.items():
@@ -107,14 +108,14 @@ def units_with_regions(
   rng: np.random.Generator,
   sign: str | None = None,
 ) -> Iterator[DrawnUnit]:
-  """A layer's units with `FEWEST_REGIONS` or more, in random order.
+  """Yields a layer's units with `FEWEST_REGIONS` or more regions, in random order.
 
   Args:
-    name: of the exemplar set.
+    name: name of the exemplar set.
     found: the exemplar set.
     layer: the layer's name.
-    rng: of the order.
-    sign: of the units; None for both.
+    rng: random generator for the order.
+    sign: sign of the units; None for both.
   """
   known = found.exemplars(layer)
   units = known.signed_units()
@@ -129,7 +130,7 @@ def units_with_regions(
 def regions_of(
   found: ExemplarSet, unit: DrawnUnit
 ) -> tuple[UInt8[np.ndarray, "n height width 3"], Bool[np.ndarray, "n height width"]]:
-  """Images and masks of a unit's regions, best first, without those of empty masks."""
+  """Returns images and masks of a unit's regions with nonempty masks, best first."""
   known = found.exemplars(unit.layer)
   masks = _masks(found, known, unit.row)
   slots = np.flatnonzero(masks.any((1, 2)))
@@ -139,6 +140,6 @@ def regions_of(
 def _masks(
   found: ExemplarSet, known: LayerExemplars, row: int
 ) -> Bool[np.ndarray, "n height width"]:
-  """Masks of the exemplars of a unit that count, empty ones among them."""
+  """Returns the masks of a unit's exemplars that count, including empty ones."""
   slots = np.arange(min(int(known.num_regions[row]), MOST_REGIONS))
   return found.masks(known.layer, np.full_like(slots, row), slots)

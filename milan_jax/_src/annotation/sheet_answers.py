@@ -1,14 +1,14 @@
-"""What annotators wrote about the units of contact sheets, read and cleaned.
+"""Reads and cleans the annotators' answers about units of contact sheets.
 
-An answer is dropped where it
+An answer is dropped if it
 
-* has no letter (it is empty, or a dash);
+* has no letters (it is empty or a dash);
 * is longer than `MOST_WORDS` words;
-* gives persons a color, or judges them by their looks;
-* stands unchanged at `SAME_ON_SHEET` or more units of one sheet, or at more than
-  `SAME_AT_ALL` units of one file, and does not state that the regions have nothing in
-  common: it was copied;
-* repeats a description that its unit already has.
+* gives persons a color or judges their appearance;
+* is a copy: it is the same for `SAME_ON_SHEET` or more units of one sheet, or for more
+  than `SAME_AT_ALL` units of one file, and does not state that the regions have nothing
+  in common;
+* repeats another description of its unit.
 """
 
 import collections
@@ -33,12 +33,12 @@ _NOTHING = frozenset(words(phrase) for phrase in NOTHING_PHRASES)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-  """What was written about one unit.
+  """An annotator's description of one unit.
 
   Attributes:
-    place: where the unit is.
-    text: the summary, white space made single.
-    file: the file that it was read from.
+    place: sheet and letter of the unit.
+    text: the summary, with single spaces.
+    file: path of the file with the answer.
     where: file and line, for messages.
   """
 
@@ -50,7 +50,7 @@ class Answer:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Dropped:
-  """An answer that is left out, and why."""
+  """A dropped answer, with the reason."""
 
   answer: Answer
   reason: str
@@ -88,21 +88,21 @@ def read_answers(
 
 
 def is_nothing(text: str) -> bool:
-  """Whether a text states that a unit's regions have nothing in common."""
+  """Returns whether a text states that a unit's regions have nothing in common."""
   return is_refusal(text) or words(text) in _NOTHING
 
 
 def clean(
   answers: Sequence[Answer], key: Mapping[Place, KeyUnit]
 ) -> tuple[list[Answer], list[Dropped]]:
-  """Splits answers into those that count and those that are dropped.
+  """Separates the answers to keep from those to drop.
 
   Args:
-    answers: of all annotators, in the order of the files.
-    key: the units at the places.
+    answers: the answers of all annotators, in the order of the files.
+    key: the unit at each place.
 
   Returns:
-    Answers that count, and the others with the reasons, both in the given order.
+    The answers kept, and those dropped with the reasons, both in the given order.
   """
   copied = _copied(answers)
   kept, dropped = [], []

@@ -1,4 +1,4 @@
-"""Which unit each letter of each contact sheet stands for: `key.csv`."""
+"""The key of the contact sheets, `key.csv`: the unit at each sheet and letter."""
 
 import csv
 import dataclasses
@@ -20,7 +20,7 @@ SIGNS = ("on", "off")
 
 @dataclasses.dataclass(frozen=True, order=True, slots=True)
 class Place:
-  """A place on a sheet, such as sheet 12, letter C."""
+  """A position in the contact sheets, such as sheet 12, letter C."""
 
   sheet: int
   letter: str
@@ -28,7 +28,7 @@ class Place:
 
 @dataclasses.dataclass(frozen=True, order=True, slots=True)
 class KeyUnit:
-  """The unit at a place, and the exemplar set that it is of."""
+  """The unit at a place, with the name of its exemplar set."""
 
   run: str
   layer: str
@@ -39,16 +39,16 @@ class KeyUnit:
 def arrange(
   units: Sequence[DrawnUnit], *, twice: int, per_sheet: int, seed: int
 ) -> list[list[DrawnUnit]]:
-  """Puts units on sheets in random order, some of them on a second set of sheets.
+  """Arranges units on sheets in random order, some of them on additional sheets.
 
   Args:
-    units: all of them.
-    twice: units of the second set, which begins on a sheet of its own.
-    per_sheet: units of a sheet.
-    seed: of the order and the choice.
+    units: all units.
+    twice: number of units that are shown again, on additional sheets.
+    per_sheet: number of units per sheet.
+    seed: seed of the order and of the units shown twice.
 
   Raises:
-    UserError: if there are fewer than `twice` units, or too many on a sheet.
+    UserError: if there are fewer than `twice` units, or `per_sheet` is out of range.
   """
   if not 1 <= per_sheet <= len(LETTERS):
     raise UserError(
@@ -70,7 +70,7 @@ def arrange(
 
 
 def places_of(sheets: Sequence[Sequence[DrawnUnit]]) -> dict[Place, KeyUnit]:
-  """The unit at each place; sheets are numbered from 1."""
+  """Returns the unit at each place; sheets are numbered from 1."""
   return {
     Place(number, letter): KeyUnit(unit.run, unit.layer, unit.unit, unit.sign)
     for number, sheet in enumerate(sheets, 1)
@@ -79,7 +79,7 @@ def places_of(sheets: Sequence[Sequence[DrawnUnit]]) -> dict[Place, KeyUnit]:
 
 
 def key_text(key: dict[Place, KeyUnit]) -> str:
-  """The key as CSV."""
+  """Returns the key as CSV."""
   return csv_text(
     COLUMNS,
     ((*dataclasses.astuple(place), *dataclasses.astuple(key[place])) for place in key),
@@ -87,7 +87,7 @@ def key_text(key: dict[Place, KeyUnit]) -> str:
 
 
 def csv_text(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-  """A table as CSV, its columns in the first line."""
+  """Returns a table as CSV, with the columns in the first line."""
   file = io.StringIO()
   writer = csv.writer(file, lineterminator="\n")
   writer.writerow(columns)
@@ -99,30 +99,30 @@ def read_key(path: str | os.PathLike[str]) -> dict[Place, KeyUnit]:
   """Reads a key.
 
   Raises:
-    UserError: if it cannot be read, lacks a column, or has a malformed row or a place
-      twice.
+    UserError: if it cannot be read, lacks a column, has a malformed row, or has a
+      place twice.
   """
   key: dict[Place, KeyUnit] = {}
   for row in read_rows(path, COLUMNS):
     place, unit, sign = place_of(row), row.unit, row.values["sign"]
     if sign not in SIGNS:
-      raise UserError(f"{row.where}: a sign is on or off; found {sign!r}.")
+      raise UserError(f"{row.where}: expected the sign on or off; found {sign!r}.")
     if place in key:
       raise UserError(
-        f"{row.where}: sheet {place.sheet}, letter {place.letter} is there twice: use "
+        f"{row.where}: sheet {place.sheet}, letter {place.letter} occurs twice: use "
         "the key.csv that was written with the sheets."
       )
     key[place] = KeyUnit(row.values["run"], unit.layer, unit.index, sign)
   if not key:
-    raise UserError(f"{path} names no unit: use the key.csv written with the sheets.")
+    raise UserError(f"{path} has no units: use the key.csv written with the sheets.")
   return key
 
 
 def place_of(row: Row) -> Place:
-  """The place that the columns `sheet` and `letter` of a row name.
+  """Returns the place in the columns `sheet` and `letter` of a row.
 
   Raises:
-    UserError: if they are not a number and one of the letters.
+    UserError: if the sheet is not a number, or the letter not one of `LETTERS`.
   """
   sheet = whole_number(row.values["sheet"])
   letter = row.values["letter"].strip().upper()

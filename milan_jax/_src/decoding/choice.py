@@ -1,9 +1,10 @@
 """Chooses among the hypotheses of a beam, on the host.
 
-No description gives a person a color or judges one. Beside the best hypothesis, the
-best that says something is found: it is the description if the confidence in it
-suffices, and otherwise the guess that is withheld. How much of the beam says that there
-is nothing to describe, and how far the beam agrees with the hypothesis, is evidence.
+Hypotheses that give persons a color or judge them are not chosen. Besides the best
+hypothesis, the best informative one is found, which describes a pattern: it becomes the
+description if its confidence is high enough, and otherwise the withheld guess. Two
+values are evidence for the confidence: the beam's share of hypotheses that describe no
+pattern, and the agreement of the beam with the informative hypothesis.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from milan_jax._src.text.persons import judges_persons
 from milan_jax._src.text.reconstruction import reconstruct_ids
 from milan_jax._src.text.vocabulary import Vocabulary
 
-# No log share of a beam is smaller.
+# Minimum of the logarithm of a share of a beam.
 LEAST_LOG_SHARE = -12.0
 
 
@@ -28,19 +29,19 @@ def choose(
   *,
   guarded: bool,
 ) -> DecodedBatch:
-  """Replaces descriptions that may not be given, and adds the best that say something.
+  """Replaces forbidden descriptions, and adds the best informative ones.
 
-  The margin of a replaced description is that among the hypotheses that may be given. A
-  unit without any keeps its description, which whoever shows it has to withhold.
+  The margin of a replacement is computed among the allowed hypotheses. A unit without
+  an allowed hypothesis keeps its description, which the caller has to withhold.
 
   Args:
     decoded: descriptions and their beams, as NumPy arrays.
-    vocabulary: the captioner's.
+    vocabulary: the captioner's vocabulary.
     words: its content words, and the descriptions of no pattern.
-    guarded: whether some descriptions may not be given; see `Decoding.guarded`.
+    guarded: whether some descriptions are forbidden; see `Decoding.guarded`.
 
   Returns:
-    The same without the beams.
+    The chosen descriptions, without beams.
   """
   beam = decoded.beam
   if beam is None:
@@ -80,7 +81,7 @@ def _best_places(
   left_out: Bool[np.ndarray, "batch beam"],
   guarded: bool,
 ) -> tuple[Int[np.ndarray, "batch"], Int[np.ndarray, "batch"]]:
-  """Places of each unit's best and second best hypothesis; -1 where there is none."""
+  """Returns indices of each unit's best and second best hypothesis; -1 for none."""
   places = np.full((len(left_out), 2), -1)
   for unit, row in enumerate(left_out):
     ranked = np.asarray(beam.scores[unit])
@@ -98,7 +99,7 @@ def _allowed(
   vocabulary: Vocabulary,
   guarded: bool,
 ) -> Iterator[int]:
-  """Yields the hypotheses that may be given, in order."""
+  """Yields the indices of the allowed hypotheses, in the order of `places`."""
   for place in places.tolist():
     if not guarded or not judges_persons(reconstruct_ids(tokens[place], vocabulary)):
       yield place
@@ -110,13 +111,13 @@ def _picked(
   best: Int[np.ndarray, "batch"],
   second: Int[np.ndarray, "batch"],
 ) -> DecodedBatch:
-  """The best hypotheses as descriptions; units without one keep theirs."""
+  """Returns the best hypotheses as descriptions; units without one keep theirs."""
   rows = np.arange(len(best))
   has = best >= 0
   scores = np.asarray(beam.scores)
   leads = np.where(second >= 0, scores[rows, best] - scores[rows, second], np.inf)
   same = (np.asarray(beam.tokens)[rows, best] == decoded.tokens).all(-1)
-  # What the search chose keeps its own numbers, which may be summed in another order.
+  # The search's own choice keeps its numbers, which may be summed in another order.
   changed = has & ~same
 
   def pick(own: np.ndarray, of_beam: np.ndarray) -> np.ndarray:
@@ -139,7 +140,7 @@ def _picked(
 
 
 def _shares(beam: Beam) -> Float[np.ndarray, "batch beam"]:
-  """Each hypothesis's share of its beam, by p(description | regions)."""
+  """Returns each hypothesis's share of its beam, by p(description | regions)."""
   log_probs = np.where(
     np.isfinite(np.asarray(beam.scores)), np.asarray(beam.log_probs), -np.inf
   ).astype(np.float64)
@@ -155,9 +156,9 @@ def _consensus(
   place: int,
   words: ContentWords,
 ) -> float:
-  """Log of the expected F1 of content words of one hypothesis with those of its beam.
+  """Returns the log of the expected F1 of one hypothesis's content words in its beam.
 
-  The same as `search.consensus`, which the search computes for all of them.
+  `search.consensus` computes the same for all hypotheses.
   """
   has = np.zeros((len(tokens), int(words.ids.max()) + 1), bool)
   np.put_along_axis(has, words.ids[tokens], True, axis=1)

@@ -15,12 +15,12 @@ from milan_jax._src.records import Description
 from milan_jax._src.store.release import Release
 from milan_jax._src.text.vocabulary import Vocabulary
 
-# Smallest share of a unit's regions with nonzero features.
+# Minimum share of a unit's regions with nonzero features for a nonzero confidence.
 MIN_NONEMPTY_SHARE = 1 / 3
 
 
 def knows_confidence(release: Release, decoding: Decoding) -> bool:
-  """Whether a release's confidence was calibrated for this decoding."""
+  """Returns whether a release's confidence was calibrated for this decoding."""
   if release.confidence is None:
     return False
   # `nothing` always comes from the release.
@@ -36,17 +36,16 @@ def gather_evidence(
   features: Float[np.ndarray, "units k features"],
   counts: Int[np.ndarray, "units"] | None = None,
 ) -> dict[str, Float[np.ndarray, "units"]]:
-  """The evidence for a batch of descriptions, by name.
+  """Returns the evidence for a batch of descriptions, by name.
 
   Args:
     release: the captioner.
-    decoded: the decoder's output; of the best descriptions that say something if these
-      are known.
+    decoded: the decoder's output. The evidence is that of its `candidates`.
     features: features of the batch's regions.
-    counts: how many regions of each unit count, its first ones; None for all.
+    counts: number of each unit's regions that count, from the first; None for all.
 
   Raises:
-    ValueError: if nothing is known of p(description).
+    ValueError: if p(description) is unknown.
   """
   said, something = candidates(decoded), decoded.something
   if said.lm_log_probs is None:
@@ -66,14 +65,14 @@ def gather_evidence(
 
 
 def candidates(decoded: DecodedBatch) -> DecodedBatch:
-  """The descriptions to judge: the best that say something, where these are known."""
+  """Returns the best informative descriptions if known, else the search's choice."""
   return decoded if decoded.something is None else decoded.something.found
 
 
 def count_tokens(
   tokens: Int[np.ndarray, "units length"], stop_id: int
 ) -> Int[np.ndarray, "units"]:
-  """Tokens of each description, its stop included."""
+  """Returns the number of tokens of each description, including the stop token."""
   counts: np.ndarray = np.minimum((tokens != stop_id).sum(1) + 1, tokens.shape[1])
   return counts
 
@@ -85,14 +84,14 @@ def judged(
   features: Float[np.ndarray, "units k features"],
   counts: Int[np.ndarray, "units"] | None = None,
 ) -> Iterator[Description]:
-  """Adds its confidence to each description of a batch, and withholds low ones.
+  """Adds confidences to a batch of descriptions; withholds those of low confidence.
 
   Args:
-    descriptions: those of the batch, of its `candidates`.
-    decoded: what they were made of.
-    release: the captioner; without a confidence, the descriptions pass as they are.
+    descriptions: the descriptions of the batch's `candidates`.
+    decoded: the decoder's output for the batch.
+    release: the captioner; if it has no confidence, the descriptions are unchanged.
     features: features of the batch's regions.
-    counts: how many regions of each unit count, its first ones; None for all.
+    counts: number of each unit's regions that count, from the first; None for all.
   """
   spec = release.confidence
   if spec is None:

@@ -1,4 +1,4 @@
-"""The progress of one pass over the images, or over one shard of them."""
+"""The progress of a pass over the images, or over one shard of them."""
 
 import dataclasses
 import functools
@@ -17,20 +17,20 @@ from milan_jax._src.records import LayerShape
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shard:
-  """The images that one process sees: every `count`-th batch, from the `index`-th on.
+  """The images of one process: every `count`-th batch, starting with batch `index`.
 
-  A batch is the images that go through one device together.
+  A batch is the set of images that one device processes at once.
   """
 
   index: int = 0
   count: int = 1
 
   def batch_indices(self, num_images: int, batch_size: int) -> range:
-    """Indices of the shard's batches, ascending."""
+    """Returns the indices of the shard's batches, in ascending order."""
     return range(self.index, -(-num_images // batch_size), self.count)
 
   def num_images(self, num_images: int, batch_size: int) -> int:
-    """Number of images in the shard."""
+    """Returns the number of images in the shard."""
     return sum(
       min(batch_size, num_images - index * batch_size)
       for index in self.batch_indices(num_images, batch_size)
@@ -41,11 +41,11 @@ WHOLE = Shard()
 
 
 class TooFewImagesError(UserError):
-  """Fewer images can be read than a unit has exemplars."""
+  """There are fewer readable images than exemplars per unit."""
 
 
 def check_enough(num_images: int, k: int) -> None:
-  """Raises UserError if there are fewer images than exemplars of a unit."""
+  """Raises `UserError` if there are fewer images than exemplars per unit."""
   if num_images < k:
     raise UserError(
       f"{k} exemplars of a unit (--k) need at least {k} images, and there are "
@@ -55,12 +55,12 @@ def check_enough(num_images: int, k: int) -> None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Progress:
-  """How far a pass is: all that resuming it needs.
+  """The progress of a pass, from which it can be resumed.
 
   Attributes:
-    done: number of batches done.
-    states: statistics of each layer so far, in the order chosen.
-    skipped: images that could not be read so far.
+    done: number of completed batches.
+    states: statistics of each layer so far, in the given order of the layers.
+    skipped: images so far that could not be read.
   """
 
   done: int
@@ -70,18 +70,18 @@ class Progress:
 
 @dataclasses.dataclass(slots=True)
 class Times:
-  """Seconds that the steps of a pass took.
+  """Durations of the steps of a pass, in seconds.
 
-  Decoding and statistics run in parallel to the model: `decoding` and `statistics` are
-  the time spent waiting for them.
+  Decoding and statistics run in parallel to the model, so `decoding` and `statistics`
+  are the time spent waiting for them.
 
   Attributes:
-    model: in the model, until its activations are there.
-    decoding: waiting for images.
-    statistics: waiting for statistics.
-    writing: saving the progress.
-    statistics_cpu: processor time of the statistics, waited for or not.
-    forward_passes: batches that went through the model.
+    model: time in the model, until its activations are available.
+    decoding: time waiting for images.
+    statistics: time waiting for statistics.
+    writing: time for saving the progress.
+    statistics_cpu: processor time of the statistics, in all threads.
+    forward_passes: number of batches that the model has processed.
   """
 
   model: float = 0.0
@@ -121,10 +121,10 @@ def start(
 
 
 def groups_of(source: Source, k: int) -> Groups | None:
-  """The groups of a source's images; None if it has none.
+  """Returns the groups of a source's images; None if it has no groups.
 
   Raises:
-    UserError: if they are not a whole number from 0 for each image.
+    UserError: if the groups are not one nonnegative integer per image.
   """
   if not isinstance(source, GroupedSource):
     return None
@@ -139,7 +139,7 @@ def groups_of(source: Source, k: int) -> Groups | None:
 
 
 def merge(shards: Iterable[Progress], groups: Groups | None = None) -> Progress:
-  """Merges the progress of all shards, one after another; all are donated."""
+  """Merges the progress of all shards; all are donated."""
   return functools.reduce(lambda a, b: _merge_two(a, b, groups), shards)
 
 
@@ -166,7 +166,7 @@ def finish(
   if num_images - len(progress.skipped) < k:
     raise TooFewImagesError(_too_few(num_images, progress.skipped, k))
   states = progress.states
-  # One by one, so that no more than one layer is in memory twice.
+  # Popped one by one, so that at most one layer is in memory twice.
   return {name: tails.finish(states.pop(name), tail) for name in tuple(states)}
 
 

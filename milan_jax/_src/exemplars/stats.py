@@ -1,12 +1,12 @@
 """The streaming statistics of one layer: top images, thresholds and firing.
 
-The lower tail is the upper tail of the negated activations, collected beside it where
-units may be described by what lowers them: see `tails`.
+The lower tail is the upper tail of the negated activations. It is also collected if
+units may be described by what lowers their activation; see `tails`.
 
-`update` maps `state, batch -> state`, and states `merge`. A state is donated to the
-function that takes it, as an argument of `jax.jit` may be: use only the state that it
-returns. The finished statistics have the same bytes for any batches, in any order, and
-for any number of merged states.
+`update` adds a batch to a state, and `merge` merges states. A state is donated to the
+function that takes it, as to `jax.jit`: the function may overwrite it, so use only the
+returned state. The finished statistics have the same bytes for any batches in any order
+and for any number of merged states.
 """
 
 import dataclasses
@@ -46,28 +46,28 @@ class LayerStatistics:
 
   Attributes:
     image_ids: position of each exemplar in the data set. A unit with too few images of
-      finite maximum repeats one and is dead.
-    activations: spatial maximum on each exemplar, in the model's units; -inf where the
-      unit has too few images.
+      finite maximum repeats an image and is dead.
+    activations: spatial maximum on each exemplar, in the model's units; -inf for
+      repeated images of a dead unit.
     maps: the unit's activations on each exemplar.
     thresholds: quantile of each unit over all positions of all images, in the model's
       units.
-    dead: units that never varied, or have too few images of finite maximum.
-    num_bad_maps: number of images on which the unit's maximum was not finite: these
-      are never exemplars.
+    dead: whether the unit never varied or has too few images of finite maximum.
+    num_bad_maps: number of images on which the unit's maximum was not finite, which are
+      never exemplars.
     num_ties: number of images that equal the unit's last exemplar but are not
-      exemplars, since their positions are higher. If above zero, its exemplars are
-      partly arbitrary.
-    num_firing: number of images on which the unit fires (see `firing`): those on which
-      it is above zero if it is never negative, otherwise all; None if not counted.
+      exemplars, because their positions are higher. If it is above zero, the exemplars
+      are partly arbitrary.
+    num_firing: number of images on which the unit fires (see `firing`): those with a
+      positive value if the unit is never negative, otherwise all; None if not counted.
     num_images: number of images on which the unit's maximum was finite; None if not
       counted.
     margins: how far a value must exceed the threshold to be in a mask, in the model's
-      units; None for nothing.
-    off: rows of the lower tail, whose values are by how much the unit is below its
-      resting value; None if there is none.
-    positions: position of each row's unit among the layer's chosen units; None where
-      there is one row a unit, in order.
+      units; None for zero.
+    off: whether the row is of the lower tail, whose values are how far the activation
+      is below the unit's resting value; None if no row is.
+    positions: position of each row's unit among the layer's chosen units; None if there
+      is one row per unit, in order.
   """
 
   image_ids: Int[np.ndarray, "units k"]
@@ -97,12 +97,12 @@ def start(
 
   Args:
     shape: the layer's shape.
-    units: number of units to keep statistics of; None for all. The statistics of a unit
-      do not depend on it.
-    k: number of exemplars of a unit.
-    quantile: of the threshold, as a fraction.
-    num_images: size of the data set, images that cannot be read included.
-    lower: whether to collect the lower tail too.
+    units: number of units to collect statistics for; None for all. It does not affect
+      the statistics of a unit.
+    k: number of exemplars per unit.
+    quantile: quantile that is the threshold, as a fraction.
+    num_images: size of the data set, including images that cannot be read.
+    lower: whether to also collect the lower tail.
   """
   units = shape.units if units is None else units
 
@@ -121,13 +121,13 @@ def update(
   activations: Float[np.ndarray, "batch height width units"],
   groups: Groups | None = None,
 ) -> LayerState:
-  """Returns the state after some more images, none seen before; `state` is donated.
+  """Returns the state after a batch of images; `state` is donated.
 
   Args:
-    state: the state before them.
-    image_ids: position of each image in the data set.
+    state: the state before the batch.
+    image_ids: position of each image in the data set; each image occurs once in a pass.
     activations: the layer's activations.
-    groups: of the images of the data set; None if each is a group.
+    groups: groups of the data set's images; None if each image is its own group.
   """
   if not image_ids.size:
     return state
@@ -153,7 +153,7 @@ def update(
 
 
 def merge(*states: LayerState, groups: Groups | None = None) -> LayerState:
-  """Merges the states of disjoint parts of one data set; all are donated."""
+  """Merges the states of disjoint parts of a data set; all are donated."""
   return functools.reduce(lambda a, b: _merge_two(a, b, groups), states)
 
 
@@ -176,10 +176,10 @@ def _merge_two(a: LayerState, b: LayerState, groups: Groups | None) -> LayerStat
 def finish(state: LayerState) -> LayerStatistics:
   """Returns the upper tail's statistics of all images seen; `state` is donated.
 
-  `tails.finish` also knows the lower tail.
+  `tails.finish` also handles the lower tail.
   """
   top = state.top
-  # The best image fills in for missing ones, so that every id is a valid position.
+  # The best image replaces missing ones, so that every id is a valid position.
   none = top.image_ids == top_images.NO_IMAGE
   best = np.where(none[:, :1], top.image_ids.min(), top.image_ids[:, :1])
   return LayerStatistics(
@@ -195,12 +195,12 @@ def finish(state: LayerState) -> LayerStatistics:
   )
 
 
-# Names in saved states, where they differ from those of the fields.
+# Names in saved states that differ from the names of the fields.
 _SAVED_NAMES = {"thresholds": "levels", "greatest": "most"}
 
 
 def to_arrays(state: LayerState) -> dict[str, np.ndarray]:
-  """Returns the state as named arrays, to be saved."""
+  """Returns the state as named arrays for saving."""
   return _flatten(state, "")
 
 
@@ -235,8 +235,8 @@ def _unflatten(kind: Any, arrays: Mapping[str, np.ndarray], prefix: str) -> Any:
     elif dataclasses.is_dataclass(field.type):
       values[field.name] = _unflatten(field.type, arrays, f"{name}.")
     else:
-      # Arrays without axes were numbers. States are changed in place, so an array that
-      # does not own its memory, as those of a file, is copied.
+      # Arrays without axes are numbers. States are changed in place, so arrays that do
+      # not own their memory, such as those of a file, are copied.
       array = arrays[name]
       own = array if array.flags.owndata else array.copy()
       values[field.name] = own.item() if own.ndim == 0 else own

@@ -1,14 +1,16 @@
-"""Both tails of a unit's activations: what raises it, and what lowers it.
+"""The upper and lower tail of each unit's activations.
 
-A unit that rests at its maximum over more than 1 % of all positions answers by going
-down: its threshold is its maximum, so nothing exceeds it, and its top images are ties.
-Such a unit is described by its lower tail. Rows of the lower tail ("off") hold by how
-much the unit is below its resting value, which is its threshold: 0 at rest, and in the
-model's units. They are thresholded and drawn like any other.
+A unit that rests at its maximum at more than 1 % of all positions responds by
+decreasing. Its threshold equals its maximum, so no value exceeds it, and its top images
+are ties. Such a unit is described by its lower tail. The values in rows of the lower
+tail ("off") are how far the activation is below the resting value, which is the unit's
+threshold; they are in the model's units and 0 at rest. These rows have thresholds and
+masks like all others.
 
-Where both tails were collected, the range of each unit is known, and a mask holds what
-exceeds the threshold by `MARGIN` of that range: where a plateau is flat but for
-rounding, which differs between torch, ONNX and JAX, nothing does.
+If both tails are collected, the range of each unit is known. A mask then has only
+values that exceed the threshold by more than `MARGIN` times that range. This excludes
+values of a plateau that differ only by rounding, which varies between torch, ONNX and
+JAX.
 """
 
 import dataclasses
@@ -21,8 +23,8 @@ from milan_jax._src.exemplars import stats
 from milan_jax._src.exemplars.stats import LayerState, LayerStatistics
 
 Tail = Literal["auto", "upper", "lower", "both"]
-# Share of a unit's range that separates values from rounding noise: some 1,000 times
-# the rounding of float32, and a hundredth of a bin of 7 bits.
+# Share of a unit's range that separates values from rounding noise: about 1,000 times
+# the rounding of float32, and a hundredth of a 7-bit bin.
 MARGIN = 1e-4
 
 
@@ -30,16 +32,16 @@ def finish(state: LayerState, tail: Tail = "auto") -> LayerStatistics:
   """Returns the statistics of all images seen; `state` is donated.
 
   Args:
-    state: of the whole pass.
-    tail: "upper" and "lower" give one row a unit, "both" two, the upper one first;
-      "auto" gives one row a unit: the lower tail of a unit that rests at its maximum,
-      otherwise the upper. A state without the lower tail gives the upper, whatever
-      `tail` is.
+    state: the state after the whole pass.
+    tail: "upper" and "lower" return one row per unit; "both" returns two, the upper
+      tail first. "auto" returns one row per unit: the lower tail of a unit that rests
+      at its maximum, otherwise the upper tail. If `state` has no lower tail, the upper
+      tail is returned for any `tail`.
   """
   lower = state.lower
   if lower is None or tail == "upper":
     return stats.finish(state)
-  # The same fields as the upper tail's: firing is counted again below.
+  # Firing is that of the upper tail here, and counted again in `_below_rest`.
   negated = stats.finish(
     LayerState(top=lower.top, thresholds=lower.thresholds, firing=state.firing)
   )
@@ -60,7 +62,7 @@ def finish(state: LayerState, tail: Tail = "auto") -> LayerStatistics:
 
 
 def _exceeds(found: LayerStatistics) -> Bool[np.ndarray, "units"]:
-  """Units whose maximum exceeds their threshold by more than the margin."""
+  """Marks the units whose maximum exceeds the threshold by more than the margin."""
   assert found.margins is not None, "both tails are known"
   exceeds: np.ndarray = found.activations[:, 0] - found.thresholds > found.margins
   return exceeds
@@ -76,9 +78,9 @@ def _below_rest(
   margins: Float[np.ndarray, "units"],
   alive: Bool[np.ndarray, "units"],
 ) -> LayerStatistics:
-  """The lower tail as what is below rest, from that of the negated activations.
+  """Returns the lower tail as distances below rest, from the negated activations.
 
-  A unit that goes below its rest on fewer than k images fires on these alone.
+  A unit that is below its resting value on fewer than k images fires only on those.
   """
   rest = np.where(alive, upper.thresholds, 0).astype(np.float32)
   activations = negated.activations + rest[:, None]
@@ -102,7 +104,7 @@ def _select(
   positions: Int[np.ndarray, "rows"],
   is_off: Bool[np.ndarray, "rows"],
 ) -> LayerStatistics:
-  """Rows of two tails, by position; each of the one or the other."""
+  """Selects rows of the upper tail, and of the lower tail where `is_off` is true."""
   chosen: dict[str, Any] = {}
   for field in dataclasses.fields(LayerStatistics):
     one, other = getattr(upper, field.name), getattr(off, field.name)

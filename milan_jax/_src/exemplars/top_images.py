@@ -1,11 +1,11 @@
 """The images on which each unit is most active: exact, streaming and mergeable.
 
-Where images come in groups, such as the crops of one photograph, only the best few of a
-group count. That is exact too: an image that leaves a unit makes room for a better one,
-of its group or of any, and cannot come back.
+If images come in groups, such as the crops of one photograph, only the best few images
+of a group count. This is exact: an image is removed only for a better image, of its
+group or of any group, and can never return.
 
 Activations are in the model's own units. A state is donated to the function that takes
-it, as an argument of `jax.jit` may be: use only the state that it returns.
+it, as to `jax.jit`: the function may overwrite it, so use only the returned state.
 """
 
 import dataclasses
@@ -13,9 +13,9 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-# Ranks after every id of a data set.
+# Higher than every image id, so that it ranks last.
 NO_IMAGE = np.iinfo(np.int64).max
-PER_GROUP = 2  # images of one group among a unit's exemplars
+PER_GROUP = 2  # maximum number of images of one group among a unit's exemplars
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Groups:
   """The group of each image of a data set.
 
   Attributes:
-    of_image: by the image's position.
-    limit: how many images of a group may be exemplars of one unit.
+    of_image: group of each image, by its position in the data set.
+    limit: maximum number of images of a group among a unit's exemplars.
   """
 
   of_image: Int[np.ndarray, "images"]
@@ -32,7 +32,7 @@ class Groups:
 
   @classmethod
   def of(cls, groups: Int[np.ndarray, "images"], k: int) -> "Groups":
-    """Groups with the limit `PER_GROUP`, or a higher one if `k` images need it."""
+    """Returns groups with limit `PER_GROUP`, or the least that allows `k` images."""
     sizes = np.bincount(groups)
     limit = PER_GROUP
     while np.minimum(sizes, limit).sum() < min(k, len(groups)):
@@ -42,7 +42,7 @@ class Groups:
   def within_limit(
     self, ranked_ids: Int[np.ndarray, "units n"]
   ) -> Bool[np.ndarray, "units n"]:
-    """Marks the images that are among the first of their group in a row."""
+    """Marks the images that are among the first `limit` of their group in a row."""
     there = ranked_ids != NO_IMAGE
     groups = np.where(there, self.of_image[np.where(there, ranked_ids, 0)], -1)
     same = groups[:, :, None] == groups[:, None, :]
@@ -56,16 +56,16 @@ class TopImages:
   """The `k` best images of each unit of a layer so far, best first.
 
   Attributes:
-    activations: spatial maximum on each image; -inf where there is no image yet.
-    image_ids: position of each image in the data set; ties go to the lower one.
-    slots: index of each image's map in `maps`: a map stays where it was written.
+    activations: spatial maximum on each image; -inf if there is no image yet.
+    image_ids: position of each image in the data set; the lower one wins a tie.
+    slots: index of each image's map in `maps`; maps are never moved.
     maps: the unit's activations on the images, in float32.
-    varies: whether the unit has taken two different values.
-    constant: the one value of a unit that has not varied; NaN for the others.
-    num_bad_maps: number of images on which the unit's maximum was not finite: these
-      are never ranked.
-    num_ties: number of images that equal the last exemplar but are not exemplars, only
-      because their positions are higher; 0 where images come in groups.
+    varies: whether the unit has had two different values.
+    constant: the only value of a unit that has not varied; NaN for the others.
+    num_bad_maps: number of images on which the unit's maximum was not finite, which are
+      never ranked.
+    num_ties: number of images that equal the last exemplar and are not exemplars only
+      because their positions are higher; 0 if images come in groups.
   """
 
   activations: Float[np.ndarray, "units k"]
@@ -104,14 +104,14 @@ def update(
   maxima: Float[np.ndarray, "batch units"],
   groups: Groups | None = None,
 ) -> TopImages:
-  """Returns the state after some more images, in any order.
+  """Returns the state after a batch of images; batches may come in any order.
 
   Args:
-    state: the state before them; donated.
-    image_ids: position of each image in the data set; none was seen before.
+    state: the state before the batch; donated.
+    image_ids: position of each image in the data set; each image occurs once in a pass.
     activations: the layer's activations.
-    maxima: their spatial maxima, NaN where a map holds a NaN.
-    groups: the same in each call; None if each image is a group.
+    maxima: their spatial maxima; NaN if a map has a NaN.
+    groups: the groups, the same in each call; None if each image is its own group.
   """
   finite = np.isfinite(maxima)
   ranked = np.where(finite, maxima, -np.inf).T  # (units, batch)
@@ -143,7 +143,7 @@ def merge(a: TopImages, b: TopImages, groups: Groups | None = None) -> TopImages
     groups=groups,
   )
   maps = np.concatenate([ranked_maps(a), ranked_maps(b)], axis=1)
-  # A unit with two different constants varies.
+  # A unit with a different constant in each state varies.
   apart = ~np.isnan(a.constant) & ~np.isnan(b.constant) & (a.constant != b.constant)
   varies = a.varies | b.varies | apart
   return TopImages(
@@ -196,7 +196,7 @@ def _num_ties(
 
   Args:
     kept: maxima of the best candidates, best first.
-    parts: maxima of the candidates, each with the number of ties with its last one.
+    parts: maxima of the candidates, with their number of ties with the last of them.
   """
   last = kept[:, -1:]
   number = -(kept == last).sum(axis=1)
@@ -215,7 +215,7 @@ def _insert(
   activations: Float[np.ndarray, "batch height width units"],
   groups: Groups | None,
 ) -> None:
-  """Ranks new images among the best of some units, in the state's own arrays."""
+  """Inserts new images into the ranking of some units, in place."""
   k = state.activations.shape[1]
   order, state.activations[units], state.image_ids[units] = _rank(
     np.concatenate([state.activations[units], ranked], axis=1),
@@ -226,7 +226,8 @@ def _insert(
   entered, left = order >= k, np.ones(order.shape, bool)
   rows, ranks = np.nonzero(~entered)
   left[rows, order[rows, ranks]] = False
-  # As many images enter a unit as leave it: both lists run unit by unit and pair up.
+  # For each unit, as many images enter as leave. Both lists are in the order of units,
+  # so that their items correspond.
   rows, ranks = np.nonzero(entered)
   freed = state.slots[units][left]
   slots = np.take_along_axis(state.slots[units], np.where(entered, 0, order), axis=1)
@@ -244,8 +245,8 @@ def _variation(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Marks the units that have varied; also returns the constants of the others.
 
-  NaN is ignored. Nearly every unit varies by its maxima alone; all values are compared
-  only for the few others.
+  NaN is ignored. The maxima alone show that most units vary; all values are compared
+  only for the others.
   """
   high, low = np.fmax.reduce(maxima, axis=0), np.fmin.reduce(maxima, axis=0)
   varies = varies | (high > low)

@@ -1,19 +1,19 @@
 """Convolution and pooling with a choice of lowerings.
 
-Arrays are NHWC and HWIO and padded explicitly: symmetrically as in torch, or with
-`same_padding` as in TensorFlow. There are two lowerings, which agree to 1e-5 of the
-output's maximum:
+Inputs are NHWC and kernels HWIO. Padding is explicit: symmetric as in torch, or from
+`same_padding` as in TensorFlow. There are two lowerings, whose results agree within
+1e-5 of the output's maximum:
 
 - `plain` is XLA's own convolution, for GPUs and TPUs.
 - `cpu` avoids slow paths of XLA's CPU backend. A depthwise convolution is a sum of
-  shifted products, a 1 x 1 convolution is a matrix product, a 3 x 3 one is Winograd's
-  F(2, 3) or, with a stride, a matrix product of gathered windows. The last two process
-  a few images at a time, so that their intermediates stay in the cache.
-  `docs/backbones.md` has the speedup of each.
+  shifted products. A 1 x 1 convolution is a matrix product. A 3 x 3 convolution is
+  Winograd's F(2, 3) or, with a stride, a matrix product of gathered windows; both
+  process a few images at a time, so that intermediates stay in the cache.
+  `docs/backbones.md` gives the speedups.
 
-Products are in full float32 on every device, whatever `jax.default_matmul_precision` is
-(a GPU's default rounds the operands to 10 bits, a TPU's to 7), unless `use_rounding`
-rounds the operands.
+Products are in full float32 on every device, for any `jax.default_matmul_precision` (by
+default, a GPU rounds the operands to 10 bits and a TPU to 7), unless `use_rounding` is
+in effect.
 """
 
 import contextlib
@@ -36,15 +36,15 @@ Lowering = Literal["cpu", "plain"]
 # Pixels added before and after: top and bottom, left and right.
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
-# What Winograd's transformed tiles, or the gathered windows, of one chunk of images may
-# take: well inside the last level of a server's cache. From 6 to 13 MB is as good.
+# Maximum size of Winograd's transformed tiles, or of the gathered windows, of one chunk
+# of images. They fit a server's last-level cache; 6 to 13 MB are equally fast.
 CHUNK_BYTES = 8 * 2**20
-# Bounds within which each was measured to be faster than the plain convolution.
+# Within these bounds, each was measured to be faster than the plain convolution.
 WINOGRAD_MIN_CHANNELS = 64
 WINOGRAD_MAX_SIDE = 56
 GATHER_MAX_CHANNELS = 64
 
-# How products round their operands; sums are float32 either way.
+# Type to which products round their operands; sums are always in float32.
 Rounding = Literal["float32", "bfloat16"]
 
 _using: contextvars.ContextVar[Lowering | None] = contextvars.ContextVar(
@@ -57,9 +57,10 @@ _rounding: contextvars.ContextVar[Rounding] = contextvars.ContextVar(
 
 @contextlib.contextmanager
 def use_lowering(lowering: Lowering) -> Iterator[None]:
-  """Sets the lowering of functions traced inside, unless an argument sets it.
+  """Sets the lowering of functions traced in the block.
 
-  It is read while tracing, so it has no effect on compiled functions.
+  An argument `lowering` overrides it. It is read during tracing and has no effect on
+  compiled functions.
   """
   token = _using.set(lowering)
   try:
@@ -70,9 +71,10 @@ def use_lowering(lowering: Lowering) -> Iterator[None]:
 
 @contextlib.contextmanager
 def use_rounding(rounding: Rounding) -> Iterator[None]:
-  """Sets the rounding of operands in the products of functions traced inside.
+  """Sets the rounding of operands in products of functions traced in the block.
 
-  Depthwise convolutions, which are not matrix products on a CPU, are not rounded.
+  It does not apply to the `cpu` lowering's depthwise convolutions, which are not matrix
+  products.
   """
   token = _rounding.set(rounding)
   try:
@@ -82,7 +84,7 @@ def use_rounding(rounding: Rounding) -> Iterator[None]:
 
 
 def current_lowering() -> Lowering:
-  """The lowering chosen by `use_lowering`, or else that of the default backend."""
+  """Returns the lowering set by `use_lowering`, or the default backend's."""
   chosen = _using.get()
   if chosen is not None:
     return chosen
@@ -104,7 +106,7 @@ def conv(
     inputs: images or activations.
     kernel: weights; `group_channels` is `channels / groups`.
     stride: step between windows, in pixels.
-    padding: zeros added on each of the four sides, in pixels; or on each by itself.
+    padding: number of zeros added on every side, or on each side, in pixels.
     groups: number of independent groups of channels.
     lowering: the lowering; None for `current_lowering()`.
 
@@ -139,10 +141,11 @@ def conv(
 
 
 def same_padding(sides: Sequence[int], size: int, stride: int) -> Padding:
-  """TensorFlow's `SAME`: output sides are input sides over the stride, rounded up.
+  """Returns TensorFlow's `SAME` padding.
 
-  If the number of zeros is odd, bottom and right get one more. With a stride of 2 and
-  an even side, the windows are one pixel further than with torch's padding.
+  The sides of the output are those of the input divided by the stride, rounded up. If
+  the number of zeros is odd, bottom and right get one more than top and left. With a
+  stride of 2 and an even side, windows start one pixel later than with torch's padding.
 
   Args:
     sides: height and width of the input, in pixels.
@@ -157,7 +160,7 @@ def same_padding(sides: Sequence[int], size: int, stride: int) -> Padding:
 def linear(
   inputs: Float[Array, "batch channels"], kernel: Float[Array, "channels features"]
 ) -> Float[Array, "batch features"]:
-  """Matrix product."""
+  """Returns the matrix product."""
   return _dot(inputs, kernel)
 
 
@@ -168,13 +171,13 @@ def max_pool(
   stride: int,
   padding: int = 0,
 ) -> Float[Array, "batch out_height out_width channels"]:
-  """Maximum of each window; windows that exceed the border are dropped.
+  """Returns the maximum of each window; windows that exceed the border are dropped.
 
   Args:
     inputs: activations.
     size: side of the window, in pixels.
     stride: step between windows, in pixels.
-    padding: minus infinity added on each of the four sides, in pixels.
+    padding: number of pixels of minus infinity added on every side.
 
   Raises:
     UserError: if no window fits.
@@ -197,10 +200,11 @@ def max_pool(
 def adaptive_average_pool(
   inputs: Float[Array, "batch height width channels"], size: int
 ) -> Float[Array, "batch {size} {size} channels"]:
-  """Means over `size x size` windows that cover the input, whatever its size.
+  """Returns means over `size x size` windows that cover an input of any size.
 
-  Window i reaches from floor(i n / size) to ceil((i + 1) n / size): windows overlap
-  where n is not a multiple of `size`, and repeat where it is smaller.
+  Along an axis of n pixels, window i spans floor(i n / size) to
+  ceil((i + 1) n / size). Windows overlap if n is not a multiple of `size`, and repeat
+  if n is smaller than `size`.
 
   Source: torch's `AdaptiveAvgPool2d`.
   """
@@ -211,7 +215,7 @@ def adaptive_average_pool(
 
 
 def _window_means(side: int, size: int) -> Float[np.ndarray, "size side"]:
-  """Weights by which each window averages the pixels of one axis."""
+  """Returns the weights with which each window averages the pixels of one axis."""
   weights = np.zeros((size, side), np.float32)
   for index in range(size):
     start = index * side // size
@@ -221,19 +225,19 @@ def _window_means(side: int, size: int) -> Float[np.ndarray, "size side"]:
 
 
 def current_rounding() -> Rounding:
-  """The rounding chosen by `use_rounding`, or else none."""
+  """Returns the rounding set by `use_rounding`, or "float32", which does not round."""
   return _rounding.get()
 
 
 def _rounded(operand: Array | np.ndarray) -> Array:
-  """Rounds an operand of a product as set by `use_rounding`."""
+  """Rounds an operand of a product to the type set by `use_rounding`."""
   return jnp.asarray(operand).astype(current_rounding())
 
 
 def _output_sides(
   inputs: Array, window: tuple[int, int], stride: int, padding: Padding
 ) -> tuple[int, int]:
-  """Number of windows along height and width."""
+  """Returns the number of windows along height and width."""
   height, width = (
     (side + sum(around) - length) // stride + 1
     for side, length, around in zip(inputs.shape[1:3], window, padding, strict=True)
@@ -253,7 +257,7 @@ def _padded(inputs: Array, padding: Padding) -> Array:
 def _shifts(
   padded: Array, window: Sequence[int], stride: int, sides: Sequence[int]
 ) -> Iterator[tuple[int, int, Array]]:
-  """Each offset within the window, and the pixels of all windows at that offset."""
+  """Yields each offset within the window, with the pixels of all windows there."""
   height, width = ((side - 1) * stride + 1 for side in sides)
   for row in range(window[0]):
     for column in range(window[1]):
@@ -262,7 +266,7 @@ def _shifts(
 
 
 def _dot(inputs: Array | np.ndarray, kernel: Array) -> Array:
-  """Product over the last axis: (..., channels) by (channels, features)."""
+  """Multiplies `(..., channels)` by `(channels, features)`."""
   contract = (((inputs.ndim - 1,), (0,)), ((), ()))
   return lax.dot_general(
     _rounded(inputs),
@@ -299,10 +303,10 @@ def _gathered(
 def _winograd(
   inputs: Array, kernel: Array, padding: Padding, sides: tuple[int, int]
 ) -> Array:
-  """F(2 x 2, 3 x 3): 16 products for four outputs, where the definition takes 36.
+  """Computes F(2 x 2, 3 x 3): 16 products for four outputs instead of 36.
 
-  The four columns of a tile are four batched products, over its four rows: sixteen
-  separate ones would run as fast and take twice as long to compile.
+  Each of the four columns of a tile is one product, batched over the four rows. Sixteen
+  separate products run as fast but take twice as long to compile.
 
   Source: Lavin and Gray 2016, equations 7 and 8.
   """
@@ -314,7 +318,7 @@ def _winograd(
     _dot(np.einsum("ri,j->rij", _KERNEL_TRANSFORM, column).reshape(4, 9), taps)
     for column in _KERNEL_TRANSFORM
   ]
-  # Tiles are 4 x 4, 2 apart: tile t reads the pairs of rows t and t + 1.
+  # Tiles are 4 x 4 with a stride of 2: tile t reads the pairs of rows t and t + 1.
   (top, _), (left, _) = padding
   bottom = 2 * tile_rows + 2 - height - top
   right = 2 * tile_columns + 2 - width - left
@@ -374,7 +378,7 @@ def _transform_product(items: Sequence[Array] | Array) -> list[Array]:
 
 
 def _chunk_size(batch: int, bytes_per_image: int) -> int:
-  """The largest divisor of `batch` whose images fit `CHUNK_BYTES`, at least 1."""
+  """Returns the largest divisor of `batch` whose images fit `CHUNK_BYTES`, or 1."""
   max_images = max(1, min(batch, CHUNK_BYTES // bytes_per_image))
   return next(size for size in range(max_images, 0, -1) if batch % size == 0)
 

@@ -66,12 +66,12 @@ from jaxtyping import Array, Bool, Int
 
 Tree = Any  # a tree of arrays that share their first axis
 
-# Sizes of chunks, largest first. A CPU's products are at 9/10 of their best from some
-# 200 rows on; an accelerator wants more of them at once.
+# Sizes of chunks, largest first. Matrix products on a CPU reach 90 % of their best
+# speed at about 200 rows; accelerators need more rows.
 CPU_SIZES = (256, 96, 64, 32, 16, 8)
 ACCELERATOR_SIZES = (8192, 2048, 512, 128, 32)
-# The largest share of a chunk that may be padding (rows computed but not needed), where
-# the next smaller size would take several chunks.
+# Maximum share of padding (rows computed but not needed) in a chunk that has a smaller
+# size to fall back on.
 MAX_PADDING_SHARE = 0.25
 
 
@@ -90,12 +90,12 @@ class DistinctPairs(NamedTuple):
 
 
 class ChunkOutput(NamedTuple):
-  """What computing rows in chunks returns; also the state of its loops.
+  """The result of `in_chunks`, and the state of its loops.
 
   Attributes:
     outputs: arrays of `row_capacity` rows each.
-    rows: number of rows computed, padding included.
-    chunks: number of chunks that they took.
+    rows: number of rows computed, including padding.
+    chunks: number of chunks computed.
   """
 
   outputs: Tree
@@ -111,7 +111,7 @@ def chunk_sizes(max_rows: int) -> tuple[int, ...]:
 
 
 def row_capacity(max_rows: int) -> int:
-  """Returns the capacity for `max_rows` rows, since the last chunk may exceed them."""
+  """Returns the capacity for `max_rows` rows: the last chunk may exceed them."""
   return max_rows + chunk_sizes(max_rows)[0]
 
 
@@ -119,7 +119,7 @@ def allocate_outputs(max_rows: int, shapes: Tree) -> Tree:
   """Allocates zeros for at most `max_rows` rows of outputs.
 
   Args:
-    max_rows: rows that may be needed at once.
+    max_rows: maximum number of rows needed at once.
     shapes: shape and dtype of each output; the length of the first axis is ignored.
   """
   capacity = row_capacity(max_rows)
@@ -165,21 +165,21 @@ def in_chunks(
   *,
   sizes: Sequence[int],
 ) -> ChunkOutput:
-  """Computes the first `num` rows of some arrays, chunk by chunk.
+  """Computes the first `num` rows of some arrays in chunks.
 
   Args:
     num: number of rows needed.
     compute: returns the outputs of some rows, given their indices.
     outputs: arrays of `row_capacity` rows, overwritten in place.
-    sizes: sizes of the chunks, largest first; chunks of the last size compute the rest.
+    sizes: sizes of chunks, largest first; chunks of the last size compute the rest.
 
   Returns:
-    The outputs, and how many rows were computed: `num` or a few more.
+    The outputs and the number of rows computed, which is `num` or slightly more.
   """
   none = jnp.zeros((), jnp.int32)
   carry = ChunkOutput(outputs, none, none)
   for size, smaller in zip(sizes, (*sizes[1:], 0), strict=True):
-    # A chunk is used where no more than this many of its rows would be padding.
+    # A chunk of this size is used if at most this many of its rows are padding.
     padding = int(size * MAX_PADDING_SHARE) if smaller else size - 1
 
     def unfinished(

@@ -1,4 +1,4 @@
-"""Several exemplar sets as one, for training on them together."""
+"""Joins several exemplar sets into one, for training on all of them."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ from milan_jax._src.store.original_layout import nearest
 
 
 def joined_layer(name: str, layer: str) -> str:
-  """What a layer of the set `name` is called among others' layers."""
+  """Returns the name of a layer of the set `name` in the joined set."""
   return f"{name}:{layer}"
 
 
 class JoinedExemplars:
-  """A view of several sets: nothing is copied but ids.
+  """A view of several exemplar sets as one; copies only ids.
 
-  Layers are called `NAME:LAYER`. Images and masks of all sets come at the size of the
-  first: networks differ in theirs.
+  Layers are named `NAME:LAYER`. Images and masks are resized to the image size of the
+  first set, since networks differ in their image sizes.
 
   Args:
     sets: the sets by name, at least one.
@@ -41,23 +41,23 @@ class JoinedExemplars:
 
   @property
   def layers(self) -> tuple[str, ...]:
-    """Names of the layers, set after set."""
+    """Names of all layers, in the order of the sets."""
     return tuple(self._layers)
 
   @property
   def num_images(self) -> int:
-    """Number of distinct images of all sets."""
+    """Total number of distinct images of the sets."""
     return int(self._begins[-1])
 
   def exemplars(self, layer: str) -> LayerExemplars:
-    """Ids, rows, activations and thresholds of a layer's units."""
+    """Returns ids, rows, activations and thresholds of a layer's units."""
     number, own = self._layers[layer]
     found = self._sets[number].exemplars(own)
     rows = found.image_rows + self._begins[number]
     return dataclasses.replace(found, layer=layer, image_rows=rows)
 
   def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
-    """The distinct images at `rows`."""
+    """Returns the distinct images at `rows`."""
     numbers = np.searchsorted(self._begins, rows, side="right") - 1
     found = np.empty((len(rows), *sides(self._size), 3), np.uint8)
     for number in np.unique(numbers).tolist():
@@ -69,7 +69,7 @@ class JoinedExemplars:
   def masks(
     self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
   ) -> Bool[np.ndarray, "n height width"]:
-    """Masks of some exemplars of a layer."""
+    """Returns the masks of some exemplars of a layer."""
     number, own = self._layers[layer]
     masks = self._sets[number].masks(own, rows, slots)
     return nearest(masks[..., None], self._size)[..., 0]

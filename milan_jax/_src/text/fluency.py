@@ -1,8 +1,8 @@
-"""Whether a description is a whole sentence or phrase: rules over classes of words.
+"""Checks that a description is a complete sentence or phrase, by rules on word classes.
 
-The rules find what a search breaks: descriptions that end too early, phrases that run
-into each other, words that are repeated. They need no model, and the same text always
-gives the same answer. docs/evaluation.md describes them and gives their errors.
+The rules find typical errors of a search: descriptions that end too early, phrases
+without a connecting word, and repeated words. They use no model and are deterministic.
+docs/evaluation.md describes them and gives their error rates.
 """
 
 import re
@@ -15,7 +15,7 @@ _TOKENS = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*|'[a-z]*|[,()/&]")
 _SPACED_CLITIC = re.compile(r"\s'(?:s|t|re|ve|ll|d|m)\b")
 _OWNED = re.compile(r"s'\s")
 _ENDS = re.compile(r"[.:;!?]+(?=\s|$)|\n")
-# A word that is not there: before the first token and behind the last.
+# Stands for the word before the first token and for the word after the last one.
 _NONE = ""
 _DETERMINERS = classes.ARTICLES | classes.POSSESSIVES
 _VERBAL = classes.VERBS | classes.AUXILIARIES | classes.COPULAS
@@ -41,15 +41,15 @@ Clause = Sequence[str]
 
 
 def is_broken(description: str) -> bool:
-  """Whether a description is not a whole sentence or phrase of English."""
+  """Returns whether a description is not a complete English sentence or phrase."""
   return bool(faults(description))
 
 
 def faults(description: str) -> tuple[str, ...]:
-  """Names the rules that a description breaks, in the order of the documentation.
+  """Returns the names of the rules that a description breaks, in documented order.
 
   Args:
-    description: one sentence or more, in any case.
+    description: one or more sentences, in upper or lower case.
   """
   lowered = description.lower().replace("\u2019", "'")
   spaced = ("spacing",) if _SPACED_CLITIC.search(lowered) else ()
@@ -63,12 +63,12 @@ def faults(description: str) -> tuple[str, ...]:
 
 
 def _tokens(text: str) -> list[str]:
-  """The words of a clause; brackets and slashes are commas and conjunctions."""
+  """Splits a clause into words; parentheses become commas, slashes conjunctions."""
   signs = {"(": ",", ")": ",", "/": "or", "&": "and"}
   owned = _OWNED.sub("s's ", text)
   plain = owned.replace('"', " ").replace(" '", " ").replace("' ", " ")
   found = [signs.get(token, token) for token in _TOKENS.findall(plain)]
-  # A bracket that ends a clause leaves no comma there.
+  # A parenthesis at the end of a clause does not become a comma.
   if found and found[-1] == "," and text.rstrip().endswith(")"):
     found.pop()
   return [token for token in found if token != "'"]
@@ -87,12 +87,12 @@ def _is_adjective(word: str) -> bool:
 
 
 def _is_noun(word: str) -> bool:
-  """Whether a word may be a noun: verbs and colors may, adjectives may not."""
+  """Returns whether a word can be a noun, as verbs and colors can."""
   return word not in _NOT_NOUNS and not _is_adjective(word)
 
 
 def _is_sure_noun(word: str) -> bool:
-  """Whether a word is a noun and no color, verb, participle or pronoun."""
+  """Returns whether a word is a noun, and not a color, verb, participle or pronoun."""
   return (
     _is_noun(word)
     and word not in classes.COLORS | classes.VERBS | classes.PRONOUNS
@@ -106,7 +106,7 @@ def _has_verb(words: Clause) -> bool:
 
 
 def _ending(clause: Clause) -> bool:
-  """It ends in a word that something must follow."""
+  """Matches a clause whose last word needs a word after it."""
   last, before = clause[-1], clause[:-1]
   if last in _DETERMINERS | classes.CONJUNCTIONS | classes.SUBORDINATORS | {","}:
     return True
@@ -135,19 +135,19 @@ def _ending(clause: Clause) -> bool:
 
 
 def _strands(before: Clause) -> bool:
-  """Whether a preposition may stay last: "things that people sit on"."""
+  """Returns whether a preposition may be the last word: "things people sit on"."""
   openers = classes.RELATIVES - {"that"} | classes.PERSONAL | {"what", "where", "to"}
   places = [place for place, word in enumerate(before) if word in openers and place]
   return any(_has_verb(before[place + 1 :]) for place in places)
 
 
 def _beginning(clause: Clause) -> bool:
-  """It begins with a word that joins it to something before."""
+  """Matches a clause whose first word joins it to a preceding phrase."""
   return clause[0] in classes.CONJUNCTIONS | {",", "'s"}
 
 
 def _repetition(clause: Clause) -> bool:
-  """A word comes twice in a row or an adjective apart; or "X and X" is said."""
+  """Matches a word repeated at once or after an adjective, and "X and X"."""
   begin = int(clause[0] in ("either", "both"))
   for joint in (("and",), ("or",), ("as", "well", "as"), (",", "also")):
     for place in range(begin + 1, len(clause) - len(joint)):
@@ -173,7 +173,7 @@ def _repetition(clause: Clause) -> bool:
 
 
 def _determiner(clause: Clause) -> bool:
-  """An article or possessive has no noun behind it, or one of the wrong number."""
+  """Matches an article or possessive without a noun, or with one of wrong number."""
   for place, word in enumerate(clause):
     if word not in _DETERMINERS:
       continue
@@ -190,7 +190,7 @@ def _determiner(clause: Clause) -> bool:
 
 
 def _adjective(clause: Clause) -> bool:
-  """An adjective has no noun, where nothing makes it a predicate."""
+  """Matches an adjective that has no noun and is not a predicate."""
   for place, word in enumerate(clause):
     if not _is_adjective(word) or _is_adjective(_at(clause, place - 1)):
       continue
@@ -233,7 +233,7 @@ def _adjective(clause: Clause) -> bool:
 
 
 def _joins_adjectives(clause: Clause, place: int) -> bool:
-  """Whether a word goes on with a row of adjectives."""
+  """Returns whether a word continues a list of adjectives."""
   word = _at(clause, place)
   if _is_adjective(word) or word in classes.COLORS | classes.DEGREES - {"also"}:
     return True
@@ -244,7 +244,7 @@ def _joins_adjectives(clause: Clause, place: int) -> bool:
 
 
 def _goes_on(words: Clause) -> bool:
-  """Whether a row of adjectives goes on with words that are not known as such."""
+  """Returns whether a list of adjectives continues with words of unknown class."""
   rest = [word for word in words[:3] if word not in {",", "and", "or", "other"}]
   if len(rest) > 1 and rest[0] in classes.ADVERBS and _is_adjective(rest[1]):
     return True
@@ -254,13 +254,13 @@ def _goes_on(words: Clause) -> bool:
 
 
 def _needs_noun(words: Clause) -> bool:
-  # "black colored brown" needs one too.
+  # "black colored brown" also needs a noun.
   colored = "colored" in words[:-1] and words[-1] in classes.COLORS
   return colored or any(word in classes.NEEDS_NOUN for word in words)
 
 
 def _preposition(clause: Clause) -> bool:
-  """Two words that need a noun between them follow each other."""
+  """Matches two consecutive words that need a noun between them."""
   for place, word in enumerate(clause):
     after = _at(clause, place + 1)
     if word not in classes.PREPOSITIONS or not after:
@@ -280,7 +280,7 @@ def _preposition(clause: Clause) -> bool:
 
 
 def _ends_a_part(clause: Clause, place: int) -> bool:
-  """Whether a conjunction may follow a preposition: "on or near", "up and down"."""
+  """Returns whether a conjunction may follow a preposition, as in "on or near"."""
   word = clause[place]
   if _at(clause, place + 2) in classes.PREPOSITIONS:
     return True
@@ -290,7 +290,7 @@ def _ends_a_part(clause: Clause, place: int) -> bool:
 
 
 def _clash(first: str, second: str) -> bool:
-  """Whether two prepositions cannot follow each other."""
+  """Returns whether `second` cannot follow `first`; both are prepositions."""
   if second == "of":
     return first not in {"out", "inside", "outside", "off", "up"}
   if first not in {"of", "with", "by", "into", "at", "between", "among", "on", "for"}:
@@ -300,7 +300,7 @@ def _clash(first: str, second: str) -> bool:
 
 
 def _conjunction(clause: Clause) -> bool:
-  """A conjunction has nothing to join, or "either", "between" has one side only."""
+  """Matches a conjunction that joins nothing, and an incomplete "between X and Y"."""
   for place, word in enumerate(clause):
     after = _at(clause, place + 1)
     if word in classes.CONJUNCTIONS:
@@ -332,12 +332,12 @@ def _conjunction(clause: Clause) -> bool:
 
 
 def _either(words: Clause) -> bool:
-  """Whether "or" has something on both sides."""
+  """Returns whether "or" has words on both sides."""
   return "or" in words[2:-1]
 
 
 def _to_a_side(words: Clause) -> bool:
-  """Whether "from left" goes on to another side."""
+  """Returns whether another side follows "from left"."""
   rest = [word for word in words[1:] if word not in classes.SIDES]
   if not rest or rest[0] != "to":
     return not rest
@@ -345,7 +345,7 @@ def _to_a_side(words: Clause) -> bool:
 
 
 def _between(words: Clause) -> bool:
-  """Whether two things follow "between": "X and Y", or a plural."""
+  """Returns whether two things follow "between": "X and Y", or a plural."""
   if "and" in words:
     place = words.index("and")
     first, second = words[:place], words[place + 1 :]
@@ -361,7 +361,7 @@ def _between(words: Clause) -> bool:
 
 
 def _relative(clause: Clause) -> bool:
-  """A clause with "that" or "where" has no verb."""
+  """Matches a relative clause, such as one with "that" or "where", without a verb."""
   for place, word in enumerate(clause):
     rest, before = clause[place + 1 :], _at(clause, place - 1)
     if word in classes.SUBORDINATORS and not _has_verb(rest):
@@ -375,7 +375,7 @@ def _relative(clause: Clause) -> bool:
       return True
     if not any(each in _VERBAL or _is_noun(each) for each in rest):
       return True
-    # A word that is not known may be the verb: "that the dog chases".
+    # A word of unknown class may be the verb: "that the dog chases".
     if _is_adjective(after):
       broken = not _has_verb(rest)
     elif after in _DETERMINERS:
@@ -389,7 +389,7 @@ def _relative(clause: Clause) -> bool:
 
 
 def _agreement(clause: Clause) -> bool:
-  """A verb does not agree with the noun before it."""
+  """Matches a verb that does not agree in number with the noun before it."""
   for place, word in enumerate(clause):
     before, earlier = _at(clause, place - 1), clause[: max(0, place - 1)]
     if before in classes.RELATIVES:
@@ -414,13 +414,13 @@ def _agreement(clause: Clause) -> bool:
 
 
 def _is_one(word: str) -> bool:
-  """Whether a word is a noun in the singular and cannot be a plural."""
+  """Returns whether a word is a singular noun that cannot be a plural."""
   unmarked = word in classes.UNMARKED or word.endswith("fish")
   return _is_sure_noun(word) and not unmarked and not is_plural(word)
 
 
 def _collision(clause: Clause) -> bool:
-  """Two phrases run into each other with nothing to join them."""
+  """Matches two consecutive phrases without a connecting word."""
   verbless = not _has_verb(clause)
   for place, word in enumerate(clause):
     before, after, third = (_at(clause, place + step) for step in (-1, 1, 2))
@@ -448,7 +448,7 @@ def _collision(clause: Clause) -> bool:
 
 
 def _object(clause: Clause) -> bool:
-  """A verb has an object that it cannot have, or lacks one; or a side acts."""
+  """Matches a wrong or missing object, and a side as the subject of a verb."""
   for place, word in enumerate(clause):
     before, after, third = (_at(clause, place + step) for step in (-1, 1, 2))
     if word in classes.INTRANSITIVES and before in classes.RELATIVES:
@@ -465,7 +465,7 @@ def _object(clause: Clause) -> bool:
 
 
 def _possessive(clause: Clause) -> bool:
-  """A possessive has nothing that is possessed."""
+  """Matches a possessive `'s` without a noun after it."""
   hosts = classes.PRONOUNS | {"that", "let"}  # "it's", "that's"
   return any(
     word == "'s"
@@ -475,7 +475,7 @@ def _possessive(clause: Clause) -> bool:
   )
 
 
-# The rules by name, in the order of the documentation.
+# The rules by name, in documented order.
 RULES: dict[str, Callable[[Clause], bool]] = {
   "ending": _ending,
   "beginning": _beginning,

@@ -1,9 +1,10 @@
-"""Sentences that speak of the color of persons, or judge persons by their looks.
+"""Finds texts that mention the color of persons or judge their appearance.
 
-Colors, skin color or another, and words such as "old" or "ugly" may not describe a
-person or a part of one. They may describe what persons wear or hold: "a red shirt on a
-man" is fine. A part that animals and things have too ("heads", "legs") counts as a
-person's unless its owner is named: "white faces of dogs" is fine, "white faces" is not.
+Colors, of the skin or otherwise, and words such as "old" or "ugly" may not describe a
+person or a part of the body. They may describe what persons wear or hold: "a red shirt
+on a man" is allowed. A part that animals and things also have ("heads", "legs") counts
+as a person's unless its owner is named: "white faces of dogs" is allowed, "white faces"
+is not.
 """
 
 import re
@@ -24,7 +25,7 @@ PERSONS = _set(
   worker workers soldier soldiers athlete athletes dancer dancers
   """
 )
-# Parts of persons, most of which animals and things have too.
+# Parts of the body, most of which animals and things also have.
 PARTS = _set(
   """
   skin face faces hand hands finger fingers arm arms hair hairs hairstyle beard beards
@@ -34,7 +35,7 @@ PARTS = _set(
   elbows thigh thighs complexion
   """
 )
-# Owners that do not tell what a part belongs to.
+# Owners that do not identify what a part belongs to.
 _VAGUE_OWNERS = _set("things thing objects object kinds kind sizes size types type")
 _COLORS = classes.COLORS | _set(
   """
@@ -78,18 +79,18 @@ _LINKS = classes.COPULAS - _set("turn turns go goes get gets grow grows stay sta
 
 
 def judges_persons(text: str) -> bool:
-  """Whether a text gives persons a color, or judges them."""
+  """Returns whether a text gives persons a color or judges them."""
   return bool(judgments(text))
 
 
 def judgments(text: str) -> tuple[str, ...]:
-  """The places where a text gives persons a color or judges them, word for word.
+  """Returns the words with which a text gives persons a color or judges them.
 
   Args:
-    text: in any case, one sentence or more.
+    text: one or more sentences, in upper or lower case.
 
   Returns:
-    Such as ("black people",); empty for most texts.
+    Excerpts such as `("black people",)`; empty for most texts.
   """
   plain = text.lower().replace("\u2019", "'").replace("-", " ")
   found: list[str] = []
@@ -109,7 +110,7 @@ def _at(words: Sequence[str], place: int) -> str:
 
 
 def _may_be_a_persons(words: Sequence[str], place: int) -> bool:
-  """Whether a part may be a person's: no other owner is named, nor what it is of."""
+  """Returns whether a part can be a person's: the text names no other owner."""
   after = _at(words, place + 1)
   if words[place] == "skin" and after in _TONES:
     return True
@@ -139,7 +140,7 @@ def _is_attribute(word: str) -> bool:
 
 
 def _before(words: Sequence[str], place: int) -> list[int]:
-  """Places of colors and judgments in the adjectives before a word."""
+  """Returns the positions of colors and judgments in the adjectives before a word."""
   found: list[int] = []
   begin = place - 1
   while begin >= 0:
@@ -159,7 +160,7 @@ def _before(words: Sequence[str], place: int) -> list[int]:
 
 
 def _behind(words: Sequence[str], place: int) -> list[int]:
-  """Places of colors and judgments that are said of a word: "that are black"."""
+  """Returns the positions of those that follow a word, as in "that are black"."""
   if words[place] == "skin" and _at(words, place + 1) in _TONES:
     return [place + 1]
   here = place + 1

@@ -1,7 +1,7 @@
-"""Classes of English words, for rules that look at a sentence's grammar.
+"""Classes of English words, for rules on the grammar of descriptions.
 
-Closed classes are complete for descriptions; adjectives and verbs are those that people
-use to describe pictures. Every other word counts as a noun.
+Closed classes have every word that occurs in descriptions. Adjectives and verbs are
+those that people use to describe pictures. All other words count as nouns.
 """
 
 import functools
@@ -20,7 +20,7 @@ QUANTIFIERS = _set(
   each some any such all both other another
   """
 )
-# Quantifiers and adjectives that no noun may be left out after.
+# Words that need a noun after them.
 NEEDS_NOUN = _set(
   """
   two three four five six seven eight nine ten several multiple various every different
@@ -35,7 +35,7 @@ PREPOSITIONS = _set(
   except than like per via during next
   """
 )
-# Prepositions that cannot end a sentence. `in`, `on` and `with` can, behind a verb.
+# Prepositions that cannot end a sentence. `in`, `on` and `with` can, after a verb.
 NEVER_LAST = _set(
   """
   of from to at by for as into onto against between among besides beside toward
@@ -43,7 +43,7 @@ NEVER_LAST = _set(
   """
 )
 LAST_BEHIND_VERB = _set("in on with at for from to of into")
-# Adverbs of place that are prepositions too: they need no noun.
+# Prepositions that are also adverbs of place and do not need a noun.
 PARTICLES = _set(
   """
   up down in out on off over under above below inside outside around across along
@@ -66,7 +66,7 @@ COPULAS = BE | _set(
   stay stays remain remains go goes turn turns grow grows
   """
 )
-# Verbs that need an object, in every form but the participle of the passive.
+# Verbs that need an object, in every form except the passive participle.
 TRANSITIVES = _set(
   """
   has have having contain contains containing include includes including resemble
@@ -81,7 +81,7 @@ INTRANSITIVES = _set(
   """
 )
 DEGREES = _set("very also more most mostly quite too rather only just almost nearly")
-# Degrees that cannot end a sentence.
+# Adverbs other than degrees.
 ADVERBS = _set(
   """
   sideways together apart upwards downwards upward downward inwards outwards outdoors
@@ -96,11 +96,11 @@ PRONOUNS = _set(
   everything anyone one ones others what it there
   """
 )
-# Who does something in a clause without "that": "things people hold".
+# Subjects of relative clauses without "that": "things people hold".
 PERSONAL = _set("people someone somebody you we they he she i one person kid man woman")
-# What an adjective may follow: "something round".
+# Words that an adjective may follow: "something round".
 INDEFINITE = _set("something anything nothing everything someone anyone what")
-# Colors and the like are adjectives and nouns.
+# Colors and similar words, which are both adjectives and nouns.
 COLORS = _set(
   """
   red orange yellow green blue purple pink brown white gray black teal tan beige
@@ -125,7 +125,7 @@ ADJECTIVES = _set(
   yellowish brownish grayish visible natural artificial
   """
 )
-# Nouns too, when an article or a preposition is before them and nothing behind.
+# Adjectives that can also be nouns after an article or a preposition.
 ALSO_NOUNS = _set("square middle wild cold rear open lighter musical")
 # Adjectives that may follow their noun.
 POSTPOSITIVE = _set(
@@ -135,7 +135,7 @@ POSTPOSITIVE = _set(
   apart level free ready rich bright white black
   """
 )
-# Adjectives that are participles, which may follow their noun with a phrase.
+# Participles, which may follow their noun if a phrase follows them.
 PARTICIPLES = _set(
   """
   woven slanted rounded curved pointed striped spotted dotted colored blurred saturated
@@ -176,7 +176,7 @@ def _forms() -> frozenset[str]:
 
 
 VERBS = _forms()
-# Singular nouns, verbs and adverbs that end as plurals do.
+# Singular nouns, verbs and adverbs that have the ending of a plural.
 NOT_PLURAL = ADVERBS | _set(
   """
   grass glass gas lens canvas cactus bus octopus walrus iris moss dress brass cross
@@ -199,12 +199,12 @@ BODY_PARTS = _set(
   hair
   """
 )
-# Nouns whose plural is their singular, and nouns of many.
+# Nouns whose plural equals their singular, and collective nouns.
 UNMARKED = _set("sheep deer moose bison aircraft series species police group clothing")
 
 
 def is_plural(word: str) -> bool:
-  """Whether a noun is a plural, by its form."""
+  """Returns whether a noun has the form of a plural."""
   if word in PLURALS:
     return True
   if word in NOT_PLURAL or len(word) < 4:

@@ -1,4 +1,4 @@
-"""Reads annotated exemplars, of one folder or of several together."""
+"""Reads annotated exemplars from one or several folders."""
 
 import dataclasses
 import pathlib
@@ -28,19 +28,19 @@ Say = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AnnotatedSets:
-  """What a captioner is trained on, read and checked before a run begins.
+  """The data that a captioner is trained on, read and checked before the run starts.
 
   Attributes:
     folders: the exemplar directories.
-    exemplars: those of annotated units; of several folders, layers are called
+    exemplars: exemplars of annotated units; with several folders, layers are named
       `FOLDER:LAYER`.
-    annotations: descriptions of units that have exemplars.
-    described: all descriptions.
-    left_out: captions that were left out of them.
+    annotations: captions of the units that have exemplars.
+    described: captions of all units.
+    left_out: number of captions left out by `permitted_captions`.
     rows: rows of the training, validation and test parts.
-    split: the part of each unit, if it is given.
-    truths: what is right of units, for the confidence; None if unknown.
-    repeats: how many times an epoch takes the captions of each unit.
+    split: the part of each unit; None if not given.
+    truths: correct descriptions of units, to fit the confidence; None if unknown.
+    repeats: how many times each unit's captions are used in an epoch.
   """
 
   folders: tuple[pathlib.Path, ...]
@@ -56,7 +56,7 @@ class AnnotatedSets:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Set:
-  """One folder's exemplars, descriptions, split and truths."""
+  """The exemplars, captions, split and truths of one folder."""
 
   exemplars: ExemplarSet
   described: Mapping[Unit, Sequence[str]]
@@ -66,16 +66,16 @@ class _Set:
 
 
 def read_sets(data: DataOptions, *, seed: int, say: Say) -> AnnotatedSets:
-  """Reads the given folders of exemplars, with the files next to them.
+  """Reads folders of exemplars, with the annotations, split and truths in them.
 
   Args:
     data: the folders, annotations and split.
-    seed: of a random split.
-    say: called with a line for people.
+    seed: seed of a random split.
+    say: called with each line of progress.
 
   Raises:
-    UserError: a folder or file is missing or damaged, several folders do not go
-      together, annotations and exemplars hardly match, or a part would be empty.
+    UserError: if a folder or file is missing or damaged, several folders cannot be
+      joined, annotations and exemplars hardly match, or a part is empty.
   """
   if not data.exemplars:
     raise UserError("--exemplars: give a folder of annotated exemplars.")
@@ -123,9 +123,9 @@ def read_sets(data: DataOptions, *, seed: int, say: Say) -> AnnotatedSets:
 
 
 def _repeats(text: str | None, folders: Sequence[pathlib.Path]) -> dict[str, int]:
-  """How many times an epoch takes the captions of each folder, by its name.
+  """Returns how many times an epoch uses each folder's captions, by its name.
 
-  A single folder, whose layers do not have its name, is named "".
+  The name of a single folder is "": its name is not in the names of its layers.
   """
   words = ["1"] * len(folders) if text is None else text.split(",")
   times = [int(word) if word.strip().isdecimal() else 0 for word in words]
@@ -145,7 +145,7 @@ def _read(
   if permitted.left_out:
     say(
       f"{permitted.left_out} captions give persons a color or judge them (such as "
-      f"{permitted.example!r}): they are left out"
+      f"{permitted.example!r}) and are left out"
     )
   described = permitted.captions
   path = pathlib.Path(table or folder / FILE)
@@ -159,19 +159,19 @@ def _read(
 
 
 def _joined(folders: Sequence[pathlib.Path], data: DataOptions, say: Say) -> _Set:
-  """Several folders as one; each has its own annotations, and all or none a split."""
+  """Joins folders with their own annotations; all or none of them have a split."""
   for flag, value in (("annotations", data.annotations), ("split", data.split)):
     if value:
       raise UserError(
         f"--{flag}={value}: with several folders of exemplars, put {flag}.csv into "
-        "each of them."
+        "each folder."
       )
   names = [set_name(folder) for folder in folders]
   twice = [name for name in names if names.count(name) > 1]
   if twice:
     raise UserError(
-      f"--exemplars: two folders are called {twice[0]}, which names their layers: "
-      "rename one."
+      f"--exemplars: two folders have the name {twice[0]}, which is part of the names "
+      "of their layers: rename one."
     )
   found = {
     name: _read(folder, None, None, say)
@@ -181,8 +181,8 @@ def _joined(folders: Sequence[pathlib.Path], data: DataOptions, say: Say) -> _Se
   if with_split and len(with_split) < len(found):
     missing = next(name for name in names if name not in with_split)
     raise UserError(
-      f"--exemplars: {with_split[0]} has a {FILE} and {missing} has none: give each "
-      "one, or none."
+      f"--exemplars: {with_split[0]} has a {FILE} and {missing} has none: put one into "
+      "every folder, or into none."
     )
   truths = _renamed({name: one.truths for name, one in found.items()})
   return _Set(
@@ -197,7 +197,7 @@ def _joined(folders: Sequence[pathlib.Path], data: DataOptions, say: Say) -> _Se
 
 
 def _renamed(tables: Mapping[str, Mapping[Unit, Any] | None]) -> dict[Unit, Any]:
-  """Tables of several sets as one, their units as `JoinedExemplars` names them."""
+  """Joins the tables of several sets, with the layer names of `JoinedExemplars`."""
   return {
     dataclasses.replace(unit, layer=joined_layer(name, unit.layer)): value
     for name, table in tables.items()
@@ -208,7 +208,7 @@ def _renamed(tables: Mapping[str, Mapping[Unit, Any] | None]) -> dict[Unit, Any]
 def _annotated(
   whole: ExemplarSet, annotations: Mapping[Unit, Sequence[str]]
 ) -> ExemplarSet:
-  """Leaves out units and layers that nobody described: they are not encoded."""
+  """Leaves out units and layers without captions, so that they are not encoded."""
   rows = {}
   for layer in whole.layers:
     units = whole.exemplars(layer).signed_units()
@@ -218,14 +218,14 @@ def _annotated(
   if not rows:
     layers = sorted({unit.layer for unit in annotations})
     raise UserError(
-      f"No annotated unit has exemplars: annotated are units of {', '.join(layers[:8])}"
-      f"; exemplars are of {', '.join(whole.layers[:8])}."
+      f"No annotated unit has exemplars: annotations are of {', '.join(layers[:8])}; "
+      f"exemplars are of {', '.join(whole.layers[:8])}."
     )
   return ChosenExemplars(whole, rows)
 
 
 def known_sources(folders: Sequence[pathlib.Path]) -> dict[str, Any]:
-  """What the card says of corpora: which photographs the captioner has seen.
+  """Returns the model card's entry on corpora: the photographs used in training.
 
   Raises:
     UserError: if a corpus's manifest is damaged.

@@ -1,4 +1,4 @@
-"""AlexNet, as torchvision has it."""
+"""AlexNet, with torchvision's layers and names."""
 
 from functools import partial
 
@@ -36,13 +36,14 @@ _FEATURES = (
 
 
 class AlexNet(nn.Module):
-  """AlexNet; `features.1` is `features.0` after its ReLU, and so on.
+  """AlexNet, where `features.1` is `features.0` after its ReLU, and so on.
 
   In torchvision each ReLU overwrites its input, so that a hook on `features.0` whose
-  tensor is read later sees `features.1`. Here a name means what that part returned.
+  tensor is read later sees `features.1`. Here the activation of a layer is the value
+  that the layer returned.
 
   Attributes:
-    num_classes: outputs of the classifier; None for a network without one.
+    num_classes: number of outputs of the classifier; None for no classifier.
 
   Source: Krizhevsky 2014, "One weird trick".
   """

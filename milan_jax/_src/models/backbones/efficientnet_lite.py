@@ -1,12 +1,13 @@
 """EfficientNet-Lite: no squeeze and excitation, ReLU6, stem and head of fixed width.
 
-The names are those of the released weights without their underscores. `bn0`, `bn1` and
-`blocks.N.bn0` and `.bn1` are before the clip at 0 and 6, `act0`, `act1` ... after it.
-Probe the former, because many units saturate at 6, where images cannot be ranked.
+Layers have the names of the released weights without their leading underscores. `bn0`,
+`bn1`, `blocks.N.bn0` and `blocks.N.bn1` are the values before the clip to [0, 6];
+`act0`, `act1` and so on are the values after it. Probe the batch norms: after the clip,
+many units saturate at 6, where images cannot be ranked.
 
 The weights were trained with TensorFlow and need its padding. On 500 photographs, one
-for every second ImageNet class, Lite0's accuracy is 87.0 % with it and 80.4 % with
-torch's padding.
+for every second ImageNet class, Lite0's accuracy is 87.0 % with TensorFlow's padding
+and 80.4 % with torch's.
 """
 
 import math
@@ -30,7 +31,7 @@ from milan_jax._src.models.backbones.parts import (
 
 _Norm = partial(BatchNorm, 1e-3)
 _Clip = partial(Relu, 6.0)
-# repeats, kernel, stride of the first, expansion, features
+# Number of blocks, kernel size, stride of the first block, expansion, features.
 _STAGES = (
   (1, 3, 1, 1, 16),
   (2, 3, 2, 6, 24),
@@ -43,7 +44,7 @@ _STAGES = (
 
 
 class InvertedResidual(nn.Module):
-  """Expands, convolves each channel by itself, projects; the output is linear."""
+  """Expansion, depthwise convolution and projection, with no ReLU on the output."""
 
   features: int
   size: int
@@ -74,7 +75,7 @@ class InvertedResidual(nn.Module):
 
 
 def _stages(width: float, depth: float) -> tuple[tuple[int, int, int, int, int], ...]:
-  """`_STAGES` scaled; the first and the last stage do not become deeper."""
+  """Scales `_STAGES`; the first and last stage keep their number of blocks."""
   last = len(_STAGES) - 1
   return tuple(
     (
@@ -89,7 +90,7 @@ def _stages(width: float, depth: float) -> tuple[tuple[int, int, int, int, int],
 
 
 def _rounded(features: float) -> int:
-  """The nearest multiple of 8, or the next one where that is below nine tenths."""
+  """Rounds to the nearest multiple of 8, or up if that loses more than a tenth."""
   nearest = int(features + 4) // 8 * 8
   return nearest if nearest >= 0.9 * features else nearest + 8
 
@@ -98,9 +99,9 @@ class EfficientNetLite(nn.Module):
   """EfficientNet-Lite0, or wider and deeper.
 
   Attributes:
-    num_classes: outputs of the classifier; None for a network without one.
-    width: factor of the blocks' features.
-    depth: factor of the number of blocks of a stage.
+    num_classes: number of outputs of the classifier; None for no classifier.
+    width: multiplies the number of features of each block.
+    depth: multiplies the number of blocks of each stage.
 
   Source: Tan and Le 2019, and the Lite variant of TensorFlow's TPU models.
   """

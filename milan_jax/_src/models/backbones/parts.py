@@ -1,8 +1,8 @@
-"""The parts that the networks are made of; each is named as torchvision names it.
+"""The building blocks of the backbones, named as in torchvision.
 
-A part's activation is what its `__call__` returns, so a network needs no code to report
-its layers: Linen captures the calls (`registry.Backbone.apply`). Kernels are
-zeros until `registry.Backbone.init` draws them.
+The activation of a part is the value that its `__call__` returns. Linen captures it
+(`registry.Backbone.apply`), so networks need no code to return their layers. Kernels
+are zero until `registry.Backbone.init` draws them.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Part = Callable[..., nn.Module]
 
 
 class Sequential(nn.Module):
-  """Parts one after another, named `0`, `1`, ... ."""
+  """Applies parts in sequence; they are named `0`, `1` and so on."""
 
   parts: tuple[Part, ...]
 
@@ -32,9 +32,9 @@ class Sequential(nn.Module):
 
 
 class Conv(nn.Module):
-  """Convolution through `lowering.conv`.
+  """Convolution, computed by `lowering.conv`.
 
-  `padding` is torch's, pixels on every side, or TensorFlow's "same".
+  `padding` is a number of pixels on each side, as in torch, or TensorFlow's "same".
   """
 
   features: int
@@ -66,8 +66,9 @@ class Conv(nn.Module):
 class BatchNorm(nn.Module):
   """Batch normalization by the running statistics, which are parameters here.
 
-  It is not folded into the convolution before it: that would hide the convolution's own
-  output, and gains nothing, since XLA fuses this with the activation after it.
+  It is not folded into the preceding convolution, because the convolution's own output
+  can then not be read. Folding is not faster: XLA fuses the normalization with the
+  activation that follows.
   """
 
   epsilon: float = 1e-5
@@ -100,7 +101,7 @@ class Linear(nn.Module):
 
 
 class Relu(nn.Module):
-  """Clips below 0, and above `max_value` where one is given."""
+  """Clips values to at least 0, and to at most `max_value` if it is given."""
 
   max_value: float | None = None
 
@@ -131,12 +132,12 @@ class AveragePool(nn.Module):
 
 
 class Dropout(nn.Module):
-  """Nothing: these networks only ever infer. It keeps torch's numbering."""
+  """The identity, as in inference; it keeps the numbering of torch's layers."""
 
   def __call__(self, inputs: Array) -> Array:
     return inputs
 
 
 def flatten(inputs: Maps) -> Float[Array, "batch units"]:
-  """Flattens in torch's order, channels first, which a classifier's weights expect."""
+  """Flattens in torch's order, channels first, as the classifier's weights expect."""
   return inputs.transpose(0, 3, 1, 2).reshape(inputs.shape[0], -1)

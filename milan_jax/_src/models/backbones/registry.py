@@ -1,4 +1,4 @@
-"""The backbones by name: how to prepare their images, run them, name their layers."""
+"""The backbones by name, with their preprocessing, layers and default layers."""
 
 import dataclasses
 import functools
@@ -34,11 +34,11 @@ class Backbone:
   """A vision network whose activations can be read by layer name.
 
   Attributes:
-    name: what users call it.
-    module: the network; `module.apply({"params": params}, images)` gives its logits.
+    name: name of the backbone in options and files.
+    module: the network; `module.apply({"params": params}, images)` returns its logits.
     preprocessing: how to prepare its images.
-    logits: name of the layer that tells the classes, the last of the classifier.
-    default_layers: layers whose units are worth describing, in execution order.
+    logits: name of the layer that returns the logits, the last one of the classifier.
+    default_layers: layers whose units are described by default, in execution order.
   """
 
   name: str
@@ -49,28 +49,28 @@ class Backbone:
 
   @property
   def layer_names(self) -> tuple[str, ...]:
-    """Names of all layers, in the order in which they are done."""
+    """Names of all layers, in execution order."""
     return tuple(_trace(self.module, self.preprocessing.crop)[0])
 
   @property
   def head(self) -> str:
-    """Name of the classifier, which parameters may lack."""
+    """Name of the classifier, which may be missing in the parameters."""
     return self.logits.split(".")[0]
 
   def fitted(self, params: Params) -> "Backbone":
-    """The backbone with the classifier that parameters have, or without one."""
+    """Returns the backbone with the classifier in `params`, or without one."""
     module = self.module.clone(num_classes=self._num_classes(params))
     return dataclasses.replace(self, module=module)
 
   def init(self, key: Key[Array, ""]) -> Params:
-    """Random parameters: He's normal kernels, batch norms that do nothing."""
+    """Returns random parameters: He normal kernels and identity batch norms."""
     params = _constants(self.module, self.preprocessing.crop)
     return _with_random_kernels(params, key)
 
   def normalize(
     self, images: UInt8[Array | np.ndarray, "batch height width 3"]
   ) -> Float[Array, "batch height width 3"]:
-    """Images as the network wants their values; their size is not changed."""
+    """Scales pixel values as the network expects; image sizes stay the same."""
     return self.preprocessing.normalize(images)
 
   def apply(
@@ -79,19 +79,20 @@ class Backbone:
     images: Float[Array | np.ndarray, "batch height width 3"],
     layers: Sequence[str],
   ) -> dict[str, Array]:
-    """Activations of some layers.
+    """Returns the activations of some layers.
 
-    Compiled once per set of layers and shape of images. What no layer needs is not
-    computed, so it stops at the deepest one.
+    The computation is compiled once per set of layers and shape of images. It ends at
+    the deepest of the layers.
 
     Args:
       params: from `init` or `params_from_state_dict`; the classifier may be missing, or
         have any number of classes.
-      images: from `normalize`, of any size that the network can take.
+      images: from `normalize`, of any size that the network accepts.
       layers: names from `layer_names`.
 
     Returns:
-      For each layer `(batch, height, width, units)`; `(batch, units)` in a classifier.
+      An array for each layer, of shape `(batch, height, width, units)`, or
+      `(batch, units)` in a classifier.
 
     Raises:
       UserError: if a layer is unknown or its parameters are missing, or if the images
@@ -103,7 +104,7 @@ class Backbone:
     if num_classes is None and headless:
       raise UserError(
         f"Layer {headless[0]!r} belongs to {self.name}'s classifier, which these "
-        "weights do not have: choose earlier layers, or weights with a classifier."
+        "weights lack: choose earlier layers, or weights with a classifier."
       )
     module = self.module.clone(num_classes=num_classes)
     found: dict[str, Array] = _activations(
@@ -117,10 +118,10 @@ class Backbone:
     return found
 
   def shapes(self, layers: Sequence[str], image_size: Size) -> dict[str, Shape]:
-    """Shape of each layer's activations of one image, without computing any.
+    """Returns the shape of each layer's activations of one image; computes nothing.
 
     Returns:
-      For each layer `(height, width, units)`, or `(units,)` in a classifier.
+      A shape for each layer: `(height, width, units)`, or `(units,)` in a classifier.
 
     Raises:
       UserError: if a layer is unknown, or the images are too small for the network.
@@ -145,10 +146,10 @@ class Backbone:
 
 
 def backbone(name: str) -> Backbone:
-  """The backbone of that name.
+  """Returns the backbone of a name.
 
   Raises:
-    UserError: if there is none.
+    UserError: if the name is unknown.
 
   Example:
     >>> resnet = milan_jax.backbone("resnet18")
@@ -160,12 +161,12 @@ def backbone(name: str) -> Backbone:
   if name not in _BACKBONES:
     hint = did_you_mean(name, _BACKBONES)
     known = ", ".join(_BACKBONES)
-    raise UserError(f"No backbone is called {name!r}.{hint} Known are {known}.")
+    raise UserError(f"There is no backbone {name!r}.{hint} Expected one of {known}.")
   return _BACKBONES[name]
 
 
 def backbone_names() -> tuple[str, ...]:
-  """Names of all backbones.
+  """Returns the names of all backbones.
 
   Example:
     >>> milan_jax.backbone_names()[:2]
@@ -175,26 +176,26 @@ def backbone_names() -> tuple[str, ...]:
 
 
 def parameter_shapes(module: nn.Module, image_size: Size) -> dict[str, Any]:
-  """The tree of a network's parameters, each as a `jax.ShapeDtypeStruct`."""
+  """Returns the tree of a network's parameters as `jax.ShapeDtypeStruct`s."""
   shapes: dict[str, Any] = _trace(module, image_size)[1]
   return shapes
 
 
 @functools.cache
 def _trace(module: nn.Module, image_size: Size) -> tuple[dict[str, Shape], Any]:
-  """Shapes of all layers in execution order, and the parameters, computing nothing."""
+  """Returns the shapes of all layers, in execution order, and of the parameters."""
   order: dict[str, None] = {}
 
   def note(part: nn.Module, method: str) -> bool:
     if method != "__call__" or not part.path:
       return False
-    order.pop(".".join(part.path), None)  # a part called twice counts the last time
+    order.pop(".".join(part.path), None)  # the last call of a part counts
     order[".".join(part.path)] = None
     return True
 
   def run(key: Array) -> Any:
     images = jnp.zeros((1, *sides(image_size), 3))
-    with lowering.use_lowering("plain"):  # shapes are the same, and traced faster
+    with lowering.use_lowering("plain"):  # same shapes, faster to trace
       return module.init_with_output(key, images, capture_intermediates=note)
 
   _, variables = jax.eval_shape(run, jax.random.key(0))
@@ -205,15 +206,15 @@ def _trace(module: nn.Module, image_size: Size) -> tuple[dict[str, Shape], Any]:
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _constants(module: nn.Module, image_size: Size) -> Params:
-  """Initial parameters but for the kernels, which are zero."""
+  """Returns the initial parameters, with zeros for kernels."""
   images = jnp.zeros((1, *sides(image_size), 3))
-  with lowering.use_lowering("plain"):  # the activations are not computed anyhow
+  with lowering.use_lowering("plain"):  # the activations are never computed
     params: Params = module.init(jax.random.key(0), images)["params"]
     return params
 
 
 def _with_random_kernels(params: Params, key: Array) -> Params:
-  """Draws all kernels at once: one draw per kernel takes a minute to compile."""
+  """Draws all kernels in one call: one call per kernel takes a minute to compile."""
   leaves = traverse_util.flatten_dict(params)
   kernels = {path: leaf for path, leaf in leaves.items() if path[-1] == "kernel"}
   noise = jax.random.normal(key, (sum(leaf.size for leaf in kernels.values()),))
@@ -251,7 +252,7 @@ def _activations(
 
 
 def _captured(captured: Any, layer: str) -> Any:
-  """What a layer returned when it was last called."""
+  """Returns a layer's output in its last call."""
   for part in layer.split("."):
     captured = captured[part]
   return captured["__call__"][-1]

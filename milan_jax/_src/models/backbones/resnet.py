@@ -22,10 +22,10 @@ _WIDTHS = (64, 128, 256, 512)
 
 
 class BasicBlock(nn.Module):
-  """Two 3 x 3 convolutions beside a shortcut.
+  """Two 3 x 3 convolutions with a shortcut.
 
-  Its one `relu` is called twice: the layer of that name is the last call, which is the
-  block's output.
+  Its `relu` is called twice. The layer `relu` is the output of the last call, which is
+  the block's output.
   """
 
   width: int
@@ -42,10 +42,11 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-  """Convolutions of 1 x 1, 3 x 3 and 1 x 1, the last four times as wide.
+  """Convolutions of 1 x 1, 3 x 3 and 1 x 1, with a shortcut.
 
-  The stride is the 3 x 3 convolution's. `relu` is called three times: the layer of that
-  name is the last call, which is the block's output.
+  The last convolution is four times as wide as the others, and the 3 x 3 convolution
+  has the stride. `relu` is called three times. The layer `relu` is the output of the
+  last call, which is the block's output.
   """
 
   width: int
@@ -64,7 +65,7 @@ class Bottleneck(nn.Module):
 
 
 def _shortcut(inputs: Array, features: int, stride: int) -> Array:
-  """The input itself, or projected where its shape differs from the output's."""
+  """Returns the input, projected if its shape differs from the output's."""
   if stride == 1 and inputs.shape[-1] == features:
     return inputs
   parts = (partial(Conv, features, 1, stride=stride), BatchNorm)
@@ -75,9 +76,9 @@ class ResNet(nn.Module):
   """A stem and four stages of residual blocks.
 
   Attributes:
-    block: the kind of block.
+    block: type of the blocks.
     depths: number of blocks of each stage.
-    num_classes: outputs of the classifier; None for a network without one.
+    num_classes: number of outputs of the classifier; None for no classifier.
 
   Source: He et al. 2016.
   """

@@ -1,4 +1,4 @@
-"""Parameters from a torch state dict, whose arrays somebody else has read."""
+"""Converts a torch state dict, read as NumPy arrays, to a backbone's parameters."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -17,15 +17,17 @@ _LEAVES = {
   "mean": "running_mean",
   "var": "running_var",
 }
-# In the weights of these networks every module's name starts with an underscore.
+# In the weights of these networks, the names of all modules start with an underscore.
 _UNDERSCORED = "efficientnet-lite"
 _IGNORED = "num_batches_tracked"
-# Axes of torch's kernels, by ours: HWIO from OIHW, and (in, out) from (out, in).
+# Transposes torch's kernels, by number of axes: OIHW to HWIO, (out, in) to (in, out).
 _TRANSPOSED = {4: (2, 3, 1, 0), 2: (1, 0)}
 
 
 def weight_names(name: str) -> tuple[str, ...]:
-  """Names of a backbone's weights in a torch state dict, the classifier's included.
+  """Returns the names of a backbone's weights in a torch state dict.
+
+  The classifier's weights are included.
 
   Raises:
     UserError: if the backbone is unknown.
@@ -34,23 +36,23 @@ def weight_names(name: str) -> tuple[str, ...]:
 
 
 def has_head(name: str, state_dict: Mapping[str, Any]) -> bool:
-  """Whether a state dict holds weights of a backbone's classifier."""
+  """Returns whether a state dict has weights of a backbone's classifier."""
   return any(_in_head(name, key) for key in _without_prefix(state_dict))
 
 
 def params_from_state_dict(
   name: str, state_dict: Mapping[str, np.ndarray], *, head: bool = True
 ) -> registry.Params:
-  """Parameters of a backbone, as float32.
+  """Converts a torch state dict to a backbone's parameters, in float32.
 
-  Keys are torchvision's, or the released packages' for efficientnet-lite, all of them
-  with or without the `module.` of a data-parallel network. Counters of batches seen are
-  ignored. The classifier may have any number of classes.
+  Keys are those of torchvision, or of the released package for efficientnet-lite. All
+  of them may start with `module.`, as in a data-parallel network. The entries
+  `num_batches_tracked` are ignored. The classifier may have any number of classes.
 
   Args:
     name: the backbone's name.
     state_dict: arrays of any floating type.
-    head: whether to read the classifier; without it, its layers cannot be computed.
+    head: whether to read the classifier; if false, its layers cannot be computed.
 
   Raises:
     UserError: if the backbone is unknown, a key is missing or unexpected, or a shape is
@@ -88,7 +90,7 @@ def _without_prefix(state_dict: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _torch_name(name: str, path: Collection[str]) -> str:
-  """Dotted name of a module in the state dict; a number is an index of a list."""
+  """Returns the dotted name of a module in the state dict."""
   if name.startswith(_UNDERSCORED):
     path = [part if part.isdigit() else f"_{part}" for part in path]
   return ".".join(path)
@@ -101,7 +103,7 @@ def _in_head(name: str, key: str) -> bool:
 def _expected(
   name: str, found: Mapping[str, np.ndarray], *, head: bool
 ) -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
-  """Path in the parameters and torch's shape, by torch's key."""
+  """Returns the path in the parameters and torch's shape for each torch key."""
   backbone = registry.backbone(name)
   module = backbone.module
   bias = found.get(f"{_torch_name(name, backbone.logits.split('.'))}.bias")
@@ -146,14 +148,14 @@ def _check(
     if keys
   ]
   if head and not unexpected and not wrong and all(_in_head(name, k) for k in missing):
-    advice = "they have no classifier, which is needed here"
+    advice = "the classifier is missing: use weights that have one"
   else:
     advice = _guess(name, found, head=head)
   raise UserError(f"These are not weights of {name}: {', '.join(faults)}; {advice}.")
 
 
 def _guess(name: str, found: Mapping[str, tuple[int, ...]], *, head: bool) -> str:
-  """Which other backbone the shapes are those of."""
+  """Names the backbone whose shapes these are, if there is one."""
   arrays = {key: np.broadcast_to(np.float32(0), shape) for key, shape in found.items()}
   for other in registry.backbone_names():
     kept = {key: value for key, value in arrays.items() if not _in_head(other, key)}

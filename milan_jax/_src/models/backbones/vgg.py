@@ -1,4 +1,4 @@
-"""VGG, as torchvision has it."""
+"""VGG, with torchvision's layers and names."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -24,12 +24,12 @@ _WIDTHS = (64, 128, 256, 512, 512)
 
 
 class Vgg(nn.Module):
-  """VGG: stages of 3 x 3 convolutions, each stage ending in a pooling.
+  """VGG: stages of 3 x 3 convolutions, each followed by max pooling.
 
   Attributes:
     depths: number of convolutions of each stage.
     normalized: whether a batch norm follows each convolution.
-    num_classes: outputs of the classifier; None for a network without one.
+    num_classes: number of outputs of the classifier; None for no classifier.
 
   Source: Simonyan and Zisserman 2015, configurations A, B, D and E.
   """
@@ -66,7 +66,7 @@ class Vgg(nn.Module):
 
 
 def last_relus(depths: tuple[int, ...], *, normalized: bool) -> tuple[str, ...]:
-  """Names of each stage's last ReLU."""
+  """Returns the name of each stage's last ReLU."""
   names, index = [], 0
   for depth in depths:
     index += depth * (3 if normalized else 2)
