@@ -156,6 +156,12 @@ def test_bad_texts_are_refused(scene):
   captioner, features = names["captioner"], names["features"]
   with pytest.raises(milan_jax.UserError, match=r"found conv2 99, which has none"):
     captioner.score(features, {milan_jax.Unit("conv2", 99): ["red"]})
+  with pytest.raises(milan_jax.UserError, match=r"conv2 0 \(off\), which has none"):
+    captioner.score(features, {milan_jax.Unit("conv2", 0, "off"): ["red"]})
+  up = milan_jax.Unit("conv2", 0)
+  object.__setattr__(up, "sign", "up")  # the tests check the types of arguments
+  with pytest.raises(milan_jax.UserError, match=r"sign on or off; found .*sign='up'"):
+    captioner.score(features, {up: ["red"]})
   with pytest.raises(milan_jax.UserError, match="expected descriptions of conv2 0"):
     captioner.score(features, {milan_jax.Unit("conv2", 0): [""]})
   assert captioner.score(features, {}) == {}

@@ -17,7 +17,7 @@ from milan_jax._src.decoding.region_encoder import (
   encoder_params,
   region_encoder,
 )
-from milan_jax._src.decoding.scoring import TextScore, TextScorer
+from milan_jax._src.decoding.scoring import TextScore, TextScorer, check_texts
 from milan_jax._src.decoding.search_memory import check_search_fits
 from milan_jax._src.decoding.unit_descriptions import describe_units
 from milan_jax._src.errors import UserError, arguments
@@ -240,8 +240,10 @@ class Captioner:
       Scores of each unit's texts, in their order.
 
     Raises:
-      UserError: a unit has no exemplars, a text is empty, or spaCy is not installed.
+      UserError: a unit has no exemplars or a sign other than on and off, a text is
+        empty, or spaCy is not installed.
     """
+    check_texts(texts)  # before encoding, which takes most of the time
     with _folder(None) as folder:
       store = self._features(exemplars, folder / FEATURES)
       return self._scorer(store, texts, batch_size=batch_size)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from jaxtyping import Int
 
 from milan_jax._src.decoding.program import TextScores, fuse_weights, score
 from milan_jax._src.errors import UserError
-from milan_jax._src.records import Unit
+from milan_jax._src.records import Sign, Unit
 from milan_jax._src.runs.precision import full_float32
 from milan_jax._src.store.feature_store import FeatureStore
 from milan_jax._src.store.release import Release
@@ -86,23 +87,22 @@ class TextScorer:
       UserError: a unit is not in the store, a text is empty or none, or spaCy is not
         installed.
     """
-    _check_texts(texts)
+    check_texts(texts)
     if not texts:
       return {}
     rows = {unit: row for row, (unit, _) in enumerate(store.units(0, len(store)))}
     missing = [unit for unit in texts if unit not in rows]
     if missing:
       raise UserError(
-        f"texts: expected units that have exemplars; found {missing[0].layer} "
-        f"{missing[0].index}, which has none."
+        f"texts: expected units that have exemplars; found {_name(missing[0])}, which "
+        "has none."
       )
     tokenize, vocabulary = Tokenizer(), self._vocabulary
     tokens = {unit: [tokenize(text) for text in each] for unit, each in texts.items()}
     for unit, captions in tokens.items():
       if not captions or not all(captions):
         raise UserError(
-          f"texts: expected descriptions of {unit.layer} {unit.index}; found "
-          f"{list(texts[unit])}."
+          f"texts: expected descriptions of {_name(unit)}; found {list(texts[unit])}."
         )
     ids = _ids(list(tokens.values()), vocabulary)
     scores = self._scores(
@@ -150,16 +150,23 @@ class TextScorer:
     return whole
 
 
-def _check_texts(texts: Mapping[Unit, Sequence[str]]) -> None:
+def check_texts(texts: Mapping[Unit, Sequence[str]]) -> None:
+  """Raises UserError if texts are not lists of strings by unit, or a sign is wrong."""
   expected = "texts: expected a mapping from Unit to a list of descriptions"
   if not isinstance(texts, Mapping):
     raise UserError(f"{expected}; found a {type(texts).__name__}.")
   for unit, each in texts.items():
     if not isinstance(unit, Unit):
       raise UserError(f"{expected}; found {unit!r} in place of a Unit.")
+    if unit.sign not in get_args(Sign):
+      raise UserError(f"texts: expected units with the sign on or off; found {unit!r}.")
     items = [each] if isinstance(each, str) else each
     if isinstance(each, str) or not all(isinstance(text, str) for text in items):
-      raise UserError(f"{expected}; found {each!r} for {unit.layer} {unit.index}.")
+      raise UserError(f"{expected}; found {each!r} for {_name(unit)}.")
+
+
+def _name(unit: Unit) -> str:
+  return f"{unit.layer} {unit.index}" + (" (off)" if unit.sign == "off" else "")
 
 
 def _ids(
