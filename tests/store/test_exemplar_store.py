@@ -287,7 +287,7 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_bytes(tmp_path):
 def test_groups_of_images_and_margins_are_kept(layers, tmp_path):
   class Crops(ArrayImages):
     def groups(self):
-      return np.arange(12) // 3
+      return (np.arange(12) // 3).tolist()
 
   margins = np.array([0, 1, 2], np.float32)
   off = np.array([True, False, False])

@@ -132,7 +132,7 @@ def write_exemplars(
         **_optional_arrays(found),
       )
     if isinstance(source, GroupedSource):
-      groups = source.groups()[image_ids]
+      groups = np.asarray(source.groups())[image_ids]
       np.save(staging / GROUPS, groups, allow_pickle=False)
     names = [source.name(index) for index in image_ids.tolist()]
     write_table(staging, layers, image_ids, names, info or {})
