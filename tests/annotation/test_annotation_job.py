@@ -179,8 +179,8 @@ def test_answers_become_annotations(tmp_path):
   assert any("line 4: gives persons" in one and "Ugly" in one for one in lines)
   assert "1 left out: repeats a description of the unit" in lines
   # "red things" and "red fruit" share one of 1 + 2 content words: F1 = 2/3.
-  assert "2 units described twice: content-word F1 0.33" in lines[-1]
-  assert "50% share" in lines[-1] and "one of two 1" in lines[-1]
+  assert "units described twice: 2; content-word F1 0.33" in lines[-1]
+  assert "50% share" in lines[-1] and "one of the two 1" in lines[-1]
   assert {
     unit.index: texts for unit, texts in read_annotations(out / "one.csv").items()
   }
@@ -251,7 +251,7 @@ def test_bad_input_is_refused_in_one_sentence(stores, tmp_path):
     ((f"--read={fine}", f"--key={fine}"), "first line must name the columns"),
     ((f"--read={tmp_path / 'none.csv'}", f"--key={key}"), "cannot be read"),
     (answered("a", (3, "A", "dogs")), "line 2: the key has no sheet 3"),
-    (answered("b", (2, "D", "dogs")), "line 2: the key has no letter D on sheet 2"),
+    (answered("b", (2, "D", "dogs")), "no letter D on sheet 2; that sheet has A, B"),
     (answered("c", ("one", "A", "dogs")), "a sheet's number and a letter"),
     (answered("d", (1, "A", "")), "none of 1 answers counts"),
   ):
@@ -272,5 +272,5 @@ def test_two_annotators_who_write_the_same_agree(tmp_path):
     f"--out={tmp_path / 'c.csv'}",
   )
   line = found.stdout.splitlines()[-1]
-  assert line.startswith("2 units described twice: content-word F1 1.00")
-  assert line.endswith("nothing in common: both 1, one of two 0")
+  assert line.startswith("units described twice: 2; content-word F1 1.00")
+  assert line.endswith("nothing in common: both answers 1, one of the two 0")

@@ -41,9 +41,9 @@ class Agreement:
     if self.by_chance is not None:
       chance = f" (descriptions of different units: {self.by_chance:.2f})"
     return (
-      f"{self.units} units described twice: content-word F1 {self.f1:.2f}{chance}; "
-      f"{self.sharing:.0%} share a content word; nothing in common: both "
-      f"{self.both_nothing}, one of two {self.one_nothing}"
+      f"units described twice: {self.units}; content-word F1 {self.f1:.2f}{chance}; "
+      f"{self.sharing:.0%} share a content word; nothing in common: both answers "
+      f"{self.both_nothing}, one of the two {self.one_nothing}"
     )
 
 

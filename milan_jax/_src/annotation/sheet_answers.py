@@ -75,12 +75,17 @@ def read_answers(
       place = place_of(row)
       if place not in key:
         known = sorted({each.sheet for each in key})
-        what = f"sheet {place.sheet}"
+        what, others = (
+          f"sheet {place.sheet}",
+          f"its sheets are {known[0]} to {known[-1]}",
+        )
         if place.sheet in known:
+          letters = sorted(each.letter for each in key if each.sheet == place.sheet)
           what = f"letter {place.letter} on sheet {place.sheet}"
+          others = f"that sheet has {', '.join(letters)}"
         raise UserError(
-          f"{row.where}: the key has no {what}; its sheets are {known[0]} to "
-          f"{known[-1]}: use the key.csv that was written with these sheets."
+          f"{row.where}: the key has no {what}; {others}: correct the row, or use the "
+          "key.csv that was written with these sheets."
         )
       text = " ".join(row.values["summary"].split())
       answers.append(Answer(place, text, str(path), row.where))
