@@ -48,6 +48,7 @@ def test_columns_may_stand_in_any_order(tmp_path):
     ("layer,unit,summary\nl,1,wool, stairs\n", "line 2: .*must be quoted"),
     ("layer,unit,summary\nl,-1,dogs\n", "line 2: .*whole number from 0, but got '-1'"),
     ("layer,unit,summary\nl,1.5,dogs\n", "line 2: .*but got '1.5'"),
+    ("layer,unit,summary,sign\nl,1,dogs,x\n", "line 2: .*on or off, but got 'x'"),
     ("layer,unit,summary\n ,1,dogs\n", "line 2: the layer is empty"),
     ('layer,unit,summary\nl,1,"a\nb"\nl,1, \n', "line 4: the summary is empty"),
     ('layer,unit,summary\nl,1,"dogs\n', "invalid CSV after line 1"),

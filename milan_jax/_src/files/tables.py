@@ -51,7 +51,7 @@ class Row:
       )
     sign = self.values.get("sign", "").strip().lower() or "on"
     if sign not in ("on", "off"):
-      raise UserError(f"{self.where}: a sign is on or off, but got {sign!r}")
+      raise UserError(f"{self.where}: expected the sign on or off, but got {sign!r}")
     return Unit(layer, number, cast(Sign, sign))
 
 

@@ -232,10 +232,11 @@ def _sizes(projection: str, channels: Sequence[int]) -> list[int]:
     1 <= size <= number for size, number in zip(sizes, channels, strict=False)
   )
   if not fits:
+    count = f"; found {len(sizes)}" if len(sizes) != len(channels) else ""
     raise UserError(
-      f"--projection={projection}: expected {len(channels)} numbers, one for each "
-      f"encoder layer (and for the geometry, with --pooling=placed), from 1 to "
-      f"{','.join(map(str, channels))}."
+      f"--projection={projection}: expected {len(channels)} comma-separated whole "
+      f"numbers, one for each encoder layer (and one for the geometry, with "
+      f"--pooling=placed), from 1 to at most {','.join(map(str, channels))}{count}."
     )
   return sizes
 
