@@ -95,9 +95,9 @@ def page(
 <main>
 {sections}
 </main>
-<footer>Regions: what a unit answers to most strongly, best first, in reading order.
-Outside a region the image is dimmed. A unit marked “off” rests at its maximum: its
-regions are what lowers it most.</footer>
+<footer>Regions: what a unit responds to most strongly, best first, in reading order.
+Outside a region the image is dimmed. A unit marked “off” is shown by the regions that
+lower it most.</footer>
 <script>
 {_asset("page.js")}</script>
 </body>
@@ -176,7 +176,7 @@ def _card(entry: Entry) -> str:
   mark = '<span class="sign">off:</span> ' if is_off and not entry.dead else ""
   # The picture's folder is the quoted layer name, so its % signs must be quoted again.
   link = html.escape(urllib.parse.quote(entry.picture))
-  answer = "is lowered by most" if is_off else "answers to most"
+  answer = "is lowered by most" if is_off else "responds to most"
   alt = html.escape(f"The regions that {where} {answer}")
   width, height = entry.size
   scores = {

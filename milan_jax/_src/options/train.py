@@ -116,7 +116,7 @@ class OptimizerOptions(Checked):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReleaseOptions(Checked):
-  """What the released captioner brings with it."""
+  """Defaults and description of the released captioner."""
 
   temperature: float = option(
     0.2, "the release's default weight of the language model in decoding"
@@ -126,12 +126,12 @@ class ReleaseOptions(Checked):
   )
   floor: float = option(
     0.0,
-    "the release's default bound of what a token may be paid in decoding: none may be "
-    "less likely than e^-floor under the language model; 0 for no bound",
+    "the release's default floor in decoding: leave out hypotheses with a token less "
+    "likely than e^-floor under the language model, where others exist; 0 for none",
   )
   lm_stop: bool = option(
     True,
-    "whether the language model's probability of the stop counts in the release's "
+    "count the language model's probability of the stop in the release's "
     "default decoding",
   )
   dtype: str = option(
