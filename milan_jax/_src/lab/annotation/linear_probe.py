@@ -25,7 +25,7 @@ from milan_jax._src.store.feature_store import FeatureStore
 from milan_jax._src.text.content_words import EMPTY_WORDS
 from milan_jax._src.text.wording import said
 
-MIN_UNITS = 12  # units that a word is said of
+MIN_UNITS = 12  # units whose descriptions have a word
 RIDGES = (300.0, 1000.0, 3000.0, 10000.0)
 FOLDS = 8
 
