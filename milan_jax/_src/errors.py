@@ -11,7 +11,7 @@ _IN_PYTHON = {"list_layers": "network.probe.layers()"}
 
 
 class UserError(ValueError):
-  """Bad input: says what was expected, what was found and what to do.
+  """Bad input: states what was expected, what was found and what to do.
 
   The command line prints the message on standard error, without a traceback, and
   exits with code 2. Any other exception is a bug in milan-jax.

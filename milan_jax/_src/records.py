@@ -74,15 +74,16 @@ class LayerExemplars:
     units: index of each unit in its layer.
     image_ids: position in the data set of each exemplar.
     image_rows: row of each exemplar in the set's table of distinct images.
-    activations: spatial maximum of each exemplar; None where a set does not know it.
+    activations: spatial maximum of each exemplar; None if unknown.
     thresholds: quantile of each unit's activations, which masks exceed, by the set's
-      margin if it has one; None where unknown.
-    dead: units that never vary, or whose exemplars mean nothing.
-    num_firing: on how many images each unit fires: those where it is above zero if it
-      is never below, otherwise all; None where a set does not know it.
-    num_images: of how many images that is said; None where a set does not know it.
-    off: rows that hold what lowers their unit: their activations are by how much it is
-      below its resting value; None where all rows are "on".
+      margin if it has one; None if unknown.
+    dead: whether each unit never varies, or has exemplars without meaning.
+    num_firing: number of images on which each unit fires: those where it is above zero
+      if it is never below zero, otherwise all; None if unknown.
+    num_images: number of images over which `num_firing` was counted; None if unknown.
+    off: whether each row is of what lowers its unit; the activations of such a row are
+      distances below the unit's resting value, the threshold of its upper tail; None
+      if all rows are "on".
   """
 
   layer: str
@@ -126,7 +127,7 @@ def signed_units(layer: str, indices: Iterable[int], off: Iterable[bool]) -> lis
 
 @runtime_checkable
 class ExemplarSet(Protocol):
-  """Exemplars of the units of some layers: what every reader of a store offers.
+  """Exemplars of the units of some layers: the interface of all readers of stores.
 
   Example:
     >>> isinstance(exemplars, milan_jax.ExemplarSet)
@@ -171,7 +172,7 @@ class GroupedExemplars(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Description:
-  """What the captioner says of a unit.
+  """A captioner's description of a unit, with its scores.
 
   Attributes:
     unit: the unit.
@@ -180,13 +181,14 @@ class Description:
     log_prob: log p(description | regions), in nats.
     lm_log_prob: log p(description), in nats; None without a language model.
     dead: the unit never varied over the images, so the text means nothing.
-    margin: by how much the score beats the next best description's, in nats; None where
-      no other is known.
-    confidence: the probability that the text fits the unit; None if the captioner's was
-      not measured.
-    guess: what would have been said, where the confidence is too low to say it.
-    fires: on how many images the unit fires, as for `LayerExemplars`; None if unknown.
-    images: of how many images that is said; None if unknown.
+    margin: difference between the score and that of the next best description, in
+      nats; None if no other is known.
+    confidence: the probability that the best hypothesis fits the unit; None if the
+      captioner's confidence was not calibrated.
+    guess: the withheld description, if the confidence is too low.
+    fires: number of images on which the unit fires, as in `LayerExemplars`; None if
+      unknown.
+    images: number of images over which `fires` was counted; None if unknown.
 
   Example:
     >>> descriptions[0].unit

@@ -14,16 +14,16 @@ from milan_jax._src.images.demo import PHOTOGRAPHS
 from milan_jax._src.records import Description, ExemplarSet, GroupedExemplars
 
 _DEMO_NOTES = (
-  f"These units were shown {len(PHOTOGRAPHS)} photographs only, those that come with "
-  "milan-jax, cut into many crops at several scales. That is enough to see the "
-  "program work, and far too few to judge a network by: a unit for dogs has seen none.",
-  "Show it your own: `python describe.py --images FOLDER --workdir runs/mine`.",
+  f"These units were shown only the {len(PHOTOGRAPHS)} photographs that come with "
+  "milan-jax, cut into many crops at several scales. That is enough to try the "
+  "program, but far too few to learn about a network.",
+  "Use your own: `python describe.py --images FOLDER --workdir runs/mine`.",
 )
 _STARTER_NOTE = (
-  "The captioner that ships knows colors, edges, textures and materials, and several "
+  "The shipped captioner knows colors, edges, textures and materials, and several "
   "hundred kinds of things and their parts, from a few hundred photographs and "
-  "cut-outs. What it is less sure of is marked, and where it is not sure enough it "
-  "says that there is no clear pattern."
+  "cut-outs. Less certain descriptions are marked, and if the confidence is too low, "
+  "the description is “No clear pattern”."
 )
 
 
@@ -37,8 +37,9 @@ class RunFacts:
     captioner: the name of the captioner.
     weights: where the network's weights come from; empty if unknown.
     demo: whether it was shown the packaged photographs.
-    parity: whether all exemplars are shown, those that do not fire included.
-    source: identifies the regions: where it changes, their pictures are drawn again.
+    parity: whether all exemplars are shown, including those on which the unit does not
+      fire.
+    source: identifies the regions: if it changes, their pictures are drawn again.
   """
 
   network: str

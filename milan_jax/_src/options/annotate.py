@@ -11,7 +11,7 @@ class SheetOptions(Checked):
 
   exemplars: str | None = option(
     None,
-    "folders of exemplars, comma-separated: the units of all are mixed",
+    "folders of exemplars, comma-separated; their units are mixed",
   )
   num_units: int | None = option(
     None,
@@ -20,16 +20,18 @@ class SheetOptions(Checked):
   )
   off_share: float | None = option(
     None,
-    "fraction of num_units to be units that are shown by what lowers them, as far as "
-    "there are; default: drawn as the others",
+    "fraction of num_units to draw from the units that are shown by what lowers them, "
+    "if there are enough; default: these units are drawn like the others",
   )
   twice: int = option(
     0,
-    "number of these units that are drawn on a second set of sheets too, to measure "
+    "number of these units to draw again on a second set of sheets, to measure "
     "agreement",
   )
   units_per_sheet: int = option(
-    6, "units of a sheet, at most 6; fewer are shown larger where sheets are shrunk"
+    6,
+    "units per sheet, at most 6; with fewer, viewers that shrink pictures show them "
+    "larger",
   )
   seed: int = option(0, "seed of the choice and of the order of the units")
   workdir: str = option(
@@ -55,7 +57,7 @@ class AnswerOptions(Checked):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AnnotateOptions(Options):
-  """Draws units on contact sheets for annotators, and reads what they answer."""
+  """Draws units on contact sheets for annotators, and reads their answers."""
 
   sheets: SheetOptions = dataclasses.field(default_factory=SheetOptions)
   answers: AnswerOptions = dataclasses.field(default_factory=AnswerOptions)

@@ -26,18 +26,18 @@ class Decoding:
     consensus: weight of the log-consensus with the other hypotheses, for rerank: a
       minimum Bayes risk (MBR) term.
     floor: for rerank, hypotheses with a token, the stop included, that is less likely
-      than e^-floor under the language model are taken only where there is no other. It
-      bounds what mutual information can pay for one token: `temperature * floor` nats.
-      0 for no bound.
-    lm_stop: for rerank, whether the language model's probability of the stop counts. An
-      ending contains nothing of the regions, so mutual information should not reward
-      an unlikely one.
+      than e^-floor under the language model are used only if there are no others. This
+      bounds the contribution of one token to mutual information by
+      `temperature * floor` nats. 0 for no bound.
+    lm_stop: for rerank, whether the language model's probability of the stop counts.
+      How a text ends depends little on the regions, so mutual information should not
+      reward an unlikely ending.
     nothing: descriptions of no pattern, in lower case, tokens separated by spaces.
-    guarded: give no description that gives persons a color or judges them
-      (`text/persons.py`), but the next best one of the beam; "No clear pattern" where
-      there is no other.
+    guarded: replace a description that gives persons a color or judges them
+      (`text/persons.py`) by the next best one of the beam, or by "No clear pattern" if
+      there is none.
     mi: score each token by mutual information, for greedy, sample and beam.
-    parity: give the original's scores, its counting errors included: greedy counts
+    parity: compute the original's scores, including its counting errors: greedy counts
       what comes after the stop, and rerank's language model one token too many.
     precision: one of `PRECISIONS`.
 

@@ -81,9 +81,9 @@ class ImageOptions(Checked):
   )
   fit: str | None = option(
     None,
-    "how images are brought to the network's size: resize-crop, resize (whatever "
-    "their proportions) or none; default: resize-crop, but images that have the "
-    "network's size are taken as they are",
+    "how images are resized to the network's size: resize-crop, resize (without "
+    "keeping their proportions) or none; default: resize-crop, but images that have "
+    "the network's size are used unchanged",
     choices=FITS,
   )
   latents: str | None = option(
@@ -158,7 +158,7 @@ class CaptionerOptions(Checked):
   )
   encoder_precision: str = option(
     "float32",
-    "how the encoder's products round",
+    "precision of the encoder's matrix products",
     choices=("float32", "bfloat16"),
   )
 
@@ -210,11 +210,11 @@ class DecodingOptions(Checked):
   batch_size: int = option(64, "units decoded together")
   precision: str = option(
     "float32",
-    "how products round; tensorfloat32 where the device has it",
+    "precision of matrix products; tensorfloat32 where the device has it",
     choices=PRECISIONS,
   )
   parity: bool = option(
-    False, "match the original's scores exactly, its counting errors included"
+    False, "match the original's scores exactly, including its counting errors"
   )
   seed: int | None = option(None, "seed of the strategy `sample`; default: 0")
 

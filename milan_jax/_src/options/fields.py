@@ -1,9 +1,8 @@
 """Options as nested dataclasses whose fields are also flat command-line flags.
 
 A command's options are a dataclass of groups; a group is a dataclass of options. Every
-option has a flag, named as the field unless it says otherwise, and no two options of a
-command share one. `None` stands for "its own": what the model, the images or the
-captioner bring.
+option has a flag, named like the field unless `flag` is given, and no two options of a
+command share one. `None` means the value of the model, the images or the captioner.
 """
 
 import dataclasses

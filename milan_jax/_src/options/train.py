@@ -14,7 +14,7 @@ class DataOptions(Checked):
   exemplars: str | None = option(
     None,
     "exemplar directory, a native store or the original's; or several, "
-    "comma-separated, each with its annotations.csv and, all or none, split.csv",
+    "comma-separated, each with its annotations.csv, and all or none with split.csv",
   )
   annotations: str | None = option(
     None, "CSV with columns layer,unit,summary; default: the exemplars' annotations.csv"
@@ -30,7 +30,7 @@ class DataOptions(Checked):
   test_fraction: float = option(0.1, "fraction of the units for the final report only")
   repeat: str | None = option(
     None,
-    "how many times an epoch takes the captions of each directory, comma-separated "
+    "how many times an epoch uses the captions of each directory, comma-separated "
     "whole numbers; default: once",
   )
   min_count: int = option(
@@ -67,8 +67,8 @@ class NetworkOptions(Checked):
   )
   pooling: str = option(
     "inside",
-    "what a region's features are: inside, the average over it, as the original; "
-    "placed, by area, also its area, shape and place",
+    "features of a region: inside, the average over the region, as in the original; "
+    "placed, the average weighted by area, and the region's area, shape and place",
     choices=("inside", "placed"),
   )
   projection: str | None = option(
