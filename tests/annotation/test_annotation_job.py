@@ -103,7 +103,9 @@ def test_units_are_drawn_evenly_and_put_in_random_order(stores, drawn, tmp_path)
 
 
 def test_all_units_are_drawn_where_no_number_is_given(stores, tmp_path):
-  assert _draw(stores, tmp_path, "--units_per_sheet=4").returncode == 0
+  found = _draw(stores, tmp_path, "--units_per_sheet=4")
+  assert found.returncode == 0
+  assert f"skipped 8 of {4 * UNITS} units: dead" in found.stderr
   key = _rows(tmp_path / "key.csv")
   assert len(key) == 4 * (UNITS - 2)
   assert {row["letter"] for row in key} == set("ABCD")

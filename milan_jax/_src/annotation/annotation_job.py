@@ -102,6 +102,15 @@ def draw(options: SheetOptions) -> None:
     write_key(folder, key)
     _write_answers(folder, key)
     write_sheets(folder / SHEETS, sheets, runs)
+  if options.num_units is None:
+    total = sum(
+      len(s.exemplars(layer).units) for s in runs.values() for layer in s.layers
+    )
+    if total > len(drawn):
+      say(
+        f"skipped {total - len(drawn)} of {total} units: dead, or with fewer than "
+        f"{FEWEST_REGIONS} regions"
+      )
   found = collections.Counter(unit.run for unit in drawn)
   say(
     f"{folder / SHEETS}: {len(sheets)} sheets of {len(drawn)} units ("
