@@ -242,7 +242,7 @@ def _cut_split(folder):
   [
     (
       _rename_layers,
-      r"annotated are units of features\.patches; exemplars are of patc",
+      r"annotations are of features\.patches; exemplars are of patc",
     ),
     (_annotate_one_of_ours, r"3 of 4 annotations, .*other 0, other 1, other 2.*most"),
     (_repeat_a_unit, r"split\.csv, line 34: .*patches"),
