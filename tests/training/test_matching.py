@@ -28,7 +28,7 @@ def test_annotations_that_match_nothing_are_counted_and_named():
   assert list(kept) == _units("conv1", *range(10))
   assert lines == [
     "5 of 25 annotations, of 3 of 13 units, match no exemplars: conv9 3, conv9 4, "
-    "conv1 90; they are ignored (annotated are units of conv1 (0 to 90), conv9 (3 to "
+    "conv1 90; they are ignored (annotations are of conv1 (0 to 90), conv9 (3 to "
     "4); exemplars are of conv1 (0 to 11))"
   ]
 

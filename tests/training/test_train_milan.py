@@ -153,7 +153,7 @@ def test_other_data_is_refused(unbroken, monkeypatch):
 
 def test_annotations_of_other_layers_are_refused(tmp_path):
   features, captions = trained.data()
-  with pytest.raises(errors.UserError, match=r"annotated are units of \['4'\]"):
+  with pytest.raises(errors.UserError, match=r"annotations are of layers \['4'\]"):
     train_milan.train_milan(
       train_milan.AnnotatedFeatures(
         {"conv4": features}, {"conv4": trained.units("conv4", 40)}, captions

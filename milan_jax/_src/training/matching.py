@@ -39,7 +39,7 @@ def keep_matched(
     f"no {what}: {name_units(lost)}"
   )
   sides = (
-    f"annotated are units of {_name_layers(annotations)}; {what} are of "
+    f"annotations are of {_name_layers(annotations)}; {what} are of "
     f"{_name_layers(known)}"
   )
   if 2 * len(lost) > len(annotations):

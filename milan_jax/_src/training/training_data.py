@@ -75,8 +75,8 @@ def find_annotated(
   if not found:
     annotated = sorted({unit.layer for unit in annotations})
     raise UserError(
-      f"no annotated unit has features: annotated are units of {annotated[:8]}, and "
-      f"features are of units of {list(features)[:8]}; annotate the same layers"
+      f"no annotated unit has features: annotations are of layers {annotated[:8]}, and "
+      f"features of layers {list(features)[:8]}: annotate the same layers."
     )
   gather = _gather_from(
     list(features.values()),
