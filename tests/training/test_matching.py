@@ -43,7 +43,7 @@ def test_nothing_is_said_where_all_match():
   [
     # Layers named otherwise; a corpus of other units; most of a layer.
     (_units("layer1", *range(4)), r"layer1 \(0 to 3\)"),
-    (_units("1", *range(50, 54)), r"annotated .* 1 \(0 to 3\); exemplars .* 1 \(50"),
+    (_units("1", *range(50, 54)), r"annotations .* 1 \(0 to 3\); exemplars .* 1 \(50"),
     (_units("1", 3), "3 of 4 annotations, of 3 of 4 units, match no exemplars: 1 0, "),
   ],
 )
