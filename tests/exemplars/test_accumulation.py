@@ -317,3 +317,12 @@ def test_groups_that_do_not_fit_the_images_are_named(probe, groups):
   images = np.zeros((40, 64, 64, 3), np.uint8)
   with pytest.raises(UserError, match=r"Grouped\.groups\(\): expected a whole number"):
     run(probe, Grouped(images))
+
+
+def test_groups_that_are_an_attribute_are_named(probe):
+  class Grouped(ArrayImages):
+    groups = np.arange(40)
+
+  images = np.zeros((40, 64, 64, 3), np.uint8)
+  with pytest.raises(UserError, match=r"Grouped\.groups: expected a method"):
+    run(probe, Grouped(images))

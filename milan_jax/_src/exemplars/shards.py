@@ -124,10 +124,16 @@ def groups_of(source: Source, k: int) -> Groups | None:
   """Returns the groups of a source's images; None if it has no groups.
 
   Raises:
-    UserError: if the groups are not one nonnegative integer per image.
+    UserError: if `groups` is not a method, or the groups are not one nonnegative
+      integer per image.
   """
   if not isinstance(source, GroupedSource):
     return None
+  if not callable(source.groups):
+    raise UserError(
+      f"{type(source).__name__}.groups: expected a method that returns the group of "
+      "each image; found an attribute."
+    )
   groups = np.asarray(source.groups())
   whole = np.issubdtype(groups.dtype, np.integer)
   if groups.shape != (len(source),) or not whole or (groups < 0).any():
