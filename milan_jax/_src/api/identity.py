@@ -1,5 +1,6 @@
 """What the inputs of a run are, by content: captioner, network, images or exemplars."""
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,6 @@ import numpy as np
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.latents import Latents
 from milan_jax._src.images.source import Source, UnreadableImageError
-from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.probe.jax_model import named_arrays
 from milan_jax._src.probe.probe_target import ProbeTarget, Selection
 from milan_jax._src.probe.trial_fingerprints import trial_summaries
@@ -50,19 +50,30 @@ def of_captioner(release: Release, encoder: Params | None) -> Input:
   return of_contents("--milan", "parts of the captioner", contents())
 
 
+# What later versions added to a release's parts: left out at its default, so that runs
+# of earlier versions resume.
+_LATER = {
+  "EncoderSpec": ("pooling",),
+  "ConfidenceSpec": ("evidence",),
+  "Decoding": ("floor", "lm_stop", "guarded", "mi", "parity", "precision"),
+}
+
+
 def _spelled(spec: Any) -> str:
-  if not isinstance(spec, Decoding):
+  """The `repr` that earlier versions gave of a part of a release."""
+  if not dataclasses.is_dataclass(spec):
     return repr(spec)
-  # As earlier versions spelled it, whose runs go on: with what is not at its default.
-  plain = Decoding()
-  later = [
-    name
-    for name in ("floor", "lm_stop", "guarded", "mi", "parity", "precision")
-    if getattr(spec, name) != getattr(plain, name)
-  ]
-  names = ("strategy", "length", "beam_size", "temperature", "consensus", "nothing")
-  values = (f"{name}={getattr(spec, name)!r}" for name in (*names, *later))
-  return f"DecodingSpec({', '.join(values)})"
+  kind = type(spec).__name__
+  later = _LATER.get(kind, ())
+  fields = dataclasses.fields(spec)
+  first = [field.name for field in fields if field.name not in later]
+  if kind == "Decoding":
+    first = ["strategy", "length", "beam_size", "temperature", "consensus", "nothing"]
+    kind = "DecodingSpec"
+  defaults = {field.name: field.default for field in fields}
+  changed = [name for name in later if getattr(spec, name) != defaults[name]]
+  values = (f"{name}={getattr(spec, name)!r}" for name in (*first, *changed))
+  return f"{kind}({', '.join(values)})"
 
 
 def of_units(table: Mapping[str, Sequence[Any]]) -> Input:
