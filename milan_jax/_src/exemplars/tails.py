@@ -51,14 +51,13 @@ def finish(state: LayerState, tail: Tail = "auto") -> LayerStatistics:
   margins = (MARGIN * spans).astype(np.float32)
   off = _below_rest(upper, negated, margins, alive)
   upper = dataclasses.replace(upper, margins=margins)
+  units = np.arange(len(margins))
   if tail == "lower":
     return dataclasses.replace(off, off=np.ones(len(margins), bool))
   if tail == "both":
-    return _select(
-      upper, off, *(np.repeat(np.arange(len(margins)), 2), _alternate(margins))
-    )
+    return _select(upper, off, units.repeat(2), np.tile([False, True], len(units)))
   flat = ~_exceeds(upper) & _exceeds(off) & alive
-  return _select(upper, off, np.arange(len(margins)), flat)
+  return _select(upper, off, units, flat)
 
 
 def _exceeds(found: LayerStatistics) -> Bool[np.ndarray, "units"]:
@@ -66,10 +65,6 @@ def _exceeds(found: LayerStatistics) -> Bool[np.ndarray, "units"]:
   assert found.margins is not None, "both tails are known"
   exceeds: np.ndarray = found.activations[:, 0] - found.thresholds > found.margins
   return exceeds
-
-
-def _alternate(margins: Float[np.ndarray, "units"]) -> Bool[np.ndarray, "rows"]:
-  return np.tile([False, True], len(margins))
 
 
 def _below_rest(
