@@ -122,6 +122,21 @@ def test_a_share_of_the_units_is_off(stores, tmp_path):
     assert signs.count(("first", "off")) == signs.count(("second", "off")) == number
 
 
+def test_units_of_earlier_sheets_are_not_drawn_again(stores, drawn, tmp_path):
+  found = _draw(stores, tmp_path / "more", f"--skip={drawn / 'key.csv'}")
+  assert found.returncode == 0, found.stderr
+  assert "dead, or with fewer than 5 regions, or listed by --skip" in found.stderr
+  before, after = (
+    {(row["run"], row["layer"], row["unit"]) for row in _rows(folder / "key.csv")}
+    for folder in (drawn, tmp_path / "more")
+  )
+  assert len(before) == 16 and not before & after
+  assert len(before | after) == 4 * (UNITS - 2)
+  keys = f"--skip={drawn / 'key.csv'},{tmp_path / 'more' / 'key.csv'}"
+  none = _draw(stores, tmp_path / "none", keys)
+  assert none.returncode == 2 and "that --skip does not list" in none.stderr
+
+
 def test_drawing_again_keeps_answers_and_refuses_other_units(stores, drawn):
   (drawn / "answers.csv").write_text("sheet,letter,summary\n1,A,dogs\n")
   before = (drawn / "sheets" / "002.png").read_bytes()

@@ -86,11 +86,13 @@ def draw(options: SheetOptions) -> None:
       number=options.num_units,
       off_share=options.off_share,
       seed=options.seed,
+      skip=_units_of(options.skip),
     )
     if not drawn:
+      others = " that --skip does not list" if options.skip else ""
       raise UserError(
         f"--exemplars={options.exemplars}: expected units with {FEWEST_REGIONS} "
-        "regions or more; found none: show the network more images."
+        f"regions or more{others}; found none: show the network more images."
       )
     sheets = arrange(
       drawn,
@@ -107,9 +109,10 @@ def draw(options: SheetOptions) -> None:
       len(s.exemplars(layer).units) for s in runs.values() for layer in s.layers
     )
     if total > len(drawn):
+      listed = ", or listed by --skip" if options.skip else ""
       say(
         f"skipped {total - len(drawn)} of {total} units: dead, or with fewer than "
-        f"{FEWEST_REGIONS} regions"
+        f"{FEWEST_REGIONS} regions{listed}"
       )
   found = collections.Counter(unit.run for unit in drawn)
   say(
@@ -139,6 +142,16 @@ def open_all(folders: str) -> dict[str, ExemplarSet]:
       )
     runs[name] = open_exemplars(path)
   return runs
+
+
+def _units_of(keys: str | None) -> set[tuple[str, str, int, str]]:
+  """Returns the units that keys list: set, layer, unit and sign."""
+  paths = (path.strip() for path in keys.split(",")) if keys else ()
+  return {
+    (unit.run, unit.layer, unit.unit, unit.sign)
+    for path in paths
+    for unit in read_key(path).values()
+  }
 
 
 def write_key(folder: pathlib.Path, key: dict[Place, KeyUnit]) -> None:

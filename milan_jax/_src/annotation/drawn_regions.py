@@ -1,7 +1,7 @@
 """Draws random units from exemplar sets, with the regions to show."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -39,6 +39,7 @@ def draw_units(
   number: int | None,
   off_share: float | None = None,
   seed: int,
+  skip: Container[tuple[str, str, int, str]] = (),
 ) -> list[DrawnUnit]:
   """Draws units from each exemplar set, evenly over its layers.
 
@@ -51,6 +52,7 @@ def draw_units(
     off_share: the fraction of drawn units with sign "off", if there are enough of them;
       None to ignore signs.
     seed: seed of the draw. The units of a set do not depend on the other sets.
+    skip: units to leave out: set, layer, unit and sign.
 
   Raises:
     UserError: if `off_share` is not between 0 and 1, or is given without `number`.
@@ -62,10 +64,10 @@ def draw_units(
   drawn: list[DrawnUnit] = []
   for name, found in runs.items():
     if off_share is None or number is None:
-      drawn += _drawn(name, found, number, seed)
+      drawn += _drawn(name, found, number, seed, skip)
       continue
-    off = _drawn(name, found, round(off_share * number), seed, sign="off")
-    drawn += off + _drawn(name, found, number - len(off), seed, sign="on")
+    off = _drawn(name, found, round(off_share * number), seed, skip, sign="off")
+    drawn += off + _drawn(name, found, number - len(off), seed, skip, sign="on")
   return drawn
 
 
@@ -74,13 +76,18 @@ def _drawn(
   found: ExemplarSet,
   number: int | None,
   seed: int,
+  skip: Container[tuple[str, str, int, str]],
   *,
   sign: str | None = None,
 ) -> list[DrawnUnit]:
+  layers = (
+    units_with_regions(name, found, layer, np.random.default_rng([seed, place]), sign)
+    for place, layer in enumerate(found.layers)
+  )
   return take_in_turn(
     (
-      units_with_regions(name, found, layer, np.random.default_rng([seed, place]), sign)
-      for place, layer in enumerate(found.layers)
+      (unit for unit in units if (name, unit.layer, unit.unit, unit.sign) not in skip)
+      for units in layers
     ),
     number,
   )

@@ -23,6 +23,10 @@ class SheetOptions(Checked):
     "fraction of num_units to draw from the units that are shown by what lowers them, "
     "if there are enough; default: these units are drawn like the others",
   )
+  skip: str | None = option(
+    None,
+    "key.csv of earlier sheets, or several, comma-separated: their units are not drawn",
+  )
   twice: int = option(
     0,
     "number of these units to draw again on a second set of sheets, to measure "
