@@ -63,7 +63,7 @@ def test_phrasings_of_two_things(planner):
       {
         joint.format(x=x, y=y)
         for joint, (x, y) in zip(itertools.cycle(phrasings.TOGETHER), pairs)
-        if not set(x.split()) & set(y.split())
+        if not set(x.replace(",", "").split()) & set(y.replace(",", "").split())
       }
     )
 

@@ -92,6 +92,16 @@ def test_marks_of_one_region_of_two_and_of_all_but_a_kind():
   assert found["with", "car", "road"] == [Mark(2, (0, 1))]
 
 
+def test_sides_are_those_of_whole_things():
+  scenes = [scene("a", Tags("dog"), Tags("grass"), Tags("dog", "head"), Tags("cup"))]
+  found = find_marks(scenes)
+  for side in ("top", "bottom", "left", "right", "middle"):
+    dog = Mark(0, (0,), side)
+    assert found["side", side, "dog"] == found["side", side, "animal"] == [dog]
+    assert found["side", side, "thing"] == [dog, Mark(0, (3,), side)]
+  assert {key[2] for key in found if key[0] == "side"} == {"dog", "animal", "thing"}
+
+
 def test_a_concept_needs_enough_sources_of_the_training_part():
   def count(number, split="train", group="{}"):
     scenes = [
@@ -104,7 +114,12 @@ def test_a_concept_needs_enough_sources_of_the_training_part():
   assert (things, others) == (3, 5)
   assert count(2) == set()
   assert count(3) == count(4) == {("thing", "owl")}
-  every = {
+  sides = {
+    ("side", side, name)
+    for side in ("top", "bottom", "left", "right", "middle")
+    for name in ("bird", "animal", "thing")
+  }
+  every = sides | {
     *(("thing", "owl"), ("category", "bird"), ("category", "animal")),
     ("except", "animal", "dog"),
     *(("colored", "white", name) for name in ("owl", "bird", "animal")),
@@ -174,6 +189,14 @@ def test_a_concept_needs_enough_sources_of_the_training_part():
       "exceptions",
       "animals except dogs",
       [{"animal"}],
+    ),
+    (
+      ("side", "left", "dog"),
+      *("left of dog", "sides", "the left side of dogs", [{"left"}, {"dog"}]),
+    ),
+    (
+      ("side", "top", "thing"),
+      *("top of thing", "sides", "the tops of objects", [{"top", "upper"}]),
     ),
   ],
 )

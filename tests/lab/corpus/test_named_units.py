@@ -5,14 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from milan_jax._src.lab.corpus import named_phrasings, named_units, units
-from milan_jax._src.lab.corpus.named_concepts import Mark, find_marks, named_concepts
-from milan_jax._src.lab.corpus.named_units import (
-  NamedPlan,
-  NamedPlanner,
-  mark_map,
-  place_map,
+from milan_jax._src.lab.corpus import mark_maps, named_phrasings, named_units, units
+from milan_jax._src.lab.corpus.mark_maps import place_map
+from milan_jax._src.lab.corpus.named_concepts import (
+  OUTSIDE,
+  Mark,
+  find_marks,
+  named_concepts,
 )
+from milan_jax._src.lab.corpus.named_units import NamedPlan, NamedPlanner, mark_map
 from milan_jax._src.lab.corpus.scenes import Scene, Tags
 from milan_jax._src.lab.corpus.units import Looks
 from milan_jax._src.text.wording import NOTHING_PHRASES
@@ -191,7 +192,8 @@ def test_units_of_a_place_name_it(planned):
   assert {plan.place for plan in found} == set(named_phrasings.PLACES)
   for plan in found:
     assert set(plan.captions) <= set(named_phrasings.PLACES[plan.place])
-    assert plan.strict == (plan.lenient,)
+    assert plan.strict == named_phrasings.PLACE_WORDS[plan.place]
+    assert set(plan.lenient) == {word for group in plan.strict for word in group}
     assert len({mark.scene for mark in plan.marks}) == K
 
 
@@ -227,7 +229,14 @@ def test_a_split_of_concepts_all_alike_has_no_mixtures():
   ]
   planner, _ = _planner(alone)
   families = {planner.unit("test", np.random.default_rng(n)).family for n in range(60)}
-  assert families <= {"things", "categories", "exceptions", "nothing", "places"}
+  assert families <= {
+    "things",
+    "categories",
+    "exceptions",
+    "sides",
+    "nothing",
+    "places",
+  }
 
 
 def _plan(marks, *, grid=56, place=""):
@@ -269,7 +278,7 @@ def test_maps_of_marks_cell_by_cell(grid):
 def test_what_surrounds_a_thing_is_strongest_at_its_border_and_never_on_it():
   thing = np.zeros((1, 56, 56), np.float32)
   thing[0, 20:36, 24:40] = 1
-  found = mark_map(thing, _plan((Mark(0, (0,), outside=True),), grid=56), 0)
+  found = mark_map(thing, _plan((Mark(0, (0,), OUTSIDE),), grid=56), 0)
   assert (found[20:36, 24:40] == 0).all()
   assert found.max() == 1
   away = found[28, 40:]  # from its right side to the picture's border
@@ -281,25 +290,63 @@ def test_what_surrounds_a_thing_is_strongest_at_its_border_and_never_on_it():
 
 def test_nothing_surrounds_what_fills_the_picture():
   thing = np.ones((1, 56, 56), np.float32)
-  found = mark_map(thing, _plan((Mark(0, (0,), outside=True),), grid=14), 0)
+  found = mark_map(thing, _plan((Mark(0, (0,), OUTSIDE),), grid=14), 0)
   np.testing.assert_array_equal(found, np.zeros((14, 14)))
 
 
 @pytest.mark.parametrize("place", named_phrasings.PLACES)
-def test_maps_of_places_fall_off_from_their_side(place):
-  def near(distance):
-    return max(0.0, 1 - (distance + 0.5) / 56 / named_units.PLACE_SIZE)
+def test_maps_of_places_fall_off_from_their_side_or_corner(place):
+  def near(distance, size):
+    return max(0.0, 1 - (distance + 0.5) / 56 / size)
 
   expected = np.zeros((56, 56))
   for row, column in itertools.product(range(56), repeat=2):
-    sides = {
-      "top": near(row),
-      "bottom": near(55 - row),
-      "left": near(column),
-      "right": near(55 - column),
+    size = mark_maps.PLACE_SIZE if "er" not in place else mark_maps.CORNER_SIZE
+    if place == "border":
+      size = mark_maps.PLACE_SIZE
+    top, bottom = near(row, size), near(55 - row, size)
+    left, right = near(column, size), near(55 - column, size)
+    values = {
+      "top": top,
+      "bottom": bottom,
+      "left": left,
+      "right": right,
+      "border": max(top, bottom, left, right),
+      "upper left": min(top, left),
+      "upper right": min(top, right),
+      "lower left": min(bottom, left),
+      "lower right": min(bottom, right),
+      "upper corners": max(min(top, left), min(top, right)),
+      "lower corners": max(min(bottom, left), min(bottom, right)),
+      "corners": min(max(top, bottom), max(left, right)),
     }
-    expected[row, column] = max(sides.values()) if place == "border" else sides[place]
+    expected[row, column] = values[place]
   np.testing.assert_allclose(place_map(place), expected, atol=1e-5)
   regions = np.ones((1, 56, 56), np.float32)
   found = mark_map(regions, _plan((Mark(0, (0,)),), place=place), 0)
   np.testing.assert_array_equal(found, place_map(place))
+
+
+@pytest.mark.parametrize(
+  ("side", "edge", "beyond"),
+  [
+    ("top", (slice(19, 23), slice(30, 50)), (slice(36, 56), slice(None))),
+    ("bottom", (slice(37, 40), slice(30, 50)), (slice(0, 24), slice(None))),
+    ("left", (slice(24, 34), slice(24, 27)), (slice(None), slice(44, 56))),
+    ("right", (slice(24, 34), slice(53, 56)), (slice(None), slice(0, 34))),
+    ("middle", (slice(29, 31), slice(39, 41)), (slice(0, 20), slice(None))),
+  ],
+)
+def test_a_side_of_a_thing_is_strongest_at_its_end(side, edge, beyond):
+  thing = np.zeros((1, 56, 56), np.float32)
+  thing[0, 20:40, 24:56] = 1  # it reaches the picture's right edge
+  found = mark_map(thing, _plan((Mark(0, (0,), side),), grid=56), 0)
+  assert found.shape == (56, 56) and found.min() >= 0 and found.max() <= 1
+  assert found[edge].max() == found.max() > 0.5
+  assert found[beyond].max() == 0
+
+
+def test_a_side_of_nothing_is_nowhere():
+  thing = np.zeros((1, 56, 56), np.float32)
+  for side in ("top", "middle"):
+    assert not mark_map(thing, _plan((Mark(0, (0,), side),)), 0).any()

@@ -115,7 +115,8 @@ def test_all_ways_to_say_a_named_concept_are_right_by_both_judges():
   found = named_concepts.named_concepts(scenes, marks)
   assert len(found) > 500
   assert {concept.family for concept in found.values()} == {
-    *("things", "categories", "parts", "colored", "looks", "together", "exceptions")
+    *("things", "categories", "parts", "colored", "looks", "together", "exceptions"),
+    "sides",
   }
   for concept in found.values():
     known = _truth(concept, concept.lenient, concept.strict)

@@ -1,8 +1,8 @@
 """The concepts that named regions show, derived from the tags of the regions.
 
 They are whole things, categories, parts, colors and looks of things, things together
-with the ground below them, and categories with an exception. A concept needs regions
-from enough different sources.
+with the ground below them, categories with an exception, and sides of things. A concept
+needs regions from enough different sources.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from milan_jax._src.lab.corpus import named_phrasings as said
 from milan_jax._src.lab.corpus import things, words
+from milan_jax._src.lab.corpus.mark_maps import SIDES
 from milan_jax._src.lab.corpus.scenes import Scene, Tags
 from milan_jax._src.text.persons import PARTS
 
@@ -57,13 +58,25 @@ DRAWN_LOOKS = frozenset(
 )
 
 
+OUTSIDE = "outside"
+# Whose sides are concepts, besides those of any thing.
+WITH_SIDES = ("animal", "bird", "dog", "person", "vehicle", "building", "plant")
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mark:
-  """One or more regions of a scene, or the area outside them."""
+  """One or more regions of a scene, or an area of them.
+
+  Attributes:
+    scene: index of the scene.
+    regions: the regions of the scene.
+    area: empty for the regions as they are, `OUTSIDE` for the area outside them, or a
+      side of them, as `mark_maps.side_map` takes it.
+  """
 
   scene: int
   regions: tuple[int, ...]
-  outside: bool = False
+  area: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,7 +86,7 @@ class NamedConcept:
   Attributes:
     name: its name in the manifest.
     family: "things", "categories", "parts", "colored", "looks", "together",
-      "exceptions".
+      "exceptions", "sides".
     phrasings: paraphrases, the short ones first.
     lenient: words, any of which makes a description right for the lenient judge.
     strict: groups of words; the strict judge requires one from each group.
@@ -130,6 +143,16 @@ def _exceptions(tags: Tags) -> Iterable[Key]:
         yield "except", kind, other
 
 
+def _sides(tags: Tags) -> Iterable[tuple[Key, str]]:
+  """Yields the sides of a whole thing: concepts and areas."""
+  if tags.part or tags.what in STUFF:
+    return
+  names = (tags.what, *things.categories(tags.what))
+  for side in (*SIDES, "middle"):
+    for name in ("thing", *(name for name in WITH_SIDES if name in names)):
+      yield ("side", side, name), side
+
+
 # Nouns for which a look is redundant, such as "furry fur".
 _OF = defaultdict(
   frozenset,
@@ -150,6 +173,8 @@ def find_marks(scenes: Sequence[Scene]) -> dict[Key, list[Mark]]:
     for region, tags in enumerate(scene.tags):
       for key in (*_keys(tags), *_exceptions(tags)):
         found[key].append(Mark(number, (region,)))
+      for key, side in _sides(tags):
+        found[key].append(Mark(number, (region,), side))
       if tags.part:
         continue
       if tags.what in GROUNDS:
@@ -305,6 +330,16 @@ def _concept(key: Key) -> NamedConcept:
         _filled(said.WITH, x=x, y=y, on=said.ON[ground]),
         (*_called(name), *_called(ground)),
         (_called(name), _called(ground)),
+      )
+    case ("side", side, name):
+      nouns = {"many": "objects"} if name == "thing" else _noun(name)
+      own = said.SIDE_WORDS[side]
+      return NamedConcept(
+        f"{side} of {name}",
+        "sides",
+        _filled(said.SIDES[side], **nouns),
+        own if name == "thing" else (*own, *_called(name)),
+        (own,) if name == "thing" else (own, _called(name)),
       )
     case ("except", name, other):
       return NamedConcept(

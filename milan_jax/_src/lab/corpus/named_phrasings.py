@@ -104,41 +104,131 @@ EXCEPTIONS = (
   ("food", "fruit"),
   ("clothing", "hat"),
 )
+# Words that describe a side of a thing or of the picture.
+SIDE_WORDS = {
+  "top": ("top", "upper"),
+  "bottom": ("bottom", "lower"),
+  "left": ("left",),
+  "right": ("right",),
+  "middle": ("middle", "center"),
+}
+SIDES = {
+  "top": (
+    "the tops of {many}",
+    "upper edges of {many}",
+    "upper parts of {many}",
+    "tops of {many}",
+    "the upper edge of {many}",
+    "the top of {many}",
+  ),
+  "bottom": (
+    "lower parts of {many}",
+    "lower edges of {many}",
+    "the bottoms of {many}",
+    "lower ends of {many}",
+    "the lower edge of {many}",
+    "the lower parts of {many}",
+  ),
+  "left": (
+    "the left side of {many}",
+    "left edges of {many}",
+    "left sides of {many}",
+    "the left edge of {many}",
+    "left parts of {many}",
+  ),
+  "right": (
+    "the right side of {many}",
+    "right edges of {many}",
+    "right sides of {many}",
+    "the right edge of {many}",
+    "right parts of {many}",
+  ),
+  "middle": (
+    "the middle of {many}",
+    "the middle of large {many}",
+    "middle parts of {many}",
+    "the centers of {many}",
+  ),
+}
+_EDGES = ("border", "borders", "outer", "frame", "sides", "edges", "edge")
+_CORNERS = ("corner", "corners")
+# Groups of words of each place in the picture, as `Truth.strict` has them.
+PLACE_WORDS = {
+  **{side: (SIDE_WORDS[side],) for side in ("top", "bottom", "left", "right")},
+  "border": (_EDGES,),
+  **{
+    f"{row} {column}": (SIDE_WORDS[side], (column,))
+    for row, side in (("upper", "top"), ("lower", "bottom"))
+    for column in ("left", "right")
+  },
+  "upper corners": (SIDE_WORDS["top"], _CORNERS),
+  "lower corners": (SIDE_WORDS["bottom"], _CORNERS),
+  "corners": (_CORNERS,),
+}
+_SIDE = (
+  "the {side} edge of the picture",
+  "thin strips along the {side} edge of the picture",
+  "the {side} border of the picture",
+)
+_CORNER = (
+  "the {corner} corner of the picture",
+  "{corner} corners of pictures",
+  "the {corner} part of the picture",
+  "areas in the {corner} corner of the picture",
+)
 PLACES = {
   "top": (
     "the top of the picture",
     "upper parts of pictures",
     "the upper edge of the image",
     "areas at the top",
-    "what is at the top of the scene",
+    *(each.format(side="upper") for each in _SIDE),
   ),
   "bottom": (
     "the bottom of the picture",
     "lower parts of pictures",
     "the lower edge of the image",
     "areas at the bottom",
-    "what is at the bottom of the scene",
+    *(each.format(side="lower") for each in _SIDE),
   ),
   "left": (
     "the left side of the picture",
     "left parts of pictures",
     "the left edge of the image",
     "areas on the left",
-    "what is on the left of the scene",
+    *(each.format(side="left") for each in _SIDE),
   ),
   "right": (
     "the right side of the picture",
     "right parts of pictures",
     "the right edge of the image",
     "areas on the right",
-    "what is on the right of the scene",
+    *(each.format(side="right") for each in _SIDE),
   ),
   "border": (
     "the borders of the picture",
     "the outer edges of pictures",
-    "the frame of the image",
+    "the border of the picture",
     "areas along the sides of the image",
-    "the sides and corners of the picture",
+    "the edges of the picture",
+    "thin strips along the picture's border",
+  ),
+  **{
+    corner: tuple(each.format(corner=corner) for each in _CORNER)
+    for corner in ("upper left", "upper right", "lower left", "lower right")
+  },
+  **{
+    f"{row} corners": (
+      f"the {row} corners of the picture",
+      f"{row} corners of pictures",
+      f"areas in the {row} corners of the picture",
+    )
+    for row in ("upper", "lower")
+  },
+  "corners": (
+    "the corners of the picture",
+    "corners of pictures",
+    "areas in the corners of the picture",
   ),
 }
 # Synonyms that are used in addition to the noun.

@@ -8,8 +8,14 @@ import numpy as np
 from jaxtyping import Float
 
 from milan_jax._src.lab.corpus import filters, named_phrasings, phrasings
-from milan_jax._src.lab.corpus.named_concepts import Key, Mark, NamedConcept
-from milan_jax._src.lab.corpus.scenes import GRID, Scene, Tags
+from milan_jax._src.lab.corpus.mark_maps import place_map, side_map, surroundings
+from milan_jax._src.lab.corpus.named_concepts import (
+  OUTSIDE,
+  Key,
+  Mark,
+  NamedConcept,
+)
+from milan_jax._src.lab.corpus.scenes import Scene, Tags
 from milan_jax._src.lab.corpus.units import NOTHING, NUM_CAPTIONS, Looks, draw_looks
 from milan_jax._src.text.persons import judges_persons
 from milan_jax._src.text.wording import NOTHING_PHRASES
@@ -18,7 +24,7 @@ GRIDS = (56, 28, 14, 7)
 GRID_SHARES = (0.2, 0.3, 0.3, 0.2)
 # Fractions of units that show nothing, one concept, two concepts, and a place in the
 # picture.
-KIND_SHARES = (0.1, 0.74, 0.14, 0.02)
+KIND_SHARES = (0.1, 0.72, 0.13, 0.05)
 FAMILY_WEIGHTS = {
   "things": 1.0,
   "categories": 1.6,
@@ -27,6 +33,7 @@ FAMILY_WEIGHTS = {
   "looks": 0.5,
   "together": 0.5,
   "exceptions": 0.5,
+  "sides": 0.8,
 }
 # Minimum number of sources of a concept in the unit's split.
 LEAST_SOURCES = {"train": 3, "validation": 2, "test": 3}
@@ -36,10 +43,9 @@ MOST_ALIKE = 0.3
 SHARED = 0.75
 # Fraction of captions that mention a color or look shared by the regions.
 CHANCE_SHARED = 0.6
-PLACE_SIZE = 0.3
-EXCEPT = "except"
-# Radius of a thing's surroundings, in cells of its map.
-REACH = 5.0
+# Concepts that no mixture has: "animals except dogs and trees" could be read as
+# excluding both, "the left side of dogs and cars" as that of both.
+ALONE = ("except", "side")
 # Among units of different things: fraction that show the surroundings of the things.
 SURROUNDINGS = 0.25
 # Draws for a second concept unlike the first, before the unit keeps only the first.
@@ -137,11 +143,13 @@ class NamedPlanner:
 
   def _shown(self, split: str, number: int, rng: np.random.Generator) -> NamedPlan:
     keys = [self._draw(split, rng)]
-    # "Animals except dogs and trees" could be read as excluding both.
-    alone = number == 1 or keys[0][0] == EXCEPT
-    for _ in range(0 if alone else MOST_DRAWS):
+    for _ in range(0 if number == 1 else MOST_DRAWS):
       other = self._draw(split, rng)
-      if other[0] != EXCEPT and not self._alike(keys[0], other):
+      if other[0] in ALONE:
+        continue
+      if keys[0][0] in ALONE:
+        keys = [other]
+      elif not self._alike(keys[0], other):
         keys.append(other)
         break
     number = len(keys)
@@ -254,7 +262,7 @@ class NamedPlanner:
       what = self._scenes[number].tags[region].what
       if what not in shown:
         shown.add(what)
-        marks.append(Mark(number, (region,), outside))
+        marks.append(Mark(number, (region,), OUTSIDE if outside else ""))
     spare = max(0, self._k - len(marks))
     marks = marks[: self._k] + [Mark(number, (0,)) for number in picked[:spare]]
     random_places = rng.random() < 0.5
@@ -276,13 +284,7 @@ class NamedPlanner:
     place = names[int(rng.integers(len(names)))]
     numbers = self._of_split[split]
     picked = rng.choice(len(numbers), self._k, replace=len(numbers) < self._k)
-    own = {
-      "top": ("top", "upper"),
-      "bottom": ("bottom", "lower"),
-      "left": ("left",),
-      "right": ("right",),
-      "border": ("border", "borders", "outer", "frame", "sides", "edges"),
-    }[place]
+    own = named_phrasings.PLACE_WORDS[place]
     return NamedPlan(
       split=split,
       family="places",
@@ -292,8 +294,8 @@ class NamedPlanner:
       place=place,
       looks=_looks(rng),
       captions=tuple(_distinct(named_phrasings.PLACES[place], NUM_CAPTIONS, rng)),
-      lenient=own,
-      strict=(own,),
+      lenient=tuple(word for each in own for word in each),
+      strict=own,
     )
 
 
@@ -322,24 +324,8 @@ def mark_map(
   else:
     mark = plan.marks[region]
     found = regions[list(mark.regions)].astype(np.float32).max(0)
-    if mark.outside:
+    if mark.area == OUTSIDE:
       found = surroundings(found)
+    elif mark.area:
+      found = side_map(found, mark.area)
   return filters.block_means(found, plan.looks.grid)
-
-
-def surroundings(
-  thing: Float[np.ndarray, "56 56"],
-) -> Float[np.ndarray, "56 56"]:
-  """Returns a map of a thing's surroundings: at most 1, decreasing with distance."""
-  near = np.clip(1 - 2 * thing, 0, 1) * filters.filtered(thing, REACH)
-  surround: np.ndarray = near / max(float(near.max()), 1e-6)
-  return surround
-
-
-def place_map(place: str) -> Float[np.ndarray, "56 56"]:
-  """Returns a map that decreases from 1 at a side of the picture to 0."""
-  away = (np.arange(GRID, dtype=np.float32) + 0.5) / GRID
-  near = np.clip(1 - away / PLACE_SIZE, 0, 1)
-  down = np.repeat(near[:, None], GRID, 1)
-  sides = {"top": down, "bottom": down[::-1], "left": down.T, "right": down.T[:, ::-1]}
-  return np.max(list(sides.values()), 0) if place == "border" else sides[place]

@@ -258,6 +258,8 @@ SHAPES = {
     "mesh and other repeating squares",
     "checked or gridded surfaces",
     "windows, tiles and other repeating squares",
+    "lattices, grids and fences",
+    "nets, grids and lattices",
   ),
   "bright spots": (
     "bright spots",

@@ -32,7 +32,10 @@ _OTHERS = {
   "edges": ("edge", "line", "border", "contour", "outline", "boundary", "rim"),
   "lines": ("line", "stroke", "strip", "bar", "string", "wire", "edge", "pole"),
   "stripes": ("stripe", "line", "striped", "bar", "ridge", "slat", "parallel"),
-  "grids": ("grid", "gridded", "mesh", "cross", "crossing", "square", "checked"),
+  "grids": (
+    *("grid", "gridded", "mesh", "cross", "crossing", "square", "checked"),
+    *("lattice", "fence", "net"),
+  ),
   "corners": ("corner", "pointed", "angle", "tip", "edge"),
   "curves": ("curve", "curved", "curving", "round", "rounded", "bend", "arc"),
   "smooth": ("smooth", "plain", "flat", "uniform", "even", "empty", "blank"),
