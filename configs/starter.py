@@ -1,23 +1,36 @@
-"""The captioner that ships: EfficientNet-Lite0's features, trained on the corpus.
+"""The captioner that ships: EfficientNet-Lite0's features of corpus and real units.
 
     milan-corpus --images=FOLDER --workdir=runs/corpus
+    python -m milan_jax._src.lab.annotation.annotated_networks --images=SEEN \
+        --tail=both --workdir=runs/networks
+    python -m milan_jax._src.lab.annotation.training_sets runs/networks/*/exemplars
     python train.py --config=configs/starter.py --workdir=runs/starter
 
-The release is `runs/starter/milan`. Times and scores are in docs/starter.md.
+SEEN is a folder of the photographs that the corpus does not test on (`manifest.json`
+lists the parts). The release is `runs/starter/milan`. Times and scores are in
+docs/starter.md.
 """
 
 from milan_jax import TrainOptions
+
+NETWORKS = ("lite0", "lite1", "lite2", "mobilenet", "inception", "vgg16")
 
 
 def get_config() -> TrainOptions:
   """Returns the options of `train.py`."""
   return TrainOptions.of(
-    exemplars="runs/corpus",
+    exemplars=",".join(
+      ("runs/corpus", *(f"runs/networks/{name}/exemplars" for name in NETWORKS))
+    ),
+    # Half of an epoch's captions are of the 12,000 units of the corpus, and half of the
+    # 3,100 annotated units.
+    repeat=",".join(("1", *("5" for _ in NETWORKS))),
     workdir="runs/starter",
     encoder="efficientnet-lite0",
     encoder_layers="act0,blocks.0,blocks.2,blocks.4,blocks.7,blocks.10,blocks.15",
     # All components: the features are brought to one scale, and none is left out.
-    projection="32,16,24,40,80,112,320",
+    pooling="placed",
+    projection="32,16,24,40,80,112,320,11",
     whitening=0.0,
     batch_size=128,
     lm_batch_size=256,
@@ -27,12 +40,12 @@ def get_config() -> TrainOptions:
     embedding_size=96,
     lm_hidden_size=160,
     lm_embedding_size=96,
-    # What 580 sources show of a thing is little: other draws of it are imitated, and
+    # What few sources show of a thing is little: other draws of it are imitated, and
     # regions that do not belong, of which no real unit is free.
     feature_noise=0.4,
     resample_regions=True,
     stray_regions=0.2,
-    max_epochs=24,
+    max_epochs=12,
     stop_by="nll",
     patience=3,
     temperature=0.3,
@@ -45,6 +58,7 @@ def get_config() -> TrainOptions:
     about=(
       "Colors, edges, textures, animals, people, plants, food, vehicles, buildings, "
       "clothing, tools, their parts and materials, over EfficientNet-Lite0; trained on "
-      "regions of photographs, cut-outs and textures. See docs/starter.md."
+      "regions of photographs, cut-outs and textures, and on described units of five "
+      "networks. See docs/starter.md."
     ),
   )

@@ -107,6 +107,7 @@ def test_captions_are_repeated_by_folder(folders):
   assert found.repeats[Unit("two:conv", 4)] == 3
   assert set(read(folders[0], repeat="2").repeats.values()) == {2}
   assert set(read(*folders).repeats.values()) == {1}
-  for wrong in ("2", "1,0", "1,2,3", "1,x"):
-    with pytest.raises(UserError, match=f"repeat={wrong}: expected 2"):
+  assert set(read(*folders, repeat="4").repeats.values()) == {4}
+  for wrong in ("0", "1,0", "1,2,3", "1,x"):
+    with pytest.raises(UserError, match=f"repeat={wrong}: expected.* or 2, one"):
       read(*folders, repeat=wrong)

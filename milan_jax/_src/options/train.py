@@ -31,7 +31,7 @@ class DataOptions(Checked):
   repeat: str | None = option(
     None,
     "how many times an epoch uses the captions of each directory, comma-separated "
-    "whole numbers; default: once",
+    "whole numbers, or one number for all; default: once",
   )
   min_count: int = option(
     1, "minimum number of occurrences of a word in the vocabulary"

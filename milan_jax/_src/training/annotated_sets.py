@@ -127,12 +127,14 @@ def _repeats(text: str | None, folders: Sequence[pathlib.Path]) -> dict[str, int
 
   The name of a single folder is "": its name is not in the names of its layers.
   """
-  words = ["1"] * len(folders) if text is None else text.split(",")
+  words = ["1"] if text is None else text.split(",")
+  if len(words) == 1:
+    words *= len(folders)
   times = [int(word) if word.strip().isdecimal() else 0 for word in words]
   if len(times) != len(folders) or not all(1 <= each <= 1000 for each in times):
     raise UserError(
-      f"--repeat={text}: expected {len(folders)} whole numbers from 1 to 1000, one for "
-      "each directory of --exemplars."
+      f"--repeat={text}: expected whole numbers from 1 to 1000, one for all directories "
+      f"of --exemplars or {len(folders)}, one for each."
     )
   names = [set_name(folder) for folder in folders] if len(folders) > 1 else [""]
   return dict(zip(names, times, strict=True))
