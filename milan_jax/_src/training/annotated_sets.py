@@ -133,8 +133,8 @@ def _repeats(text: str | None, folders: Sequence[pathlib.Path]) -> dict[str, int
   times = [int(word) if word.strip().isdecimal() else 0 for word in words]
   if len(times) != len(folders) or not all(1 <= each <= 1000 for each in times):
     raise UserError(
-      f"--repeat={text}: expected whole numbers from 1 to 1000, one for all directories "
-      f"of --exemplars or {len(folders)}, one for each."
+      f"--repeat={text}: expected whole numbers from 1 to 1000, one for all "
+      f"directories of --exemplars or {len(folders)}, one for each."
     )
   names = [set_name(folder) for folder in folders] if len(folders) > 1 else [""]
   return dict(zip(names, times, strict=True))
