@@ -1,12 +1,8 @@
-import dataclasses
-
 import pytest
 
-from milan_jax._src.lab.corpus import mark_maps, named_concepts, words
+from milan_jax._src.lab.corpus import named_concepts
 from milan_jax._src.lab.corpus.named_concepts import Mark, find_marks
 from milan_jax._src.lab.corpus.scenes import Scene, Tags
-from milan_jax._src.text.fluency import is_broken
-from milan_jax._src.text.persons import judges_persons
 
 
 def _unrendered():
@@ -106,17 +102,6 @@ def test_sides_are_those_of_whole_things():
   assert {key[2] for key in found if key[0] == "side"} == {"dog", "animal", "thing"}
 
 
-def test_what_lies_beside_a_thing_is_named_where_the_picture_shows_it():
-  one = dataclasses.replace(scene("a", Tags("dog")), clear=(("top", "left"),))
-  found = find_marks([one])
-  assert {key for key in found if key[0] == "beside"} == {
-    ("beside", side, name)
-    for side in ("top", "left")
-    for name in ("dog", "animal", "thing")
-  }
-  assert found["beside", "top", "dog"] == [Mark(0, (0,), "beside top")]
-
-
 def test_a_concept_needs_enough_sources_of_the_training_part():
   def count(number, split="train", group="{}"):
     scenes = [
@@ -213,11 +198,6 @@ def test_a_concept_needs_enough_sources_of_the_training_part():
       ("side", "top", "thing"),
       *("top of thing", "sides", "the tops of objects", [{"top", "upper"}]),
     ),
-    (
-      ("beside", "top", "dog"),
-      *("beside top of dog", "sides", "areas above dogs"),
-      [{"above", "over"}, {"dog"}],
-    ),
   ],
 )
 def test_what_a_concept_is_called(key, name, family, first, strict):
@@ -226,8 +206,8 @@ def test_what_a_concept_is_called(key, name, family, first, strict):
   assert found.phrasings[0] == first
   assert found.short == found.phrasings[:3]
   assert len(found.strict) == len(strict)
-  for group, wanted in zip(found.strict, strict, strict=True):
-    assert wanted <= set(group)
+  for group, words in zip(found.strict, strict, strict=True):
+    assert words <= set(group)
   for text in found.phrasings:
     assert "{" not in text and text == text.strip()
 
@@ -248,16 +228,3 @@ def test_things_are_on_in_or_among_what_they_are_with():
     ("road", "dogs on a road"),
   ):
     assert said in named_concepts._concept(("with", "dog", ground)).phrasings
-
-
-@pytest.mark.parametrize("name", ("thing", *named_concepts.WITH_SIDES))
-def test_what_lies_beside_a_thing_is_said_in_whole_phrases(name):
-  for side in mark_maps.SIDES:
-    found = named_concepts._concept(("beside", side, name))
-    assert len(set(found.phrasings)) >= 4
-    for text in found.phrasings:
-      assert not is_broken(text) and not judges_persons(text)
-      assert all(
-        any(f" {word}" in f" {text}" or words.plural(word) in text for word in group)
-        for group in found.strict
-      )

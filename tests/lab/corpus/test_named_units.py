@@ -350,26 +350,3 @@ def test_a_side_of_nothing_is_nowhere():
   thing = np.zeros((1, 56, 56), np.float32)
   for side in ("top", "middle"):
     assert not mark_map(thing, _plan((Mark(0, (0,), side),)), 0).any()
-
-
-@pytest.mark.parametrize("side", mark_maps.SIDES)
-def test_the_strip_beside_a_thing_is_next_to_that_side_alone(side):
-  thing = np.zeros((1, 56, 56), np.float32)
-  thing[0, 20:36, 16:44] = 1
-  found = mark_map(thing, _plan((Mark(0, (0,), f"beside {side}"),), grid=56), 0)
-  shown = {(int(row), int(column)) for row, column in np.argwhere(found > 0.2)}
-  rows, columns = range(20, 36), range(16, 44)
-  next_to = {
-    "top": {(19, column) for column in columns},
-    "bottom": {(36, column) for column in columns},
-    "left": {(row, 15) for row in rows},
-    "right": {(row, 44) for row in rows},
-  }[side]
-  assert next_to <= shown and found.max() == 1
-  for row, column in np.argwhere(found):
-    assert {
-      "top": row < 20 and column in columns,
-      "bottom": row >= 36 and column in columns,
-      "left": column < 16 and row in rows,
-      "right": column >= 44 and row in rows,
-    }[side]

@@ -190,8 +190,3 @@ def test_maps_lie_on_what_they_name(rooms):
       assert (colored[drawn == 0] < 100).all()
       checked += 1
   assert checked >= 5
-
-
-def test_a_box_is_clear_where_the_view_goes_on():
-  assert photo_scenes.clear_sides((24.0, 23.9, 200.0, 200.1)) == ("left", "right")
-  assert photo_scenes.clear_sides((-5.0, 24.0, 230.0, 200.0)) == ("top", "bottom")

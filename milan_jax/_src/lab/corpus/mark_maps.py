@@ -60,24 +60,6 @@ def side_map(thing: Cells, side: str) -> Cells:
   return np.ascontiguousarray(back, np.float32)
 
 
-def beside_map(thing: Cells, side: str) -> Cells:
-  """Returns a map of the strip outside one side of a thing: 1 next to the thing.
-
-  The strip is as long as the thing and holds no cell of it.
-
-  Args:
-    thing: the fraction of each cell that the thing fills.
-    side: one of `SIDES`.
-  """
-  axis = 0 if side in ("top", "bottom") else 1
-  step = slice(None, None, -1 if side in ("bottom", "right") else 1)
-  order = (step, slice(None)) if axis == 0 else (slice(None), step)
-  reached = np.maximum.accumulate(np.minimum(2 * thing, 1)[order], axis)
-  crossed = np.take(reached, [-1], axis)
-  strip = (surroundings(thing)[order] * (crossed - reached))[order]
-  return np.ascontiguousarray(strip / max(float(strip.max()), 1e-6), np.float32)
-
-
 def _along(filled: Cells, axis: int) -> Cells:
   """Returns a map that decreases from 1 at a thing's middle to 0 at its two ends."""
   places = np.flatnonzero(filled.max(1 - axis) >= 0.5)

@@ -59,7 +59,6 @@ DRAWN_LOOKS = frozenset(
 
 
 OUTSIDE = "outside"
-BESIDE = "beside "
 # Whose sides are concepts, besides those of any thing.
 WITH_SIDES = ("animal", "bird", "dog", "person", "vehicle", "building", "plant")
 
@@ -71,9 +70,8 @@ class Mark:
   Attributes:
     scene: index of the scene.
     regions: the regions of the scene.
-    area: empty for the regions as they are, `OUTSIDE` for the area outside them, a
-      side of them, as `mark_maps.side_map` takes it, or `BESIDE` and a side for the
-      strip outside it.
+    area: empty for the regions as they are, `OUTSIDE` for the area outside them, or a
+      side of them, as `mark_maps.side_map` takes it.
   """
 
   scene: int
@@ -145,16 +143,14 @@ def _exceptions(tags: Tags) -> Iterable[Key]:
         yield "except", kind, other
 
 
-def _sides(tags: Tags, clear: Sequence[str]) -> Iterable[tuple[Key, str]]:
-  """Yields the sides of a whole thing and the strips beside it: concepts and areas."""
+def _sides(tags: Tags) -> Iterable[tuple[Key, str]]:
+  """Yields the sides of a whole thing: concepts and areas."""
   if tags.part or tags.what in STUFF:
     return
   names = (tags.what, *things.categories(tags.what))
   for side in (*SIDES, "middle"):
     for name in ("thing", *(name for name in WITH_SIDES if name in names)):
       yield ("side", side, name), side
-      if side in clear:
-        yield ("beside", side, name), BESIDE + side
 
 
 # Nouns for which a look is redundant, such as "furry fur".
@@ -177,7 +173,7 @@ def find_marks(scenes: Sequence[Scene]) -> dict[Key, list[Mark]]:
     for region, tags in enumerate(scene.tags):
       for key in (*_keys(tags), *_exceptions(tags)):
         found[key].append(Mark(number, (region,)))
-      for key, side in _sides(tags, scene.clear[region] if scene.clear else ()):
+      for key, side in _sides(tags):
         found[key].append(Mark(number, (region,), side))
       if tags.part:
         continue
@@ -342,16 +338,6 @@ def _concept(key: Key) -> NamedConcept:
         f"{side} of {name}",
         "sides",
         _filled(said.SIDES[side], **nouns),
-        own if name == "thing" else (*own, *_called(name)),
-        (own,) if name == "thing" else (own, _called(name)),
-      )
-    case ("beside", side, name):
-      nouns = {"many": "objects"} if name == "thing" else _noun(name)
-      own = said.BESIDE_WORDS[side]
-      return NamedConcept(
-        f"beside {side} of {name}",
-        "sides",
-        _filled(said.BESIDE[side], **nouns),
         own if name == "thing" else (*own, *_called(name)),
         (own,) if name == "thing" else (own, _called(name)),
       )

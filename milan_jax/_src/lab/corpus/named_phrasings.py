@@ -150,36 +150,6 @@ SIDES = {
     "the centers of {many}",
   ),
 }
-# Words and phrasings for the strip beside a thing.
-BESIDE_WORDS = {
-  "top": ("above", "over"),
-  "bottom": ("below", "under", "beneath"),
-  "left": ("left",),
-  "right": ("right",),
-}
-BESIDE = {
-  "top": (
-    "areas above {many}",
-    "the area above {many}",
-    "the background above {many}",
-    "places just above {many}",
-  ),
-  "bottom": (
-    "areas below {many}",
-    "the area below {many}",
-    "the area under {many}",
-    "places just below {many}",
-  ),
-  **{
-    side: (
-      f"areas to the {side} of {{many}}",
-      f"the area to the {side} of {{many}}",
-      f"the background to the {side} of {{many}}",
-      f"places just to the {side} of {{many}}",
-    )
-    for side in ("left", "right")
-  },
-}
 _EDGES = ("border", "borders", "outer", "frame", "sides", "edges", "edge")
 _CORNERS = ("corner", "corners")
 # Groups of words of each place in the picture, as `Truth.strict` has them.

@@ -8,14 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from milan_jax._src.lab.corpus import filters, named_phrasings, phrasings
-from milan_jax._src.lab.corpus.mark_maps import (
-  beside_map,
-  place_map,
-  side_map,
-  surroundings,
-)
+from milan_jax._src.lab.corpus.mark_maps import place_map, side_map, surroundings
 from milan_jax._src.lab.corpus.named_concepts import (
-  BESIDE,
   OUTSIDE,
   Key,
   Mark,
@@ -51,7 +45,7 @@ SHARED = 0.75
 CHANCE_SHARED = 0.6
 # Concepts that no mixture has: "animals except dogs and trees" could be read as
 # excluding both, "the left side of dogs and cars" as that of both.
-ALONE = ("except", "side", "beside")
+ALONE = ("except", "side")
 # Among units of different things: fraction that show the surroundings of the things.
 SURROUNDINGS = 0.25
 # Draws for a second concept unlike the first, before the unit keeps only the first.
@@ -332,8 +326,6 @@ def mark_map(
     found = regions[list(mark.regions)].astype(np.float32).max(0)
     if mark.area == OUTSIDE:
       found = surroundings(found)
-    elif mark.area.startswith(BESIDE):
-      found = beside_map(found, mark.area.removeprefix(BESIDE))
     elif mark.area:
       found = side_map(found, mark.area)
   return filters.block_means(found, plan.looks.grid)

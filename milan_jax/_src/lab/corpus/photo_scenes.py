@@ -24,8 +24,6 @@ from milan_jax._src.lab.corpus.views import View
 # part has at least this size.
 LEAST_PART = 0.6
 LEAST_SIDE = 12.0
-# Width of the strip beside a region that must be visible, in pixels.
-LEAST_STRIP = 24.0
 COLORS = frozenset(
   """
   red orange yellow green blue purple pink brown tan white gray black
@@ -76,13 +74,6 @@ def seen_box(box: Box, view: View) -> Box | None:
   return left, top, right, bottom
 
 
-def clear_sides(box: Box) -> tuple[str, ...]:
-  """Returns the sides of a box at which the view goes on for `LEAST_STRIP`."""
-  left, top, right, bottom = box
-  strips = {"top": top, "bottom": SIDE - bottom, "left": left, "right": SIDE - right}
-  return tuple(side for side, strip in strips.items() if strip >= LEAST_STRIP)
-
-
 def photo_scenes(
   photographs: ImageSource,
   digests: Mapping[int, str],
@@ -114,7 +105,6 @@ def photo_scenes(
           split=splits[index],
           group=f"photograph {digest[:16]}",
           tags=tuple(region.tags for region, _ in kept),
-          clear=tuple(clear_sides(box) for _, box in kept),
           render=functools.partial(
             _render, photographs, view, tuple((r.round, box) for r, box in kept)
           ),

@@ -52,8 +52,6 @@ class Scene:
     group: the source that it mainly shows; scenes of one group look alike.
     tags: the labels of each region.
     render: renders the scene; deterministic.
-    clear: for each region, the sides at which the picture goes on beyond it; empty if
-      unknown.
   """
 
   key: str
@@ -61,7 +59,6 @@ class Scene:
   group: str
   tags: tuple[Tags, ...]
   render: Callable[[], Rendered]
-  clear: tuple[tuple[str, ...], ...] = ()
 
 
 def soft_shape(
