@@ -9,16 +9,19 @@ the same descriptions.
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import pathlib
 import time
 from collections.abc import Iterator
+from typing import Any
 from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from milan_jax._src.decoding import program
 from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.lab.benchmark.machine import use_cores
 from milan_jax._src.lab.benchmark.peaked import peaked_release, random_features
@@ -32,10 +35,15 @@ def every_row_its_own_parent(wanted: advance.Rows) -> advance.Parents:
   return advance.Parents(wanted.parents, wanted.units, indices, wanted.num)
 
 
-def every_row_its_own_prefix(first, second, num) -> rows.DistinctPairs:
-  del second
+def every_row_its_own_prefix(first, second, num, *, seconds) -> rows.DistinctPairs:
+  del second, seconds
   indices = jnp.arange(len(first), dtype=jnp.int32)
   return rows.DistinctPairs(indices, indices, num)
+
+
+def only(size: int) -> tuple[Any, str, Any]:
+  packing = dataclasses.replace(rows.CPU_ROWS, sizes=(size,))
+  return program, "packing_for", lambda platform: packing
 
 
 @contextlib.contextmanager
@@ -45,8 +53,8 @@ def undone(variant: str) -> Iterator[None]:
     "all of it": [],
     "parents not shared": [(advance, "distinct_parents", every_row_its_own_parent)],
     "prefixes not shared": [(prefixes, "distinct_pairs", every_row_its_own_prefix)],
-    "chunks of 256 alone": [(rows, "CPU_SIZES", (256,))],
-    "chunks of 32 alone": [(rows, "CPU_SIZES", (32,))],
+    "chunks of 256 alone": [only(256)],
+    "chunks of 32 alone": [only(32)],
   }[variant]
   with contextlib.ExitStack() as stack:
     for module, name, value in patches:

@@ -4,17 +4,20 @@ import dataclasses
 import os
 import subprocess
 import sys
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from milan_jax._src.decoding import program
 from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.errors import UserError
 from milan_jax._src.models.language_model import LanguageModel
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.options.describe import DecodingOptions
+from milan_jax._src.search.rows import ACCELERATOR_ROWS
 from milan_jax._src.text.content_words import EMPTY_WORDS
 from milan_jax._src.text.reconstruction import reconstruct_ids
 from milan_jax._src.text.vocabulary import Vocabulary
@@ -91,6 +94,29 @@ def test_only_parity_takes_mutual_information_unasked(tiny, strategy):
     assert _as_asked(tiny, strategy=strategy, parity=False, mi=mi).mi == mi
   assert not _as_asked(tiny, strategy=strategy, parity=False).mi
   assert not _as_asked(alone, strategy=strategy, parity=True).mi
+
+
+@pytest.mark.parametrize(
+  ("options", "sizes"),
+  [
+    ({"strategy": "greedy", "mi": True}, ACCELERATOR_ROWS.sizes),
+    ({"strategy": "sample"}, ACCELERATOR_ROWS.sizes),
+    ({"strategy": "beam", "mi": True, "beam_size": 50}, (128, 64)),
+    ({"beam_size": 50}, ACCELERATOR_ROWS.sizes),
+    ({"beam_size": 50}, (128, 64)),
+  ],
+  ids=["greedy", "sample", "beam", "rerank, one chunk", "rerank"],
+)
+def test_an_accelerator_finds_what_a_cpu_finds(tiny, outputs, options, sizes):
+  """Its form of the search, on this machine: all rows in one chunk, or in several."""
+  here = _decode(tiny, outputs["features"], **options)
+  packing = dataclasses.replace(ACCELERATOR_ROWS, sizes=sizes)
+  with mock.patch.object(program, "packing_for", lambda platform: packing):
+    decoder = Decoder(tiny, Decoding(**options), batch_size=8)
+    there = decoder(outputs["features"], jax.random.split(jax.random.key(0), 8))
+  np.testing.assert_array_equal(there.tokens, here.tokens)
+  for name in ("scores", "log_probs", "lm_log_probs", "margins"):
+    np.testing.assert_allclose(getattr(there, name), getattr(here, name), atol=1e-4)
 
 
 @pytest.mark.parametrize("beam_size", [5, 50])

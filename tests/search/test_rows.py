@@ -2,7 +2,6 @@
 
 import ast
 import re
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +18,8 @@ from tests.search.lattice import START, STOP, Lattice
 @pytest.mark.parametrize("num", [0, 1, 7, 8, 9, 31, 70, 96, 200, 256, 300, 1000])
 def test_chunks_compute_every_row_once_and_few_in_vain(num):
   max_rows = 1000
-  sizes = rows.chunk_sizes(max_rows)
-  outputs = {"squares": jnp.full(rows.row_capacity(max_rows), -1)}
+  sizes = rows.CPU_ROWS.chunk_sizes(max_rows)
+  outputs = {"squares": jnp.full(rows.CPU_ROWS.capacity(max_rows), -1)}
 
   @jax.jit
   def compute(num):
@@ -36,11 +35,51 @@ def test_chunks_compute_every_row_once_and_few_in_vain(num):
   assert -(-int(computed) // sizes[0]) <= chunks <= num
 
 
+@pytest.mark.parametrize("num", [0, 3, 41])
+def test_one_chunk_computes_all_rows_without_a_loop(num):
+  packing = rows.ACCELERATOR_ROWS
+  outputs = packing.allocate(41, jax.ShapeDtypeStruct((1, 2), jnp.int32))
+  assert outputs.shape == (48, 2)
+
+  def compute(num):
+    return rows.in_chunks(
+      num,
+      lambda indices: jnp.stack([indices, indices**2], axis=1),
+      outputs,
+      sizes=packing.chunk_sizes(41),
+    )
+
+  found, computed, chunks = compute(jnp.int32(num))
+  np.testing.assert_array_equal(found[:, 1], np.arange(48) ** 2)
+  assert (computed, chunks) == (48, 1)
+  assert "while" not in str(jax.make_jaxpr(compute)(jnp.int32(num)))
+
+
 def test_sizes_reach_what_is_needed_and_no_further():
-  assert rows.chunk_sizes(1) == (8,)
-  assert rows.chunk_sizes(33) == (64, 32, 16, 8)
-  assert rows.chunk_sizes(10**6) == rows.CPU_SIZES
-  assert rows.row_capacity(33) == 33 + 64
+  cpu = rows.CPU_ROWS
+  assert cpu.chunk_sizes(1) == (8,)
+  assert cpu.chunk_sizes(33) == (64, 32, 16, 8)
+  assert cpu.chunk_sizes(10**6) == cpu.sizes
+  assert cpu.capacity(33) == 33 + 64
+
+
+def test_an_accelerator_computes_in_chunks_of_one_size():
+  accelerator = rows.ACCELERATOR_ROWS
+  assert accelerator.chunk_sizes(50) == (56,)
+  assert accelerator.chunk_sizes(1024) == (1024,)
+  assert accelerator.chunk_sizes(64 * 50) == (1024,)
+  assert accelerator.chunk_sizes(512 * 50) == (2048,)
+  assert accelerator.chunk_sizes(1024 * 50) == (4096,)
+  assert accelerator.chunk_sizes(10**7) == (4096,)
+  assert accelerator.capacity(50) == 56
+  assert accelerator.capacity(1024) == 1024
+  assert accelerator.capacity(3200) == 3200 + 1024
+
+
+def test_the_packing_depends_on_the_devices_that_a_program_is_for():
+  assert rows.packing_for("cpu") is rows.CPU_ROWS
+  for platform in ("gpu", "tpu"):
+    assert rows.packing_for(platform) is rows.ACCELERATOR_ROWS
 
 
 def test_compact_keeps_the_order():
@@ -50,11 +89,15 @@ def test_compact_keeps_the_order():
   np.testing.assert_array_equal(indices[:num], np.flatnonzero(mask))
 
 
+@pytest.mark.parametrize("seconds", [4, 2**31 - 1])  # a key, and too many for one
 @pytest.mark.parametrize("num", [0, 1, 5, 40])
-def test_distinct_pairs(num):
+def test_distinct_pairs(num, seconds):
   rng = np.random.default_rng(num)
   first, second = rng.integers(0, 4, (2, 40)).astype(np.int32)
-  found = rows.distinct_pairs(jnp.asarray(first), jnp.asarray(second), jnp.int32(num))
+  second[second == 3] = seconds - 1
+  found = rows.distinct_pairs(
+    jnp.asarray(first), jnp.asarray(second), jnp.int32(num), seconds=seconds
+  )
   pairs = list(zip(first[:num].tolist(), second[:num].tolist(), strict=True))
   assert found.num == len(set(pairs))
   kept = [
@@ -65,16 +108,24 @@ def test_distinct_pairs(num):
   assert [kept[i] for i in np.asarray(found.inverse[:num])] == pairs
 
 
-def test_the_chunks_of_accelerators_find_the_same():
-  lattice = Lattice(seed=1, batch=7)
-  options = {"valid": jnp.ones(7, bool), "beam_size": 20, "length": 5}
-  options |= {"start_id": START, "stop_id": STOP}
-  here = beam_search(lattice.bound(), **options).beams
-  with mock.patch.object(rows, "CPU_SIZES", rows.ACCELERATOR_SIZES):
-    assert rows.chunk_sizes(140) == (512, 128, 32)
-    there = beam_search(lattice.bound(), **options).beams
-  np.testing.assert_array_equal(there.tokens, here.tokens)
-  np.testing.assert_allclose(there.scores, here.scores, rtol=1e-6)
+# On an accelerator: all rows in one chunk, and several chunks of one size.
+ONE_CHUNK = rows.ACCELERATOR_ROWS
+CHUNKS = rows.Packing((64, 32, 16), one_size=True, tokens=4)
+
+
+@pytest.mark.parametrize("packing", [ONE_CHUNK, CHUNKS], ids=["one", "several"])
+def test_the_rows_of_accelerators_find_the_same(packing):
+  lattice, other = Lattice(seed=1, batch=7), Lattice(seed=2, batch=7)
+  options = {"valid": jnp.arange(7) < 6, "beam_size": 20, "length": 5}
+  options |= {"start_id": START, "stop_id": STOP, "lm": other.bound()}
+  options["temperature"] = 0.3
+  here = beam_search(lattice.bound(), **options)
+  there = beam_search(lattice.bound(), packing=packing, **options)
+  np.testing.assert_array_equal(there.beams.tokens, here.beams.tokens)
+  np.testing.assert_allclose(there.beams.scores, here.beams.scores, rtol=1e-6)
+  for work, more in ((here.work, there.work), (here.lm_work, there.lm_work)):
+    np.testing.assert_array_equal(work.needed, more.needed)
+    assert (more.computed >= more.needed).all()
 
 
 def worked_example():
@@ -95,7 +146,8 @@ def test_the_worked_example_is_what_the_code_computes():
   owners, next_tokens = written.pop("owners"), written.pop("next_tokens")
   batch, beam_size = last.shape
   max_rows = batch * beam_size
-  sizes, capacity = rows.chunk_sizes(max_rows), rows.row_capacity(max_rows)
+  packing = rows.packing_for("cpu")
+  sizes, capacity = packing.chunk_sizes(max_rows), packing.capacity(max_rows)
   is_live = last != stop_id
   mask = jnp.pad(jnp.asarray(is_live.ravel()), (0, capacity - max_rows))
   indices, num = rows.compact(mask)
@@ -108,7 +160,7 @@ def test_the_worked_example_is_what_the_code_computes():
 
   packed, lm_packed = rows_of(parents), rows_of(lm_parents)
   distinct = distinct_parents(packed)
-  pairs = rows.distinct_pairs(lm_packed.parents, lm_packed.tokens, num)
+  pairs = rows.distinct_pairs(lm_packed.parents, lm_packed.tokens, num, seconds=10)
   lm_slots = pairs.inverse[slots]
   done = rows.in_chunks(num, lambda x: x, jnp.zeros(capacity, jnp.int32), sizes=sizes)
   pool = beam._continued(

@@ -22,10 +22,14 @@ def _brute_force(scores, is_live, slots, step_scores, beam):
 
 
 @pytest.mark.parametrize("round_to", [None, 1])  # to whole numbers: many ties
-@pytest.mark.parametrize("vocab", [4, 49, 50, 51, 428])
+@pytest.mark.parametrize(
+  ("vocab", "chunk"),
+  # Chunks of a CPU, then of an accelerator.
+  [(4, 50), (49, 50), (50, 50), (51, 50), (428, 50), (128, 128), (428, 128)],
+)
 @pytest.mark.parametrize("beam", [1, 5, 50])
 @pytest.mark.parametrize("live_share", [0.0, 0.1, 1.0])
-def test_best_continuations(round_to, vocab, beam, live_share):
+def test_best_continuations(round_to, vocab, chunk, beam, live_share):
   batch = 4
   rng = np.random.default_rng(vocab + beam)
   is_live = rng.random((batch, beam)) < live_share
@@ -41,7 +45,7 @@ def test_best_continuations(round_to, vocab, beam, live_share):
     jnp.asarray(scores),
     jnp.asarray(is_live),
     jnp.asarray(slots),
-    in_vocabulary_chunks(jnp.asarray(step_scores)),
+    in_vocabulary_chunks(jnp.asarray(step_scores), chunk),
     stop_id=STOP,
   )
   for unit in range(batch):

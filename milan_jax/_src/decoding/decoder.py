@@ -2,14 +2,14 @@
 
 import functools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Key
 
 from milan_jax._src.decoding.choice import choose
@@ -26,7 +26,7 @@ from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.runs.memory import return_freed_memory
 from milan_jax._src.runs.mesh import make_mesh
 from milan_jax._src.store.release import Release
-from milan_jax._src.text.content_words import content_words
+from milan_jax._src.text.content_words import ContentWords, content_words
 from milan_jax._src.text.vocabulary import Vocabulary
 
 # Two descriptions whose scores differ by less may change places with the batch.
@@ -47,6 +47,69 @@ def check_decodes(release: Release, decoding: Decoding, batch_size: int) -> None
       "This captioner has no language model, which rerank and mi need; "
       "use --strategy beam or greedy without --mi."
     )
+
+
+def decode_on(
+  mesh: Mesh,
+  decoding: Decoding,
+  vocabulary: Vocabulary,
+  words: ContentWords | None,
+) -> Any:
+  """Returns the program that describes a batch of units, to be compiled for a mesh.
+
+  Args:
+    mesh: devices that the units are spread over. For `lower`, they may be absent from
+      this machine.
+    decoding: how to search.
+    vocabulary: of the captioner.
+    words: its content words; None if their consensus does not count.
+
+  Returns:
+    A jitted function of `Weights` and the arrays of `program.decode`, each with as many
+    rows as the batch has units.
+  """
+  rows = PartitionSpec(AXIS)
+  local = functools.partial(
+    decode,
+    decoding=decoding,
+    words=words if decoding.consensus else None,
+    start_id=vocabulary.start_id,
+    stop_id=vocabulary.stop_id,
+    platform=mesh.devices.flat[0].platform,
+  )
+
+  def spread_over_devices(
+    weights: Weights, *batch: Array
+  ) -> tuple[DecodedBatch, Costs]:
+    with _precision(decoding):
+      return jax.shard_map(
+        local,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), *(rows for _ in batch)),
+        out_specs=rows,
+        check_vma=False,
+      )(weights, *batch)
+
+  return jax.jit(
+    spread_over_devices, out_shardings=NamedSharding(mesh, PartitionSpec())
+  )
+
+
+def fuse_for(decoding: Decoding) -> Callable[[Any], Weights]:
+  """Returns the function that fuses parameters for a search, to be compiled."""
+  dtype = jnp.bfloat16 if decoding.precision == "bfloat16" else jnp.float32
+
+  def fuse(params: Any) -> Weights:
+    with _precision(decoding):
+      return fuse_weights(params, dtype=dtype)
+
+  return fuse
+
+
+def _precision(decoding: Decoding) -> AbstractContextManager[None]:
+  kind = "tensorfloat32" if decoding.precision == "tensorfloat32" else "highest"
+  precision: AbstractContextManager[None] = jax.default_matmul_precision(kind)
+  return precision
 
 
 class Decoder:
@@ -96,28 +159,7 @@ class Decoder:
     self._words = content_words(
       vocabulary, nothing=release.decoding.nothing, length=decoding.length
     )
-    words = self._words if decoding.consensus else None
-    rows = PartitionSpec(AXIS)
-    local = functools.partial(
-      decode,
-      decoding=decoding,
-      words=words,
-      start_id=vocabulary.start_id,
-      stop_id=vocabulary.stop_id,
-    )
-
-    def spread_over_devices(
-      weights: Weights, *batch: Array
-    ) -> tuple[DecodedBatch, Costs]:
-      return jax.shard_map(
-        local,
-        mesh=mesh,
-        in_specs=(PartitionSpec(), *(rows for _ in batch)),
-        out_specs=rows,
-        check_vma=False,
-      )(weights, *batch)
-
-    self._decode = jax.jit(spread_over_devices, out_shardings=everywhere)
+    self._decode = decode_on(mesh, decoding, vocabulary, self._words)
     self._compiled: dict[tuple[int, bool], Any] = {}
 
   def _fused(self, release: Release, everywhere: NamedSharding) -> Weights:
@@ -126,18 +168,10 @@ class Decoder:
     for part in ("language_model", "projection"):
       if part in release.params:
         params[part] = release.params[part]
-    bfloat16 = self.decoding.precision == "bfloat16"
-    dtype = jnp.bfloat16 if bfloat16 else jnp.float32
-    with self._precision():
-      fused: Weights = jax.jit(
-        functools.partial(fuse_weights, dtype=dtype), out_shardings=everywhere
-      )(jax.tree.map(lambda x: _spread(np.asarray(x), everywhere), params))
+    fuse = jax.jit(fuse_for(self.decoding), out_shardings=everywhere)
+    arrays = jax.tree.map(lambda x: _spread(np.asarray(x), everywhere), params)
+    fused: Weights = fuse(arrays)
     return fused
-
-  def _precision(self) -> AbstractContextManager[None]:
-    kind = "tensorfloat32" if self.decoding.precision == "tensorfloat32" else "highest"
-    precision: AbstractContextManager[None] = jax.default_matmul_precision(kind)
-    return precision
 
   def compile(self, k: int, *, counted: bool = False) -> float:
     """Compiles for units of `k` regions, unless it is done; returns the seconds.
@@ -151,9 +185,7 @@ class Decoder:
       features = np.zeros((0, k, self.feature_size), np.float32)
       counts = np.zeros(0, np.int32) if counted else None
       batch = self._batch(features, np.zeros((0, 2), np.uint32), counts)
-      with self._precision():
-        program = self._decode.lower(self.weights, *batch).compile()
-      self._compiled[k, counted] = program
+      self._compiled[k, counted] = self._decode.lower(self.weights, *batch).compile()
       return_freed_memory()
     return time.perf_counter() - began
 

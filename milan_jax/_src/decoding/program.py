@@ -29,7 +29,7 @@ from milan_jax._src.search.consensus import log_consensus
 from milan_jax._src.search.forced import ForcedOutput, counted, forced_scores
 from milan_jax._src.search.rerank import best_of, rerank
 from milan_jax._src.search.rollout import greedy, sample
-from milan_jax._src.search.rows import allocate_outputs, chunk_sizes, in_chunks
+from milan_jax._src.search.rows import Packing, in_chunks, packing_for
 from milan_jax._src.search.steps import BoundModel, Work, add_work
 from milan_jax._src.text.content_words import ContentWords
 
@@ -119,10 +119,18 @@ def begin(
   features: Float[Array, "batch k features"],
   valid: Bool[Array, "batch"],
   counts: Int[Array, "batch"] | None = None,
+  *,
+  packing: Packing,
 ) -> BoundModel:
   """Projects the attention keys of the valid units, and computes their first states."""
   batch = features.shape[0]
-  outputs = allocate_outputs(
+  rows = jnp.arange(batch, dtype=jnp.int32)
+  if packing.one_size:
+    # Padding units cost an accelerator less than gathering the features of the others.
+    keys, state = start_captioner(weights, features, counts)
+    regions = Regions(features, keys, counts)
+    return BoundModel(CaptionerRows(weights, regions), state, rows)
+  outputs = packing.allocate(
     batch, jax.eval_shape(start_captioner, weights, features, counts)
   )
 
@@ -132,13 +140,13 @@ def begin(
       weights, features[some], None if counts is None else counts[some]
     )
 
-  started = in_chunks(
-    jnp.sum(valid, dtype=jnp.int32), start, outputs, sizes=chunk_sizes(batch)
-  ).outputs
+  num = jnp.sum(valid, dtype=jnp.int32)
+  sizes = packing.chunk_sizes(batch)
+  started = in_chunks(num, start, outputs, sizes=sizes).outputs
   return BoundModel(
     CaptionerRows(weights, Regions(features, started.keys[:batch], counts)),
     jax.tree.map(lambda x: x[:batch], started.state),
-    jnp.arange(batch, dtype=jnp.int32),
+    rows,
   )
 
 
@@ -153,6 +161,7 @@ class _Task:
     decoding: how to search.
     start_id: the token read first.
     stop_id: the token that ends a description.
+    packing: sizes of the rows computed together.
   """
 
   captioner: BoundModel
@@ -161,6 +170,7 @@ class _Task:
   decoding: Decoding
   start_id: int
   stop_id: int
+  packing: Packing
 
   @property
   def arguments(self) -> dict[str, Any]:
@@ -170,6 +180,7 @@ class _Task:
       "length": self.decoding.length,
       "start_id": self.start_id,
       "stop_id": self.stop_id,
+      "packing": self.packing,
     }
     if self.decoding.mi:
       shared |= {"lm": self.language_model, "temperature": self.decoding.temperature}
@@ -195,7 +206,9 @@ class _Task:
       one_too_many=num_steps is not None,
     )
     counts = counts & self.valid[:, None, None]
-    return forced_scores(model, tokens, counts, start_id=self.start_id)
+    return forced_scores(
+      model, tokens, counts, start_id=self.start_id, packing=self.packing
+    )
 
 
 class _Best(NamedTuple):
@@ -317,6 +330,7 @@ def decode(
   words: ContentWords | None,
   start_id: int,
   stop_id: int,
+  platform: str,
 ) -> tuple[DecodedBatch, Costs]:
   """Describes one device's units, to be compiled under the axis `AXIS`.
 
@@ -330,8 +344,10 @@ def decode(
     words: the vocabulary's content words, if their consensus counts.
     start_id: the token read first.
     stop_id: the token that ends a description.
+    platform: kind of the devices that it is compiled for, as `jax.Device.platform`.
   """
-  task = _task(weights, features, valid, counts, decoding, start_id, stop_id)
+  packing = packing_for(platform)
+  task = _task(weights, features, valid, counts, decoding, start_id, stop_id, packing)
   if decoding.strategy == "rerank":
     best = _rerank(task, words)
   elif decoding.strategy == "beam":
@@ -373,6 +389,7 @@ def score(
   *,
   start_id: int,
   stop_id: int,
+  platform: str,
 ) -> TextScores:
   """Scores given descriptions of one device's units (forced decoding).
 
@@ -384,9 +401,10 @@ def score(
     counts: how many of each unit's regions count, its first ones; None for all.
     start_id: the token read first.
     stop_id: the token that ends a description.
-
+    platform: kind of the devices that it is compiled for, as `jax.Device.platform`.
   """
-  task = _task(weights, features, valid, counts, Decoding(), start_id, stop_id)
+  decoding, packing = Decoding(), packing_for(platform)
+  task = _task(weights, features, valid, counts, decoding, start_id, stop_id, packing)
   log_probs = task.forced(task.captioner, tokens).scores
   if task.language_model is None:
     return TextScores(log_probs, None, None)
@@ -403,13 +421,14 @@ def _task(
   decoding: Decoding,
   start_id: int,
   stop_id: int,
+  packing: Packing,
 ) -> _Task:
   if weights.projection is not None:
     features = project(features, weights.projection)
-  captioner = begin(weights.captioner, features, valid, counts)
+  captioner = begin(weights.captioner, features, valid, counts, packing=packing)
   lm = None
   if weights.language_model is not None:
     language_model = LanguageModelRows(weights.language_model)
     first = jnp.zeros(len(features), jnp.int32)  # all units begin at the same state
     lm = BoundModel(language_model, language_model.start(), first)
-  return _Task(captioner, lm, valid, decoding, start_id, stop_id)
+  return _Task(captioner, lm, valid, decoding, start_id, stop_id, packing)

@@ -65,6 +65,7 @@ class TextScorer:
       score,
       start_id=self._vocabulary.start_id,
       stop_id=self._vocabulary.stop_id,
+      platform=jax.devices()[0].platform,
     )
     self._weights = jax.jit(full_float32(fuse))(params)
     self._program = jax.jit(full_float32(forced))

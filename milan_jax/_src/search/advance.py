@@ -8,12 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from milan_jax._src.search.rows import (
+  Packing,
   Tree,
-  allocate_outputs,
-  chunk_sizes,
   compact,
   in_chunks,
-  row_capacity,
+  slots_of,
   take,
 )
 from milan_jax._src.search.steps import (
@@ -64,7 +63,7 @@ class Parents(NamedTuple):
 class Memory(NamedTuple):
   """The packed arrays that a model keeps between steps; updated in place.
 
-  Every array has `row_capacity` rows.
+  Every array has `Packing.capacity` rows.
 
   Attributes:
     state: states of the rows of the last step.
@@ -80,7 +79,12 @@ class Memory(NamedTuple):
 
 
 def allocate(
-  model: RowModel, state: State, max_rows: int, summarize: Summarize
+  model: RowModel,
+  state: State,
+  max_rows: int,
+  summarize: Summarize,
+  *,
+  packing: Packing,
 ) -> Memory:
   """Allocates a model's memory for at most `max_rows` rows.
 
@@ -89,15 +93,16 @@ def allocate(
     state: the initial states, which become the first rows.
     max_rows: maximum number of rows needed in a step.
     summarize: the same function as for `advance`.
+    packing: sizes of the rows computed together.
   """
-  capacity = row_capacity(max_rows)
+  capacity = packing.capacity(max_rows)
 
   def one_step(state: State) -> tuple[PartialStep, Tree]:
     row = jnp.zeros(1, jnp.int32)
     partial = model.prepare(take(state, row), row)
     return partial, summarize(log_probs(model, model.read(partial, row)), row)
 
-  partial, summaries = allocate_outputs(max_rows, jax.eval_shape(one_step, state))
+  partial, summaries = packing.allocate(max_rows, jax.eval_shape(one_step, state))
   padded = jax.tree.map(
     lambda x: jnp.pad(x, ((0, capacity - len(x)), *((0, 0),) * (x.ndim - 1))), state
   )
@@ -117,15 +122,21 @@ def distinct_parents(rows: Rows) -> Parents:
   """
   capacity = rows.tokens.shape[0]
   used = jnp.where(jnp.arange(capacity) < rows.num, rows.parents, capacity)
-  is_parent = jnp.zeros(capacity, bool).at[used].set(True, mode="drop")
-  units = jnp.zeros(capacity, jnp.int32).at[used].set(rows.units, mode="drop")
+  units = jnp.full(capacity, -1, jnp.int32).at[used].max(rows.units, mode="drop")
+  is_parent = units >= 0
   indices, num = compact(is_parent)
-  inverse = (jnp.cumsum(is_parent) - 1)[rows.parents]
+  inverse = slots_of(is_parent)[rows.parents]
   return Parents(indices, units[indices], inverse, num)
 
 
 def advance(
-  model: RowModel, memory: Memory, rows: Rows, max_rows: int, summarize: Summarize
+  model: RowModel,
+  memory: Memory,
+  rows: Rows,
+  max_rows: int,
+  summarize: Summarize,
+  *,
+  packing: Packing,
 ) -> Memory:
   """Reads a token per row, predicts the next one and keeps a summary of it.
 
@@ -137,27 +148,27 @@ def advance(
     rows: the token that each row reads, and its parent.
     max_rows: maximum number of rows needed in a step.
     summarize: returns the summary of the log probabilities to keep.
+    packing: sizes of the rows computed together.
 
   Returns:
     The memory, with the states and summaries packed as `rows` are.
   """
-  sizes = chunk_sizes(max_rows)
+  sizes = packing.chunk_sizes(max_rows)
   parents = distinct_parents(rows)
 
   def prepare(indices: Int[Array, "chunk"]) -> PartialStep:
     chosen = take(memory.state, parents.rows[indices])
     return model.prepare(chosen, parents.units[indices])
 
-  def read(indices: Int[Array, "chunk"]) -> State:
-    return model.read(take(partial, parents.inverse[indices]), rows.tokens[indices])
-
-  def predict(indices: Int[Array, "chunk"]) -> Tree:
-    return summarize(log_probs(model, take(state, indices)), indices)
+  def read_and_predict(indices: Int[Array, "chunk"]) -> tuple[State, Tree]:
+    state = model.read(take(partial, parents.inverse[indices]), rows.tokens[indices])
+    return state, summarize(log_probs(model, state), indices)
 
   partial, *did_prepare = in_chunks(parents.num, prepare, memory.partial, sizes=sizes)
-  state, *did_read = in_chunks(rows.num, read, memory.state, sizes=sizes)
-  summaries, *did_predict = in_chunks(rows.num, predict, memory.summaries, sizes=sizes)
-  did = zip(did_prepare, did_read, did_predict, strict=True)
+  (state, summaries), *did_read = in_chunks(
+    rows.num, read_and_predict, (memory.state, memory.summaries), sizes=sizes
+  )
+  did = zip(did_prepare, did_read, did_read, strict=True)
   needed = (parents.num, rows.num, rows.num)
   work = add_work(memory.work, Work(*map(jnp.stack, (needed, *did))))
   return Memory(state, partial, summaries, work)

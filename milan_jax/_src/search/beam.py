@@ -1,5 +1,6 @@
 """Beam search: the best descriptions of each unit."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ from milan_jax._src.search.prefixes import (
   mutual_information,
   unchanged,
 )
-from milan_jax._src.search.rows import compact, row_capacity, slots_of
+from milan_jax._src.search.rows import CPU_ROWS, Packing, compact, slots_of
 from milan_jax._src.search.selection import (
   Continuations,
   best_continuations,
@@ -80,6 +81,7 @@ def beam_search(
   stop_id: int,
   lm: BoundModel | None = None,
   temperature: float = 0.0,
+  packing: Packing = CPU_ROWS,
 ) -> BeamOutput:
   """Keeps the `beam_size` best hypotheses of each unit, finished or not, in one pool.
 
@@ -98,6 +100,7 @@ def beam_search(
       pointwise mutual information, `log p(token | regions) - temperature * log
       p(token)`, which is not a log-probability and can be positive.
     temperature: weight of `lm`.
+    packing: sizes of the rows computed together.
 
   Returns:
     The hypotheses of each unit, best first. If fewer than `beam_size` exist (a small
@@ -110,16 +113,25 @@ def beam_search(
   units = jnp.repeat(jnp.arange(batch, dtype=jnp.int32), beam_size)
   shape = (batch, beam_size, length)
   pool = _initial_pool(captioner, lm, valid, shape, start_id, stop_id)
-  memory = allocate(
-    captioner.model, captioner.state, max_rows, _in_chunks_of(unchanged)
+  allocated = functools.partial(allocate, max_rows=max_rows, packing=packing)
+  memory = allocated(
+    captioner.model, captioner.state, summarize=_in_chunks_of(unchanged, packing)
   )
-  lm_memory = None if lm is None else allocate(lm.model, lm.state, max_rows, unchanged)
+  lm_memory = None if lm is None else allocated(lm.model, lm.state, summarize=unchanged)
 
   def unfinished(state: BeamState) -> Bool[Array, ""]:
     return (state.position < length) & jnp.any(state.pool.last != stop_id)
 
   def step(state: BeamState) -> BeamState:
-    return _step(state, captioner, lm, units, temperature=temperature, stop_id=stop_id)
+    return _step(
+      state,
+      captioner,
+      lm,
+      units,
+      temperature=temperature,
+      stop_id=stop_id,
+      packing=packing,
+    )
 
   state = BeamState(jnp.zeros((), jnp.int32), pool, memory, lm_memory)
   state = jax.lax.while_loop(unfinished, step, state)
@@ -138,6 +150,7 @@ def _step(
   *,
   temperature: float,
   stop_id: int,
+  packing: Packing,
 ) -> BeamState:
   """Advances the live hypotheses by one token and keeps the best of each unit.
 
@@ -146,7 +159,7 @@ def _step(
   position, pool, memory, lm_memory = state
   max_rows = len(units)
   is_live = pool.last != stop_id
-  mask = jnp.pad(is_live.reshape(-1), (0, row_capacity(max_rows) - max_rows))
+  mask = jnp.pad(is_live.reshape(-1), (0, packing.capacity(max_rows) - max_rows))
   indices, num = compact(mask)
   slots = slots_of(is_live.reshape(-1)).reshape(is_live.shape)
 
@@ -158,11 +171,14 @@ def _step(
   scorer: StepScorer = unchanged
   if lm is not None and lm_memory is not None:
     lm_rows = rows_of(pool.lm_parents)
-    lm_memory, prefixes = advance_prefixes(lm, lm_memory, lm_rows, max_rows)
+    lm_memory, prefixes = advance_prefixes(
+      lm, lm_memory, lm_rows, max_rows, packing=packing
+    )
     lm_slots = prefixes[slots]
     scorer = mutual_information(lm_memory, prefixes, temperature)
   rows = rows_of(pool.parents)
-  memory = advance(captioner.model, memory, rows, max_rows, _in_chunks_of(scorer))
+  summarize = _in_chunks_of(scorer, packing)
+  memory = advance(captioner.model, memory, rows, max_rows, summarize, packing=packing)
   best = best_continuations(
     pool.scores, is_live, slots, memory.summaries, stop_id=stop_id
   )
@@ -212,6 +228,8 @@ def _continued(
   )
 
 
-def _in_chunks_of(scorer: StepScorer) -> Summarize:
+def _in_chunks_of(scorer: StepScorer, packing: Packing) -> Summarize:
   """Keeps the step scores in chunks of the vocabulary."""
-  return lambda log_probs, indices: in_vocabulary_chunks(scorer(log_probs, indices))
+  return lambda log_probs, indices: in_vocabulary_chunks(
+    scorer(log_probs, indices), packing.tokens
+  )

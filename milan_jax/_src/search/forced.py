@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from milan_jax._src.search.advance import Memory, Rows, allocate
 from milan_jax._src.search.prefixes import advance_prefixes, unchanged
-from milan_jax._src.search.rows import compact, row_capacity, slots_of
+from milan_jax._src.search.rows import CPU_ROWS, Packing, compact, slots_of
 from milan_jax._src.search.steps import BoundModel, Work
 
 
@@ -84,6 +84,7 @@ def forced_scores(
   counts: Bool[Array, "batch beam length"],
   *,
   start_id: int,
+  packing: Packing = CPU_ROWS,
 ) -> ForcedOutput:
   """Sums the log probabilities of the counted tokens of given descriptions.
 
@@ -92,15 +93,16 @@ def forced_scores(
     tokens: tokens of each description, without the start.
     counts: the mask of tokens that count; see `counted`.
     start_id: the token read first.
+    packing: sizes of the rows computed together.
   """
   batch, beam, length = tokens.shape
   max_rows = batch * beam
-  memory = allocate(bound.model, bound.state, max_rows, unchanged)
+  memory = allocate(bound.model, bound.state, max_rows, unchanged, packing=packing)
   units = jnp.repeat(jnp.arange(batch, dtype=jnp.int32), beam)
   inputs = jnp.pad(tokens, ((0, 0), (0, 0), (1, 0)), constant_values=start_id)
   inputs = inputs.reshape(max_rows, length + 1)
   counts = counts.reshape(max_rows, length)
-  padding = row_capacity(max_rows) - max_rows
+  padding = packing.capacity(max_rows) - max_rows
 
   def step(state: ForcedState) -> ForcedState:
     position, parents, memory, scores, lowest, last = state
@@ -108,7 +110,7 @@ def forced_scores(
     indices, num = compact(jnp.pad(is_counted, (0, padding)))
     # Rows of the padding repeat the first one.
     rows = Rows(parents[indices], inputs[:, position][indices], units[indices], num)
-    memory, prefixes = advance_prefixes(bound, memory, rows, max_rows)
+    memory, prefixes = advance_prefixes(bound, memory, rows, max_rows, packing=packing)
     prefixes = prefixes[slots_of(is_counted)]
     targets = inputs[:, position + 1]
     gains = memory.summaries[prefixes, targets]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from jaxtyping import Array, Float, Int
 
 from milan_jax._src.search.advance import Memory, Rows, advance
-from milan_jax._src.search.rows import distinct_pairs
+from milan_jax._src.search.rows import Packing, distinct_pairs
 from milan_jax._src.search.steps import BoundModel
 
 # Returns the step scores of a chunk's log-probabilities, given the indices of its rows.
@@ -50,7 +50,7 @@ def mutual_information(
 
 
 def advance_prefixes(
-  bound: BoundModel, memory: Memory, rows: Rows, max_rows: int
+  bound: BoundModel, memory: Memory, rows: Rows, max_rows: int, *, packing: Packing
 ) -> tuple[Memory, Int[Array, "capacity"]]:
   """Advances each distinct prefix of some rows.
 
@@ -59,11 +59,14 @@ def advance_prefixes(
     memory: made by `allocate` with `unchanged`.
     rows: the tokens to read; several rows may have the same prefix.
     max_rows: rows that may be needed at once.
+    packing: sizes of the rows computed together.
 
   Returns:
     The memory, packed by distinct prefix, and the prefix of each row.
   """
-  found = distinct_pairs(rows.parents, rows.tokens, rows.num)
+  vocab = memory.summaries.shape[-1]
+  found = distinct_pairs(rows.parents, rows.tokens, rows.num, seconds=vocab)
   parents, tokens, units = (x[found.indices] for x in rows[:3])
   chosen = Rows(parents, tokens, units, found.num)
-  return advance(bound.model, memory, chosen, max_rows, unchanged), found.inverse
+  memory = advance(bound.model, memory, chosen, max_rows, unchanged, packing=packing)
+  return memory, found.inverse

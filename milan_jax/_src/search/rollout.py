@@ -1,5 +1,6 @@
 """Searches that follow one hypothesis per unit: greedy and sampling."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from milan_jax._src.search.prefixes import (
   mutual_information,
   unchanged,
 )
-from milan_jax._src.search.rows import compact, row_capacity, slots_of
+from milan_jax._src.search.rows import CPU_ROWS, Packing, compact, slots_of
 from milan_jax._src.search.selection import row_maxima
 from milan_jax._src.search.steps import BoundModel, Hypotheses, Work
 
@@ -88,6 +89,7 @@ def _rollout(
   lm: BoundModel | None,
   temperature: float,
   count_tail: bool,
+  packing: Packing,
 ) -> RolloutOutput:
   """Predicts tokens for the live units one by one, chosen by their step scores."""
   batch = valid.shape[0]
@@ -98,8 +100,9 @@ def _rollout(
   ) -> NextTokens:
     return choose(log_probs, indices, jnp.zeros((), jnp.int32))
 
-  memory = allocate(captioner.model, captioner.state, batch, choose_first)
-  lm_memory = None if lm is None else allocate(lm.model, lm.state, batch, unchanged)
+  allocated = functools.partial(allocate, max_rows=batch, packing=packing)
+  memory = allocated(captioner.model, captioner.state, summarize=choose_first)
+  lm_memory = None if lm is None else allocated(lm.model, lm.state, summarize=unchanged)
 
   def unfinished(state: RolloutState) -> Bool[Array, ""]:
     return (state.position < length) & jnp.any(state.is_live)
@@ -114,6 +117,7 @@ def _rollout(
       temperature=temperature,
       stop_id=stop_id,
       count_tail=count_tail,
+      packing=packing,
     )
 
   nothing = Hypotheses(
@@ -149,11 +153,12 @@ def _step(
   temperature: float,
   stop_id: int,
   count_tail: bool,
+  packing: Packing,
 ) -> RolloutState:
   """Advances the live units by one token."""
   position, is_live, last, parents, lm_parents, memory, lm_memory, before = state
   batch = len(units)
-  indices, num = compact(jnp.pad(is_live, (0, row_capacity(batch) - batch)))
+  indices, num = compact(jnp.pad(is_live, (0, packing.capacity(batch) - batch)))
   slots = slots_of(is_live)
 
   def rows_of(parents: Int[Array, "batch"]) -> Rows:
@@ -162,7 +167,9 @@ def _step(
   scorer: StepScorer = unchanged
   if lm is not None and lm_memory is not None:
     lm_rows = rows_of(lm_parents)
-    lm_memory, prefixes = advance_prefixes(lm, lm_memory, lm_rows, batch)
+    lm_memory, prefixes = advance_prefixes(
+      lm, lm_memory, lm_rows, batch, packing=packing
+    )
     lm_parents = prefixes[slots]
     scorer = mutual_information(lm_memory, prefixes, temperature)
 
@@ -171,7 +178,8 @@ def _step(
   ) -> NextTokens:
     return choose(scorer(log_probs, chunk), indices[chunk], position)
 
-  memory = advance(captioner.model, memory, rows_of(parents), batch, choose_next)
+  rows = rows_of(parents)
+  memory = advance(captioner.model, memory, rows, batch, choose_next, packing=packing)
   chosen = jax.tree.map(lambda x: x[slots], memory.summaries)
   last = jnp.where(is_live, chosen.tokens, stop_id).astype(jnp.int32)
   hypotheses = _extended(before, chosen, last, is_live, position)
@@ -216,6 +224,7 @@ def greedy(
   lm: BoundModel | None = None,
   temperature: float = 0.0,
   count_tail: bool = False,
+  packing: Packing = CPU_ROWS,
 ) -> RolloutOutput:
   """Selects the best token at each step.
 
@@ -229,6 +238,7 @@ def greedy(
     temperature: weight of `lm`.
     count_tail: continue after stop and include that tail in the score, like the
       original. Scores then depend on the predictions after the stop.
+    packing: sizes of the rows computed together.
   """
   return _rollout(
     captioner,
@@ -240,6 +250,7 @@ def greedy(
     lm=lm,
     temperature=temperature,
     count_tail=count_tail,
+    packing=packing,
   )
 
 
@@ -253,6 +264,7 @@ def sample(
   stop_id: int,
   lm: BoundModel | None = None,
   temperature: float = 0.0,
+  packing: Packing = CPU_ROWS,
 ) -> RolloutOutput:
   """Draws each token from the softmax of the step scores.
 
@@ -265,6 +277,7 @@ def sample(
     stop_id: the token that ends a description.
     lm: p(token | previous tokens), to score by mutual information like `beam_search`.
     temperature: weight of `lm`.
+    packing: sizes of the rows computed together.
   """
 
   def draw(
@@ -288,4 +301,5 @@ def sample(
     lm=lm,
     temperature=temperature,
     count_tail=False,
+    packing=packing,
   )

@@ -4,6 +4,15 @@ A search needs its models only for some hypotheses, and their number changes fro
 to step. The needed rows are packed to the front of arrays of one `capacity` and
 computed in chunks. Each chunk size is compiled once, for any number of rows.
 
+`Packing` is the only difference between the search on a CPU and on an accelerator:
+
+- On a CPU a row of padding costs as much as a needed row, and compiling one more size
+  costs little. `CPU_ROWS` has several sizes, so that few rows are padding.
+- On a GPU or TPU a row costs little, but each size is compiled for seconds (on a GPU
+  each matrix product is timed against its alternatives), and each test of a loop's
+  condition is a round trip to the host on a GPU. `ACCELERATOR_ROWS` has one size per
+  program, and no loop if one chunk is enough.
+
 Example: one step of a beam search with a language model, for two units and a beam of 3.
 A hypothesis has a last token, and a parent: the packed row of the step before whose
 state predicted that token. The language model does not see units, so hypotheses of
@@ -57,6 +66,7 @@ finished hypothesis is the best and stays. The rows of the owners are the next p
   next_lm_parents = [[0, 0, 1], [0, 0, 3]]
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -66,13 +76,68 @@ from jaxtyping import Array, Bool, Int
 
 Tree = Any  # a tree of arrays that share their first axis
 
-# Sizes of chunks, largest first. Matrix products on a CPU reach 90 % of their best
-# speed at about 200 rows; accelerators need more rows.
-CPU_SIZES = (256, 96, 64, 32, 16, 8)
-ACCELERATOR_SIZES = (8192, 2048, 512, 128, 32)
 # Maximum share of padding (rows computed but not needed) in a chunk that has a smaller
 # size to fall back on.
 MAX_PADDING_SHARE = 0.25
+# Where all chunks have one size: the most chunks, unless the largest size needs more,
+# and the multiple that the size of a single chunk is rounded up to.
+MAX_CHUNKS = 16
+ROW_MULTIPLE = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Packing:
+  """The compiled sizes of the rows computed together, for a kind of device.
+
+  Attributes:
+    sizes: sizes of chunks, largest first.
+    one_size: whether a program uses one of the sizes, or all those that it can fill.
+    tokens: tokens in a chunk of the vocabulary; see `selection.py`.
+  """
+
+  sizes: tuple[int, ...]
+  one_size: bool
+  tokens: int
+
+  def chunk_sizes(self, max_rows: int) -> tuple[int, ...]:
+    """Returns the sizes of chunks in which at most `max_rows` rows are computed."""
+    if self.one_size:
+      if max_rows <= self.sizes[-1]:
+        return (-(-max_rows // ROW_MULTIPLE) * ROW_MULTIPLE,)
+      few = [size for size in self.sizes if size * MAX_CHUNKS >= max_rows]
+      return (min(few, default=self.sizes[0]),)
+    enough = min((x for x in self.sizes if x >= max_rows), default=self.sizes[0])
+    return tuple(size for size in self.sizes if size <= enough)
+
+  def capacity(self, max_rows: int) -> int:
+    """Returns the capacity for `max_rows` rows: the last chunk may exceed them."""
+    size = self.chunk_sizes(max_rows)[0]
+    return size if self.one_size and size >= max_rows else max_rows + size
+
+  def allocate(self, max_rows: int, shapes: Tree) -> Tree:
+    """Allocates zeros for at most `max_rows` rows of outputs.
+
+    Args:
+      max_rows: maximum number of rows needed at once.
+      shapes: shape and dtype of each output; the length of the first axis is ignored.
+    """
+    rows = self.capacity(max_rows)
+    return jax.tree.map(lambda x: jnp.zeros((rows, *x.shape[1:]), x.dtype), shapes)
+
+
+# Matrix products on a CPU reach 90 % of their best speed at about 200 rows.
+CPU_ROWS = Packing((256, 96, 64, 32, 16, 8), one_size=False, tokens=50)
+# A TPU's registers are 128 wide, so chunks of the vocabulary need no padding there.
+ACCELERATOR_ROWS = Packing((4096, 2048, 1024), one_size=True, tokens=128)
+
+
+def packing_for(platform: str) -> Packing:
+  """Returns the packing for the devices that a program is compiled for.
+
+  Args:
+    platform: kind of these devices, as `jax.Device.platform`; they need not be present.
+  """
+  return CPU_ROWS if platform == "cpu" else ACCELERATOR_ROWS
 
 
 class DistinctPairs(NamedTuple):
@@ -93,7 +158,7 @@ class ChunkOutput(NamedTuple):
   """The result of `in_chunks`, and the state of its loops.
 
   Attributes:
-    outputs: arrays of `row_capacity` rows each.
+    outputs: arrays of `Packing.capacity` rows each.
     rows: number of rows computed, including padding.
     chunks: number of chunks computed.
   """
@@ -103,38 +168,18 @@ class ChunkOutput(NamedTuple):
   chunks: Int[Array, ""]
 
 
-def chunk_sizes(max_rows: int) -> tuple[int, ...]:
-  """Returns the sizes of chunks in which at most `max_rows` rows are computed."""
-  known = CPU_SIZES if jax.default_backend() == "cpu" else ACCELERATOR_SIZES
-  enough = min((size for size in known if size >= max_rows), default=known[0])
-  return tuple(size for size in known if size <= enough)
-
-
-def row_capacity(max_rows: int) -> int:
-  """Returns the capacity for `max_rows` rows: the last chunk may exceed them."""
-  return max_rows + chunk_sizes(max_rows)[0]
-
-
-def allocate_outputs(max_rows: int, shapes: Tree) -> Tree:
-  """Allocates zeros for at most `max_rows` rows of outputs.
-
-  Args:
-    max_rows: maximum number of rows needed at once.
-    shapes: shape and dtype of each output; the length of the first axis is ignored.
-  """
-  capacity = row_capacity(max_rows)
-  return jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape[1:]), x.dtype), shapes)
-
-
 def compact(mask: Bool[Array, "rows"]) -> tuple[Int[Array, "rows"], Int[Array, ""]]:
   """Returns the indices where `mask` is true, packed to the front, and their number."""
-  indices = jnp.nonzero(mask, size=mask.shape[0], fill_value=0)[0]
-  return indices.astype(jnp.int32), jnp.sum(mask, dtype=jnp.int32)
+  rows = mask.shape[0]
+  ends = jnp.cumsum(mask, dtype=jnp.int32)
+  targets = jnp.where(mask, ends - 1, rows)
+  indices = jnp.zeros(rows, jnp.int32).at[targets].set(jnp.arange(rows), mode="drop")
+  return indices, ends[-1]
 
 
 def slots_of(mask: Bool[Array, "rows"]) -> Int[Array, "rows"]:
   """Returns the packed row of each item kept by `compact`; arbitrary for the others."""
-  return jnp.cumsum(mask) - 1
+  return jnp.cumsum(mask, dtype=jnp.int32) - 1
 
 
 def take(tree: Tree, rows: Int[Array, "n"]) -> Tree:
@@ -143,18 +188,34 @@ def take(tree: Tree, rows: Int[Array, "n"]) -> Tree:
 
 
 def distinct_pairs(
-  first: Int[Array, "capacity"], second: Int[Array, "capacity"], num: Int[Array, ""]
+  first: Int[Array, "capacity"],
+  second: Int[Array, "capacity"],
+  num: Int[Array, ""],
+  *,
+  seconds: int,
 ) -> DistinctPairs:
-  """Finds the distinct pairs among the first `num` rows."""
+  """Finds the distinct pairs among the first `num` rows.
+
+  Args:
+    first: from 0 to `capacity - 1`.
+    second: from 0 to `seconds - 1`.
+    num: number of rows that count.
+    seconds: number of possible values of `second`.
+  """
   capacity = first.shape[0]
   indices = jnp.arange(capacity, dtype=jnp.int32)
-  unused = indices >= num
-  ordered = jax.lax.sort((unused.astype(jnp.int32), first, second, indices), num_keys=3)
-  unused, first, second, order = ordered
-  new = (first != jnp.roll(first, 1)) | (second != jnp.roll(second, 1))
-  new = (new | (indices == 0)) & (unused == 0)
+  keys = [jnp.where(indices < num, first, capacity), second]
+  if (capacity + 1) * seconds <= 2**32:
+    # One key sorts faster, and compiles faster, than two.
+    first, second = (key.astype(jnp.uint32) for key in keys)
+    keys = [first * seconds + second]
+  *keys, order = jax.lax.sort((*keys, indices), num_keys=len(keys))
+  new = indices == 0
+  for key in keys:
+    new = new | (key != jnp.roll(key, 1))
+  new = new & (indices < num)
   starts, count = compact(new)
-  inverse = jnp.zeros(capacity, jnp.int32).at[order].set(jnp.cumsum(new) - 1)
+  inverse = jnp.zeros(capacity, jnp.int32).at[order].set(slots_of(new))
   return DistinctPairs(order[starts], inverse, count)
 
 
@@ -170,13 +231,17 @@ def in_chunks(
   Args:
     num: number of rows needed.
     compute: returns the outputs of some rows, given their indices.
-    outputs: arrays of `row_capacity` rows, overwritten in place.
+    outputs: arrays of `Packing.capacity` rows, overwritten in place.
     sizes: sizes of chunks, largest first; chunks of the last size compute the rest.
 
   Returns:
-    The outputs and the number of rows computed, which is `num` or slightly more.
+    The outputs and the number of rows computed, which is `num` or more. If one chunk
+    has as many rows as the outputs, it is always computed, without a loop.
   """
   none = jnp.zeros((), jnp.int32)
+  if {len(array) for array in jax.tree.leaves(outputs)} == {sizes[0]}:
+    computed = compute(jnp.arange(sizes[0], dtype=jnp.int32))
+    return ChunkOutput(computed, none + sizes[0], none + 1)
   carry = ChunkOutput(outputs, none, none)
   for size, smaller in zip(sizes, (*sizes[1:], 0), strict=True):
     # A chunk of this size is used if at most this many of its rows are padding.

@@ -6,9 +6,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-# Tokens in a chunk of the vocabulary.
-CHUNK = 50
-
 
 class StepScores(NamedTuple):
   """Scores of the next token, for each packed row, in chunks of the vocabulary.
@@ -18,7 +15,7 @@ class StepScores(NamedTuple):
     maxima: the largest of each chunk.
   """
 
-  chunks: Float[Array, "rows chunks {CHUNK}"]
+  chunks: Float[Array, "rows chunks chunk"]
   maxima: Float[Array, "rows chunks"]
 
 
@@ -59,12 +56,14 @@ def row_maxima(scores: Float[Array, "rows candidates"]) -> RowMaxima:
   return RowMaxima(indices, best, best - others.max(axis=-1))
 
 
-def in_vocabulary_chunks(step_scores: Float[Array, "rows vocab"]) -> StepScores:
-  """Cuts the vocabulary into chunks and finds the largest of each."""
+def in_vocabulary_chunks(
+  step_scores: Float[Array, "rows vocab"], size: int
+) -> StepScores:
+  """Cuts the vocabulary into chunks of `size` tokens and finds the largest of each."""
   rows, vocab = step_scores.shape
-  padding = ((0, 0), (0, -vocab % CHUNK))
+  padding = ((0, 0), (0, -vocab % size))
   padded = jnp.pad(step_scores, padding, constant_values=-jnp.inf)
-  chunks = padded.reshape(rows, -1, CHUNK)
+  chunks = padded.reshape(rows, -1, size)
   return StepScores(chunks, chunks.max(axis=-1))
 
 
@@ -87,10 +86,12 @@ def best_continuations(
     scores: scores so far; minus infinity where a beam has no hypothesis.
     is_live: the unfinished hypotheses.
     slots: the row of `step_scores` of each unfinished hypothesis.
-    step_scores: the scores of their next tokens.
+    step_scores: the scores of their next tokens. The size of their chunks does not
+      change the result.
     stop_id: the token that finished hypotheses add.
   """
   batch, beam = scores.shape
+  size = step_scores.chunks.shape[-1]
   live = is_live[:, :, None]
   maxima = jnp.where(live, scores[:, :, None] + step_scores.maxima[slots], -jnp.inf)
   # An additional chunk per hypothesis represents the hypothesis itself, if finished.
@@ -107,17 +108,17 @@ def best_continuations(
   is_itself = ~of_owners(is_live) & (chunks == width - 1)
   rows, columns = (jnp.where(is_chunk, x, 0) for x in (of_owners(slots), chunks))
   gains = step_scores.chunks[rows, columns]
-  stays = jnp.where(jnp.arange(CHUNK) == 0, 0.0, -jnp.inf)[None, None]
+  stays = jnp.where(jnp.arange(size) == 0, 0.0, -jnp.inf)[None, None]
   stays = jnp.where(is_itself[:, :, None], stays, -jnp.inf)
   gains = jnp.where(is_chunk[:, :, None], gains, stays)
   candidates = of_owners(scores)[:, :, None] + gains
   best, picks = jax.lax.top_k(candidates.reshape(batch, -1), beam)
-  entries, within = jnp.divmod(picks, CHUNK)
+  entries, within = jnp.divmod(picks, size)
 
   def of_entries(values: Array) -> Array:
     return jnp.take_along_axis(values, entries, axis=1)
 
-  tokens = of_entries(chunks) * CHUNK + within
+  tokens = of_entries(chunks) * size + within
   adds = of_entries(is_chunk) & (best > -jnp.inf)
   tokens = jnp.where(adds, tokens, stop_id).astype(jnp.int32)
   return Continuations(best, of_entries(owners), tokens)

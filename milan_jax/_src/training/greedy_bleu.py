@@ -53,6 +53,7 @@ class GreedyBleu:
       decoding=Decoding("greedy", length=length),
       start_id=vocabulary.start_id,
       stop_id=vocabulary.stop_id,
+      platform=jax.devices()[0].platform,
     )
     self._captions = jax.jit(full_float32(greedy))
 
@@ -83,6 +84,7 @@ def _greedy(
   decoding: Decoding,
   start_id: int,
   stop_id: int,
+  platform: str,
 ) -> Int[Array, "batch length"]:
   weights = fuse_weights({"captioner": params}, dtype=jnp.float32)
   keys = jnp.zeros((len(valid), 2), jnp.uint32)  # unused by greedy decoding
@@ -95,5 +97,6 @@ def _greedy(
     words=None,
     start_id=start_id,
     stop_id=stop_id,
+    platform=platform,
   )
   return jnp.asarray(found.tokens)

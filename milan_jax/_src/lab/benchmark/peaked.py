@@ -23,6 +23,7 @@ from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.runs.precision import full_float32
 from milan_jax._src.search.beam import beam_search
 from milan_jax._src.search.forced import counted
+from milan_jax._src.search.rows import packing_for
 from milan_jax._src.store.release import (
   CaptionerSpec,
   EncoderSpec,
@@ -102,17 +103,19 @@ def _stop_bias(params: Any, stop_id: int) -> float:
   weights = fuse_captioner_weights(params)
   features = jnp.asarray(random_features(PROBES, FEATURE_SIZE, seed=0))
   valid = jnp.ones(PROBES, bool)
+  packing = packing_for(jax.devices()[0].platform)
 
   @jax.jit
   def mean_length(bias: float) -> jax.Array:
     biased = weights._replace(output_bias=weights.output_bias.at[stop_id].set(bias))
     beams = beam_search(
-      begin(biased, features, valid),
+      begin(biased, features, valid, packing=packing),
       valid=valid,
       beam_size=BEAM_SIZE,
       length=LENGTH,
       start_id=stop_id - 1,
       stop_id=stop_id,
+      packing=packing,
     ).beams
     return counted(beams.tokens, stop_id=stop_id).sum(-1).mean()
 
