@@ -7,41 +7,21 @@ import pytest
 from PIL import Image
 
 from milan_jax._src.annotation.agreement import content_f1
-from milan_jax._src.exemplars.stats import LayerStatistics
-from milan_jax._src.images.arrays import ArrayImages
 from milan_jax._src.store.annotations import read_annotations
-from milan_jax._src.store.exemplar_store import write_exemplars
 from tests.helpers.commands import run_here
+from tests.helpers.sheet_stores import UNITS, K, statistics, write_store
 
-K, SIZE, UNITS = 6, 16, 9
 NOTHING = "Nothing in common."
-
-
-def _statistics(seed, *, units=UNITS):
-  """Unit 0 is dead, unit 1 has masks on two of its exemplars only, unit 2 is off."""
-  rng = np.random.default_rng(seed)
-  maps = rng.uniform(0.1, 0.9, (units, K, 4, 4)).astype(np.float32)
-  maps[..., 1, 1] = 2
-  maps[1, 2:] = 0.5
-  return LayerStatistics(
-    image_ids=np.stack([rng.permutation(12)[:K] for _ in range(units)]),
-    activations=np.sort(maps.max((2, 3)))[:, ::-1],
-    maps=maps,
-    thresholds=np.ones(units, np.float32),
-    dead=np.arange(units) == 0,
-    num_bad_maps=np.zeros(units, int),
-    num_ties=np.zeros(units, int),
-    off=np.arange(units) == 2,
-  )
 
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
   folder = tmp_path_factory.mktemp("stores")
-  images = np.random.default_rng(5).integers(0, 256, (12, SIZE, SIZE, 3), np.uint8)
   for number, name in enumerate(("first", "second")):
-    layers = {"a": _statistics(number), "b": _statistics(9 + number)}
-    write_exemplars(folder / name / "exemplars", layers, ArrayImages(images))
+    layers = {
+      layer: statistics(number + more, off=(2,)) for layer, more in (("a", 0), ("b", 9))
+    }
+    write_store(folder / name / "exemplars", layers)
   return folder
 
 

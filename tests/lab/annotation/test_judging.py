@@ -9,16 +9,13 @@ from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 
 from milan_jax._src.annotation.sheet_key import KeyUnit
-from milan_jax._src.exemplars.stats import LayerStatistics
-from milan_jax._src.images.arrays import ArrayImages
 from milan_jax._src.lab.annotation.judged_figures import auc, auc_terms, figures
 from milan_jax._src.lab.annotation.judged_texts import Result
 from milan_jax._src.lab.annotation.judged_units import last_layer_quotas
 from milan_jax._src.lab.annotation.judging import main
 from milan_jax._src.lab.annotation.verdicts import JudgedUnit
-from milan_jax._src.store.exemplar_store import write_exemplars
+from tests.helpers.sheet_stores import statistics, write_store
 
-K, SIZE, UNITS = 6, 16, 9
 KEY = """sheet,letter,run,layer,unit,sign
 1,A,one,a,0,on
 1,B,one,b,1,on
@@ -49,30 +46,12 @@ VERDICTS = """sheet,letter,verdict,guess_verdict,comment
 """
 
 
-def _statistics(seed):
-  """Unit 0 is dead and unit 1 has masks on two of its exemplars only."""
-  rng = np.random.default_rng(seed)
-  maps = rng.uniform(0.1, 0.9, (UNITS, K, 4, 4)).astype(np.float32)
-  maps[..., 1, 1] = 2
-  maps[1, 2:] = 0.5
-  return LayerStatistics(
-    image_ids=np.stack([rng.permutation(12)[:K] for _ in range(UNITS)]),
-    activations=np.sort(maps.max((2, 3)))[:, ::-1],
-    maps=maps,
-    thresholds=np.ones(UNITS, np.float32),
-    dead=np.arange(UNITS) == 0,
-    num_bad_maps=np.zeros(UNITS, int),
-    num_ties=np.zeros(UNITS, int),
-  )
-
-
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
   folder = tmp_path_factory.mktemp("stores")
-  images = np.random.default_rng(5).integers(0, 256, (12, SIZE, SIZE, 3), np.uint8)
   for number, name in enumerate(("first", "second")):
-    layers = {"a": _statistics(number), "b": _statistics(9 + number)}
-    write_exemplars(folder / name / "exemplars", layers, ArrayImages(images))
+    layers = {"a": statistics(number), "b": statistics(9 + number)}
+    write_store(folder / name / "exemplars", layers)
   annotated = folder / "annotated"
   annotated.mkdir()
   annotated.joinpath("first.csv").write_text(
