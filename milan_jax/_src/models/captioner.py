@@ -109,17 +109,28 @@ class Captioner(nn.Module):
     )
     return Regions(features, self.attention.key(features)), state
 
+  def _context_kernel(self) -> Float[Array, "features gates"]:
+    return jnp.asarray(self.lstm.input_kernel)[self.embedding_size :]
+
   def _advance(
     self,
     regions: Regions,
     state: CaptionerState,
     projected: Float[Array, "batch beam gates"],
+    kernel: Float[Array, "features gates"],
   ) -> tuple[CaptionerState, Float[Array, "batch beam k"]]:
-    """Steps the LSTM, given its input kernel's product with the embedded token."""
+    """Steps the LSTM, given its input kernel's product with the embedded token.
+
+    Args:
+      regions: the regions.
+      state: the state before the step.
+      projected: the product of the embedded token with its part of the input kernel.
+      kernel: the contexts' part of it, `_context_kernel`.
+    """
     attentions = self.attention(state.hidden, regions.keys)
     contexts = jnp.einsum("bnk,bkf->bnf", attentions, regions.features)
     contexts = contexts * nn.sigmoid(self.gate(state.hidden))
-    projected = projected + self.lstm.project(contexts, start=self.embedding_size)
+    projected = projected + contexts @ kernel
     hidden, cell = self.lstm((state.hidden, state.cell), projected)
     return CaptionerState(hidden, cell), attentions
 
@@ -138,7 +149,8 @@ class Captioner(nn.Module):
     The attention query is the state *before* the step. No dropout.
     """
     projected = self.lstm.project(self.embedding(tokens))
-    state, attentions = self._advance(regions, state, projected)
+    kernel = self._context_kernel()
+    state, attentions = self._advance(regions, state, projected, kernel)
     return state, nn.log_softmax(self.output(state.hidden)), attentions
 
   def __call__(
@@ -159,18 +171,24 @@ class Captioner(nn.Module):
     projected = self.lstm.project(self.embedding(token_inputs))
 
     def advance(
-      module: Captioner, state: CaptionerState, projected: Float[Array, "batch gates"]
+      module: Captioner,
+      state: CaptionerState,
+      projected: Float[Array, "batch gates"],
+      kernel: Float[Array, "features gates"],
     ) -> tuple[CaptionerState, tuple[Array, Array]]:
-      state, attentions = module._advance(regions, state, projected[:, None])
+      state, attentions = module._advance(regions, state, projected[:, None], kernel)
       return state, (state.hidden[:, 0], attentions[:, 0])
 
     scan = nn.scan(
       advance,
       variable_broadcast="params",
       split_rngs={"params": False},
-      in_axes=1,
+      in_axes=(1, nn.broadcast),
       out_axes=1,
     )
-    _, (hiddens, attentions) = scan(self, state, projected)
+    # Sliced outside of the loop: inside, devices would sum the slice's gradient at
+    # every step instead of once.
+    kernel = self._context_kernel()
+    _, (hiddens, attentions) = scan(self, state, projected, kernel)
     hiddens = self.dropped(hiddens, deterministic=deterministic)
     return nn.log_softmax(self.output(hiddens)), attentions

@@ -41,22 +41,20 @@ class LSTMCell(nn.Module):
     self.input_bias = self.param("input_bias", init, (gates,))
     self.hidden_bias = self.param("hidden_bias", init, (gates,))
 
-  def project(
-    self, inputs: Float[Array, "... part"], start: int = 0
-  ) -> Float[Array, "... gates"]:
-    """Multiplies a part of the input, from column `start`, by its rows of the kernel.
+  def project(self, inputs: Float[Array, "... part"]) -> Float[Array, "... gates"]:
+    """Multiplies the input, or its first part, by its rows of the kernel.
 
     The product of an input with several parts is a sum of products, so a part that is
     known in advance can be multiplied for many steps at once.
     """
-    return inputs @ self.input_kernel[start : start + inputs.shape[-1]]
+    return inputs @ self.input_kernel[: inputs.shape[-1]]
 
   def __call__(self, carry: Carry, projected: Float[Array, "... gates"]) -> Carry:
     """Steps once.
 
     Args:
       carry: hidden and cell state.
-      projected: the sum of `project` over all the parts of the input.
+      projected: the product of the whole input with the input kernel.
     """
     hidden, cell = carry
     bias = self.input_bias + self.hidden_bias
