@@ -115,5 +115,7 @@ def _exit_code(
 
 def _prepare_jax() -> None:
   from milan_jax._src.runs.compile_cache import use_compile_cache
+  from milan_jax._src.runs.memory import share_device_memory
 
+  share_device_memory()
   use_compile_cache()

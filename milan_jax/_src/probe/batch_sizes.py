@@ -1,17 +1,23 @@
 """Splits or pads batches to the sizes that a model takes."""
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
+import jax
 import numpy as np
+
+# One array per layer.
+Arrays = dict[str, np.ndarray | jax.Array]
+_Array = TypeVar("_Array", np.ndarray, np.ndarray | jax.Array)
 
 
 def run_in_batches(
-  run: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+  run: Callable[[np.ndarray], Mapping[str, _Array]],
   inputs: np.ndarray,
   *,
   min_size: int = 1,
   max_size: int | None = None,
-) -> dict[str, np.ndarray]:
+) -> dict[str, _Array]:
   """Runs a model on parts of a batch; pads a part that is too small.
 
   Args:

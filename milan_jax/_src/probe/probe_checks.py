@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from milan_jax._src.errors import UserError
@@ -106,6 +107,9 @@ def check_arrays(
       "activations(): expected a mapping of layers to arrays; found a "
       f"{type(found).__name__}."
     )
+  for array in found.values():
+    if isinstance(array, jax.Array):
+      array.copy_to_host_async()  # the copies of all layers overlap
   arrays = {}
   for name in layers:
     if name not in found:

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import UInt8
 
 from milan_jax._src.errors import UserError
+from milan_jax._src.probe.batch_sizes import Arrays
 from milan_jax._src.probe.latent_inputs import (
   generated_size,
   generator_arguments,
@@ -74,9 +75,7 @@ class TorchGenerator(TorchLayersProbe):
         "from them."
       ) from error
 
-  def activations(
-    self, inputs: np.ndarray, layers: tuple[str, ...]
-  ) -> dict[str, np.ndarray]:
+  def activations(self, inputs: np.ndarray, layers: tuple[str, ...]) -> Arrays:
     """The outputs of submodules, as float32.
 
     Args:

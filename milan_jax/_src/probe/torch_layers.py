@@ -1,16 +1,18 @@
 """Converts tensors of torch models to layers with positions and units."""
 
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import jax
 import numpy as np
 import torch
 from jaxtyping import UInt8
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.probe.attention_parts import without_attention
-from milan_jax._src.probe.batch_sizes import run_in_batches
+from milan_jax._src.probe.batch_sizes import Arrays, run_in_batches
 from milan_jax._src.probe.layout import Layout, to_nhwc
 from milan_jax._src.probe.layout_check import determine_layouts
 from milan_jax._src.probe.protocol import OneDevice
@@ -95,8 +97,10 @@ class TorchLayers:
 
   def activations(
     self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
-  ) -> dict[str, np.ndarray]:
+  ) -> Arrays:
     """Activations `(batch, height, width, units)`, of float32, of some layers.
+
+    JAX arrays on the GPU for a model there, if JAX uses it, too; else NumPy arrays.
 
     Raises:
       UserError: if a name is not a layer, or its layout is unknown.
@@ -116,9 +120,7 @@ class TorchLayers:
       )
     batch, layouts = len(inputs[0]), self.readings.layouts
     return {
-      name: np.asarray(
-        to_nhwc(_to_numpy(tensors[name]), name, layouts[name], batch=batch)
-      )
+      name: to_nhwc(as_array(tensors[name]), name, layouts[name], batch=batch)
       for name in layers
     }
 
@@ -185,12 +187,13 @@ def image_layers(
   squares = pictures(*images.shape[1:])
 
   def show(names: tuple[str, ...]) -> Mapping[str, np.ndarray]:
-    return run_in_batches(
+    shown = run_in_batches(
       lambda part: found.activations([pixels(part)], names),
       squares,
       min_size=min_size,
       max_size=max_size,
     )
+    return {name: np.asarray(array) for name, array in shown.items()}
 
   determine_layouts(found, show, aspect=images.shape[1] / images.shape[2])
   return found
@@ -235,6 +238,32 @@ def _does_not_run(
   )
 
 
-def _to_numpy(tensor: torch.Tensor) -> np.ndarray:
+def as_array(tensor: torch.Tensor) -> np.ndarray | jax.Array:
+  """Returns a tensor as an array of float32 that shares its memory if possible.
+
+  A tensor on a GPU that JAX uses too becomes a JAX array there: it is brought to NHWC
+  on the GPU, and its copy to the host can overlap with those of other layers.
+  """
+  tensor = tensor.detach().float()
+  if (tensor.device.type, tensor.device.index) in _jax_devices():
+    return _as_jax(tensor)
   # DLPack shares the memory with its strides.
-  return np.from_dlpack(tensor.detach().float().cpu())
+  return np.from_dlpack(tensor.cpu())
+
+
+def _as_jax(tensor: torch.Tensor) -> jax.Array:
+  channels_last = tensor.ndim == 4 and tensor.is_contiguous(
+    memory_format=torch.channels_last
+  )
+  if not channels_last:
+    # JAX does not import gaps and repetitions.
+    tensor = tensor.contiguous()
+  array: jax.Array = jax.dlpack.from_dlpack(tensor)
+  return array
+
+
+@functools.cache
+def _jax_devices() -> frozenset[tuple[str, int]]:
+  """Torch's names of the GPUs that JAX uses, too."""
+  gpus = jax.local_devices() if jax.default_backend() == "gpu" else []
+  return frozenset(("cuda", gpu.local_hardware_id) for gpu in gpus)

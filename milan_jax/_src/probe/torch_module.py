@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 
 from milan_jax._src.images.preprocessing import TORCHVISION
 from milan_jax._src.images.sizes import Size
+from milan_jax._src.probe.batch_sizes import Arrays
 from milan_jax._src.probe.layout import Layout
 from milan_jax._src.probe.protocol import TRIAL_BATCH
 from milan_jax._src.probe.torch_layers import (
@@ -64,7 +65,7 @@ class TorchProbe(TorchLayersProbe):
     self,
     images: UInt8[np.ndarray, "batch rows columns c"],
     layers: tuple[str, ...],
-  ) -> dict[str, np.ndarray]:
+  ) -> Arrays:
     """The outputs of submodules, as float32.
 
     Raises:

@@ -15,7 +15,7 @@ from torch.export.passes import move_to_device_pass
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.preprocessing import default_mean_and_std
 from milan_jax._src.images.sizes import Size
-from milan_jax._src.probe.batch_sizes import run_in_batches
+from milan_jax._src.probe.batch_sizes import Arrays, run_in_batches
 from milan_jax._src.probe.image_shape import ImageShape, read_image_shape
 from milan_jax._src.probe.layout import Layout
 from milan_jax._src.probe.protocol import TRIAL_BATCH
@@ -26,6 +26,7 @@ from milan_jax._src.probe.torch_layers import (
 )
 from milan_jax._src.probe.torch_nodes import NodeOutputs
 from milan_jax._src.probe.torch_pixels import Pixels
+from milan_jax._src.runs.memory import share_device_memory
 
 # Index of the argument that sets an operator's training mode.
 _TRAINING = {"batch_norm": 5, "dropout": 2}
@@ -71,6 +72,8 @@ class ProgramProbe(TorchLayersProbe):
     module = program.module()
     _check_mode(module)
     tensor, images = _input(module, len(mean or std or ()))
+    if tensor.device.type != "cpu":
+      share_device_memory()
     self._min_batch, self._max_batch = _batch_sizes(program, tensor)
     self.image_size = images.size(image_size, "program")
     self._channels = images.channels
@@ -87,7 +90,7 @@ class ProgramProbe(TorchLayersProbe):
     self,
     images: UInt8[np.ndarray, "batch rows columns c"],
     layers: tuple[str, ...],
-  ) -> dict[str, np.ndarray]:
+  ) -> Arrays:
     """The outputs of nodes, as float32.
 
     Raises:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from milan_jax._src.errors import UserError
+from milan_jax._src.runs.memory import share_device_memory
 
 
 def weight_names(module: torch.nn.Module) -> tuple[str, ...]:
@@ -99,7 +100,7 @@ def _mismatches(
 
 
 def torch_device(wanted: str = "") -> str:
-  """The device for torch modules.
+  """The device for torch modules, whose memory JAX is then to share.
 
   Args:
     wanted: such as `cpu` or `cuda:1`; empty for a GPU if there is one.
@@ -107,6 +108,7 @@ def torch_device(wanted: str = "") -> str:
   Raises:
     UserError: if this machine has no such device.
   """
+  share_device_memory()
   if not wanted:
     return "cuda" if torch.cuda.is_available() else "cpu"
   try:

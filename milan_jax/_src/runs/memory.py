@@ -1,4 +1,4 @@
-"""The size of memory, and the return of freed memory to the system."""
+"""The size of memory, who may have a GPU's, and the return of freed memory."""
 
 import ctypes
 import os
@@ -32,12 +32,25 @@ def memory_of(device: jax.Device) -> int | None:
   return min(limits, default=None)
 
 
-def return_freed_memory() -> None:
-  """Returns freed memory to the system, if the C library supports it (glibc).
+def share_device_memory() -> None:
+  """Lets JAX take a GPU's memory as it needs it, not three quarters of it at once.
 
-  Compilation temporarily needs some hundred megabytes, which the C library would keep
-  otherwise.
+  Then a torch model, or another process, can use what JAX does not. It must run before
+  JAX first uses a device, and has no effect later. A value of
+  `XLA_PYTHON_CLIENT_PREALLOCATE` that the user set is kept.
   """
+  os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
+def return_freed_memory() -> None:
+  """Returns freed memory to the system and to the GPU, where libraries kept it.
+
+  Compilation temporarily needs some hundred megabytes, which the C library (glibc)
+  would keep otherwise. Torch keeps the memory of a GPU that its activations took.
+  """
+  torch = sys.modules.get("torch")
+  if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+    torch.cuda.empty_cache()
   if sys.platform == "linux":
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
