@@ -1,6 +1,7 @@
 """Settings that every test runs under, and fixtures of recorded data."""
 
 import atexit
+import importlib.util
 import os
 import pathlib
 import shutil
@@ -27,6 +28,35 @@ from tests.helpers.recorded import CHECKPOINT, arrays_and_strings
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
+
+# Files of devices, and JAX's plugins for them.
+DEVICES = pathlib.Path("/dev")
+DEVICE_FILES = ("nvidia[0-9]*", "accel[0-9]*", "vfio/[0-9]*")
+PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plugin", "libtpu")
+
+
+def has_accelerator() -> bool:
+  """Returns whether JAX would use a GPU or TPU; does not make JAX look for it."""
+  return any(any(DEVICES.glob(pattern)) for pattern in DEVICE_FILES) and any(
+    importlib.util.find_spec(name) for name in PLUGINS
+  )
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads its options
+def pytest_cmdline_main(config):
+  """Runs `-m device` in one process, where an accelerator is; other tests on the CPU.
+
+  Several processes would fight for the accelerator's memory. Tests that do not matter
+  there have tolerances of a CPU.
+  """
+  if config.option.markexpr == "device":
+    config.option.numprocesses, config.option.dist, config.option.tx = 0, "no", []
+    # Programs as users have them.
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "0"
+    jax.config.update("jax_disable_most_optimizations", False)
+  elif has_accelerator() and "JAX_PLATFORMS" not in os.environ:
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    jax.config.update("jax_platforms", "cpu")
 
 
 # Files that take longest, by size: begun last, one would keep a process waiting for the

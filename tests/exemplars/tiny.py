@@ -1,12 +1,19 @@
 """The network of the recorded exemplars and images, and small stand-ins for both."""
 
+import dataclasses
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
 from torch import nn
 
+from milan_jax._src.images.preprocessing import TORCHVISION
+from milan_jax._src.probe.callable_model import CallableProbe
 from milan_jax._src.probe.torch_module import TorchProbe
 
 LAYERS = ("conv1", "layer1", "layer2", "layer3")
+KEYS = ("conv1", "layer1.0", "layer2.0", "layer3.0")  # of their weights
 
 
 def network() -> nn.Module:
@@ -24,13 +31,39 @@ def network() -> nn.Module:
   return model
 
 
-def probe(image_size: int = 64, weights=None) -> TorchProbe:
+def probe(image_size: int = 64, weights=None, device: str = "cpu") -> TorchProbe:
   model = network()
   if weights is not None:
     model.load_state_dict(
       {name: torch.tensor(array) for name, array in weights.items()}
     )
-  return TorchProbe(model, image_size)
+  return TorchProbe(model, image_size, device=device)
+
+
+def jax_probe(weights) -> CallableProbe:
+  """The recorded network in JAX."""
+
+  def function(images):
+    found = {}
+    for name, key in zip(LAYERS, KEYS, strict=True):
+      kernel = jnp.asarray(weights[f"{key}.weight"]).transpose(2, 3, 1, 0)
+      images = jax.lax.conv_general_dilated(
+        images,
+        kernel,
+        (2, 2),
+        ((1, 1), (1, 1)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+      )
+      images = images + jnp.asarray(weights[f"{key}.bias"])[None, None, None]
+      # The first layer is read before its ReLU, the others after it.
+      found[name] = images
+      images = jax.nn.relu(images)
+      if key != name:
+        found[name] = images
+    return found
+
+  size = {"resize": 64, "crop": 64}
+  return CallableProbe(function, dataclasses.replace(TORCHVISION, **size))
 
 
 def images(number: int = 40, size: int = 32, seed: int = 0) -> np.ndarray:

@@ -14,6 +14,7 @@ from PIL import Image
 from milan_jax._src.errors import UserError
 from milan_jax._src.models import backbones, lowering
 from milan_jax._src.models.backbones import backbone, params_from_state_dict
+from tests.helpers.devices import tolerance
 from tests.models import torch_networks
 
 pytestmark = pytest.mark.usefixtures("optimized")  # to the last digits
@@ -128,6 +129,18 @@ def test_activations_equal_torch(name, lite_weights):
     worst = _worst(name, module, params, _images(name, size), layers)
   print(f"{name}: {max(worst.values()):.1e} over {len(layers)} layers")
   assert max(worst.values()) < TOLERANCE, worst
+
+
+@pytest.mark.device
+def test_the_lowering_of_this_device_equals_torch(resnet18, lite_weights):
+  module = torch_networks.network(LITE)
+  module.load_state_dict({k: torch.from_numpy(v) for k, v in lite_weights.items()})
+  for name, network, params, layers in (
+    ("resnet18", *resnet18, STAGES),
+    (LITE, module, params_from_state_dict(LITE, _state_dict(module)), ("bn0", "fc")),
+  ):
+    worst = _worst(name, network, params, _images(name, 64), layers)
+    assert max(worst.values()) < tolerance(TOLERANCE, 1e-4), worst
 
 
 def test_efficientnet_knows_photographs(lite_weights, photographs, plain):

@@ -7,6 +7,8 @@ import torch
 
 from milan_jax._src.models.encoder import level_weights, pool
 
+pytestmark = pytest.mark.device
+
 
 @pytest.mark.parametrize("size", [(7, 7), (9, 5), (16, 16), (20, 24)])
 def test_masks_are_resized_as_torch_does(size):

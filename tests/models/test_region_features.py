@@ -39,6 +39,7 @@ def blocks(features):
   return np.split(features, np.cumsum(sizes)[:-1], axis=-1)
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("region", range(4))
 def test_the_inside_is_the_average_over_all_pixels(scene, region):
   pyramid, masks, features = scene

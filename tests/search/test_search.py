@@ -40,6 +40,7 @@ def _valid(batch=BATCH):
   return jnp.ones(batch, bool)
 
 
+@pytest.mark.device
 def test_a_wide_beam_finds_the_best_descriptions_in_order(lattice):
   # 6^3 prefixes at most: a beam of 216 never loses one.
   beams = _beam(lattice, 216)
@@ -83,6 +84,7 @@ def test_mutual_information_is_subtracted_at_each_step(lattice):
     np.testing.assert_allclose(beams.scores[unit, 0], score, rtol=1e-5)
 
 
+@pytest.mark.device
 def test_rerank_takes_the_best_mutual_information_of_whole_descriptions(lattice):
   other = Lattice(seed=2, batch=BATCH)
   beams = _beam(lattice, 20)
@@ -154,6 +156,7 @@ def test_fewer_descriptions_than_the_beam(lattice):
   assert np.all(np.asarray(beams.scores[:, 6:]) <= np.finfo(np.float32).min)
 
 
+@pytest.mark.device
 def test_greedy_takes_the_best_token_and_stops(lattice):
   found = greedy(lattice.bound(), valid=_valid(), length=LENGTH, **ENDS).hypotheses
   for unit in range(BATCH):
@@ -214,6 +217,7 @@ def test_a_sample_depends_on_its_own_key_alone(lattice):
   np.testing.assert_array_equal(one.hypotheses.tokens[0], whole.hypotheses.tokens[1])
 
 
+@pytest.mark.device
 def test_forced_scores_equal_the_sum(lattice):
   tokens = jnp.array([[[0, 1, STOP, 0], [2, 2, 2, 2]]] * BATCH)
   counts = counted(tokens, stop_id=STOP)
