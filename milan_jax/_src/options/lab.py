@@ -42,7 +42,9 @@ class BenchOptions(Options):
   rounds: int = option(3, "runs of each contender; the fastest counts")
   against: str = option(
     "auto",
-    "other contenders: textbook, hoisted or none; auto: both where torch is installed",
+    "other contenders: textbook, hoisted, compiled (hoisted by torch.compile), "
+    "jax_beam (a textbook beam search in JAX over our step), or none; auto: the first "
+    "two where torch is installed",
   )
   milan: str = option(
     "peaked",

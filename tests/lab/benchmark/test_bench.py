@@ -6,14 +6,16 @@ import os
 import pathlib
 import subprocess
 import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.lab.benchmark import plot
+from milan_jax._src.lab.benchmark import driver, plot
 from milan_jax._src.lab.benchmark import table as report
+from milan_jax._src.lab.benchmark.spec import Spec
 from milan_jax._src.store.release import save_release
 from tests.helpers.commands import run_here
 
@@ -36,6 +38,7 @@ def measured(tmp_path_factory):
   found = _run(
     *("--vocabs=200", "--hidden_size=32", "--batches=3", "--beams=4", "--lengths=5"),
     *("--strategies=rerank", "--dtypes=float32,bfloat16", "--devices=1,2"),
+    "--against=textbook,hoisted,jax_beam",
     *("--rounds=1", f"--json={folder / 'rows.json'}", f"--plot={folder / 'plot.png'}"),
   )
   assert found.returncode == 0, found.stderr
@@ -48,7 +51,10 @@ def test_each_configuration_has_a_row(measured):
   for row in rows:
     assert row["units_per_s"] > 0 and row["compile_s"] > 0.1
     assert row["latency_ms"] == pytest.approx(1000 * row["batch"] / row["units_per_s"])
-    for other in ("textbook", "hoisted"):
+    assert row["machine_device"] and row["machine_flags"] is not None
+    assert row["jax_beam_dtype"] == row["dtype"] and row["jax_beam_compile_s"] > 0.1
+    assert row["hoisted_dtype"] == "float32" and row["hoisted_device"] == "cpu"
+    for other in ("textbook", "hoisted", "jax_beam"):
       ratio = row["units_per_s"] / row[f"{other}_units_per_s"]
       assert row[f"ratio_to_{other}"] == pytest.approx(ratio)
     if row["dtype"] == "float32":
@@ -67,6 +73,35 @@ def test_the_table_and_the_plot_show_them(measured):
   pixels = np.asarray(Image.open(folder / "plot.png").convert("RGB"))
   assert min(pixels.shape[:2]) > 300
   assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20
+
+
+def test_on_a_gpu_each_contender_ends_before_the_next_starts(monkeypatch, tmp_path):
+  calls = []
+
+  class Process:
+    prepared: ClassVar[dict] = {}
+
+    def __init__(self, spec):
+      self.spec = spec
+      calls.append(("start", spec.contender))
+
+    def ask(self, do, path=None):
+      calls.append((do, self.spec.contender))
+      if path is not None:
+        np.savez(path, tokens=[[1]], scores=[0.0])
+      return {"seconds": 1.0}
+
+    def end(self):
+      calls.append(("end", self.spec.contender))
+
+  monkeypatch.setattr(driver, "_Process", Process)
+  specs = [
+    Spec(name, "", "", "greedy", 1, 1, 1, "float32", 1, 1) for name in ("ours", "other")
+  ]
+  outcomes = driver.race(specs, rounds=2, folder=tmp_path, together=False)
+  assert [outcome.spec for outcome in outcomes] == specs
+  steps = ("start", "run", "run", "results", "end")
+  assert calls == [(step, name) for name in ("ours", "other") for step in steps]
 
 
 def test_two_runs_are_compared(measured, tmp_path):

@@ -17,7 +17,14 @@ from milan_jax._src.lab.benchmark.driver import race
 from milan_jax._src.lab.benchmark.measurements import Row, make_rows
 from milan_jax._src.lab.benchmark.peaked import peaked_release, random_features
 from milan_jax._src.lab.benchmark.plot import check_plot, draw
-from milan_jax._src.lab.benchmark.spec import HOISTED, OURS, TEXTBOOK, Spec
+from milan_jax._src.lab.benchmark.spec import (
+  HOISTED,
+  OTHERS,
+  OURS,
+  TEXTBOOK,
+  TORCH,
+  Spec,
+)
 from milan_jax._src.options.decoding import PRECISIONS
 from milan_jax._src.options.lab import BenchOptions
 from milan_jax._src.runs.progress import say
@@ -50,9 +57,15 @@ def bench(options: BenchOptions) -> list[Row]:
   others = _against(options.against)
   earlier = report.read_rows(pathlib.Path(options.compare)) if options.compare else []
   check_plot(options.plot or "")
+  on_cpu = jax.default_backend() == "cpu"
   contenders = [
     *((OURS, dtype, count) for dtype in kinds for count in counts),
-    *((other, "float32", 1) for other in others),
+    *(
+      (other, dtype, 1)
+      for other in others
+      # On a CPU torch gains nothing from narrow products.
+      for dtype in (("float32",) if on_cpu and other in TORCH else kinds)
+    ),
   ]
   rows: list[Row] = []
   with tempfile.TemporaryDirectory() as name:
@@ -74,7 +87,7 @@ def bench(options: BenchOptions) -> list[Row]:
           for contender in contenders
         ]
         say(" ".join(f"{k} {v}" for k, v in chosen.items()) + f" vocab {vocab} ...")
-        outcomes = race(specs, rounds=options.rounds, folder=folder)
+        outcomes = race(specs, rounds=options.rounds, folder=folder, together=on_cpu)
         rows += make_rows(
           outcomes,
           milan=options.milan,
@@ -216,14 +229,14 @@ def _check_devices(counts: Sequence[int]) -> None:
 
 
 def _against(text: str) -> tuple[str, ...]:
-  """Returns the named contenders; by default all of them if torch is installed."""
+  """Returns the named contenders; by default the eager ones if torch is installed."""
   has_torch = importlib.util.find_spec("torch") is not None
   if text == "auto":
     return (TEXTBOOK, HOISTED) if has_torch else ()
   if text == "none":
     return ()
-  found = _words("--against", text, (TEXTBOOK, HOISTED))
-  if not has_torch:
+  found = _words("--against", text, OTHERS)
+  if not has_torch and set(found) & set(TORCH):
     raise UserError(
       f"--against={text} needs torch: pip install 'milan-jax[torch]', or use "
       "--against=none."

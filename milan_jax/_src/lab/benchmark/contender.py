@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from milan_jax._src.lab.benchmark import machine
-from milan_jax._src.lab.benchmark.spec import HOISTED, OURS, Spec
+from milan_jax._src.lab.benchmark.spec import COMPILED, JAX_BEAM, OURS, TEXTBOOK, Spec
 
 
 class Contender(Protocol):
@@ -92,15 +92,51 @@ class _Ours:
     return tokens, scores, figures
 
 
-class _Torch:
-  """The textbook decoder or the hoisted one, in torch."""
+class _JaxBeam:
+  """A textbook beam search in JAX, over milan-jax's own step."""
 
   def __init__(self, spec: Spec, features: np.ndarray):
+    from milan_jax._src.lab.benchmark.jax_beam import FlatBeamDecoder
+    from milan_jax._src.store.release import load_release
+
+    self._spec, self._features = spec, features
+    self._decoder = FlatBeamDecoder(
+      load_release(spec.release),
+      strategy=spec.strategy,
+      beam_size=spec.beam,
+      length=spec.length,
+      precision=spec.dtype,
+    )
+
+  def prepare(self) -> dict[str, Any]:
+    return {"compile_s": self._decoder.compile(self._features)}
+
+  def run(self) -> None:
+    self._last = self._decoder(self._features)
+
+  def results(self) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    peak = machine.product_peak(self._spec.dtype) / 1e9
+    return (*self._last, {"product_peak_gflops": peak})
+
+
+class _Torch:
+  """The textbook decoder, the hoisted or the compiled one, in torch.
+
+  On the GPU if there is one and JAX uses it too; in bfloat16 by torch's autocast.
+  """
+
+  def __init__(self, spec: Spec, features: np.ndarray):
+    import jax
     import torch
 
     from milan_jax._src.lab.benchmark.textbook import TextbookDecoder
     from milan_jax._src.store.release import load_release
 
+    on_gpu = torch.cuda.is_available() and jax.default_backend() == "gpu"
+    self._device = "cuda" if on_gpu else "cpu"
+    rounds = spec.dtype == "tensorfloat32"
+    torch.backends.cuda.matmul.allow_tf32 = rounds
+    torch.backends.cudnn.allow_tf32 = rounds
     torch.set_num_threads(spec.cores or len(os.sched_getaffinity(0)))
     release = load_release(spec.release)
     self._spec, self._features = spec, features
@@ -109,22 +145,52 @@ class _Torch:
       beam_size=spec.beam,
       length=spec.length,
       temperature=release.decoding.temperature,
-      hoisted=spec.contender == HOISTED,
+      hoisted=spec.contender != TEXTBOOK,
+      compiler="inductor" if spec.contender == COMPILED else None,
+      device=self._device,
     )
 
   def prepare(self) -> dict[str, Any]:
-    return {}
+    if self._spec.contender != COMPILED:
+      return {}
+    began = time.perf_counter()
+    self.run()
+    return {"compile_s": time.perf_counter() - began}
 
   def run(self) -> None:
-    self._last = self._decoder(self._features, self._spec.strategy)
+    import torch
+
+    narrow = self._spec.dtype == "bfloat16"
+    with torch.autocast(self._device, torch.bfloat16, enabled=narrow):
+      self._last = self._decoder(self._features, self._spec.strategy)
 
   def results(self) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     import torch
 
+    figures: dict[str, Any] = {"device": self._device}
+    if self._device == "cuda":
+      figures["device"] = torch.cuda.get_device_name()
+      figures["peak_memory_mb"] = torch.cuda.max_memory_allocated() / 1e6
     side = machine.PRODUCT_SIDE
-    matrix = torch.randn(side, side)
-    seconds = machine.fastest(lambda: matrix @ matrix, machine.ROUNDS)
-    return (*self._last, {"product_peak_gflops": 2 * side**3 / seconds / 1e9})
+    dtype = torch.bfloat16 if self._spec.dtype == "bfloat16" else torch.float32
+    matrix = torch.randn(side, side, device=self._device, dtype=dtype)
+
+    def multiply() -> None:
+      matrix @ matrix
+      if self._device == "cuda":
+        torch.cuda.synchronize()
+
+    seconds = machine.fastest(multiply, machine.ROUNDS)
+    figures["product_peak_gflops"] = 2 * side**3 / seconds / 1e9
+    return (*self._last, figures)
+
+
+def _make(spec: Spec, features: np.ndarray) -> Contender:
+  if spec.contender == OURS:
+    return _Ours(spec, features)
+  if spec.contender == JAX_BEAM:
+    return _JaxBeam(spec, features)
+  return _Torch(spec, features)
 
 
 def serve(
@@ -139,9 +205,7 @@ def serve(
   """
   machine.use_cores(spec.cores)
   features = np.load(spec.features, mmap_mode="r")[: spec.batch]
-  contender: Contender = (_Ours if spec.contender == OURS else _Torch)(
-    spec, np.ascontiguousarray(features)
-  )
+  contender = _make(spec, np.ascontiguousarray(features))
   before = machine.resident_mb()
   machine.reset_peak()
   answer(contender.prepare() | {"machine": machine.describe_machine()})
@@ -155,7 +219,7 @@ def serve(
       peak = {"peak_memory_mb": machine.peak_mb() - before}
       tokens, scores, figures = contender.results()
       np.savez(request["path"], tokens=tokens, scores=scores)
-      answer(figures | peak)
+      answer(peak | figures)
 
 
 def main() -> None:

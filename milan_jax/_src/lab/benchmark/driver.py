@@ -43,7 +43,7 @@ class _Process:
     environment = dict(os.environ)
     # Compilation time is measured, so the compilation cache is off.
     environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
-    # Several processes share a GPU here.
+    # The process that starts the contenders may use the GPU, too.
     environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     if spec.contender == OURS and spec.devices > 1:
       flag = f"--xla_force_host_platform_device_count={spec.devices}"
@@ -105,17 +105,27 @@ def _running(specs: Sequence[Spec]) -> Iterator[list[_Process]]:
       process.end()
 
 
-def race(specs: Sequence[Spec], *, rounds: int, folder: pathlib.Path) -> list[Outcome]:
-  """Runs contenders in turns, one at a time, and keeps each one's fastest run.
+def race(
+  specs: Sequence[Spec], *, rounds: int, folder: pathlib.Path, together: bool = True
+) -> list[Outcome]:
+  """Runs contenders one at a time, and keeps each one's fastest run.
 
   Args:
     specs: the contenders.
     rounds: number of runs of each contender.
     folder: the folder in which they write their tokens and scores.
+    together: whether they run in turns, so that other load on the machine slows all of
+      them. Otherwise each one's process ends before the next starts, so that none uses
+      the memory of a GPU that another needs.
 
   Raises:
     UserError: if a contender's process died.
   """
+  if not together:
+    alone = ([spec] for spec in specs)
+    return [
+      outcome for each in alone for outcome in race(each, rounds=rounds, folder=folder)
+    ]
   with _running(specs) as processes:
     seconds = [float("inf")] * len(processes)
     for _ in range(rounds):

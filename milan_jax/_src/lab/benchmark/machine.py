@@ -49,7 +49,10 @@ def fastest(run: Callable[[], Any], rounds: int) -> float:
 
 
 def resident_mb() -> float:
-  """Returns the resident memory of the process, in megabytes."""
+  """Returns the megabytes that the process uses; on a GPU, of the device."""
+  stats = jax.local_devices()[0].memory_stats()
+  if stats and "bytes_in_use" in stats:
+    return float(stats["bytes_in_use"]) / 1e6
   return _status_mb("VmRSS")
 
 
@@ -91,5 +94,7 @@ def describe_machine() -> dict[str, str | int]:
     else os.cpu_count() or 1,
     "platform": platform.platform(),
     "backend": jax.default_backend(),
+    "device": jax.devices()[0].device_kind,
+    "flags": os.environ.get("XLA_FLAGS", ""),
     "jax": jax.__version__,
   }

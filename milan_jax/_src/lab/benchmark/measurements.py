@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from milan_jax._src.lab.benchmark.driver import Outcome
-from milan_jax._src.lab.benchmark.spec import HOISTED, OURS, TEXTBOOK
+from milan_jax._src.lab.benchmark.spec import HOISTED, OTHERS, OURS, TEXTBOOK
 
 # The fields that identify a row of a run.
 KEY = ("milan", "strategy", "batch", "beam", "length", "vocab", "dtype", "devices")
@@ -25,13 +25,27 @@ def make_rows(
     vocab: its number of tokens.
     stop_id: the id of the stop token.
   """
-  others = {o.spec.contender: o for o in outcomes if o.spec.contender != OURS}
   ours = [o for o in outcomes if o.spec.contender == OURS]
-  exact = [o for o in ours if o.spec.dtype == "float32"]
-  reference = others.get(TEXTBOOK) or others.get(HOISTED) or next(iter(exact), None)
-  return [
-    _row(o, others, reference, milan=milan, vocab=vocab, stop_id=stop_id) for o in ours
-  ]
+  exact = _by_contender(outcomes, "float32")
+  reference = next((exact[n] for n in (TEXTBOOK, HOISTED, OURS) if n in exact), None)
+  rows = []
+  for outcome in ours:
+    # In the same precision, where another contender ran in it.
+    others = exact | _by_contender(outcomes, outcome.spec.dtype)
+    others.pop(OURS, None)
+    rows.append(
+      _row(outcome, others, reference, milan=milan, vocab=vocab, stop_id=stop_id)
+    )
+  return rows
+
+
+def _by_contender(outcomes: Sequence[Outcome], dtype: str) -> dict[str, Outcome]:
+  """Outcomes in a precision by contender, the first of each."""
+  found: dict[str, Outcome] = {}
+  for outcome in outcomes:
+    if outcome.spec.dtype == dtype:
+      found.setdefault(outcome.spec.contender, outcome)
+  return found
 
 
 def _row(
@@ -62,8 +76,7 @@ def _row(
     "units_per_s": units / seconds,
     "tokens_per_s": float(lengths.sum()) / seconds,
     "latency_ms": 1000 * seconds,
-    "ratio_to_textbook": None,
-    "ratio_to_hoisted": None,
+    **{f"ratio_to_{name}": None for name in OTHERS},
     "reference": None,
     "equal_captions": None,
     "largest_score_difference": None,
@@ -82,6 +95,9 @@ def _row(
   for name, other in others.items():
     row[f"ratio_to_{name}"] = other.seconds / seconds
     row[f"{name}_units_per_s"] = units / other.seconds
+    row[f"{name}_dtype"] = other.spec.dtype
+    row[f"{name}_device"] = other.figures.get("device", row["machine_device"])
+    row[f"{name}_compile_s"] = other.figures.get("compile_s")
     row[f"{name}_peak_memory_mb"] = other.figures["peak_memory_mb"]
     row[f"{name}_product_peak_gflops"] = other.figures["product_peak_gflops"]
   if reference is not None and reference is not outcome:

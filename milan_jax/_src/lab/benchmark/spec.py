@@ -3,8 +3,12 @@
 import dataclasses
 
 # milan-jax's decoder; the published search in torch; the same search with everything
-# that is constant across steps computed once.
-OURS, TEXTBOOK, HOISTED = "ours", "textbook", "hoisted"
+# that is constant across steps computed once; that one by `torch.compile`; a textbook
+# beam search in JAX over milan-jax's own step.
+OURS, TEXTBOOK, HOISTED, COMPILED = "ours", "textbook", "hoisted", "compiled"
+JAX_BEAM = "jax_beam"
+TORCH = (TEXTBOOK, HOISTED, COMPILED)
+OTHERS = (*TORCH, JAX_BEAM)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,7 +16,7 @@ class Spec:
   """One contender in one configuration; plain values that can be sent to a process.
 
   Attributes:
-    contender: `OURS`, `TEXTBOOK` or `HOISTED`.
+    contender: `OURS` or one of `OTHERS`.
     release: folder of the captioner.
     features: file of features, `(units, k, features)`; the first `batch` units are
       decoded.

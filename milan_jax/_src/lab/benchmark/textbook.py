@@ -3,12 +3,14 @@
 `textbook` computes what the paper's code computes. It projects the attention keys for
 every hypothesis at every step, copies the features for each hypothesis, also steps
 finished hypotheses, and reruns the language model over each whole sequence. `hoisted`
-is the same search with the keys projected once per unit and without copies. Both find
-the same captions as milan-jax if the language model's score is summed up to the stop.
+is the same search with the keys projected once per unit and without copies; it can also
+be compiled by `torch.compile`. All find the same captions as milan-jax if the language
+model's score is summed up to the stop.
 
 Source: Hernandez et al. 2022, section 3.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -39,7 +41,7 @@ def _fill(cell: nn.Module, params: Any, suffix: str = "") -> None:
 
 
 class TextbookDecoder:
-  """Greedy, beam and rerank in eager torch.
+  """Greedy, beam and rerank in torch.
 
   Args:
     release: captioner and language model.
@@ -47,6 +49,9 @@ class TextbookDecoder:
     length: maximum number of tokens per description, including stop.
     temperature: weight of the language model.
     hoisted: project the keys once and copy no features.
+    compiler: backend of `torch.compile` for a step, such as "inductor"; None runs
+      eagerly. The language model's LSTM is one fused call and is not compiled.
+    device: device of the weights and the search.
   """
 
   def __init__(
@@ -57,10 +62,23 @@ class TextbookDecoder:
     length: int,
     temperature: float,
     hoisted: bool,
+    compiler: str | None = None,
+    device: str = "cpu",
   ):
-    params = release.params["captioner"]
     self.beam_size, self.length, self.temperature = beam_size, length, temperature
-    self.hoisted = hoisted
+    self.hoisted, self.device = hoisted, device
+    self.is_compiled = compiler is not None
+    self._step_rows: Callable[..., Any] = self._step
+    self._extend_beams: Callable[..., Any] = self._extend
+    if compiler is not None:
+      compile_it = functools.partial(torch.compile, backend=compiler, dynamic=False)
+      self._step_rows = compile_it(self._step)
+      self._extend_beams = compile_it(self._extend)
+    with torch.device(device):
+      self._load(release)
+
+  def _load(self, release: Release) -> None:
+    params = release.params["captioner"]
     self.start_id = len(release.vocabulary)
     self.stop_id = self.start_id + 1
     self.init_hidden = _linear(params["init_hidden"])
@@ -70,6 +88,10 @@ class TextbookDecoder:
     self.energy = _linear(params["attention"]["output"])
     self.gate = _linear(params["gate"])
     self.output = _linear(params["output"])
+    self.only_stop = torch.full(
+      (self.output.out_features,), torch.finfo(torch.float32).min
+    )
+    self.only_stop[self.stop_id] = 0.0
     self.embedding = torch.tensor(np.asarray(params["embedding"]["embedding"]))
     inputs, gates = params["lstm"]["input_kernel"].shape
     self.cell = nn.LSTMCell(inputs, gates // 4)
@@ -94,8 +116,8 @@ class TextbookDecoder:
       "rerank": self._rerank,
     }
     with torch.no_grad():
-      tokens, scores = search[strategy](torch.tensor(features))
-    return tokens.numpy(), scores.numpy()
+      tokens, scores = search[strategy](torch.tensor(features, device=self.device))
+    return tokens.cpu().numpy(), scores.float().cpu().numpy()
 
   def _start(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     mean = features.mean(dim=1)
@@ -137,11 +159,11 @@ class TextbookDecoder:
     hidden, cell = self._start(features)
     regions, keys = self._regions(features, 1)
     batch = len(features)
-    last = torch.full((batch,), self.start_id)
-    stopped = torch.zeros(batch, dtype=torch.bool)
-    scores, picked = torch.zeros(batch), []
+    last = torch.full((batch,), self.start_id, device=self.device)
+    stopped = torch.zeros(batch, dtype=torch.bool, device=self.device)
+    scores, picked = torch.zeros(batch, device=self.device), []
     for _ in range(self.length):
-      hidden, cell, log_probs = self._step(regions, keys, hidden, cell, last)
+      hidden, cell, log_probs = self._step_rows(regions, keys, hidden, cell, last)
       gains, last = log_probs.max(dim=-1)
       scores = scores + gains.masked_fill(stopped, 0.0)
       picked.append(last.masked_fill(stopped, self.stop_id))
@@ -151,31 +173,19 @@ class TextbookDecoder:
   def _beams(self, features: torch.Tensor) -> _Found:
     batch, beam = len(features), self.beam_size
     hidden, cell = self._start(features)
-    start = torch.full((batch,), self.start_id)
+    start = torch.full((batch,), self.start_id, device=self.device)
     regions, keys = self._regions(features, 1)
-    hidden, cell, log_probs = self._step(regions, keys, hidden, cell, start)
-    vocab = log_probs.shape[-1]
+    hidden, cell, log_probs = self._step_rows(regions, keys, hidden, cell, start)
     scores, last = log_probs.topk(beam, dim=-1)
     hidden, cell = (x.repeat_interleave(beam, dim=0) for x in (hidden, cell))
     regions, keys = self._regions(features, beam)
     tokens = last[:, :, None]
-    only_stop = torch.full((vocab,), torch.finfo(torch.float32).min)
-    only_stop[self.stop_id] = 0.0
-    offsets = torch.arange(batch)[:, None] * beam
     for _ in range(1, self.length):
       if bool((last == self.stop_id).all()):
         break
-      hidden, cell, log_probs = self._step(
-        regions, keys, hidden, cell, last.reshape(-1)
+      hidden, cell, scores, last, parents = self._extend_beams(
+        regions, keys, hidden, cell, scores, last
       )
-      log_probs = log_probs.reshape(batch, beam, vocab)
-      log_probs[last == self.stop_id] = only_stop
-      # The best tokens of each hypothesis, then the best of those.
-      gains, words = log_probs.topk(beam, dim=-1)
-      totals = (scores[:, :, None] + gains).reshape(batch, beam * beam)
-      scores, picks = totals.topk(beam, dim=-1)
-      parents = picks // beam
-      last = words.reshape(batch, beam * beam).gather(1, picks)
       tokens = torch.cat(
         [
           tokens.gather(1, parents[:, :, None].expand(-1, -1, tokens.shape[2])),
@@ -183,10 +193,40 @@ class TextbookDecoder:
         ],
         dim=2,
       )
-      rows = (offsets + parents).reshape(-1)
-      hidden, cell = hidden[rows], cell[rows]
     padding = self.length - tokens.shape[2]
     return nn.functional.pad(tokens, (0, padding), value=self.stop_id), scores
+
+  def _extend(
+    self,
+    regions: torch.Tensor,
+    keys: torch.Tensor | None,
+    hidden: torch.Tensor,
+    cell: torch.Tensor,
+    scores: torch.Tensor,
+    last: torch.Tensor,
+  ) -> tuple[torch.Tensor, ...]:
+    """Steps all hypotheses and keeps the best of each unit.
+
+    Returns:
+      The states, scores and last tokens of the best, and their parents.
+    """
+    batch, beam = last.shape
+    hidden, cell, log_probs = self._step(regions, keys, hidden, cell, last.reshape(-1))
+    log_probs = log_probs.reshape(batch, beam, -1)
+    stopped = last == self.stop_id
+    if self.is_compiled:
+      log_probs = torch.where(stopped[..., None], self.only_stop, log_probs)
+    else:  # in place, only the stopped ones
+      log_probs[stopped] = self.only_stop
+    # The best tokens of each hypothesis, then the best of those.
+    gains, words = log_probs.topk(beam, dim=-1)
+    totals = (scores[:, :, None] + gains).reshape(batch, beam * beam)
+    scores, picks = totals.topk(beam, dim=-1)
+    parents = picks // beam
+    last = words.reshape(batch, beam * beam).gather(1, picks)
+    offsets = torch.arange(batch, device=last.device)[:, None] * beam
+    rows = (offsets + parents).reshape(-1)
+    return hidden[rows], cell[rows], scores, last, parents
 
   def _best_beam(self, features: torch.Tensor) -> _Found:
     tokens, scores = self._beams(features)
@@ -205,5 +245,5 @@ class TextbookDecoder:
     lm_scores = (gains * counts).sum(dim=1).reshape(batch, beam)
     reranked = scores - self.temperature * lm_scores
     best = reranked.argmax(dim=1)
-    rows = torch.arange(batch)
+    rows = torch.arange(batch, device=self.device)
     return tokens[rows, best], reranked[rows, best]
