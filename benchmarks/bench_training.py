@@ -5,11 +5,15 @@
 A step is what `train.py` takes: loss, gradients and AdamW, with dropout, on random
 features and captions that are padded to the length. The fastest round counts. Beside
 the wall clock stands the processor time, summed over cores: on a machine that others
-use too, it says how fast an idle core would be.
+use too, it says how fast an idle core would be. `--json` writes a row for each line,
+with the device, after each.
 """
 
 import argparse
+import json
+import pathlib
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,8 +44,7 @@ def random_batch(rows: int, length: int, *, with_features: bool) -> batches.Batc
   return jax.tree.map(jnp.asarray, batches.Batch(*arrays))
 
 
-def measure(name: str, length: int, rounds: int) -> str:
-  rows = SIZES[name]
+def measure(name: str, rows: int, length: int, rounds: int) -> dict[str, Any]:
   batch = random_batch(rows, length, with_features=name == "captioner")
   tokens = jnp.zeros((1, 1), jnp.int32)
   if name == "captioner":
@@ -65,22 +68,40 @@ def measure(name: str, length: int, rounds: int) -> str:
     wall.append(time.perf_counter() - began[0])
     processor.append(time.process_time() - began[1])
   fastest, least = min(wall[1:]), min(processor[1:])
-  return (
-    f"| {name} | {rows} | {length} | {rows / fastest:.0f} | {rows / least:.0f} "
-    f"| {wall[0] - fastest:.0f} s |"
-  )
+  return {
+    "model": name,
+    "batch": rows,
+    "length": length,
+    "captions_per_s": rows / fastest,
+    "captions_per_core_second": rows / least,
+    "compile_s": wall[0] - fastest,
+    "device": jax.devices()[0].device_kind,
+    "jax": jax.__version__,
+  }
 
 
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--lengths", type=int, nargs="+", default=[16, 32])
   parser.add_argument("--rounds", type=int, default=8)
+  parser.add_argument("--models", nargs="+", choices=SIZES, default=list(SIZES))
+  parser.add_argument("--batch", type=int, help="for all models; default: 64 and 128")
+  parser.add_argument("--json")
   options = parser.parse_args()
+  found = []
   print("| model | batch | padded length | captions/s | per core second | compiling |")
   print("|---|---|---|---|---|---|")
-  for name in SIZES:
+  for name in options.models:
     for length in options.lengths:
-      print(measure(name, length, options.rounds), flush=True)
+      row = measure(name, options.batch or SIZES[name], length, options.rounds)
+      print(
+        "| {model} | {batch} | {length} | {captions_per_s:.0f} "
+        "| {captions_per_core_second:.0f} | {compile_s:.0f} s |".format(**row),
+        flush=True,
+      )
+      found.append(row)
+      if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

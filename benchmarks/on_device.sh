@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# Checks and measures milan-jax on a GPU machine without a network, in 8 minutes.
+#
+#   benchmarks/on_device.sh WHEELS CPU_DESCRIPTIONS OUT
+#
+# WHEELS: a folder with wheels of what the machine's Python lacks (JAX with CUDA, and torch
+#   with CUDA for the torch contenders, are usually installed there already). Made on a
+#   machine with a network and the same Python:
+#     benchmarks/on_device.sh requirements > requirements.txt
+#     pip download -r requirements.txt -d WHEELS       # or pip wheel, for what has no wheel
+# CPU_DESCRIPTIONS: `descriptions.csv` of the default run of this checkout on a CPU:
+#     JAX_PLATFORMS=cpu python describe.py --workdir runs/cpu
+# OUT: a folder for results: summary.json (seconds and exit code of each part), suite.xml,
+#   default-run.json, decode-*.json, training.json, and the output of each part.
+#
+# Each part has its own limit, and all together BUDGET seconds (480). A part that fails or
+# runs out of time does not stop the others. Variables, with their defaults:
+#   PYTHON=python3   the Python whose packages are used
+#   BUDGET=480       seconds
+#   PARTS=           names of parts to run, such as "suite training"; empty: all
+#   SMALL=           1: small sizes in the benchmarks, for a trial on a CPU
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+python=${PYTHON:-python3}
+
+requirements() {
+  "$python" - <<'PY'
+import pathlib
+import tomllib
+
+project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]
+extras = project["optional-dependencies"]
+tests = [one for one in extras["test"] if one.startswith(("pytest", "beartype"))]
+print("\n".join([*project["dependencies"], *extras["demo"], *tests]))
+PY
+}
+
+if [ "${1:-}" = requirements ]; then
+  requirements
+  exit
+fi
+if [ $# != 3 ] || [ ! -d "$1" ] || [ ! -f "$2" ]; then
+  sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2
+  exit 2
+fi
+wheels=$(realpath "$1") expected=$(realpath "$2")
+mkdir -p "$3" && out=$(realpath "$3")
+budget=${BUDGET:-480}
+: > "$out/parts.jsonl"
+status=0
+
+# part NAME SECONDS COMMAND...: runs a command within its limit and what is left of all.
+part() {
+  local name=$1 limit=$2 left=$((budget - SECONDS)) began=$SECONDS code
+  shift 2
+  case " ${PARTS:-$name} " in *" $name "*) ;; *) return ;; esac
+  [ "$left" -lt "$limit" ] && limit=$left
+  if [ "$limit" -lt 5 ]; then
+    echo "{\"part\": \"$name\", \"seconds\": 0, \"code\": null}" >> "$out/parts.jsonl"
+    echo "== $name: no time left"
+    status=1
+    return
+  fi
+  timeout --kill-after=5 "$limit" "$@" > "$out/$name.txt" 2>&1
+  code=$?
+  [ $code = 0 ] || status=1
+  echo "{\"part\": \"$name\", \"seconds\": $((SECONDS - began)), \"code\": $code}" \
+    >> "$out/parts.jsonl"
+  echo "== $name: exit code $code after $((SECONDS - began)) s"
+  tail -n 4 "$out/$name.txt"
+}
+
+install() {
+  # A virtual environment of a virtual environment does not see its packages.
+  "$python" -m venv --system-site-packages "$out/venv" &&
+    "$python" -c 'import site; print("\n".join(site.getsitepackages()))' \
+      > "$(echo "$out"/venv/lib/python3*/site-packages)/parent.pth" &&
+    requirements > "$out/requirements.txt" &&
+    "$out/venv/bin/pip" install -q --no-index --find-links "$wheels" \
+      -r "$out/requirements.txt"
+}
+export -f install requirements
+export python wheels out
+part install 120 bash -c install
+[ -x "$out/venv/bin/python" ] && python=$out/venv/bin/python
+export PYTHONPATH=$PWD JAX_COMPILATION_CACHE_DIR=$out/cache
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3
+
+part devices 60 "$python" -c '
+import jax
+print(jax.__version__, jax.devices(), jax.devices()[0].device_kind)
+try:
+  import torch
+  print(torch.__version__, torch.cuda.is_available())
+except ImportError:
+  print("no torch")
+'
+
+# The default run from start to page, then compared.
+small=${SMALL:-}
+run=("$python" describe.py --workdir "$out/run")
+part default-run 100 "${run[@]}"
+part compare 20 "$python" benchmarks/compare_descriptions.py "$expected" \
+  "$out/run/descriptions.csv" --json "$out/default-run.json"
+
+# The files alone that have such tests: others may need libraries that are not here.
+mapfile -t files < <(grep -rl --include='test_*.py' 'mark\.device' tests | sort)
+part suite 180 "$python" -m pytest -q -m device "${files[@]}" -p no:cacheprovider \
+  --junitxml="$out/suite.xml"
+
+# decode NAME SECONDS FLAGS...
+decode() {
+  local name=$1 limit=$2
+  shift 2
+  local sizes=(--batches 1024 --beams 50 --lengths 15)
+  [ -n "$small" ] && sizes=(--batches 4 --beams 4 --lengths 4 --vocabs 64 --hidden_size 16)
+  part "decode-$name" "$limit" "$python" benchmarks/bench_decode.py "${sizes[@]}" \
+    --strategies rerank --cores 0 --json "$out/decode-$name.json" "$@"
+}
+torch=hoisted,
+"$python" -c 'import torch' 2> "$out/torch.txt" || torch=
+decode bfloat16 120 --dtypes bfloat16 --against "${torch}jax_beam"
+training=("$python" benchmarks/bench_training.py --lengths 16 --json "$out/training.json")
+if [ -n "$small" ]; then
+  training+=(--batch 2 --rounds 1 --models language_model)
+else
+  training+=(--batch 1024)
+fi
+part training 90 "${training[@]}"
+decode float32 100 --dtypes float32 --against "${torch}jax_beam"
+decode tensorfloat32 100 --dtypes tensorfloat32 --against "$([ -n "$torch" ] && echo hoisted || echo none)"
+[ -n "$torch" ] && decode compiled 100 --dtypes bfloat16 --against compiled
+
+"$python" - "$out" "$SECONDS" <<'PY'
+import json
+import pathlib
+import sys
+
+out = pathlib.Path(sys.argv[1])
+summary = {"seconds": int(sys.argv[2])}
+summary["parts"] = [
+  json.loads(line) for line in (out / "parts.jsonl").read_text().splitlines()
+]
+for path in sorted(out.glob("*.json")):
+  if path.name != "summary.json":
+    summary[path.stem] = json.loads(path.read_text())
+(out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+PY
+echo "== all parts: $SECONDS s; figures in $out/summary.json"
+exit $status
