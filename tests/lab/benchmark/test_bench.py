@@ -59,6 +59,9 @@ def test_each_configuration_has_a_row(measured):
       assert row[f"ratio_to_{other}"] == pytest.approx(ratio)
     if row["dtype"] == "float32":
       assert row["equal_captions"] == 1.0
+      for other in ("textbook", "hoisted", "jax_beam"):
+        assert row[f"{other}_mean_length"] == row["mean_length"]
+      assert 1 <= row["mean_length"] <= row["length"]
       assert row["largest_score_difference"] < 1e-4
     assert 0 < row["share_of_peak"] < 2
     assert row["gflop_per_unit"] <= row["computed_gflop_per_unit"]

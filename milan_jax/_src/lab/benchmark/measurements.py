@@ -76,6 +76,7 @@ def _row(
     "units_per_s": units / seconds,
     "tokens_per_s": float(lengths.sum()) / seconds,
     "latency_ms": 1000 * seconds,
+    "mean_length": float(lengths.mean()),
     **{f"ratio_to_{name}": None for name in OTHERS},
     "reference": None,
     "equal_captions": None,
@@ -96,6 +97,8 @@ def _row(
     row[f"ratio_to_{name}"] = other.seconds / seconds
     row[f"{name}_units_per_s"] = units / other.seconds
     row[f"{name}_dtype"] = other.spec.dtype
+    # Equal if all contenders end alike.
+    row[f"{name}_mean_length"] = float(_lengths(other.tokens, stop_id).mean())
     row[f"{name}_device"] = other.figures.get("device", row["machine_device"])
     row[f"{name}_compile_s"] = other.figures.get("compile_s")
     row[f"{name}_peak_memory_mb"] = other.figures["peak_memory_mb"]
