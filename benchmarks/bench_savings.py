@@ -35,8 +35,8 @@ def every_row_its_own_parent(wanted: advance.Rows) -> advance.Parents:
   return advance.Parents(wanted.parents, wanted.units, indices, wanted.num)
 
 
-def every_row_its_own_prefix(first, second, num, *, seconds) -> rows.DistinctPairs:
-  del second, seconds
+def every_row_its_own_prefix(first, second, num) -> rows.DistinctPairs:
+  del second
   indices = jnp.arange(len(first), dtype=jnp.int32)
   return rows.DistinctPairs(indices, indices, num)
 

@@ -125,7 +125,7 @@ def begin(
   """Projects the attention keys of the valid units, and computes their first states."""
   batch = features.shape[0]
   rows = jnp.arange(batch, dtype=jnp.int32)
-  if packing.one_size:
+  if packing.accelerator:
     # Padding units cost an accelerator less than gathering the features of the others.
     keys, state = start_captioner(weights, features, counts)
     regions = Regions(features, keys, counts)

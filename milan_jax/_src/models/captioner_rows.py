@@ -140,14 +140,12 @@ def start_captioner(
     features: features of the regions.
     counts: number of each unit's leading regions to use; None for all.
   """
-  batch, k, _ = features.shape
+  k = features.shape[1]
   if counts is None:
     mean = features.mean(axis=1)
   else:
     is_region = jnp.arange(k)[None] < counts[:, None]
     mean = jnp.where(is_region[..., None], features, 0).sum(axis=1) / counts[:, None]
-  keys = dot(features.reshape(batch * k, -1), weights.key) + weights.key_bias[None]
+  keys = dot(features, weights.key) + weights.key_bias[None, None]
   state = jnp.tanh(dot(mean, weights.start) + weights.start_bias[None])
-  return CaptionerStart(
-    keys.reshape(batch, k, -1), RowState(*jnp.split(state, 2, axis=1))
-  )
+  return CaptionerStart(keys, RowState(*jnp.split(state, 2, axis=1)))

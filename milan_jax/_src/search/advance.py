@@ -12,6 +12,7 @@ from milan_jax._src.search.rows import (
   Tree,
   compact,
   in_chunks,
+  row_major,
   slots_of,
   take,
 )
@@ -162,7 +163,8 @@ def advance(
 
   def read_and_predict(indices: Int[Array, "chunk"]) -> tuple[State, Tree]:
     state = model.read(take(partial, parents.inverse[indices]), rows.tokens[indices])
-    return state, summarize(log_probs(model, state), indices)
+    summaries = summarize(log_probs(model, state), indices)
+    return state, row_major(summaries) if packing.accelerator else summaries
 
   partial, *did_prepare = in_chunks(parents.num, prepare, memory.partial, sizes=sizes)
   (state, summaries), *did_read = in_chunks(

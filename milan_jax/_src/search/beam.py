@@ -180,7 +180,12 @@ def _step(
   summarize = _in_chunks_of(scorer, packing)
   memory = advance(captioner.model, memory, rows, max_rows, summarize, packing=packing)
   best = best_continuations(
-    pool.scores, is_live, slots, memory.summaries, stop_id=stop_id
+    pool.scores,
+    is_live,
+    slots,
+    memory.summaries,
+    stop_id=stop_id,
+    candidates=packing.candidates,
   )
   pool = _continued(pool, best, position, slots, lm_slots)
   return BeamState(position + 1, pool, memory, lm_memory)

@@ -64,8 +64,7 @@ def advance_prefixes(
   Returns:
     The memory, packed by distinct prefix, and the prefix of each row.
   """
-  vocab = memory.summaries.shape[-1]
-  found = distinct_pairs(rows.parents, rows.tokens, rows.num, seconds=vocab)
+  found = distinct_pairs(rows.parents, rows.tokens, rows.num)
   parents, tokens, units = (x[found.indices] for x in rows[:3])
   chosen = Rows(parents, tokens, units, found.num)
   memory = advance(bound.model, memory, chosen, max_rows, unchanged, packing=packing)

@@ -72,6 +72,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Bool, Int
 
 Tree = Any  # a tree of arrays that share their first axis
@@ -79,10 +80,13 @@ Tree = Any  # a tree of arrays that share their first axis
 # Maximum share of padding (rows computed but not needed) in a chunk that has a smaller
 # size to fall back on.
 MAX_PADDING_SHARE = 0.25
-# Where all chunks have one size: the most chunks, unless the largest size needs more,
-# and the multiple that the size of a single chunk is rounded up to.
-MAX_CHUNKS = 16
+# On an accelerator: the most chunks, unless the largest size needs more, and the
+# multiple that the size of a single chunk is rounded up to.
+MAX_CHUNKS = 32
 ROW_MULTIPLE = 8
+# Hashes of pairs: their number for each row, and the fewest bits.
+HASHES_PER_ROW = 16
+MIN_HASH_BITS = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,17 +95,19 @@ class Packing:
 
   Attributes:
     sizes: sizes of chunks, largest first.
-    one_size: whether a program uses one of the sizes, or all those that it can fill.
+    accelerator: whether a program uses one of the sizes, or all those that it can fill.
     tokens: tokens in a chunk of the vocabulary; see `selection.py`.
+    candidates: the fewest candidates of a top-k; minus infinity fills it up.
   """
 
   sizes: tuple[int, ...]
-  one_size: bool
+  accelerator: bool
   tokens: int
+  candidates: int
 
   def chunk_sizes(self, max_rows: int) -> tuple[int, ...]:
     """Returns the sizes of chunks in which at most `max_rows` rows are computed."""
-    if self.one_size:
+    if self.accelerator:
       if max_rows <= self.sizes[-1]:
         return (-(-max_rows // ROW_MULTIPLE) * ROW_MULTIPLE,)
       few = [size for size in self.sizes if size * MAX_CHUNKS >= max_rows]
@@ -112,7 +118,7 @@ class Packing:
   def capacity(self, max_rows: int) -> int:
     """Returns the capacity for `max_rows` rows: the last chunk may exceed them."""
     size = self.chunk_sizes(max_rows)[0]
-    return size if self.one_size and size >= max_rows else max_rows + size
+    return size if self.accelerator and size >= max_rows else max_rows + size
 
   def allocate(self, max_rows: int, shapes: Tree) -> Tree:
     """Allocates zeros for at most `max_rows` rows of outputs.
@@ -126,9 +132,13 @@ class Packing:
 
 
 # Matrix products on a CPU reach 90 % of their best speed at about 200 rows.
-CPU_ROWS = Packing((256, 96, 64, 32, 16, 8), one_size=False, tokens=50)
-# A TPU's registers are 128 wide, so chunks of the vocabulary need no padding there.
-ACCELERATOR_ROWS = Packing((4096, 2048, 1024), one_size=True, tokens=128)
+CPU_ROWS = Packing((256, 96, 64, 32, 16, 8), accelerator=False, tokens=50, candidates=0)
+# A TPU's registers are 128 wide, so chunks of the vocabulary need no padding there. If
+# there are fewer than some 3,500 candidates for a top-k of 50, XLA for TPUs sorts them,
+# which takes seconds to compile.
+ACCELERATOR_ROWS = Packing(
+  (4096, 2048, 1024), accelerator=True, tokens=128, candidates=4096
+)
 
 
 def packing_for(platform: str) -> Packing:
@@ -141,10 +151,10 @@ def packing_for(platform: str) -> Packing:
 
 
 class DistinctPairs(NamedTuple):
-  """The distinct pairs among packed rows, as `numpy.unique` returns them.
+  """The distinct pairs among packed rows.
 
   Attributes:
-    indices: a row that holds each distinct pair; only the first `num` count.
+    indices: the first row of each distinct pair; only the first `num` count.
     inverse: for each row, which distinct pair it holds.
     num: number of distinct pairs.
   """
@@ -182,41 +192,57 @@ def slots_of(mask: Bool[Array, "rows"]) -> Int[Array, "rows"]:
   return jnp.cumsum(mask, dtype=jnp.int32) - 1
 
 
+def row_major(tree: Tree) -> Tree:
+  """Keeps the values of a row together in memory.
+
+  XLA for TPUs stores an array in the order that suits the operation that produces it.
+  If later operations gather rows, it would copy the whole array at each step.
+  """
+  return jax.tree.map(
+    lambda array: with_layout_constraint(array, Layout(tuple(range(array.ndim)))), tree
+  )
+
+
 def take(tree: Tree, rows: Int[Array, "n"]) -> Tree:
   """Gathers rows of every array of a tree."""
   return jax.tree.map(lambda array: array[rows], tree)
 
 
 def distinct_pairs(
-  first: Int[Array, "capacity"],
-  second: Int[Array, "capacity"],
-  num: Int[Array, ""],
-  *,
-  seconds: int,
+  first: Int[Array, "capacity"], second: Int[Array, "capacity"], num: Int[Array, ""]
 ) -> DistinctPairs:
-  """Finds the distinct pairs among the first `num` rows.
+  """Finds the distinct pairs among the first `num` rows, in the order of their rows.
 
-  Args:
-    first: from 0 to `capacity - 1`.
-    second: from 0 to `seconds - 1`.
-    num: number of rows that count.
-    seconds: number of possible values of `second`.
+  Pairs are found by hash, which compiles and runs several times faster than a sort. If
+  two pairs have one hash, rows with the second pair each count as distinct. A search
+  then computes a few rows more, with the same results.
   """
   capacity = first.shape[0]
-  indices = jnp.arange(capacity, dtype=jnp.int32)
-  keys = [jnp.where(indices < num, first, capacity), second]
-  if (capacity + 1) * seconds <= 2**32:
-    # One key sorts faster, and compiles faster, than two.
-    first, second = (key.astype(jnp.uint32) for key in keys)
-    keys = [first * seconds + second]
-  *keys, order = jax.lax.sort((*keys, indices), num_keys=len(keys))
-  new = indices == 0
-  for key in keys:
-    new = new | (key != jnp.roll(key, 1))
-  new = new & (indices < num)
-  starts, count = compact(new)
-  inverse = jnp.zeros(capacity, jnp.int32).at[order].set(slots_of(new))
-  return DistinctPairs(order[starts], inverse, count)
+  rows = jnp.arange(capacity, dtype=jnp.int32)
+  bits = max(MIN_HASH_BITS, (HASHES_PER_ROW * capacity - 1).bit_length())
+  hashes = _hashes(first, second, bits)
+  is_used = rows < num
+  # Of each hash, the first row.
+  firsts = jnp.full(1 << bits, capacity, jnp.int32)
+  firsts = firsts.at[jnp.where(is_used, hashes, 1 << bits)].min(rows, mode="drop")
+  found = firsts[hashes]
+  is_same = (first[found] == first) & (second[found] == second)
+  found = jnp.where(is_same, found, rows)
+  is_new = is_used & (found == rows)
+  indices, count = compact(is_new)
+  return DistinctPairs(indices, slots_of(is_new)[found], count)
+
+
+def _hashes(
+  first: Int[Array, "rows"], second: Int[Array, "rows"], bits: int
+) -> Int[Array, "rows"]:
+  """Returns multiplicative hashes of pairs, of `bits` bits."""
+  one, other = (x.astype(jnp.uint32) for x in (first, second))
+  # Odd numbers near 2^32 divided by the golden ratio, and by its square.
+  mixed = one * jnp.uint32(0x9E3779B1) + other * jnp.uint32(0x61C88647)
+  mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(0x9E3779B1)
+  hashes: Array = (mixed >> (32 - bits)).astype(jnp.int32)
+  return hashes
 
 
 def in_chunks(

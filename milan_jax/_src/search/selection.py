@@ -74,6 +74,7 @@ def best_continuations(
   step_scores: StepScores,
   *,
   stop_id: int,
+  candidates: int = 0,
 ) -> Continuations:
   """Finds the `beam` best continuations of each unit's `beam` hypotheses.
 
@@ -89,30 +90,31 @@ def best_continuations(
     step_scores: the scores of their next tokens. The size of their chunks does not
       change the result.
     stop_id: the token that finished hypotheses add.
+    candidates: the fewest candidates of a top-k; see `Packing`.
   """
   batch, beam = scores.shape
   size = step_scores.chunks.shape[-1]
   live = is_live[:, :, None]
   maxima = jnp.where(live, scores[:, :, None] + step_scores.maxima[slots], -jnp.inf)
-  # An additional chunk per hypothesis represents the hypothesis itself, if finished.
-  itself = jnp.where(live, -jnp.inf, scores[:, :, None])
-  maxima = jnp.concatenate([maxima, itself], axis=-1)
+  # The first chunk of a finished hypothesis represents the hypothesis itself.
   width = maxima.shape[-1]
-  indices = jax.lax.top_k(maxima.reshape(batch, -1), beam)[1]
+  is_first = (jnp.arange(width) == 0)[None, None]
+  maxima = jnp.where(is_first & ~live, scores[:, :, None], maxima)
+  indices = _top_k(maxima.reshape(batch, -1), beam, candidates)[1]
   owners, chunks = jnp.divmod(jnp.sort(indices, axis=-1), width)
 
   def of_owners(values: Array) -> Array:
     return jnp.take_along_axis(values, owners, axis=1)
 
-  is_chunk = of_owners(is_live) & (chunks < width - 1)
-  is_itself = ~of_owners(is_live) & (chunks == width - 1)
+  is_chunk = of_owners(is_live)
+  is_itself = ~is_chunk & (chunks == 0)
   rows, columns = (jnp.where(is_chunk, x, 0) for x in (of_owners(slots), chunks))
   gains = step_scores.chunks[rows, columns]
   stays = jnp.where(jnp.arange(size) == 0, 0.0, -jnp.inf)[None, None]
   stays = jnp.where(is_itself[:, :, None], stays, -jnp.inf)
   gains = jnp.where(is_chunk[:, :, None], gains, stays)
-  candidates = of_owners(scores)[:, :, None] + gains
-  best, picks = jax.lax.top_k(candidates.reshape(batch, -1), beam)
+  continued = of_owners(scores)[:, :, None] + gains
+  best, picks = _top_k(continued.reshape(batch, -1), beam, candidates)
   entries, within = jnp.divmod(picks, size)
 
   def of_entries(values: Array) -> Array:
@@ -122,3 +124,16 @@ def best_continuations(
   adds = of_entries(is_chunk) & (best > -jnp.inf)
   tokens = jnp.where(adds, tokens, stop_id).astype(jnp.int32)
   return Continuations(best, of_entries(owners), tokens)
+
+
+def _top_k(
+  scores: Float[Array, "batch candidates"], number: int, candidates: int
+) -> tuple[Float[Array, "batch number"], Int[Array, "batch number"]]:
+  """Returns the largest scores of each row in order, and their indices.
+
+  There are at least `number` scores, so the padding is never preferred to one of them.
+  """
+  padding = max(0, candidates - scores.shape[1])
+  padded = jnp.pad(scores, ((0, 0), (0, padding)), constant_values=-jnp.inf)
+  best, indices = jax.lax.top_k(padded, number)
+  return best, indices
