@@ -95,7 +95,7 @@ def test_marks_of_one_region_of_two_and_of_all_but_a_kind():
 def test_sides_are_those_of_whole_things():
   scenes = [scene("a", Tags("dog"), Tags("grass"), Tags("dog", "head"), Tags("cup"))]
   found = find_marks(scenes)
-  for side in ("top", "bottom", "left", "right", "middle"):
+  for side in ("top", "bottom", "left", "right"):
     dog = Mark(0, (0,), side)
     assert found["side", side, "dog"] == found["side", side, "animal"] == [dog]
     assert found["side", side, "thing"] == [dog, Mark(0, (3,), side)]
@@ -116,7 +116,7 @@ def test_a_concept_needs_enough_sources_of_the_training_part():
   assert count(3) == count(4) == {("thing", "owl")}
   sides = {
     ("side", side, name)
-    for side in ("top", "bottom", "left", "right", "middle")
+    for side in ("top", "bottom", "left", "right")
     for name in ("bird", "animal", "thing")
   }
   every = sides | {

@@ -32,12 +32,9 @@ def side_map(thing: Cells, side: str) -> Cells:
 
   Args:
     thing: the fraction of each cell that the thing fills.
-    side: one of `SIDES`, or "middle".
+    side: one of `SIDES`.
   """
   filled = np.minimum(2 * thing, 1)
-  if side == "middle":
-    found: Cells = filled * np.minimum(_along(filled, 0), _along(filled, 1))
-    return found
   turned = {
     "top": filled,
     "bottom": filled[::-1],
@@ -58,18 +55,6 @@ def side_map(thing: Cells, side: str) -> Cells:
     "right": shown.T[:, ::-1],
   }[side]
   return np.ascontiguousarray(back, np.float32)
-
-
-def _along(filled: Cells, axis: int) -> Cells:
-  """Returns a map that decreases from 1 at a thing's middle to 0 at its two ends."""
-  places = np.flatnonzero(filled.max(1 - axis) >= 0.5)
-  if not len(places):
-    return np.zeros_like(filled)
-  middle = (places[0] + places[-1]) / 2
-  half = (places[-1] - places[0] + 1) / 2
-  away = np.abs(np.arange(len(filled), dtype=np.float32) - middle) / half
-  near = np.clip(1 - away, 0, 1)
-  return np.repeat(np.expand_dims(near, 1 - axis), GRID, 1 - axis)
 
 
 def place_map(place: str) -> Cells:

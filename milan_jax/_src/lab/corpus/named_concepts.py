@@ -148,7 +148,7 @@ def _sides(tags: Tags) -> Iterable[tuple[Key, str]]:
   if tags.part or tags.what in STUFF:
     return
   names = (tags.what, *things.categories(tags.what))
-  for side in (*SIDES, "middle"):
+  for side in SIDES:
     for name in ("thing", *(name for name in WITH_SIDES if name in names)):
       yield ("side", side, name), side
 

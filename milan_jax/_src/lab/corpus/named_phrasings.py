@@ -110,7 +110,6 @@ SIDE_WORDS = {
   "bottom": ("bottom", "lower"),
   "left": ("left",),
   "right": ("right",),
-  "middle": ("middle", "center"),
 }
 SIDES = {
   "top": (
@@ -142,12 +141,6 @@ SIDES = {
     "right sides of {many}",
     "the right edge of {many}",
     "right parts of {many}",
-  ),
-  "middle": (
-    "the middle of {many}",
-    "the middle of large {many}",
-    "middle parts of {many}",
-    "the centers of {many}",
   ),
 }
 _EDGES = ("border", "borders", "outer", "frame", "sides", "edges", "edge")
