@@ -3,14 +3,14 @@
 #
 #   benchmarks/on_device.sh WHEELS CPU_DESCRIPTIONS OUT
 #
-# WHEELS: a folder with wheels of what the machine's Python lacks (JAX with CUDA, and torch
-#   with CUDA for the torch contenders, are usually installed there already). Made on a
-#   machine with a network and the same Python:
+# WHEELS: a folder with wheels of what the machine's Python lacks (JAX and torch with CUDA
+#   are usually installed there already, and then need no wheel). Made on a machine with a
+#   network and the same Python:
 #     benchmarks/on_device.sh requirements > requirements.txt
 #     pip download -r requirements.txt -d WHEELS       # or pip wheel, for what has no wheel
 # CPU_DESCRIPTIONS: `descriptions.csv` of the default run of this checkout on a CPU:
 #     JAX_PLATFORMS=cpu python describe.py --workdir runs/cpu
-# OUT: a folder for results: summary.json (seconds and exit code of each part), suite.xml,
+# OUT: a new folder for results: summary.json (seconds and exit code of each part), suite.xml,
 #   default-run.json, decode-*.json, training.json, and the output of each part.
 #
 # Each part has its own limit, and all together BUDGET seconds (480). A part that fails or
@@ -31,7 +31,8 @@ import tomllib
 project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]
 extras = project["optional-dependencies"]
 tests = [one for one in extras["test"] if one.startswith(("pytest", "beartype"))]
-print("\n".join([*project["dependencies"], *extras["demo"], *tests]))
+needed = [*project["dependencies"], *extras["demo"], *extras["torch"], *tests]
+print("\n".join(needed))
 PY
 }
 
@@ -72,12 +73,12 @@ part() {
 
 install() {
   # A virtual environment of a virtual environment does not see its packages.
-  "$python" -m venv --system-site-packages "$out/venv" &&
+  "$python" -m venv --without-pip --system-site-packages "$out/venv" &&
     "$python" -c 'import site; print("\n".join(site.getsitepackages()))' \
       > "$(echo "$out"/venv/lib/python3*/site-packages)/parent.pth" &&
     requirements > "$out/requirements.txt" &&
-    "$out/venv/bin/pip" install -q --no-index --find-links "$wheels" \
-      -r "$out/requirements.txt"
+    "$python" -m pip --python "$out/venv/bin/python" install -q --no-index \
+      --find-links "$wheels" -r "$out/requirements.txt"
 }
 export -f install requirements
 export python wheels out
@@ -87,13 +88,9 @@ export PYTHONPATH=$PWD JAX_COMPILATION_CACHE_DIR=$out/cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3
 
 part devices 60 "$python" -c '
-import jax
+import jax, torch
 print(jax.__version__, jax.devices(), jax.devices()[0].device_kind)
-try:
-  import torch
-  print(torch.__version__, torch.cuda.is_available())
-except ImportError:
-  print("no torch")
+print(torch.__version__, torch.cuda.is_available())
 '
 
 # The default run from start to page, then compared.
@@ -117,9 +114,7 @@ decode() {
   part "decode-$name" "$limit" "$python" benchmarks/bench_decode.py "${sizes[@]}" \
     --strategies rerank --cores 0 --json "$out/decode-$name.json" "$@"
 }
-torch=hoisted,
-"$python" -c 'import torch' 2> "$out/torch.txt" || torch=
-decode bfloat16 120 --dtypes bfloat16 --against "${torch}jax_beam"
+decode bfloat16 120 --dtypes bfloat16 --against hoisted,jax_beam
 training=("$python" benchmarks/bench_training.py --lengths 16 --json "$out/training.json")
 if [ -n "$small" ]; then
   training+=(--batch 2 --rounds 1 --models language_model)
@@ -127,9 +122,9 @@ else
   training+=(--batch 1024)
 fi
 part training 90 "${training[@]}"
-decode float32 100 --dtypes float32 --against "${torch}jax_beam"
-decode tensorfloat32 100 --dtypes tensorfloat32 --against "$([ -n "$torch" ] && echo hoisted || echo none)"
-[ -n "$torch" ] && decode compiled 100 --dtypes bfloat16 --against compiled
+decode float32 100 --dtypes float32 --against hoisted,jax_beam
+decode tensorfloat32 100 --dtypes tensorfloat32 --against hoisted
+decode compiled 100 --dtypes bfloat16 --against compiled
 
 "$python" - "$out" "$SECONDS" <<'PY'
 import json
