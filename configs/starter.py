@@ -4,6 +4,8 @@
     python -m milan_jax._src.lab.annotation.annotated_networks --images=SEEN \
         --tail=both --workdir=runs/networks
     python -m milan_jax._src.lab.annotation.training_sets runs/networks/*/exemplars
+    python -m milan_jax._src.lab.annotation.shuffled_units \
+        runs/networks/{lite0,lite1,lite2,mobilenet,inception}/exemplars
     python train.py --config=configs/starter.py --workdir=runs/starter
 
 SEEN is a folder of the photographs that the corpus does not test on (`manifest.json`
@@ -20,11 +22,14 @@ def get_config() -> TrainOptions:
   """Returns the options of `train.py`."""
   return TrainOptions.of(
     exemplars=",".join(
-      ("runs/corpus", *(f"runs/networks/{name}/exemplars" for name in NETWORKS))
+      (
+        *("runs/corpus", "runs/shuffled"),
+        *(f"runs/networks/{name}/exemplars" for name in NETWORKS),
+      )
     ),
     # Half of an epoch's captions are of the 12,000 units of the corpus, and half of the
-    # 3,100 annotated units.
-    repeat=",".join(("1", *("5" for _ in NETWORKS))),
+    # annotated units and of 600 whose regions have nothing in common.
+    repeat=",".join(("1", "5", *("5" for _ in NETWORKS))),
     workdir="runs/starter",
     encoder="efficientnet-lite0",
     encoder_layers="act0,blocks.0,blocks.2,blocks.4,blocks.7,blocks.10,blocks.15",
