@@ -62,6 +62,31 @@ def encoder_params(
   return params_from_state_dict(spec.backbone, state_dict)
 
 
+def encode_by(spec: EncoderSpec, *, rounding: lowering.Rounding = "float32") -> Any:
+  """Returns the program that encodes images.
+
+  Args:
+    spec: backbone, levels and normalization.
+    rounding: how the backbone's products round their operands.
+
+  Returns:
+    A jitted function of the backbone's parameters and a batch of images, as uint8. It
+    is compiled with the lowering that is current when it is traced.
+  """
+  network = backbone(spec.backbone)
+  mean = np.asarray(spec.mean, np.float32)[None, None, None]
+  std = np.asarray(spec.std, np.float32)[None, None, None]
+
+  @jax.jit
+  def encode(params: Any, images: UInt8[Array, "batch height width 3"]) -> Pyramid:
+    floats = (images.astype(jnp.float32) / 255 - mean) / std
+    with lowering.use_rounding(rounding):
+      activations = network.apply(params, floats, spec.levels)
+    return tuple(activations[level] for level in spec.levels)
+
+  return encode
+
+
 def region_encoder(
   spec: EncoderSpec, params: Any | None, *, rounding: lowering.Rounding = "float32"
 ) -> RegionEncoder:
@@ -75,20 +100,10 @@ def region_encoder(
   Raises:
     UserError: the weights come in a package that is not installed.
   """
-  network = backbone(spec.backbone)
   if params is None:
     params = encoder_params(spec, params)
   params = jax.tree.map(jnp.asarray, params)
-  mean = jnp.asarray(spec.mean, jnp.float32)[None, None, None]
-  std = jnp.asarray(spec.std, jnp.float32)[None, None, None]
-
-  @jax.jit
-  def encode(params: Any, images: UInt8[Array, "batch height width 3"]) -> Pyramid:
-    floats = (images.astype(jnp.float32) / 255 - mean) / std
-    with lowering.use_rounding(rounding):
-      activations = network.apply(params, floats, spec.levels)
-    return tuple(activations[level] for level in spec.levels)
-
+  encode = encode_by(spec, rounding=rounding)
   # Any image does: the number of channels does not depend on its size.
   image = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.uint8)
   levels = jax.eval_shape(encode, params, image)

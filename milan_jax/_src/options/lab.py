@@ -25,10 +25,26 @@ class CorpusOptions(Options):
 class BenchOptions(Options):
   """Measures decoding: ours, and in the same run the published way in torch."""
 
-  strategies: str = option(
-    "greedy,rerank", "search strategies, comma-separated: greedy, beam, rerank"
+  compile_for: str | None = option(
+    None,
+    "compile for a device that this machine may lack, and run nothing: h100, h200, or "
+    "a TPU topology such as v5e:2x2; compiles decoder, encoder and training steps",
   )
-  batches: str = option("1,16,64", "units decoded together")
+  programs: str | None = option(
+    None,
+    "with --compile_for: programs, comma-separated: decoder, encoder, captioner_step, "
+    "language_model_step; default: all",
+  )
+  strategies: str | None = option(
+    None,
+    "search strategies, comma-separated: greedy, beam, rerank; default: greedy,rerank, "
+    "and all three with --compile_for",
+  )
+  batches: str | None = option(
+    None,
+    "units decoded together; default: 1,16,64; with --compile_for: units, images or "
+    "captions of one device; default: 64",
+  )
   beams: str = option("50", "hypotheses per unit")
   lengths: str = option("15", "maximum tokens of a description")
   vocabs: str = option("5000", "tokens, specials included, of the random captioner")

@@ -12,10 +12,15 @@ import numpy as np
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import write_json
+from milan_jax._src.lab.benchmark import compiled, programs
 from milan_jax._src.lab.benchmark import table as report
 from milan_jax._src.lab.benchmark.driver import race
 from milan_jax._src.lab.benchmark.measurements import Row, make_rows
-from milan_jax._src.lab.benchmark.peaked import peaked_release, random_features
+from milan_jax._src.lab.benchmark.peaked import (
+  abstract_release,
+  peaked_release,
+  random_features,
+)
 from milan_jax._src.lab.benchmark.plot import check_plot, draw
 from milan_jax._src.lab.benchmark.spec import (
   HOISTED,
@@ -25,6 +30,7 @@ from milan_jax._src.lab.benchmark.spec import (
   TORCH,
   Spec,
 )
+from milan_jax._src.lab.benchmark.targets import target_devices
 from milan_jax._src.options.decoding import PRECISIONS
 from milan_jax._src.options.lab import BenchOptions
 from milan_jax._src.runs.progress import say
@@ -48,6 +54,10 @@ def bench(options: BenchOptions) -> list[Row]:
   Raises:
     UserError: if an option is wrong, or a contender's process died.
   """
+  if options.compile_for is not None:
+    return _compile(options, options.compile_for)
+  if options.programs is not None:
+    raise UserError("--programs: only --compile_for uses it; leave it out.")
   grid = _grid(options)
   kinds = _words("--dtypes", options.dtypes, PRECISIONS)
   counts = _numbers("--devices", options.devices)
@@ -101,10 +111,62 @@ def bench(options: BenchOptions) -> list[Row]:
   return rows
 
 
+def _compile(options: BenchOptions, target: str) -> list[Row]:
+  """Compiles for absent devices; prints the table and writes the rows."""
+  # An accelerator of this machine is not needed, and could be busy. Without one, JAX's
+  # plugin for CUDA registers its compiler only if no GPU is asked for.
+  jax.config.update("jax_platforms", "cpu")
+  unused = {
+    "--plot": options.plot,
+    "--compare": options.compare,
+    "--features": options.features,
+    "--devices": options.devices != "1",
+    "--against": options.against not in ("auto", "none"),
+  }
+  for flag, given in unused.items():
+    if given:
+      raise UserError(f"{flag}: --compile_for runs nothing and does not use it.")
+  sizes = _numbers("--vocabs", options.vocabs)
+  for vocab in sizes:
+    _check_vocab(vocab)
+  if options.milan == PEAKED:
+    releases = [
+      abstract_release(vocab_size=vocab, hidden_size=options.hidden_size)
+      for vocab in sizes
+    ]
+  else:
+    releases = [load_milan(options.milan)]
+  grid = programs.Grid(
+    programs=_words(
+      "--programs", options.programs or ",".join(programs.NAMES), programs.NAMES
+    ),
+    strategies=_words(
+      "--strategies", options.strategies or ",".join(STRATEGIES), STRATEGIES
+    ),
+    batches=_numbers("--batches", options.batches or "64"),
+    beams=_numbers("--beams", options.beams),
+    lengths=_numbers("--lengths", options.lengths),
+    dtypes=_words("--dtypes", options.dtypes, PRECISIONS),
+  )
+  devices = target_devices(target)
+  rows: list[Row] = []
+  for release in releases:
+    for program in programs.programs(release, grid, devices):
+      say(f"compiling {program} for {target} ...")
+      rows.append(compiled.compile_program(program, target, milan=options.milan))
+      if options.json:
+        write_json(options.json, rows)
+  print(compiled.heading(target, devices))
+  print(compiled.table(rows))
+  return rows
+
+
 def _grid(options: BenchOptions) -> dict[str, tuple[Any, ...]]:
   return {
-    "strategy": _words("--strategies", options.strategies, STRATEGIES),
-    "batch": _numbers("--batches", options.batches),
+    "strategy": _words(
+      "--strategies", options.strategies or "greedy,rerank", STRATEGIES
+    ),
+    "batch": _numbers("--batches", options.batches or "1,16,64"),
     "beam": _numbers("--beams", options.beams),
     "length": _numbers("--lengths", options.lengths),
   }
@@ -163,8 +225,7 @@ def _captioners(
   path = folder / "features.npy"
   if milan == PEAKED:
     for vocab in vocabs:
-      if vocab < 64:
-        raise UserError(f"--vocabs: expected 64 or more; found {vocab}.")
+      _check_vocab(vocab)
       say(f"creating peaked random weights for {vocab} tokens ...")
       release = peaked_release(vocab_size=vocab, hidden_size=hidden_size)
       save_release(release, folder / "release")
@@ -195,6 +256,11 @@ def _captioners(
     found = random_features(units, size, seed=0)
   np.save(path, found)
   yield release, path
+
+
+def _check_vocab(vocab: int) -> None:
+  if vocab < 64:
+    raise UserError(f"--vocabs: expected 64 or more; found {vocab}.")
 
 
 def _words(flag: str, text: str, known: Sequence[str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ of the stop token so that the hypotheses of a beam have a given mean length.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -53,6 +54,17 @@ def random_features(units: int, size: int, seed: int) -> Float[np.ndarray, "unit
   return features
 
 
+def abstract_release(*, vocab_size: int, hidden_size: int) -> Release:
+  """Returns the captioner of `peaked_release` with shapes in place of weights.
+
+  Args:
+    vocab_size: number of tokens, including the four special ones.
+    hidden_size: size of both models' states.
+  """
+  specs = _specs(vocab_size, hidden_size)
+  return _release(specs, jax.eval_shape(functools.partial(_drawn, specs, seed=0)))
+
+
 def peaked_release(*, vocab_size: int, hidden_size: int, seed: int = 0) -> Release:
   """Makes a captioner and a language model of random peaked weights.
 
@@ -61,40 +73,57 @@ def peaked_release(*, vocab_size: int, hidden_size: int, seed: int = 0) -> Relea
     hidden_size: size of both models' states.
     seed: seeds the weights.
   """
-  captioner = CaptionerSpec(
-    FEATURE_SIZE, hidden_size, 128, hidden_size, vocab_size, dropout=0.5
-  )
-  language_model = LanguageModelSpec(hidden_size, 128, 2, vocab_size, dropout=0.5)
-  tokens = jnp.zeros((1, 1), int)
-  features = jnp.zeros((1, 1, FEATURE_SIZE))
-  keys = jax.random.split(jax.random.key(seed))
-  drawn = (
-    Captioner(**dataclasses.asdict(captioner)).init(keys[0], features, tokens),
-    LanguageModel(**dataclasses.asdict(language_model)).init(keys[1], tokens),
-  )
-  params = dict(
-    zip(
-      ("captioner", "language_model"),
-      (jax.tree.map(np.array, tree["params"]) for tree in drawn),
-      strict=True,
-    )
-  )
+  specs = _specs(vocab_size, hidden_size)
+  params = jax.tree.map(np.array, _drawn(specs, seed))
   # The language model may stay flat: its cost does not depend on its predictions.
   params["captioner"]["output"]["kernel"] *= SCALE
-  params["captioner"]["lstm"]["input_kernel"][: captioner.embedding_size] *= WORD_SCALE
-  release = Release(
-    encoder=EncoderSpec("resnet101", _LEVELS, (0.0,) * 3, (1.0,) * 3, "none"),
-    captioner=captioner,
-    language_model=language_model,
-    vocabulary=tuple(f"word{i}" for i in range(vocab_size - 4)),
-    decoding=Decoding("rerank", LENGTH, BEAM_SIZE, 0.2),
-    params=params,
-    card={"about": "random peaked weights, to measure decoding with"},
-  )
+  params["captioner"]["lstm"]["input_kernel"][: specs[0].embedding_size] *= WORD_SCALE
+  release = _release(specs, params)
   stop_id = vocab_size - 3
   bias = params["captioner"]["output"]["bias"]
   bias[stop_id] = _stop_bias(params["captioner"], stop_id)
   return release
+
+
+def _specs(
+  vocab_size: int, hidden_size: int
+) -> tuple[CaptionerSpec, LanguageModelSpec]:
+  return (
+    CaptionerSpec(FEATURE_SIZE, hidden_size, 128, hidden_size, vocab_size, dropout=0.5),
+    LanguageModelSpec(hidden_size, 128, 2, vocab_size, dropout=0.5),
+  )
+
+
+def _drawn(specs: tuple[CaptionerSpec, LanguageModelSpec], seed: int) -> dict[str, Any]:
+  """Draws both models' parameters."""
+  captioner, language_model = specs
+  tokens = jnp.zeros((1, 1), int)
+  features = jnp.zeros((1, 1, FEATURE_SIZE))
+  keys = jax.random.split(jax.random.key(seed))
+  models = {
+    "captioner": Captioner(**dataclasses.asdict(captioner)).init(
+      keys[0], features, tokens
+    ),
+    "language_model": LanguageModel(**dataclasses.asdict(language_model)).init(
+      keys[1], tokens
+    ),
+  }
+  return {name: tree["params"] for name, tree in models.items()}
+
+
+def _release(
+  specs: tuple[CaptionerSpec, LanguageModelSpec], params: dict[str, Any]
+) -> Release:
+  captioner, language_model = specs
+  return Release(
+    encoder=EncoderSpec("resnet101", _LEVELS, (0.0,) * 3, (1.0,) * 3, "none"),
+    captioner=captioner,
+    language_model=language_model,
+    vocabulary=tuple(f"word{i}" for i in range(captioner.vocab_size - 4)),
+    decoding=Decoding("rerank", LENGTH, BEAM_SIZE, 0.2),
+    params=params,
+    card={"about": "random peaked weights, to measure decoding with"},
+  )
 
 
 @full_float32

@@ -35,9 +35,19 @@ _COLUMNS = (
 
 def table(rows: Sequence[Row]) -> str:
   """Formats the rows as a Markdown table."""
-  cells = [[title for _, title, _ in _COLUMNS]]
+  return format_table(rows, _COLUMNS)
+
+
+def format_table(rows: Sequence[Row], columns: Sequence[tuple[str, str, str]]) -> str:
+  """Formats rows as a Markdown table.
+
+  Args:
+    rows: the rows.
+    columns: the field, title and format of each column.
+  """
+  cells = [[title for _, title, _ in columns]]
   for row in rows:
-    cells.append([_cell(row[name], form) for name, _, form in _COLUMNS])
+    cells.append([_cell(row[name], form) for name, _, form in columns])
   widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
   lines = [
     "| " + " | ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) + " |"

@@ -1,0 +1,228 @@
+"""The programs of milan-jax, to be compiled for devices that may be absent.
+
+All inputs are shapes: no weights are needed. Decoder and training steps spread a batch
+over all devices; the encoder runs on one.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from milan_jax._src.decoding.decoder import decode_on, fuse_for
+from milan_jax._src.decoding.program import AXIS
+from milan_jax._src.decoding.region_encoder import encode_by
+from milan_jax._src.images.sizes import sides
+from milan_jax._src.lab.benchmark.peaked import REGIONS
+from milan_jax._src.models import lowering
+from milan_jax._src.models.backbones import backbone
+from milan_jax._src.models.backbones.registry import parameter_shapes
+from milan_jax._src.models.captioner import Captioner
+from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.options.decoding import Decoding
+from milan_jax._src.runs.mesh import make_mesh
+from milan_jax._src.store.release import INCLUDED, Release
+from milan_jax._src.text.content_words import content_words
+from milan_jax._src.text.vocabulary import Vocabulary
+from milan_jax._src.training import objectives
+from milan_jax._src.training.batches import Batch
+from milan_jax._src.training.losses import no_terms
+from milan_jax._src.training.state import make_optimizer, start_state
+from milan_jax._src.training.step import make_step
+
+NAMES = ("decoder", "encoder", "captioner_step", "language_model_step")
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+  """The programs to compile, and their sizes: all combinations.
+
+  Attributes:
+    programs: some of `NAMES`.
+    strategies: how the decoder searches.
+    batches: units, images or captions of one device.
+    beams: hypotheses per unit.
+    lengths: maximum tokens of a description; training reads one more, the start.
+    dtypes: precisions; training has float32 only, and the encoder no tensorfloat32.
+  """
+
+  programs: tuple[str, ...]
+  strategies: tuple[str, ...]
+  batches: tuple[int, ...]
+  beams: tuple[int, ...]
+  lengths: tuple[int, ...]
+  dtypes: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """A program that can be lowered.
+
+  Attributes:
+    name: what it does.
+    dtype: precision of its products.
+    batch: units, images or captions, over all devices.
+    devices: number of devices.
+    sizes: other sizes, by name.
+    lower: traces and lowers it.
+  """
+
+  name: str
+  dtype: str
+  batch: int
+  devices: int
+  sizes: dict[str, int | str]
+  lower: Callable[[], Any]
+
+  def __str__(self) -> str:
+    """Returns its name, precision and sizes."""
+    sizes = "".join(f", {name} {size}" for name, size in self.sizes.items())
+    return f"{self.name}, {self.dtype}, batch {self.batch}{sizes}"
+
+
+def programs(
+  release: Release, grid: Grid, devices: Sequence[jax.Device]
+) -> Iterator[Program]:
+  """Yields the programs of a captioner.
+
+  Args:
+    release: the captioner; its parameters may be shapes.
+    grid: which programs.
+    devices: devices to compile for.
+  """
+  mesh = make_mesh(devices)
+  if "decoder" in grid.programs:
+    yield from _decoders(release, grid, mesh)
+  if "encoder" in grid.programs:
+    yield from _encoders(release, grid, devices[0])
+  for name in ("captioner_step", "language_model_step"):
+    if name not in grid.programs or "float32" not in grid.dtypes:
+      continue
+    if name == "captioner_step" or release.language_model is not None:
+      yield from _steps(name, release, grid, mesh)
+
+
+def _decoders(release: Release, grid: Grid, mesh: Mesh) -> Iterator[Program]:
+  shapes = {
+    part: _shapes(release.params[part])
+    for part in ("captioner", "language_model", "projection")
+    if part in release.params
+  }
+  vocabulary = Vocabulary(release.vocabulary)
+  for strategy, batch, beam, length, dtype in itertools.product(
+    grid.strategies, grid.batches, grid.beams, grid.lengths, grid.dtypes
+  ):
+    if strategy == "rerank" and release.language_model is None:
+      continue
+    searches = strategy != "greedy"
+    if not searches and beam != grid.beams[0]:
+      continue
+    decoding = Decoding(
+      strategy,
+      length=length,
+      beam_size=beam,
+      temperature=release.decoding.temperature,
+      consensus=release.decoding.consensus if strategy == "rerank" else 0.0,
+      precision=dtype,
+    )
+    units = batch * mesh.size
+
+    def lower(decoding: Decoding = decoding, units: int = units) -> Any:
+      everywhere = NamedSharding(mesh, PartitionSpec())
+      weights = jax.eval_shape(fuse_for(decoding), shapes)
+      words = content_words(
+        vocabulary, nothing=release.decoding.nothing, length=decoding.length
+      )
+      features = (units, REGIONS, release.feature_size)
+      return decode_on(mesh, decoding, vocabulary, words).lower(
+        _placed(weights, everywhere),
+        _rows(mesh, features, jnp.float32),
+        _rows(mesh, (units,), jnp.bool),
+        _rows(mesh, (units, 2), jnp.uint32),
+      )
+
+    sizes = {"beam": beam} if searches else {}
+    sizes |= {"length": length, "vocab": release.captioner.vocab_size}
+    yield Program(strategy, dtype, units, mesh.size, dict(sizes), lower)
+
+
+def _encoders(release: Release, grid: Grid, device: jax.Device) -> Iterator[Program]:
+  spec = release.encoder
+  network = backbone(spec.backbone)
+  crop = network.preprocessing.crop
+  if spec.weights == INCLUDED:
+    params = release.params["encoder"]
+  else:
+    params = parameter_shapes(network.module.clone(num_classes=None), crop)
+  alone = jax.sharding.SingleDeviceSharding(device)
+  kinds: dict[str, lowering.Rounding] = {"float32": "float32", "bfloat16": "bfloat16"}
+  for batch, dtype in itertools.product(grid.batches, grid.dtypes):
+    if dtype not in kinds:
+      continue
+
+    def lower(batch: int = batch, rounding: lowering.Rounding = kinds[dtype]) -> Any:
+      images = jax.ShapeDtypeStruct((batch, *sides(crop), 3), jnp.uint8, sharding=alone)
+      with lowering.use_lowering("plain"):
+        program = encode_by(spec, rounding=rounding)
+        return program.lower(_placed(_shapes(params), alone), images)
+
+    yield Program("encoder", dtype, batch, 1, {"backbone": spec.backbone}, lower)
+
+
+def _steps(name: str, release: Release, grid: Grid, mesh: Mesh) -> Iterator[Program]:
+  vocabulary = Vocabulary(release.vocabulary)
+  pad_id = vocabulary.pad_id
+  if name == "captioner_step":
+    captioner = Captioner(**dataclasses.asdict(release.captioner))
+    objective = objectives.captioner_objective(captioner, pad_id=pad_id)
+    params = release.params["captioner"]
+    terms: tuple[str, ...] = objectives.CAPTIONER_TERMS
+  else:
+    spec = release.language_model
+    assert spec is not None, "checked by the caller"
+    language_model = LanguageModel(**dataclasses.asdict(spec), pad_id=pad_id)
+    objective = objectives.language_model_objective(language_model, pad_id=pad_id)
+    params, terms = release.params["language_model"], objectives.LANGUAGE_MODEL_TERMS
+  optimizer = make_optimizer()
+  for batch, length in itertools.product(grid.batches, grid.lengths):
+    captions, inputs = batch * mesh.size, length + 1
+
+    def lower(captions: int = captions, inputs: int = inputs) -> Any:
+      everywhere = NamedSharding(mesh, PartitionSpec())
+      state = jax.eval_shape(
+        lambda params: start_state(params, optimizer=optimizer, seed=0), _shapes(params)
+      )
+      tokens = _rows(mesh, (captions, inputs), jnp.int32)
+      features = (captions, REGIONS, release.captioner.feature_size)
+      batch = Batch(
+        tokens,
+        tokens,
+        _rows(mesh, (captions,), jnp.float32),
+        _rows(mesh, features, jnp.float32) if name == "captioner_step" else None,
+      )
+      so_far = jax.eval_shape(lambda: no_terms(terms))
+      step: Any = make_step(objective, optimizer)
+      return step.lower(_placed(state, everywhere), _placed(so_far, everywhere), batch)
+
+    sizes = {"length": inputs, "vocab": release.captioner.vocab_size}
+    yield Program(name, "float32", captions, mesh.size, dict(sizes), lower)
+
+
+def _shapes(tree: Any) -> Any:
+  """Returns the shapes and dtypes of a tree of arrays or shapes."""
+  return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
+
+
+def _placed(tree: Any, sharding: jax.sharding.Sharding) -> Any:
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+  )
+
+
+def _rows(mesh: Mesh, shape: tuple[int, ...], dtype: Any) -> Any:
+  sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+  return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)

@@ -1,0 +1,147 @@
+"""Programs compiled for devices that this machine lacks: bounds on what comes out."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.lab.benchmark import compiled, targets
+from tests.helpers.commands import run_here
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+PACKAGES = {"h100": "jax_cuda12_plugin", "v5e:2x2": "libtpu"}
+
+
+def _needs(target):
+  package = PACKAGES[target]
+  return pytest.mark.skipif(
+    importlib.util.find_spec(package) is None,
+    reason=f"{package} is not installed: pip install 'milan-jax[compilers]'",
+  )
+
+
+TARGETS = [pytest.param(target, marks=_needs(target)) for target in PACKAGES]
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def rows(request, tmp_path_factory):
+  """Rows of small programs, by name; the decoder's rows take several chunks."""
+  path = tmp_path_factory.mktemp("compiled") / "rows.json"
+  command = [sys.executable, str(ROOT / "benchmarks" / "bench_decode.py")]
+  command += [f"--compile_for={request.param}", "--hidden_size=64", "--vocabs=200"]
+  command += ["--batches=24", "--strategies=greedy,rerank", "--dtypes=float32"]
+  command += ["--programs=decoder,captioner_step,language_model_step"]
+  # In a separate process: a compiler for TPUs is used by one process at a time.
+  environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
+  found = subprocess.run(
+    [*command, f"--json={path}"],
+    cwd=ROOT,
+    env=environment,
+    capture_output=True,
+    text=True,
+  )
+  assert found.returncode == 0, found.stderr
+  assert f"Compiled for {request.param}" in found.stdout
+  assert ", not run;" in found.stdout
+  found = json.loads(path.read_text())
+  assert {row["topology"] for row in found} == {request.param}
+  return {row["program"]: row for row in found}
+
+
+def test_a_row_has_what_was_compiled(rows):
+  devices = 4 if rows["rerank"]["topology"] == "v5e:2x2" else 1
+  assert set(rows) == {"greedy", "rerank", "captioner_step", "language_model_step"}
+  for row in rows.values():
+    assert row["status"] == "compiled, not run"
+    assert (row["devices"], row["batch"]) == (devices, 24 * devices)
+    assert row["dtype"] == "float32"
+    assert row["compile_s"] > 0
+    assert row["arguments_mb"] < row["hbm_mb"]
+  # Training compiles one loop forward and one backward, for each layer.
+  assert rows["captioner_step"]["loops"] == 2
+  assert rows["language_model_step"]["loops"] == 4
+
+
+def test_the_search_has_few_loops_and_products(rows):
+  """Each costs compile time; on a GPU each loop also costs round trips to the host."""
+  greedy, rerank = rows["greedy"], rows["rerank"]
+  # Greedy's rows fit in one chunk: only the loops over steps are left.
+  assert greedy["loops"] == 2 and greedy["products"] <= 10
+  # A pool of 24 x 50 rows takes two chunks.
+  assert 2 < rerank["loops"] <= 8
+  assert rerank["products"] <= 10 and rerank["sorts"] <= 4
+  assert rerank["fusions"] <= (150 if rerank["topology"] == "h100" else 400)
+  assert rerank["temp_mb"] < 400
+
+
+def test_devices_sum_gradients_once_per_step(rows):
+  for name in ("captioner_step", "language_model_step"):
+    counts = rows[name]["collectives"]
+    if rows[name]["devices"] == 1:
+      assert counts == {}
+    else:
+      # The gradients, and sums of masks and losses, which are a few numbers.
+      assert set(counts) == {"all-reduce"} and counts["all-reduce"] <= 5
+
+
+def test_operations_are_counted():
+  text = """
+  %dot.1 = f32[8,4]{1,0} dot(%a, %b), lhs_contracting_dims={1}
+  %c = f32[8]{0} convolution(%a, %b), window={size=3}
+  %d = (f32[8], s8[4]) custom-call(%a, %b), custom_call_target="__cublas$gemm"
+  %e = f32[8] custom-call(%a), custom_call_target="__cudnn$convForward"
+  %f = f32[8] custom-call(%a), custom_call_target="TopK"
+  %while.3 = (s32[], f32[8]) while(%tuple), condition=%c, body=%b
+  %g = f32[8] fusion(%a), kind=kLoop, calls=%fused_sort
+  %h = (f32[8], s32[8]) sort(%a, %b), dimensions={0}
+  %i = f32[8] all-reduce(%a), to_apply=%add
+  %j = f32[8] all-reduce-start(%a), to_apply=%add
+  %k = f32[8] all-reduce-done(%j)
+  %l = f32[16] all-gather(%a), dimensions={0}
+  """
+  assert compiled.count_operations(text) == {
+    "loops": 1,
+    "products": 4,
+    "sorts": 1,
+    "fusions": 1,
+    "collectives": {"all-reduce": 2, "all-gather": 1},
+  }
+
+
+@pytest.mark.parametrize(
+  ("flags", "message"),
+  [
+    (("--compile_for=h101",), "expected h100, h200, or a TPU topology such as v5e:2x2"),
+    (("--compile_for=",), "a TPU topology such as v5e:2x2; found ''"),
+    (("--compile_for=h100", "--programs=all"), "--programs: expected some of decoder"),
+    (("--compile_for=h100", "--batches=none"), "--batches: expected whole numbers"),
+    (("--compile_for=h100", "--plot=a.png"), "--plot: --compile_for runs nothing"),
+    (("--compile_for=h100", "--devices=2"), "--devices: --compile_for runs nothing"),
+    (("--programs=decoder",), "--programs: only --compile_for uses it"),
+  ],
+)
+def test_bad_input_is_said_plainly(flags, message):
+  found = run_here("bench", *flags)
+  assert found.returncode == 2
+  assert message in found.stderr
+  assert "Traceback" not in found.stderr
+
+
+@_needs("v5e:2x2")
+@pytest.mark.parametrize("name", ["v5e:3x7", "v99:2x2", "v5e:"])
+def test_topologies_that_do_not_exist(name):
+  with pytest.raises(UserError, match=rf"such as v5e:2x2; found '{name}' \(INVALID"):
+    targets.target_devices(name)
+
+
+@pytest.mark.parametrize(("name", "extra"), [("h200", "cuda"), ("v5e:2x2", "tpu")])
+def test_a_missing_compiler_is_named(name, extra, monkeypatch):
+  monkeypatch.setattr(targets.importlib.util, "find_spec", lambda name: None)
+  with pytest.raises(UserError, match=r"milan-jax\[compilers\]") as caught:
+    targets.target_devices(name)
+  assert f"'milan-jax[{extra}]'" in str(caught.value)
