@@ -12,4 +12,6 @@ from milan_jax import TrainOptions
 
 def get_config() -> TrainOptions:
   """Returns the options of `train.py`."""
-  return TrainOptions.of(workdir="runs/paper", encoder="resnet101", stop_by="bleu")
+  return TrainOptions.of(
+    workdir="runs/paper", encoder="resnet101", stop_by="bleu", order="random"
+  )

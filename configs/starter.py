@@ -39,6 +39,7 @@ def get_config() -> TrainOptions:
     whitening=0.0,
     batch_size=128,
     lm_batch_size=256,
+    order="random",
     learning_rate=1.5e-3,
     cosine_decay=True,
     hidden_size=256,

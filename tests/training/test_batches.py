@@ -104,6 +104,41 @@ def test_an_epoch_s_order_is_decided_by_seed_and_epoch():
   assert (shuffled.tokens[:, 0] * 10 == shuffled.rows).all()
 
 
+def test_batches_of_similar_lengths_are_those_of_a_plain_loop():
+  rng = np.random.default_rng(5)
+  numbers = rng.choice([1, 6, 7, 8, 15, 16, 30], size=83)
+  captions = [[["a"] * number] for number in numbers]
+  samples = batches.make_samples(captions, range(83), vocabulary=WORDS)
+  for seed, epoch in [(0, 0), (0, 1), (4, 0)]:
+    found = batches.grouped(samples, batch_size=5, pad_id=PAD, seed=seed, epoch=epoch)
+    draws = np.random.default_rng((seed, epoch))
+    order = draws.permutation(83).tolist()
+    # The number of 8s that hold the words and the stop.
+    by_bucket = {bucket: [] for bucket in range(1, 5)}
+    for each in order[:80]:
+      by_bucket[int(numbers[each] // 8) + 1].append(each)
+    line = [each for bucket in by_bucket.values() for each in bucket]
+    expected = []
+    for index in draws.permutation(16):
+      expected += line[5 * index : 5 * index + 5]
+    expected += order[80:]
+    assert found.rows.tolist() == expected
+    assert ((found.tokens == 0).sum(axis=1) == numbers[expected]).all()
+    every = list(batches.batches(found, batch_size=5, pad_id=PAD))
+    mixed = 0
+    for index, batch in enumerate(every[:-1]):
+      words = numbers[expected[5 * index : 5 * index + 5]]
+      assert batch.inputs.shape[1] == 8 * (words.max() // 8 + 1)
+      mixed += words.max() // 8 != words.min() // 8
+    assert mixed <= 3
+
+
+def test_sorting_by_length_keeps_the_order_of_equal_lengths():
+  samples = make([1, 0, 2, 3])
+  assert batches.by_length(samples, pad_id=PAD).rows.tolist() == [0, 0, 2, 3, 1]
+  assert batches.padded_lengths(samples, pad_id=PAD).tolist() == [16, 8, 8, 8, 8]
+
+
 def test_no_unit_is_in_two_parts_and_none_is_lost():
   split = splits.split_units(103, validation_fraction=0.2, test_fraction=0.1, seed=7)
   assert [len(part) for part in split] == [72, 21, 10]

@@ -111,6 +111,11 @@ def test_what_the_report_says(unbroken):
   assert test["loss"] == pytest.approx(test["nll"] + test["attention"])
 
 
+def test_a_run_of_a_version_without_an_option_is_one_at_its_implied_value():
+  assert train_milan.recorded({"order": "random", "seed": 0}) == {"seed": 0}
+  assert train_milan.recorded({"order": "length"}) == {"order": "length"}
+
+
 def test_a_finished_run_is_not_run_again(unbroken):
   workdir, report = unbroken
   before = digests(workdir)

@@ -5,6 +5,7 @@ import dataclasses
 from milan_jax._src.options.fields import Checked, Options, option
 
 CRITERIA = ("nll", "bleu")
+ORDERS = ("length", "random")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,6 +100,13 @@ class OptimizerOptions(Checked):
 
   batch_size: int = option(64, "captions per step of the captioner")
   lm_batch_size: int = option(128, "captions per step of the language model")
+  order: str = option(
+    "length",
+    "order of the captions of an epoch: length, shuffled batches of captions of "
+    "similar lengths, which need less padding; random, shuffled captions, as in the "
+    "original",
+    choices=ORDERS,
+  )
   learning_rate: float = option(1e-3, "AdamW's learning rate")
   cosine_decay: bool = option(
     False, "decay the learning rate to 0 along a cosine in max_epochs"

@@ -78,6 +78,47 @@ def shuffled(samples: Samples, *, seed: int, epoch: int) -> Samples:
   return Samples(samples.tokens[order], samples.rows[order])
 
 
+def grouped(
+  samples: Samples, *, batch_size: int, pad_id: int, seed: int, epoch: int
+) -> Samples:
+  """Returns the samples in an epoch's order, in batches of similar lengths.
+
+  The samples are shuffled as in `shuffled`. Those that fill no whole batch stay last.
+  The others are sorted by the multiple of `LENGTH_MULTIPLE` that their length is
+  rounded up to, samples of one such length in the shuffled order, and cut into batches,
+  which are shuffled. At most one batch for each pair of neighboring lengths is mixed.
+
+  Args:
+    samples: the samples to train on.
+    batch_size: captions per batch.
+    pad_id: the padding id.
+    seed: the run's seed.
+    epoch: the number of the epoch.
+  """
+  rng = np.random.default_rng((seed, epoch))
+  order = rng.permutation(len(samples.rows))
+  num_whole = len(order) // batch_size
+  whole, rest = np.split(order, [num_whole * batch_size])
+  lengths = padded_lengths(samples, pad_id=pad_id)
+  whole = whole[np.argsort(lengths[whole], kind="stable")]
+  whole = whole.reshape(num_whole, batch_size)[rng.permutation(num_whole)]
+  order = np.concatenate([whole.ravel(), rest])
+  return Samples(samples.tokens[order], samples.rows[order])
+
+
+def by_length(samples: Samples, *, pad_id: int) -> Samples:
+  """Returns the samples sorted by padded length, otherwise in their order."""
+  order = np.argsort(padded_lengths(samples, pad_id=pad_id), kind="stable")
+  return Samples(samples.tokens[order], samples.rows[order])
+
+
+def padded_lengths(samples: Samples, *, pad_id: int) -> Int[np.ndarray, "captions"]:
+  """Returns each caption's number of targets, rounded up to `LENGTH_MULTIPLE`."""
+  used = (samples.tokens != pad_id).sum(axis=1) - 1
+  lengths: Int[np.ndarray, "captions"] = -(-used // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+  return lengths
+
+
 def batches(
   samples: Samples,
   *,
@@ -101,8 +142,7 @@ def batches(
   for first in range(start * batch_size, len(samples.rows), batch_size):
     tokens = samples.tokens[first : first + batch_size]
     rows = samples.rows[first : first + batch_size]
-    used = int((tokens != pad_id).sum(axis=1).max()) - 1
-    length = -(-used // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+    length = int(padded_lengths(Samples(tokens, rows), pad_id=pad_id).max())
     ids = np.full((num_rows, length + 1), pad_id, np.int32)
     width = min(length + 1, tokens.shape[1])
     ids[: len(rows), :width] = tokens[:, :width]

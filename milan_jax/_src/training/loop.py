@@ -144,6 +144,7 @@ class Trainer:
     batch_size: int,
     pad_id: int,
     gather: batches.Gather | None = None,
+    order: str = "random",
   ) -> None:
     """Compiles nothing yet.
 
@@ -154,10 +155,13 @@ class Trainer:
       batch_size: captions per batch.
       pad_id: the padding id.
       gather: returns the features of units; None for the language model.
+      order: order of an epoch's captions: random, or length, by similar lengths.
     """
+    self._order = order
     self._terms = terms
     self._optimizer = optimizer
     self._batch_size = batch_size
+    self._pad_id = pad_id
     self._mesh = make_mesh()
     self._batches = functools.partial(
       batches.batches,
@@ -170,8 +174,10 @@ class Trainer:
     self._evaluation = steps.make_evaluation(objective)
 
   def evaluate(self, params: PyTree, samples: batches.Samples) -> dict[str, float]:
-    """Returns the mean losses of `samples` in order, without dropout."""
+    """Returns the mean losses of `samples`, without dropout."""
     terms = self._no_terms()
+    if self._order == "length":
+      samples = batches.by_length(samples, pad_id=self._pad_id)
     for batch in self._batches(samples):
       terms = self._evaluation(params, terms, steps.shard(batch, self._mesh))
     return means(terms)
@@ -271,7 +277,7 @@ class Trainer:
   ) -> FitState:
     """Trains on the remaining batches of an epoch."""
     num_batches = batches.num_batches(training, self._batch_size)
-    order = batches.shuffled(training, seed=options.seed, epoch=epoch)
+    order = self._ordered(training, options.seed, epoch)
     for batch in self._batches(order, start=current.done):
       (train_state, so_far, best), epochs, done = current
       batch = steps.shard(batch, self._mesh)
@@ -281,6 +287,20 @@ class Trainer:
       if current.done % options.checkpoint_every == 0 and current.done < num_batches:
         _save(checkpoints, current)
     return current
+
+  def _ordered(
+    self, samples: batches.Samples, seed: int, epoch: int
+  ) -> batches.Samples:
+    """Returns the samples in the order of an epoch."""
+    if self._order == "random":
+      return batches.shuffled(samples, seed=seed, epoch=epoch)
+    return batches.grouped(
+      samples,
+      batch_size=self._batch_size,
+      pad_id=self._pad_id,
+      seed=seed,
+      epoch=epoch,
+    )
 
   def _no_terms(self) -> losses.Terms:
     terms: losses.Terms = steps.replicate(losses.no_terms(self._terms), self._mesh)

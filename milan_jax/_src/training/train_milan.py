@@ -41,8 +41,11 @@ _TRAINED_BY = (
   *("lm_embedding_size", "lm_layers", "dropout", "feature_noise", "resample_regions"),
   *("stray_regions", "learning_rate", "cosine_decay", "weight_decay", "max_epochs"),
   *("stop_by", "patience", "validation_fraction", "test_fraction", "min_count"),
-  *("length", "repeat", "seed"),
+  *("length", "repeat", "seed", "order"),
 )
+# Options that earlier versions did not have, and the value that those versions imply.
+# It is not recorded, so that a run of an earlier version can be resumed.
+_IMPLIED: dict[str, Any] = {"order": "random"}
 Progress = Callable[[int, int], None]
 Say = Callable[[str], None]
 
@@ -172,7 +175,7 @@ def _config(
 ) -> dict[str, Any]:
   """Returns everything but the data that the trained weights depend on."""
   values = values_of(options)
-  config = {name: values[name] for name in _TRAINED_BY}
+  config = recorded({name: values[name] for name in _TRAINED_BY})
   if projection is not None:
     feature_size = projection.kernel.shape[1]
     config["projection"] = sha256_of([np.asarray(projection.kernel)])
@@ -182,6 +185,15 @@ def _config(
   if split is not None:
     config["split"] = _digest(split)
   return config
+
+
+def recorded(values: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns the options without those at a value that earlier versions imply."""
+  return {
+    name: value
+    for name, value in values.items()
+    if name not in _IMPLIED or value != _IMPLIED[name]
+  }
 
 
 def is_finished(workdir: pathlib.Path, *, judged: bool = False) -> bool:

@@ -161,6 +161,7 @@ class TrainingJob:
       optimizer=self._optimizer(size),
       batch_size=size,
       pad_id=self.vocabulary.pad_id,
+      order=self.options.optimizer.order,
     )
 
   def trainer(self) -> loop.Trainer:
@@ -179,6 +180,7 @@ class TrainingJob:
       batch_size=size,
       pad_id=self.vocabulary.pad_id,
       gather=self.gather,
+      order=self.options.optimizer.order,
     )
 
   @functools.cached_property

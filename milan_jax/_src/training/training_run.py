@@ -47,6 +47,7 @@ from milan_jax._src.training.train_milan import (
   AnnotatedFeatures,
   is_finished,
   read_report,
+  recorded,
   train_milan,
 )
 from milan_jax._src.training.training_inputs import of_training
@@ -118,7 +119,9 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
     tables=Tables(folder),
   )
   config = values_of(options)
-  config = {name: config[name] for name in config if name not in _NOT_IN_RESULTS}
+  config = recorded(
+    {name: config[name] for name in config if name not in _NOT_IN_RESULTS}
+  )
   if before is None:
     begin_run(folder, config, identity)
   else:
