@@ -62,7 +62,8 @@ part() {
     status=1
     return
   fi
-  timeout --kill-after=5 "$limit" "$@" > "$out/$name.txt" 2>&1
+  # As Ctrl-C, so that a program still writes what it has.
+  timeout --signal=INT --kill-after=10 "$limit" "$@" > "$out/$name.txt" 2>&1
   code=$?
   [ $code = 0 ] || status=1
   echo "{\"part\": \"$name\", \"seconds\": $((SECONDS - began)), \"code\": $code}" \
@@ -102,8 +103,8 @@ part compare 20 "$python" benchmarks/compare_descriptions.py "$expected" \
 
 # The files alone that have such tests: others may need libraries that are not here.
 mapfile -t files < <(grep -rl --include='test_*.py' 'mark\.device' tests | sort)
-part suite 180 "$python" -m pytest -q -m device "${files[@]}" -p no:cacheprovider \
-  --junitxml="$out/suite.xml"
+part suite 180 "$python" -m pytest -v --tb=short -m device "${files[@]}" \
+  -p no:cacheprovider --junitxml="$out/suite.xml"
 
 # decode NAME SECONDS FLAGS...
 decode() {

@@ -35,7 +35,6 @@ def network():
 def lowered(tmp_path):
   """Returns the products of the programs lowered so far, by program."""
   folder = tmp_path / "programs"
-  earlier = jax.config.read("jax_dump_ir_to")
   jax.clear_caches()
   jax.config.update("jax_dump_ir_to", str(folder))
 
@@ -48,7 +47,7 @@ def lowered(tmp_path):
   # The caller's own default rounds operands to 7 bits.
   with jax.default_matmul_precision("bfloat16"):
     yield read
-  jax.config.update("jax_dump_ir_to", earlier)
+  jax.config.update("jax_dump_ir_to", "")
 
 
 def check(products, programs):
