@@ -5,6 +5,8 @@ import dataclasses
 from milan_jax._src.options.fields import Checked, Options, option
 
 CRITERIA = ("nll", "bleu")
+UPDATE_RULES = ("adamw", "lamb")
+RATE_SCALINGS = ("none", "linear", "sqrt")
 ORDERS = ("length", "random")
 
 
@@ -96,7 +98,7 @@ class NetworkOptions(Checked):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OptimizerOptions(Checked):
-  """AdamW, and when it stops."""
+  """The optimizer, and when it stops."""
 
   batch_size: int = option(64, "captions per step of the captioner")
   lm_batch_size: int = option(128, "captions per step of the language model")
@@ -107,11 +109,33 @@ class OptimizerOptions(Checked):
     "original",
     choices=ORDERS,
   )
-  learning_rate: float = option(1e-3, "AdamW's learning rate")
+  update_rule: str = option(
+    "adamw",
+    "optimizer: adamw, as in the original, or lamb, for large batches",
+    choices=UPDATE_RULES,
+  )
+  learning_rate: float = option(1e-3, "the learning rate, the largest of its schedule")
+  rate_scaling: str = option(
+    "none",
+    "scale the learning rate by the captions per update divided by those of the base: "
+    "none, linear, or sqrt, by the square root",
+    choices=RATE_SCALINGS,
+  )
+  base_batch_size: int = option(
+    64, "captions per update of the captioner for which learning_rate is meant"
+  )
+  lm_base_batch_size: int = option(128, "the same of the language model")
+  warmup_steps: int = option(
+    0, "updates in which the learning rate rises linearly to its value"
+  )
+  clip_norm: float | None = option(
+    None, "largest global norm of an update's gradient; default: no limit"
+  )
+  accumulate_steps: int = option(1, "steps whose mean gradient is one update")
   cosine_decay: bool = option(
     False, "decay the learning rate to 0 along a cosine in max_epochs"
   )
-  weight_decay: float = option(1e-2, "AdamW's weight decay")
+  weight_decay: float = option(1e-2, "the weight decay")
   max_epochs: int = option(100, "maximum number of epochs")
   stop_by: str = option(
     "nll",

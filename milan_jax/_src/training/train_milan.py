@@ -41,11 +41,22 @@ _TRAINED_BY = (
   *("lm_embedding_size", "lm_layers", "dropout", "feature_noise", "resample_regions"),
   *("stray_regions", "learning_rate", "cosine_decay", "weight_decay", "max_epochs"),
   *("stop_by", "patience", "validation_fraction", "test_fraction", "min_count"),
-  *("length", "repeat", "seed", "order"),
+  *("length", "repeat", "seed", "order", "update_rule", "rate_scaling"),
+  *("base_batch_size", "lm_base_batch_size", "warmup_steps", "clip_norm"),
+  "accumulate_steps",
 )
 # Options that earlier versions did not have, and the value that those versions imply.
 # It is not recorded, so that a run of an earlier version can be resumed.
-_IMPLIED: dict[str, Any] = {"order": "random"}
+_IMPLIED: dict[str, Any] = {
+  "order": "random",
+  "update_rule": "adamw",
+  "rate_scaling": "none",
+  "base_batch_size": 64,
+  "lm_base_batch_size": 128,
+  "warmup_steps": 0,
+  "clip_norm": None,
+  "accumulate_steps": 1,
+}
 Progress = Callable[[int, int], None]
 Say = Callable[[str], None]
 

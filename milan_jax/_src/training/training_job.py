@@ -15,7 +15,7 @@ from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.encoder import Projection, project
 from milan_jax._src.models.language_model import LanguageModel
 from milan_jax._src.options.decoding import Decoding
-from milan_jax._src.options.train import TrainOptions
+from milan_jax._src.options.train import OptimizerOptions, TrainOptions
 from milan_jax._src.store import release
 from milan_jax._src.text import vocabulary
 from milan_jax._src.training import (
@@ -158,7 +158,7 @@ class TrainingJob:
         self._language_model, pad_id=self.vocabulary.pad_id
       ),
       terms=objectives.LANGUAGE_MODEL_TERMS,
-      optimizer=self._optimizer(size),
+      optimizer=self._optimizer(size, self.options.optimizer.lm_base_batch_size),
       batch_size=size,
       pad_id=self.vocabulary.pad_id,
       order=self.options.optimizer.order,
@@ -176,7 +176,7 @@ class TrainingJob:
         stray_regions=data.stray_regions,
       ),
       terms=objectives.CAPTIONER_TERMS,
-      optimizer=self._optimizer(size),
+      optimizer=self._optimizer(size, self.options.optimizer.base_batch_size),
       batch_size=size,
       pad_id=self.vocabulary.pad_id,
       gather=self.gather,
@@ -206,14 +206,34 @@ class TrainingJob:
       for part in ("validation", "test")
     }
 
-  def _optimizer(self, batch_size: int) -> optax.GradientTransformation:
+  def _optimizer(self, batch_size: int, base: int) -> optax.GradientTransformation:
     options = self.options.optimizer
     steps = options.max_epochs * batches.num_batches(self.parts["training"], batch_size)
+    updates = max(1, steps // options.accumulate_steps)
     return state.make_optimizer(
-      options.learning_rate,
+      scaled_rate(options, batch_size, base),
       options.weight_decay,
-      decay_steps=steps if options.cosine_decay else 0,
+      warmup_steps=options.warmup_steps,
+      decay_steps=updates if options.cosine_decay else 0,
+      update_rule=options.update_rule,
+      clip_norm=options.clip_norm,
+      accumulate_steps=options.accumulate_steps,
     )
+
+
+def scaled_rate(options: OptimizerOptions, batch_size: int, base: int) -> float:
+  """Returns the learning rate for a batch size.
+
+  Args:
+    options: the learning rate at the base, and the rule that scales it.
+    batch_size: captions per step; an update has `accumulate_steps` times as many.
+    base: captions per update for which `learning_rate` is meant.
+
+  Source: Goyal et al. 2017 (linear); Krizhevsky 2014 and You et al. 2020 (square root).
+  """
+  ratio = batch_size * options.accumulate_steps / base
+  power = {"none": 0.0, "linear": 1.0, "sqrt": 0.5}[options.rate_scaling]
+  return float(options.learning_rate * ratio**power)
 
 
 def _projected(
