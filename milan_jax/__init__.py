@@ -37,6 +37,7 @@ if TYPE_CHECKING:
   from milan_jax._src.probe.model_options import Network
   from milan_jax._src.probe.protocol import Probe
   from milan_jax._src.records import Description, ExemplarSet, LayerShape, Unit
+  from milan_jax._src.store.milannotations_archive import fetch_annotated
   from milan_jax._src.store.original_layout import merge_images
 
 # Where each public name comes from: it is imported when it is first used, since JAX
@@ -51,6 +52,7 @@ _PUBLIC = {
   "open_exemplars": "api.stores",
   "open_features": "api.stores",
   "write_original": "api.stores",
+  "fetch_annotated": "store.milannotations_archive",
   "merge_images": "store.original_layout",
   "write_page": "api.pages",
   "backbone": "models.backbones",
@@ -99,6 +101,7 @@ __all__ = [
   "backbone_names",
   "collect",
   "describe",
+  "fetch_annotated",
   "load",
   "merge_images",
   "open_exemplars",

@@ -19,6 +19,16 @@ class DataOptions(Checked):
     "exemplar directory, a native store or the original's; or several, "
     "comma-separated, each with its annotations.csv, and all or none with split.csv",
   )
+  data: str | None = option(
+    None,
+    "networks or groups of MILANNOTATIONS (alexnet/imagenet, base, "
+    "not-alexnet-imagenet) or folders, comma-separated, in place of --exemplars; "
+    "downloaded if missing",
+  )
+  data_root: str | None = option(
+    None,
+    "folder of these networks, as MODEL/DATASET; default: milannotations in the cache",
+  )
   annotations: str | None = option(
     None, "CSV with columns layer,unit,summary; default: the exemplars' annotations.csv"
   )
@@ -31,6 +41,12 @@ class DataOptions(Checked):
     0.1, "fraction of the units used for early stopping"
   )
   test_fraction: float = option(0.1, "fraction of the units for the final report only")
+  min_annotations: int = option(
+    1, "minimum number of annotations of a unit; others are left out"
+  )
+  max_annotations: int | None = option(
+    None, "how many annotations of a unit are used, the first ones; default: all"
+  )
   repeat: str | None = option(
     None,
     "how many times an epoch uses the captions of each directory, comma-separated "

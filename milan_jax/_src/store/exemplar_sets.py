@@ -6,6 +6,7 @@ import pathlib
 from milan_jax._src.errors import UserError
 from milan_jax._src.runs.workdir import EXEMPLARS
 from milan_jax._src.store.exemplar_store import GROUPS, META, StoredExemplars
+from milan_jax._src.store.milannotations import NETWORKS, hyphenated
 from milan_jax._src.store.original_layout import OriginalExemplars, layer_names
 
 NATIVE_FILES = (META, "images.npy", "image_ids.npy", "image_names.json", GROUPS)
@@ -26,8 +27,14 @@ def exemplar_files(folder: str | os.PathLike[str]) -> list[tuple[str, pathlib.Pa
 
 
 def set_name(folder: str | os.PathLike[str]) -> str:
-  """The name of a folder of exemplars among others: of a run, the run directory's."""
+  """The name of a folder of exemplars among others.
+
+  Of a run it is the run directory's, of a network of MILANNOTATIONS `MODEL-DATASET`.
+  """
   path = pathlib.Path(folder).absolute()
+  network = f"{path.parent.name}/{path.name}"
+  if network in NETWORKS:
+    return hyphenated(network)
   return path.parent.name if path.name == EXEMPLARS else path.name
 
 

@@ -10,14 +10,11 @@ from collections.abc import Iterator
 import tqdm
 
 from milan_jax._src.errors import UserError, did_you_mean
-from milan_jax._src.files.cache import CACHE_VARIABLE, cache_folder
+from milan_jax._src.files.cache import alone_in, cache_folder
 from milan_jax._src.runs.bars import bar
 from milan_jax._src.store import official
 from milan_jax._src.store.release import JSON_FILE, Release, load_release
 from milan_jax._src.weights.download import Progress, download
-
-if sys.platform != "win32":
-  import fcntl
 
 OFFICIAL_HOST = "https://milan.csail.mit.edu"
 OFFICIAL_KEYS = (
@@ -85,7 +82,7 @@ def pretrained(
     return _load_cached(folder)
   host = (host or os.environ.get(HOST_VARIABLE) or OFFICIAL_HOST).rstrip("/")
   name = f"milan-{key}.pth"
-  with _alone(cache):
+  with alone_in(cache):
     if not (folder / JSON_FILE).exists():
       with (
         bar(name, "B", scale=True)
@@ -128,20 +125,3 @@ def _remedy(path: pathlib.Path, action: str) -> Iterator[None]:
     yield
   except UserError as error:
     raise UserError(f"{error}. Remove {path}, so that it is {action} again") from error
-
-
-@contextlib.contextmanager
-def _alone(cache: pathlib.Path) -> Iterator[None]:
-  """Locks the cache against other processes that write to it."""
-  try:
-    cache.mkdir(parents=True, exist_ok=True)
-    lock = (cache / ".lock").open("w")
-  except OSError as error:
-    raise UserError(
-      f"{cache} cannot be written ({error.strerror}): set ${CACHE_VARIABLE} to a "
-      "writable folder"
-    ) from error
-  with lock as file:
-    if sys.platform != "win32":
-      fcntl.flock(file, fcntl.LOCK_EX)
-    yield

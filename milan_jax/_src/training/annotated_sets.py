@@ -15,6 +15,7 @@ from milan_jax._src.store.annotations import read_annotations
 from milan_jax._src.store.chosen_exemplars import ChosenExemplars
 from milan_jax._src.store.exemplar_sets import open_exemplars, set_name
 from milan_jax._src.store.joined_exemplars import JoinedExemplars, joined_layer
+from milan_jax._src.store.milannotations_archive import fetch_annotated
 from milan_jax._src.store.splits import FILE, read_split
 from milan_jax._src.store.truths import MANIFEST, TRUTH, read_truths
 from milan_jax._src.text.judge import Truth
@@ -77,11 +78,9 @@ def read_sets(data: DataOptions, *, seed: int, say: Say) -> AnnotatedSets:
     UserError: if a folder or file is missing or damaged, several folders cannot be
       joined, annotations and exemplars hardly match, or a part is empty.
   """
-  if not data.exemplars:
-    raise UserError("--exemplars: give a folder of annotated exemplars.")
-  folders = tuple(pathlib.Path(path.strip()) for path in data.exemplars.split(","))
+  folders = _folders(data)
   if len(folders) == 1:
-    whole = _read(folders[0], data.annotations, data.split, say)
+    whole = _read(folders[0], data.annotations, data.split, data, say)
   else:
     whole = _joined(folders, data, say)
   units = [
@@ -140,10 +139,59 @@ def _repeats(text: str | None, folders: Sequence[pathlib.Path]) -> dict[str, int
   return dict(zip(names, times, strict=True))
 
 
+def _folders(data: DataOptions) -> tuple[pathlib.Path, ...]:
+  """Returns the folders of the exemplars; downloads networks that are missing."""
+  if data.data:
+    if data.exemplars:
+      raise UserError(
+        f"--data={data.data}, --exemplars={data.exemplars}: give one of them; --data "
+        "also takes folders."
+      )
+    return tuple(fetch_annotated(data.data, root=data.data_root).values())
+  if not data.exemplars:
+    raise UserError(
+      "--exemplars: give a folder of annotated exemplars, or networks of "
+      "MILANNOTATIONS with --data, such as base."
+    )
+  return tuple(pathlib.Path(path.strip()) for path in data.exemplars.split(","))
+
+
+def _limited(
+  described: Mapping[Unit, Sequence[str]],
+  data: DataOptions,
+  folder: pathlib.Path,
+  say: Say,
+) -> dict[Unit, Sequence[str]]:
+  """Leaves out units with too few captions, and captions beyond the maximum."""
+  least, most = data.min_annotations, data.max_annotations
+  if least < 1 or (most is not None and most < least):
+    raise UserError(
+      f"--min_annotations={least}, --max_annotations={most}: expected a minimum of at "
+      "least 1 and a maximum of at least the minimum."
+    )
+  kept = {unit: said[:most] for unit, said in described.items() if len(said) >= least}
+  if len(kept) < len(described):
+    say(
+      f"{folder}: {len(described) - len(kept)} of {len(described)} units have fewer "
+      f"than {least} annotations and are left out"
+    )
+  if not kept:
+    raise UserError(
+      f"--min_annotations={least}: no unit of {folder} has as many annotations: lower "
+      "it."
+    )
+  return kept
+
+
 def _read(
-  folder: pathlib.Path, annotations: str | None, table: str | None, say: Say
+  folder: pathlib.Path,
+  annotations: str | None,
+  table: str | None,
+  data: DataOptions,
+  say: Say,
 ) -> _Set:
-  permitted = permitted_captions(read_annotations(annotations or folder))
+  given = _limited(read_annotations(annotations or folder), data, folder, say)
+  permitted = permitted_captions(given)
   if permitted.left_out:
     say(
       f"{permitted.left_out} captions give persons a color or judge them (such as "
@@ -176,7 +224,7 @@ def _joined(folders: Sequence[pathlib.Path], data: DataOptions, say: Say) -> _Se
       "of their layers: rename one."
     )
   found = {
-    name: _read(folder, None, None, say)
+    name: _read(folder, None, None, data, say)
     for name, folder in zip(names, folders, strict=True)
   }
   with_split = [name for name, one in found.items() if one.split is not None]

@@ -56,7 +56,9 @@ from milan_jax._src.weights.packaged_weights import package_of
 from milan_jax._src.weights.state_dicts import read_state_dict
 
 # Options whose inputs are compared by content; their spelling may change.
-_BY_CONTENT = ("exemplars", "annotations", "split", "encoder_weights")
+_BY_CONTENT = (
+  *("exemplars", "data", "data_root", "annotations", "split", "encoder_weights"),
+)
 # Options that may change when a run is resumed.
 _NOT_IN_RESULTS = ("workdir", "checkpoint_every")
 # What the card states of persons.
