@@ -38,7 +38,7 @@ def objective(params, batch, key):
   return {"nll": losses.Mean(number * jnp.square(params - goal), number)}
 
 
-def fit(kept, hooks=None, **options):
+def fit(kept, hooks=None, objective=objective, **options):
   tokens = np.array([[0, 1, 2]] * 2 * BATCHES)
   samples = batches.Samples(tokens, np.arange(2 * BATCHES))
   trainer = loop.Trainer(

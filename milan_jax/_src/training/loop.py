@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import math
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -14,7 +13,14 @@ from jaxtyping import PyTree
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.runs.mesh import make_mesh
-from milan_jax._src.training import batches, early_stopping, losses, state
+from milan_jax._src.training import (
+  batches,
+  early_stopping,
+  finite_losses,
+  losses,
+  state,
+  throughput,
+)
 from milan_jax._src.training import step as steps
 
 
@@ -44,6 +50,10 @@ class Epoch:
     improved: whether the stopping criterion is the best so far.
     seconds: wall time of training since the epoch began or was resumed.
     captions_per_second: training captions per second in that time.
+    step_seconds: mean seconds of a step in that time.
+    flops_per_second: floating-point operations of matrix products per second in that
+      time.
+    mfu: the same as a fraction of the devices' peak in bfloat16; None if it is unknown.
   """
 
   epoch: int
@@ -52,6 +62,10 @@ class Epoch:
   improved: bool
   seconds: float
   captions_per_second: float
+  # Checkpoints of earlier versions do not have these.
+  step_seconds: float | None = None
+  flops_per_second: float | None = None
+  mfu: float | None = None
 
 
 class FitOutput(NamedTuple):
@@ -171,6 +185,7 @@ class Trainer:
       num_devices=self._mesh.size,
     )
     self._step = steps.make_step(objective, optimizer)
+    self._meter = throughput.Meter(self._step, self._mesh)
     self._evaluation = steps.make_evaluation(objective)
 
   def evaluate(self, params: PyTree, samples: batches.Samples) -> dict[str, float]:
@@ -221,13 +236,14 @@ class Trainer:
       stopping = stopping.updated(sign * epoch.validation[options.stop_by])
 
     while stopping.epoch < options.max_epochs and not stopping.stop:
-      began, skipped = time.monotonic(), current.done
+      skipped = current.done
+      self._meter.start()
       current = self._train_epoch(
         current, training, checkpoints, stopping.epoch, options, hooks
       )
       train_state, so_far, best = current.arrays
       trained = means(so_far)
-      seconds = time.monotonic() - began
+      rates = self._meter.read()
       validated = self.evaluate(train_state.params, validation)
       _check(trained, validated, stopping.epoch)
       validated |= hooks.measure(train_state.params)
@@ -240,8 +256,8 @@ class Trainer:
         training=trained,
         validation=validated,
         improved=stopping.improved,
-        seconds=seconds,
-        captions_per_second=num_captions / seconds,
+        captions_per_second=num_captions / rates.seconds,
+        **rates._asdict(),
       )
       arrays = _Arrays(train_state, self._no_terms(), best)
       current = FitState(arrays, (*current.epochs, epoch), done=0)
@@ -278,14 +294,19 @@ class Trainer:
     """Trains on the remaining batches of an epoch."""
     num_batches = batches.num_batches(training, self._batch_size)
     order = self._ordered(training, options.seed, epoch)
+    check = finite_losses.FiniteLosses(epoch, int(current.arrays.train_state.step))
     for batch in self._batches(order, start=current.done):
       (train_state, so_far, best), epochs, done = current
       batch = steps.shard(batch, self._mesh)
+      self._meter.count(train_state, so_far, batch)
       train_state, so_far = self._step(train_state, so_far, batch)
+      check.add(so_far)
       current = FitState(_Arrays(train_state, so_far, best), epochs, done + 1)
       hooks.progress(current.done, num_batches)
       if current.done % options.checkpoint_every == 0 and current.done < num_batches:
+        check.finish()
         _save(checkpoints, current)
+    check.finish()
     return current
 
   def _ordered(

@@ -319,5 +319,14 @@ def _epoch_line(name: str, stop_by: str, last: loop.Epoch) -> str:
     f"{name}, epoch {last.epoch}: training loss {last.training['loss']:.4f}, "
     f"validation {stop_by.upper()} {last.validation[stop_by]:.4f}"
     f"{' *' * last.improved}, "
-    f"{last.captions_per_second:.0f} captions/s"
+    f"{last.captions_per_second:.0f} captions/s{_speed(last)}"
+  )
+
+
+def _speed(last: loop.Epoch) -> str:
+  if last.mfu is None or last.flops_per_second is None:
+    return ""
+  return (
+    f", {last.flops_per_second / 1e12:.1f} TFLOP/s ({last.mfu:.1%} of the peak in "
+    "bfloat16)"
   )
