@@ -9,7 +9,7 @@ its id in the data set, and `activations.csv`, its activation.
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ class OriginalExemplars:
         f"{self._folder} holds no exemplars: expected a folder for each layer, with "
         "images.npy and masks.npy."
       )
-    self._layers = {name: _Layer(self._folder / name) for name in self._names}
+    self._layers = {name: _Layer(self._folder, name) for name in self._names}
     sizes = {name: layer.images.shape[3:] for name, layer in self._layers.items()}
     if len(set(sizes.values())) > 1:
       raise UserError(
@@ -139,16 +139,37 @@ def layer_names(folder: pathlib.Path) -> tuple[str, ...]:
   )
 
 
+def layers_without_images(folder: pathlib.Path) -> tuple[str, ...]:
+  """Returns the layers whose images are not there and must be merged."""
+  names = layer_names(folder)
+  return tuple(name for name in names if not (folder / name / "images.npy").exists())
+
+
+def layer_units(folder: pathlib.Path) -> dict[str, Int[np.ndarray, "units"]]:
+  """Returns the indices of each layer's units, whether it has images or not."""
+  found = {}
+  for name in layer_names(folder):
+    masks = _array(folder / name / "masks.npy", channels=1)
+    found[name] = _units(folder / name / "units.npy", len(masks))
+  return found
+
+
+def mask_size(folder: pathlib.Path) -> tuple[int, int]:
+  """Returns height and width of the masks, in pixels."""
+  masks = _array(folder / layer_names(folder)[0] / "masks.npy", channels=1)
+  return masks.shape[3], masks.shape[4]
+
+
 class _Layer:
   """The files of one layer, checked for consistency."""
 
-  def __init__(self, folder: pathlib.Path):
-    self._folder = folder
+  def __init__(self, within: pathlib.Path, name: str):
+    folder = within / name
     ids = folder / "ids.csv"
     if not (folder / "images.npy").exists():
       way = (
         "they can be put in from a local copy of the data set, by ids.csv, with "
-        "milan_jax.merge_images"
+        f"milan-data merge (--data={within}, --images=DIR) or milan_jax.merge_images"
         if ids.exists()
         else "and without ids.csv nothing says which they were"
       )
@@ -214,7 +235,11 @@ def _units(path: pathlib.Path, units: int) -> np.ndarray:
 
 
 def write_original_layout(
-  folder: str | os.PathLike[str], exemplars: ExemplarSet, *, size: Size | None = None
+  folder: str | os.PathLike[str],
+  exemplars: ExemplarSet,
+  *,
+  size: Size | None = None,
+  with_images: bool = True,
 ) -> None:
   """Writes exemplars in the original's layout, completely or not at all.
 
@@ -227,6 +252,7 @@ def write_original_layout(
     exemplars: the exemplars to write.
     size: size of the images and masks in pixels, by nearest neighbor; None for their
       own size.
+    with_images: whether to write `images.npy`; without it, images can be merged.
 
   Raises:
     UserError: if `folder` exists, a layer's name is not a path inside it, or all rows
@@ -250,24 +276,30 @@ def write_original_layout(
       example = exemplars.images(found.image_rows[0, :1])
       side = size or size_from_sides(*example.shape[1:3])
       shape = sides(side)
-      images = _create(inside / "images.npy", (units, k, 3, *shape))
       masks = _create(inside / "masks.npy", (units, k, 1, *shape))
-      for first in range(0, units, _TOGETHER):
-        some = np.arange(first, min(first + _TOGETHER, units))
-        pixels = exemplars.images(found.image_rows[some].ravel())
-        pixels = nearest(pixels, side).transpose(0, 3, 1, 2)
-        images[some] = pixels.reshape(len(some), k, 3, *shape)
+      for some in _batches(units):
         marks = exemplars.masks(layer, np.repeat(some, k), np.tile(slots, len(some)))
         marks = nearest(marks[..., None], side)
         masks[some] = marks.reshape(len(some), k, 1, *shape)
-      images.flush()
       masks.flush()
+      if with_images:
+        images = _create(inside / "images.npy", (units, k, 3, *shape))
+        for some in _batches(units):
+          pixels = exemplars.images(found.image_rows[some].ravel())
+          pixels = nearest(pixels, side).transpose(0, 3, 1, 2)
+          images[some] = pixels.reshape(len(some), k, 3, *shape)
+        images.flush()
       np.save(inside / "units.npy", found.units, allow_pickle=False)
       np.savetxt(inside / "ids.csv", found.image_ids, fmt="%d", delimiter=",")
       if found.activations is not None:
         np.savetxt(
           inside / "activations.csv", found.activations, fmt="%.5e", delimiter=","
         )
+
+
+def _batches(units: int) -> Iterator[np.ndarray]:
+  for first in range(0, units, _TOGETHER):
+    yield np.arange(first, min(first + _TOGETHER, units))
 
 
 def _without_off(exemplars: ExemplarSet) -> ExemplarSet:

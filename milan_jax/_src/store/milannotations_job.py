@@ -1,0 +1,150 @@
+"""`milan-data`: actions on annotated exemplars."""
+
+import dataclasses
+import pathlib
+import shutil
+from collections.abc import Mapping
+
+from milan_jax._src.errors import UserError, did_you_mean
+from milan_jax._src.files.atomic import write_text
+from milan_jax._src.files.staging import staged_folder
+from milan_jax._src.options.data import AnnotatedDataOptions
+from milan_jax._src.store.annotated_units import (
+  AnnotatedUnits,
+  as_json,
+  findings,
+  read_annotated,
+  stats_of,
+  table,
+)
+from milan_jax._src.store.annotations import FILE, write_annotations
+from milan_jax._src.store.exemplar_sets import LAYER_FILES, open_exemplars
+from milan_jax._src.store.exemplar_store import META
+from milan_jax._src.store.joined_exemplars import joined_layer
+from milan_jax._src.store.milannotations import NETWORKS
+from milan_jax._src.store.milannotations_archive import fetch_annotated
+from milan_jax._src.store.milannotations_merge import merge_pictures
+from milan_jax._src.store.original_layout import layer_names, write_original_layout
+from milan_jax._src.store.splits import FILE as SPLIT
+from milan_jax._src.text.tokenizer import Tokenizer
+
+ACTIONS = ("download", "merge", "stats", "check", "export")
+# Tables of a set that are exported as they are.
+_TABLES = (FILE, SPLIT)
+
+
+def run_action(action: str, options: AnnotatedDataOptions) -> None:
+  """Runs `milan-data ACTION`.
+
+  Args:
+    action: one of `ACTIONS`.
+    options: the options of `milan-data`.
+
+  Raises:
+    UserError: if the action or a name is unknown, a file is missing or damaged, or
+      `check` has found problems.
+  """
+  if action not in ACTIONS:
+    raise UserError(
+      f"{action!r}: expected one of {', '.join(ACTIONS)}."
+      f"{did_you_mean(action, ACTIONS)}"
+    )
+  found = fetch_annotated(options.data or "", root=options.data_root)
+  if action == "download":
+    for name, folder in found.items():
+      print(f"{name}: {folder}")
+  elif action == "merge":
+    _merge(found, options)
+  else:
+    sets = [read_annotated(folder) for folder in found.values()]
+    _refuse_same_names(sets)
+    {"stats": _stats, "check": _check, "export": _export}[action](sets, options)
+
+
+def _merge(found: Mapping[str, pathlib.Path], options: AnnotatedDataOptions) -> None:
+  for name, folder in found.items():
+    number = merge_pictures(
+      folder,
+      options.images,
+      network=name if name in NETWORKS else None,
+      root=options.data_root,
+      parity=options.parity,
+      say=print,
+    )
+    print(f"{name}: " + (f"{number} layers merged" if number else "nothing is missing"))
+
+
+def _refuse_same_names(sets: list[AnnotatedUnits]) -> None:
+  names = [one.name for one in sets]
+  if twice := [name for name in names if names.count(name) > 1]:
+    raise UserError(
+      f"--data: two folders have the name {twice[0]}, which is part of the names of "
+      "their layers: rename one."
+    )
+
+
+def _stats(sets: list[AnnotatedUnits], options: AnnotatedDataOptions) -> None:
+  tokenize = Tokenizer()
+  numbers = {one.name: stats_of([one], tokenize) for one in sets}
+  if len(sets) > 1:
+    numbers["total"] = stats_of(sets, tokenize)
+  print(table(numbers))
+  if options.out:
+    write_text(options.out, as_json(numbers) + "\n")
+
+
+def _check(sets: list[AnnotatedUnits], options: AnnotatedDataOptions) -> None:
+  number = 0
+  for one in sets:
+    problems, remarks = findings(one)
+    for line in problems:
+      print(f"problem: {line}")
+    for line in remarks:
+      print(f"remark: {line}")
+    if not problems and not remarks:
+      print(f"{one.name}: nothing found")
+    number += len(problems)
+  if number:
+    raise UserError(
+      f"{number} problems found in {len(sets)} sets: see the lines above."
+    )
+
+
+def _export(sets: list[AnnotatedUnits], options: AnnotatedDataOptions) -> None:
+  """Writes each set without images, and one table of all annotations."""
+  if not options.out:
+    raise UserError("--out: give the folder to export to.")
+  with staged_folder(options.out) as staging:
+    for one in sets:
+      _export_set(one, staging / _place(one))
+    joined = {
+      dataclasses.replace(unit, layer=joined_layer(one.name, unit.layer))
+      if len(sets) > 1
+      else unit: said
+      for one in sets
+      for unit, said in one.annotations.items()
+    }
+    write_annotations(staging / FILE, joined)
+  print(f"{len(sets)} sets exported to {options.out}, without images")
+
+
+def _place(one: AnnotatedUnits) -> str:
+  """Returns `MODEL/DATASET` for a network of MILANNOTATIONS, otherwise the name."""
+  names = {name.replace("/", "-"): name for name in NETWORKS}
+  return names.get(one.name, one.name)
+
+
+def _export_set(one: AnnotatedUnits, folder: pathlib.Path) -> None:
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  if (one.folder / META).is_file():
+    write_original_layout(folder, open_exemplars(one.folder), with_images=False)
+  else:
+    for layer in layer_names(one.folder):
+      (folder / layer).mkdir(parents=True)
+      for name in LAYER_FILES:
+        path = one.folder / layer / name
+        if name != "images.npy" and path.is_file():
+          shutil.copyfile(path, folder / layer / name)
+  for name in _TABLES:
+    if (one.folder / name).is_file():
+      shutil.copyfile(one.folder / name, folder / name)
