@@ -198,6 +198,11 @@ class TrainRunOptions(Checked):
   workdir: str = option("runs/train", "folder for everything that is written")
   seed: int = option(0, "seed of the split, the weights, the order and the dropout")
   checkpoint_every: int = option(500, "steps between checkpoints")
+  profile: str | None = option(
+    None,
+    "START:STEPS: trace STEPS steps of each model, after the first START, into "
+    "workdir/profile",
+  )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from milan_jax._src.training import (
   early_stopping,
   finite_losses,
   losses,
+  profiling,
   state,
   throughput,
 )
@@ -119,11 +120,13 @@ class FitHooks:
     measure: called with the weights after each epoch.
     on_epoch: called with all epochs so far after each epoch and when resuming.
     progress: called with the batches done and the total batches of the epoch.
+    trace: traces some of the steps.
   """
 
   measure: Measure = lambda params: {}
   on_epoch: Callable[[tuple[Epoch, ...]], None] = lambda epochs: None
   progress: Callable[[int, int], None] = lambda done, total: None
+  trace: profiling.Trace = dataclasses.field(default_factory=profiling.Trace)
 
 
 class FitState(NamedTuple):
@@ -294,12 +297,16 @@ class Trainer:
     """Trains on the remaining batches of an epoch."""
     num_batches = batches.num_batches(training, self._batch_size)
     order = self._ordered(training, options.seed, epoch)
-    check = finite_losses.FiniteLosses(epoch, int(current.arrays.train_state.step))
-    for batch in self._batches(order, start=current.done):
+    first_step = int(current.arrays.train_state.step)
+    check = finite_losses.FiniteLosses(epoch, first_step)
+    for step, batch in enumerate(self._batches(order, start=current.done), first_step):
       (train_state, so_far, best), epochs, done = current
       batch = steps.shard(batch, self._mesh)
       self._meter.count(train_state, so_far, batch)
-      train_state, so_far = self._step(train_state, so_far, batch)
+      hooks.trace.before(step)
+      with jax.profiler.StepTraceAnnotation("train", step_num=step):
+        train_state, so_far = self._step(train_state, so_far, batch)
+      hooks.trace.after(step, train_state)
       check.add(so_far)
       current = FitState(_Arrays(train_state, so_far, best), epochs, done + 1)
       hooks.progress(current.done, num_batches)

@@ -21,6 +21,7 @@ from milan_jax._src.store.training_checkpoints import TrainingCheckpoints
 from milan_jax._src.training import (
   loop,
   matching,
+  profiling,
   training_data,
 )
 from milan_jax._src.training.training_job import (
@@ -34,6 +35,7 @@ from milan_jax._src.training.training_job import (
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
 REPORT = "report.json"
+PROFILE = "profile"
 RELEASE = "milan"
 # Options that the trained weights depend on.
 _TRAINED_BY = (
@@ -287,7 +289,11 @@ def _train(
     atomic.write_text(job.workdir / METRICS, text)
     say(_epoch_line(name, stop_by, epochs[-1]))
 
-  with TrainingCheckpoints(job.workdir / CHECKPOINTS / name) as checkpoints:
+  traced = profiling.parse(options.run.profile)
+  with (
+    TrainingCheckpoints(job.workdir / CHECKPOINTS / name) as checkpoints,
+    profiling.Trace(job.workdir / PROFILE / name, traced) as trace,
+  ):
     fitted = trainer.fit(
       params,
       training=job.parts["training"],
@@ -300,8 +306,10 @@ def _train(
         checkpoint_every=options.run.checkpoint_every,
         seed=options.run.seed,
       ),
-      hooks=loop.FitHooks(measures["validation"], on_epoch, progress),
+      hooks=loop.FitHooks(measures["validation"], on_epoch, progress, trace),
     )
+  if traced.num_steps and not trace.is_written:
+    say(f"--profile={options.run.profile}: the {name} took no such step; no trace")
   best = [epoch for epoch in fitted.epochs if epoch.improved][-1]
   losses = {
     "epoch": best.epoch,
