@@ -38,6 +38,7 @@ if TYPE_CHECKING:
   from milan_jax._src.probe.protocol import Probe
   from milan_jax._src.records import Description, ExemplarSet, LayerShape, Unit
   from milan_jax._src.store.milannotations_archive import fetch_annotated
+  from milan_jax._src.store.milannotations_merge import merge_pictures
   from milan_jax._src.store.original_layout import merge_images
 
 # Where each public name comes from: it is imported when it is first used, since JAX
@@ -54,6 +55,7 @@ _PUBLIC = {
   "write_original": "api.stores",
   "fetch_annotated": "store.milannotations_archive",
   "merge_images": "store.original_layout",
+  "merge_pictures": "store.milannotations_merge",
   "write_page": "api.pages",
   "backbone": "models.backbones",
   "backbone_names": "models.backbones",
@@ -104,6 +106,7 @@ __all__ = [
   "fetch_annotated",
   "load",
   "merge_images",
+  "merge_pictures",
   "open_exemplars",
   "open_features",
   "params_from_state_dict",

@@ -9,7 +9,8 @@ from milan_jax._src.store.milannotations import NETWORKS, hyphenated
 
 K, SIZE, UNITS = 2, 16, (5, 0, 3, 1)
 # The networks whose images come with them.
-WITH_IMAGES = ("alexnet/places365", "biggan/imagenet", "biggan/places365")
+WITH_IMAGES = tuple(name for name in NETWORKS if not name.endswith("imagenet"))
+WITH_IMAGES += ("biggan/imagenet",)
 
 
 def ids_of(network, layer):

@@ -7,13 +7,16 @@ import stat
 import zipfile
 
 import pytest
+from PIL import Image
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.options.train import DataOptions
 from milan_jax._src.records import Unit
+from milan_jax._src.store import milannotations_merge
 from milan_jax._src.store.exemplar_sets import set_name
 from milan_jax._src.store.milannotations import GROUPS, NETWORKS, networks_named
 from milan_jax._src.store.milannotations_archive import MANIFEST, fetch_annotated
+from milan_jax._src.store.milannotations_merge import merge_pictures
 from milan_jax._src.training.annotated_sets import read_sets
 from milan_jax._src.weights import download as downloads
 from tests.store.fake_milannotations import (
@@ -128,6 +131,30 @@ def test_an_interrupted_download_keeps_what_came(behavior, root):
   fetch_annotated("gen")
   assert behavior.asked == [(path, None), (path, f"bytes={whole // 2}-")]
   assert files(root / "biggan/places365") == files(root / "biggan/imagenet")
+
+
+def test_every_network_and_group_of_a_host_can_be_trained_on(
+  behavior, root, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(milannotations_merge, "PICTURES", {"imagenet": (1, 12)})
+  for number in range(12):
+    path = root / "imagenet/val/n1" / f"{number:02}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (30, 20), (number * 20, 0, 0)).save(path)
+  for name, members in {**{one: (one,) for one in NETWORKS}, **GROUPS}.items():
+    found = fetch_annotated(name)
+    assert tuple(found) == members
+    for folder in found.values():
+      merge_pictures(folder)
+    sets = read_sets(DataOptions(data=name), seed=0, say=lambda line: None)
+    assert len(sets.exemplars.layers) == 2 * len(members)
+    assert len(sets.annotations) == 8 * len(members)
+  assert len(behavior.asked) == 7
+  # An image is the picture of its id, in the joined set as well.
+  sets = read_sets(DataOptions(data="base"), seed=0, say=lambda line: None)
+  layer = sets.exemplars.exemplars("resnet152-imagenet:10")
+  shown = sets.exemplars.images(layer.image_rows.ravel())
+  assert shown[:, 0, 0, 0].tolist() == (layer.image_ids.ravel() * 20).tolist()
 
 
 def _with_link():

@@ -124,7 +124,7 @@ def test_the_messages_name_the_place_of_the_pictures(root, tmp_path):
   with pytest.raises(UserError, match=r"cannot be decoded .*; copy it again"):
     run("merge", root, data=NETWORK)
   (place / ORDER[used[0]]).write_bytes(whole)
-  run("merge", root, data=NETWORK)
+  run("merge", root, data=str(root / NETWORK))  # the path is as good as the name
   read = read_sets(DataOptions(data=NETWORK, data_root=str(root)), seed=0, say=print)
   assert read.exemplars.layers == ("10", "3")
 
@@ -178,7 +178,7 @@ def test_a_check_prints_problems_and_remarks(root, capsys):
   (folder / MANIFEST).write_text("{}")
   with pytest.raises(UserError, match="expected files with size and sha256"):
     run("check", root, data=NETWORK)
-  own = write_network(root, "biggan/imagenet")
+  own = write_network(root, "biggan/imagenet")  # has its images
   read = read_annotations(own)
   write_annotations(
     own / "annotations.csv",
@@ -230,6 +230,10 @@ def test_an_export_has_no_images_and_can_be_merged_again(root, tmp_path, capsys)
     np.testing.assert_array_equal(shown, mask)
   with pytest.raises(UserError, match="already exists"):
     run("export", root, data=sets, out=str(out))
+  # A native store keeps its images in one file.
+  files = sorted((tmp_path / "own").rglob("*"))
+  run("merge", root, data=str(tmp_path / "own"))
+  assert sorted((tmp_path / "own").rglob("*")) == files
 
 
 def test_what_was_asked_for_must_exist(root):

@@ -66,8 +66,6 @@ def _merge(found: Mapping[str, pathlib.Path], options: AnnotatedDataOptions) -> 
     number = merge_pictures(
       folder,
       options.images,
-      network=name if name in NETWORKS else None,
-      root=options.data_root,
       parity=options.parity,
       say=print,
     )

@@ -1,19 +1,25 @@
 """Adds the user's own pictures to networks that are distributed without them."""
 
+import math
 import os
 import pathlib
 from collections.abc import Callable, Mapping
+
+import numpy as np
+from jaxtyping import UInt8
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import write_json
 from milan_jax._src.files.json_files import read_json
 from milan_jax._src.images.class_folder import ClassFolder
 from milan_jax._src.images.geometry import Geometry
-from milan_jax._src.store.milannotations import data_root
+from milan_jax._src.runs.bars import bar
+from milan_jax._src.store.exemplar_store import META
+from milan_jax._src.store.milannotations import NETWORKS
 from milan_jax._src.store.original_layout import (
   layer_names,
   layers_without_images,
-  mask_size,
+  mask_shape,
   merge_images,
 )
 
@@ -30,11 +36,9 @@ Say = Callable[[str], None]
 
 
 def merge_pictures(
-  folder: pathlib.Path,
+  folder: str | os.PathLike[str],
   images: str | os.PathLike[str] | None = None,
   *,
-  network: str | None = None,
-  root: str | os.PathLike[str] | None = None,
   parity: bool = False,
   say: Say = lambda line: None,
 ) -> int:
@@ -46,11 +50,10 @@ def merge_pictures(
   without a crop, so that masks do not lie on the regions that they were computed from.
 
   Args:
-    folder: the network's folder.
+    folder: a folder in the original's layout. If its path ends in `MODEL/DATASET` of
+      MILANNOTATIONS, the number of the data set's pictures is checked.
     images: the data set's validation part, with a folder per class, or a folder that
-      holds it as `DATASET/val` or `val`; the root if None.
-    network: its name, `MODEL/DATASET`; None for other folders.
-    root: the folder of the networks; a folder of the cache if None.
+      holds it as `DATASET/val` or `val`; None for `DATASET/val` beside `MODEL`.
     parity: whether to fit pictures as the original does.
     say: called with each line of progress.
 
@@ -62,25 +65,43 @@ def merge_pictures(
     UserError: if the pictures are not where they should be, are not as many as the data
       set has, or cannot be read; if a layer has neither images nor ids; or if other
       layers were merged in the other way.
+
+  Example:
+    >>> milan_jax.merge_pictures("annotated")  # nothing is missing
+    0
   """
-  missing = layers_without_images(folder)
+  folder = pathlib.Path(folder)
+  # The layers of a native store hold no images of their own.
+  is_native = (folder / META).is_file()
+  missing = () if is_native else layers_without_images(folder)
   if not missing:
     return 0
-  size = mask_size(folder)
+  height, width = mask_shape(folder, missing[0])[3:]
   geometry = Geometry(_RESIZE, _CROP, "bilinear", fitting="resize-crop")
   if parity:
-    geometry = Geometry(None, size, "bilinear", fitting="resize")
-  elif size[0] != size[1]:
+    geometry = Geometry(None, (height, width), "bilinear", fitting="resize")
+  elif height != width:
     raise UserError(
-      f"{folder}: masks of {size[0]} x {size[1]} pixels are not of center-cropped "
+      f"{folder}: masks of {height} x {width} pixels are not of center-cropped "
       "pictures: use --parity."
     )
-  dataset = network.partition("/")[2] if network else None
-  pictures = ClassFolder(_pictures_of(folder, images, dataset, root), geometry)
+  network = "/".join(folder.absolute().parts[-2:])
+  dataset = network.partition("/")[2] if network in NETWORKS else None
+  pictures = ClassFolder(_pictures_of(folder, images, dataset), geometry)
   _check_number(pictures, dataset)
   _check_fit(folder, "squash" if parity else "crop", len(pictures))
   say(f"{folder}: adding images to {len(missing)} of {len(layer_names(folder))} layers")
-  merge_images(folder, pictures.load)
+  number = {name: math.prod(mask_shape(folder, name)[:2]) for name in missing}
+  total, done = sum(number.values()), 0
+  with bar("merging", "pictures") as show:
+
+    def load(index: int) -> UInt8[np.ndarray, "height width 3"]:
+      nonlocal done
+      done += 1
+      show(done, total)
+      return pictures.load(index)
+
+    merge_images(folder, load)
   return len(missing)
 
 
@@ -88,13 +109,12 @@ def _pictures_of(
   folder: pathlib.Path,
   images: str | os.PathLike[str] | None,
   dataset: str | None,
-  root: str | os.PathLike[str] | None,
 ) -> pathlib.Path:
   """Finds the data set's validation part."""
   if images is None:
     if dataset is None:
       raise UserError(f"--images: give the folder of the pictures of {folder}.")
-    place = data_root(root) / dataset / "val"
+    place = folder.absolute().parents[1] / dataset / "val"
     if not place.is_dir():
       raise UserError(
         f"{folder} comes without images: put the validation pictures of {dataset} into "

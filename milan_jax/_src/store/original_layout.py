@@ -154,10 +154,9 @@ def layer_units(folder: pathlib.Path) -> dict[str, Int[np.ndarray, "units"]]:
   return found
 
 
-def mask_size(folder: pathlib.Path) -> tuple[int, int]:
-  """Returns height and width of the masks, in pixels."""
-  masks = _array(folder / layer_names(folder)[0] / "masks.npy", channels=1)
-  return masks.shape[3], masks.shape[4]
+def mask_shape(folder: pathlib.Path, layer: str) -> tuple[int, ...]:
+  """Returns units, k, 1, height and width of a layer's masks."""
+  return _array(folder / layer / "masks.npy", channels=1).shape
 
 
 class _Layer:
