@@ -84,6 +84,7 @@ EXTRAS = {
   },
   "huggingface_hub": {"probe/transformers_model.py"},
   "h5py": {"lab/evaluation/second_network.py"},
+  "tensorboardX": {"training/tensorboard.py"},
   "tensorflow": set(),
   "tensorflow_datasets": {"images/tfds.py"},
   "datasets": {"images/hugging_face.py"},

@@ -203,6 +203,11 @@ class TrainRunOptions(Checked):
     "START:STEPS: trace STEPS steps of each model, after the first START, into "
     "workdir/profile",
   )
+  tensorboard: bool = option(
+    False,
+    "write each epoch's metrics for TensorBoard into workdir/tensorboard; needs "
+    "tensorboardX",
+  )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from milan_jax._src.training import (
   loop,
   matching,
   profiling,
+  tensorboard,
   training_data,
 )
 from milan_jax._src.training.training_job import (
@@ -35,7 +36,7 @@ from milan_jax._src.training.training_job import (
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
 REPORT = "report.json"
-PROFILE = "profile"
+PROFILE, TENSORBOARD = "profile", "tensorboard"
 RELEASE = "milan"
 # Options that the trained weights depend on.
 _TRAINED_BY = (
@@ -287,12 +288,15 @@ def _train(
       json.dumps(line, sort_keys=True) + "\n" for line in [*before, *lines]
     )
     atomic.write_text(job.workdir / METRICS, text)
+    board.write(lines)
     say(_epoch_line(name, stop_by, epochs[-1]))
 
   traced = profiling.parse(options.run.profile)
+  events = job.workdir / TENSORBOARD / name if options.run.tensorboard else None
   with (
     TrainingCheckpoints(job.workdir / CHECKPOINTS / name) as checkpoints,
     profiling.Trace(job.workdir / PROFILE / name, traced) as trace,
+    tensorboard.Board(events) as board,
   ):
     fitted = trainer.fit(
       params,

@@ -34,7 +34,7 @@ from milan_jax._src.store.truths import TRUTH
 from milan_jax._src.text.reconstruction import reconstruct
 from milan_jax._src.text.tokenizer import Tokenizer
 from milan_jax._src.text.wording import NOTHING_PHRASES
-from milan_jax._src.training import profiling
+from milan_jax._src.training import profiling, tensorboard
 from milan_jax._src.training.annotated_sets import (
   AnnotatedSets,
   known_sources,
@@ -61,7 +61,7 @@ _BY_CONTENT = (
   *("exemplars", "data", "data_root", "annotations", "split", "encoder_weights"),
 )
 # Options that may change when a run is resumed.
-_NOT_IN_RESULTS = ("workdir", "checkpoint_every", "profile")
+_NOT_IN_RESULTS = ("workdir", "checkpoint_every", "profile", "tensorboard")
 # What the card states of persons.
 _PERSONS = (
   "It gives persons no color and judges none by their looks: {number} captions that do "
@@ -107,6 +107,8 @@ def train(options: TrainOptions) -> pathlib.Path:
 def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
   _check_ranges(options)
   profiling.parse(options.run.profile)
+  if options.run.tensorboard:
+    tensorboard.check_installed()
   Tokenizer()  # needed hours later; fails now if spaCy is missing
   # All checks come before the run begins.
   before = read_run(folder)
