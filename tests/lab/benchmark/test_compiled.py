@@ -139,6 +139,17 @@ def test_topologies_that_do_not_exist(name):
     targets.target_devices(name)
 
 
+def test_a_busy_compiler_is_not_taken_for_a_wrong_name(monkeypatch):
+  def busy(**_):
+    raise RuntimeError("ABORTED: cannot access libtpu multi-process lockfile.")
+
+  monkeypatch.setattr(targets.importlib.util, "find_spec", lambda name: name)
+  monkeypatch.setattr(targets.topologies, "get_topology_desc", busy)
+  with pytest.raises(UserError, match="one process at a time") as caught:
+    targets.target_devices("v5e:2x2")
+  assert "expected" not in str(caught.value)
+
+
 @pytest.mark.parametrize(("name", "extra"), [("h200", "cuda"), ("v5e:2x2", "tpu")])
 def test_a_missing_compiler_is_named(name, extra, monkeypatch):
   monkeypatch.setattr(targets.importlib.util, "find_spec", lambda name: None)

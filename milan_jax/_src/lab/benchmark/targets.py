@@ -80,6 +80,11 @@ def target_devices(name: str) -> Sequence[jax.Device]:
       topology = topologies.get_topology_desc(topology_name=name, platform="tpu")
   except (RuntimeError, ValueError, NotImplementedError) as error:
     reason = " ".join(str(error).split())
+    if "lockfile" in reason:
+      raise UserError(
+        f"--compile_for={name}: libtpu serves one process at a time. Wait for the "
+        f"other one to end ({reason})."
+      ) from error
     raise UserError(f"{_expected()}; found {name!r} ({reason}).") from error
   devices: Sequence[jax.Device] = topology.devices
   return devices
