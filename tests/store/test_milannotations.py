@@ -9,6 +9,7 @@ import zipfile
 import pytest
 from PIL import Image
 
+from milan_jax._src.api import training
 from milan_jax._src.errors import UserError
 from milan_jax._src.options.train import DataOptions
 from milan_jax._src.records import Unit
@@ -236,6 +237,27 @@ def test_a_group_is_trained_on_with_numeric_layers_and_units_out_of_order(root):
       read_sets(DataOptions(data="gen", **wrong), seed=0, say=print)
   with pytest.raises(UserError, match="give one of them"):
     read_sets(DataOptions(data="gen", exemplars="x"), seed=0, say=print)
+
+
+def test_training_in_python_takes_names(tmp_path, monkeypatch):
+  seen = []
+
+  def record(options):
+    seen.append(options)
+    raise UserError("recorded")
+
+  monkeypatch.setattr(training.training_run, "train", record)
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "gen").mkdir()
+  for given in ("base", "gen", tmp_path / "gen", f"{tmp_path},alexnet/imagenet"):
+    with pytest.raises(UserError, match="recorded"):
+      training.train(given, workdir="w")
+  assert [(each.data.data, each.data.exemplars) for each in seen] == [
+    ("base", None),
+    (None, "gen"),
+    (None, str(tmp_path / "gen")),
+    (f"{tmp_path},alexnet/imagenet", None),
+  ]
 
 
 def test_the_name_of_a_network_among_others(tmp_path):

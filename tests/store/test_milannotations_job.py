@@ -169,7 +169,7 @@ def test_a_check_prints_problems_and_remarks(root, capsys):
   folder = write_network(root, NETWORK)
   about = {"files": {"3/ids.csv": {"size": 3, "sha256": "0"}}}
   (folder / MANIFEST).write_text(json.dumps(about))
-  with pytest.raises(UserError, match="2 problems found in 1 sets"):
+  with pytest.raises(UserError, match="Problems found: 2, in 1 checked"):
     run("check", root, data=NETWORK)
   printed = capsys.readouterr().out
   assert "problem: resnet152-imagenet: 3/ids.csv has " in printed

@@ -5,6 +5,7 @@ import os
 from milan_jax._src.api.captioners import Captioner, load
 from milan_jax._src.errors import UserError
 from milan_jax._src.options.train import TrainOptions
+from milan_jax._src.store.milannotations import has_names
 from milan_jax._src.training import training_run
 
 
@@ -20,7 +21,9 @@ def train(
 
   Args:
     exemplars: a folder of exemplars with `annotations.csv`, as `write_original` and
-      the data sets of MILANNOTATIONS have it.
+      the data sets of MILANNOTATIONS have it; or several, comma-separated, or networks
+      and groups of MILANNOTATIONS by name, such as `base`, unless a folder in the
+      working directory has that name.
     workdir: a run directory: the released captioner is its folder `milan`.
     options: sizes, optimizer, release; the defaults are the paper's.
 
@@ -40,6 +43,9 @@ def train(
       "train: expected a folder of annotated exemplars; found a "
       f"{type(exemplars).__name__}."
     )
-  given = {"exemplars": os.fspath(exemplars), "workdir": os.fspath(workdir)}
-  options = (options or TrainOptions()).replace(**given)
+  given = os.fspath(exemplars)
+  flag = "data" if has_names(given) else "exemplars"
+  options = (options or TrainOptions()).replace(
+    **{flag: given, "workdir": os.fspath(workdir)}
+  )
   return load(training_run.train(options))

@@ -46,6 +46,18 @@ def data_root(root: str | os.PathLike[str] | None = None) -> pathlib.Path:
   return pathlib.Path(root) if root else cache_folder() / "milannotations"
 
 
+def _networks_by_name() -> dict[str, tuple[str, ...]]:
+  single = {name: (name,) for name in NETWORKS}
+  return {**single, **{hyphenated(name): (name,) for name in NETWORKS}, **GROUPS}
+
+
+def has_names(data: str) -> bool:
+  """Returns whether a list names a network or group for which there is no file."""
+  words = {word.strip() for word in data.split(",")}
+  named = words & _networks_by_name().keys()
+  return any(not pathlib.Path(word).exists() for word in named)
+
+
 def networks_named(
   data: str, *, root: str | os.PathLike[str] | None = None
 ) -> dict[pathlib.Path, str | None]:
@@ -64,10 +76,7 @@ def networks_named(
     UserError: if a name is neither known nor a folder (the message suggests similar
       names), or there is none.
   """
-  base = data_root(root)
-  by_name: dict[str, tuple[str, ...]] = {name: (name,) for name in NETWORKS}
-  by_name |= {hyphenated(name): (name,) for name in NETWORKS}
-  by_name |= GROUPS
+  base, by_name = data_root(root), _networks_by_name()
   found: dict[pathlib.Path, str | None] = {}
   for word in filter(None, map(str.strip, data.split(","))):
     if word in by_name:

@@ -104,7 +104,7 @@ def _check(sets: list[AnnotatedUnits], options: AnnotatedDataOptions) -> None:
     number += len(problems)
   if number:
     raise UserError(
-      f"{number} problems found in {len(sets)} sets: see the lines above."
+      f"Problems found: {number}, in {len(sets)} checked sets; see the lines above."
     )
 
 
