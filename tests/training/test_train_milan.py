@@ -114,6 +114,8 @@ def test_what_the_report_says(unbroken):
 def test_a_run_of_a_version_without_an_option_is_one_at_its_implied_value():
   assert train_milan.recorded({"order": "random", "seed": 0}) == {"seed": 0}
   assert train_milan.recorded({"order": "length"}) == {"order": "length"}
+  old = {"data": None, "data_root": None, "min_annotations": 1, "max_annotations": None}
+  assert train_milan.recorded(old) == {}
 
 
 def test_a_finished_run_is_not_run_again(unbroken):

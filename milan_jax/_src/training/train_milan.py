@@ -51,6 +51,10 @@ _TRAINED_BY = (
 # Options that earlier versions did not have, and the value that those versions imply.
 # It is not recorded, so that a run of an earlier version can be resumed.
 _IMPLIED: dict[str, Any] = {
+  "data": None,
+  "data_root": None,
+  "min_annotations": 1,
+  "max_annotations": None,
   "order": "random",
   "update_rule": "adamw",
   "rate_scaling": "none",
