@@ -42,7 +42,7 @@ CATEGORY = (
   "{many}",
   "{many} of all kinds",
   "{various} {many}",
-  "{many} and parts of {many}",
+  "parts of {many}",
   "all kinds of {many}",
 )
 PART = (
