@@ -48,13 +48,7 @@ def side_map(thing: Cells, side: str) -> Cells:
   down = (np.arange(len(turned), dtype=np.float32) + 0.5 - first) / extent
   near = np.clip(1 - np.maximum(down, 0) / SIDE_SIZE, 0, 1)[:, None]
   shown = filters.filtered(turned, EDGE) * near
-  back = {
-    "top": shown,
-    "bottom": shown[::-1],
-    "left": shown.T,
-    "right": shown.T[:, ::-1],
-  }[side]
-  return np.ascontiguousarray(back, np.float32)
+  return np.ascontiguousarray(_at_each_side(shown)[side], np.float32)
 
 
 def place_map(place: str) -> Cells:
@@ -84,9 +78,9 @@ def place_map(place: str) -> Cells:
 def _sides(size: float) -> dict[str, Cells]:
   away = (np.arange(GRID, dtype=np.float32) + 0.5) / GRID
   down = np.repeat(np.clip(1 - away / size, 0, 1)[:, None], GRID, 1)
-  return {
-    "top": down,
-    "bottom": down[::-1],
-    "left": down.T,
-    "right": down.T[:, ::-1],
-  }
+  return _at_each_side(down)
+
+
+def _at_each_side(top: Cells) -> dict[str, Cells]:
+  """Returns a map of the top, turned to each of `SIDES`."""
+  return {"top": top, "bottom": top[::-1], "left": top.T, "right": top.T[:, ::-1]}

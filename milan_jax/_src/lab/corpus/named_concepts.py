@@ -143,14 +143,14 @@ def _exceptions(tags: Tags) -> Iterable[Key]:
         yield "except", kind, other
 
 
-def _sides(tags: Tags) -> Iterable[tuple[Key, str]]:
-  """Yields the sides of a whole thing: concepts and areas."""
+def _sides(tags: Tags) -> Iterable[Key]:
+  """Yields "SIDE of NAME" for the sides of a whole thing."""
   if tags.part or tags.what in STUFF:
     return
   names = (tags.what, *things.categories(tags.what))
   for side in SIDES:
     for name in ("thing", *(name for name in WITH_SIDES if name in names)):
-      yield ("side", side, name), side
+      yield "side", side, name
 
 
 # Nouns for which a look is redundant, such as "furry fur".
@@ -173,8 +173,8 @@ def find_marks(scenes: Sequence[Scene]) -> dict[Key, list[Mark]]:
     for region, tags in enumerate(scene.tags):
       for key in (*_keys(tags), *_exceptions(tags)):
         found[key].append(Mark(number, (region,)))
-      for key, side in _sides(tags):
-        found[key].append(Mark(number, (region,), side))
+      for key in _sides(tags):
+        found[key].append(Mark(number, (region,), key[1]))
       if tags.part:
         continue
       if tags.what in GROUNDS:
