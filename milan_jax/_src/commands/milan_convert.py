@@ -1,4 +1,4 @@
-"""`milan-convert`: converts an official checkpoint."""
+"""`milan-convert`: converts an official checkpoint to a release, or back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def main() -> int:
   """Runs `milan-convert`."""
-  return run("milan-convert", _options, _load, ("CHECKPOINT", "OUT_DIR"))
+  return run("milan-convert", _options, _load, ("FROM", "TO"))
 
 
 def _options() -> type[Any]:
@@ -24,12 +24,19 @@ def _options() -> type[Any]:
 
 
 def _load() -> Callable[..., Any]:
-  from milan_jax._src.store.official import convert
+  def command(source: str, target: str, options: ConvertOptions) -> None:
+    if options.official:
+      from milan_jax._src.store.official_writer import save_official
+      from milan_jax._src.store.pretrained import load_milan
 
-  def command(checkpoint: str, folder: str, options: ConvertOptions) -> None:
-    del options  # it has none
-    digest = convert(checkpoint, folder)
-    print(f"{checkpoint}: sha256 {digest}")
-    print(folder)
+      written = save_official(load_milan(source), target)
+      if written.left_out:
+        print(f"left out, as the original lacks it: {', '.join(written.left_out)}")
+      print(f"{target}: sha256 {written.sha256}")
+      return
+    from milan_jax._src.store.official import convert
+
+    print(f"{source}: sha256 {convert(source, target)}")
+    print(target)
 
   return command

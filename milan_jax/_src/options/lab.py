@@ -111,4 +111,10 @@ class EvalOptions(Options):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ConvertOptions(Options):
-  """Converts an official checkpoint to the released format: CHECKPOINT OUT_DIR."""
+  """Converts an official checkpoint: CHECKPOINT OUT_DIR; or writes one (--official)."""
+
+  official: bool = option(
+    False,
+    "the other way round: CAPTIONER CHECKPOINT; writes a captioner (a released folder "
+    "or a key) as an official checkpoint (.pth), which the original loads",
+  )

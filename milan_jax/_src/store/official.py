@@ -21,13 +21,16 @@ from milan_jax._src.files.digests import sha256_of_file
 from milan_jax._src.models import backbones
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.store import release as releases
+from milan_jax._src.store.official_parameters import (
+  StateDict,
+  captioner_params,
+  language_model_params,
+)
 from milan_jax._src.store.release import Params, Release
 from milan_jax._src.text.vocabulary import SPECIAL_TOKENS
 from milan_jax._src.weights import torch_files
 
-StateDict = dict[str, np.ndarray]
-
-_ENCODER = "PyramidConvEncoder"
+ENCODER = "PyramidConvEncoder"
 _BACKBONE_PREFIX = "encoder.model."
 # The layers that the encoder pools, by milan-jax's names. AlexNet's are after the ReLU:
 # the original pools the convolutions before it, but the ReLU is in place.
@@ -185,11 +188,11 @@ def _backbone(value: Any) -> str:
   """Checks the parts of the checkpoint and returns its encoder's backbone."""
   children = dict(value.get("children", {}))
   kind = children.pop("encoder", None)
-  if kind != _ENCODER or children:
+  if kind != ENCODER or children:
     raise UserError(
       f"it has unsupported parts (encoder {kind!r}"
       f"{''.join(f', {name} {part!r}' for name, part in children.items())}): only "
-      f"{_ENCODER} without CLIP reranking is supported"
+      f"{ENCODER} without CLIP reranking is supported"
     )
   backbone: str = value["properties"]["encoder"]["properties"]["config"]
   if backbone not in LEVELS:
@@ -282,69 +285,3 @@ def _split(state: StateDict) -> dict[str, StateDict]:
 
 def _channels(array: np.ndarray) -> tuple[float, ...]:
   return tuple(float(value) for value in array.reshape(-1))
-
-
-# Converts torch's names to milan-jax's.
-
-
-def captioner_params(state: Mapping[str, np.ndarray]) -> Params:
-  """Converts the captioner's parameters; kernels are torch's weights transposed.
-
-  Raises:
-    UserError: if a parameter is missing or unknown.
-  """
-  remaining = dict(state)
-  attention = {"query": "query_to_hidden", "key": "key_to_hidden", "output": "output.0"}
-  params = {
-    "init_hidden": _dense(remaining, "init_h.0"),
-    "init_cell": _dense(remaining, "init_c.0"),
-    "embedding": {"embedding": _take(remaining, "embedding.weight")},
-    "attention": {
-      ours: _dense(remaining, f"attend.{theirs}") for ours, theirs in attention.items()
-    },
-    "gate": _dense(remaining, "feature_gate.0"),
-    "lstm": _lstm(remaining, "lstm."),
-    "output": _dense(remaining, "output.1"),
-  }
-  _refuse_rest(remaining, "captioner")
-  return params
-
-
-def language_model_params(state: Mapping[str, np.ndarray], num_layers: int) -> Params:
-  """Converts the language model's parameters like `captioner_params`."""
-  remaining = dict(state)
-  params = {
-    "embedding": {"embedding": _take(remaining, "embedding.weight")},
-    "output": _dense(remaining, "output.0"),
-    **{
-      f"lstm_{layer}": _lstm(remaining, "lstm.", f"_l{layer}")
-      for layer in range(num_layers)
-    },
-  }
-  _refuse_rest(remaining, "language model")
-  return params
-
-
-def _dense(state: StateDict, name: str) -> Params:
-  kernel = _take(state, f"{name}.weight").T
-  return {"kernel": kernel, "bias": _take(state, f"{name}.bias")}
-
-
-def _lstm(state: StateDict, prefix: str, suffix: str = "") -> Params:
-  return {
-    "input_kernel": _take(state, f"{prefix}weight_ih{suffix}").T,
-    "hidden_kernel": _take(state, f"{prefix}weight_hh{suffix}").T,
-    "input_bias": _take(state, f"{prefix}bias_ih{suffix}"),
-    "hidden_bias": _take(state, f"{prefix}bias_hh{suffix}"),
-  }
-
-
-def _take(state: StateDict, name: str) -> np.ndarray:
-  if name not in state:
-    raise UserError(f"its state dict lacks {name!r}: the checkpoint is incomplete")
-  return state.pop(name)
-
-
-def _refuse_rest(state: StateDict, part: str) -> None:
-  if state:
-    raise UserError(f"its {part} has unknown parameters: {sorted(state)[:5]}")

@@ -82,6 +82,40 @@ def params_from_state_dict(
   return params
 
 
+def state_dict_from_params(
+  name: str, params: registry.Params, *, num_classes: int = 1000
+) -> dict[str, np.ndarray]:
+  """Converts a backbone's parameters to a torch state dict; the inverse of reading.
+
+  A classifier that the parameters lack is zero. The counters `num_batches_tracked`,
+  which parameters never have, are zero, too.
+
+  Args:
+    name: the backbone's name.
+    params: parameters in any floating type.
+    num_classes: number of classes of a missing classifier.
+
+  Raises:
+    UserError: if the backbone is unknown.
+  """
+  leaves = traverse_util.flatten_dict(params)
+  logits = _torch_name(name, registry.backbone(name).logits.split("."))
+  classes = {f"{logits}.bias": np.zeros(num_classes)}
+  state_dict = {}
+  for key, (path, shape) in _expected(name, classes, head=True).items():
+    if path in leaves:
+      value = np.asarray(leaves[path])
+      if path[-1] == "kernel":
+        value = value.transpose(np.argsort(_TRANSPOSED[value.ndim]))
+    else:
+      value = np.zeros(shape, np.float32)
+    state_dict[key] = value
+    if path[-1] == "var":
+      counter = key.removesuffix(_LEAVES["var"]) + _IGNORED
+      state_dict[counter] = np.zeros((), np.int64)
+  return state_dict
+
+
 def _without_prefix(state_dict: Mapping[str, Any]) -> dict[str, Any]:
   prefix = "module."
   if state_dict and all(key.startswith(prefix) for key in state_dict):
