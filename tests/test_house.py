@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
   },
   "exemplars": {"records", "images", "probe"},
   "text": set(),
+  "scores": {"text"},
   "search": set(),
   "store": {
     *("options", "records", "files", "runs", "images", "models", "weights", "text"),
@@ -52,13 +53,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     *("store", "decoding", "catalog", "training"),
   },
   "annotation": {"options", "records", "files", "runs", "text", "catalog", "api"},
+  "experiments": {
+    *("options", "records", "files", "runs", "models", "text", "scores", "store"),
+    *("decoding", "catalog", "training", "api"),
+  },
   "lab": {
     *("options", "records", "files", "runs", "images", "models", "weights", "probe"),
     *("text", "search", "store", "decoding", "catalog", "training", "api"),
     "annotation",
   },
   "commands": {"files", "runs", "options", "probe", "store", "training", "api", "lab"}
-  | {"annotation"},
+  | {"annotation", "experiments"},
 }
 # Every package may raise the user's errors and name the version.
 COMMON = {"errors", "version"}
@@ -72,15 +77,17 @@ EXTRAS = {
     "probe/torch_channels.py",
     *("probe/torch_program.py", "probe/torch_nodes.py"),
     *("lab/benchmark/textbook.py", "lab/benchmark/contender.py"),
-    "lab/evaluation/sentence_similarity.py",
+    *("lab/evaluation/sentence_similarity.py", "scores/bert_score.py"),
   },
   "matplotlib": {"lab/benchmark/plot.py", "lab/evaluation/calibration_plot.py"},
   "spacy": {"text/tokenizer.py"},
+  "sacrebleu": {"scores/sacre_bleu.py"},
+  "rouge_score": {"scores/rouge.py"},
   "onnx": {"probe/onnx_file.py", "probe/onnx_graph.py", "probe/onnx_input.py"},
   "onnxruntime": {"probe/onnx_file.py"},
   "transformers": {
-    "probe/transformers_model.py",
-    "lab/evaluation/sentence_similarity.py",
+    *("probe/transformers_model.py", "lab/evaluation/sentence_similarity.py"),
+    "scores/bert_score.py",
   },
   "huggingface_hub": {"probe/transformers_model.py"},
   "h5py": {"lab/evaluation/second_network.py"},

@@ -11,6 +11,7 @@ from milan_jax._src.commands import flags
 from milan_jax._src.errors import UserError
 from milan_jax._src.options.data import AnnotatedDataOptions
 from milan_jax._src.options.describe import DescribeOptions
+from milan_jax._src.options.experiments import ScoreOptions
 from milan_jax._src.options.fields import options_of, values_of
 from milan_jax._src.options.lab import (
   BenchOptions,
@@ -25,7 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 KINDS = (
   *(BenchOptions, ConvertOptions, CorpusOptions, DescribeOptions, EvalOptions),
-  *(TrainOptions, AnnotatedDataOptions),
+  *(TrainOptions, AnnotatedDataOptions, ScoreOptions),
 )
 FILE = """
 from milan_jax import DescribeOptions

@@ -1,9 +1,12 @@
-"""Reads given splits of units: `split.csv` with the columns `layer,unit,split`."""
+"""Splits of units: `split.csv` with the columns `layer,unit,split` and maybe `sign`."""
 
+import csv
 import os
 import pathlib
+from collections.abc import Mapping
 
 from milan_jax._src.errors import UserError
+from milan_jax._src.files.atomic import atomic_path
 from milan_jax._src.files.tables import UnitsOnce, read_rows
 from milan_jax._src.records import Unit
 
@@ -32,3 +35,17 @@ def read_split(path: str | os.PathLike[str]) -> dict[Unit, str]:
       raise UserError(f"{row.where}: the split is empty: fill in the unit's split")
     parts[once.check(row)] = part
   return parts
+
+
+def write_split(path: str | os.PathLike[str], split: Mapping[Unit, str]) -> None:
+  """Writes the part of each unit; `sign` is a column if a unit is "off"."""
+  signs = any(unit.sign == "off" for unit in split)
+  with (
+    atomic_path(path) as staging,
+    staging.open("w", encoding="utf-8", newline="") as file,
+  ):
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow((*COLUMNS, SIGN) if signs else COLUMNS)
+    for unit, part in split.items():
+      sign = (unit.sign,) if signs else ()
+      writer.writerow((unit.layer, unit.index, part, *sign))

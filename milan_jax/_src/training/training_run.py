@@ -24,12 +24,15 @@ from milan_jax._src.models.encoder import Projection
 from milan_jax._src.options.fields import values_of
 from milan_jax._src.options.train import NetworkOptions, TrainOptions
 from milan_jax._src.probe.unit_selection import select_layers
+from milan_jax._src.records import Unit
 from milan_jax._src.runs.inputs import Tables
 from milan_jax._src.runs.locks import hold
 from milan_jax._src.runs.progress import bar, say
 from milan_jax._src.runs.workdir import FEATURES, begin_run, check_run, read_run
 from milan_jax._src.store.feature_store import FeatureStore
 from milan_jax._src.store.release import INCLUDED, EncoderSpec, Params
+from milan_jax._src.store.splits import FILE as SPLIT
+from milan_jax._src.store.splits import write_split
 from milan_jax._src.store.truths import TRUTH
 from milan_jax._src.text.reconstruction import reconstruct
 from milan_jax._src.text.tokenizer import Tokenizer
@@ -42,6 +45,7 @@ from milan_jax._src.training.annotated_sets import (
 )
 from milan_jax._src.training.calibrate import calibrate
 from milan_jax._src.training.projection import fit_projection
+from milan_jax._src.training.splitting import PARTS
 from milan_jax._src.training.train_milan import (
   RELEASE,
   REPORT,
@@ -137,6 +141,7 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
   if is_finished(folder, judged=inputs.truths is not None):
     say(f"The captioner in {folder / RELEASE} is finished; nothing is left to do")
     return folder / RELEASE
+  write_split(folder / SPLIT, _parts(inputs))
   features = _encoded(network, inputs, folder)
   fitted: Projection | None = None
   if sizes:
@@ -180,6 +185,18 @@ def _encoded(
       pooling=network.pooling,
       progress=show,
     )
+
+
+def _parts(inputs: AnnotatedSets) -> dict[Unit, str]:
+  """Returns the part of each unit, given or drawn."""
+  units = [
+    unit
+    for name in inputs.exemplars.layers
+    for unit in inputs.exemplars.exemplars(name).signed_units()
+  ]
+  rows = zip(PARTS, inputs.rows, strict=True)
+  parts = {row: part for part, own in rows for row in own.tolist()}
+  return {unit: parts[row] for row, unit in enumerate(units) if row in parts}
 
 
 def _annotated(features: FeatureStore, inputs: AnnotatedSets) -> AnnotatedFeatures:

@@ -1,0 +1,1 @@
+"""Experiments on captioners: text scores, generalization, sweeps."""

@@ -1,0 +1,1 @@
+"""Text scores of descriptions against what people wrote, with baselines."""
