@@ -33,6 +33,7 @@ if TYPE_CHECKING:
   )
   from milan_jax._src.options.decoding import Decoding
   from milan_jax._src.options.describe import DecodingOptions, DescribeOptions
+  from milan_jax._src.options.experiments import GeneralizeOptions, SweepOptions
   from milan_jax._src.options.train import TrainOptions
   from milan_jax._src.probe.model_options import Network
   from milan_jax._src.probe.protocol import Probe
@@ -68,12 +69,14 @@ _PUBLIC = {
   "DescribeOptions": "options.describe",
   "Description": "records",
   "ExemplarSet": "records",
+  "GeneralizeOptions": "options.experiments",
   "ImageSource": "images.source",
   "LayerShape": "records",
   "Network": "probe.model_options",
   "Preprocessing": "images.preprocessing",
   "Probe": "probe.protocol",
   "RegionEncoder": "decoding.region_encoder",
+  "SweepOptions": "options.experiments",
   "TextScore": "decoding.scoring",
   "TrainOptions": "options.train",
   "Unit": "records",
@@ -88,12 +91,14 @@ __all__ = [
   "DescribeOptions",
   "Description",
   "ExemplarSet",
+  "GeneralizeOptions",
   "ImageSource",
   "LayerShape",
   "Network",
   "Preprocessing",
   "Probe",
   "RegionEncoder",
+  "SweepOptions",
   "TextScore",
   "TrainOptions",
   "Unit",

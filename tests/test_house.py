@@ -79,7 +79,10 @@ EXTRAS = {
     *("lab/benchmark/textbook.py", "lab/benchmark/contender.py"),
     *("lab/evaluation/sentence_similarity.py", "scores/bert_score.py"),
   },
-  "matplotlib": {"lab/benchmark/plot.py", "lab/evaluation/calibration_plot.py"},
+  "matplotlib": {
+    *("lab/benchmark/plot.py", "lab/evaluation/calibration_plot.py"),
+    *("experiments/generalization_report.py", "experiments/sweep_report.py"),
+  },
   "spacy": {"text/tokenizer.py"},
   "sacrebleu": {"scores/sacre_bleu.py"},
   "rouge_score": {"scores/rouge.py"},

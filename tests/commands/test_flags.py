@@ -11,7 +11,11 @@ from milan_jax._src.commands import flags
 from milan_jax._src.errors import UserError
 from milan_jax._src.options.data import AnnotatedDataOptions
 from milan_jax._src.options.describe import DescribeOptions
-from milan_jax._src.options.experiments import ScoreOptions
+from milan_jax._src.options.experiments import (
+  GeneralizeOptions,
+  ScoreOptions,
+  SweepOptions,
+)
 from milan_jax._src.options.fields import options_of, values_of
 from milan_jax._src.options.lab import (
   BenchOptions,
@@ -26,7 +30,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 KINDS = (
   *(BenchOptions, ConvertOptions, CorpusOptions, DescribeOptions, EvalOptions),
-  *(TrainOptions, AnnotatedDataOptions, ScoreOptions),
+  *(TrainOptions, AnnotatedDataOptions, ScoreOptions, GeneralizeOptions),
+  SweepOptions,
 )
 FILE = """
 from milan_jax import DescribeOptions

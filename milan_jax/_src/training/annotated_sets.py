@@ -56,8 +56,16 @@ class AnnotatedSets:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Set:
-  """The exemplars, captions, split and truths of one folder."""
+class AnnotatedSet:
+  """The exemplars, captions, split and truths of one folder, or of several.
+
+  Attributes:
+    exemplars: exemplars of annotated units.
+    described: captions of all units.
+    left_out: number of captions left out by `permitted_captions`.
+    split: the part of each unit; None if not given.
+    truths: correct descriptions of units; None if unknown.
+  """
 
   exemplars: ExemplarSet
   described: Mapping[Unit, Sequence[str]]
@@ -80,7 +88,7 @@ def read_sets(data: DataOptions, *, seed: int, say: Say) -> AnnotatedSets:
   """
   folders = _folders(data)
   if len(folders) == 1:
-    whole = _read(folders[0], data.annotations, data.split, data, say)
+    whole = read_set(folders[0], data.annotations, data.split, data, say)
   else:
     whole = _joined(folders, data, say)
   units = [
@@ -183,13 +191,25 @@ def _limited(
   return kept
 
 
-def _read(
+def read_set(
   folder: pathlib.Path,
   annotations: str | None,
   table: str | None,
   data: DataOptions,
   say: Say,
-) -> _Set:
+) -> AnnotatedSet:
+  """Reads one folder.
+
+  Args:
+    folder: the exemplars.
+    annotations: their annotations; None for those in the folder.
+    table: their split; None for that in the folder, if there is one.
+    data: the limits of annotations.
+    say: called with each line of progress.
+
+  Raises:
+    UserError: if a file is missing or damaged, or no annotated unit has exemplars.
+  """
   given = _limited(read_annotations(annotations or folder), data, folder, say)
   permitted = permitted_captions(given)
   if permitted.left_out:
@@ -199,7 +219,7 @@ def _read(
     )
   described = permitted.captions
   path = pathlib.Path(table or folder / FILE)
-  return _Set(
+  return AnnotatedSet(
     exemplars=_annotated(open_exemplars(folder), described),
     described=described,
     left_out=permitted.left_out,
@@ -208,7 +228,9 @@ def _read(
   )
 
 
-def _joined(folders: Sequence[pathlib.Path], data: DataOptions, say: Say) -> _Set:
+def _joined(
+  folders: Sequence[pathlib.Path], data: DataOptions, say: Say
+) -> AnnotatedSet:
   """Joins folders with their own annotations; all or none of them have a split."""
   for flag, value in (("annotations", data.annotations), ("split", data.split)):
     if value:
@@ -224,7 +246,7 @@ def _joined(folders: Sequence[pathlib.Path], data: DataOptions, say: Say) -> _Se
       "of their layers: rename one."
     )
   found = {
-    name: _read(folder, None, None, data, say)
+    name: read_set(folder, None, None, data, say)
     for name, folder in zip(names, folders, strict=True)
   }
   with_split = [name for name, one in found.items() if one.split is not None]
@@ -235,7 +257,7 @@ def _joined(folders: Sequence[pathlib.Path], data: DataOptions, say: Say) -> _Se
       "every folder, or into none."
     )
   truths = _renamed({name: one.truths for name, one in found.items()})
-  return _Set(
+  return AnnotatedSet(
     exemplars=JoinedExemplars({name: one.exemplars for name, one in found.items()}),
     described=_renamed({name: one.described for name, one in found.items()}),
     left_out=sum(one.left_out for one in found.values()),

@@ -109,7 +109,7 @@ def train(options: TrainOptions) -> pathlib.Path:
 
 
 def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
-  _check_ranges(options)
+  check_ranges(options)
   profiling.parse(options.run.profile)
   if options.run.tensorboard:
     tensorboard.check_installed()
@@ -117,10 +117,10 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
   # All checks come before the run begins.
   before = read_run(folder)
   model = options.model
-  spec, params = _encoder(model)
+  spec, params = trained_encoder(model)
   everything = encoder_params(spec, params)
   network = region_encoder(spec, everything)
-  sizes = _sizes(model.projection or "", network.blocks)
+  sizes = component_sizes(model.projection or "", network.blocks)
   inputs = read_sets(options.data, seed=options.run.seed, say=say)
   identity = of_training(
     inputs.folders,
@@ -208,7 +208,8 @@ def _annotated(features: FeatureStore, inputs: AnnotatedSets) -> AnnotatedFeatur
   )
 
 
-def _check_ranges(options: TrainOptions) -> None:
+def check_ranges(options: TrainOptions) -> None:
+  """Raises UserError for a number out of its range."""
   values = values_of(options)
   for name, least, largest in _BETWEEN:
     value = values[name]
@@ -222,7 +223,7 @@ def _nothing(folders: Sequence[pathlib.Path]) -> tuple[str, ...]:
   return tuple(_as_said(NOTHING_PHRASES)) if known else ()
 
 
-def _encoder(model: NetworkOptions) -> tuple[EncoderSpec, Params | None]:
+def trained_encoder(model: NetworkOptions) -> tuple[EncoderSpec, Params | None]:
   """Returns the encoder and, unless a package contains them, its parameters."""
   name, weights, layers = model.encoder, model.encoder_weights, model.encoder_layers
   network = backbone(name)
@@ -250,7 +251,7 @@ def _encoder(model: NetworkOptions) -> tuple[EncoderSpec, Params | None]:
   return spec, params
 
 
-def _sizes(projection: str, channels: Sequence[int]) -> list[int]:
+def component_sizes(projection: str, channels: Sequence[int]) -> list[int]:
   """Parses the number of components per level; empty for no projection."""
   if not projection:
     return []

@@ -1,0 +1,126 @@
+"""The results of `milan-generalize`: JSON, CSV, a table and a plot."""
+
+import csv
+import importlib.util
+import io
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from milan_jax._src.experiments.specificity import PEOPLE
+from milan_jax._src.experiments.trained_trial import LIKELIHOOD, PMI
+from milan_jax._src.files.atomic import atomic_path, write_json, write_text
+from milan_jax._src.runs.progress import say
+from milan_jax._src.scores.score_table import CONSTANT, SHOWN, SHUFFLED, Estimate, cell
+
+Row = Mapping[str, Any]
+_WAYS = (PMI, LIKELIHOOD, CONSTANT, SHUFFLED)
+_COLUMNS = (
+  *("experiment", "label", "train", "test", "units", "trials", "way", "score"),
+  *("value", "low", "high", "std", "published"),
+)
+
+
+def write(rows: Sequence[Row], folder: pathlib.Path) -> None:
+  """Writes `results.json` and `.csv`, `table.md` and, with matplotlib, `plot.png`."""
+  write_json(folder / "results.json", list(rows))
+  write_text(folder / "results.csv", as_csv(rows))
+  write_text(folder / "table.md", markdown(rows))
+  if importlib.util.find_spec("matplotlib") is None:
+    say("no plot: it needs matplotlib (pip install 'milan-jax[bench]')")
+  else:
+    draw(rows, folder / "plot.png")
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+  """Formats all scores of all rows, one line each."""
+  text = io.StringIO()
+  writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n", extrasaction="ignore")
+  writer.writeheader()
+  for row in rows:
+    named = {**row, "train": "+".join(row["train"]), "test": "+".join(row["test"])}
+    for way in _WAYS:
+      for score, estimate in sorted(row["systems"][way].items()):
+        published = row["published"] if score == "bertscore" and way == PMI else None
+        line = {**named, "way": way, "score": score, **estimate}
+        writer.writerow({**line, "published": published})
+  return text.getvalue()
+
+
+def shown_score(rows: Sequence[Row]) -> str:
+  """Returns the score of the table: BERTScore, or ROUGE-L without it."""
+  found = rows[0]["systems"][PMI]
+  return "bertscore" if "bertscore" in found else "rouge_l"
+
+
+def markdown(rows: Sequence[Row]) -> str:
+  """Formats the paper's table beside its figures, and a table of specificity."""
+  score = shown_score(rows)
+  lines = [
+    f"| experiment | networks | units | trials | {SHOWN[score][0]}: "
+    f"{' | '.join(_WAYS)} | published BERTScore |",
+    "|---" * (5 + len(_WAYS)) + "|",
+  ]
+  for row in rows:
+    cells = " | ".join(cell(_estimate(row, way, score), score) for way in _WAYS)
+    published = "" if row["published"] is None else f"{row['published']:.2f}"
+    lines.append(
+      f"| {row['experiment']} | {row['label']} | {row['units']} | {row['trials']} | "
+      f"{cells} | {published} |"
+    )
+  lines += [
+    "",
+    "In brackets: 95 % intervals over units.",
+    "",
+    "| experiment | networks | way | words | distinct | content words | rarity, nats |",
+    "|---|---|---|---|---|---|---|",
+  ]
+  for row in rows:
+    for way in (PEOPLE, PMI, LIKELIHOOD):
+      found = row["specificity"][way]
+      lines.append(
+        f"| {row['experiment']} | {row['label']} | {way} | {found['words']:.1f} | "
+        f"{100 * found['distinct']:.0f} % | {found['vocabulary']:.0f} | "
+        f"{found['rarity']:.2f} |"
+      )
+  return "\n".join(lines) + "\n"
+
+
+def _estimate(row: Row, way: str, score: str) -> Estimate:
+  return Estimate(**row["systems"][way][score])
+
+
+_COLORS = {
+  PMI: "#1f5fa8",
+  LIKELIHOOD: "#3f9d8f",
+  CONSTANT: "#7d7d7d",
+  SHUFFLED: "#b5b5b5",
+}
+
+
+def draw(rows: Sequence[Row], path: pathlib.Path) -> None:
+  """Draws for each case a point with its interval per way, and the published value."""
+  from matplotlib.figure import Figure
+
+  score = shown_score(rows)
+  figure = Figure(figsize=(7, 1.4 + 0.55 * len(rows)), layout="constrained")
+  axis = figure.subplots()
+  for place, row in enumerate(rows):
+    for number, way in enumerate(_WAYS):
+      found = _estimate(row, way, score)
+      y = place + 0.17 * (number - 1.5)
+      axis.plot((found.low, found.high), (y, y), color=_COLORS[way], linewidth=1.2)
+      label = way if place == 0 else None
+      axis.plot(found.value, y, "o", color=_COLORS[way], markersize=4, label=label)
+    if row["published"] is not None and score == "bertscore":
+      axis.plot(row["published"], place, "x", color="#c0392b", label="_")
+  axis.set_yticks(
+    range(len(rows)), [f"{row['experiment']}\n{row['label']}" for row in rows]
+  )
+  axis.tick_params(axis="y", labelsize=7)
+  axis.invert_yaxis()
+  axis.set_xlabel(f"{SHOWN[score][0]}, 95 % intervals over units")
+  axis.spines[["top", "right"]].set_visible(False)
+  figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+  with atomic_path(path) as staging:
+    figure.savefig(staging, dpi=150)

@@ -1,0 +1,117 @@
+"""`milan-sweep` as a whole, and its grid."""
+
+import json
+
+import pytest
+
+pytest.importorskip("sacrebleu", reason="the extra `scores` is not installed")
+pytest.importorskip("rouge_score", reason="the extra `scores` is not installed")
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.experiments import sweep as module
+from milan_jax._src.experiments.sweep import sweep
+from milan_jax._src.experiments.sweep_grid import Point, grid_encoders, grid_points
+from milan_jax._src.options.experiments import GridOptions, SearchOptions, SweepOptions
+from milan_jax._src.options.train import NetworkOptions
+from milan_jax._src.scores.score_table import CONSTANT, SHUFFLED
+from tests.experiments.colored_networks import TRAINING, write_networks
+
+
+def test_each_value_is_tried_at_the_defaults_of_the_others():
+  grid = GridOptions(
+    strategies="greedy,greedy-mi,beam,rerank",
+    beam_sizes="5,10",
+    temperatures="0.1,0.2",
+  )
+  assert grid_points(grid, SearchOptions(beam_size=10)) == [
+    Point("greedy", None, None),
+    Point("greedy-mi", None, 0.2),
+    Point("greedy-mi", None, 0.1),
+    Point("beam", 5, None),
+    Point("beam", 10, None),
+    Point("rerank", 5, 0.2),
+    Point("rerank", 10, 0.2),
+    Point("rerank", 10, 0.1),
+  ]
+
+
+def test_a_point_is_searched_with_its_settings():
+  found = Point("beam-mi", 5, 0.1).options(SearchOptions(length=7))
+  assert (found.strategy, found.mi, found.beam_size) == ("beam", True, 5)
+  assert (found.temperature, found.length) == (0.1, 7)
+  assert Point("greedy", None, None).options(SearchOptions()).mi is False
+
+
+def test_encoders_with_weights():
+  found = grid_encoders(GridOptions(encoders="a, b=b.pth"), NetworkOptions())
+  assert {name: model.encoder_weights for name, model in found.items()} == {
+    "a": None,
+    "b": "b.pth",
+  }
+
+
+@pytest.mark.parametrize(
+  ("grid", "words"),
+  [
+    ({"strategies": "greedy,beem"}, "beem"),
+    ({"beam_sizes": "5,x"}, "--beam_sizes=5,x"),
+    ({"beam_sizes": "0"}, "--beam_sizes=0"),
+    ({"temperatures": "nan"}, "--temperatures=nan"),
+  ],
+)
+def test_bad_grids(grid, words):
+  with pytest.raises(UserError) as error:
+    grid_points(GridOptions(**grid), SearchOptions())
+  assert words in error.value.for_command_line
+
+
+def test_encoders_in_two_ways_are_refused():
+  with pytest.raises(UserError, match="encoder_layers"):
+    grid_encoders(GridOptions(encoders="a"), NetworkOptions(encoder_layers="x"))
+  with pytest.raises(UserError, match="twice"):
+    grid_encoders(GridOptions(encoders="a,a"), NetworkOptions())
+
+
+def test_a_sweep_trains_once_and_points_may_be_added(tmp_path, monkeypatch):
+  options = SweepOptions.of(
+    data=write_networks(tmp_path),
+    workdir=str(tmp_path / "run"),
+    strategies="greedy,rerank",
+    beam_size=3,
+    decoding_batch_size=4,
+    test_fraction=0.25,
+    draws=20,
+    **TRAINING,
+  )
+  first = sweep(options)
+  trained = []
+  train = module.train_trial
+  monkeypatch.setattr(
+    module,
+    "train_trial",
+    lambda *arguments: trained.append(1) or train(*arguments),
+  )
+  results = sweep(options)
+  assert results == first and not trained
+  names = [row["key"].partition(" ")[2] for row in results["points"]]
+  assert names == ["greedy", "rerank beam 3 temperature 0.2"]
+  scores = results["scores"]["test"]
+  assert scores["units"] == 6 and results["scores"]["validation"]["units"] == 2
+  assert set(scores["systems"]) == {
+    *(row["key"] for row in results["points"]),
+    CONSTANT,
+    SHUFFLED,
+  }
+  more = sweep(options.replace(temperatures="0.2,0.4"))
+  added = "efficientnet-lite0 rerank beam 3 temperature 0.4"
+  assert [row["key"] for row in more["points"]] == [
+    *(row["key"] for row in results["points"]),
+    added,
+  ]
+  assert more["scores"]["test"]["systems"][results["best"]]
+  folder = tmp_path / "run"
+  assert json.loads((folder / "results.json").read_text()) == more
+  lines = (folder / "table.md").read_text().splitlines()
+  assert len(lines) == 2 + 3 + 2 + 2 and "**" in "".join(lines)
+  assert (folder / "plot.png").stat().st_size > 1000
+  assert (folder / "results.csv").read_text().count("\n") == 1 + 5 * 2 * 8
