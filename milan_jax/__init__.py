@@ -18,11 +18,19 @@ if TYPE_CHECKING:
   from milan_jax._src.api.describe_run import describe
   from milan_jax._src.api.pages import write_page
   from milan_jax._src.api.probing import collect, probe
-  from milan_jax._src.api.stores import open_exemplars, open_features, write_original
+  from milan_jax._src.api.runs import Run, open_run
+  from milan_jax._src.api.stores import (
+    from_regions,
+    open_exemplars,
+    open_features,
+    write_original,
+  )
   from milan_jax._src.api.training import train
+  from milan_jax._src.decoding.attention import TextAttention
   from milan_jax._src.decoding.decoder import Decoder
   from milan_jax._src.decoding.region_encoder import RegionEncoder
   from milan_jax._src.decoding.scoring import TextScore
+  from milan_jax._src.decoding.text_search import TextMatch
   from milan_jax._src.errors import UserError
   from milan_jax._src.images.preprocessing import Preprocessing
   from milan_jax._src.images.source import ImageSource
@@ -37,7 +45,13 @@ if TYPE_CHECKING:
   from milan_jax._src.options.train import TrainOptions
   from milan_jax._src.probe.model_options import Network
   from milan_jax._src.probe.protocol import Probe
-  from milan_jax._src.records import Description, ExemplarSet, LayerShape, Unit
+  from milan_jax._src.records import (
+    Description,
+    Descriptions,
+    ExemplarSet,
+    LayerShape,
+    Unit,
+  )
   from milan_jax._src.store.milannotations_archive import fetch_annotated
   from milan_jax._src.store.milannotations_merge import merge_pictures
   from milan_jax._src.store.original_layout import merge_images
@@ -51,7 +65,9 @@ _PUBLIC = {
   "collect": "api.probing",
   "describe": "api.describe_run",
   "train": "api.training",
+  "from_regions": "api.stores",
   "open_exemplars": "api.stores",
+  "open_run": "api.runs",
   "open_features": "api.stores",
   "write_original": "api.stores",
   "fetch_annotated": "store.milannotations_archive",
@@ -68,6 +84,7 @@ _PUBLIC = {
   "DecodingOptions": "options.describe",
   "DescribeOptions": "options.describe",
   "Description": "records",
+  "Descriptions": "records",
   "ExemplarSet": "records",
   "GeneralizeOptions": "options.experiments",
   "ImageSource": "images.source",
@@ -76,7 +93,10 @@ _PUBLIC = {
   "Preprocessing": "images.preprocessing",
   "Probe": "probe.protocol",
   "RegionEncoder": "decoding.region_encoder",
+  "Run": "api.runs",
   "SweepOptions": "options.experiments",
+  "TextAttention": "decoding.attention",
+  "TextMatch": "decoding.text_search",
   "TextScore": "decoding.scoring",
   "TrainOptions": "options.train",
   "Unit": "records",
@@ -90,6 +110,7 @@ __all__ = [
   "DecodingOptions",
   "DescribeOptions",
   "Description",
+  "Descriptions",
   "ExemplarSet",
   "GeneralizeOptions",
   "ImageSource",
@@ -98,7 +119,10 @@ __all__ = [
   "Preprocessing",
   "Probe",
   "RegionEncoder",
+  "Run",
   "SweepOptions",
+  "TextAttention",
+  "TextMatch",
   "TextScore",
   "TrainOptions",
   "Unit",
@@ -109,11 +133,13 @@ __all__ = [
   "collect",
   "describe",
   "fetch_annotated",
+  "from_regions",
   "load",
   "merge_images",
   "merge_pictures",
   "open_exemplars",
   "open_features",
+  "open_run",
   "params_from_state_dict",
   "probe",
   "train",

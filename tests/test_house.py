@@ -15,6 +15,7 @@ PACKAGE = ROOT / "milan_jax" / "_src"
 MAY_IMPORT: dict[str, set[str]] = {
   "errors": set(),
   "version": set(),
+  "notebook": set(),
   "options": set(),
   "records": set(),
   "files": {"records"},
@@ -57,16 +58,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     *("options", "records", "files", "runs", "models", "text", "scores", "store"),
     *("decoding", "catalog", "training", "api"),
   },
+  "app": {"options", "records", "files", "runs", "images", "store", "decoding"}
+  | {"catalog", "api"},
   "lab": {
     *("options", "records", "files", "runs", "images", "models", "weights", "probe"),
     *("text", "search", "store", "decoding", "catalog", "training", "api"),
     "annotation",
   },
   "commands": {"files", "runs", "options", "probe", "store", "training", "api", "lab"}
-  | {"annotation", "experiments"},
+  | {"annotation", "experiments", "app"},
 }
-# Every package may raise the user's errors and name the version.
-COMMON = {"errors", "version"}
+# Every package may raise the user's errors, name the version, and show its objects in a
+# notebook.
+COMMON = {"errors", "version", "notebook"}
 # Libraries that only extras bring: a module that needs one is named here.
 EXTRAS = {
   "torch": {
@@ -98,6 +102,8 @@ EXTRAS = {
   "tensorflow": set(),
   "tensorflow_datasets": {"images/tfds.py"},
   "datasets": {"images/hugging_face.py"},
+  "gradio": {"app/controls.py", "app/server.py"},
+  "starlette": {"app/server.py"},
   "skimage": {"images/demo.py"},
   "sklearn": {"images/demo.py"},
 }

@@ -6,11 +6,13 @@ in an exemplar set's table of distinct images.
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
+
+from milan_jax._src.notebook import Shown
 
 Sign = Literal["on", "off"]
 
@@ -41,7 +43,7 @@ class Unit:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class LayerShape:
+class LayerShape(Shown):
   """The activations of a layer for one image: `units` at `height x width` positions.
 
   Attributes:
@@ -171,7 +173,7 @@ class GroupedExemplars(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Description:
+class Description(Shown):
   """A captioner's description of a unit, with its scores.
 
   Attributes:
@@ -206,3 +208,44 @@ class Description:
   guess: str | None = None
   fires: int | None = None
   images: int | None = None
+
+
+class Descriptions(list[Description], Shown):
+  """A list of descriptions that a notebook shows as a table, with regions if known.
+
+  Attributes:
+    exemplars: the exemplars of the units; None if they are not at hand.
+
+  Example:
+    >>> descriptions = captioner.describe(exemplars)
+    >>> descriptions.exemplars is exemplars
+    True
+  """
+
+  def __init__(
+    self, descriptions: Iterable[Description] = (), exemplars: ExemplarSet | None = None
+  ):
+    """Takes the descriptions.
+
+    Args:
+      descriptions: one per unit.
+      exemplars: what they were made of.
+    """
+    super().__init__(descriptions)
+    self.exemplars = exemplars
+
+
+def rows_of(found: ExemplarSet, units: Sequence[Unit]) -> dict[str, list[int]]:
+  """The row of each unit in its layer's exemplars, by layer.
+
+  Raises:
+    KeyError: a unit has no exemplars.
+  """
+  known: dict[str, dict[Unit, int]] = {}
+  rows: dict[str, list[int]] = {}
+  for unit in units:
+    if unit.layer not in known and unit.layer in found.layers:
+      signed = found.exemplars(unit.layer).signed_units()
+      known[unit.layer] = {each: row for row, each in enumerate(signed)}
+    rows.setdefault(unit.layer, []).append(known.get(unit.layer, {})[unit])
+  return rows

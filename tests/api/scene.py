@@ -43,6 +43,15 @@ def make_scene(folder):
     exemplars,
     {milan_jax.Unit("conv2", unit): ("red dots", "red things") for unit in range(8)},
   )
+  milan_jax.describe(
+    milan_jax.DescribeOptions.of(
+      exemplars=str(folder / "runs" / "mine" / "exemplars"),
+      milan=str(folder / "captioner"),
+      workdir=str(folder / "finished"),
+      batch_size=8,
+      page=False,
+    )
+  )
   names = {
     "milan_jax": milan_jax,
     "jax": jax,

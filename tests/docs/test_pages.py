@@ -31,7 +31,7 @@ PAGES = sorted(
 @pytest.fixture
 def names(scene, tmp_path, monkeypatch):  # noqa: F811
   """What the pages take as given, in a folder with photographs."""
-  _, known = scene
+  folder, known = scene
   monkeypatch.chdir(tmp_path)
   (tmp_path / "photographs").mkdir()
   rng = np.random.default_rng(0)
@@ -40,6 +40,8 @@ def names(scene, tmp_path, monkeypatch):  # noqa: F811
     Image.fromarray(coarse).resize((64, 64)).save(f"photographs/{number}.png")
   # The captioner that ships takes a minute to compile: a tiny one stands for it.
   monkeypatch.setattr(milan_jax, "load", lambda name: known["captioner"])
+  finished = milan_jax.open_run(folder / "finished")
+  monkeypatch.setattr(milan_jax, "open_run", lambda folder: finished)
   weights = torch_networks.network("resnet18").state_dict()
   return {
     "module": known["module"],

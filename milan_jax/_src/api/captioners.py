@@ -9,9 +9,10 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
 from milan_jax._src.api.identity import of_captioner, of_stored
+from milan_jax._src.decoding.attention import TextAttention, TextReader
 from milan_jax._src.decoding.confidence import knows_confidence
 from milan_jax._src.decoding.decoder import Decoder, check_decodes
-from milan_jax._src.decoding.features import encode_exemplars
+from milan_jax._src.decoding.features import encode_exemplars, encode_in_memory
 from milan_jax._src.decoding.region_encoder import (
   RegionEncoder,
   encoder_params,
@@ -19,13 +20,15 @@ from milan_jax._src.decoding.region_encoder import (
 )
 from milan_jax._src.decoding.scoring import TextScore, TextScorer, check_texts
 from milan_jax._src.decoding.search_memory import check_search_fits
-from milan_jax._src.decoding.unit_descriptions import describe_units
+from milan_jax._src.decoding.text_search import TextMatch, find_text
+from milan_jax._src.decoding.unit_descriptions import describe_units, described_batches
 from milan_jax._src.errors import UserError, arguments
 from milan_jax._src.models.lowering import Rounding
+from milan_jax._src.notebook import pairs
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.options.describe import DecodingOptions
 from milan_jax._src.options.fields import values_of_group
-from milan_jax._src.records import Description, ExemplarSet, Unit
+from milan_jax._src.records import Descriptions, ExemplarSet, Unit
 from milan_jax._src.runs.inputs import Tables
 from milan_jax._src.runs.locks import hold
 from milan_jax._src.runs.progress import bar, say
@@ -34,6 +37,9 @@ from milan_jax._src.store.descriptions import Journal, write_descriptions
 from milan_jax._src.store.feature_store import FeatureStore
 from milan_jax._src.store.pretrained import load_milan
 from milan_jax._src.store.release import Params, Release, save_release
+
+# Decoders that a captioner keeps: each has weights of its own.
+_DECODERS = 8
 
 
 class Captioner:
@@ -64,6 +70,19 @@ class Captioner:
     return (
       f"Captioner(encoder={encoder.backbone!r}, words={words}, "
       f"strategy={self.decoding.strategy!r})"
+    )
+
+  def _repr_html_(self) -> str:
+    release = self.release
+    return pairs(
+      "Captioner",
+      {
+        "encoder": release.encoder.backbone,
+        "words": f"{len(release.vocabulary):,}",
+        "language model": "no" if release.language_model is None else "yes",
+        "confidence": "no" if release.confidence is None else "yes",
+        "decoding": self.decoding,
+      },
     )
 
   @property
@@ -112,7 +131,9 @@ class Captioner:
     return decoding
 
   def decoder(self, decoding: Decoding | None = None, batch_size: int = 64) -> Decoder:
-    """A decoder over all devices; compiled when it is first used, and kept.
+    """A decoder over all devices; compiled when it is first used.
+
+    The last eight decoders are kept.
 
     Args:
       decoding: how to decode; None for the defaults.
@@ -121,26 +142,40 @@ class Captioner:
     key = decoding or self.decoding, batch_size
     if key not in self._decoders:
       self._decoders[key] = Decoder(self.release, key[0], batch_size=batch_size)
+      if len(self._decoders) > _DECODERS:
+        del self._decoders[next(iter(self._decoders))]
     return self._decoders[key]
 
   @functools.cached_property
   def _scorer(self) -> TextScorer:
     return TextScorer(self.release)
 
+  @functools.cached_property
+  def _reader(self) -> TextReader:
+    return TextReader(self.release)
+
   def encode(
-    self, exemplars: ExemplarSet, folder: str | os.PathLike[str]
+    self, exemplars: ExemplarSet, folder: str | os.PathLike[str] | None = None
   ) -> FeatureStore:
-    """Encodes the regions of exemplars into a folder of features.
+    """Encodes the regions of exemplars into features.
 
     Args:
       exemplars: what to encode.
-      folder: the feature store to make or to finish.
+      folder: the feature store to make or to finish; None keeps the features in memory
+        alone.
 
     Returns:
-      The store, which `describe` takes in place of the exemplars.
+      The features, which `describe` takes in place of the exemplars.
     """
     _check_exemplars(exemplars)
     encoder = self.encoder
+    if folder is None:
+      return encode_in_memory(
+        encoder.encode,
+        exemplars,
+        feature_size=encoder.feature_size,
+        pooling=encoder.pooling,
+      )
     with bar("features", "images") as show:
       return encode_exemplars(
         encoder.encode,
@@ -158,7 +193,7 @@ class Captioner:
     *,
     workdir: str | os.PathLike[str] | None = None,
     options: DecodingOptions | None = None,
-  ) -> list[Description]:
+  ) -> Descriptions:
     """Describes every unit of some exemplars.
 
     Args:
@@ -168,7 +203,7 @@ class Captioner:
       options: how to decode; None takes the captioner's default.
 
     Returns:
-      A description per unit, in the order of the exemplars.
+      A list with a description per unit, in the order of the exemplars.
 
     Raises:
       UserError: the options do not fit the captioner, the features are another
@@ -187,6 +222,20 @@ class Captioner:
         f"{type(options).__name__}."
       )
     decoding = self.resolve(options)
+    if workdir is None and isinstance(exemplars, FeatureStore):
+      store = self._features(exemplars, pathlib.Path())
+      batches = described_batches(
+        self.decoder(decoding, options.batch_size),
+        self._release_for(decoding),
+        store,
+        options.seed or 0,
+      )
+      described = Descriptions()
+      with bar("descriptions", "units") as show:
+        for batch in batches:
+          described += batch
+          show(len(described), len(store))
+      return described
     with _folder(workdir) as folder:
       if workdir is not None:
         given = isinstance(exemplars, FeatureStore)
@@ -197,7 +246,8 @@ class Captioner:
       journal = self.describe_features(store, folder, decoding, options)
       if workdir is not None:
         write_descriptions(folder / DESCRIPTIONS, journal)
-      return list(journal)
+      found = None if isinstance(exemplars, FeatureStore) else exemplars
+      return Descriptions(journal, found)
 
   def describe_features(
     self,
@@ -248,6 +298,46 @@ class Captioner:
       store = self._features(exemplars, folder / FEATURES)
       return self._scorer(store, texts, batch_size=batch_size)
 
+  def attend(
+    self, exemplars: ExemplarSet | FeatureStore, texts: Mapping[Unit, Sequence[str]]
+  ) -> dict[Unit, list[TextAttention]]:
+    """Finds which regions the captioner attends to at each word of given descriptions.
+
+    Args:
+      exemplars: the units' exemplars, or their features.
+      texts: descriptions of some of the units.
+
+    Returns:
+      The attention over the regions of each word, and its log-probabilities, of each
+      unit's texts in their order.
+
+    Raises:
+      UserError: as for `score`.
+    """
+    check_texts(texts)
+    return self._reader(self._in_memory(exemplars), texts)
+
+  def find(
+    self, exemplars: ExemplarSet | FeatureStore, text: str, *, top: int = 20
+  ) -> list[TextMatch]:
+    """Finds the units, and their regions, that a description fits best.
+
+    Args:
+      exemplars: the units' exemplars, or their features.
+      text: the description.
+      top: how many units to return at most.
+
+    Returns:
+      The best units, best first, by pointwise mutual information with the text. Units
+      that never vary are left out.
+
+    Raises:
+      UserError: the text is empty, `top` is not positive, or spaCy is not installed.
+    """
+    if top < 1:
+      raise UserError(f"top: expected 1 or more; found {top}.")
+    return find_text(self._scorer, self._in_memory(exemplars), text, top)
+
   def save(self, folder: str | os.PathLike[str]) -> None:
     """Writes the released format, which `load` reads."""
     save_release(self.release, folder)
@@ -259,6 +349,12 @@ class Captioner:
         f"The features are of size {feature_size}, and the captioner takes "
         f"{self.release.feature_size}: they are of another encoder."
       )
+
+  def _in_memory(self, exemplars: ExemplarSet | FeatureStore) -> FeatureStore:
+    if not isinstance(exemplars, FeatureStore):
+      return self.encode(exemplars)
+    self.check_feature_size(exemplars.feature_size)
+    return exemplars
 
   def _features(
     self, exemplars: ExemplarSet | FeatureStore, folder: pathlib.Path

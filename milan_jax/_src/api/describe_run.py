@@ -57,6 +57,7 @@ _BY_CONTENT = (
 # Options that may differ between the run that began and one that goes on.
 _NOT_IN_RESULTS = (
   *("workdir", "page", "save_every", "workers", "torch_device", "list_layers"),
+  "show",
   *("coordinator", "num_processes", "process_id"),
 )
 

@@ -4,6 +4,8 @@ import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from milan_jax._src.api.origins import GivenExemplars, GivenFeatures
 from milan_jax._src.api.probing import joined
 from milan_jax._src.errors import UserError
@@ -13,6 +15,7 @@ from milan_jax._src.runs.workdir import CONFIG, EXEMPLARS, FEATURES
 from milan_jax._src.store import annotations, original_layout
 from milan_jax._src.store.exemplar_sets import set_name as set_name
 from milan_jax._src.store.feature_store import FeatureStore
+from milan_jax._src.store.given_regions import GivenRegions
 
 
 def open_exemplars(
@@ -71,6 +74,32 @@ def open_features(
     units=joined("units", units),
   )
   return GivenFeatures(options).store
+
+
+def from_regions(
+  images: np.ndarray,
+  masks: np.ndarray,
+  *,
+  layer: str = "regions",
+) -> ExemplarSet:
+  """Makes exemplars of given images and masks, in memory.
+
+  Args:
+    images: RGB images of each unit, best first: uint8, `units k height width 3`.
+    masks: the region of each: bool, `units k height width`.
+    layer: what to call the layer of the units.
+
+  Raises:
+    UserError: the arrays do not fit together, or there is no region.
+
+  Example:
+    >>> masks = np.zeros((1, 5, 32, 32), bool)
+    >>> masks[:, :, 8:24, 8:24] = True
+    >>> regions = milan_jax.from_regions(images[None, :5], masks)
+    >>> [d.unit for d in captioner.describe(captioner.encode(regions))]
+    [Unit(layer='regions', index=0)]
+  """
+  return GivenRegions(images, masks, layer)
 
 
 def write_original(

@@ -25,11 +25,14 @@ def _options() -> type[Any]:
 
 def _load() -> Callable[..., Any]:
   from milan_jax._src.api.describe_run import describe
+  from milan_jax._src.api.runs import write_strip
   from milan_jax._src.probe.probe_target import list_layers
 
   def command(options: DescribeOptions) -> None:
     if options.run.list_layers:
       print(list_layers(options.model, options.images))
+    elif options.run.show is not None:
+      print(write_strip(options.run.workdir, options.run.show))
     else:
       describe(options)
 

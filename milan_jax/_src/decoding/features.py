@@ -16,6 +16,7 @@ from milan_jax._src.store.feature_store import (
   FeatureWriter,
   open_features,
 )
+from milan_jax._src.store.memory_features import MemoryFeatures
 
 # Regions of an image pooled in one product: the compiled shape. More at once gain
 # nothing on a CPU.
@@ -115,14 +116,63 @@ def encode_exemplars(
     progress(writer.done, total)
     for start in range(writer.done, total, batch_size):
       stop = min(start + batch_size, total)
-      images = exemplars.images(used[start:stop])
-      padding = batch_size - len(images)
-      pyramid = encode(np.pad(images, ((0, padding), (0, 0), (0, 0), (0, 0))))
-      for image, place in enumerate(range(start, stop)):
-        own = regions[begins[place] : ends[place]]
-        for region, features in _pool_image(exemplars, pyramid, image, own, pooling):
-          _, layer, unit, slot = region.tolist()
-          writer.write(layer, unit, slot, features)
+      for place, features in _encoded(
+        encode, exemplars, regions, begins, range(start, stop), pooling, batch_size
+      ):
+        writer.write(*place, features)
       writer.save(stop)
       progress(stop, total)
   return open_features(folder)
+
+
+def encode_in_memory(
+  encode: Encode,
+  exemplars: ExemplarSet,
+  *,
+  feature_size: int,
+  pooling: Pooling = "inside",
+  batch_size: int = 16,
+) -> MemoryFeatures:
+  """Encodes the regions of an exemplar set into memory; writes no file.
+
+  Args:
+    encode: gives a backbone's activations for a batch of images of a fixed shape.
+    exemplars: the regions.
+    feature_size: size of a region's features.
+    pooling: what they are.
+    batch_size: images per forward pass.
+  """
+  regions = _regions_by_image(exemplars)
+  used, begins = np.unique(regions[:, 0], return_index=True)
+  layers = [exemplars.exemplars(name) for name in exemplars.layers]
+  tables = [
+    np.zeros((*layer.image_rows.shape, feature_size), np.float32) for layer in layers
+  ]
+  for start in range(0, len(used), batch_size):
+    batch = range(start, min(start + batch_size, len(used)))
+    for (layer, unit, slot), features in _encoded(
+      encode, exemplars, regions, begins, batch, pooling, batch_size
+    ):
+      tables[layer][unit, slot] = features
+  return MemoryFeatures(layers, tables)
+
+
+def _encoded(
+  encode: Encode,
+  exemplars: ExemplarSet,
+  regions: Int[np.ndarray, "regions 4"],
+  begins: Int[np.ndarray, "images"],
+  batch: range,
+  pooling: Pooling,
+  batch_size: int,
+) -> Iterator[tuple[tuple[int, int, int], Float[np.ndarray, "features"]]]:
+  """Yields each region of a batch of images: layer, unit's row and slot; features."""
+  ends = np.append(begins[1:], len(regions))
+  images = exemplars.images(regions[begins[batch.start : batch.stop], 0])
+  padding = batch_size - len(images)
+  pyramid = encode(np.pad(images, ((0, padding), (0, 0), (0, 0), (0, 0))))
+  for image, place in enumerate(batch):
+    own = regions[begins[place] : ends[place]]
+    for region, features in _pool_image(exemplars, pyramid, image, own, pooling):
+      _, layer, unit, slot = region.tolist()
+      yield (layer, unit, slot), features

@@ -2,16 +2,17 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from milan_jax._src.decoding.program import TextScores, fuse_weights, score
 from milan_jax._src.errors import UserError
+from milan_jax._src.notebook import Shown
 from milan_jax._src.records import Sign, Unit
 from milan_jax._src.runs.precision import full_float32
 from milan_jax._src.store.feature_store import FeatureStore
@@ -19,9 +20,12 @@ from milan_jax._src.store.release import Release
 from milan_jax._src.text.tokenizer import Tokenizer
 from milan_jax._src.text.vocabulary import Vocabulary
 
+# Single regions that are scored together: the compiled shape.
+REGIONS = 64
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class TextScore:
+class TextScore(Shown):
   """How well a description fits a unit.
 
   Attributes:
@@ -91,24 +95,10 @@ class TextScorer:
     check_texts(texts)
     if not texts:
       return {}
-    rows = {unit: row for row, (unit, _) in enumerate(store.units(0, len(store)))}
-    missing = [unit for unit in texts if unit not in rows]
-    if missing:
-      raise UserError(
-        f"texts: expected units that have exemplars; found {_name(missing[0])}, which "
-        "has none."
-      )
-    tokenize, vocabulary = Tokenizer(), self._vocabulary
-    tokens = {unit: [tokenize(text) for text in each] for unit, each in texts.items()}
-    for unit, captions in tokens.items():
-      if not captions or not all(captions):
-        raise UserError(
-          f"texts: expected descriptions of {_name(unit)}; found {list(texts[unit])}."
-        )
+    rows, tokens = rows_in(store, texts), tokenized(texts)
+    vocabulary = self._vocabulary
     ids = _ids(list(tokens.values()), vocabulary)
-    scores = self._scores(
-      store, np.array([rows[unit] for unit in texts]), ids, batch_size
-    )
+    scores = self._scores(store, np.array(list(rows.values())), ids, batch_size)
     own = self._release.decoding
     ranked = scores.lm_log_probs if own.lm_stop else scores.open_lm_log_probs
     found: dict[Unit, list[TextScore]] = {}
@@ -123,6 +113,44 @@ class TextScorer:
         unknown = tuple(word for word in tokens[unit][slot] if word not in vocabulary)
         found[unit].append(TextScore(text, log_prob, lm, total, unknown))
     return found
+
+  def of_regions(
+    self, store: FeatureStore, units: Sequence[Unit], text: str
+  ) -> Float[np.ndarray, "units k"]:
+    """Scores one description of each region alone, as if a unit had no other.
+
+    Args:
+      store: features of the units.
+      units: some of its units.
+      text: the description.
+
+    Returns:
+      log p(text | region), in nats; NaN for regions that do not count or are empty.
+    """
+    texts = {unit: [text] for unit in units}
+    rows = np.array(list(rows_in(store, texts).values()))
+    (words,) = tokenized({units[0]: [text]})[units[0]]
+    features, k = store.read_rows(rows), store.k
+    counts = store.num_regions(0, len(store))[rows]
+    is_region = (np.arange(k)[None] < counts[:, None]) & features.any(-1)
+    regions = features.reshape(len(rows) * k, 1, -1)
+    valid = is_region.reshape(-1)
+    found = np.full(len(regions), np.nan, np.float32)
+    ids = _ids([[words]], self._vocabulary)
+    ones = np.ones(REGIONS, np.int32)
+    places = np.flatnonzero(valid)
+    for start in range(0, len(places), REGIONS):
+      here = places[start : start + REGIONS]
+      padded = np.pad(here, (0, REGIONS - len(here)), mode="edge")
+      scored = self._program(
+        self._weights,
+        regions[padded],
+        np.arange(REGIONS) < len(here),
+        np.repeat(ids, REGIONS, axis=0),
+        ones,
+      )
+      found[here] = np.asarray(scored.log_probs)[: len(here), 0]
+    return found.reshape(len(rows), k)
 
   def _scores(
     self,
@@ -149,6 +177,41 @@ class TextScorer:
       found.append(jax.tree.map(functools.partial(_first, number=len(here)), scored))
     whole: TextScores = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
     return whole
+
+
+def rows_in(store: FeatureStore, units: Iterable[Unit]) -> dict[Unit, int]:
+  """The index of each of some units in a store.
+
+  Raises:
+    UserError: a unit is not in the store.
+  """
+  rows = {unit: row for row, (unit, _) in enumerate(store.units(0, len(store)))}
+  found: dict[Unit, int] = {}
+  for unit in units:
+    if unit not in rows:
+      raise UserError(
+        f"texts: expected units that have exemplars; found {_name(unit)}, which "
+        "has none."
+      )
+    found[unit] = rows[unit]
+  return found
+
+
+def tokenized(texts: Mapping[Unit, Sequence[str]]) -> dict[Unit, list[list[str]]]:
+  """The words of descriptions, by unit.
+
+  Raises:
+    UserError: a unit has no description, one is empty, or spaCy is not installed.
+  """
+  # One text is often given for many units.
+  tokenize = functools.cache(Tokenizer())
+  tokens = {unit: [tokenize(text) for text in each] for unit, each in texts.items()}
+  for unit, captions in tokens.items():
+    if not captions or not all(captions):
+      raise UserError(
+        f"texts: expected descriptions of {_name(unit)}; found {list(texts[unit])}."
+      )
+  return tokens
 
 
 def check_texts(texts: Mapping[Unit, Sequence[str]]) -> None:

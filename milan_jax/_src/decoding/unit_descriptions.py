@@ -37,31 +37,51 @@ def describe_units(
   Memory holds two batches, whatever the number of units: one on its way through the
   devices while the next is read.
   """
-  vocabulary = Vocabulary(release.vocabulary)
-  size, total = decoder.batch_size, len(store)
-  counted = _some_rarely_fire(decoder, store)
-  journal = Journal(folder / JOURNAL, size, total=total)
+  total = len(store)
+  journal = Journal(folder / JOURNAL, decoder.batch_size, total=total)
   done = broadcast_from_primary(len(journal))
-  if done < total:
-    seconds = decoder.compile(store.k, counted=counted)
-    say(f"search ready in {seconds:.1f} s (compiled, or read from the cache)")
+  batches = described_batches(decoder, release, store, seed, done)
   with bar("descriptions", "units") as show:
     show(done, total)
-    # Descriptions come a batch behind the features that they are of.
-    waiting: collections.deque[np.ndarray] = collections.deque()
-    for decoded in decoder.stream(
-      unit_batches(decoder, store, seed, done, waiting.append)
-    ):
-      first = len(journal)
-      units = zip(
-        store.units(first, first + size), store.firing(first, first + size), strict=True
-      )
-      said = decoded if release.confidence is None else candidates(decoded)
-      described = _described(units, said, vocabulary, decoder.decoding)
-      counts = store.num_regions(first, first + size) if counted else None
-      journal.append(judged(described, decoded, release, waiting.popleft(), counts))
+    for batch in batches:
+      journal.append(batch)
       show(len(journal), total)
   return journal
+
+
+def described_batches(
+  decoder: Decoder,
+  release: Release,
+  store: FeatureStore,
+  seed: int,
+  start: int = 0,
+) -> Iterator[list[Description]]:
+  """Describes units batch by batch, from a place on; writes no file."""
+  if start < len(store):
+    counted = _some_rarely_fire(decoder, store)
+    seconds = decoder.compile(store.k, counted=counted)
+    say(f"search ready in {seconds:.1f} s (compiled, or read from the cache)")
+  return _described_batches(decoder, release, store, seed, start)
+
+
+def _described_batches(
+  decoder: Decoder, release: Release, store: FeatureStore, seed: int, first: int
+) -> Iterator[list[Description]]:
+  vocabulary, size = Vocabulary(release.vocabulary), decoder.batch_size
+  counted = _some_rarely_fire(decoder, store)
+  # Descriptions come a batch behind the features that they are of.
+  waiting: collections.deque[np.ndarray] = collections.deque()
+  for decoded in decoder.stream(
+    unit_batches(decoder, store, seed, first, waiting.append)
+  ):
+    units = zip(
+      store.units(first, first + size), store.firing(first, first + size), strict=True
+    )
+    said = decoded if release.confidence is None else candidates(decoded)
+    described = _described(units, said, vocabulary, decoder.decoding)
+    counts = store.num_regions(first, first + size) if counted else None
+    yield list(judged(described, decoded, release, waiting.popleft(), counts))
+    first += size
 
 
 def unit_batches(

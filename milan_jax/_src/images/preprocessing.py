@@ -10,10 +10,11 @@ from jaxtyping import Array, Float, UInt8
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.sizes import Size, sides
+from milan_jax._src.notebook import Shown
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Preprocessing:
+class Preprocessing(Shown):
   """How a network's input images are resized, center-cropped and normalized.
 
   Attributes:

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from milan_jax._src.errors import UserError
+from milan_jax._src.notebook import Shown
 
 STRATEGIES = ("greedy", "sample", "beam", "rerank")
 # How products round: float32 exactly; tensorfloat32 rounds operands to 10 bits where
@@ -12,7 +13,7 @@ PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Decoding:
+class Decoding(Shown):
   """How descriptions are searched for.
 
   A released captioner carries its own (`Release.decoding`).

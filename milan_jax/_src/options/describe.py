@@ -305,6 +305,12 @@ class RunOptions(Checked):
   list_layers: bool = option(
     False, "print the network's layers with their shapes and numbers of units, and exit"
   )
+  show: str | None = option(
+    None,
+    "LAYER/UNIT, such as layer3/17 (layer3/17-off for what lowers it): write the "
+    "regions and the description of this unit of the finished run in --workdir as a "
+    "PNG file, print its path, and exit",
+  )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

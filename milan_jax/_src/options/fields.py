@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from milan_jax._src.errors import UserError, arguments
+from milan_jax._src.notebook import Shown
 
 T = TypeVar("T", bound="Options")
 
 
-class Checked:
+class Checked(Shown):
   """A dataclass of options, or of groups of them, that refuses wrong values."""
 
   __slots__ = ()

@@ -12,6 +12,7 @@ from milan_jax._src.images.preprocessing import (
   default_mean_and_std,
 )
 from milan_jax._src.images.sizes import Size, sides, size_from_sides
+from milan_jax._src.notebook import Shown
 from milan_jax._src.options.describe import ModelOptions
 from milan_jax._src.probe.default_layers import default_layers
 from milan_jax._src.probe.layout import Layout, parse_layouts
@@ -22,7 +23,7 @@ _NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Network:
+class Network(Shown):
   """A network that can be probed.
 
   Attributes:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
+from milan_jax._src.notebook import Shown
 from milan_jax._src.records import ExemplarSet, GroupedExemplars, LayerExemplars
 
 
-class ChosenExemplars:
+class ChosenExemplars(Shown):
   """A view of an exemplar set; only ids are copied.
 
   Args:

@@ -51,6 +51,7 @@ from milan_jax._src.files.npy_files import open_npy
 from milan_jax._src.files.staging import GrowingArray, staged_folder
 from milan_jax._src.images.sizes import Size, sides, size_from_sides, size_text
 from milan_jax._src.images.source import GroupedSource, ImageSource, load_again
+from milan_jax._src.notebook import Shown
 from milan_jax._src.records import LayerExemplars
 
 FORMAT = "milan-jax exemplars 1"
@@ -175,7 +176,7 @@ def write_table(
   atomic.write_json(folder / META, with_checksum(meta))
 
 
-class StoredExemplars:
+class StoredExemplars(Shown):
   """A native store, memory-mapped: an `ExemplarSet`.
 
   Args:

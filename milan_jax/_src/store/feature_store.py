@@ -32,6 +32,7 @@ from milan_jax._src.files.json_files import (
   with_checksum,
 )
 from milan_jax._src.files.npy_files import open_npy
+from milan_jax._src.notebook import Shown
 from milan_jax._src.records import LayerExemplars, Sign, Unit, signed_units
 
 FORMAT = "milan-jax features 1"
@@ -66,7 +67,7 @@ class FeatureWriter:
     index = {
       "format": FORMAT,
       "layers": [
-        _entry(layer, shape) for layer, shape in zip(layers, shapes, strict=True)
+        index_entry(layer, shape) for layer, shape in zip(layers, shapes, strict=True)
       ],
     }
     self._row_bytes = 4 * feature_size
@@ -148,7 +149,7 @@ class FeatureWriter:
       file.close()
 
 
-class FeatureStore:
+class FeatureStore(Shown):
   """Features of units, read a batch at a time.
 
   Args:
@@ -162,7 +163,7 @@ class FeatureStore:
     chosen: Mapping[str, Int[np.ndarray, "_"]] | None = None,
   ):
     self._folder = pathlib.Path(folder)
-    self._layers = _read_index(self._folder)
+    self._set_layers(_read_index(self._folder))
     numbers = {layer["name"]: number for number, layer in enumerate(self._layers)}
     kept = (
       [
@@ -181,8 +182,12 @@ class FeatureStore:
         f"found {sorted(shapes)}: describe the layers one at a time (--layers)."
       )
     self.k, self.feature_size = shapes.pop()
-    self._dead = [frozenset(layer["dead"]) for layer in self._layers]
-    self._off = [frozenset(layer.get("off", ())) for layer in self._layers]
+
+  def _set_layers(self, layers: list[dict[str, Any]]) -> None:
+    """Takes the index's entry for each layer."""
+    self._layers = layers
+    self._dead = [frozenset(layer["dead"]) for layer in layers]
+    self._off = [frozenset(layer.get("off", ())) for layer in layers]
 
   def __len__(self) -> int:
     return len(self._rows)
@@ -383,7 +388,7 @@ def _is_entry(layer: Any) -> bool:
   )
 
 
-def _entry(layer: LayerExemplars, shape: tuple[int, ...]) -> dict[str, Any]:
+def index_entry(layer: LayerExemplars, shape: tuple[int, ...]) -> dict[str, Any]:
   """Returns the index's entry for a layer."""
   entry: dict[str, Any] = {
     "name": layer.layer,

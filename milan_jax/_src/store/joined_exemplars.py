@@ -8,6 +8,7 @@ from jaxtyping import Bool, Int, UInt8
 from PIL import Image
 
 from milan_jax._src.images.sizes import Size, sides, size_from_sides
+from milan_jax._src.notebook import Shown
 from milan_jax._src.records import ExemplarSet, LayerExemplars
 from milan_jax._src.store.original_layout import nearest
 
@@ -17,7 +18,7 @@ def joined_layer(name: str, layer: str) -> str:
   return f"{name}:{layer}"
 
 
-class JoinedExemplars:
+class JoinedExemplars(Shown):
   """A view of several exemplar sets as one; copies only ids.
 
   Layers are named `NAME:LAYER`. Images and masks are resized to the image size of the

@@ -21,6 +21,7 @@ from milan_jax._src.files.npy_files import open_npy
 from milan_jax._src.files.staging import staged_folder
 from milan_jax._src.files.tables import read_numbers
 from milan_jax._src.images.sizes import Size, sides, size_from_sides
+from milan_jax._src.notebook import Shown
 from milan_jax._src.records import ExemplarSet, LayerExemplars
 from milan_jax._src.store.chosen_exemplars import ChosenExemplars
 
@@ -31,7 +32,7 @@ _REMEDY = "fetch or write the exemplars again"
 _TOGETHER = 16
 
 
-class OriginalExemplars:
+class OriginalExemplars(Shown):
   """A folder in the original's layout, memory-mapped: an `ExemplarSet`.
 
   Layers are sorted by name. Images are identified by their ids if a layer has

@@ -1,0 +1,70 @@
+"""Given images and masks as an exemplar set, in memory."""
+
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.notebook import Shown
+from milan_jax._src.records import LayerExemplars
+
+
+class GivenRegions(Shown):
+  """Regions given as arrays: an `ExemplarSet` of one layer.
+
+  Args:
+    images: images of each unit, best first: uint8, `units k height width 3`.
+    masks: the region of each: bool, `units k height width`.
+    layer: the layer's name.
+
+  Raises:
+    UserError: the arrays do not fit together, or there is no region.
+  """
+
+  def __init__(self, images: np.ndarray, masks: np.ndarray, layer: str):
+    found = f"{images.dtype} of shape {images.shape}"
+    if images.dtype != np.uint8 or images.ndim != 5 or images.shape[4] != 3:
+      raise UserError(
+        f"images: expected uint8, units x regions x height x width x 3; found {found}."
+      )
+    if masks.dtype != bool:
+      raise UserError(f"masks: expected bool; found {masks.dtype}.")
+    if masks.shape != images.shape[:4]:
+      raise UserError(
+        f"masks: expected shape {images.shape[:4]}, a mask for each image; found "
+        f"{masks.shape}."
+      )
+    if not images.size:
+      raise UserError(f"images: expected at least one; found shape {images.shape}.")
+    self._images, self._masks = images, masks
+    self._layer = layer
+
+  @property
+  def layers(self) -> tuple[str, ...]:
+    """The name of the only layer."""
+    return (self._layer,)
+
+  @property
+  def num_images(self) -> int:
+    """Number of images."""
+    return int(self._images.shape[0] * self._images.shape[1])
+
+  def exemplars(self, layer: str) -> LayerExemplars:
+    """Returns ids and rows of the units."""
+    units, k = self._images.shape[:2]
+    rows = np.arange(units * k).reshape(units, k)
+    return LayerExemplars(
+      layer, np.arange(units), rows, rows, None, None, np.zeros(units, bool)
+    )
+
+  def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
+    """Returns the images at `rows`."""
+    flat = self._images.reshape(-1, *self._images.shape[2:])
+    found: np.ndarray = flat[rows]
+    return found
+
+  def masks(
+    self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
+  ) -> Bool[np.ndarray, "n height width"]:
+    """Returns the masks of some images."""
+    found: np.ndarray = self._masks[rows, slots]
+    return found
