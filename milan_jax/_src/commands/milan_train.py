@@ -9,6 +9,8 @@ if TYPE_CHECKING:
   from collections.abc import Callable
   from typing import Any
 
+  from milan_jax._src.options.train import TrainOptions
+
 
 def main() -> int:
   """Runs `milan-train`."""
@@ -22,6 +24,14 @@ def _options() -> type[Any]:
 
 
 def _load() -> Callable[..., Any]:
-  from milan_jax._src.training.training_run import train
+  def command(options: TrainOptions) -> None:
+    if options.run.compile_only is None:
+      from milan_jax._src.training.training_run import train
 
-  return train
+      train(options)
+    else:
+      from milan_jax._src.lab.benchmark.compile_training import compile_training
+
+      print(compile_training(options, options.run.compile_only))
+
+  return command

@@ -21,6 +21,8 @@ from milan_jax._src.store.memory_features import MemoryFeatures
 # Regions of an image pooled in one product: the compiled shape. More at once gain
 # nothing on a CPU.
 REGIONS = 16
+# Number of the computation; changes whenever the same regions get other features.
+FEATURES_VERSION = 1
 
 Encode = Callable[[UInt8[np.ndarray, "batch height width 3"]], Pyramid]
 Progress = Callable[[int, int], None]

@@ -43,16 +43,13 @@ from milan_jax._src.training.train_milan import (
   AnnotatedFeatures,
   train_milan,
 )
+from milan_jax._src.training.trained_encoder import trained_encoder
 from milan_jax._src.training.training_job import (
   PROJECTED,
   PROJECTED_TOGETHER,
   TrainedEncoder,
 )
-from milan_jax._src.training.training_run import (
-  check_ranges,
-  component_sizes,
-  trained_encoder,
-)
+from milan_jax._src.training.training_run import check_ranges, component_sizes
 
 TRIAL = "trial.json"
 PMI, LIKELIHOOD = "PMI", "likelihood"

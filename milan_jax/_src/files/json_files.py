@@ -47,7 +47,7 @@ def read_json(
 
 
 def check_checksum(
-  value: Mapping[str, Any], path: pathlib.Path, *, remedy: str
+  value: Mapping[str, Any], path: pathlib.PurePath, *, remedy: str
 ) -> None:
   """Raises UserError if a file's JSON object does not match its checksum."""
   if not checksum_matches(value):

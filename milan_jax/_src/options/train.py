@@ -11,8 +11,8 @@ ORDERS = ("length", "random")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class DataOptions(Checked):
-  """What the captioner is trained on."""
+class SetOptions(Checked):
+  """Annotated exemplars."""
 
   exemplars: str | None = option(
     None,
@@ -37,16 +37,27 @@ class DataOptions(Checked):
     "CSV with columns layer,unit,split (train, validation or test); default: the "
     "exemplars' split.csv or, without one, at random",
   )
-  validation_fraction: float = option(
-    0.1, "fraction of the units used for early stopping"
-  )
-  test_fraction: float = option(0.1, "fraction of the units for the final report only")
   min_annotations: int = option(
     1, "minimum number of annotations of a unit; others are left out"
   )
   max_annotations: int | None = option(
     None, "how many annotations of a unit are used, the first ones; default: all"
   )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DataOptions(SetOptions):
+  """What the captioner is trained on."""
+
+  features: str | None = option(
+    None,
+    "folder that milan-features wrote, local or remote (gs://), in place of "
+    "--exemplars",
+  )
+  validation_fraction: float = option(
+    0.1, "fraction of the units used for early stopping"
+  )
+  test_fraction: float = option(0.1, "fraction of the units for the final report only")
   repeat: str | None = option(
     None,
     "how many times an epoch uses the captions of each directory, comma-separated "
@@ -74,8 +85,8 @@ class DataOptions(Checked):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class NetworkOptions(Checked):
-  """The encoder, the captioner and the language model."""
+class EncoderOptions(Checked):
+  """The encoder."""
 
   encoder: str = option("efficientnet-lite0", "backbone whose activations are pooled")
   encoder_weights: str | None = option(
@@ -90,6 +101,12 @@ class NetworkOptions(Checked):
     "placed, the average weighted by area, and the region's area, shape and place",
     choices=("inside", "placed"),
   )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NetworkOptions(EncoderOptions):
+  """The encoder, the captioner and the language model."""
+
   projection: str | None = option(
     None,
     "principal components to keep of each encoder layer (and of the geometry, with "
@@ -208,6 +225,12 @@ class TrainRunOptions(Checked):
     "write each epoch's metrics for TensorBoard into workdir/tensorboard; needs "
     "tensorboardX",
   )
+  compile_only: str | None = option(
+    None,
+    "compile the training steps for a device that this machine may lack, print memory "
+    "and collectives, and train nothing: h100, h200, or a TPU topology such as "
+    "v5e:16x16; needs no data",
+  )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -224,3 +247,25 @@ class TrainOptions(Options):
   optimizer: OptimizerOptions = dataclasses.field(default_factory=OptimizerOptions)
   release: ReleaseOptions = dataclasses.field(default_factory=ReleaseOptions)
   run: TrainRunOptions = dataclasses.field(default_factory=TrainRunOptions)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FeaturesRunOptions(Checked):
+  """Where features are computed and written."""
+
+  workdir: str = option(
+    "runs/features", "folder for the features while they are computed"
+  )
+  out: str | None = option(
+    None,
+    "folder for the data set, local or remote (gs://); default: the workdir",
+  )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FeaturesOptions(Options):
+  """Computes features of annotated exemplars once, as a data set for training."""
+
+  data: SetOptions = dataclasses.field(default_factory=SetOptions)
+  model: EncoderOptions = dataclasses.field(default_factory=EncoderOptions)
+  run: FeaturesRunOptions = dataclasses.field(default_factory=FeaturesRunOptions)

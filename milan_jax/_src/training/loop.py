@@ -19,6 +19,7 @@ from milan_jax._src.training import (
   finite_losses,
   losses,
   profiling,
+  read_ahead,
   state,
   throughput,
 )
@@ -181,11 +182,16 @@ class Trainer:
     self._pad_id = pad_id
     self._mesh = make_mesh()
     self._batches = functools.partial(
-      batches.batches,
+      read_ahead.read_ahead,
+      functools.partial(
+        batches.batches,
+        batch_size=batch_size,
+        pad_id=pad_id,
+        num_devices=self._mesh.size,
+      ),
       batch_size=batch_size,
-      pad_id=pad_id,
       gather=gather,
-      num_devices=self._mesh.size,
+      local_rows=steps.local_rows(self._mesh),
     )
     self._step = steps.make_step(objective, optimizer)
     self._meter = throughput.Meter(self._step, self._mesh)

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 import jax
+import numpy as np
 import optax
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import Int, PRNGKeyArray, PyTree
 
 from milan_jax._src.runs.precision import full_float32
 from milan_jax._src.training import batches, losses, state
+from milan_jax._src.training.read_ahead import LocalRows
 
 # Computes the losses of a batch for the weights; with a key, dropout is on.
 Objective = Callable[[PyTree, batches.Batch, PRNGKeyArray | None], losses.Terms]
@@ -24,10 +26,42 @@ def replicate(tree: PyTree, mesh: jax.sharding.Mesh) -> PyTree:
 
 
 def shard(batch: batches.Batch, mesh: jax.sharding.Mesh) -> batches.Batch:
-  """Shards the rows of a batch over the devices; their number must divide the rows."""
-  sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
-  sharded: batches.Batch = jax.device_put(batch, sharding)
+  """Shards the rows of a batch over the devices; their number must divide the rows.
+
+  Of several processes, each gives the rows that its devices hold (`local_rows`).
+  """
+  sharding = _by_rows(mesh)
+  sharded: batches.Batch
+  if jax.process_count() == 1:
+    sharded = jax.device_put(batch, sharding)
+  else:
+    sharded = jax.tree.map(
+      lambda rows: jax.make_array_from_process_local_data(sharding, rows), batch
+    )
   return sharded
+
+
+def local_rows(mesh: jax.sharding.Mesh) -> LocalRows | None:
+  """Returns the function for the rows that the devices of this process hold.
+
+  None for a single process, which holds all rows.
+
+  Args:
+    mesh: the devices of all processes.
+  """
+  if jax.process_count() == 1:
+    return None
+
+  def rows(number: int) -> Int[np.ndarray, "local"]:
+    held = _by_rows(mesh).addressable_devices_indices_map((number,)).values()
+    found = [np.arange(number)[index] for index in held if index is not None]
+    return np.sort(np.concatenate(found))
+
+  return rows
+
+
+def _by_rows(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
+  return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
 
 
 def make_step(objective: Objective, optimizer: optax.GradientTransformation) -> Step:

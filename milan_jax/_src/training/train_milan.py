@@ -53,6 +53,7 @@ _TRAINED_BY = (
 _IMPLIED: dict[str, Any] = {
   "data": None,
   "data_root": None,
+  "features": None,
   "min_annotations": 1,
   "max_annotations": None,
   "order": "random",
@@ -79,6 +80,7 @@ class AnnotatedFeatures:
       out.
     split: the split of each unit: train, validation or test; None splits at random.
     repeats: how many times an epoch takes the captions of each unit; None for once.
+    digest: digest of the features; None to read all of them for it.
   """
 
   features: training_data.Tables
@@ -86,6 +88,7 @@ class AnnotatedFeatures:
   annotations: Mapping[Unit, Sequence[str]]
   split: Mapping[Unit, str] | None = None
   repeats: Mapping[Unit, int] | None = None
+  digest: str | None = None
 
 
 def train_milan(
@@ -124,7 +127,11 @@ def train_milan(
       the losses are not finite.
   """
   found = training_data.find_annotated(
-    data.features, data.units, data.annotations, data.repeats
+    data.features,
+    data.units,
+    data.annotations,
+    data.repeats,
+    known_digest=data.digest,
   )
   matching.keep_matched(data.annotations, set(found.units), what="features", say=say)
   workdir = pathlib.Path(workdir)

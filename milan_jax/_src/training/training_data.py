@@ -3,7 +3,8 @@
 import dataclasses
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,8 +17,22 @@ from milan_jax._src.training import batches
 
 # Number of rows of features that are read at once for the fingerprint.
 _TOGETHER = 256
+
+
+@runtime_checkable
+class Table(Protocol):
+  """Features of a layer's units: an array, or what reads rows of one on demand."""
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    """Numbers of units, regions and features."""
+
+  def __getitem__(self, rows: Any, /) -> Any:
+    """Reads the features of some rows, as an array."""
+
+
 # The features of each layer's units.
-Tables = Mapping[str, Float[np.ndarray, "_ k features"]]
+Tables = Mapping[str, Table]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,6 +63,8 @@ def find_annotated(
   units: Mapping[str, Sequence[Unit]],
   annotations: Mapping[Unit, Sequence[str]],
   repeats: Mapping[Unit, int] | None = None,
+  *,
+  known_digest: str | None = None,
 ) -> TrainingData:
   """Matches features with annotations, and tokenizes the captions.
 
@@ -56,6 +73,7 @@ def find_annotated(
     units: the unit of each row of `features`.
     annotations: descriptions of units.
     repeats: how many times an epoch takes the captions of each unit; None for once.
+    known_digest: digest of the features; None reads all of them.
 
   Raises:
     UserError: if no annotated unit has features, or layers have different shapes.
@@ -86,8 +104,10 @@ def find_annotated(
   split = tokenizer.Tokenizer()
   written = [summaries for _, _, summaries in found]
   captions = [[split(summary) for summary in summaries] for summaries in written]
-  starts = range(0, len(found), _TOGETHER)
-  read = (gather(np.arange(i, min(i + _TOGETHER, len(found)))) for i in starts)
+  read: Iterable[np.ndarray | str] = [known_digest or ""]
+  if known_digest is None:
+    starts = range(0, len(found), _TOGETHER)
+    read = (gather(np.arange(i, min(i + _TOGETHER, len(found)))) for i in starts)
   digest = sha256_of(itertools.chain([json.dumps([list(features), found])], read))
   feature_size = shapes.pop()[-1]
   layers = list(features)
@@ -97,7 +117,7 @@ def find_annotated(
 
 
 def _gather_from(
-  tables: Sequence[Float[np.ndarray, "_ k features"]],
+  tables: Sequence[Table],
   layers: Int[np.ndarray, "units"],
   rows: Int[np.ndarray, "units"],
 ) -> batches.Gather:
@@ -109,7 +129,8 @@ def _gather_from(
     found = np.empty((len(wanted), *tables[0].shape[1:]), np.float32)
     for number, table in enumerate(tables):
       here = layers[wanted] == number
-      found[here] = table[rows[wanted][here]]
+      if here.any():
+        found[here] = table[rows[wanted][here]]
     return found
 
   return gather

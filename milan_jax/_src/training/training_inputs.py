@@ -8,6 +8,7 @@ from milan_jax._src.probe.jax_model import named_arrays
 from milan_jax._src.records import Unit
 from milan_jax._src.runs.inputs import Identity, Tables, of_contents, of_files
 from milan_jax._src.store.exemplar_sets import exemplar_files, set_name
+from milan_jax._src.store.feature_records import FeatureRecords
 from milan_jax._src.store.release import Params
 from milan_jax._src.store.truths import MANIFEST, TRUTH
 
@@ -20,6 +21,7 @@ def of_training(
   *,
   encoder: str,
   tables: Tables,
+  records: FeatureRecords | None = None,
 ) -> Identity:
   """Returns the inputs of a training run.
 
@@ -30,6 +32,7 @@ def of_training(
     params: the encoder's parameters, from any source.
     encoder: the value of the option that names the encoder.
     tables: the tables of the run directory.
+    records: computed features in place of exemplars.
   """
   files = []
   for folder in folders:
@@ -49,6 +52,10 @@ def of_training(
       "files",
       files,
       known=tables.known("exemplars"),
+    )
+    if records is None
+    else of_contents(
+      "--features", "data sets", [("data set", records.digest.encode())]
     ),
     "encoder": of_contents(f"--encoder={encoder}", "parameters", named_arrays(params)),
   }

@@ -15,36 +15,24 @@ from milan_jax._src.decoding.region_encoder import (
 )
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import write_json
-from milan_jax._src.models.backbones import (
-  backbone,
-  params_from_state_dict,
-  weight_names,
-)
 from milan_jax._src.models.encoder import Projection
 from milan_jax._src.options.fields import values_of
-from milan_jax._src.options.train import NetworkOptions, TrainOptions
-from milan_jax._src.probe.unit_selection import select_layers
-from milan_jax._src.records import Unit
+from milan_jax._src.options.train import TrainOptions
+from milan_jax._src.records import ExemplarSet, Unit
 from milan_jax._src.runs.inputs import Tables
 from milan_jax._src.runs.locks import hold
 from milan_jax._src.runs.progress import bar, say
 from milan_jax._src.runs.workdir import FEATURES, begin_run, check_run, read_run
+from milan_jax._src.store.feature_records import FeatureRecords
 from milan_jax._src.store.feature_store import FeatureStore
-from milan_jax._src.store.release import INCLUDED, EncoderSpec, Params
 from milan_jax._src.store.splits import FILE as SPLIT
 from milan_jax._src.store.splits import write_split
-from milan_jax._src.store.truths import TRUTH
-from milan_jax._src.text.reconstruction import reconstruct
 from milan_jax._src.text.tokenizer import Tokenizer
-from milan_jax._src.text.wording import NOTHING_PHRASES
 from milan_jax._src.training import profiling, tensorboard
-from milan_jax._src.training.annotated_sets import (
-  AnnotatedSets,
-  known_sources,
-  read_sets,
-)
+from milan_jax._src.training.annotated_sets import AnnotatedSets, read_sets
 from milan_jax._src.training.calibrate import calibrate
 from milan_jax._src.training.projection import fit_projection
+from milan_jax._src.training.recorded_sets import read_recorded
 from milan_jax._src.training.splitting import PARTS
 from milan_jax._src.training.train_milan import (
   RELEASE,
@@ -55,17 +43,19 @@ from milan_jax._src.training.train_milan import (
   recorded,
   train_milan,
 )
+from milan_jax._src.training.trained_encoder import feature_key, trained_encoder
 from milan_jax._src.training.training_inputs import of_training
 from milan_jax._src.training.training_job import PROJECTED_TOGETHER, TrainedEncoder
-from milan_jax._src.weights.packaged_weights import package_of
-from milan_jax._src.weights.state_dicts import read_state_dict
 
 # Options whose inputs are compared by content; their spelling may change.
 _BY_CONTENT = (
-  *("exemplars", "data", "data_root", "annotations", "split", "encoder_weights"),
+  *("exemplars", "data", "data_root", "features", "annotations", "split"),
+  "encoder_weights",
 )
 # Options that may change when a run is resumed.
-_NOT_IN_RESULTS = ("workdir", "checkpoint_every", "profile", "tensorboard")
+_NOT_IN_RESULTS = (
+  *("workdir", "checkpoint_every", "profile", "tensorboard", "compile_only"),
+)
 # What the card states of persons.
 _PERSONS = (
   "It gives persons no color and judges none by their looks: {number} captions that do "
@@ -121,7 +111,12 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
   everything = encoder_params(spec, params)
   network = region_encoder(spec, everything)
   sizes = component_sizes(model.projection or "", network.blocks)
-  inputs = read_sets(options.data, seed=options.run.seed, say=say)
+  seed = options.run.seed
+  inputs = (
+    read_sets(options.data, seed=seed, say=say)
+    if options.data.features is None
+    else read_recorded(options.data, feature_key(spec, everything), seed=seed, say=say)
+  )
   identity = of_training(
     inputs.folders,
     inputs.described,
@@ -129,6 +124,7 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
     everything,
     encoder=model.encoder_weights or model.encoder,
     tables=Tables(folder),
+    records=inputs.records,
   )
   config = values_of(options)
   config = recorded(
@@ -142,7 +138,7 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
     say(f"The captioner in {folder / RELEASE} is finished; nothing is left to do")
     return folder / RELEASE
   write_split(folder / SPLIT, _parts(inputs))
-  features = _encoded(network, inputs, folder)
+  features = inputs.records or _encoded(network, inputs.exemplars, folder)
   fitted: Projection | None = None
   if sizes:
     fitted = _projection(
@@ -157,14 +153,15 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
       ),
       options,
       folder,
-      nothing=_nothing(inputs.folders),
+      nothing=inputs.origin.nothing,
       card=({"about": about} if about else {})
-      | {"persons": _PERSONS.format(number=inputs.left_out)}
-      | known_sources(inputs.folders),
+      | {"persons": _PERSONS.format(number=inputs.origin.left_out)}
+      | dict(inputs.origin.sources),
       say=say,
       progress=show,
     )
-  if inputs.truths is not None and inputs.split is not None:
+  # Computed features come without truths.
+  if inputs.truths is not None and isinstance(features, FeatureStore):
     _calibrate(folder, features, inputs, options.release.dtype)
   say(
     f"Wrote the captioner to {folder / RELEASE}; "
@@ -174,12 +171,13 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
 
 
 def _encoded(
-  network: RegionEncoder, inputs: AnnotatedSets, folder: pathlib.Path
+  network: RegionEncoder, exemplars: ExemplarSet | None, folder: pathlib.Path
 ) -> FeatureStore:
+  assert exemplars is not None, "there are exemplars, or features of them"
   with bar("features", "images") as show:
     return encode_exemplars(
       network.encode,
-      inputs.exemplars,
+      exemplars,
       folder / FEATURES,
       feature_size=network.feature_size,
       pooling=network.pooling,
@@ -189,22 +187,22 @@ def _encoded(
 
 def _parts(inputs: AnnotatedSets) -> dict[Unit, str]:
   """Returns the part of each unit, given or drawn."""
-  units = [
-    unit
-    for name in inputs.exemplars.layers
-    for unit in inputs.exemplars.exemplars(name).signed_units()
-  ]
+  units = [unit for layer in inputs.units.values() for unit in layer]
   rows = zip(PARTS, inputs.rows, strict=True)
   parts = {row: part for part, own in rows for row in own.tolist()}
   return {unit: parts[row] for row, unit in enumerate(units) if row in parts}
 
 
-def _annotated(features: FeatureStore, inputs: AnnotatedSets) -> AnnotatedFeatures:
-  units = {
-    name: inputs.exemplars.exemplars(name).signed_units() for name in features.layers
-  }
+def _annotated(
+  features: FeatureStore | FeatureRecords, inputs: AnnotatedSets
+) -> AnnotatedFeatures:
   return AnnotatedFeatures(
-    features.tables(), units, inputs.annotations, inputs.split, inputs.repeats
+    features.tables(),
+    inputs.units,
+    inputs.annotations,
+    inputs.split,
+    inputs.repeats,
+    digest=inputs.records.digest if inputs.records else None,
   )
 
 
@@ -215,40 +213,6 @@ def check_ranges(options: TrainOptions) -> None:
     value = values[name]
     if value is not None and not least <= value <= largest:  # also rejects NaN
       raise UserError(f"--{name}: expected {least} to {largest}; found {value}.")
-
-
-def _nothing(folders: Sequence[pathlib.Path]) -> tuple[str, ...]:
-  """Descriptions of no pattern, as a captioner of these corpora decodes them."""
-  known = any((folder / TRUTH).is_file() for folder in folders)
-  return tuple(_as_said(NOTHING_PHRASES)) if known else ()
-
-
-def trained_encoder(model: NetworkOptions) -> tuple[EncoderSpec, Params | None]:
-  """Returns the encoder and, unless a package contains them, its parameters."""
-  name, weights, layers = model.encoder, model.encoder_weights, model.encoder_layers
-  network = backbone(name)
-  levels = network.default_layers
-  if layers:
-    levels = select_layers(network.layer_names, layers)
-  package = None if weights else package_of(name)
-  if not package and not weights:
-    raise UserError(
-      f"--encoder={name}: no package contains its weights; give its state dict "
-      "(.pth, .pt or .safetensors) with --encoder_weights."
-    )
-  params: Params | None = None
-  if weights:
-    state_dict = read_state_dict(weights, weight_names(name), say=say)
-    params = dict(params_from_state_dict(name, state_dict, head=False))
-  spec = EncoderSpec(
-    name,
-    tuple(levels),
-    tuple(value / 255 for value in network.preprocessing.mean),
-    tuple(value / 255 for value in network.preprocessing.std),
-    package or INCLUDED,
-    pooling=model.pooling,
-  )
-  return spec, params
 
 
 def component_sizes(projection: str, channels: Sequence[int]) -> list[int]:
@@ -271,7 +235,7 @@ def component_sizes(projection: str, channels: Sequence[int]) -> list[int]:
 
 
 def _projection(
-  features: FeatureStore,
+  features: FeatureStore | FeatureRecords,
   rows: Int[np.ndarray, "training"],
   channels: Sequence[int],
   sizes: Sequence[int],
@@ -300,9 +264,3 @@ def _calibrate(
     dtype=dtype,
   )
   write_json(folder / REPORT, report | {"confidence": found})
-
-
-def _as_said(captions: Sequence[str]) -> list[str]:
-  """Tokenizes and joins captions like a captioner: "cannot" becomes two words."""
-  split = Tokenizer()
-  return [reconstruct(split(caption)).lower() for caption in captions]

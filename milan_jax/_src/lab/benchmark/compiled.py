@@ -1,5 +1,6 @@
 """Compiles programs without running them, and counts what the compiler made of them."""
 
+import math
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,8 @@ _COLLECTIVES = (
   *("all-reduce", "all-gather", "reduce-scatter"),
   *("all-to-all", "collective-permute"),
 )
+_BYTES = {"f64": 8, "s64": 8, "f32": 4, "s32": 4, "u32": 4, "bf16": 2, "f16": 2}
+_BYTES |= {"s8": 1, "u8": 1, "pred": 1}
 _COLUMNS = (
   ("program", "program", "{}"),
   ("dtype", "dtype", "{}"),
@@ -80,6 +83,7 @@ def compile_program(program: Program, target: str, *, milan: str) -> Row:
     seconds = time.perf_counter() - traced
     processor = time.process_time() - processor
   memory, costs = compiled.memory_analysis(), compiled.cost_analysis() or {}
+  text = compiled.as_text()
   held = memory.argument_size_in_bytes + memory.output_size_in_bytes
   held += memory.temp_size_in_bytes + memory.generated_code_size_in_bytes
   held -= memory.alias_size_in_bytes
@@ -104,7 +108,8 @@ def compile_program(program: Program, target: str, *, milan: str) -> Row:
     "arguments_mb": memory.argument_size_in_bytes / 1e6,
     "code_mb": memory.generated_code_size_in_bytes / 1e6,
     "hbm_mb": held / 1e6,
-    **count_operations(compiled.as_text()),
+    **count_operations(text),
+    "collective_mb": collective_bytes(text) / 1e6,
     "flops": _known(costs, "flops"),
     "bytes": _known(costs, "bytes accessed"),
     "estimated_ms": _known(costs, "optimal_seconds", 1000),
@@ -129,6 +134,22 @@ def count_operations(text: str) -> dict[str, Any]:
   }
   counts["collectives"] = {kind: number for kind, number in kinds.items() if number}
   return counts
+
+
+def collective_bytes(text: str) -> int:
+  """Returns the bytes of the results of all collectives, each counted once.
+
+  Args:
+    text: as for `count_operations`.
+  """
+  total = 0
+  for kind in _COLLECTIVES:
+    for result in re.findall(rf"= ([^=]*?) {kind}(?:-start)?\(", text):
+      # Layouts such as {1,0:T(8,128)} follow the shapes.
+      for name, sizes in re.findall(r"\b([a-z]+\d*)\[([\d,]*)\]", result):
+        shape = [int(size) for size in sizes.split(",") if size]
+        total += _BYTES.get(name, 4) * math.prod(shape)
+  return total
 
 
 def heading(target: str, devices: Sequence[jax.Device]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from milan_jax._src.decoding.decoder import decode_on, fuse_for
@@ -25,9 +26,14 @@ from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.language_model import LanguageModel
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.runs.mesh import make_mesh
-from milan_jax._src.store.release import INCLUDED, Release
+from milan_jax._src.store.release import (
+  INCLUDED,
+  CaptionerSpec,
+  LanguageModelSpec,
+  Release,
+)
 from milan_jax._src.text.content_words import content_words
-from milan_jax._src.text.vocabulary import Vocabulary
+from milan_jax._src.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from milan_jax._src.training import objectives
 from milan_jax._src.training.batches import Batch
 from milan_jax._src.training.losses import no_terms
@@ -69,6 +75,7 @@ class Program:
     devices: number of devices.
     sizes: other sizes, by name.
     lower: traces and lowers it.
+    trace: traces it; None where `lower` alone is known.
   """
 
   name: str
@@ -77,6 +84,7 @@ class Program:
   devices: int
   sizes: dict[str, int | str]
   lower: Callable[[], Any]
+  trace: Callable[[], Any] | None = None
 
   def __str__(self) -> str:
     """Returns its name, precision and sizes."""
@@ -174,42 +182,72 @@ def _encoders(release: Release, grid: Grid, device: jax.Device) -> Iterator[Prog
 
 
 def _steps(name: str, release: Release, grid: Grid, mesh: Mesh) -> Iterator[Program]:
-  vocabulary = Vocabulary(release.vocabulary)
-  pad_id = vocabulary.pad_id
-  if name == "captioner_step":
-    captioner = Captioner(**dataclasses.asdict(release.captioner))
-    objective = objectives.captioner_objective(captioner, pad_id=pad_id)
-    params = release.params["captioner"]
-    terms: tuple[str, ...] = objectives.CAPTIONER_TERMS
-  else:
-    spec = release.language_model
-    assert spec is not None, "checked by the caller"
-    language_model = LanguageModel(**dataclasses.asdict(spec), pad_id=pad_id)
-    objective = objectives.language_model_objective(language_model, pad_id=pad_id)
-    params, terms = release.params["language_model"], objectives.LANGUAGE_MODEL_TERMS
+  spec = release.captioner if name == "captioner_step" else release.language_model
+  assert spec is not None, "checked by the caller"
   optimizer = make_optimizer()
   for batch, length in itertools.product(grid.batches, grid.lengths):
-    captions, inputs = batch * mesh.size, length + 1
+    yield step_program(
+      spec, optimizer, mesh, captions=batch * mesh.size, inputs=length + 1
+    )
 
-    def lower(captions: int = captions, inputs: int = inputs) -> Any:
-      everywhere = NamedSharding(mesh, PartitionSpec())
-      state = jax.eval_shape(
-        lambda params: start_state(params, optimizer=optimizer, seed=0), _shapes(params)
-      )
-      tokens = _rows(mesh, (captions, inputs), jnp.int32)
-      features = (captions, REGIONS, release.captioner.feature_size)
-      batch = Batch(
-        tokens,
-        tokens,
-        _rows(mesh, (captions,), jnp.float32),
-        _rows(mesh, features, jnp.float32) if name == "captioner_step" else None,
-      )
-      so_far = jax.eval_shape(lambda: no_terms(terms))
-      step: Any = make_step(objective, optimizer)
-      return step.lower(_placed(state, everywhere), _placed(so_far, everywhere), batch)
 
-    sizes = {"length": inputs, "vocab": release.captioner.vocab_size}
-    yield Program(name, "float32", captions, mesh.size, dict(sizes), lower)
+def step_program(
+  spec: CaptionerSpec | LanguageModelSpec,
+  optimizer: optax.GradientTransformation,
+  mesh: Mesh,
+  *,
+  captions: int,
+  inputs: int,
+) -> Program:
+  """Returns the training step of a captioner or a language model.
+
+  Args:
+    spec: the model's sizes, which tell its kind.
+    optimizer: the optimizer.
+    mesh: the devices that the batch is spread over.
+    captions: captions of a batch, over all devices, a multiple of their number.
+    inputs: tokens that are read of a caption: the start and its own.
+  """
+  # The special tokens come last.
+  pad_id = spec.vocab_size - len(SPECIAL_TOKENS) + SPECIAL_TOKENS.index("<pad>")
+  one = jnp.zeros((1, 1), jnp.int32)
+  module: Any
+  terms: tuple[str, ...]
+  if isinstance(spec, CaptionerSpec):
+    name, terms = "captioner_step", objectives.CAPTIONER_TERMS
+    module = Captioner(**dataclasses.asdict(spec))
+    objective = objectives.captioner_objective(module, pad_id=pad_id)
+    arguments: tuple[Any, ...] = (jnp.zeros((1, 1, spec.feature_size)), one)
+    features = (captions, REGIONS, spec.feature_size)
+  else:
+    name, terms = "language_model_step", objectives.LANGUAGE_MODEL_TERMS
+    module = LanguageModel(**dataclasses.asdict(spec), pad_id=pad_id)
+    objective = objectives.language_model_objective(module, pad_id=pad_id)
+    arguments, features = (one,), None
+
+  def trace() -> Any:
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    params = jax.eval_shape(module.init, jax.random.key(0), *arguments)["params"]
+    state = jax.eval_shape(
+      lambda params: start_state(params, optimizer=optimizer, seed=0), params
+    )
+    tokens = _rows(mesh, (captions, inputs), jnp.int32)
+    weights = _rows(mesh, (captions,), jnp.float32)
+    regions = None if features is None else _rows(mesh, features, jnp.float32)
+    batch = Batch(tokens, tokens, weights, regions)
+    so_far = jax.eval_shape(lambda: no_terms(terms))
+    step: Any = make_step(objective, optimizer)
+    return step.trace(_placed(state, everywhere), _placed(so_far, everywhere), batch)
+
+  return Program(
+    name,
+    "float32",
+    captions,
+    mesh.size,
+    {"length": inputs, "vocab": spec.vocab_size},
+    lambda: trace().lower(),
+    trace,
+  )
 
 
 def _shapes(tree: Any) -> Any:

@@ -48,22 +48,23 @@ device_description_str: "{name}"
 """
 
 
-def target_devices(name: str) -> Sequence[jax.Device]:
+def target_devices(name: str, *, option: str = "--compile_for") -> Sequence[jax.Device]:
   """Returns the devices of a target, which this machine need not have.
 
   Args:
     name: `h100`, `h200`, or a TPU topology such as `v5e:2x2` or `v5e:16x16`.
+    option: the option that names it, for messages.
 
   Raises:
     UserError: the name is unknown, or the package with its compiler is not installed.
   """
   is_gpu = name in _GPUS
   if not is_gpu and ":" not in name:
-    raise UserError(f"{_expected()}; found {name!r}.")
+    raise UserError(f"{_expected(option)}; found {name!r}.")
   package, extra = ("jax_cuda12_plugin", "cuda") if is_gpu else ("libtpu", "tpu")
   if importlib.util.find_spec(package) is None:
     raise UserError(
-      f"--compile_for={name} needs the package {package}: pip install "
+      f"{option}={name} needs the package {package}: pip install "
       f"'milan-jax[compilers]', or 'milan-jax[{extra}]' on a machine with the device."
     )
   try:
@@ -82,15 +83,13 @@ def target_devices(name: str) -> Sequence[jax.Device]:
     reason = " ".join(str(error).split())
     if "lockfile" in reason:
       raise UserError(
-        f"--compile_for={name}: libtpu serves one process at a time. Wait for the "
+        f"{option}={name}: libtpu serves one process at a time. Wait for the "
         f"other one to end ({reason})."
       ) from error
-    raise UserError(f"{_expected()}; found {name!r} ({reason}).") from error
+    raise UserError(f"{_expected(option)}; found {name!r} ({reason}).") from error
   devices: Sequence[jax.Device] = topology.devices
   return devices
 
 
-def _expected() -> str:
-  return (
-    f"--compile_for: expected {', '.join(_GPUS)}, or a TPU topology such as v5e:2x2"
-  )
+def _expected(option: str) -> str:
+  return f"{option}: expected {', '.join(_GPUS)}, or a TPU topology such as v5e:2x2"
