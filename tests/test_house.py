@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "search",
     "store",
   },
-  "catalog": {"records", "files", "images"},
+  "catalog": {"options", "records", "files", "runs", "images", "text", "store"},
   "training": {
     *("records", "files", "runs", "models", "weights", "probe", "text", "store"),
     *("options", "decoding"),
@@ -81,7 +81,7 @@ EXTRAS = {
     "probe/torch_channels.py",
     *("probe/torch_program.py", "probe/torch_nodes.py"),
     *("lab/benchmark/textbook.py", "lab/benchmark/contender.py"),
-    *("lab/evaluation/sentence_similarity.py", "scores/bert_score.py"),
+    *("text/sentence_vectors.py", "scores/bert_score.py"),
   },
   "matplotlib": {
     *("lab/benchmark/plot.py", "lab/evaluation/calibration_plot.py"),
@@ -93,7 +93,7 @@ EXTRAS = {
   "onnx": {"probe/onnx_file.py", "probe/onnx_graph.py", "probe/onnx_input.py"},
   "onnxruntime": {"probe/onnx_file.py"},
   "transformers": {
-    *("probe/transformers_model.py", "lab/evaluation/sentence_similarity.py"),
+    *("probe/transformers_model.py", "text/sentence_vectors.py"),
     "scores/bert_score.py",
   },
   "huggingface_hub": {"probe/transformers_model.py"},

@@ -172,6 +172,25 @@ class GroupedExemplars(Protocol):
     """The group of each of the distinct images at `rows`; None if there are none."""
 
 
+@runtime_checkable
+class MappedExemplars(Protocol):
+  """An exemplar set that may know the activation maps and the names of its images."""
+
+  def maps(
+    self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
+  ) -> Float[np.ndarray, "n height width"] | None:
+    """The activation maps of some exemplars; None if a layer's are not known.
+
+    Args:
+      layer: the layer's name.
+      rows: rows of `exemplars(layer)`, one per map.
+      slots: which of the unit's k exemplars, one per map.
+    """
+
+  def image_names(self, rows: Int[np.ndarray, "n"]) -> list[str] | None:
+    """The names of the distinct images at `rows`; None if there are none."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Description(Shown):
   """A captioner's description of a unit, with its scores.

@@ -1,7 +1,4 @@
-import io
-
 import numpy as np
-from PIL import Image
 
 from milan_jax._src.catalog import regions
 
@@ -49,21 +46,3 @@ def test_a_resized_mask_keeps_a_single_pixel_at_its_place():
   expected = np.zeros((4, 4), bool)
   expected[:2, :2] = True
   np.testing.assert_array_equal(large, expected)
-
-
-def test_a_sprite_holds_the_regions_in_reading_order():
-  shades = np.arange(7, dtype=np.uint8) * 30 + 20
-  images = np.broadcast_to(shades[:, None, None, None], (7, 64, 64, 3)).copy()
-  masks = np.ones((7, 64, 64), bool)
-  data = regions.sprite(images, masks)
-  sheet = np.asarray(Image.open(io.BytesIO(data)))
-  step = regions.TILE + regions.GAP
-  assert regions.picture_size(data) == (5 * step - 2, 2 * step - 2)
-  assert sheet.shape == (2 * step - 2, 5 * step - 2, 3)
-  middle = regions.TILE // 2
-  for place, shade in enumerate(shades):
-    row, column = divmod(place, 5)
-    value = sheet[row * step + middle, column * step + middle]
-    assert np.abs(value.astype(int) - int(shade)).max() <= 2
-  rest = sheet[step + middle, 2 * step + middle :].astype(int)
-  assert np.abs(rest - regions.GAP_GRAY).max() <= 2

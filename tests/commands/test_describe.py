@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers import site_data
 from tests.helpers.commands import run_here
 from tests.helpers.killed_describe import MOMENTS
 
@@ -77,7 +78,8 @@ def test_a_run_writes_descriptions_exemplars_and_a_page(whole):
   for row in rows:
     ranked = float(row["log_prob"]) - 0.2 * float(row["lm_log_prob"])
     assert float(row["score"]) == pytest.approx(ranked, abs=1e-4)
-  assert "<img" in (whole / "index.html").read_text()
+  assert "site/data/meta.js" in (whole / "index.html").read_text()
+  assert site_data.facts(whole)["units"] == 16
   catalog = json.loads((whole / "catalog.json").read_text())
   assert len(catalog["units"]) == 16
   assert "milan-jax" in json.loads((whole / "config.json").read_text())["versions"]

@@ -94,7 +94,9 @@ def test_a_finished_run_has_nothing_left_to_do(options, whole, monkeypatch, caps
   [
     "index.html",
     "catalog.json",
-    "images/colors/2.jpg",
+    "images/colors/2.webp",
+    "images/colors/2.cover.webp",
+    "site/data/meta.js",
     "descriptions.csv",
     "descriptions.jsonl",
     "features",
@@ -105,7 +107,7 @@ def test_what_is_missing_is_made_again(gone, options, copy, monkeypatch):
   before = contents(copy)
   path = copy / gone
   shutil.rmtree(path) if path.is_dir() else path.unlink()
-  if gone.split(".")[0] in ("index", "catalog", "images/colors/2"):
+  if gone.split(".")[0] in ("index", "catalog", "images/colors/2", "site/data/meta"):
     monkeypatch.setattr("milan_jax._src.api.collection.accumulate", None)
     monkeypatch.setattr("milan_jax._src.decoding.decoder.Decoder.compile", None)
   run(copy, **options)

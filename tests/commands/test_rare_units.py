@@ -8,6 +8,7 @@ import pytest
 
 from milan_jax._src.store.exemplar_sets import open_exemplars
 from milan_jax._src.store.feature_store import open_features
+from tests.helpers import site_data
 from tests.helpers.runs import make_module, run
 
 IMAGES, RARE, K = 28, (3, 10, 17, 24), 15
@@ -90,8 +91,9 @@ def test_store_csv_and_page_say_on_how_many_images_units_fire(runs):
   assert store.num_regions.tolist() == [len(RARE), K, K, K]
   fires = [(row["fires"], row["images"]) for row in _rows(folder)]
   assert fires == [("4", "28"), ("28", "28"), ("28", "28"), ("0", "28")]
-  page = (folder / "index.html").read_text()
-  assert page.count("fires on 4 of 28 images") == page.count("fires on") == 1
+  found = site_data.columns(folder)
+  assert found["fires"].tolist() == [4, 28, 28, -1], "nothing is known of a dead unit"
+  assert found["images"].tolist() == [28, 28, 28, -1]
   units = json.loads((folder / "catalog.json").read_text())["units"]
   assert [(unit["fires"], unit["num_images"]) for unit in units] == [
     (4, 28),
@@ -102,16 +104,17 @@ def test_store_csv_and_page_say_on_how_many_images_units_fire(runs):
 
 
 def test_the_page_shows_the_regions_that_count(runs):
-  def heights(folder):
-    units = json.loads((folder / "catalog.json").read_text())["units"]
-    page = (folder / "index.html").read_text()
-    return [
-      page.split(unit["images"][0])[-1].split('height="')[1][:3] for unit in units
-    ]
-
-  # A row of four tiles beside three rows of five; in parity, all are of three.
-  counted, parity = heights(runs(k=K)), heights(runs(k=K, parity=True, mi=False))
-  assert counted[GREEN] == "112" and len({*counted[1:], *parity}) == 1
+  counted, parity = (
+    [details[0, row].get("activations", []) for row in range(4)]
+    for details in map(site_data.details, (runs(k=K), runs(k=K, parity=True, mi=False)))
+  )
+  assert [len(each) for each in counted] == [len(RARE), K, K, K]
+  assert [len(each) for each in parity] == [K] * 4
+  tiles = [
+    site_data.columns(runs(**how))["tiles"][GREEN]
+    for how in ({"k": K}, {"k": K, "parity": True, "mi": False})
+  ]
+  assert tiles == [len(RARE), 5 * -(-K // 5)]
 
 
 def test_features_by_themselves_know_it_too(runs, captioner, tmp_path):

@@ -146,7 +146,7 @@ def _describe(options: DescribeOptions, folder: pathlib.Path) -> pathlib.Path:
   say(f"{path}: {len(journal)} units described")
   report_ties(journal)
   if options.run.page and found is not None:
-    write_run_page(folder, found, journal, _facts(options, job))
+    write_run_page(folder, found, journal, _facts(options, job), store)
     say(f"{folder / PAGE}: the page")
   return path
 

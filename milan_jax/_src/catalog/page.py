@@ -1,36 +1,52 @@
-"""Writes the static page with every unit's regions and description."""
+"""Writes a catalog: a site with every unit's regions and description."""
 
 import dataclasses
 import json
-import math
 import os
 import pathlib
 import shutil
-import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Float
 
-from milan_jax._src.catalog import markup, regions
-from milan_jax._src.catalog.signatures import is_signed, signed
+from milan_jax._src.catalog import pictures
+from milan_jax._src.catalog.pictures import Regions
+from milan_jax._src.catalog.site_data import SiteData
+from milan_jax._src.catalog.site_page import FILES, copy_assets, site_page
 from milan_jax._src.errors import UserError
+from milan_jax._src.files.atomic import write_text
 from milan_jax._src.records import Unit
 
 PAGE = "index.html"
 DATA = "catalog.json"
 IMAGES = "images"
+SITE = "site"
 _SOURCE = "source.txt"
+# How pictures are drawn; a change draws all again.
+_PICTURES = "sheets and covers 1"
 
-Regions = tuple[
-  UInt8[np.ndarray, "k height width 3"], Bool[np.ndarray, "k height width"]
-]
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hypothesis:
+  """A description that a search found.
+
+  Attributes:
+    text: the description.
+    score: what the strategy ranks by, in nats.
+    log_prob: log p(text | regions), in nats.
+    lm_log_prob: log p(text), in nats; None without a language model.
+  """
+
+  text: str
+  score: float
+  log_prob: float
+  lm_log_prob: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PageUnit:
-  """One unit on the page.
+  """One unit of a catalog.
 
   Attributes:
     unit: the unit.
@@ -44,6 +60,15 @@ class PageUnit:
     fires: on how many of how many images the unit fires; None if that is not known.
     photographs: how many distinct photographs its regions are from, where images are
       crops of photographs; otherwise None.
+    activations: its maximum on each image shown, in the model's units.
+    threshold: what the activation exceeds in a region; None if unknown.
+    names: the name of each image shown.
+    maps: returns its activations on each image shown, or None if they are unknown.
+    features: mean of its regions' features, by which units are compared; None if
+      unknown.
+    annotations: what people wrote.
+    others: descriptions from elsewhere, by the name of their source.
+    hypotheses: the best descriptions that the search found, best first.
   """
 
   unit: Unit
@@ -55,11 +80,24 @@ class PageUnit:
   guess: str = ""
   fires: tuple[int, int] | None = None
   photographs: int | None = None
+  activations: Sequence[float] = ()
+  threshold: float | None = None
+  names: Sequence[str] = ()
+  maps: Callable[[], Float[np.ndarray, "k height width"] | None] | None = None
+  features: Callable[[], Float[np.ndarray, "features"]] | None = None
+  annotations: Sequence[str] = ()
+  others: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  hypotheses: Sequence[Hypothesis] = ()
+
+  @property
+  def kind(self) -> str:
+    """Whether a description is `said` or `withheld`, or the unit is `dead`."""
+    return "dead" if self.dead else "withheld" if self.guess else "said"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PageInfo:
-  """The head of the page.
+  """The heading, facts and notes of a network.
 
   Attributes:
     title: the heading.
@@ -77,6 +115,27 @@ class PageInfo:
   notes: Sequence[str] = ()
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Network:
+  """The described units of one network, or of one run.
+
+  Attributes:
+    info: its heading, facts and notes.
+    layers: all layers, in the order in which they are shown.
+    units: the units; within a layer they are shown in this order.
+    source: identifies the regions, such as a digest of their inputs; pictures of
+      another source are drawn again.
+    key: its name in links and folders, which differs between the networks of a site;
+      empty for the only one.
+  """
+
+  info: PageInfo
+  layers: Sequence[str]
+  units: Iterable[PageUnit]
+  source: str
+  key: str = ""
+
+
 def write_page(
   folder: str | os.PathLike[str],
   units: Iterable[PageUnit],
@@ -85,116 +144,87 @@ def write_page(
   layers: Sequence[str],
   source: str,
 ) -> pathlib.Path:
-  """Writes `index.html`, `catalog.json` and one picture per unit.
+  """Writes the catalog of one network: `write_site` with its arguments as `Network`."""
+  return write_site(folder, info.title, [Network(info, layers, units, source)])
+
+
+def write_site(
+  folder: str | os.PathLike[str], title: str, networks: Sequence[Network]
+) -> pathlib.Path:
+  """Writes `index.html`, `catalog.json`, `site/` and two pictures per unit.
 
   Existing pictures are kept, so a killed run resumes. A picture that is damaged or
-  belongs to another unit is drawn again. The page and the data are replaced atomically
-  at the end. Only one unit's regions are in memory at a time.
+  belongs to another unit is drawn again. The page and the data are replaced at the end.
+  Only one unit's regions are in memory at a time, and of all units the numbers and
+  descriptions that the site searches.
 
   Args:
     folder: the folder to write; created if missing, other files in it are kept.
-    units: the units; within a layer they are shown in this order.
-    info: the head of the page.
-    layers: all layers, in the order in which they are shown.
-    source: identifies the regions, such as a digest of their inputs; pictures in
-      `folder` with another source are drawn again.
+    title: the heading.
+    networks: the networks, in the order in which they are shown.
 
   Returns:
     The path of the page.
 
   Raises:
-    UserError: if a unit's layer is not in `layers`, a unit is listed twice, or the
-      folder has a page or pictures that milan-jax did not write.
+    UserError: if a unit's layer is not among its network's, a unit is listed twice, or
+      the folder has a page or pictures that milan-jax did not write.
   """
   folder = pathlib.Path(folder)
   _check_ours(folder)
-  _discard_stale(folder / IMAGES, source)
-  entries: dict[str, list[markup.Entry]] = {layer: [] for layer in layers}
-  seen: set[Unit] = set()
-  for shown in units:
+  _discard_stale(folder / IMAGES, networks)
+  staging = folder / f".{SITE}.partial"
+  shutil.rmtree(staging, ignore_errors=True)
+  try:
+    data = SiteData(staging / "data", title)
+    for network in networks:
+      _add_network(folder, data, network)
+    facts = data.finish()
+    copy_assets(staging)
+    # The page and its data change together, as far as a folder can.
+    shutil.rmtree(folder / SITE, ignore_errors=True)
+    staging.rename(folder / SITE)
+  except BaseException:
+    shutil.rmtree(staging, ignore_errors=True)
+    raise
+  write_text(folder / DATA, data.table())
+  write_text(folder / PAGE, site_page(facts))
+  return folder / PAGE
+
+
+def _add_network(folder: pathlib.Path, data: SiteData, network: Network) -> None:
+  """Draws the pictures of a network's units and adds the units to the site's data."""
+  data.begin(network)
+  images = folder / IMAGES / network.key if network.key else folder / IMAGES
+  layers, seen = set(network.layers), set[Unit]()
+  for shown in network.units:
     layer, index = shown.unit.layer, shown.unit.index
-    if layer not in entries:
+    if layer not in layers:
       raise UserError(
         f"Unit {index} is of layer {layer!r}, but the page shows the layers "
-        f"{', '.join(layers)}: add that layer."
+        f"{', '.join(network.layers)}: add that layer."
       )
     if shown.unit in seen:
       raise UserError(f"Unit {index} of layer {layer!r} is listed twice: list it once.")
     seen.add(shown.unit)
-    entries[layer].append(_entry(folder, shown))
-  table = {
-    "name": info.title,
-    "architecture": info.architecture,
-    "dataset": info.dataset,
-    "layers": list(layers),
-    "units": [_row(entry) for layer in layers for entry in entries[layer]],
-  }
-  text = json.dumps(table, ensure_ascii=False, indent=1, allow_nan=False)
-  _write(folder / DATA, (text + "\n").encode())
-  page = markup.page(info.title, info.facts, info.notes, entries)
-  _write(folder / PAGE, page.encode())
-  return folder / PAGE
-
-
-def _entry(folder: pathlib.Path, shown: PageUnit) -> markup.Entry:
-  """Returns a unit's entry on the page; draws its picture unless it exists."""
-  layer, index = shown.unit.layer, shown.unit.index
-  name = f"{index}-off" if shown.unit.sign == "off" else f"{index}"
-  picture = folder / IMAGES / urllib.parse.quote(layer, safe="") / f"{name}.jpg"
-  data = _kept(picture, f"{layer}:{name}")
-  if data is None:
-    data = signed(regions.sprite(*shown.regions()), f"{layer}:{name}")
-    _write(picture, data)
-  return markup.Entry(
-    layer=layer,
-    unit=index,
-    sign=shown.unit.sign,
-    description=shown.description,
-    scores={name: _finite(value) for name, value in shown.scores.items()},
-    dead=shown.dead,
-    confidence=_finite(shown.confidence),
-    guess=shown.guess,
-    fires=shown.fires,
-    photographs=shown.photographs,
-    picture=picture.relative_to(folder).as_posix(),
-    size=regions.picture_size(data),
-  )
-
-
-def _row(entry: markup.Entry) -> dict[str, Any]:
-  """Returns a unit's entry in `catalog.json`."""
-  return {
-    "layer": entry.layer,
-    "unit": entry.unit,
-    "sign": entry.sign,
-    "images": [entry.picture],
-    "description": entry.description,
-    "dead": entry.dead,
-    "confidence": entry.confidence,
-    "guess": entry.guess,
-    **_counts(entry.fires),
-    **({} if entry.photographs is None else {"photographs": entry.photographs}),
-    **entry.scores,
-  }
-
-
-def _counts(fires: tuple[int, int] | None) -> dict[str, int]:
-  return {} if fires is None else {"fires": fires[0], "num_images": fires[1]}
+    place = images / pictures.folder_name(layer)
+    size = pictures.draw_unit(place, shown.unit, shown.regions)
+    sheet = place / f"{pictures.unit_name(shown.unit)}{pictures.SHEET}"
+    data.add(shown, sheet.relative_to(folder).as_posix(), size)
 
 
 def page_is_whole(folder: str | os.PathLike[str]) -> bool:
   """Returns whether a folder has a page, its data and all of its pictures."""
   folder = pathlib.Path(folder)
   try:
-    data = json.loads((folder / DATA).read_text(encoding="utf-8"))
-    pictures = [picture for unit in data["units"] for picture in unit["images"]]
-  except (OSError, ValueError, KeyError, TypeError):
+    table = json.loads((folder / DATA).read_text(encoding="utf-8"))
+    sheets = [name for unit in table["units"] for name in unit["images"]]
+    inside = json.loads((folder / SITE / FILES).read_text(encoding="utf-8"))
+    names = [PAGE, *(f"{SITE}/{name}" for name in inside), *sheets]
+    names += [name.removesuffix(pictures.SHEET) + pictures.COVER for name in sheets]
+  except (OSError, ValueError, KeyError, TypeError, AttributeError):
     return False
-  return all((folder / name).is_file() for name in (PAGE, *pictures))
-
-
-def _finite(value: float | None) -> float | None:
-  return None if value is None or not math.isfinite(value) else float(value)
+  return all((folder / name).is_file() for name in names)
 
 
 def _check_ours(folder: pathlib.Path) -> None:
@@ -205,7 +235,7 @@ def _check_ours(folder: pathlib.Path) -> None:
   # Staging files, which a killed run may leave before it writes its mark, are hidden.
   inside = images.iterdir() if images.is_dir() else ()
   foreign = [path for path in inside if not path.name.startswith(".")]
-  foreign += [path for name in (PAGE, DATA) if (path := folder / name).exists()]
+  foreign += [path for name in (PAGE, DATA, SITE) if (path := folder / name).exists()]
   if foreign:
     raise UserError(
       f"{foreign[0]} was not written by milan-jax, and a page would replace it: choose "
@@ -213,32 +243,15 @@ def _check_ours(folder: pathlib.Path) -> None:
     )
 
 
-def _discard_stale(images: pathlib.Path, source: str) -> None:
-  """Deletes the pictures of other regions."""
+def _discard_stale(images: pathlib.Path, networks: Sequence[Network]) -> None:
+  """Deletes the pictures of other regions, and those of earlier versions."""
+  source = "\n".join(
+    f"{network.key} {network.source}" if network.key else network.source
+    for network in networks
+  )
+  source = f"{_PICTURES}\n{source}"
   marker = images / _SOURCE
   if not marker.is_file() or marker.read_bytes() != source.encode():
     if images.is_dir():
       shutil.rmtree(images, ignore_errors=True)
-    _write(marker, source.encode())
-
-
-def _kept(picture: pathlib.Path, unit: str) -> bytes | None:
-  """Returns the bytes of a unit's picture; None if it must be drawn."""
-  try:
-    data = picture.read_bytes()
-  except FileNotFoundError:
-    return None
-  except OSError as error:
-    raise UserError(
-      f"{picture} cannot be read ({error.strerror}): remove it and run the command "
-      "again."
-    ) from error
-  return data if is_signed(data, unit) else None
-
-
-def _write(path: pathlib.Path, data: bytes) -> None:
-  """Writes to a staging file, then renames it atomically."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  staging = path.with_name(f".{path.name}.partial")
-  staging.write_bytes(data)
-  staging.replace(path)
+    write_text(marker, source)

@@ -1,7 +1,5 @@
 """Draws a region on its image with a yellow border; dims the rest of the image."""
 
-import io
-
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
@@ -16,7 +14,6 @@ TILE = 112
 GAP = 2
 GAP_GRAY = 128
 TILES_ACROSS = 5
-JPEG_QUALITY = 82
 
 
 def grown(
@@ -95,30 +92,3 @@ def tile(
   top, left = (size - down) // 2, (size - across) // 2
   whole[top : top + down, left : left + across] = drawn
   return whole
-
-
-def sprite(
-  images: UInt8[np.ndarray, "k height width 3"],
-  masks: Bool[np.ndarray, "k height width"],
-) -> bytes:
-  """Returns all regions of a unit in one JPEG, `TILES_ACROSS` per row, best first.
-
-  Tiles after the last region are gray.
-  """
-  across = min(TILES_ACROSS, len(images))
-  down = -(-len(images) // across)
-  step = TILE + GAP
-  shape = (down * step - GAP, across * step - GAP, 3)
-  sheet = np.full(shape, GAP_GRAY, np.uint8)
-  for place, (image, mask) in enumerate(zip(images, masks, strict=True)):
-    top, left = (place // across) * step, (place % across) * step
-    sheet[top : top + TILE, left : left + TILE] = tile(image, mask)
-  buffer = io.BytesIO()
-  Image.fromarray(sheet).save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
-  return buffer.getvalue()
-
-
-def picture_size(data: bytes) -> tuple[int, int]:
-  """Reads the width and height of a picture, in pixels, from its header."""
-  with Image.open(io.BytesIO(data)) as picture:
-    return picture.size

@@ -3,15 +3,24 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
-from milan_jax._src.catalog.page import PageInfo, PageUnit, Regions, write_page
+from milan_jax._src.catalog.page import Network, PageInfo, PageUnit, write_site
+from milan_jax._src.catalog.pictures import Regions
 from milan_jax._src.files.names import shown
 from milan_jax._src.images.demo import PHOTOGRAPHS
-from milan_jax._src.records import Description, ExemplarSet, GroupedExemplars
+from milan_jax._src.records import (
+  Description,
+  ExemplarSet,
+  GroupedExemplars,
+  LayerExemplars,
+  MappedExemplars,
+  Unit,
+)
+from milan_jax._src.store.feature_store import FeatureStore
 
 _DEMO_NOTES = (
   f"These units were shown only the {len(PHOTOGRAPHS)} photographs that come with "
@@ -56,18 +65,34 @@ def write_run_page(
   found: ExemplarSet,
   descriptions: Iterable[Description],
   facts: RunFacts,
+  features: FeatureStore | None = None,
 ) -> pathlib.Path:
-  """Writes `index.html` into a run directory.
+  """Writes the catalog of a run into its directory.
 
   Args:
     folder: the run directory.
     found: the exemplars of the units.
     descriptions: one per unit.
     facts: of the run.
+    features: features of the units' regions, by which units are compared; None if they
+      are not known.
 
   Returns:
     The path of the page.
   """
+  network = run_network(found, descriptions, facts, features)
+  return write_site(folder, network.info.title, [network])
+
+
+def run_network(
+  found: ExemplarSet,
+  descriptions: Iterable[Description],
+  facts: RunFacts,
+  features: FeatureStore | None = None,
+  *,
+  key: str = "",
+) -> Network:
+  """Returns the units of a run for a catalog: `write_run_page` with these arguments."""
   notes = (*_DEMO_NOTES,) if facts.demo else ()
   if facts.captioner == "starter":
     notes = (*notes, _STARTER_NOTE)
@@ -86,29 +111,47 @@ def write_run_page(
     },
     notes=notes,
   )
-  return write_page(
-    folder,
-    _units(found, descriptions, all_regions=facts.parity),
-    info=info,
-    layers=found.layers,
-    source=facts.source,
-  )
+  read = _Exemplars(found, all_regions=facts.parity, features=features)
+  units = (read.page_unit(entry) for entry in descriptions)
+  return Network(info, found.layers, units, facts.source, key)
 
 
-def _units(
-  found: ExemplarSet, descriptions: Iterable[Description], *, all_regions: bool
-) -> Iterator[PageUnit]:
-  rows_of = {
-    layer: {unit: row for row, unit in enumerate(found.exemplars(layer).signed_units())}
-    for layer in found.layers
-  }
-  for entry in descriptions:
-    layer = entry.unit.layer
-    row = rows_of[layer][entry.unit]
-    yield PageUnit(
+class _Exemplars:
+  """What a catalog shows of a run's exemplars.
+
+  Args:
+    found: the exemplars.
+    all_regions: whether all are shown, including those on which a unit does not fire.
+    features: as for `write_run_page`.
+  """
+
+  def __init__(
+    self, found: ExemplarSet, *, all_regions: bool, features: FeatureStore | None
+  ):
+    self._found = found
+    self._all_regions = all_regions
+    self._rows = {
+      layer: {
+        unit: row for row, unit in enumerate(found.exemplars(layer).signed_units())
+      }
+      for layer in found.layers
+    }
+    self._features = features
+    units = features.units(0, len(features)) if features else ()
+    self._feature_rows = {unit: row for row, (unit, _) in enumerate(units)}
+
+  def page_unit(self, entry: Description) -> PageUnit:
+    """Returns a unit with its description and its regions."""
+    layer, row = entry.unit.layer, self._rows[entry.unit.layer][entry.unit]
+    known = self._found.exemplars(layer)
+    images = self._image_rows(known, row)
+    activations = () if known.activations is None else known.activations[row]
+    names = _names(self._found, images)
+    regions = functools.partial(_regions, self._found, layer, row, images)
+    return PageUnit(
       unit=entry.unit,
       description=entry.text,
-      regions=functools.partial(_regions, found, layer, row, all_regions),
+      regions=regions,
       scores={
         "score": entry.score,
         "log p(text | regions)": entry.log_prob,
@@ -118,33 +161,53 @@ def _units(
       confidence=entry.confidence,
       guess=entry.guess or "",
       fires=None if entry.fires is None else (entry.fires, entry.images or 0),
-      photographs=_photographs(found, layer, row, all_regions),
+      photographs=_photographs(self._found, images),
+      activations=[float(value) for value in activations[: len(images)]],
+      threshold=None if known.thresholds is None else float(known.thresholds[row]),
+      names=[shown(pathlib.PurePath(name).name) for name in names],
+      maps=functools.partial(_maps, self._found, layer, row, len(images)),
+      features=self._mean_features(entry.unit, len(images)),
     )
 
+  def _image_rows(self, known: LayerExemplars, row: int) -> Int[np.ndarray, "regions"]:
+    """Images of the regions of a unit that count, which come first, or of all."""
+    count = None if self._all_regions else int(known.num_regions[row])
+    rows: np.ndarray = known.image_rows[row, :count]
+    return rows
 
-def _image_rows(
-  found: ExemplarSet, layer: str, row: int, everything: bool
-) -> Int[np.ndarray, "regions"]:
-  """Images of the regions of a unit that count, which come first, or of all."""
-  known = found.exemplars(layer)
-  count = None if everything else int(known.num_regions[row])
-  rows: np.ndarray = known.image_rows[row, :count]
-  return rows
+  def _mean_features(
+    self, unit: Unit, count: int
+  ) -> Callable[[], Float[np.ndarray, "features"]] | None:
+    if self._features is None or unit not in self._feature_rows:
+      return None
+    store, row = self._features, self._feature_rows[unit]
+    return lambda: store.read_rows(np.array([row]))[0, :count].mean(axis=0)
 
 
-def _photographs(
-  found: ExemplarSet, layer: str, row: int, everything: bool
-) -> int | None:
+def _names(found: ExemplarSet, images: Int[np.ndarray, "regions"]) -> list[str]:
+  named = found.image_names(images) if isinstance(found, MappedExemplars) else None
+  return named or []
+
+
+def _photographs(found: ExemplarSet, images: Int[np.ndarray, "regions"]) -> int | None:
   """How many photographs the regions of a unit are from; None if no image is a crop."""
   if not isinstance(found, GroupedExemplars):
     return None
-  groups = found.image_groups(_image_rows(found, layer, row, everything))
+  groups = found.image_groups(images)
   return None if groups is None else len(np.unique(groups))
 
 
-def _regions(found: ExemplarSet, layer: str, row: int, everything: bool) -> Regions:
-  """The regions of a unit that count, which come first, or all of them."""
-  image_rows = _image_rows(found, layer, row, everything)
-  slots = np.arange(len(image_rows))
-  masks = found.masks(layer, np.full_like(slots, row), slots)
-  return found.images(image_rows), masks
+def _regions(
+  found: ExemplarSet, layer: str, row: int, images: Int[np.ndarray, "regions"]
+) -> Regions:
+  slots = np.arange(len(images))
+  return found.images(images), found.masks(layer, np.full_like(slots, row), slots)
+
+
+def _maps(
+  found: ExemplarSet, layer: str, row: int, count: int
+) -> Float[np.ndarray, "regions height width"] | None:
+  if not isinstance(found, MappedExemplars):
+    return None
+  slots = np.arange(count)
+  return found.maps(layer, np.full_like(slots, row), slots)

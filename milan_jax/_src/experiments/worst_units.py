@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from milan_jax._src.catalog.page import PageInfo, PageUnit, Regions, write_page
+from milan_jax._src.catalog.page import PageInfo, PageUnit, write_page
+from milan_jax._src.catalog.pictures import Regions
 from milan_jax._src.experiments.trained_trial import PMI, TEST, TrialData
 from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.records import ExemplarSet, Unit

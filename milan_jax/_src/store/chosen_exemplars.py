@@ -5,10 +5,15 @@ import pathlib
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from milan_jax._src.notebook import Shown
-from milan_jax._src.records import ExemplarSet, GroupedExemplars, LayerExemplars
+from milan_jax._src.records import (
+  ExemplarSet,
+  GroupedExemplars,
+  LayerExemplars,
+  MappedExemplars,
+)
 
 
 class ChosenExemplars(Shown):
@@ -45,6 +50,20 @@ class ChosenExemplars(Shown):
     """The group of each image at `rows`; None if none is known."""
     whole = self._exemplars
     return whole.image_groups(rows) if isinstance(whole, GroupedExemplars) else None
+
+  def maps(
+    self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
+  ) -> Float[np.ndarray, "n height width"] | None:
+    """Returns the activation maps of exemplars of a layer; None if not known."""
+    whole = self._exemplars
+    if not isinstance(whole, MappedExemplars):
+      return None
+    return whole.maps(layer, self._rows[layer][rows], slots)
+
+  def image_names(self, rows: Int[np.ndarray, "n"]) -> list[str] | None:
+    """Returns the names of the distinct images at `rows`; None if not known."""
+    whole = self._exemplars
+    return whole.image_names(rows) if isinstance(whole, MappedExemplars) else None
 
   def exemplars(self, layer: str) -> LayerExemplars:
     """Returns ids, rows, activations and thresholds of a layer's chosen units."""

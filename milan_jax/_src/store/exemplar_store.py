@@ -34,7 +34,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.exemplars.masks import activation_masks
@@ -324,6 +324,21 @@ class StoredExemplars(Shown):
   def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
     """Returns the distinct images at `rows`."""
     return np.asarray(self._images[rows])
+
+  def maps(
+    self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
+  ) -> Float[np.ndarray, "n height width"] | None:
+    """Returns the activation maps of exemplars of a layer; None if masks were given.
+
+    Args:
+      layer: the layer's name.
+      rows: rows of `exemplars(layer)`, one per map.
+      slots: the index among the unit's k exemplars, one per map.
+    """
+    if "masks" in self._arrays.get(layer, ()):
+      return None
+    maps: np.ndarray = np.asarray(self._array(layer, "maps")[rows, slots])
+    return maps
 
   def masks(
     self,

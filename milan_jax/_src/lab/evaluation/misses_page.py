@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from milan_jax._src.catalog.page import PageInfo, PageUnit, Regions, write_page
+from milan_jax._src.catalog.page import PageInfo, PageUnit, write_page
+from milan_jax._src.catalog.pictures import Regions
 from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.lab.evaluation.described import Judged
 from milan_jax._src.records import ExemplarSet, Unit
