@@ -1,5 +1,7 @@
 """Batches, splits and early stopping against what can be counted by hand."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -196,3 +198,53 @@ def test_improved_is_of_the_last_epoch():
   state = state.updated(2.0)
   assert state.improved and state.best == 2
   assert not state.updated(3.0).improved
+
+
+def test_chosen_lengths_need_the_fewest_steps(monkeypatch):
+  monkeypatch.setattr(batches, "STEPS_PER_LENGTH", 28)
+  numbers = {2: 30, 3: 25, 5: 40, 6: 9, 9: 4, 14: 2}  # targets: captions
+  captions = [[["a"] * (n - 1)] for n, count in numbers.items() for _ in range(count)]
+  samples = batches.make_samples(captions, range(len(captions)), vocabulary=WORDS)
+
+  def cost(lengths):
+    steps = sum(
+      count * min(length for length in lengths if length >= n)
+      for n, count in numbers.items()
+    )
+    return steps + 28 * len(lengths)
+
+  options = [
+    (*some, 14)
+    for size in range(6)
+    for some in itertools.combinations(sorted(numbers)[:-1], size)
+  ]
+  chosen = batches.choose_lengths(samples, pad_id=PAD)
+  assert chosen in options and 1 < len(chosen) < 6
+  assert cost(chosen) == min(map(cost, options))
+  padded = batches.padded_lengths(samples, pad_id=PAD, lengths=chosen)
+  assert padded.sum() + 28 * len(chosen) == cost(chosen)
+  # Captions longer than those that the lengths were chosen for.
+  longer = make([1])
+  assert batches.padded_lengths(longer, pad_id=PAD, lengths=(3, 5)).tolist() == [16]
+
+
+@pytest.mark.parametrize("num_devices", [1, 2])
+def test_positions_are_those_of_real_tokens_first_on_each_device(num_devices):
+  rng = np.random.default_rng(3)
+  is_real = np.arange(20)[None] < rng.integers(1, 9, size=(6, 1))
+  found = batches.real_positions(is_real, num_devices)
+  rows = 6 // num_devices
+  assert found.shape[0] == num_devices
+  assert found.shape[1] % (rows * 5) == 0  # few shapes
+  for device, positions in enumerate(found):
+    here = is_real[device * rows : (device + 1) * rows]
+    real = [step * rows + row for step in range(20) for row in range(rows)]
+    real = [place for place in real if here[place % rows, place // rows]]
+    assert positions[: len(real)].tolist() == real
+    assert len(set(positions.tolist())) == len(positions)
+
+
+def test_no_positions_are_listed_where_nearly_all_are_real():
+  is_real = np.ones((4, 8), bool)
+  is_real[0, 6:] = False
+  assert batches.real_positions(is_real, 1) is None

@@ -66,6 +66,7 @@ def test_eight_devices_take_the_step_of_one(tmp_path):
   assert count == 8
   assert len(one) == 1 + 19
   assert float(one[0]) > 1
+  # The softmax ignores the bias of the regions' energies: one gradient is zero.
+  assert sum(not a.any() for a in one) == 1
   for a, b in zip(one, eight, strict=True):
-    assert np.abs(a).max() > 0
     np.testing.assert_allclose(a, b, atol=1e-6, rtol=1e-6)

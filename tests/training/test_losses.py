@@ -191,28 +191,29 @@ def test_the_language_model_s_padding_row_stays_zero(recorded, language_model_pa
 
 @pytest.mark.device
 def test_losses_by_hand():
-  probs = np.full((2, 3, 4), 0.1, np.float32)
-  probs[0, 0, 1], probs[0, 1, 2], probs[1, 0, 2] = 0.5, 0.25, 0.125
+  probs = np.full((2, 3, 4), 0.25, np.float32)
+  for place, word, prob in [((0, 0), 1, 0.5), ((0, 1), 2, 0.25), ((1, 0), 2, 0.125)]:
+    probs[place] = (1 - prob) / 3
+    probs[place][word] = prob
   targets = jnp.array([[1, 2, 3], [2, 3, 3]])
   attentions = np.zeros((2, 3, 2), np.float32)
   attentions[0, :, 0] = [0.5, 0.25, 9]
   attentions[0, :, 1] = [0.5, 0.75, 9]
   attentions[1, :, 0] = [1, 1, 9]
   attentions, log_probs = jnp.asarray(attentions), jnp.log(probs)
-  terms = losses.captioner_loss(log_probs, attentions, targets, jnp.ones(2), pad_id=3)
-  expected = (np.log(2) + np.log(4) + np.log(8)) / 3
-  np.testing.assert_allclose(terms["nll"].value, expected, rtol=tolerance(1e-6, 1e-5))
-  # Sums over two steps, the longest caption's: (.75, 1.25) and (2, 0).
-  expected = np.mean([0.25**2, 0.25**2, 1, 1])
-  np.testing.assert_allclose(
-    terms["attention"].value, expected, rtol=tolerance(1e-6, 1e-5)
-  )
-  terms = losses.captioner_loss(
-    log_probs, attentions, targets, jnp.array([0.0, 1.0]), pad_id=3
-  )
-  np.testing.assert_allclose(terms["nll"].value, np.log(8), rtol=tolerance(1e-6, 1e-5))
-  # Alone, the second caption is the longest: one step, (1, 0).
-  np.testing.assert_allclose(terms["attention"].value, 0.5, rtol=tolerance(1e-6, 1e-5))
+  for weights, nll, penalty in (
+    # Sums over two steps, the longest caption's: (.75, 1.25) and (2, 0).
+    ([1.0, 1.0], np.log(64) / 3, np.mean([0.25**2, 0.25**2, 1, 1])),
+    # Alone, the second caption is the longest: one step, (1, 0).
+    ([0.0, 1.0], np.log(8), 0.5),
+  ):
+    weights = jnp.array(weights)
+    mask = losses.token_mask(targets, weights, pad_id=3)
+    np.testing.assert_allclose(
+      losses.token_nll(log_probs, targets, mask).value, nll, rtol=tolerance(1e-6, 1e-5)
+    )
+    found = losses.attention_penalty(attentions, mask, weights)
+    np.testing.assert_allclose(found.value, penalty, rtol=tolerance(1e-6, 1e-5))
 
 
 def test_padding_changes_no_loss_and_no_gradient(recorded, captioner_params):

@@ -8,6 +8,7 @@ CRITERIA = ("nll", "bleu")
 UPDATE_RULES = ("adamw", "lamb")
 RATE_SCALINGS = ("none", "linear", "sqrt")
 ORDERS = ("length", "random")
+COMPUTE_DTYPES = ("float32", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -169,6 +170,12 @@ class OptimizerOptions(Checked):
     False, "decay the learning rate to 0 along a cosine in max_epochs"
   )
   weight_decay: float = option(1e-2, "the weight decay")
+  compute_dtype: str = option(
+    "float32",
+    "type that the operands of matrix products are rounded to in training; sums, "
+    "weights and the optimizer's state are float32",
+    choices=COMPUTE_DTYPES,
+  )
   max_epochs: int = option(100, "maximum number of epochs")
   stop_by: str = option(
     "nll",

@@ -1,16 +1,25 @@
 """Batches of captions: shuffled by seed and epoch, padded to a few compiled shapes."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from milan_jax._src.text import vocabulary as vocabularies
 
-# The length of a batch is rounded up to a multiple of this, so that an epoch compiles a
-# few programs instead of one for each maximum length. The losses mask the added steps.
+# The length of a batch is rounded up, so that an epoch compiles a few programs instead
+# of one for each maximum length: to one of a few chosen lengths, or beyond them to a
+# multiple of this. The losses mask the added steps.
 LENGTH_MULTIPLE = 8
+# At most so many lengths are chosen.
+MAX_LENGTHS = 6
+# Another length must save so many steps of captions in an epoch, since each length
+# compiles a program, which takes as long as some ten thousand steps on a CPU.
+STEPS_PER_LENGTH = 500
+# The output layer reads a multiple of this fraction of a batch's positions.
+POSITION_FRACTION = 1 / 4
 
 # Returns the features of units by their rows.
 Gather = Callable[[Int[np.ndarray, "batch"]], Float[np.ndarray, "batch k features"]]
@@ -36,6 +45,9 @@ class Batch(NamedTuple):
     targets: ids to predict; each follows its input.
     weights: 1 for a caption, 0 for a padding row.
     features: features of each caption's unit; None for the language model.
+    positions: the positions that the output layer reads, on each device: those of real
+      tokens first. A position counts the device's captions of the first step, then of
+      the second, and so on. None reads all positions.
   """
 
   inputs: Int[Array, "batch length"] | Int[np.ndarray, "batch length"]
@@ -44,6 +56,9 @@ class Batch(NamedTuple):
   features: (
     Float[Array, "batch k features"] | Float[np.ndarray, "batch k features"] | None
   ) = None
+  positions: Int[Array, "devices tokens"] | Int[np.ndarray, "devices tokens"] | None = (
+    None
+  )
 
 
 def make_samples(
@@ -79,19 +94,26 @@ def shuffled(samples: Samples, *, seed: int, epoch: int) -> Samples:
 
 
 def grouped(
-  samples: Samples, *, batch_size: int, pad_id: int, seed: int, epoch: int
+  samples: Samples,
+  *,
+  batch_size: int,
+  pad_id: int,
+  lengths: Sequence[int] = (),
+  seed: int,
+  epoch: int,
 ) -> Samples:
   """Returns the samples in an epoch's order, in batches of similar lengths.
 
   The samples are shuffled as in `shuffled`. Those that fill no whole batch stay last.
-  The others are sorted by the multiple of `LENGTH_MULTIPLE` that their length is
-  rounded up to, samples of one such length in the shuffled order, and cut into batches,
-  which are shuffled. At most one batch for each pair of neighboring lengths is mixed.
+  The others are sorted by their padded length, samples of one padded length in the
+  shuffled order, and cut into batches, which are shuffled. At most one batch for each
+  pair of neighboring lengths is mixed.
 
   Args:
     samples: the samples to train on.
     batch_size: captions per batch.
     pad_id: the padding id.
+    lengths: as for `padded_lengths`.
     seed: the run's seed.
     epoch: the number of the epoch.
   """
@@ -99,24 +121,78 @@ def grouped(
   order = rng.permutation(len(samples.rows))
   num_whole = len(order) // batch_size
   whole, rest = np.split(order, [num_whole * batch_size])
-  lengths = padded_lengths(samples, pad_id=pad_id)
-  whole = whole[np.argsort(lengths[whole], kind="stable")]
+  padded = padded_lengths(samples, pad_id=pad_id, lengths=lengths)
+  whole = whole[np.argsort(padded[whole], kind="stable")]
   whole = whole.reshape(num_whole, batch_size)[rng.permutation(num_whole)]
   order = np.concatenate([whole.ravel(), rest])
   return Samples(samples.tokens[order], samples.rows[order])
 
 
-def by_length(samples: Samples, *, pad_id: int) -> Samples:
+def by_length(samples: Samples, *, pad_id: int, lengths: Sequence[int] = ()) -> Samples:
   """Returns the samples sorted by padded length, otherwise in their order."""
-  order = np.argsort(padded_lengths(samples, pad_id=pad_id), kind="stable")
+  padded = padded_lengths(samples, pad_id=pad_id, lengths=lengths)
+  order = np.argsort(padded, kind="stable")
   return Samples(samples.tokens[order], samples.rows[order])
 
 
-def padded_lengths(samples: Samples, *, pad_id: int) -> Int[np.ndarray, "captions"]:
-  """Returns each caption's number of targets, rounded up to `LENGTH_MULTIPLE`."""
-  used = (samples.tokens != pad_id).sum(axis=1) - 1
-  lengths: Int[np.ndarray, "captions"] = -(-used // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
-  return lengths
+def padded_lengths(
+  samples: Samples, *, pad_id: int, lengths: Sequence[int] = ()
+) -> Int[np.ndarray, "captions"]:
+  """Returns each caption's number of targets, rounded up.
+
+  Args:
+    samples: the captions.
+    pad_id: the padding id.
+    lengths: the lengths to round up to, ascending; beyond the last one, and without
+      any, numbers are rounded up to a multiple of `LENGTH_MULTIPLE`.
+  """
+  used = _num_targets(samples, pad_id)
+  padded: Int[np.ndarray, "captions"] = -(-used // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+  if lengths:
+    known = np.asarray(lengths)
+    places = np.searchsorted(known, used).clip(max=len(known) - 1)
+    padded = np.where(used <= known[-1], known[places], padded)
+  return padded
+
+
+def _num_targets(samples: Samples, pad_id: int) -> Int[np.ndarray, "captions"]:
+  used: Int[np.ndarray, "captions"] = (samples.tokens != pad_id).sum(axis=1) - 1
+  return used
+
+
+def choose_lengths(samples: Samples, *, pad_id: int) -> tuple[int, ...]:
+  """Chooses the lengths that captions are padded to, so that an epoch is shortest.
+
+  They minimize the number of steps of all captions, plus `STEPS_PER_LENGTH` for each
+  length, by dynamic programming over the lengths that occur.
+
+  Args:
+    samples: the training samples.
+    pad_id: the padding id.
+
+  Returns:
+    At most `MAX_LENGTHS` lengths, ascending; the last one is the longest caption's.
+  """
+  known, numbers = np.unique(_num_targets(samples, pad_id), return_counts=True)
+  before = np.concatenate([[0], np.cumsum(numbers)])
+  # The least cost of the first n lengths, and the choice that has it.
+  best: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+  best += [(np.inf, ())] * len(known)
+  answer = best[-1]
+  for _ in range(MAX_LENGTHS):
+    following: list[tuple[float, tuple[int, ...]]] = []
+    following += [(np.inf, ())] * (len(known) + 1)
+    for end in range(1, len(known) + 1):
+      length = int(known[end - 1])
+      costs = [
+        cost + length * int(before[end] - before[begin]) + STEPS_PER_LENGTH
+        for begin, (cost, _) in enumerate(best[:end])
+      ]
+      begin = int(np.argmin(costs))
+      following[end] = (costs[begin], (*best[begin][1], length))
+    best = following
+    answer = min(answer, best[-1])
+  return answer[1]
 
 
 def batches(
@@ -124,6 +200,7 @@ def batches(
   *,
   batch_size: int,
   pad_id: int,
+  lengths: Sequence[int] = (),
   gather: Gather | None = None,
   start: int = 0,
   num_devices: int = 1,
@@ -134,6 +211,7 @@ def batches(
     samples: the samples to train on.
     batch_size: captions per batch; the last batch is padded with rows of weight 0.
     pad_id: the padding id; columns of only padding are removed.
+    lengths: as for `padded_lengths`.
     gather: returns the features of units; None for batches without features.
     start: number of batches to skip.
     num_devices: the number of rows is rounded up to a multiple of this.
@@ -142,7 +220,8 @@ def batches(
   for first in range(start * batch_size, len(samples.rows), batch_size):
     tokens = samples.tokens[first : first + batch_size]
     rows = samples.rows[first : first + batch_size]
-    length = int(padded_lengths(Samples(tokens, rows), pad_id=pad_id).max())
+    some = Samples(tokens, rows)
+    length = int(padded_lengths(some, pad_id=pad_id, lengths=lengths).max())
     ids = np.full((num_rows, length + 1), pad_id, np.int32)
     width = min(length + 1, tokens.shape[1])
     ids[: len(rows), :width] = tokens[:, :width]
@@ -153,4 +232,24 @@ def batches(
       found = gather(rows)
       features = np.zeros((num_rows, *found.shape[1:]), np.float32)
       features[: len(rows)] = found
-    yield Batch(ids[:, :-1], ids[:, 1:], weights, features)
+    positions = real_positions(ids[:, 1:] != pad_id, num_devices)
+    yield Batch(ids[:, :-1], ids[:, 1:], weights, features, positions)
+
+
+def real_positions(
+  is_real: Bool[np.ndarray, "batch length"], num_devices: int
+) -> Int[np.ndarray, "devices tokens"] | None:
+  """Returns `Batch.positions`; None if the output layer would read nearly all.
+
+  The number of positions is rounded up, so that an epoch compiles a few programs.
+  """
+  batch, length = is_real.shape
+  by_device = is_real.reshape(num_devices, batch // num_devices, length)
+  flat = by_device.swapaxes(1, 2).reshape(num_devices, -1)
+  unit = math.ceil(flat.shape[1] * POSITION_FRACTION)
+  number = math.ceil(int(flat.sum(1).max()) / unit) * unit
+  if number >= flat.shape[1]:
+    return None
+  order = np.argsort(~flat, axis=1, kind="stable")[:, :number]
+  positions: Int[np.ndarray, "devices tokens"] = order.astype(np.int32)
+  return positions

@@ -163,6 +163,7 @@ class Trainer:
     pad_id: int,
     gather: batches.Gather | None = None,
     order: str = "random",
+    lengths: tuple[int, ...] = (),
   ) -> None:
     """Compiles nothing yet.
 
@@ -174,8 +175,10 @@ class Trainer:
       pad_id: the padding id.
       gather: returns the features of units; None for the language model.
       order: order of an epoch's captions: random, or length, by similar lengths.
+      lengths: the lengths that captions are padded to, as in
+        `batches.padded_lengths`.
     """
-    self._order = order
+    self._order, self._lengths = order, lengths
     self._terms = terms
     self._optimizer = optimizer
     self._batch_size = batch_size
@@ -187,6 +190,7 @@ class Trainer:
         batches.batches,
         batch_size=batch_size,
         pad_id=pad_id,
+        lengths=lengths,
         num_devices=self._mesh.size,
       ),
       batch_size=batch_size,
@@ -201,7 +205,7 @@ class Trainer:
     """Returns the mean losses of `samples`, without dropout."""
     terms = self._no_terms()
     if self._order == "length":
-      samples = batches.by_length(samples, pad_id=self._pad_id)
+      samples = batches.by_length(samples, pad_id=self._pad_id, lengths=self._lengths)
     for batch in self._batches(samples):
       terms = self._evaluation(params, terms, steps.shard(batch, self._mesh))
     return means(terms)
@@ -332,6 +336,7 @@ class Trainer:
       samples,
       batch_size=self._batch_size,
       pad_id=self._pad_id,
+      lengths=self._lengths,
       seed=seed,
       epoch=epoch,
     )

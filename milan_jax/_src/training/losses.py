@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 
 class Mean(NamedTuple):
@@ -57,17 +57,25 @@ def token_mask(
 
 
 def token_nll(
-  log_probs: Float[Array, "batch length vocab"],
-  targets: Int[Array | np.ndarray, "batch length"],
-  mask: Bool[Array, "batch length"],
+  logits: Float[Array, "*positions vocab"],
+  targets: Int[Array, "*positions"],
+  mask: Bool[Array, "*positions"],
 ) -> Mean:
   """Returns the mean negative log-likelihood of the tokens in `mask`.
 
   The mean is over the tokens of the whole batch, not over captions, so long captions
   have more weight.
+
+  Args:
+    logits: logits, or log-probabilities, of each token.
+    targets: the tokens to predict.
+    mask: the tokens that count.
   """
-  picked = jnp.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
-  return Mean(-jnp.where(mask, picked, 0).sum(), mask.sum().astype(picked.dtype))
+  # A comparison instead of an index: its gradient is not a scatter.
+  words = jnp.arange(logits.shape[-1]).reshape((1,) * targets.ndim + (-1,))
+  picked = jnp.where(words == targets[..., None], logits, 0).sum(-1)
+  nll = jax.nn.logsumexp(logits, axis=-1) - picked
+  return Mean(jnp.where(mask, nll, 0).sum(), mask.sum().astype(nll.dtype))
 
 
 def attention_penalty(
@@ -91,46 +99,22 @@ def attention_penalty(
   return Mean((penalties * weights).sum(), weights.sum())
 
 
-def captioner_loss(
-  log_probs: Float[Array, "batch length vocab"],
-  attentions: Float[Array, "batch length k"],
-  targets: Int[Array | np.ndarray, "batch length"],
-  weights: Float[Array | np.ndarray, "batch"],
-  *,
-  pad_id: int,
-) -> Terms:
-  """Returns the captioner's loss: the terms "nll" and "attention".
+def at_positions(
+  values: Shaped[Array, "length batch *rest"],
+  positions: Int[Array, "devices tokens"] | None,
+) -> Shaped[Array, "..."]:
+  """Returns the values at some positions of each device; all values for None.
 
   Args:
-    log_probs: log probabilities at each target's step.
-    attentions: the attention weights of each step; they sum to 1 over the regions.
-    targets: the ids to predict: the tokens, stop, then padding.
-    weights: 1 for a caption, 0 for a padding row.
-    pad_id: the padding id.
-
-  Source: Hernandez et al. 2022, section 3, and its appendix on training.
+    values: time-major values.
+    positions: as in `batches.Batch`.
   """
-  mask = token_mask(targets, weights, pad_id=pad_id)
-  return {
-    "nll": token_nll(log_probs, targets, mask),
-    "attention": attention_penalty(attentions, mask, weights),
-  }
-
-
-def language_model_loss(
-  log_probs: Float[Array, "batch length vocab"],
-  targets: Int[Array | np.ndarray, "batch length"],
-  weights: Float[Array | np.ndarray, "batch"],
-  *,
-  pad_id: int,
-) -> Terms:
-  """Returns the language model's loss: the mean token NLL as "nll".
-
-  Args:
-    log_probs: log probabilities at each target's step.
-    targets: the ids to predict: the tokens, stop, then padding.
-    weights: 1 for a caption, 0 for a padding row.
-    pad_id: the padding id.
-  """
-  mask = token_mask(targets, weights, pad_id=pad_id)
-  return {"nll": token_nll(log_probs, targets, mask)}
+  if positions is None:
+    return values
+  length, batch, *rest = values.shape
+  num_devices = len(positions)
+  values = values.reshape(length, num_devices, batch // num_devices, *rest)
+  # devices, positions, rest: each device's positions are its own.
+  values = values.swapaxes(0, 1).reshape(num_devices, -1, *rest)
+  indices = positions.reshape(*positions.shape, *(1 for _ in rest))
+  return jnp.take_along_axis(values, indices, axis=1, mode="promise_in_bounds")

@@ -4,20 +4,47 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from milan_jax._src.models import captioner as captioners
 from milan_jax._src.models import language_model as language_models
+from milan_jax._src.models import sequences
+from milan_jax._src.models.products import product
 from milan_jax._src.training import batches, losses, step
 
 CAPTIONER_TERMS = ("nll", "attention")
 LANGUAGE_MODEL_TERMS = ("nll",)
 
 
-def _dropout(key: PRNGKeyArray | None) -> dict[str, Any]:
-  if key is None:
-    return {"deterministic": True}
-  return {"deterministic": False, "rngs": {"dropout": key}}
+def _drop(
+  values: Float[Array, "..."], key: PRNGKeyArray | None, layer: int, rate: float
+) -> Float[Array, "..."]:
+  """Applies dropout; without a key, none."""
+  if key is None or rate == 0:
+    return values
+  kept = jax.random.bernoulli(jax.random.fold_in(key, layer), 1 - rate, values.shape)
+  return jnp.where(kept, values / (1 - rate), 0)
+
+
+def _token_nll(
+  hiddens: Float[Array, "length batch hidden"],
+  output: Any,
+  batch: batches.Batch,
+  *,
+  pad_id: int,
+  dtype: DTypeLike,
+) -> losses.Mean:
+  """Returns the mean loss of a token; the output layer reads `batch.positions`."""
+  positions = None if batch.positions is None else jnp.asarray(batch.positions)
+  mask = losses.token_mask(batch.targets, batch.weights, pad_id=pad_id)
+  mask, targets, hiddens = (
+    losses.at_positions(values, positions)
+    for values in (jnp.asarray(mask).T, jnp.asarray(batch.targets).T, hiddens)
+  )
+  logits = product(hiddens, output["kernel"], dtype)
+  logits = logits + output["bias"].reshape((1,) * targets.ndim + (-1,))
+  return losses.token_nll(logits, targets, mask)
 
 
 def augment(
@@ -74,10 +101,20 @@ def captioner_objective(
   feature_noise: float = 0.0,
   resample_regions: bool = False,
   stray_regions: float = 0.0,
+  dtype: DTypeLike = jnp.float32,
 ) -> step.Objective:
   """Returns the captioner's objective: token NLL and attention penalty.
 
   With a key, during training, the features are augmented (`augment`).
+
+  Args:
+    model: the captioner.
+    pad_id: the padding id.
+    feature_noise: as for `augment`.
+    resample_regions: as for `augment`.
+    stray_regions: `max_swapped` of `augment`.
+    dtype: type of the operands of matrix products; weights, sums, states and losses
+      are float32.
   """
 
   def objective(
@@ -92,28 +129,44 @@ def captioner_objective(
         resample=resample_regions,
         max_swapped=stray_regions,
       )
-    outputs: Any = model.apply(
-      {"params": params}, features, batch.inputs, **_dropout(key)
-    )
-    log_probs, attentions = outputs
-    return losses.captioner_loss(
-      log_probs, attentions, batch.targets, batch.weights, pad_id=pad_id
-    )
+    tokens = jnp.asarray(batch.inputs)
+    hiddens, attentions = sequences.captioner_states(params, features, tokens, dtype)
+    hiddens = _drop(hiddens, key, 0, model.dropout)
+    mask = losses.token_mask(jnp.asarray(batch.targets), batch.weights, pad_id=pad_id)
+    return {
+      "nll": _token_nll(hiddens, params["output"], batch, pad_id=pad_id, dtype=dtype),
+      "attention": losses.attention_penalty(
+        attentions.swapaxes(0, 1), mask, batch.weights
+      ),
+    }
 
   return objective
 
 
 def language_model_objective(
-  model: language_models.LanguageModel, *, pad_id: int
+  model: language_models.LanguageModel,
+  *,
+  pad_id: int,
+  dtype: DTypeLike = jnp.float32,
 ) -> step.Objective:
-  """Returns the language model's objective: token NLL."""
+  """Returns the language model's objective: token NLL.
+
+  Args:
+    model: the language model.
+    pad_id: the padding id.
+    dtype: as for `captioner_objective`.
+  """
 
   def objective(
     params: PyTree, batch: batches.Batch, key: PRNGKeyArray | None
   ) -> losses.Terms:
-    log_probs: Any = model.apply({"params": params}, batch.inputs, **_dropout(key))
-    return losses.language_model_loss(
-      log_probs, batch.targets, batch.weights, pad_id=pad_id
+    hiddens = sequences.language_model_states(
+      params,
+      jnp.asarray(batch.inputs),
+      lambda values, layer: _drop(values, key, layer, model.dropout),
+      dtype,
     )
+    nll = _token_nll(hiddens, params["output"], batch, pad_id=pad_id, dtype=dtype)
+    return {"nll": nll}
 
   return objective

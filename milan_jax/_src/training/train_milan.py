@@ -46,7 +46,7 @@ _TRAINED_BY = (
   *("stop_by", "patience", "validation_fraction", "test_fraction", "min_count"),
   *("length", "repeat", "seed", "order", "update_rule", "rate_scaling"),
   *("base_batch_size", "lm_base_batch_size", "warmup_steps", "clip_norm"),
-  "accumulate_steps",
+  *("accumulate_steps", "compute_dtype"),
 )
 # Options that earlier versions did not have, and the value that those versions imply.
 # It is not recorded, so that a run of an earlier version can be resumed.
@@ -64,6 +64,7 @@ _IMPLIED: dict[str, Any] = {
   "warmup_steps": 0,
   "clip_norm": None,
   "accumulate_steps": 1,
+  "compute_dtype": "float32",
 }
 Progress = Callable[[int, int], None]
 Say = Callable[[str], None]

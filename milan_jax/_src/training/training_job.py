@@ -155,13 +155,16 @@ class TrainingJob:
     size = self.options.optimizer.lm_batch_size
     return loop.Trainer(
       objectives.language_model_objective(
-        self._language_model, pad_id=self.vocabulary.pad_id
+        self._language_model,
+        pad_id=self.vocabulary.pad_id,
+        dtype=self.options.optimizer.compute_dtype,
       ),
       terms=objectives.LANGUAGE_MODEL_TERMS,
       optimizer=self._optimizer(size, self.options.optimizer.lm_base_batch_size),
       batch_size=size,
       pad_id=self.vocabulary.pad_id,
       order=self.options.optimizer.order,
+      lengths=self._lengths(),
     )
 
   def trainer(self) -> loop.Trainer:
@@ -174,6 +177,7 @@ class TrainingJob:
         feature_noise=data.feature_noise,
         resample_regions=data.resample_regions,
         stray_regions=data.stray_regions,
+        dtype=self.options.optimizer.compute_dtype,
       ),
       terms=objectives.CAPTIONER_TERMS,
       optimizer=self._optimizer(size, self.options.optimizer.base_batch_size),
@@ -181,6 +185,7 @@ class TrainingJob:
       pad_id=self.vocabulary.pad_id,
       gather=self.gather,
       order=self.options.optimizer.order,
+      lengths=self._lengths(),
     )
 
   @functools.cached_property
@@ -205,6 +210,17 @@ class TrainingJob:
       part: functools.partial(greedy_bleu, rows=getattr(self._rows, part))
       for part in ("validation", "test")
     }
+
+  def _lengths(self) -> tuple[int, ...]:
+    """Returns the lengths that captions are padded to; none in random order.
+
+    In random order a batch is as long as its longest caption, so lengths chosen for
+    single captions would not fit.
+    """
+    if self.options.optimizer.order == "random":
+      return ()
+    training = self.parts["training"]
+    return batches.choose_lengths(training, pad_id=self.vocabulary.pad_id)
 
   def _optimizer(self, batch_size: int, base: int) -> optax.GradientTransformation:
     options = self.options.optimizer
