@@ -10,6 +10,7 @@ from milan_jax._src.options.decoding import (
   Decoding,
 )
 from milan_jax._src.options.fields import Checked, Options, option
+from milan_jax._src.options.process_group import ProcessOptions
 
 FITS = ("resize-crop", "resize", "none")
 TAILS = ("auto", "upper", "lower", "both")
@@ -290,17 +291,10 @@ class DecodingOptions(Checked):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class RunOptions(Checked):
+class RunOptions(ProcessOptions):
   """The run: where it writes, and who takes part."""
 
   workdir: str = option("runs/describe", "folder for everything that is written")
-  coordinator: str | None = option(
-    None,
-    "HOST:PORT of the first of several processes that work together, the same for all; "
-    "each is started with all the same options but --process_id, and can reach workdir",
-  )
-  num_processes: int = option(1, "number of processes")
-  process_id: int = option(0, "index of this process; process 0 writes")
   page: bool = option(True, "write the page index.html")
   list_layers: bool = option(
     False, "print the network's layers with their shapes and numbers of units, and exit"

@@ -3,6 +3,7 @@
 import dataclasses
 
 from milan_jax._src.options.fields import Checked, Options, option
+from milan_jax._src.options.process_group import ProcessOptions
 
 CRITERIA = ("nll", "bleu")
 UPDATE_RULES = ("adamw", "lamb")
@@ -216,8 +217,8 @@ class ReleaseOptions(Checked):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class TrainRunOptions(Checked):
-  """The run: where it writes, and its seed."""
+class TrainRunOptions(ProcessOptions):
+  """The run: where it writes, its seed, and who takes part."""
 
   workdir: str = option("runs/train", "folder for everything that is written")
   seed: int = option(0, "seed of the split, the weights, the order and the dropout")

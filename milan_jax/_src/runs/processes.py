@@ -118,3 +118,18 @@ def broadcast_from_primary(value: int) -> int:
   if jax.process_count() == 1:
     return value
   return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
+
+
+@contextlib.contextmanager
+def primary_first() -> Iterator[None]:
+  """Runs the block in the primary process, and then in the others.
+
+  The block must take less than half a minute, after which the others give up.
+  """
+  if not is_primary():
+    broadcast_from_primary(0)
+  try:
+    yield
+  finally:
+    if is_primary():
+      broadcast_from_primary(0)

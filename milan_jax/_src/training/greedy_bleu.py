@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from milan_jax._src.decoding.program import decode, fuse_weights
@@ -61,6 +62,9 @@ class GreedyBleu:
     self, params: PyTree, rows: Int[np.ndarray, "units"]
   ) -> dict[str, float]:
     """Returns the BLEU, 0 to 100, of the units at `rows`, under the key "bleu"."""
+    if jax.process_count() > 1:
+      # Each process decodes on a device of its own, from the whole weights.
+      params = jax.tree.map(np.asarray, params)
     said: list[str] = []
     for start in range(0, len(rows), BATCH):
       features = self._gather(rows[start : start + BATCH])
@@ -69,7 +73,11 @@ class GreedyBleu:
       tokens = np.asarray(self._captions(params, padded, np.arange(BATCH) < number))
       said += [reconstruct_ids(row, self._vocabulary) for row in tokens[:number]]
     known = [self._summaries[row] for row in rows.tolist()]
-    return {"bleu": bleu([_plain(text) for text in said], known)}
+    found = bleu([_plain(text) for text in said], known)
+    if jax.process_count() > 1:
+      # All must stop at the same epoch, also if their processors round differently.
+      found = float(multihost_utils.broadcast_one_to_all(np.float32(found)))
+    return {"bleu": found}
 
 
 def _plain(text: str) -> str:

@@ -20,9 +20,21 @@ Evaluation = Callable[[PyTree, losses.Terms, batches.Batch], losses.Terms]
 
 
 def replicate(tree: PyTree, mesh: jax.sharding.Mesh) -> PyTree:
-  """Replicates every array on all devices."""
+  """Replicates every array on all devices.
+
+  Several processes must have the same values.
+  """
   sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-  return jax.device_put(tree, sharding)
+  if jax.process_count() == 1:
+    return jax.device_put(tree, sharding)
+
+  def place(array: jax.Array) -> jax.Array:
+    value = np.asarray(array)
+    return jax.make_array_from_callback(
+      value.shape, sharding, lambda index: value[index]
+    )
+
+  return jax.tree.map(place, tree)
 
 
 def shard(batch: batches.Batch, mesh: jax.sharding.Mesh) -> batches.Batch:

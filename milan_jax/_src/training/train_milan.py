@@ -15,6 +15,7 @@ from milan_jax._src.models.encoder import Projection
 from milan_jax._src.options.fields import values_of
 from milan_jax._src.options.train import TrainOptions
 from milan_jax._src.records import Unit
+from milan_jax._src.runs.processes import is_primary, primary_first, wait_until
 from milan_jax._src.runs.workdir import open_workdir
 from milan_jax._src.store import release
 from milan_jax._src.store.training_checkpoints import TrainingCheckpoints
@@ -137,7 +138,8 @@ def train_milan(
   matching.keep_matched(data.annotations, set(found.units), what="features", say=say)
   workdir = pathlib.Path(workdir)
   config = _config(options, found.feature_size, encoder.projection, data.split)
-  open_workdir(workdir / CHECKPOINTS, config | {"data": found.fingerprint})
+  with primary_first():
+    open_workdir(workdir / CHECKPOINTS, config | {"data": found.fingerprint})
   if is_finished(workdir):
     say(f"{workdir} holds a finished run; nothing is left to do")
     return read_report(workdir)
@@ -152,8 +154,11 @@ def train_milan(
   job = TrainingJob(found, rows, encoder, options, config["attention_size"], workdir)
   say(job.summary())
   report, whole = _train_both(job, config, nothing, card or {}, say, progress)
-  release.save_release(whole, workdir / RELEASE)
-  atomic.write_json(workdir / REPORT, report)
+  if is_primary():
+    release.save_release(whole, workdir / RELEASE)
+    atomic.write_json(workdir / REPORT, report)
+  # Who left before would end the first process: JAX waits for all, but not for long.
+  wait_until((workdir / REPORT).exists)
   return report
 
 
@@ -299,12 +304,15 @@ def _train(
     text = "".join(
       json.dumps(line, sort_keys=True) + "\n" for line in [*before, *lines]
     )
-    atomic.write_text(job.workdir / METRICS, text)
-    board.write(lines)
+    if is_primary():
+      atomic.write_text(job.workdir / METRICS, text)
+      board.write(lines)
     say(_epoch_line(name, stop_by, epochs[-1]))
 
-  traced = profiling.parse(options.run.profile)
-  events = job.workdir / TENSORBOARD / name if options.run.tensorboard else None
+  writes = is_primary()
+  traced = profiling.parse(options.run.profile if writes else None)
+  with_events = options.run.tensorboard and writes
+  events = job.workdir / TENSORBOARD / name if with_events else None
   with (
     TrainingCheckpoints(job.workdir / CHECKPOINTS / name) as checkpoints,
     profiling.Trace(job.workdir / PROFILE / name, traced) as trace,

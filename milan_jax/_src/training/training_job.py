@@ -193,7 +193,9 @@ class TrainingJob:
     """The function that reads the captioner's input features of units."""
     if self._encoder.projection is None:
       return self._data.gather
-    path = self.workdir / PROJECTED
+    # Each process reads a file of its own.
+    number = jax.process_index()
+    path = self.workdir / (f"{number}-{PROJECTED}" if number else PROJECTED)
     return _projected(self._data, self._encoder.projection, path)
 
   def measures(self, model: str) -> dict[str, loop.Measure]:

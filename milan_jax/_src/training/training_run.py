@@ -20,11 +20,22 @@ from milan_jax._src.options.fields import values_of
 from milan_jax._src.options.train import TrainOptions
 from milan_jax._src.records import ExemplarSet, Unit
 from milan_jax._src.runs.inputs import Tables
-from milan_jax._src.runs.locks import hold
+from milan_jax._src.runs.processes import (
+  hold_together,
+  is_primary,
+  join_processes,
+  signal_start,
+  wait_for_start,
+  wait_until,
+)
 from milan_jax._src.runs.progress import bar, say
 from milan_jax._src.runs.workdir import FEATURES, begin_run, check_run, read_run
 from milan_jax._src.store.feature_records import FeatureRecords
-from milan_jax._src.store.feature_store import FeatureStore
+from milan_jax._src.store.feature_store import (
+  FeatureStore,
+  features_are_finished,
+  open_features,
+)
 from milan_jax._src.store.splits import FILE as SPLIT
 from milan_jax._src.store.splits import write_split
 from milan_jax._src.text.tokenizer import Tokenizer
@@ -55,6 +66,7 @@ _BY_CONTENT = (
 # Options that may change when a run is resumed.
 _NOT_IN_RESULTS = (
   *("workdir", "checkpoint_every", "profile", "tensorboard", "compile_only"),
+  *("coordinator", "num_processes", "process_id"),
 )
 # What the card states of persons.
 _PERSONS = (
@@ -82,7 +94,8 @@ def train(options: TrainOptions) -> pathlib.Path:
   """Trains a captioner and its language model in a run directory.
 
   The same call with the same `workdir` resumes a stopped run and releases the same
-  bytes as an uninterrupted run.
+  bytes as an uninterrupted run. Several processes train together if each is started
+  with the same options and its own number.
 
   Args:
     options: all options of the command.
@@ -94,7 +107,9 @@ def train(options: TrainOptions) -> pathlib.Path:
     UserError: if an input does not exist, most annotated units have no exemplars, the
       split lacks an annotated unit, or the workdir belongs to another run.
   """
-  with hold(options.run.workdir) as folder:
+  run = options.run
+  join_processes(run.coordinator or "", run.num_processes, run.process_id)
+  with hold_together(run.workdir) as folder:
     return _train(options, folder)
 
 
@@ -105,7 +120,8 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
     tensorboard.check_installed()
   Tokenizer()  # needed hours later; fails now if spaCy is missing
   # All checks come before the run begins.
-  before = read_run(folder)
+  if is_primary():
+    read_run(folder)
   model = options.model
   spec, params = trained_encoder(model)
   everything = encoder_params(spec, params)
@@ -130,14 +146,18 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
   config = recorded(
     {name: config[name] for name in config if name not in _NOT_IN_RESULTS}
   )
+  wait_for_start(folder)
+  before = read_run(folder)
   if before is None:
     begin_run(folder, config, identity)
   else:
     check_run(folder, before, config, identity=identity, paths=_BY_CONTENT)
+  signal_start(folder)
   if is_finished(folder, judged=inputs.truths is not None):
     say(f"The captioner in {folder / RELEASE} is finished; nothing is left to do")
     return folder / RELEASE
-  write_split(folder / SPLIT, _parts(inputs))
+  if is_primary():
+    write_split(folder / SPLIT, _parts(inputs))
   features = inputs.records or _encoded(network, inputs.exemplars, folder)
   fitted: Projection | None = None
   if sizes:
@@ -145,6 +165,7 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
       features, inputs.rows.training, network.blocks, sizes, model.whitening
     )
   about = options.release.about
+  primary = is_primary()
   with bar("training", "batches") as show:
     train_milan(
       _annotated(features, inputs),
@@ -157,12 +178,15 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
       card=({"about": about} if about else {})
       | {"persons": _PERSONS.format(number=inputs.origin.left_out)}
       | dict(inputs.origin.sources),
-      say=say,
-      progress=show,
+      say=say if primary else _be_quiet,
+      progress=show if primary else _be_quiet,
     )
   # Computed features come without truths.
   if inputs.truths is not None and isinstance(features, FeatureStore):
-    _calibrate(folder, features, inputs, options.release.dtype)
+    if options.run.num_processes > 1:
+      say("Run the command in one process, without --coordinator, for the confidence")
+    else:
+      _calibrate(folder, features, inputs, options.release.dtype)
   say(
     f"Wrote the captioner to {folder / RELEASE}; "
     f"describe with --milan={folder / RELEASE}"
@@ -174,6 +198,9 @@ def _encoded(
   network: RegionEncoder, exemplars: ExemplarSet | None, folder: pathlib.Path
 ) -> FeatureStore:
   assert exemplars is not None, "there are exemplars, or features of them"
+  if not is_primary():
+    wait_until(lambda: features_are_finished(folder / FEATURES))
+    return open_features(folder / FEATURES)
   with bar("features", "images") as show:
     return encode_exemplars(
       network.encode,
@@ -183,6 +210,10 @@ def _encoded(
       pooling=network.pooling,
       progress=show,
     )
+
+
+def _be_quiet(*_: object) -> None:
+  """Takes the place of messages in all processes but the first."""
 
 
 def _parts(inputs: AnnotatedSets) -> dict[Unit, str]:

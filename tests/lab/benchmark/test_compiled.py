@@ -116,7 +116,7 @@ def test_operations_are_counted():
 def test_bytes_of_collectives_are_counted():
   text = """
   %i = f32[8,4]{1,0:T(8,128)} all-reduce(%a), to_apply=%add
-  %j = (f32[], bf16[2,3]{1,0}, pred[5]) all-reduce-start(%a, %b), to_apply=%add
+  %j = (f32[], bf16[2,3]{1,0}, /*index=2*/pred[5]) all-reduce-start(%a), to_apply=%add
   %k = f32[100] all-reduce-done(%j)
   %l = s32[16]{0} all-gather(f32[99] %a), dimensions={0}
   %m = f32[7] fusion(f32[8] %all-reduce.1), calls=%f
