@@ -3,7 +3,7 @@
 import contextlib
 import io
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -21,7 +21,11 @@ MAX_PIXELS = 89_478_485
 
 
 def load_picture(
-  file: pathlib.Path | bytes, geometry: Geometry
+  file: pathlib.Path | bytes,
+  geometry: Geometry,
+  *,
+  formats: Sequence[str] = FORMATS,
+  max_pixels: int | None = None,
 ) -> UInt8[np.ndarray, "height width channels"]:
   """Reads one picture.
 
@@ -31,12 +35,20 @@ def load_picture(
   Args:
     file: the picture's file, or the bytes of it.
     geometry: how it is resized and cropped.
+    formats: the formats that are read.
+    max_pixels: pictures with more pixels are refused before any is decoded; None for
+      no limit but `MAX_PIXELS`.
 
   Raises:
     UnreadableImageError: if the file is missing, corrupt, too large or not a picture.
     SizeMismatchError: if resizing is turned off and the picture has another size.
   """
-  with _opened(file) as image:
+  with _opened(file, formats) as image:
+    width, height = image.size
+    if max_pixels is not None and width * height > max_pixels:
+      raise UnreadableImageError(
+        f"its {width:,} x {height:,} pixels exceed the limit of {max_pixels:,}"
+      )
     _shrink(image, geometry)
     return fit(to_channels(image, geometry.channels), geometry)
 
@@ -54,11 +66,13 @@ def picture_shape(file: pathlib.Path | bytes) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _opened(file: pathlib.Path | bytes) -> Iterator[Image.Image]:
+def _opened(
+  file: pathlib.Path | bytes, formats: Sequence[str] = FORMATS
+) -> Iterator[Image.Image]:
   """Opens a picture; errors in the block are raised as UnreadableImageError."""
   try:
     content = io.BytesIO(file) if isinstance(file, bytes) else file.open("rb")
-    with content, _open(content) as image:
+    with content, _open(content, formats) as image:
       yield image
   except (UnreadableImageError, SizeMismatchError):
     raise
@@ -74,7 +88,7 @@ def _opened(file: pathlib.Path | bytes) -> Iterator[Image.Image]:
     ) from error
 
 
-def _open(file: io.BytesIO | io.BufferedReader) -> Image.Image:
+def _open(file: io.BytesIO | io.BufferedReader, formats: Sequence[str]) -> Image.Image:
   """Opens a picture like `Image.open`, but with any number of pixels.
 
   `Image.open` warns about large pictures or rejects them before a smaller decoding can
@@ -84,7 +98,7 @@ def _open(file: io.BytesIO | io.BufferedReader) -> Image.Image:
   if not prefix:
     raise UnreadableImageError("the file is empty")
   Image.init()
-  for name in FORMATS:
+  for name in formats:
     # Pillow before 11.3 does not support AVIF.
     reader, accept = Image.OPEN.get(name, (None, None))
     # A string is the reason why this build of Pillow cannot read the format.
@@ -96,7 +110,7 @@ def _open(file: io.BytesIO | io.BufferedReader) -> Image.Image:
         return JpegImagePlugin.JpegImageFile(file)
       return reader(file, "")
   raise UnreadableImageError(
-    f"it is not a picture of a known format ({', '.join(FORMATS)})"
+    f"it is not a picture of a known format ({', '.join(formats)})"
   )
 
 

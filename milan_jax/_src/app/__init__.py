@@ -1,0 +1,1 @@
+"""The local page for trying a captioner: `milan-demo`."""

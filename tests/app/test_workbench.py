@@ -1,0 +1,218 @@
+"""The page's handlers without a browser."""
+
+import dataclasses
+import html.parser
+import io
+import json
+import tempfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import milan_jax
+from milan_jax._src.app.answer_view import answer_html
+from milan_jax._src.app.handlers import Handlers
+from milan_jax._src.app.server import serving
+from milan_jax._src.app.uploads import data_url
+from milan_jax._src.app.workbench import OWN, Settings, Workbench, _options
+from milan_jax._src.errors import UserError
+from milan_jax._src.options.local_page import LocalPageOptions
+from tests.app.conftest import LAYER, WORD
+from tests.app.pictures import url
+from tests.helpers.commands import run_here
+
+HOW = (OWN, "", "")
+
+
+class _Reader(html.parser.HTMLParser):
+  """Collects text; fails on scripts and on pictures that are fetched."""
+
+  def __init__(self, text):
+    super().__init__()
+    self.texts, self.tags, self.classes = [], [], []
+    self.feed(text)
+    self.close()
+
+  def handle_starttag(self, tag, attrs):
+    self.tags.append(tag)
+    given = dict(attrs)
+    self.classes.append(given.get("class"))
+    assert tag not in ("script", "b", "i", "a")
+    assert not any(name.startswith("on") for name in given)
+    if tag == "img":
+      assert given["src"].startswith("data:image/png;base64,")
+
+  def handle_data(self, data):
+    self.texts.append(data)
+
+  @property
+  def text(self):
+    return "".join(self.texts)
+
+
+@pytest.fixture(scope="module")
+def workbench(evil_run):
+  return Workbench([str(evil_run)])
+
+
+@pytest.fixture(scope="module")
+def handlers(workbench):
+  return Handlers(workbench)
+
+
+def test_a_run_is_listed(workbench):
+  assert list(workbench.runs) == ["<i>run"]
+  assert workbench.captioners == ["<b>captioner"]
+  assert workbench.layers("<i>run") == [LAYER]
+  assert workbench.units("<i>run", LAYER) == ["0", "1", "2", "3"]
+
+
+def test_a_unit_is_described_again(workbench, handlers):
+  run = workbench.runs["<i>run"]
+  entry, number = run.descriptions[2], "2"
+  answer = workbench.describe_unit("<i>run", LAYER, number, Settings("<b>captioner"))
+  assert answer.description == entry == answer.earlier
+  assert answer.decoding == "<b>captioner, greedy"
+  found = _Reader(
+    handlers.describe_unit("<i>run", LAYER, number, "<b>captioner", OWN, "", "")
+  )
+  assert found.text.count(entry.text) == 2 and WORD in entry.text.lower()
+  assert f"<i>run: {LAYER}/{number}" in found.texts
+  assert f"{entry.log_prob:.2f}" in found.texts
+  # The attention of each word over the three regions.
+  (read,) = milan_jax.load(run.captioner).attend(
+    run.features_of([entry.unit]), {entry.unit: [entry.text]}
+  )[entry.unit]
+  weights = [f"{weight:.0%}" for row in read.weights for weight in row]
+  places = [n for n, name in enumerate(found.classes) if name == "milan-weight"]
+  assert len(places) == len(weights) == 3 * len(read.words)
+  assert all(weight in found.texts for weight in weights)
+  assert found.tags.count("img") == 3
+
+
+@pytest.mark.parametrize("changes", [{"text": ""}, {"dead": True}])
+def test_without_words_there_is_no_attention(workbench, monkeypatch, changes):
+  captioner = workbench._captioner("<b>captioner")
+  entry = dataclasses.replace(workbench.runs["<i>run"].descriptions[0], **changes)
+  monkeypatch.setattr(captioner, "describe", lambda *_, **__: [entry])
+  answer = workbench.describe_unit("<i>run", LAYER, "0", Settings("<b>captioner"))
+  assert answer.attention is None and answer.description == entry
+  assert "Attention" not in answer_html(answer)
+
+
+def test_pictures_are_described_as_a_units_exemplars(workbench, handlers, tmp_path):
+  """The same regions as a unit's: the same description; and no file is written."""
+  run = workbench.runs["<i>run"]
+  images, masks = run.regions(run.unit(f"{LAYER}/1"))
+  items = []
+  for image, mask in zip(images, masks, strict=True):
+    painted = np.zeros((224, 224, 4), np.uint8)
+    painted[mask] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(painted).save(buffer, "PNG")
+    mask_url = url(buffer.getvalue())
+    items.append({"name": WORD, "picture": data_url(image), "mask": mask_url})
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(tempfile, "tempdir", str(tmp_path))
+    text = handlers.describe_pictures(json.dumps(items), "<b>captioner", *HOW)
+  found = _Reader(text)
+  assert run.descriptions[1].text in found.text
+  assert "3 pictures" in found.texts
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_search_lists_units_and_regions(workbench, handlers):
+  text = f"{WORD}0 {WORD}1"
+  found = _Reader(handlers.find("<i>run", text, 3))
+  run = workbench.runs["<i>run"]
+  matches = milan_jax.load(run.captioner).find(run.features, text, top=3)
+  names = [f"{LAYER}/{match.unit.index}" for match in matches]
+  assert [each for each in found.texts if each in names] == names
+  assert all(f"{match.pmi:.2f}" in found.texts for match in matches)
+  best = max(value for match in matches for value in match.region_pmis.tolist())
+  assert f"{best:.2f}" in found.text
+
+
+@pytest.mark.parametrize(
+  ("arguments", "message"),
+  [
+    (("nowhere", LAYER, "0", "<b>captioner", *HOW), "Choose one of the runs"),
+    (("<i>run", "nowhere", "0", "<b>captioner", *HOW), "expected LAYER/UNIT"),
+    (("<i>run", LAYER, "9", "<b>captioner", *HOW), "no such unit"),
+    (("<i>run", LAYER, "0", "/etc/passwd", *HOW), "Choose one of the captioners"),
+    (("<i>run", LAYER, "0", "<b>captioner", "wild", "", ""), "strategy"),
+    (("<i>run", LAYER, "0", "<b>captioner", OWN, "x", ""), "expected a number"),
+    (("<i>run", LAYER, "0", "<b>captioner", OWN, "", "2.5"), "a whole number"),
+    (("<i>run", LAYER, "0", "<b>captioner", "beam", "", "0"), "beam_size"),
+    (("<i>run", LAYER, "0", "<b>captioner", "rerank", "-1", ""), "temperature"),
+    (("<i>run", LAYER, "0", "<b>captioner", "beam", "", "9" * 9), "memory"),
+    ((None,) * 7, "Choose one of the runs"),
+  ],
+)
+def test_bad_choices_are_answered_with_a_message(handlers, arguments, message):
+  found = _Reader(handlers.describe_unit(*arguments))
+  assert found.classes == ["milan-error"] and message in found.text
+
+
+@pytest.mark.parametrize("text", ["", "  ", None, "x" * 301])
+def test_bad_texts_are_answered_with_a_message(handlers, text):
+  assert _Reader(handlers.find("<i>run", text, 3)).classes == ["milan-error"]
+
+
+def test_a_bug_is_answered_without_its_details(handlers, monkeypatch, caplog):
+  def broken(*_):
+    raise RuntimeError("a secret")
+
+  monkeypatch.setattr(handlers._workbench, "find", broken)
+  found = _Reader(handlers.find("<i>run", "red", 3))
+  assert found.classes == ["milan-error"] and "secret" not in found.text
+  assert "a secret" in caplog.text
+
+
+def test_options_that_a_strategy_does_not_use_are_left_out(workbench):
+  captioner = workbench._captioner("<b>captioner")
+  both = {"temperature": 0.5, "beam_size": 7}
+  for strategy, used in (
+    (OWN, {}),
+    ("sample", {}),
+    ("beam", {"beam_size": 7}),
+    ("rerank", both),
+  ):
+    found = _options(captioner, Settings("<b>captioner", strategy, **both))
+    expected = None if strategy == OWN else strategy
+    assert found == milan_jax.DecodingOptions(strategy=expected, batch_size=1, **used)
+    captioner.resolve(found)
+
+
+def test_captioners_of_one_name_are_told_apart(evil_run, captioner):
+  other = captioner.parent / "<b>captioner"
+  captioner.rename(other)
+  try:
+    names = Workbench([str(evil_run)], [str(other)]).captioners
+  finally:
+    other.rename(captioner)
+  assert len(set(names)) == 2 and all(name.endswith("/<b>captioner") for name in names)
+
+
+def test_the_options_of_the_command():
+  options = LocalPageOptions.of(runs="a, b,,a", milan=" base ")
+  assert options.run_folders == ["a", "b"] and options.captioner_names == ["base"]
+  assert LocalPageOptions.of(runs="").captioner_names == ["starter"]
+  with pytest.raises(UserError, match="port=0: expected 1 to 65535"):
+    LocalPageOptions.of(port=0)
+
+
+def test_the_command_refuses_what_is_not_a_run(tmp_path):
+  pytest.importorskip("gradio")
+  found = run_here("demo", "--runs", tmp_path)
+  assert found.returncode == 2 and "does not hold a run" in found.stderr
+
+
+def test_without_gradio_the_extra_is_named(monkeypatch):
+  monkeypatch.setitem(__import__("sys").modules, "gradio", None)
+  with (
+    pytest.raises(UserError, match=r"pip install 'milan-jax\[app\]'"),
+    serving(LocalPageOptions.of(runs="")),
+  ):
+    pass
