@@ -10,10 +10,13 @@ import pytest
 from PIL import Image
 
 from milan_jax._src.api import captioners, describe_run, origins
+from milan_jax._src.api.catalog_job import write_catalog
 from milan_jax._src.errors import UserError
+from milan_jax._src.options.catalog import CatalogOptions
 from milan_jax._src.runs.locks import LOCK
 from milan_jax._src.store.release import load_release, save_release
 from milan_jax._src.weights import packaged_weights
+from tests.helpers import site_data
 from tests.helpers.runs import contents, make_module, run
 from tests.store.resealed import reseal
 
@@ -301,3 +304,18 @@ def test_a_run_notes_where_the_weights_come_from(whole):
   words = "the object changing:net"
   assert json.loads((whole / "config.json").read_text())["weights_from"] == words
   assert words in (whole / "index.html").read_text()
+
+
+def test_finished_runs_become_one_catalog(whole, tmp_path):
+  other = shutil.copytree(whole, tmp_path / "other")
+  out = tmp_path / "site"
+  write_catalog(CatalogOptions(runs=f"{whole},{other}", out=str(out)))
+  ours, both = site_data.columns(whole), site_data.columns(out)
+  assert both["shown"] == ours["shown"] * 2
+  for name in ("unit", "confidence", "maximum", "fires", "tiles"):
+    np.testing.assert_array_equal(both[name], np.tile(ours[name], 2))
+  names = [network["title"] for network in site_data.facts(out)["networks"]]
+  assert names == [whole.name, "other"]
+  assert (out / "images" / "other" / "colors" / "0.webp").read_bytes() == (
+    whole / "images" / "colors" / "0.webp"
+  ).read_bytes()

@@ -9,6 +9,7 @@ import pytest
 
 from milan_jax._src.commands import flags
 from milan_jax._src.errors import UserError
+from milan_jax._src.options.catalog import CatalogOptions
 from milan_jax._src.options.data import AnnotatedDataOptions
 from milan_jax._src.options.describe import DescribeOptions
 from milan_jax._src.options.experiments import (
@@ -31,7 +32,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 KINDS = (
   *(BenchOptions, ConvertOptions, CorpusOptions, DescribeOptions, EvalOptions),
   *(TrainOptions, AnnotatedDataOptions, ScoreOptions, GeneralizeOptions),
-  SweepOptions,
+  *(SweepOptions, CatalogOptions),
 )
 FILE = """
 from milan_jax import DescribeOptions

@@ -47,12 +47,12 @@ def write_page(
   if not descriptions:
     raise UserError("descriptions: expected at least one; found none.")
   check_units(exemplars, (entry.unit for entry in descriptions))
-  facts = RunFacts(network, images, captioner, source=_digest(exemplars))
+  facts = RunFacts(network, images, captioner, source=digest_of(exemplars))
   pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
   return write_run_page(pathlib.Path(folder), exemplars, descriptions, facts)
 
 
-def _digest(exemplars: ExemplarSet) -> str:
+def digest_of(exemplars: ExemplarSet) -> str:
   """Identifies the regions, so that a page of others draws their pictures again."""
   parts: list[str | np.ndarray] = []
   for layer in exemplars.layers:

@@ -1,0 +1,30 @@
+"""The options of `milan-catalog`."""
+
+import dataclasses
+
+from milan_jax._src.options.fields import Options, option
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CatalogOptions(Options):
+  """Writes a catalog of finished runs, or of folders of exemplars, and exports it."""
+
+  runs: str | None = option(
+    None, "directories of finished runs of milan-describe, comma-separated"
+  )
+  exemplars: str | None = option(
+    None,
+    "folders of exemplars, in the original's layout or of milan-jax, comma-separated",
+  )
+  annotations: str | None = option(
+    None,
+    "CSV with columns layer,unit,summary, or a folder that holds annotations.csv; "
+    "default: annotations.csv of each folder of exemplars, if it has one",
+  )
+  descriptions: str | None = option(
+    None,
+    "CSVs with columns layer,unit,description from elsewhere, shown beside: FILE or "
+    "NAME=FILE, comma-separated",
+  )
+  out: str = option("catalog", "folder for the catalog")
+  title: str | None = option(None, "heading of the catalog; default: from the networks")
