@@ -100,7 +100,7 @@ EXTRAS = {
   "h5py": {"lab/evaluation/second_network.py"},
   "tensorboardX": {"training/tensorboard.py"},
   "tensorflow": set(),
-  "tensorflow_datasets": {"images/tfds.py", "store/feature_records.py"},
+  "tensorflow_datasets": {"images/tfds.py", "store/unit_records.py"},
   "datasets": {"images/hugging_face.py"},
   "gradio": {"app/controls.py", "app/server.py"},
   "starlette": {"app/server.py"},

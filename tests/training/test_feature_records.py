@@ -13,9 +13,11 @@ import pytest
 
 from milan_jax._src.decoding.region_encoder import encoder_params
 from milan_jax._src.errors import UserError
+from milan_jax._src.options.data import AnnotatedDataOptions
 from milan_jax._src.options.train import FeaturesOptions, TrainOptions
 from milan_jax._src.store.feature_records import META, FeatureRecords, open_records
 from milan_jax._src.store.feature_store import open_features
+from milan_jax._src.store.milannotations_job import run_action
 from milan_jax._src.training import (
   batches,
   features_job,
@@ -195,6 +197,18 @@ def test_a_remote_data_set_is_copied_once_and_again_when_it_changes(
   (stored / META).write_text(json.dumps(about | {"sha256": "0"}))
   with pytest.raises(UserError, match=r"array_record-00000 is missing"):
     open_records(target, key)
+
+
+def test_features_of_recorded_exemplars_are_those_of_their_folder(sets, tmp_path):
+  one = sets.split(",")[0]
+  run_action("records", AnnotatedDataOptions(data=one, out=str(tmp_path / "sets")))
+  found = [
+    FeatureRecords(tmp_path / name / _compute(tmp_path / name, exemplars=exemplars))
+    for name, exemplars in (("folder", one), ("records", str(tmp_path / "sets")))
+  ]
+  assert found[0].digest == found[1].digest
+  rows = np.arange(len(found[0]))
+  np.testing.assert_array_equal(*(each.read_rows(rows) for each in found))
 
 
 def test_other_exemplars_do_not_replace_a_data_set(sets, tmp_path):

@@ -9,7 +9,7 @@ from milan_jax._src.options.fields import Options, option
 class AnnotatedDataOptions(Options):
   """Downloads, merges, counts, checks or exports annotated exemplars.
 
-  The action comes first: download, merge, stats, check or export.
+  The action comes first: download, merge, stats, check, export or records.
   """
 
   data: str | None = option(
@@ -32,5 +32,7 @@ class AnnotatedDataOptions(Options):
     "cropping their center, as was done for the exemplars",
   )
   out: str | None = option(
-    None, "export: the folder to write; stats: a JSON file for the numbers"
+    None,
+    "export: the folder to write; records: the folder for the data sets of TFDS, local "
+    "or remote (gs://); stats: a JSON file for the numbers",
   )

@@ -10,7 +10,11 @@ from milan_jax._src.files.digests import sha256_of_file
 from milan_jax._src.files.json_files import read_json
 from milan_jax._src.records import Unit
 from milan_jax._src.store.annotations import read_annotations
-from milan_jax._src.store.exemplar_sets import open_exemplars, set_name
+from milan_jax._src.store.exemplar_sets import (
+  is_recorded,
+  open_exemplars,
+  set_name,
+)
 from milan_jax._src.store.exemplar_store import META
 from milan_jax._src.store.milannotations_archive import MANIFEST
 from milan_jax._src.store.original_layout import layer_units, layers_without_images
@@ -49,7 +53,7 @@ def read_annotated(folder: pathlib.Path) -> AnnotatedUnits:
   """
   units: list[Unit] = []
   missing: tuple[str, ...] = ()
-  if (folder / META).is_file():
+  if (folder / META).is_file() or is_recorded(folder):
     store = open_exemplars(folder)
     for layer in store.layers:
       units += store.exemplars(layer).signed_units()

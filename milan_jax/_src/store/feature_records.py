@@ -32,8 +32,16 @@ from milan_jax._src.records import Unit, signed_units
 from milan_jax._src.store import annotations as annotation_tables
 from milan_jax._src.store import splits
 from milan_jax._src.store.feature_store import FeatureStore
+from milan_jax._src.store.unit_records import (
+  VERSION,
+  UnitRecords,
+  UnitRecordWriter,
+  check_sizes,
+  library,
+  sizes_of,
+)
 
-DATASET, VERSION, SPLIT = "milan_features", "1.0.0", "units"
+DATASET = "milan_features"
 FORMAT = "milan-jax feature records 1"
 META = "records.json"
 _REMEDY = "run milan-features again"
@@ -120,11 +128,10 @@ def write_records(
   Raises:
     UserError: if the folder exists, or tensorflow-datasets is not installed.
   """
-  tfds = library()
   layers = []
   content = [json.dumps([tables.origin, FORMAT], sort_keys=True)]
   with staged_folder(folder) as staging:
-    writer = _writer(tfds, staging, key.name, (features.k, features.feature_size))
+    writer = _writer(staging, key.name, (features.k, features.feature_size))
     start = 0
     for layer in features.layers:
       units = features.signed_units(layer)
@@ -140,11 +147,11 @@ def write_records(
           _example(unit, tables, values)
           for unit, values in zip(some, found, strict=True)
         ]
-        writer.add_examples({SPLIT: examples})
+        writer.add(examples)
         content.append(sha256_of([found]))
         content.append(json.dumps([list(tables.annotations[unit]) for unit in some]))
       start += len(units)
-    writer.close_all()
+    writer.close()
     known = {unit: tables.annotations[unit] for layer in features.layers
              for unit in features.signed_units(layer)}  # fmt: skip
     annotation_tables.write_annotations(staging / annotation_tables.FILE, known)
@@ -160,46 +167,32 @@ def write_records(
       "feature_size": features.feature_size,
       "has_split": tables.split is not None,
       "sha256": sha256_of(content),
-      "files": {
-        path.name: path.stat().st_size
-        for path in sorted(staging.iterdir())
-        if path.is_file()
-      },
+      "files": sizes_of(staging),
     }
     write_json(staging / META, with_checksum(record))
 
 
-def _writer(tfds: Any, folder: pathlib.Path, name: str, shape: tuple[int, int]) -> Any:
-  types = tfds.features
-  identity = tfds.core.dataset_info.DatasetIdentity(
-    name=DATASET,
-    version=tfds.core.Version(VERSION),
-    data_dir=os.fspath(folder),
-    module_name="milan_jax",
-    config_name=name,
-    config_description=f"Features of {name}.",
+def _writer(
+  folder: pathlib.Path, name: str, shape: tuple[int, int]
+) -> UnitRecordWriter:
+  types = library().features
+  return UnitRecordWriter(
+    folder,
+    DATASET,
+    name,
+    "Features of the regions of annotated units, and their captions.",
+    {
+      "layer": types.Text(),
+      "unit": types.Scalar(np.int64),
+      "sign": types.Text(),
+      "captions": types.Sequence(types.Text()),
+      "split": types.Text(),
+      "features": types.Tensor(
+        shape=shape, dtype=np.float32, encoding=types.Encoding.BYTES
+      ),
+    },
+    per_file=_PER_FILE,
   )
-  about = tfds.core.DatasetInfo(
-    builder=identity,
-    description="Features of the regions of annotated units, and their captions.",
-    features=types.FeaturesDict(
-      {
-        "layer": types.Text(),
-        "unit": types.Scalar(np.int64),
-        "sign": types.Text(),
-        "captions": types.Sequence(types.Text()),
-        "split": types.Text(),
-        "features": types.Tensor(
-          shape=shape, dtype=np.float32, encoding=types.Encoding.BYTES
-        ),
-      }
-    ),
-  )
-  writer = tfds.core.SequentialWriter(
-    about, max_examples_per_shard=_PER_FILE, file_format="array_record"
-  )
-  writer.initialize_splits([SPLIT])
-  return writer
 
 
 def _example(
@@ -229,17 +222,12 @@ class FeatureRecords:
   def __init__(self, folder: pathlib.Path):
     self.folder = folder
     self._about = about = _read_about(folder / META)
-    for name, size in about["files"].items():
-      path = folder / name
-      found = path.stat().st_size if path.is_file() else -1
-      if found != size:
-        problem = f"has {found} bytes, expected {size}" if found >= 0 else "is missing"
-        raise UserError(f"{path} {problem}: {_REMEDY}.")
+    check_sizes(folder, about["files"], remedy=_REMEDY)
     self._units = {layer["name"]: _signed_units(layer) for layer in about["layers"]}
-    self._source, self._parser = _open_source(folder)
-    if len(self._source) != len(self):
+    self._records = UnitRecords(folder, ["features"], remedy=_REMEDY)
+    if len(self._records) != len(self):
       raise UserError(
-        f"{folder} has {len(self._source)} records, expected {len(self)}: {_REMEDY}."
+        f"{folder} has {len(self._records)} records, expected {len(self)}: {_REMEDY}."
       )
 
   def __len__(self) -> int:
@@ -300,19 +288,11 @@ class FeatureRecords:
       UserError: if a record is damaged.
     """
     distinct, places = np.unique(rows, return_inverse=True)
-    try:
-      records = self._source.__getitems__(distinct.tolist())
-      parsed = (self._parser.parse_example(bytes(record)) for record in records)
-      parts = [np.frombuffer(each["features"], np.float32) for each in parsed]
-      found = np.stack(parts).reshape(-1, self.k, self.feature_size)
-    except Exception as error:  # array_record and TFDS raise many kinds
-      words = " ".join(str(error).split())[:200]
-      raise UserError(
-        f"{self.folder}: a record cannot be read ({type(error).__name__}: {words}): "
-        f"{_REMEDY}."
-      ) from error
-    rows_found: Float[np.ndarray, "units k features"] = found[places]
-    return rows_found
+    records = self._records.read(distinct)
+    parts = [np.frombuffer(record["features"], np.float32) for record in records]
+    found = np.stack(parts).reshape(-1, self.k, self.feature_size)
+    features: Float[np.ndarray, "units k features"] = found[places]
+    return features
 
   def tables(self) -> dict[str, "RecordTable"]:
     """Returns the features of each layer as a table that is read on demand."""
@@ -398,37 +378,3 @@ def _read_about(path: Any) -> dict[str, Any]:
   if found.get("format") != FORMAT:
     raise UserError(f"{path}: expected the format {FORMAT!r}: {_REMEDY}.")
   return found
-
-
-def _open_source(folder: pathlib.Path) -> tuple[Any, Any]:
-  """Returns the serialized records, and what parses the features of one."""
-  tfds = library()
-  from tensorflow_datasets.core import example_parser
-
-  try:
-    builder = tfds.builder_from_directory(folder)
-    stored = builder.info.features["features"].get_serialized_info()
-    method = tfds.decode.DeserializeMethod.RAW_BYTES
-    source = builder.as_data_source(SPLIT, deserialize_method=method)
-  except Exception as error:  # of many kinds
-    words = " ".join(str(error).split())[:200]
-    raise UserError(
-      f"{folder} cannot be opened by tensorflow-datasets ({words}): {_REMEDY}."
-    ) from error
-  return source, example_parser.ExampleParserNp({"features": stored})
-
-
-def library() -> Any:
-  """Returns tensorflow-datasets.
-
-  Raises:
-    UserError: if it is not installed.
-  """
-  try:
-    import tensorflow_datasets
-  except ImportError as error:
-    raise UserError(
-      f"feature records need the library tensorflow-datasets ({error}): pip install "
-      "'milan-jax[tfds]'."
-    ) from error
-  return tensorflow_datasets

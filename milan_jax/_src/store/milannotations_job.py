@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from milan_jax._src.errors import UserError, did_you_mean
 from milan_jax._src.files.atomic import write_text
+from milan_jax._src.files.cache import cache_folder
+from milan_jax._src.files.remote import is_remote, put
 from milan_jax._src.files.staging import staged_folder
 from milan_jax._src.options.data import AnnotatedDataOptions
 from milan_jax._src.store.annotated_units import (
@@ -18,6 +20,11 @@ from milan_jax._src.store.annotated_units import (
   table,
 )
 from milan_jax._src.store.annotations import FILE, write_annotations
+from milan_jax._src.store.exemplar_records import META as RECORDS
+from milan_jax._src.store.exemplar_records import (
+  records_folder,
+  write_exemplar_records,
+)
 from milan_jax._src.store.exemplar_sets import LAYER_FILES, open_exemplars
 from milan_jax._src.store.exemplar_store import META
 from milan_jax._src.store.joined_exemplars import joined_layer
@@ -26,9 +33,10 @@ from milan_jax._src.store.milannotations_archive import fetch_annotated
 from milan_jax._src.store.milannotations_merge import merge_pictures
 from milan_jax._src.store.original_layout import layer_names, write_original_layout
 from milan_jax._src.store.splits import FILE as SPLIT
+from milan_jax._src.store.splits import read_split
 from milan_jax._src.text.tokenizer import Tokenizer
 
-ACTIONS = ("download", "merge", "stats", "check", "export")
+ACTIONS = ("download", "merge", "stats", "check", "export", "records")
 # Tables of a set that are exported as they are.
 _TABLES = (FILE, SPLIT)
 
@@ -58,7 +66,8 @@ def run_action(action: str, options: AnnotatedDataOptions) -> None:
   else:
     sets = [read_annotated(folder) for folder in found.values()]
     _refuse_same_names(sets)
-    {"stats": _stats, "check": _check, "export": _export}[action](sets, options)
+    actions = {"stats": _stats, "check": _check, "export": _export, "records": _records}
+    actions[action](sets, options)
 
 
 def _merge(found: Mapping[str, pathlib.Path], options: AnnotatedDataOptions) -> None:
@@ -124,6 +133,30 @@ def _export(sets: list[AnnotatedUnits], options: AnnotatedDataOptions) -> None:
     }
     write_annotations(staging / FILE, joined)
   print(f"{len(sets)} sets exported to {options.out}, without images")
+
+
+def _records(sets: list[AnnotatedUnits], options: AnnotatedDataOptions) -> None:
+  """Writes each set as a data set of tensorflow-datasets."""
+  if not options.out:
+    raise UserError("--out: give the folder to write to, local or remote (gs://).")
+  for one in sets:
+    target = records_folder(options.out, one.name)
+    remote = is_remote(target)
+    local = cache_folder() / "written" / one.name if remote else pathlib.Path(target)
+    if remote:
+      shutil.rmtree(local, ignore_errors=True)
+    path = one.folder / SPLIT
+    write_exemplar_records(
+      local,
+      open_exemplars(one.folder),
+      name=one.name,
+      annotations=one.annotations,
+      split=read_split(path) if path.is_file() else None,
+    )
+    if remote:
+      put(local, target, stamp=RECORDS)
+      shutil.rmtree(local)
+    print(f"{one.name}: {len(one.units)} units in {target}")
 
 
 def _place(one: AnnotatedUnits) -> str:

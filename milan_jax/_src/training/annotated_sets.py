@@ -13,7 +13,11 @@ from milan_jax._src.options.train import DataOptions, SetOptions
 from milan_jax._src.records import ExemplarSet, Unit
 from milan_jax._src.store.annotations import read_annotations
 from milan_jax._src.store.chosen_exemplars import ChosenExemplars
-from milan_jax._src.store.exemplar_sets import open_exemplars, set_name
+from milan_jax._src.store.exemplar_sets import (
+  open_exemplars,
+  set_folder,
+  set_name,
+)
 from milan_jax._src.store.feature_records import FeatureRecords
 from milan_jax._src.store.joined_exemplars import JoinedExemplars, joined_layer
 from milan_jax._src.store.milannotations_archive import fetch_annotated
@@ -257,7 +261,7 @@ def _folders(data: SetOptions) -> tuple[pathlib.Path, ...]:
       "--exemplars: give a folder of annotated exemplars, or networks of "
       "MILANNOTATIONS with --data, such as base."
     )
-  return tuple(pathlib.Path(path.strip()) for path in data.exemplars.split(","))
+  return tuple(set_folder(path.strip()) for path in data.exemplars.split(","))
 
 
 def _limited(

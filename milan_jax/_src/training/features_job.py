@@ -18,10 +18,10 @@ from milan_jax._src.store.feature_records import (
   META,
   FeatureRecords,
   UnitTables,
-  library,
   records_folder,
   write_records,
 )
+from milan_jax._src.store.unit_records import library
 from milan_jax._src.text.tokenizer import Tokenizer
 from milan_jax._src.training.annotated_sets import read_whole
 from milan_jax._src.training.matching import keep_matched
