@@ -122,16 +122,36 @@ def test_pictures_are_described_as_a_units_exemplars(workbench, handlers, tmp_pa
   assert not list(tmp_path.iterdir())
 
 
-def test_a_search_lists_units_and_regions(workbench, handlers):
-  text = f"{WORD}0 {WORD}1"
-  found = _Reader(handlers.find("<i>run", text, 3))
-  run = workbench.runs["<i>run"]
-  matches = milan_jax.load(run.captioner).find(run.features, text, top=3)
-  names = [f"{LAYER}/{match.unit.index}" for match in matches]
+def test_a_search_lists_units_and_regions(workbench, handlers, monkeypatch):
+  score = milan_jax.TextScore(WORD, -2.0, -5.0, -1.0, ("<u>",))
+  matches = [
+    milan_jax.TextMatch(milan_jax.Unit(LAYER, unit), score, pmi, np.array(alone))
+    for unit, pmi, alone in (
+      (3, 3.25, [0.5, np.nan, 4.5]),
+      (1, 1.75, [-2.5, 6.25, 0.25]),
+    )
+  ]
+  captioner = workbench._captioner("<b>captioner")
+  given = []
+  monkeypatch.setattr(
+    captioner, "find", lambda *a, **k: given.append((a, k)) or matches
+  )
+  found = _Reader(handlers.find("<i>run", WORD, 2))
+  assert given == [((workbench.runs["<i>run"].features, WORD), {"top": 2})]
+  names = [f"{LAYER}/3", f"{LAYER}/1"]
   assert [each for each in found.texts if each in names] == names
-  assert all(f"{match.pmi:.2f}" in found.texts for match in matches)
-  best = max(value for match in matches for value in match.region_pmis.tolist())
-  assert f"{best:.2f}" in found.text
+  assert {"3.25", "1.75", "-2.00", f"Units that “{WORD}” fits best"} <= set(found.texts)
+  assert "does not know: <u>." in found.text
+  # The regions that it fits best alone, best first, by their places among a unit's.
+  labels = [each for each in found.texts if ", region " in each]
+  assert [label.removeprefix(LAYER) for label in labels] == [
+    "/1, region 2: 6.25",
+    "/3, region 3: 4.50",
+    "/3, region 1: 0.50",
+    "/1, region 3: 0.25",
+    "/1, region 1: -2.50",
+  ]
+  assert found.tags.count("img") == 2 * 5
 
 
 @pytest.mark.parametrize(

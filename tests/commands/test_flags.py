@@ -24,6 +24,7 @@ from milan_jax._src.options.lab import (
   CorpusOptions,
   EvalOptions,
 )
+from milan_jax._src.options.local_page import LocalPageOptions
 from milan_jax._src.options.train import TrainOptions
 from milan_jax._src.version import __version__
 
@@ -32,7 +33,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 KINDS = (
   *(BenchOptions, ConvertOptions, CorpusOptions, DescribeOptions, EvalOptions),
   *(TrainOptions, AnnotatedDataOptions, ScoreOptions, GeneralizeOptions),
-  *(SweepOptions, CatalogOptions),
+  *(SweepOptions, CatalogOptions, LocalPageOptions),
 )
 FILE = """
 from milan_jax import DescribeOptions

@@ -78,9 +78,10 @@ def serving(options: LocalPageOptions) -> Iterator[str]:
       strict_cors=True,
     )
   except OSError as error:
-    port = "its ports" if options.port is None else f"port {options.port}"
     raise UserError(
-      f"--port: {port} cannot be used ({error}); choose another."
+      "--port: expected a free port; "
+      f"{'those from 7860 on are' if options.port is None else f'{options.port} is'} "
+      "in use: choose another."
     ) from error
   try:
     yield shared or local

@@ -23,7 +23,7 @@ from milan_jax._src.records import Description, Unit
 from milan_jax._src.store.feature_store import FeatureStore
 
 # The strategy of the captioner itself.
-OWN = "the captioner's own"
+OWN = "default"
 _LAYER = "pictures"
 _LONGEST_TEXT = 300
 
