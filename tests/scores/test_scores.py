@@ -179,11 +179,18 @@ def test_shuffled_units_have_the_description_of_another_unit():
   assert shuffled(said, 3) == found != shuffled(said, 4)
 
 
-def test_the_constant_caption_is_the_one_with_the_highest_bleu():
-  known = [["red things"], ["red things", "green dogs"], ["red and green things"]]
+def test_the_constant_caption_is_the_one_with_the_highest_score():
+  known = [
+    ["red things on white grass"],
+    ["red things on grass", "green dogs"],
+    ["red things on blue grass and light"],
+  ]
   every = {text for texts in known for text in texts}
   best = max(every, key=lambda text: bleu([text] * 3, known))
-  assert constant_caption(known) == best
+  assert constant_caption(known, SacreBleu()) == best
+  pairs = [text for texts in known for text in texts]
+  best = max(every, key=lambda text: sum(_longest(text, each) for each in pairs))
+  assert constant_caption(known, Rouge()) == best
 
 
 def test_intervals_are_percentiles_over_resampled_units():
@@ -191,7 +198,9 @@ def test_intervals_are_percentiles_over_resampled_units():
   table = score_table(
     {"one": [SAID]}, KNOWN, [metric], training=[["dogs"]], draws=200, seed=1
   )
-  assert table.units == 4 and table.references == 8 and table.constant == "dogs"
+  assert (
+    table.units == 4 and table.references == 8 and table.constant == {"rouge_l": "dogs"}
+  )
   rows = np.random.default_rng(1).multinomial(4, np.full(4, 0.25), 200)
   statistics = metric.statistics(SAID, KNOWN)
   values = []
@@ -273,7 +282,7 @@ def test_files_are_scored_on_the_test_part(tmp_path, capsys):
   assert list(table.systems)[1:] == [CONSTANT, SHUFFLED]
   printed = capsys.readouterr().out
   assert printed.startswith(markdown(expected)) and "'dogs'" in printed
-  assert (folder / "scores.json").read_text().count('"bleu"') == 6
+  assert (folder / "scores.json").read_text().count('"bleu"') == 7
   everything = options.replace(annotations=f"{folder}/annotations.csv")
   assert score_files(everything).units == 5
 

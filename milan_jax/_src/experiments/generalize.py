@@ -47,6 +47,8 @@ from milan_jax._src.training.splitting import split_units
 from milan_jax._src.training.training_inputs import of_training
 
 CASES, SCORES = "cases", "scores.json"
+# Changes with how scores are computed, so that they are computed again.
+_SCORING = 2
 # Options that may change when a run is resumed: they are not in any trial. Experiments
 # and trials may be added, and scores are computed again where metrics changed.
 _NOT_IN_TRIALS = (
@@ -232,7 +234,9 @@ def _scored(
   said = {
     way: [trial["descriptions"][way] for trial in trials] for way in (PMI, LIKELIHOOD)
   }
-  about = json.dumps([said, values_of_group(options.metrics), options.run.seed])
+  about = json.dumps(
+    [_SCORING, said, values_of_group(options.metrics), options.run.seed]
+  )
   digest = sha256_of([about])
   path = folder / CASES / case.folder / SCORES
   named: dict[str, Any] = {

@@ -9,7 +9,7 @@ from milan_jax._src.files.atomic import write_json
 from milan_jax._src.files.tables import UnitsOnce, read_rows
 from milan_jax._src.options.experiments import ScoredOptions, ScoreOptions
 from milan_jax._src.records import Unit
-from milan_jax._src.scores.score_table import ScoreTable, markdown, score_table
+from milan_jax._src.scores.score_table import SHOWN, ScoreTable, markdown, score_table
 from milan_jax._src.store.annotations import read_annotations
 from milan_jax._src.store.splits import FILE, read_split
 
@@ -51,7 +51,8 @@ def score_files(options: ScoreOptions) -> ScoreTable:
     seed=options.seed,
   )
   print(markdown(table), end="")
-  print(f"constant caption: {table.constant!r}")
+  for name, text in table.constant.items():
+    print(f"constant caption, {SHOWN[name][0]}: {text!r}")
   if len(units) < len(known):
     print(f"{len(known) - len(units)} annotated units have no description")
   if options.json:

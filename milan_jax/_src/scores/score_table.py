@@ -41,7 +41,7 @@ class ScoreTable:
   Attributes:
     units: number of units.
     references: number of references.
-    constant: the constant caption.
+    constant: the constant caption of each metric, by the metric's first score.
     systems: of each way, its scores by name.
     above_constant: of each way, the differences of its scores from the constant
       caption's, over the same bootstrap samples.
@@ -49,7 +49,7 @@ class ScoreTable:
 
   units: int
   references: int
-  constant: str
+  constant: Mapping[str, str]
   systems: Mapping[str, Mapping[str, Estimate]]
   above_constant: Mapping[str, Mapping[str, Estimate]]
 
@@ -86,8 +86,8 @@ def score_table(
     for name, trials in systems.items()
   }
   first = next(iter(ways.values()))
-  constant = constant_caption(others)
-  ways[CONSTANT] = [[constant] * len(known)]
+  constant: dict[str, str] = {}
+  ways[CONSTANT] = []  # of each metric
   ways[SHUFFLED] = [
     shuffled(first[number % len(first)], seed + number) for number in range(SHUFFLES)
   ]
@@ -95,6 +95,8 @@ def score_table(
   scores: dict[str, dict[str, Estimate]] = {name: {} for name in ways}
   above: dict[str, dict[str, Estimate]] = {name: {} for name in ways}
   for metric in metrics:
+    best = constant[metric.names[0]] = constant_caption(others, metric)
+    ways[CONSTANT] = [[best] * len(known)]
     drawn = {
       name: np.stack(
         [metric.scores(weights @ metric.statistics(trial, known)) for trial in trials]
