@@ -49,5 +49,9 @@ class StandIn(pathlib.PurePosixPath):
   def read_text(self):
     return self._local().read_text()
 
+  @property
+  def parent(self):
+    return StandIn(super().parent)
+
   def unlink(self):
     self._local().unlink()

@@ -22,6 +22,7 @@ from milan_jax._src.training import (
   batches,
   features_job,
   read_ahead,
+  train_milan,
   training_run,
 )
 from milan_jax._src.training.trained_encoder import feature_key, trained_encoder
@@ -72,19 +73,22 @@ def _train(workdir, **options):
   ], (workdir / "milan" / "milan.safetensors").read_bytes()
 
 
-def test_training_is_byte_equal_to_training_on_the_folders(sets, workdir, tmp_path):
-  from_folders = _train(tmp_path / "folders", exemplars=sets, repeat="1,2")
-  from_records = _train(tmp_path / "records", features=str(workdir), repeat="1,2")
-  assert from_records == from_folders
+@pytest.fixture(scope="module")
+def trained(workdir, tmp_path_factory):
+  """A finished training on the data set: its folder and results."""
+  folder = tmp_path_factory.mktemp("trained") / "run"
+  return folder, _train(folder, features=str(workdir), repeat="1,2")
+
+
+def test_training_is_byte_equal_to_training_on_the_folders(sets, trained, tmp_path):
+  folder, from_records = trained
+  assert _train(tmp_path, exemplars=sets, repeat="1,2") == from_records
   cards = [
-    json.loads((tmp_path / name / "milan" / "milan.json").read_text())["card"]
-    for name in ("folders", "records")
+    json.loads((run / "milan" / "milan.json").read_text())["card"]
+    for run in (tmp_path, folder)
   ]
   assert cards[0] == cards[1]
-  parts = [
-    (tmp_path / name / "split.csv").read_bytes() for name in ("folders", "records")
-  ]
-  assert parts[0] == parts[1]
+  assert (tmp_path / "split.csv").read_bytes() == (folder / "split.csv").read_bytes()
 
 
 def test_records_are_the_features_in_order(workdir, records):
@@ -262,3 +266,34 @@ def test_damaged_data_sets_are_refused(records, tmp_path):
   (folder / META).write_text(about.replace('"k": 2', '"k": 3'))
   with pytest.raises(UserError, match="was changed after it was written"):
     FeatureRecords(folder)
+
+
+def test_a_run_on_a_remote_workdir_resumes_on_another_machine(
+  workdir, trained, tmp_path, monkeypatch
+):
+  StandIn.keep_in(tmp_path / "store")
+  options = MODELS | {"features": str(workdir), "workdir": "stand-in://b/run"}
+  options["repeat"] = "1,2"
+
+  class PreemptedError(Exception):
+    pass
+
+  def stop(*_):
+    raise PreemptedError
+
+  # The first machine is gone after the last epoch, before the release is written.
+  monkeypatch.setenv("MILAN_JAX_CACHE", str(tmp_path / "first"))
+  with monkeypatch.context() as patched:
+    patched.setattr(train_milan.release, "save_release", stop)
+    with pytest.raises(PreemptedError):
+      training_run.train(TrainOptions.of(**options))
+  shutil.rmtree(tmp_path / "first")
+  monkeypatch.setenv("MILAN_JAX_CACHE", str(tmp_path / "second"))
+  training_run.train(TrainOptions.of(**options))
+  store = tmp_path / "store" / "b" / "run"
+  assert (store / "milan" / "milan.safetensors").read_bytes() == trained[1][1]
+  epochs = (store / "metrics.jsonl").read_text().splitlines()
+  assert len(epochs) == 2 * MODELS["max_epochs"]
+  assert not (store / "features").exists()
+  with pytest.raises(UserError, match="several processes need one folder"):
+    training_run.train(TrainOptions.of(**options, num_processes=2, coordinator="a:1"))

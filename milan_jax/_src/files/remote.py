@@ -40,7 +40,7 @@ def epath(path: str | os.PathLike[str]) -> EPath:
       raise ValueError("its scheme is unknown")
     found.exists()
   except Exception as error:  # of many kinds, from several libraries
-    raise _unreachable(path, error) from error
+    raise unreachable(path, error) from error
   return found
 
 
@@ -71,13 +71,13 @@ def fetched(path: str | os.PathLike[str], *, stamp: str) -> pathlib.Path:
       with staged_folder(target) as staging:
         for each in sorted(source.iterdir(), key=lambda each: str(each.name)):
           if each.is_file():
-            _copy(each, staging / each.name)
+            copy_file(each, staging / each.name)
   except UserError:
     raise
   except OSError as error:
-    raise _unreachable(path, error) from error
+    raise unreachable(path, error) from error
   except Exception as error:  # a library's own
-    raise _unreachable(path, error) from error
+    raise unreachable(path, error) from error
   return target
 
 
@@ -99,18 +99,20 @@ def put(folder: pathlib.Path, path: str | os.PathLike[str], *, stamp: str) -> No
       (target / stamp).unlink()
     names = sorted(each.name for each in folder.iterdir() if each.is_file())
     for name in sorted(names, key=lambda name: name == stamp):
-      _copy(folder / name, target / name)
+      copy_file(folder / name, target / name)
   except Exception as error:  # of many kinds, from several libraries
-    raise _unreachable(path, error) from error
+    raise unreachable(path, error) from error
 
 
-def _copy(source: EPath, target: EPath) -> None:
+def copy_file(source: EPath, target: EPath) -> None:
+  """Copies one file; either may be remote."""
   with source.open("rb") as reader, target.open("wb") as writer:
     while data := reader.read(_CHUNK):
       writer.write(data)
 
 
-def _unreachable(path: str | os.PathLike[str], error: Exception) -> UserError:
+def unreachable(path: str | os.PathLike[str], error: Exception) -> UserError:
+  """Returns the error of a remote path that a library could not use."""
   words = " ".join(str(error).split())[:200]
   return UserError(
     f"{os.fspath(path)} cannot be opened ({type(error).__name__}: {words}): check the "

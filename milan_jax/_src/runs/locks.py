@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 
 from milan_jax._src.errors import UserError
+from milan_jax._src.files.remote import is_remote
 
 if sys.platform != "win32":
   import fcntl
@@ -51,6 +52,11 @@ def hold(
   Raises:
     UserError: if another process holds the lock, or the folder is not writable.
   """
+  if is_remote(folder):
+    raise UserError(
+      f"{flag}={os.fspath(folder)}: expected a local folder; only milan-train has a "
+      "remote --workdir."
+    )
   folder = pathlib.Path(folder)
   lock = folder / name
   if beside:

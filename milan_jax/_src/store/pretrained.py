@@ -11,6 +11,7 @@ import tqdm
 
 from milan_jax._src.errors import UserError, did_you_mean
 from milan_jax._src.files.cache import alone_in, cache_folder
+from milan_jax._src.files.remote import fetched, is_remote
 from milan_jax._src.runs.bars import bar
 from milan_jax._src.store import official
 from milan_jax._src.store.release import JSON_FILE, Release, load_release
@@ -27,11 +28,15 @@ _CLIP = "+clip"
 def load_milan(key_or_path: str | os.PathLike[str]) -> Release:
   """Loads a captioner from a folder, from the package, or by its official key.
 
+  A remote folder (gs://) is copied into the cache.
+
   Raises:
     UserError: if there is no such captioner (the message suggests similar names), or as
       for `load_release` and `pretrained`.
   """
   name = os.fspath(key_or_path)
+  if is_remote(name):
+    return load_release(fetched(name, stamp=JSON_FILE))
   folder = pathlib.Path(name)
   if (folder / JSON_FILE).exists():
     return load_release(folder)

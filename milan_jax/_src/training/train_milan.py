@@ -1,6 +1,7 @@
 """Trains the language model and the captioner on features, and writes a release."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -103,6 +104,7 @@ def train_milan(
   card: Mapping[str, Any] | None = None,
   say: Say = lambda line: None,
   progress: Progress = lambda done, total: None,
+  on_saved: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
   """Trains on features of exemplars with annotations, and writes a release.
 
@@ -119,6 +121,7 @@ def train_milan(
     card: additional entries for the release's card.
     say: called with a line for the user after each epoch.
     progress: called with the batches done and the total batches of an epoch.
+    on_saved: called after each epoch, when its checkpoint and metrics are written.
 
   Returns:
     The report.
@@ -153,7 +156,7 @@ def train_milan(
   )
   job = TrainingJob(found, rows, encoder, options, config["attention_size"], workdir)
   say(job.summary())
-  report, whole = _train_both(job, config, nothing, card or {}, say, progress)
+  report, whole = _train_both(job, config, nothing, card or {}, say, progress, on_saved)
   if is_primary():
     release.save_release(whole, workdir / RELEASE)
     atomic.write_json(workdir / REPORT, report)
@@ -169,6 +172,7 @@ def _train_both(
   card: Mapping[str, Any],
   say: Say,
   progress: Progress,
+  on_saved: Callable[[], None],
 ) -> tuple[dict[str, Any], release.Release]:
   """Trains the language model, then the captioner; returns report and release."""
   decoding = dataclasses.replace(
@@ -182,10 +186,9 @@ def _train_both(
   lm_params, params = job.initial_params()
   # Fails before the training if the release would be invalid.
   job.released(lm_params, params, decoding, {})
-  lm_best = _train(job, LANGUAGE_MODEL, job.lm_trainer(), lm_params, say, progress)
-  best = _train(
-    job, CAPTIONER, job.trainer(), params, say, progress, before=lm_best.lines
-  )
+  train = functools.partial(_train, job, say=say, progress=progress, on_saved=on_saved)
+  lm_best = train(LANGUAGE_MODEL, job.lm_trainer(), lm_params)
+  best = train(CAPTIONER, job.trainer(), params, before=lm_best.lines)
   facts = {
     "units": job.num_units,
     "captions": job.num_captions,
@@ -279,9 +282,10 @@ def _train(
   name: str,
   trainer: loop.Trainer,
   params: release.Params,
+  *,
   say: Say,
   progress: Progress,
-  *,
+  on_saved: Callable[[], None],
   before: Sequence[dict[str, Any]] = (),
 ) -> _TrainOutput:
   """Trains one model.
@@ -293,6 +297,7 @@ def _train(
     params: initial parameters.
     say: called with a line for the user after each epoch.
     progress: called with the batches done and the total batches of an epoch.
+    on_saved: called after each epoch, when its checkpoint and metrics are written.
     before: the epoch lines of the models trained before.
   """
   options, measures = job.options, job.measures(name)
@@ -307,6 +312,7 @@ def _train(
     if is_primary():
       atomic.write_text(job.workdir / METRICS, text)
       board.write(lines)
+    on_saved()
     say(_epoch_line(name, stop_by, epochs[-1]))
 
   writes = is_primary()

@@ -1,8 +1,9 @@
 """`milan-train`: from annotated exemplars to a released captioner."""
 
 import dataclasses
+import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Int
@@ -15,6 +16,7 @@ from milan_jax._src.decoding.region_encoder import (
 )
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import write_json
+from milan_jax._src.files.remote import is_remote
 from milan_jax._src.models.encoder import Projection
 from milan_jax._src.options.fields import values_of
 from milan_jax._src.options.train import TrainOptions
@@ -29,6 +31,7 @@ from milan_jax._src.runs.processes import (
   wait_until,
 )
 from milan_jax._src.runs.progress import bar, say
+from milan_jax._src.runs.remote_workdir import RemoteWorkdir
 from milan_jax._src.runs.workdir import FEATURES, begin_run, check_run, read_run
 from milan_jax._src.store.feature_records import FeatureRecords
 from milan_jax._src.store.feature_store import (
@@ -108,12 +111,24 @@ def train(options: TrainOptions) -> pathlib.Path:
       split lacks an annotated unit, or the workdir belongs to another run.
   """
   run = options.run
+  if run.num_processes > 1 and is_remote(run.workdir):
+    raise UserError(
+      f"--workdir={run.workdir}: several processes need one folder that all can write, "
+      "such as NFS, Filestore or a bucket mounted by gcsfuse."
+    )
   join_processes(run.coordinator or "", run.num_processes, run.process_id)
-  with hold_together(run.workdir) as folder:
-    return _train(options, folder)
+  remote = RemoteWorkdir(run.workdir)
+  with hold_together(os.fspath(remote.folder)) as folder:
+    path = _train(options, folder, remote.push)
+    remote.push()
+  if is_remote(run.workdir):
+    say(f"The run is in {run.workdir}")
+  return path
 
 
-def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
+def _train(
+  options: TrainOptions, folder: pathlib.Path, push: Callable[[], None]
+) -> pathlib.Path:
   check_ranges(options)
   profiling.parse(options.run.profile)
   if options.run.tensorboard:
@@ -180,6 +195,7 @@ def _train(options: TrainOptions, folder: pathlib.Path) -> pathlib.Path:
       | dict(inputs.origin.sources),
       say=say if primary else _be_quiet,
       progress=show if primary else _be_quiet,
+      on_saved=push,
     )
   # Computed features come without truths.
   if inputs.truths is not None and isinstance(features, FeatureStore):
