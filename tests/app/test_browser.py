@@ -1,6 +1,7 @@
 """The page of milan-demo as a person uses it, in headless Chromium."""
 
 import shutil
+import socket
 
 import pytest
 
@@ -26,12 +27,20 @@ PATIENCE = 120_000
 @pytest.fixture(scope="module")
 def url(evil_run, tmp_path_factory):
   uploads = tmp_path_factory.mktemp("gradio")
+  connect, called = socket.socket.connect, set()
+
+  def watched(self, address):
+    called.add(address[0] if isinstance(address, tuple) else "")
+    return connect(self, address)
+
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv("GRADIO_TEMP_DIR", str(uploads))
+    patch.setattr(socket.socket, "connect", watched)
     with serving(LocalPageOptions.of(runs=str(evil_run))) as address:
       yield address
-  # Nothing that was uploaded was written.
+  # Nothing that was uploaded was written, and nobody else was called.
   assert not [path for path in uploads.rglob("*") if path.is_file()]
+  assert called <= {"", "127.0.0.1", "localhost"}
 
 
 @pytest.fixture(scope="module")

@@ -159,10 +159,12 @@ def _attention(
   columns = "".join(f'<th scope="col">{head}</th>' for head in heads)
   rows = []
   prior = attention.lm_log_probs
+  highest = max(float(attention.weights.max()), 1e-6)
   for place, word in enumerate(attention.words):
     pmi = "" if prior is None else f"{attention.log_probs[place] - prior[place]:+.2f}"
     weights = "".join(
-      f'<td class="milan-weight" style="--weight:{weight:.3f}">{weight:.0%}</td>'
+      f'<td class="milan-weight" style="--weight:{weight / highest:.3f}">'
+      f"{weight:.0%}</td>"
       for weight in attention.weights[place].tolist()
     )
     rows.append(

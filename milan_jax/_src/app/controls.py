@@ -40,8 +40,8 @@ def build(workbench: Workbench) -> gr.Blocks:
       captioner = _dropdown("Captioner", workbench.captioners)
       strategy = _dropdown("Strategy", [OWN, *STRATEGIES])
       # Texts, since an empty number arrives as 0.
-      temperature = gr.Textbox(label="Temperature of rerank", placeholder=OWN)
-      beam = gr.Textbox(label="Beam of beam and rerank", placeholder=OWN)
+      temperature = gr.Textbox(label="Temperature (rerank)", placeholder=OWN)
+      beam = gr.Textbox(label="Beam size", placeholder=OWN)
     how = [captioner, strategy, temperature, beam]
     if workbench.runs:
       with gr.Tab("Units"):
