@@ -192,6 +192,23 @@ class MappedExemplars(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Hypothesis:
+  """A description that a search found.
+
+  Attributes:
+    text: the description, as a sentence.
+    score: the score that the strategy ranks by, in nats.
+    log_prob: log p(description | regions), in nats.
+    lm_log_prob: log p(description), in nats; None without a language model.
+  """
+
+  text: str
+  score: float
+  log_prob: float
+  lm_log_prob: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Description(Shown):
   """A captioner's description of a unit, with its scores.
 
@@ -210,6 +227,8 @@ class Description(Shown):
     fires: number of images on which the unit fires, as in `LayerExemplars`; None if
       unknown.
     images: number of images over which `fires` was counted; None if unknown.
+    hypotheses: the best of the beam, and its most likely and most informative one, by
+      score; empty where the search kept no beam.
 
   Example:
     >>> descriptions[0].unit
@@ -227,6 +246,9 @@ class Description(Shown):
   guess: str | None = None
   fires: int | None = None
   images: int | None = None
+  hypotheses: tuple[Hypothesis, ...] = dataclasses.field(
+    default=(), compare=False, repr=False
+  )
 
 
 class Descriptions(list[Description], Shown):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from milan_jax._src.catalog import page, site_data
-from milan_jax._src.records import Unit
+from milan_jax._src.records import Hypothesis, Unit
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -58,8 +58,8 @@ def _units(layer, number, shift=0):
       annotations=("A bed of tulips",) if index == 0 else (),
       others={"elsewhere": "petals"} if index == 0 else {},
       hypotheses=(
-        page.Hypothesis(text, -1.0, -2.0, -9.0),
-        page.Hypothesis("Things", -1.5, -1.0, -3.0),
+        Hypothesis(text, -1.0, -2.0, -9.0),
+        Hypothesis("Things", -1.5, -1.0, -3.0),
       ),
     )
 

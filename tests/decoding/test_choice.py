@@ -62,6 +62,23 @@ def test_the_best_description_that_may_be_given():
   assert found.lm_log_probs.tolist() == [-2, -17, -12, -2]
   assert found.margins.tolist() == [1, 2, np.inf, 1]
   assert found.beam is None
+  # The hypotheses that may be given, by score; the last unit has none.
+  assert found.best is not None
+  kept = [
+    [
+      (reconstruct_ids(row, WORDS), score)
+      for row, score in zip(rows, scores, strict=True)
+      if np.isfinite(score)
+    ]
+    for rows, scores in zip(found.best.tokens, found.best.scores, strict=True)
+  ]
+  assert kept == [
+    [("Dogs", 3), ("People", 1), ("Black dogs", 0)],
+    [("Dogs", 3), ("Black dogs", 1)],
+    [("Dogs", 8)],
+    [],
+  ]
+  assert found.best.log_probs[0, :2].tolist() == [-7, -9]
   assert decoded.scores.tolist() == [3, 5, 9, 4]
 
 

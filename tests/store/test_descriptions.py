@@ -2,11 +2,13 @@
 
 import csv
 import dataclasses
+import json
 
 import pytest
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.records import Description, Unit
+from milan_jax._src.files.json_files import with_checksum
+from milan_jax._src.records import Description, Hypothesis, Unit
 from milan_jax._src.store.descriptions import (
   Journal,
   descriptions_are_whole,
@@ -141,3 +143,18 @@ def test_confidence_and_what_was_withheld_are_written_and_come_back(tmp_path):
   journal = Journal(tmp_path / "journal.jsonl", batch_size=3, total=3)
   journal.append(some)
   assert list(Journal(tmp_path / "journal.jsonl", batch_size=3, total=3)) == some
+
+
+def test_hypotheses_are_kept_and_may_be_missing(tmp_path):
+  beam = (Hypothesis("Dogs", 1.0, -2.0, -3.0), Hypothesis("Cats", 0.5, -1.0))
+  entry = dataclasses.replace(_description(0), hypotheses=beam)
+  journal = Journal(tmp_path / "journal", 1, total=1)
+  journal.append([entry])
+  (found,) = journal
+  assert found == entry and found.hypotheses == beam
+  # As an earlier version wrote it.
+  line = json.loads((tmp_path / "journal").read_text())
+  del line["hypotheses"]
+  (tmp_path / "journal").write_text(json.dumps(with_checksum(line)) + "\n")
+  (found,) = read_journal(tmp_path / "journal")
+  assert found == entry and found.hypotheses == ()

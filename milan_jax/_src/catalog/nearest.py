@@ -6,7 +6,8 @@ from jaxtyping import Float, Int
 # Dimensions that features are projected to; cosines are then off by about 0.1.
 WIDTH = 96
 _SEED = 0
-_TOGETHER = 2048
+# Rows whose products with all others are in memory, and columns of a group.
+_TOGETHER, _GROUP = 256, 64
 
 
 class Projection:
@@ -51,10 +52,29 @@ def nearest_rows(
     rows = np.arange(first, min(first + _TOGETHER, len(known)))
     products = some[rows] @ some.T
     products[np.arange(len(rows)), rows] = -np.inf
-    best = np.argpartition(-products, kept - 1, axis=1)[:, :kept]
+    best = _candidates(products, kept)
     values = np.take_along_axis(products, best, axis=1)
-    # By value, then by place, so that ties do not depend on the partition.
-    order = np.lexsort((best, -values), axis=1)
+    # By value, then by place.
+    order = np.lexsort((best, -values), axis=1)[:, :kept]
     places[known[rows], :kept] = known[np.take_along_axis(best, order, axis=1)]
     cosines[known[rows], :kept] = np.take_along_axis(values, order, axis=1)
   return places, cosines
+
+
+def _candidates(
+  products: Float[np.ndarray, "rows n"], count: int
+) -> Int[np.ndarray, "rows some"]:
+  """Returns columns that include the `count` largest of each row.
+
+  Those are in the `count` groups of columns with the largest maxima, which are found
+  ten times as fast as the columns themselves.
+  """
+  num_rows, num_columns = products.shape
+  if num_columns <= _GROUP * (count + 1):
+    return np.broadcast_to(np.arange(num_columns), products.shape)
+  whole = num_columns // _GROUP * _GROUP
+  maxima = products[:, :whole].reshape(num_rows, -1, _GROUP).max(axis=2)
+  groups = np.argpartition(-maxima, count - 1, axis=1)[:, :count]
+  inside = (groups[:, :, None] * _GROUP + np.arange(_GROUP)).reshape(num_rows, -1)
+  rest = np.broadcast_to(np.arange(whole, num_columns), (num_rows, num_columns - whole))
+  return np.concatenate([inside, rest], axis=1)

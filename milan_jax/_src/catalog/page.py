@@ -16,7 +16,7 @@ from milan_jax._src.catalog.site_data import SiteData
 from milan_jax._src.catalog.site_page import FILES, copy_assets, site_page
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import write_text
-from milan_jax._src.records import Unit
+from milan_jax._src.records import Hypothesis, Unit
 
 PAGE = "index.html"
 DATA = "catalog.json"
@@ -25,23 +25,6 @@ SITE = "site"
 _SOURCE = "source.txt"
 # How pictures are drawn; a change draws all again.
 _PICTURES = "sheets and covers 1"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Hypothesis:
-  """A description that a search found.
-
-  Attributes:
-    text: the description.
-    score: what the strategy ranks by, in nats.
-    log_prob: log p(text | regions), in nats.
-    lm_log_prob: log p(text), in nats; None without a language model.
-  """
-
-  text: str
-  score: float
-  log_prob: float
-  lm_log_prob: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

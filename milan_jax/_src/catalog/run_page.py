@@ -167,6 +167,7 @@ class _Exemplars:
       names=[shown(pathlib.PurePath(name).name) for name in names],
       maps=functools.partial(_maps, self._found, layer, row, len(images)),
       features=self._mean_features(entry.unit, len(images)),
+      hypotheses=entry.hypotheses,
     )
 
   def _image_rows(self, known: LayerExemplars, row: int) -> Int[np.ndarray, "regions"]:

@@ -7,6 +7,7 @@ values are evidence for the confidence: the beam's share of hypotheses that desc
 pattern, and the agreement of the beam with the informative hypothesis.
 """
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,6 +19,9 @@ from milan_jax._src.text.persons import judges_persons
 from milan_jax._src.text.reconstruction import reconstruct_ids
 from milan_jax._src.text.vocabulary import Vocabulary
 
+# Hypotheses of a beam that are kept by score; the most likely and the most informative
+# one come in addition.
+NUM_KEPT = 5
 # Minimum of the logarithm of a share of a beam.
 LEAST_LOG_SHARE = -12.0
 
@@ -52,6 +56,7 @@ def choose(
   chosen = _picked(decoded, beam, best, second)
   if not guarded:
     chosen = decoded._replace(beam=None)
+  chosen = chosen._replace(best=_kept(beam, vocabulary, guarded))
   best, second = _best_places(beam, vocabulary, says_nothing, guarded)
   found = _picked(chosen, beam, best, second)
   shares = _shares(beam)
@@ -91,6 +96,40 @@ def _best_places(
     for number, place in zip(range(2), allowed, strict=False):
       places[unit, number] = place
   return places[:, 0], places[:, 1]
+
+
+def _kept(beam: Beam, vocabulary: Vocabulary, guarded: bool) -> Beam:
+  """Returns the best hypotheses, and the most likely and the most informative one."""
+  units, size = np.shape(beam.scores)
+  places = np.full((units, min(NUM_KEPT + 2, size)), -1)
+  log_probs = np.asarray(beam.log_probs)
+  ranks = [log_probs]
+  if beam.lm_log_probs is not None:
+    with np.errstate(invalid="ignore"):  # of hypotheses that are not in the running
+      ranks.append(log_probs - np.asarray(beam.lm_log_probs))
+  for unit in range(units):
+    scores, tokens = np.asarray(beam.scores[unit]), np.asarray(beam.tokens[unit])
+    found: list[int] = []
+    for values, count in ((scores, NUM_KEPT), *((rank[unit], 1) for rank in ranks)):
+      order = np.argsort(-values, kind="stable")
+      allowed = _allowed(tokens, order[np.isfinite(scores[order])], vocabulary, guarded)
+      found += itertools.islice(allowed, count)
+    kept = sorted(set(found), key=lambda place: (-scores[place], place))
+    kept = kept[: places.shape[1]]
+    places[unit, : len(kept)] = kept
+
+  def taken(values: np.ndarray) -> np.ndarray:
+    values = np.asarray(values)
+    index = places.reshape(*places.shape, *[1] * (values.ndim - 2))
+    return np.take_along_axis(values, np.maximum(index, 0), axis=1)
+
+  lm_log_probs = beam.lm_log_probs
+  return Beam(
+    tokens=taken(np.asarray(beam.tokens)),
+    scores=np.where(places < 0, -np.inf, taken(np.asarray(beam.scores))),
+    log_probs=taken(log_probs),
+    lm_log_probs=None if lm_log_probs is None else taken(np.asarray(lm_log_probs)),
+  )
 
 
 def _allowed(

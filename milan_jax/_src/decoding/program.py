@@ -59,6 +59,8 @@ class DecodedBatch(NamedTuple):
     beam: all hypotheses, where `Decoder` still has to choose among them; else None.
     something: the best descriptions that say something, where beams are known and the
       captioner has descriptions of no pattern; else None.
+    best: some hypotheses of each beam by score, where beams are known; those that a
+      beam lacks have scores of minus infinity.
   """
 
   tokens: Int[np.ndarray | Array, "batch length"]
@@ -68,6 +70,7 @@ class DecodedBatch(NamedTuple):
   margins: Float[np.ndarray | Array, "batch"]
   beam: Beam | None = None
   something: "Something | None" = None
+  best: Beam | None = None
 
 
 class Something(NamedTuple):

@@ -10,10 +10,10 @@ import numpy as np
 
 from milan_jax._src.decoding.confidence import candidates, judged
 from milan_jax._src.decoding.decoder import Decoder
-from milan_jax._src.decoding.program import DecodedBatch
+from milan_jax._src.decoding.program import Beam, DecodedBatch
 from milan_jax._src.models.confidence_model import NO_PATTERN
 from milan_jax._src.options.decoding import Decoding
-from milan_jax._src.records import Description, Unit
+from milan_jax._src.records import Description, Hypothesis, Unit
 from milan_jax._src.runs.processes import broadcast_from_primary
 from milan_jax._src.runs.progress import bar, say
 from milan_jax._src.runs.workdir import JOURNAL
@@ -78,6 +78,7 @@ def _described_batches(
       store.units(first, first + size), store.firing(first, first + size), strict=True
     )
     said = decoded if release.confidence is None else candidates(decoded)
+    said = said._replace(best=decoded.best)
     described = _described(units, said, vocabulary, decoder.decoding)
     counts = store.num_regions(first, first + size) if counted else None
     yield list(judged(described, decoded, release, waiting.popleft(), counts))
@@ -137,7 +138,26 @@ def _described(
       margin=margin if np.isfinite(margin) else None,
       fires=fires,
       images=images,
+      hypotheses=_hypotheses(decoded.best, i, vocabulary),
     )
+
+
+def _hypotheses(
+  best: Beam | None, row: int, vocabulary: Vocabulary
+) -> tuple[Hypothesis, ...]:
+  """A unit's hypotheses, best first."""
+  if best is None:
+    return ()
+  lm_log_probs = best.lm_log_probs
+  return tuple(
+    Hypothesis(
+      text=reconstruct_ids(np.asarray(best.tokens[row, place]), vocabulary),
+      score=float(best.scores[row, place]),
+      log_prob=float(best.log_probs[row, place]),
+      lm_log_prob=None if lm_log_probs is None else float(lm_log_probs[row, place]),
+    )
+    for place in np.flatnonzero(np.isfinite(best.scores[row])).tolist()
+  )
 
 
 def _unit_keys(seed: int, units: Iterable[Unit]) -> jax.Array:

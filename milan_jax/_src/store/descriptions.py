@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import atomic_path
 from milan_jax._src.files.json_files import CHECKSUM, checksum_matches, with_checksum
-from milan_jax._src.records import Description, Unit
+from milan_jax._src.records import Description, Hypothesis, Unit
 
 # Other tools read the first three columns.
 COLUMNS = (
@@ -102,7 +102,9 @@ def _parse(line: bytes) -> Description | None:
     if not checksum_matches(entry):
       return None
     entry.pop(CHECKSUM, None)
-    return Description(unit=Unit(**entry.pop("unit")), **entry)
+    # Runs of earlier versions have no hypotheses.
+    beam = tuple(Hypothesis(**each) for each in entry.pop("hypotheses", ()))
+    return Description(unit=Unit(**entry.pop("unit")), **entry, hypotheses=beam)
   except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
     return None
 
