@@ -19,6 +19,7 @@ from milan_jax._src.store.release import CaptionerSpec, LanguageModelSpec
 from milan_jax._src.training.batches import LENGTH_MULTIPLE
 from milan_jax._src.training.state import make_optimizer
 from milan_jax._src.training.throughput import PEAKS, product_flops
+from milan_jax._src.training.training_run import check_ranges
 
 # What the data decides, as for the human annotations of ResNet-152: words, specials
 # included, and the longest caption with its stop.
@@ -50,18 +51,20 @@ def compile_training(options: TrainOptions, target: str) -> str:
     A table of memory and collectives, and what it means, to be printed.
 
   Raises:
-    UserError: if the target is unknown, its compiler is not installed, or a step does
-      not fit into its memory.
+    UserError: if an option is out of its range, the target is unknown, its compiler is
+      not installed, or a step does not fit into its memory.
   """
+  check_ranges(options)
+  feature_size = _feature_size(options.model)
   # An accelerator of this machine is not needed, and could be busy.
   jax.config.update("jax_platforms", "cpu")
   devices = target_devices(target, option="--compile_only")
   rows: list[Row] = []
-  for program in _programs(options, make_mesh(devices)):
+  for program in _programs(options, feature_size, make_mesh(devices)):
     say(f"compiling {program} for {target} ...")
     rows.append(_row(program, target, devices[0].device_kind))
   peak = PEAKS.get(devices[0].device_kind)
-  regions = rows[-1]["batch"] * REGIONS * _feature_size(options.model) * 4 / 1e6
+  regions = rows[-1]["batch"] * REGIONS * feature_size * 4 / 1e6
   lines = [
     compiled.heading(target, devices),
     format_table(rows, _COLUMNS),
@@ -91,9 +94,10 @@ def _row(program: Program, target: str, kind: str) -> Row:
   }
 
 
-def _programs(options: TrainOptions, mesh: jax.sharding.Mesh) -> list[Program]:
+def _programs(
+  options: TrainOptions, feature_size: int, mesh: jax.sharding.Mesh
+) -> list[Program]:
   model, optimizer = options.model, options.optimizer
-  feature_size = _feature_size(model)
   language_model = LanguageModelSpec(
     hidden_size=model.lm_hidden_size,
     embedding_size=model.lm_embedding_size,

@@ -3,7 +3,7 @@
 import math
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -112,7 +112,7 @@ def compile_program(program: Program, target: str, *, milan: str) -> Row:
     "collective_mb": collective_bytes(text) / 1e6,
     "flops": _known(costs, "flops"),
     "bytes": _known(costs, "bytes accessed"),
-    "estimated_ms": _known(costs, "optimal_seconds", 1000),
+    "estimated_ms": _known(costs, "optimal_seconds", 1000.0),
     **machine,
   }
 
@@ -171,7 +171,7 @@ def _listed(counts: dict[str, int]) -> str:
   return ", ".join(f"{number} {kind}" for kind, number in counts.items())
 
 
-def _known(costs: dict[str, float], name: str, scale: float = 1) -> float | None:
+def _known(costs: Mapping[str, Any], name: str, scale: float = 1.0) -> float | None:
   """Returns a cost; None if unknown, which XLA also states as a negative number."""
   found = costs.get(name, -1)
   return found * scale if found > 0 else None

@@ -1,0 +1,98 @@
+"""`milan-train --compile_only`, on this machine's processor in place of a device."""
+
+import re
+
+import jax
+import pytest
+
+from milan_jax._src.errors import UserError
+from milan_jax._src.lab.benchmark import compile_training as module
+from milan_jax._src.options.train import TrainOptions
+from tests.helpers.commands import run_here
+
+SIZES = {
+  **{"encoder": "resnet18", "hidden_size": 8, "embedding_size": 4, "attention_size": 6},
+  **{"lm_hidden_size": 5, "lm_embedding_size": 3, "lm_layers": 1, "batch_size": 3},
+  **{"lm_batch_size": 2, "length": 10},
+}
+FEATURES = 64 + 64 + 128 + 256 + 512
+
+
+@pytest.fixture
+def processor(monkeypatch):
+  monkeypatch.setattr(module, "target_devices", lambda name, option: jax.devices()[:1])
+  monkeypatch.setattr(module, "VOCAB_SIZE", 20)
+
+
+def _rows(printed):
+  lines = [line for line in printed.splitlines() if line.startswith("|")]
+  head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+  return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def test_memory_and_operations_are_those_of_the_sizes(processor, monkeypatch):
+  seen = []
+  compile_program = module.compiled.compile_program
+
+  def compile_one(*args, **kwargs):
+    seen.append(compile_program(*args, **kwargs))
+    return seen[-1]
+
+  monkeypatch.setattr(module.compiled, "compile_program", compile_one)
+  printed = module.compile_training(TrainOptions.of(**SIZES), "h100")
+  language_model, captioner = _rows(printed)
+  assert language_model["program"] == "language_model_step"
+  assert (language_model["captions"], captioner["captions"]) == ("2", "3")
+  # 10 tokens and the stop, rounded up.
+  assert language_model["length"] == captioner["length"] == "16"
+  h, e, v, f = 8, 4, 20, FEATURES
+  weights = 2 * (f * h + h) + v * e + (h * 6 + 6) + (f * 6 + 6) + (6 + 1) + (h * f + f)
+  weights += 4 * h * (e + f) + 4 * h * h + 8 * h + h * v + v
+  # Weights and two moments, and the batch: features, tokens twice, weights of rows.
+  expected = 4 * (3 * weights + 3 * 15 * f + 2 * 3 * 16 + 3)
+  # The number of the step, keys and losses are a few numbers.
+  assert 0 <= seen[1]["arguments_mb"] * 1e6 - expected < 200
+  h, e = 5, 3
+  weights = v * e + 4 * h * (e + h) + 8 * h + h * v + v
+  expected = 4 * (3 * weights + 2 * 2 * 16 + 2)
+  assert 0 <= seen[0]["arguments_mb"] * 1e6 - expected < 200
+  assert "20 words, 15 regions a unit, captions padded to 16 tokens" in printed
+  assert f"reads {3 * 15 * FEATURES * 4 / 1e6:.0f} MB of features" in printed
+  # No peak is known of a processor.
+  assert captioner["least ms"] == "-" and captioner["collectives"] == "-"
+
+
+@pytest.mark.parametrize(
+  ("options", "size"),
+  [
+    ({"encoder": "resnet18"}, FEATURES),
+    ({"encoder": "resnet18", "encoder_layers": "layer4"}, 512),
+    ({"encoder": "resnet18", "pooling": "placed"}, FEATURES + 11),
+    ({"encoder": "resnet101"}, 3904),
+    ({"projection": "3, 4,5"}, 12),
+  ],
+)
+def test_the_captioner_sees_as_many_features_as_in_training(options, size):
+  assert module._feature_size(TrainOptions.of(**options).model) == size
+
+
+@pytest.mark.parametrize(
+  ("flags", "message"),
+  [
+    (
+      ("--compile_only=h101",),
+      "--compile_only: expected h100, h200, or a TPU topology",
+    ),
+    (("--compile_only=h100", "--encoder=none"), "none"),
+    (("--compile_only=h100", "--batch_size=0"), "--batch_size: expected 1 to"),
+  ],
+)
+def test_bad_input_is_one_line(flags, message):
+  found = run_here("train", *flags)
+  assert found.returncode == 2
+  assert message in found.stderr and "Traceback" not in found.stderr
+
+
+def test_a_projection_of_no_numbers_is_refused():
+  with pytest.raises(UserError, match=re.escape("projection=a,b: expected whole")):
+    module._feature_size(TrainOptions.of(projection="a,b").model)
