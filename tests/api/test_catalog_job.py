@@ -1,13 +1,16 @@
 """A catalog of folders of exemplars in the original's layout, from files of people."""
 
+import gzip
 import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from milan_jax._src.api.catalog_job import write_catalog
 from milan_jax._src.errors import UserError
 from milan_jax._src.options.catalog import CatalogOptions
+from milan_jax._src.store.exemplar_sets import open_exemplars
 from tests.helpers import site_data
 
 
@@ -84,3 +87,69 @@ def test_what_does_not_fit_is_named(folder, tmp_path, monkeypatch, options, word
   with pytest.raises(UserError, match=words):
     write_catalog(CatalogOptions(**given))
   assert not (tmp_path / "site").exists()
+
+
+def test_exports_to_other_programs(folder, tmp_path):
+  write_catalog(
+    CatalogOptions(
+      exemplars=str(folder),
+      out=str(tmp_path / "site"),
+      original=str(tmp_path / "original"),
+      base_url="https://example.org/images/",
+      neuronpedia=str(tmp_path / "np"),
+    )
+  )
+  data = json.loads((tmp_path / "original" / "json" / "net" / "data.json").read_text())
+  assert list(data) == ["name", "architecture", "dataset", "layers", "units"]
+  assert data["layers"] == ["layer4"]
+  assert data["units"][2] == {
+    "layer": "layer4",
+    "unit": 2,
+    "images": [
+      f"https://example.org/images/net/layer4_2_{place}.png" for place in (0, 1)
+    ],
+    "description": "the <b>sky</b>",
+  }
+  exemplars = open_exemplars(folder)
+  images = exemplars.images(exemplars.exemplars("layer4").image_rows[2])
+  masks = exemplars.masks("layer4", np.array([2, 2]), np.array([0, 1]))
+  drawn = Image.open(tmp_path / "original" / "images" / "net" / "layer4_2_1.png")
+  np.testing.assert_array_equal(np.asarray(drawn)[masks[1]], images[1][masks[1]])
+
+  source = tmp_path / "np" / "net" / "0-milan"
+  rows = {
+    name: [
+      json.loads(line)
+      for line in gzip.decompress((source / name / "batch-0.jsonl.gz").read_bytes())
+      .decode()
+      .splitlines()
+    ]
+    for name in ("features", "activations", "explanations")
+  }
+  assert [row["index"] for row in rows["features"]] == ["0", "1", "2"]
+  assert [row["maxActApprox"] for row in rows["features"]] == [3, 5, 7]
+  said = [(row["index"], row["description"]) for row in rows["explanations"]]
+  assert said == [("0", "a dog"), ("2", "the <b>sky</b>")]
+  assert [row["maxValue"] for row in rows["activations"]] == [3, 2, 5, 4, 7, 6]
+  last = rows["activations"][-1]
+  assert {last[name] for name in ("modelId", "layer")} == {"net", "0-milan"}
+  mask = Image.open(source / last["image"]["mask"])
+  np.testing.assert_array_equal(np.asarray(mask), masks[1])
+  with Image.open(source / last["image"]["file"]) as image:
+    assert image.size == (16, 16)
+  heads = [
+    json.loads((source / f"{name}.jsonl").read_text()) for name in ("model", "source")
+  ]
+  assert (heads[0]["id"], heads[1]["id"], heads[1]["notes"]) == (
+    "net",
+    "0-milan",
+    "layer4",
+  )
+  with pytest.raises(UserError, match=r"original: .* exists already"):
+    write_catalog(
+      CatalogOptions(
+        exemplars=str(folder),
+        out=str(tmp_path / "site"),
+        original=str(tmp_path / "original"),
+      )
+    )

@@ -7,6 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from milan_jax._src.api.pages import digest_of
 from milan_jax._src.api.runs import Run, open_run
+from milan_jax._src.catalog.exports import (
+  write_neuronpedia,
+  write_original_catalog,
+)
 from milan_jax._src.catalog.page import Network, PageUnit, write_site
 from milan_jax._src.catalog.pictures import folder_name
 from milan_jax._src.catalog.run_page import RunFacts, run_network
@@ -53,8 +57,23 @@ def write_catalog(options: CatalogOptions) -> pathlib.Path:
   ]
   names = list(dict.fromkeys(network.info.architecture for network in networks))
   title = options.title or f"What the units of {' and '.join(names)} respond to"
+  exports = [options.original, options.neuronpedia]
+  for flag, folder in zip(("original", "neuronpedia"), exports, strict=True):
+    if folder and pathlib.Path(folder).exists():
+      raise UserError(f"--{flag}: {folder} exists already: choose a new folder.")
+  if any(exports):
+    # Read more than once; regions are read only when they are drawn.
+    networks = [
+      dataclasses.replace(network, units=list(network.units)) for network in networks
+    ]
   page = write_site(options.out, title, networks)
   say(f"{page}: the catalog")
+  if options.original:
+    write_original_catalog(options.original, networks, base_url=options.base_url)
+    say(f"{options.original}: the catalog in the original's form")
+  if options.neuronpedia:
+    write_neuronpedia(options.neuronpedia, networks)
+    say(f"{options.neuronpedia}: files for Neuronpedia")
   return page
 
 

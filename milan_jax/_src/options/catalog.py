@@ -28,3 +28,14 @@ class CatalogOptions(Options):
   )
   out: str = option("catalog", "folder for the catalog")
   title: str | None = option(None, "heading of the catalog; default: from the networks")
+  original: str | None = option(
+    None,
+    "also write the catalog in the original's form, with a picture for each region, "
+    "into this new folder",
+  )
+  base_url: str = option(
+    "../../images", "with --original: the address of its folder of pictures"
+  )
+  neuronpedia: str | None = option(
+    None, "also write files for Neuronpedia's import into this new folder"
+  )
