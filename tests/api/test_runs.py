@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -68,6 +69,23 @@ def test_a_strip_shows_the_regions_as_they_are(run):
     np.testing.assert_array_equal(tile[far], expected[far])
     assert is_yellow.any() == (inside.any() and not inside.all())
     assert not (is_yellow & far).any()
+
+
+def test_a_run_whose_exemplars_are_gone(scene, run, tmp_path):
+  folder, _ = scene
+  shutil.copytree(folder / "finished", tmp_path / "moved")
+  path = tmp_path / "moved" / "config.json"
+  known = json.loads(path.read_text())
+  known["config"]["exemplars"] = str(tmp_path / "gone")
+  path.write_text(json.dumps(known))
+  moved = milan_jax.open_run(tmp_path / "moved")
+  assert not moved.has_exemplars and moved.descriptions == run.descriptions
+  assert "<img" not in moved._repr_html_() and "<img" in run._repr_html_()
+  np.testing.assert_array_equal(
+    moved.features_of([moved.unit("conv2/2")]).read(0, 1), run.features.read(2, 3)
+  )
+  with pytest.raises(milan_jax.UserError, match="gone, where there is no folder"):
+    moved.strip(moved.unit("conv2/2"))
 
 
 @pytest.mark.parametrize(

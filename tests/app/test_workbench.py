@@ -91,6 +91,25 @@ def test_a_unit_is_described_again(workbench, handlers):
   assert found.tags.count("img") == 3
 
 
+def test_a_run_of_features_alone_has_no_pictures(evil_run, workbench, tmp_path):
+  whole = workbench.runs["<i>run"]
+  milan_jax.describe(
+    milan_jax.DescribeOptions.of(
+      features=str(evil_run / "features"),
+      milan=whole.captioner,
+      workdir=str(tmp_path / "alone"),
+      batch_size=1,
+    )
+  )
+  alone = Workbench([str(tmp_path / "alone")])
+  assert alone.runs["alone"].descriptions == whole.descriptions
+  text = Handlers(alone).describe_unit("alone", LAYER, "1", "<b>captioner", *HOW)
+  found = _Reader(text)
+  assert "img" not in found.tags and "Region 3" in found.texts
+  with pytest.raises(UserError, match="is a run of features alone"):
+    alone.runs["alone"].strip(whole.descriptions[1].unit)
+
+
 @pytest.mark.parametrize("changes", [{"text": ""}, {"dead": True}])
 def test_without_words_there_is_no_attention(workbench, monkeypatch, changes):
   captioner = workbench._captioner("<b>captioner")

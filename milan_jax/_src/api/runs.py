@@ -111,7 +111,7 @@ class Run:
   @property
   def has_exemplars(self) -> bool:
     """Whether the regions of the units are at hand."""
-    return not self.config.get("features")
+    return not self.config.get("features") and self._exemplars_folder.is_dir()
 
   @functools.cached_property
   def exemplars(self) -> ExemplarSet:
@@ -120,12 +120,21 @@ class Run:
     Raises:
       UserError: the run is of features alone, or its exemplars were removed.
     """
-    if not self.has_exemplars:
+    if self.config.get("features"):
       raise UserError(
         f"{self.folder} is a run of features alone, which have no images; open the run "
-        f"whose exemplars they are of ({self.network})."
+        f"that made them ({self.network})."
       )
-    return open_exemplars(self.config.get("exemplars") or self.folder / EXEMPLARS)
+    if not self.has_exemplars:
+      raise UserError(
+        f"{self.folder} needs its exemplars in {self._exemplars_folder}, where there "
+        "is no folder: put them back, or start where the run was started."
+      )
+    return open_exemplars(self._exemplars_folder)
+
+  @property
+  def _exemplars_folder(self) -> pathlib.Path:
+    return pathlib.Path(self.config.get("exemplars") or self.folder / EXEMPLARS)
 
   @functools.cached_property
   def features(self) -> FeatureStore:
