@@ -15,7 +15,7 @@ import pytest
 
 import milan_jax
 from milan_jax._src.models.captioner import Captioner
-from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.models.language_models import make_language_model
 from tests.models import torch_networks
 
 HEAVY = {"jax", "flax", "numpy", "torch", "transformers", "tensorflow", "orbax"}
@@ -135,7 +135,7 @@ def test_scores_are_those_of_the_modules_read_token_by_token(scene):
       found, _ = captioner.apply(
         {"params": release.params["captioner"]}, jnp.asarray(regions), inputs
       )
-      language_model = LanguageModel(**dataclasses.asdict(release.language_model))
+      language_model = make_language_model(**dataclasses.asdict(release.language_model))
       prior = language_model.apply({"params": release.params["language_model"]}, inputs)
       expected, lm_expected = (
         float(np.asarray(x)[0, np.arange(len(targets)), targets].sum())

@@ -14,7 +14,7 @@ from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.decoding.program import DecodedBatch
 from milan_jax._src.models import captioner as captioners
 from milan_jax._src.models.confidence_model import NO_PATTERN, ConfidenceSpec
-from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.models.language_models import make_language_model
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.records import Description, LayerExemplars, Unit
 from milan_jax._src.store import release as releases
@@ -41,7 +41,7 @@ def _plain():
       captioners.Captioner(**dataclasses.asdict(captioner)),
       [np.zeros((1, 2, 32))],
     ),
-    ("language_model", LanguageModel(**dataclasses.asdict(language_model)), []),
+    ("language_model", make_language_model(**dataclasses.asdict(language_model)), []),
   ):
     tokens = np.zeros((1, 2), np.int32)
     made = jax.eval_shape(module.init, jax.random.key(0), *inputs, tokens)["params"]

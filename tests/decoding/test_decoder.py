@@ -14,7 +14,7 @@ import pytest
 from milan_jax._src.decoding import program
 from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.errors import UserError
-from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.models.language_models import make_language_model
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.options.describe import DecodingOptions
 from milan_jax._src.search.rows import ACCELERATOR_ROWS
@@ -185,7 +185,7 @@ def test_a_floor_or_a_free_stop_against_the_originals_beams(
   vocabulary = Vocabulary(tiny.vocabulary)
   inputs = np.pad(beams, ((0, 0), (0, 0), (1, 0)), constant_values=vocabulary.start_id)
   log_probs = np.asarray(
-    LanguageModel(**spec).apply(
+    make_language_model(**spec).apply(
       {"params": tiny.params["language_model"]},
       jnp.asarray(inputs[..., :-1].reshape(400, -1)),
     )

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from milan_jax._src.models.captioner import Captioner
-from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.models.language_models import make_language_model
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.store import release as releases
 
@@ -24,9 +24,9 @@ def tiny_release():
     "captioner": jax.jit(Captioner(**dataclasses.asdict(captioner)).init)(
       jax.random.key(0), jnp.zeros((1, 2, 32)), tokens
     ),
-    "language_model": jax.jit(LanguageModel(**dataclasses.asdict(language_model)).init)(
-      jax.random.key(1), tokens
-    ),
+    "language_model": jax.jit(
+      make_language_model(**dataclasses.asdict(language_model)).init
+    )(jax.random.key(1), tokens),
   }
   return releases.Release(
     encoder=releases.EncoderSpec(

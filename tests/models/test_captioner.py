@@ -9,6 +9,7 @@ import pytest
 
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.models.language_models import make_language_model
 
 START = 424
 
@@ -28,7 +29,7 @@ def captioner(tiny):
 
 @pytest.fixture(scope="module")
 def language_model(tiny):
-  module = LanguageModel(**dataclasses.asdict(tiny.language_model))
+  module = make_language_model(**dataclasses.asdict(tiny.language_model))
   return lambda *args, **kw: module.apply(
     {"params": tiny.params["language_model"]}, *args, **kw
   )

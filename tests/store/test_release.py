@@ -11,7 +11,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.models.backbones import registry
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.confidence_model import ConfidenceSpec
-from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.models.language_models import make_language_model
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.store import release
 
@@ -50,7 +50,7 @@ def small():
         seed=0,
       ),
       "language_model": _random(
-        LanguageModel(**dataclasses.asdict(language_model)), tokens, seed=1
+        make_language_model(**dataclasses.asdict(language_model)), tokens, seed=1
       ),
     },
     card={"name": "a small one", "sources": ["é", 1, None]},

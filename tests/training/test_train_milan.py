@@ -235,3 +235,17 @@ def test_captions_of_some_units_are_taken_several_times(tmp_path):
     "validation": sum(counts[30:35]),
     "test": sum(counts[35:]),
   }
+
+
+def test_a_transformer_trains_in_bfloat16_and_is_released(tmp_path):
+  options = {"lm_architecture": "transformer", "compute_dtype": "bfloat16"}
+  report = trained.train(tmp_path, max_epochs=3, **options)
+  learnt = release.load_release(tmp_path / train_milan.RELEASE)
+  assert learnt.language_model.architecture == "transformer"
+  assert learnt.params["language_model"]["block_1"]["mix"]["kernel"].shape == (16, 16)
+  losses = [
+    epoch["training"]["nll"]
+    for epoch in report["epochs"]
+    if epoch["model"] == "language_model"
+  ]
+  assert losses[0] > losses[1] > losses[2]

@@ -12,7 +12,10 @@ from jaxtyping import Array, Float, Int
 from milan_jax._src.decoding.scoring import check_texts, rows_in, tokenized
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.encoder import Projection, project
-from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.models.language_models import (
+  AnyLanguageModel,
+  make_language_model,
+)
 from milan_jax._src.notebook import Shown
 from milan_jax._src.records import Unit
 from milan_jax._src.runs.precision import full_float32
@@ -69,9 +72,9 @@ class TextReader:
     }
     self._projection: Projection | None = release.projection
     captioner = Captioner(**dataclasses.asdict(release.captioner))
-    language_model: LanguageModel | None = None
+    language_model: AnyLanguageModel | None = None
     if release.language_model is not None:
-      language_model = LanguageModel(**dataclasses.asdict(release.language_model))
+      language_model = make_language_model(**dataclasses.asdict(release.language_model))
 
     def read(
       params: dict[str, Any],

@@ -23,6 +23,12 @@ from milan_jax._src.models.language_model_rows import (
   LanguageModelWeights,
   fuse_language_model_weights,
 )
+from milan_jax._src.models.transformer import (
+  TransformerRows,
+  TransformerWeights,
+  fuse_transformer_weights,
+  is_transformer,
+)
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.search.beam import beam_search
 from milan_jax._src.search.consensus import log_consensus
@@ -100,7 +106,7 @@ class Weights(NamedTuple):
   """Both models' parameters, fused for decoding, and the features' projection."""
 
   captioner: CaptionerWeights
-  language_model: LanguageModelWeights | None
+  language_model: LanguageModelWeights | TransformerWeights | None
   projection: Projection | None = None
 
 
@@ -108,13 +114,25 @@ def fuse_weights(params: Any, *, dtype: DTypeLike) -> Weights:
   """Fuses both models' parameters, given under their names."""
   language_model = params.get("language_model")
   projection = params.get("projection")
+  lm_weights: LanguageModelWeights | TransformerWeights | None = None
+  if language_model is not None:
+    is_lstm = not is_transformer(language_model)
+    fuse = fuse_language_model_weights if is_lstm else fuse_transformer_weights
+    lm_weights = fuse(language_model, dtype)
   return Weights(
     fuse_captioner_weights(params["captioner"], dtype),
-    None
-    if language_model is None
-    else fuse_language_model_weights(language_model, dtype),
+    lm_weights,
     None if projection is None else Projection(**projection),
   )
+
+
+def language_model_rows(
+  weights: LanguageModelWeights | TransformerWeights, length: int
+) -> LanguageModelRows | TransformerRows:
+  """Returns the language model over packed rows, for `length` tokens at most."""
+  if isinstance(weights, TransformerWeights):
+    return TransformerRows(weights, length)
+  return LanguageModelRows(weights)
 
 
 def begin(
@@ -350,7 +368,11 @@ def decode(
     platform: kind of the devices that it is compiled for, as `jax.Device.platform`.
   """
   packing = packing_for(platform)
-  task = _task(weights, features, valid, counts, decoding, start_id, stop_id, packing)
+  task = _task(
+    weights,
+    *(features, valid, counts, decoding, start_id, stop_id, packing),
+    length=decoding.length,
+  )
   if decoding.strategy == "rerank":
     best = _rerank(task, words)
   elif decoding.strategy == "beam":
@@ -407,7 +429,11 @@ def score(
     platform: kind of the devices that it is compiled for, as `jax.Device.platform`.
   """
   decoding, packing = Decoding(), packing_for(platform)
-  task = _task(weights, features, valid, counts, decoding, start_id, stop_id, packing)
+  task = _task(
+    weights,
+    *(features, valid, counts, decoding, start_id, stop_id, packing),
+    length=tokens.shape[-1],
+  )
   log_probs = task.forced(task.captioner, tokens).scores
   if task.language_model is None:
     return TextScores(log_probs, None, None)
@@ -425,13 +451,15 @@ def _task(
   start_id: int,
   stop_id: int,
   packing: Packing,
+  length: int,
 ) -> _Task:
+  """Binds both models to the units; `length` is of the longest description."""
   if weights.projection is not None:
     features = project(features, weights.projection)
   captioner = begin(weights.captioner, features, valid, counts, packing=packing)
   lm = None
   if weights.language_model is not None:
-    language_model = LanguageModelRows(weights.language_model)
+    language_model = language_model_rows(weights.language_model, length)
     first = jnp.zeros(len(features), jnp.int32)  # all units begin at the same state
     lm = BoundModel(language_model, language_model.start(), first)
   return _Task(captioner, lm, valid, decoding, start_id, stop_id, packing)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import jax
 
 from milan_jax._src.errors import UserError
+from milan_jax._src.models.language_models import TRANSFORMER
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.runs.memory import memory_of
 from milan_jax._src.store.release import Release
@@ -75,7 +76,9 @@ def search_bytes(
   state = 2 * release.captioner.hidden_size
   if release.language_model is not None:
     lm = release.language_model
-    state += 2 * lm.num_layers * lm.hidden_size
+    # An LSTM keeps two states of a layer; a transformer, keys and values of all tokens.
+    kept = decoding.length if lm.architecture == TRANSFORMER else 1
+    state += 2 * lm.num_layers * lm.hidden_size * kept
   values = batch_size * (beam_size * (state + decoding.length) + release.feature_size)
   square = 8 * beam_size**2 if decoding.consensus else 0
   return 4 * _COPIES * values + square

@@ -9,6 +9,7 @@ CRITERIA = ("nll", "bleu")
 UPDATE_RULES = ("adamw", "lamb")
 RATE_SCALINGS = ("none", "linear", "sqrt")
 ORDERS = ("length", "random")
+LM_ARCHITECTURES = ("lstm", "transformer")
 COMPUTE_DTYPES = ("float32", "bfloat16")
 
 
@@ -124,6 +125,11 @@ class NetworkOptions(EncoderOptions):
     None,
     "size of its attention's hidden layer; default: the smaller of hidden_size and "
     "the features' size, as in the original",
+  )
+  lm_architecture: str = option(
+    "lstm",
+    "the language model: lstm, as in the original, or transformer",
+    choices=LM_ARCHITECTURES,
   )
   lm_hidden_size: int = option(512, "size of the language model's states")
   lm_embedding_size: int = option(128, "size of its word embeddings")

@@ -10,6 +10,7 @@ import numpy as np
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.digests import sha256_of_file
 from milan_jax._src.models.backbones.state_dict import state_dict_from_params
+from milan_jax._src.models.language_models import LSTM
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.store.official import ENCODER, LEVELS
 from milan_jax._src.store.official_parameters import (
@@ -56,13 +57,14 @@ def save_official(release: Release, path: str | os.PathLike[str]) -> WrittenOffi
     path: the file, `.pth`; an existing one is refused.
 
   Raises:
-    UserError: if the original has no such encoder, the file exists, or spaCy is not
-      installed.
+    UserError: if the original has no such encoder or language model, the file exists,
+      or spaCy is not installed.
   """
   path = pathlib.Path(path)
   if path.exists():
     raise UserError(f"{path} exists: give the name of a new file (.pth).")
   _check_encoder(release)
+  _check_language_model(release)
   write_torch_file(path, _value(release))
   return WrittenOfficial(sha256_of_file(path), _left_out(release))
 
@@ -92,6 +94,15 @@ def _check_encoder(release: Release) -> None:
     raise UserError(
       f"Its encoder's weights are in the package {spec.weights}, but an official "
       "checkpoint includes them: train with --encoder_weights."
+    )
+
+
+def _check_language_model(release: Release) -> None:
+  spec = release.language_model
+  if spec is not None and spec.architecture != LSTM:
+    raise UserError(
+      f"Its language model is a {spec.architecture}, but the original's is an LSTM: "
+      "train with --lm_architecture=lstm."
     )
 
 

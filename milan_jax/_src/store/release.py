@@ -31,8 +31,14 @@ from milan_jax._src.models.confidence_model import (
   ConfidenceSpec,
 )
 from milan_jax._src.models.encoder import Projection
-from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.models.language_models import (
+  ARCHITECTURES,
+  LSTM,
+  TRANSFORMER,
+  make_language_model,
+)
 from milan_jax._src.models.region_features import Pooling, feature_blocks
+from milan_jax._src.models.transformer import HEAD_SIZE, num_heads
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.text.vocabulary import Vocabulary
 from milan_jax._src.weights import torch_files
@@ -101,16 +107,24 @@ class CaptionerSpec:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LanguageModelSpec:
-  """The sizes of `milan_jax._src.models.language_model.LanguageModel`."""
+  """The sizes of a language model of `milan_jax._src.models.language_models`."""
 
   hidden_size: int
   embedding_size: int
   num_layers: int
   vocab_size: int
   dropout: float
+  architecture: str = LSTM
 
   def __post_init__(self) -> None:
     _check_sizes(self, "language_model")
+    kind = self.architecture
+    where = "language_model.architecture"
+    _check(kind in ARCHITECTURES, where, f"one of {ARCHITECTURES}", kind)
+    if kind == TRANSFORMER:
+      fits = self.hidden_size % (2 * num_heads(self.hidden_size)) == 0
+      expected = f"even, and from {2 * HEAD_SIZE} on a multiple of {HEAD_SIZE}"
+      _check(fits, "language_model.hidden_size", expected, self.hidden_size)
 
 
 _SPECS = {
@@ -133,6 +147,7 @@ _LEFT_OUT = {
   "parity": False,
   "precision": "float32",
   "pooling": "inside",
+  "architecture": LSTM,
   "evidence": EARLIER_EVIDENCE,
 }
 
@@ -401,7 +416,7 @@ def _captioner_shapes(spec: CaptionerSpec) -> Shapes:
 
 @functools.cache
 def _language_model_shapes(spec: LanguageModelSpec) -> Shapes:
-  module = LanguageModel(**dataclasses.asdict(spec))
+  module = make_language_model(**dataclasses.asdict(spec))
   made = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 1), int))
   return _shapes(made["params"])
 

@@ -8,8 +8,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from milan_jax._src.models import captioner as captioners
-from milan_jax._src.models import language_model as language_models
-from milan_jax._src.models import sequences
+from milan_jax._src.models import sequences, transformer
+from milan_jax._src.models.language_models import AnyLanguageModel
 from milan_jax._src.models.products import product
 from milan_jax._src.training import batches, losses, step
 
@@ -144,7 +144,7 @@ def captioner_objective(
 
 
 def language_model_objective(
-  model: language_models.LanguageModel,
+  model: AnyLanguageModel,
   *,
   pad_id: int,
   dtype: DTypeLike = jnp.float32,
@@ -160,12 +160,23 @@ def language_model_objective(
   def objective(
     params: PyTree, batch: batches.Batch, key: PRNGKeyArray | None
   ) -> losses.Terms:
-    hiddens = sequences.language_model_states(
-      params,
-      jnp.asarray(batch.inputs),
-      lambda values, layer: _drop(values, key, layer, model.dropout),
-      dtype,
-    )
+    tokens = jnp.asarray(batch.inputs)
+    if isinstance(model, transformer.TransformerLanguageModel):
+      hiddens: Any = model.clone(dtype=dtype).apply(
+        {"params": params},
+        tokens,
+        deterministic=key is None,
+        rngs=None if key is None else {"dropout": key},
+        method="states",
+      )
+      hiddens = hiddens.swapaxes(0, 1)
+    else:
+      hiddens = sequences.language_model_states(
+        params,
+        tokens,
+        lambda values, layer: _drop(values, key, layer, model.dropout),
+        dtype,
+      )
     nll = _token_nll(hiddens, params["output"], batch, pad_id=pad_id, dtype=dtype)
     return {"nll": nll}
 

@@ -48,7 +48,7 @@ _TRAINED_BY = (
   *("stop_by", "patience", "validation_fraction", "test_fraction", "min_count"),
   *("length", "repeat", "seed", "order", "update_rule", "rate_scaling"),
   *("base_batch_size", "lm_base_batch_size", "warmup_steps", "clip_norm"),
-  *("accumulate_steps", "compute_dtype"),
+  *("accumulate_steps", "compute_dtype", "lm_architecture"),
 )
 # Options that earlier versions did not have, and the value that those versions imply.
 # It is not recorded, so that a run of an earlier version can be resumed.
@@ -67,6 +67,7 @@ _IMPLIED: dict[str, Any] = {
   "clip_norm": None,
   "accumulate_steps": 1,
   "compute_dtype": "float32",
+  "lm_architecture": "lstm",
 }
 Progress = Callable[[int, int], None]
 Say = Callable[[str], None]

@@ -13,7 +13,10 @@ import optax
 
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.encoder import Projection, project
-from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.models.language_models import (
+  architecture_of,
+  make_language_model,
+)
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.options.train import OptimizerOptions, TrainOptions
 from milan_jax._src.store import release
@@ -92,8 +95,9 @@ class TrainingJob:
     feature_size = (
       data.feature_size if projection is None else projection.kernel.shape[1]
     )
-    self._language_model = LanguageModel(
-      self.vocabulary.vocab_size,
+    self._language_model = make_language_model(
+      model.lm_architecture,
+      vocab_size=self.vocabulary.vocab_size,
       hidden_size=model.lm_hidden_size,
       embedding_size=model.lm_embedding_size,
       num_layers=model.lm_layers,
@@ -143,7 +147,11 @@ class TrainingJob:
     return release.Release(
       encoder=encoder.spec,
       captioner=_spec(release.CaptionerSpec, self._captioner),
-      language_model=_spec(release.LanguageModelSpec, self._language_model),
+      language_model=_spec(
+        release.LanguageModelSpec,
+        self._language_model,
+        architecture=architecture_of(self._language_model),
+      ),
       vocabulary=self.vocabulary.tokens,
       decoding=decoding,
       params=jax.tree.map(lambda x: np.asarray(x, dtype), tree),
@@ -269,6 +277,7 @@ def _projected(
   return lambda wanted: table[wanted]
 
 
-def _spec(kind: type[Any], module: Any) -> Any:
-  """Returns the spec with the sizes of a module."""
-  return kind(**{f.name: getattr(module, f.name) for f in dataclasses.fields(kind)})
+def _spec(kind: type[Any], module: Any, **known: Any) -> Any:
+  """Returns the spec with the sizes of a module, and what it does not know."""
+  names = [f.name for f in dataclasses.fields(kind) if f.name not in known]
+  return kind(**{name: getattr(module, name) for name in names}, **known)

@@ -19,11 +19,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from milan_jax._src.decoding.decoder import fuse_for
-from milan_jax._src.decoding.program import Weights
+from milan_jax._src.decoding.program import Weights, language_model_rows
 from milan_jax._src.models.captioner import Regions
 from milan_jax._src.models.captioner_rows import CaptionerRows, start_captioner
 from milan_jax._src.models.encoder import project
 from milan_jax._src.models.language_model_rows import LanguageModelRows
+from milan_jax._src.models.transformer import TransformerRows
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.search.steps import BoundModel, RowModel, State
 from milan_jax._src.store.release import Release
@@ -102,7 +103,7 @@ def _take(state: State, rows: Int[Array, "rows"]) -> State:
 
 
 def language_model_scores(
-  model: LanguageModelRows,
+  model: LanguageModelRows | TransformerRows,
   tokens: Int[Array, "batch beam length"],
   *,
   start_id: int,
@@ -164,7 +165,7 @@ class FlatBeamDecoder:
       best = jnp.zeros(len(features), jnp.int32)  # the first
       if strategy == "rerank":
         assert weights.language_model is not None
-        lm = LanguageModelRows(weights.language_model)
+        lm = language_model_rows(weights.language_model, length)
         scores = scores - temperature * language_model_scores(lm, tokens, **ends)
         best = scores.argmax(axis=1)
       return tokens[rows, best], scores[rows, best]

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from milan_jax._src.decoding.program import begin
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.captioner_rows import fuse_captioner_weights
-from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.models.language_models import make_language_model
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.runs.precision import full_float32
 from milan_jax._src.search.beam import beam_search
@@ -104,7 +104,7 @@ def _drawn(specs: tuple[CaptionerSpec, LanguageModelSpec], seed: int) -> dict[st
     "captioner": Captioner(**dataclasses.asdict(captioner)).init(
       keys[0], features, tokens
     ),
-    "language_model": LanguageModel(**dataclasses.asdict(language_model)).init(
+    "language_model": make_language_model(**dataclasses.asdict(language_model)).init(
       keys[1], tokens
     ),
   }

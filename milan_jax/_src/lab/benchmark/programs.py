@@ -23,7 +23,7 @@ from milan_jax._src.models import lowering
 from milan_jax._src.models.backbones import backbone
 from milan_jax._src.models.backbones.registry import parameter_shapes
 from milan_jax._src.models.captioner import Captioner
-from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.models.language_models import make_language_model
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.runs.mesh import make_mesh
 from milan_jax._src.store.release import (
@@ -221,7 +221,7 @@ def step_program(
     features = (captions, REGIONS, spec.feature_size)
   else:
     name, terms = "language_model_step", objectives.LANGUAGE_MODEL_TERMS
-    module = LanguageModel(**dataclasses.asdict(spec), pad_id=pad_id)
+    module = make_language_model(**dataclasses.asdict(spec), pad_id=pad_id)
     objective = objectives.language_model_objective(module, pad_id=pad_id)
     arguments, features = (one,), None
 

@@ -8,9 +8,11 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
+from flax.traverse_util import flatten_dict
 from jaxtyping import Array
 
 from milan_jax._src.decoding.program import Costs, Weights
+from milan_jax._src.models.transformer import TransformerWeights
 
 
 class WorkCounts(NamedTuple):
@@ -61,7 +63,18 @@ def count_work(weights: Weights, costs: Costs, *, units: int, k: int) -> WorkCou
   prepare = [_Product.by(captioner.state), _Product.by(captioner.context)]
   parts: list[Any] = [(prepare, [], [_Product.by(captioner.output)], costs.captioner)]
   lm = weights.language_model
-  if lm is not None and costs.language_model is not None:
+  if costs.language_model is None:
+    lm = None
+  if isinstance(lm, TransformerWeights):
+    kernels = [
+      kernel
+      for name, kernel in flatten_dict(lm.params).items()
+      if name[-1] == "kernel" and name[0] != "output"
+    ]
+    read = [_Product.by(kernel) for kernel in kernels]
+    output = [_Product.by(lm.params["output"]["kernel"])]
+    parts.append(([], read, output, costs.language_model))
+  elif lm is not None:
     parts.append(
       (
         [_Product.by(kernel) for kernel in lm.hiddens],
