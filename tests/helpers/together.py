@@ -15,13 +15,13 @@ def free_port():
     return server.getsockname()[1]
 
 
-def run_together(commands, environment):
+def run_together(commands, environment, timeout=240):
   """Runs commands at once; returns their exit codes."""
   processes = [
     subprocess.Popen(command, cwd=ROOT, env=environment) for command in commands
   ]
   try:
-    return [process.wait(timeout=240) for process in processes]
+    return [process.wait(timeout=timeout) for process in processes]
   finally:
     for process in processes:
       process.kill()

@@ -38,7 +38,7 @@ def test_two_processes_train_as_one_does(tmp_path):
   command += [f"--coordinator=127.0.0.1:{free_port()}", "--num_processes=2"]
   commands = [[*command, f"--process_id={number}"] for number in range(2)]
   environment = os.environ | {"JAX_PLATFORMS": "cpu", "NPROC": "2", "XLA_FLAGS": ""}
-  assert run_together(commands, environment) == [0, 0]
+  assert run_together(commands, environment, timeout=900) == [0, 0]
 
   expected, found = _results(one), _results(two)
   assert len(found) == len(expected) == 2

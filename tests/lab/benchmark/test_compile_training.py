@@ -13,7 +13,7 @@ from tests.helpers.commands import run_here
 SIZES = {
   **{"encoder": "resnet18", "hidden_size": 8, "embedding_size": 4, "attention_size": 6},
   **{"lm_hidden_size": 5, "lm_embedding_size": 3, "lm_layers": 1, "batch_size": 3},
-  **{"lm_batch_size": 2, "length": 10},
+  **{"lm_batch_size": 2, "length": 10, "order": "random"},
 }
 FEATURES = 64 + 64 + 128 + 256 + 512
 
@@ -43,7 +43,7 @@ def test_memory_and_operations_are_those_of_the_sizes(processor, monkeypatch):
   language_model, captioner = _rows(printed)
   assert language_model["program"] == "language_model_step"
   assert (language_model["captions"], captioner["captions"]) == ("2", "3")
-  # 10 tokens and the stop, rounded up.
+  # In random order, 10 tokens and the stop, rounded up.
   assert language_model["length"] == captioner["length"] == "16"
   h, e, v, f = 8, 4, 20, FEATURES
   weights = 2 * (f * h + h) + v * e + (h * 6 + 6) + (f * 6 + 6) + (6 + 1) + (h * f + f)

@@ -26,6 +26,7 @@ from milan_jax._src.training.training_run import check_ranges
 VOCAB_SIZE, LONGEST = 5000, 28
 _COLUMNS = (
   ("program", "program", "{}"),
+  ("dtype", "dtype", "{}"),
   ("batch", "captions", "{}"),
   ("batch_per_device", "a device", "{}"),
   ("length", "length", "{}"),
@@ -75,7 +76,8 @@ def compile_training(options: TrainOptions, target: str) -> str:
   if peak is not None:
     lines.append(
       "least ms: the products at the devices' peak for bfloat16; float32 takes several "
-      "times as long. Collectives, memory traffic and input come on top."
+      "times as long. Collectives, memory traffic and input come on top. The output "
+      "layer is counted for all tokens; in training it reads only real ones."
     )
   return "\n".join(lines)
 
@@ -104,6 +106,7 @@ def _programs(
     num_layers=model.lm_layers,
     vocab_size=VOCAB_SIZE,
     dropout=model.dropout,
+    architecture=model.lm_architecture,
   )
   captioner = CaptionerSpec(
     feature_size=feature_size,
@@ -114,6 +117,8 @@ def _programs(
     dropout=model.dropout,
   )
   longest = LONGEST if options.data.length is None else options.data.length + 1
+  if optimizer.order == "random":
+    longest = -(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
   rule = make_optimizer(
     optimizer.learning_rate,
     optimizer.weight_decay,
@@ -128,7 +133,8 @@ def _programs(
       rule,
       mesh,
       captions=-(-size // mesh.size) * mesh.size,
-      inputs=-(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE,
+      inputs=longest,
+      dtype=optimizer.compute_dtype,
     )
     for spec, size in (
       (language_model, optimizer.lm_batch_size),

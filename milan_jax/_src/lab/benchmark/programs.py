@@ -198,6 +198,7 @@ def step_program(
   *,
   captions: int,
   inputs: int,
+  dtype: str = "float32",
 ) -> Program:
   """Returns the training step of a captioner or a language model.
 
@@ -207,6 +208,7 @@ def step_program(
     mesh: the devices that the batch is spread over.
     captions: captions of a batch, over all devices, a multiple of their number.
     inputs: tokens that are read of a caption: the start and its own.
+    dtype: type that the operands of products are rounded to.
   """
   # The special tokens come last.
   pad_id = spec.vocab_size - len(SPECIAL_TOKENS) + SPECIAL_TOKENS.index("<pad>")
@@ -216,13 +218,13 @@ def step_program(
   if isinstance(spec, CaptionerSpec):
     name, terms = "captioner_step", objectives.CAPTIONER_TERMS
     module = Captioner(**dataclasses.asdict(spec))
-    objective = objectives.captioner_objective(module, pad_id=pad_id)
+    objective = objectives.captioner_objective(module, pad_id=pad_id, dtype=dtype)
     arguments: tuple[Any, ...] = (jnp.zeros((1, 1, spec.feature_size)), one)
     features = (captions, REGIONS, spec.feature_size)
   else:
     name, terms = "language_model_step", objectives.LANGUAGE_MODEL_TERMS
     module = make_language_model(**dataclasses.asdict(spec), pad_id=pad_id)
-    objective = objectives.language_model_objective(module, pad_id=pad_id)
+    objective = objectives.language_model_objective(module, pad_id=pad_id, dtype=dtype)
     arguments, features = (one,), None
 
   def trace() -> Any:
@@ -241,7 +243,7 @@ def step_program(
 
   return Program(
     name,
-    "float32",
+    dtype,
     captions,
     mesh.size,
     {"length": inputs, "vocab": spec.vocab_size},
