@@ -222,6 +222,9 @@ def test_a_units_page_and_its_link(tab):
   assert sheet.endswith('images/one/conv%252F1/0.webp")')
   tab.goto(tab.address + "#/unit/one/conv%2F1/7-off")
   playwright.expect(view.locator("h2")).to_contain_text("off:")
+  # Without the sign, what lowers it is shown, because nothing else is known of it.
+  tab.goto(tab.address + "#/unit/one/conv%2F1/7")
+  playwright.expect(view.locator("h2")).to_contain_text("off:")
   tab.goto(tab.address + "#/unit/one/none/3")
   playwright.expect(view.locator("h2")).to_have_text("There is no such unit")
 

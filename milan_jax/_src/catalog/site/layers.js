@@ -26,7 +26,7 @@
   const colors = () => {
     const style = getComputedStyle(document.documentElement);
     const of = (name) => style.getPropertyValue(name).trim();
-    return { kinds: store.facts.kinds.map((kind) => of(`--kind-${kind}`)), withheld: of("--withheld"), dead: of("--line") };
+    return { kinds: store.facts.kinds.map((kind) => of(`--kind-${kind}`)), withheld: of("--withheld"), dead: of("--line"), quiet: of("--quiet") };
   };
   const ORDER = ["animal", "person", "plant", "place", "text", "material", "thing", "pattern", "color", "light"];
   const colorOf = (place, palette) => {
@@ -47,10 +47,13 @@
       const total = layers.reduce((sum, layer) => sum + layer.counts.units, 0);
       const size = Math.max(2, Math.min(14, Math.floor(Math.sqrt((width * 420) / total))));
       const columns = Math.floor(width / size);
+      const named = layers.length <= 24;
+      const font = "12px system-ui, sans-serif", line = 18;
       let y = 0;
       cells = { size, columns, bands: layers.map((layer) => {
-        const band = { layer, top: y, lines: Math.ceil(layer.counts.units / columns) };
-        y += band.lines * size + 6;
+        const top = y + (named ? line : 0);
+        const band = { layer, top, lines: Math.ceil(layer.counts.units / columns) };
+        y = top + band.lines * size + 6;
         return band;
       }) };
       const scale = devicePixelRatio || 1;
@@ -60,7 +63,10 @@
       const pen = canvas.getContext("2d");
       pen.scale(scale, scale);
       const palette = colors(), edge = size > 4 ? 1 : 0;
+      pen.font = font;
       for (const { layer, top } of cells.bands) {
+        pen.fillStyle = palette.quiet;
+        if (named) pen.fillText(layer.name, 0, top - 5);
         for (let i = 0; i < layer.counts.units; i++) {
           pen.fillStyle = colorOf(layer.first + i, palette);
           pen.fillRect((i % columns) * size, top + Math.floor(i / columns) * size, size - edge, size - edge);

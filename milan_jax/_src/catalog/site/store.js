@@ -142,10 +142,14 @@ const milan = {};
       await milan.load(`units-${i}.js`);
     }
     const index = Number(wanted[1]), off = wanted[2] ? OFF : 0;
+    let other = null;
     for (let place = first; place < first + counts.units; place++) {
-      if (store.unit[place] === index && (store.flags[place] & OFF) === off) return place;
+      if (store.unit[place] !== index) continue;
+      if ((store.flags[place] & OFF) === off) return place;
+      other = place;
     }
-    return null;
+    // What lowers a unit is shown where nothing else is known of it.
+    return off ? null : other;
   };
   milan.detailsOf = async (place) => {
     const number = store.layer[place];

@@ -52,7 +52,7 @@
       withheld ? make("p.remark", {}, `The description is “${details.description}”: its best guess, above, is withheld for low confidence.`) : null,
       make("p.line", {}, ...[milan.confidence(place), milan.firing(place)].filter(Boolean).flatMap((x, i) => (i ? [" · ", x] : [x]))),
       tiles(place, details),
-      make("div.columns", {}, ...[scores(place), hypotheses(details), range(place, details), people(details), elsewhere(details)].filter(Boolean)),
+      make("div.columns", {}, ...[scores(place), range(place, details), hypotheses(details), people(details), elsewhere(details)].filter(Boolean)),
       make("section.related", { id: "related", "aria-label": "Related units" }),
     ].filter(Boolean);
   };
