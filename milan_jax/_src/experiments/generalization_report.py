@@ -103,6 +103,7 @@ def draw(rows: Sequence[Row], path: pathlib.Path) -> None:
   from matplotlib.figure import Figure
 
   score = shown_score(rows)
+  published: str | None = "published"  # once in the legend
   figure = Figure(figsize=(7, 1.4 + 0.55 * len(rows)), layout="constrained")
   axis = figure.subplots()
   for place, row in enumerate(rows):
@@ -113,7 +114,8 @@ def draw(rows: Sequence[Row], path: pathlib.Path) -> None:
       label = way if place == 0 else None
       axis.plot(found.value, y, "o", color=_COLORS[way], markersize=4, label=label)
     if row["published"] is not None and score == "bertscore":
-      axis.plot(row["published"], place, "x", color="#c0392b", label="_")
+      axis.plot(row["published"], place, "x", color="#c0392b", label=published)
+      published = None
   axis.set_yticks(
     range(len(rows)), [f"{row['experiment']}\n{row['label']}" for row in rows]
   )

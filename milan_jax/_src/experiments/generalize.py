@@ -44,6 +44,7 @@ from milan_jax._src.scores.score_table import score_table
 from milan_jax._src.scores.text_metric import TextMetric
 from milan_jax._src.text.tokenizer import Tokenizer
 from milan_jax._src.training.splitting import split_units
+from milan_jax._src.training.train_milan import recorded
 from milan_jax._src.training.training_inputs import of_training
 
 CASES, SCORES = "cases", "scores.json"
@@ -154,7 +155,7 @@ def _open(
     for name, value in values_of(options).items()
     if name not in _NOT_IN_TRIALS
   }
-  open_workdir(folder, config, identity=found, paths=_BY_CONTENT)
+  open_workdir(folder, recorded(config), identity=found, paths=_BY_CONTENT)
 
 
 def _data(
