@@ -25,13 +25,13 @@ def test_each_value_is_tried_at_the_defaults_of_the_others():
   )
   assert grid_points(grid, SearchOptions(beam_size=10)) == [
     Point("greedy", None, None),
-    Point("greedy-mi", None, 0.2),
     Point("greedy-mi", None, 0.1),
+    Point("greedy-mi", None, 0.2),
     Point("beam", 5, None),
     Point("beam", 10, None),
     Point("rerank", 5, 0.2),
-    Point("rerank", 10, 0.2),
     Point("rerank", 10, 0.1),
+    Point("rerank", 10, 0.2),
   ]
 
 

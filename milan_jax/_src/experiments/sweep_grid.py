@@ -58,7 +58,7 @@ class Point:
 
 
 def grid_points(grid: GridOptions, search: SearchOptions) -> list[Point]:
-  """Returns the points: each value at the defaults of the others.
+  """Returns the points, sorted by strategy, beam and temperature.
 
   Raises:
     UserError: if a strategy is unknown, or a value is not a number in its range.
@@ -67,7 +67,7 @@ def grid_points(grid: GridOptions, search: SearchOptions) -> list[Point]:
   weights = _numbers("temperatures", grid.temperatures, float, 0) or [
     search.temperature
   ]
-  found: dict[Point, None] = {}
+  found: list[Point] = []
   for word in grid.strategies.split(","):
     name = word.strip()
     if name not in _STRATEGIES:
@@ -77,11 +77,11 @@ def grid_points(grid: GridOptions, search: SearchOptions) -> list[Point]:
     strategy, mi = _STRATEGIES[name]
     has_beam, has_weight = strategy != "greedy", mi or strategy == "rerank"
     default = search.temperature if has_weight else None
-    for beam in beams if has_beam else [None]:
-      found[Point(name, beam, default)] = None
-    for weight in weights if has_weight else []:
-      found[Point(name, search.beam_size if has_beam else None, weight)] = None
-  return list(found)
+    own = {Point(name, beam, default) for beam in (beams if has_beam else [None])}
+    beam_size = search.beam_size if has_beam else None
+    own |= {Point(name, beam_size, weight) for weight in weights if has_weight}
+    found += sorted(own, key=lambda each: (each.beam_size or 0, each.temperature or 0))
+  return list(dict.fromkeys(found))
 
 
 def grid_encoders(

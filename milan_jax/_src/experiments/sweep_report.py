@@ -104,6 +104,7 @@ def draw(results: Results, path: pathlib.Path) -> None:
   figure = Figure(figsize=(9, 3.8), layout="constrained")
   axes = figure.subplots(1, 2, sharey=True)
   shown: dict[str, Any] = {}
+  several = len({row["encoder"] for row in results["points"]}) > 1
   # Points that only differ in what the panel shows; the defaults are in both panels.
   for axis, name, other in (
     (axes[0], "temperature", "beam_size"),
@@ -120,7 +121,7 @@ def draw(results: Results, path: pathlib.Path) -> None:
         for each, many in lines.items()
       ):
         continue  # a point of the other panel's line
-      label = f"{encoder}, {strategy}"
+      label = f"{encoder}, {strategy}" if several else strategy
       color = _COLORS[list(dict.fromkeys([*shown, label])).index(label) % len(_COLORS)]
       found.sort()
       xs = [x for x, _ in found]
