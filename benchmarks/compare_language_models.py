@@ -32,8 +32,8 @@ from milan_jax._src.text.tokenizer import Tokenizer
 from milan_jax._src.text.vocabulary import Vocabulary, build_vocabulary
 from milan_jax._src.training import batches, loop, objectives, splitting, state
 
-# Sizes of the transformer; the LSTM has the paper's.
-SIZES = {TRANSFORMER: {"hidden_size": 256, "num_layers": 4, "dropout": 0.3}}
+# What a transformer has in place of the LSTM's two layers and dropout of .5.
+SIZES = {TRANSFORMER: {"num_layers": 4, "dropout": 0.3}}
 
 
 class Unsaved:
@@ -60,6 +60,7 @@ def train(
     architecture,
     vocab_size=vocabulary.vocab_size,
     pad_id=vocabulary.pad_id,
+    hidden_size=options.hidden_size,
     **SIZES.get(architecture, {}),
   )
   params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1), int))["params"]
@@ -158,6 +159,7 @@ def main() -> None:
   parser.add_argument("annotations", help="CSV with columns layer,unit,summary")
   parser.add_argument("--models", nargs="*", default=list(ARCHITECTURES))
   parser.add_argument("--orders", type=int, nargs="*", default=[2, 3, 4])
+  parser.add_argument("--hidden_size", type=int, default=256, help="of both models")
   parser.add_argument("--learning_rate", type=float, default=1e-3)
   parser.add_argument("--dtype", default="float32")
   parser.add_argument("--max_epochs", type=int, default=100)
