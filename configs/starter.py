@@ -60,6 +60,7 @@ def get_config() -> TrainOptions:
     # less likely than e^-7.5.
     floor=7.5,
     lm_stop=False,
+    repeats=False,
     release_dtype="float16",
     about=(
       "Colors, edges, textures, animals, people, plants, food, vehicles, buildings, "

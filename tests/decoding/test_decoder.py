@@ -210,6 +210,31 @@ def test_a_floor_or_a_free_stop_against_the_originals_beams(
   np.testing.assert_allclose(found.scores, mutual[rows, best], atol=1e-4)
 
 
+def test_no_word_twice_against_the_originals_beams(tiny, outputs):
+  """The reference hypotheses and scores; repeated words counted in Python."""
+  weight, twice = 0.8, []
+  for hypotheses in outputs["rerank50/beam_tokens"]:
+    for said in _up_to_stop(hypotheses):
+      stems = [singular(tiny.vocabulary[token]) for token in said]
+      stems = [stem for stem in stems if stem.isalpha() and stem not in EMPTY_WORDS]
+      twice.append(len(set(stems)) < len(stems))
+  once = ~np.reshape(twice, (8, -1))
+  scores = outputs["rerank50/beam_scores"]
+  mutual = scores - weight * outputs["rerank50/beam_lm_scores_correct"]
+  kept = once | ~once.any(1, keepdims=True)
+  best = np.where(kept, mutual, -np.inf).argmax(1)
+  assert (best != mutual.argmax(1)).any(), "it makes no difference here"
+  found = _decode(tiny, outputs["features"], repeats=False, temperature=weight)
+  tokens = outputs["rerank50/beam_tokens"][np.arange(8), best]
+  assert _up_to_stop(found.tokens) == _up_to_stop(tokens)
+
+
+@pytest.mark.parametrize("options", [{"strategy": "beam"}, {"parity": True}])
+def test_only_rerank_avoids_repeated_words(options):
+  with pytest.raises(UserError, match="repeats: only strategy rerank"):
+    Decoding(**options, repeats=False)
+
+
 @pytest.mark.parametrize("option", ["consensus", "floor"])
 @pytest.mark.parametrize(
   "options", [{"strategy": "beam"}, {"strategy": "greedy"}, {"parity": True}]
@@ -232,15 +257,15 @@ def test_a_free_stop_belongs_to_rerank(options):
 
 
 def test_a_captioners_own_bounds_are_for_rerank():
-  own = Decoding(floor=8.0, lm_stop=False, guarded=True)
-  for options, floor, lm_stop, guarded in (
-    ({}, 8.0, False, True),
-    ({"floor": 0.0, "lm_stop": True}, 0.0, True, True),
-    ({"strategy": "beam"}, 0.0, True, True),
-    ({"parity": True}, 0.0, True, False),
+  own = Decoding(floor=8.0, lm_stop=False, repeats=False, guarded=True)
+  for options, *expected in (
+    ({}, 8.0, False, False, True),
+    ({"floor": 0.0, "lm_stop": True, "repeats": True}, 0.0, True, True, True),
+    ({"strategy": "beam"}, 0.0, True, True, True),
+    ({"parity": True}, 0.0, True, True, False),
   ):
     found = DecodingOptions(**options).resolve(own, language_model=True)
-    assert (found.floor, found.lm_stop, found.guarded) == (floor, lm_stop, guarded)
+    assert [found.floor, found.lm_stop, found.repeats, found.guarded] == expected
 
 
 def test_corrected_greedy_counts_up_to_the_stop(tiny, outputs):
@@ -396,6 +421,7 @@ def test_bad_options_are_said_plainly(tiny):
     ({"strategy": "beam", "consensus": 0.5}, "consensus"),
     ({"strategy": "beam", "floor": 8.0}, "floor"),
     ({"strategy": "beam", "lm_stop": False}, "lm_stop"),
+    ({"strategy": "beam", "repeats": False}, "repeats"),
     ({"strategy": "beam", "seed": 3}, "seed"),
   ],
   ids=str,

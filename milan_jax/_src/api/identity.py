@@ -55,7 +55,9 @@ def of_captioner(release: Release, encoder: Params | None) -> Input:
 _LATER = {
   "EncoderSpec": ("pooling",),
   "ConfidenceSpec": ("evidence",),
-  "Decoding": ("floor", "lm_stop", "guarded", "mi", "parity", "precision"),
+  "Decoding": (
+    *("floor", "lm_stop", "repeats", "guarded", "mi", "parity", "precision"),
+  ),
 }
 
 

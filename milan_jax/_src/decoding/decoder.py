@@ -62,7 +62,7 @@ def decode_on(
       this machine.
     decoding: how to search.
     vocabulary: of the captioner.
-    words: its content words; None if their consensus does not count.
+    words: its content words; None if the search does not use them.
 
   Returns:
     A jitted function of `Weights` and the arrays of `program.decode`, each with as many
@@ -72,7 +72,7 @@ def decode_on(
   local = functools.partial(
     decode,
     decoding=decoding,
-    words=words if decoding.consensus else None,
+    words=words if decoding.consensus or not decoding.repeats else None,
     start_id=vocabulary.start_id,
     stop_id=vocabulary.stop_id,
     platform=mesh.devices.flat[0].platform,

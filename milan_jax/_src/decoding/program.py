@@ -33,6 +33,7 @@ from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.search.beam import beam_search
 from milan_jax._src.search.consensus import log_consensus
 from milan_jax._src.search.forced import ForcedOutput, counted, forced_scores
+from milan_jax._src.search.repetition import repeats_a_word
 from milan_jax._src.search.rerank import best_of, rerank
 from milan_jax._src.search.rollout import greedy, sample
 from milan_jax._src.search.rows import Packing, in_chunks, packing_for
@@ -294,14 +295,20 @@ def _rerank(task: _Task, words: ContentWords | None) -> _Best:
   forced = task.forced(task.language_model, beams.tokens, num_steps)
   lm_scores, lm_work = forced.scores, forced.work
   agreed: Float[Array, "batch beam"] | None = None
-  if words is not None:
+  if words is not None and decoding.consensus:
     agreed = decoding.consensus * log_consensus(beams, words.ids, words.nothing)
+  plausible: Bool[Array, "batch beam"] | None = None
+  if decoding.floor:
+    plausible = forced.lowest >= -decoding.floor
+  if words is not None and not decoding.repeats:
+    once = ~repeats_a_word(beams.tokens, words.ids)
+    plausible = once if plausible is None else plausible & once
   found, indices, scores = rerank(
     beams,
     lm_scores if decoding.lm_stop else without_stop(forced, beams.tokens, task.stop_id),
     temperature=decoding.temperature,
     consensus=agreed,
-    plausible=forced.lowest >= -decoding.floor if decoding.floor else None,
+    plausible=plausible,
   )
   beam: Beam | None = None
   if decoding.keeps_beam:
@@ -362,7 +369,7 @@ def decode(
     keys: data of one key per unit, for the strategy `sample`.
     counts: how many of each unit's regions count, its first ones; None for all.
     decoding: how to search.
-    words: the vocabulary's content words, if their consensus counts.
+    words: the vocabulary's content words, if the search uses them.
     start_id: the token read first.
     stop_id: the token that ends a description.
     platform: kind of the devices that it is compiled for, as `jax.Device.platform`.

@@ -33,6 +33,8 @@ class Decoding(Shown):
     lm_stop: for rerank, whether the language model's probability of the stop counts.
       How a text ends depends little on the regions, so mutual information should not
       reward an unlikely ending.
+    repeats: for rerank, whether a description may repeat a content word. If not,
+      hypotheses that do are used only if there are no others.
     nothing: descriptions of no pattern, in lower case, tokens separated by spaces.
     guarded: replace a description that gives persons a color or judges them
       (`text/persons.py`) by the next best one of the beam, or by "No clear pattern" if
@@ -57,6 +59,7 @@ class Decoding(Shown):
   consensus: float = 0.0
   floor: float = 0.0
   lm_stop: bool = True
+  repeats: bool = True
   nothing: tuple[str, ...] = ()
   guarded: bool = False
   mi: bool = False
@@ -85,6 +88,8 @@ class Decoding(Shown):
         raise UserError(f"{name}: only strategy rerank has it, and not with parity.")
     if not self.lm_stop and (self.strategy != "rerank" or self.parity):
       raise UserError("lm_stop: only strategy rerank can do without, not with parity.")
+    if not self.repeats and (self.strategy != "rerank" or self.parity):
+      raise UserError("repeats: only strategy rerank can avoid them, not with parity.")
     if self.guarded and self.parity:
       raise UserError("guarded: the original's descriptions are given as they are.")
 

@@ -202,6 +202,10 @@ class DecodingOptions(Checked):
     "count the language model's probability of the stop (rerank); default: the "
     "captioner's own",
   )
+  repeats: bool | None = option(
+    None,
+    "let a description repeat a content word (rerank); default: the captioner's own",
+  )
   beam_size: int | None = option(
     None, "hypotheses per unit (beam and rerank); default: the captioner's own"
   )
@@ -256,6 +260,9 @@ class DecodingOptions(Checked):
       floor = own.floor if reranks else 0.0
     if lm_stop is None:
       lm_stop = own.lm_stop or not reranks
+    repeats = self.repeats
+    if repeats is None:
+      repeats = own.repeats or not reranks
     return Decoding(
       strategy=strategy,
       length=own.length if self.length is None else self.length,
@@ -264,6 +271,7 @@ class DecodingOptions(Checked):
       consensus=consensus,
       floor=floor,
       lm_stop=lm_stop,
+      repeats=repeats,
       nothing=own.nothing,
       guarded=own.guarded and not self.parity,
       mi=mi,
@@ -282,6 +290,7 @@ class DecodingOptions(Checked):
       ("consensus", self.consensus or None, rerank, "only rerank has it"),
       ("floor", self.floor or None, rerank, "only rerank has it"),
       ("lm_stop", self.lm_stop, rerank, "only rerank has it"),
+      ("repeats", self.repeats, rerank, "only rerank has it"),
     )
     for name, value, used, reason in ignored:
       if value is not None and not used:

@@ -213,6 +213,9 @@ class ReleaseOptions(Checked):
     "count the language model's probability of the stop in the release's "
     "default decoding",
   )
+  repeats: bool = option(
+    True, "let a description repeat a content word in the release's default decoding"
+  )
   dtype: str = option(
     "float32",
     "type of the released weights",

@@ -142,6 +142,7 @@ _NEEDED = {"weights", "strategy", "length", "beam_size", "temperature"}
 _LEFT_OUT = {
   "floor": 0.0,
   "lm_stop": True,
+  "repeats": True,
   "guarded": False,
   "mi": False,
   "parity": False,

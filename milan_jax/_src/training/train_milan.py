@@ -182,6 +182,7 @@ def _train_both(
     consensus=job.options.release.consensus,
     floor=job.options.release.floor,
     lm_stop=job.options.release.lm_stop,
+    repeats=job.options.release.repeats,
     nothing=nothing,
   )
   lm_params, params = job.initial_params()
