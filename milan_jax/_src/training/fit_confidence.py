@@ -49,19 +49,22 @@ def fit_confidence(
 def fit_probability(
   evidence: Mapping[str, Float[np.ndarray, "units"]],
   right: Float[np.ndarray, "units"],
+  names: tuple[str, ...] | None = None,
 ) -> ConfidenceSpec:
   """Fits a logistic model by Newton's method, without a threshold (0).
 
   Args:
     evidence: what `milan_jax._src.models.confidence_model.gather_evidence` gives. Of
-      captioners that do not search with a beam the consensus is unknown: the model is
-      then of the earlier evidence.
+      captioners that do not search with a beam the consensus is unknown: without
+      `names`, the model is then of the earlier evidence.
     right: how far each unit's description is right, from 0 to 1. The loss is the cross
       entropy, so that half right counts as right with half the weight, and as wrong
       with the other half.
+    names: the evidence to use; None for `EVIDENCE`.
   """
-  is_known = set(EVIDENCE) <= set(evidence)
-  names = EVIDENCE if is_known else EARLIER_EVIDENCE
+  if names is None:
+    is_known = set(EVIDENCE) <= set(evidence)
+    names = EVIDENCE if is_known else EARLIER_EVIDENCE
   columns = table(evidence, names)
   centers = columns.mean(0)
   scales = np.maximum(columns.std(0), 1e-6)

@@ -9,6 +9,7 @@ import pytest
 from milan_jax._src.lab.annotation import real_confidence
 from milan_jax._src.lab.annotation.judging import main
 from milan_jax._src.lab.annotation.real_confidence import (
+  REAL_EVIDENCE,
   balanced_threshold,
   cross_validated,
 )
@@ -35,7 +36,7 @@ def test_the_threshold_balances_what_would_be_said():
 
 def test_a_fold_does_not_see_its_own_units():
   rng = np.random.default_rng(0)
-  evidence = {name: rng.normal(size=40) for name in confidence_model.EVIDENCE}
+  evidence = {name: rng.normal(size=40) for name in REAL_EVIDENCE}
   right = rng.integers(0, 3, 40) / 2
   found = cross_validated(evidence, right, 5)
   # Another verdict of a unit changes other units, and not those of its fold.
@@ -45,7 +46,9 @@ def test_a_fold_does_not_see_its_own_units():
   assert 7 in same and len(same) == 4
   inside = np.isin(np.arange(40), same)
   spec = fit_probability(
-    {name: values[~inside] for name, values in evidence.items()}, right[~inside]
+    {name: values[~inside] for name, values in evidence.items()},
+    right[~inside],
+    REAL_EVIDENCE,
   )
   columns = confidence_model.table(evidence, spec.evidence)
   expected = confidence_model.probabilities(spec, columns)[inside]
@@ -55,7 +58,7 @@ def test_a_fold_does_not_see_its_own_units():
 def _describe(release, store, indices):
   """A search in small: evidence and descriptions straight out of the features."""
   features = store.read_rows(np.array(indices))[:, 0]
-  evidence = dict(zip(confidence_model.EVIDENCE, features.T, strict=False))
+  evidence = dict(zip(REAL_EVIDENCE, features.T, strict=False))
   return evidence, [f"Things {index}" for index in indices]
 
 
@@ -113,7 +116,8 @@ def test_a_release_gets_the_fitted_confidence(described, capsys):
     for run in ("one", "two")
   ]
   evidence = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-  expected = fit_probability(evidence, np.array([labels[r[4]] for r in rows]))
+  right = np.array([labels[row[4]] for row in rows])
+  expected = fit_probability(evidence, right, REAL_EVIDENCE)
   assert spec == dataclasses.replace(expected, threshold=spec.threshold)
   assert (described / "milan" / releases.TENSORS_FILE).read_bytes() == tensors
   first = (described / "milan" / "milan.json").read_bytes()
