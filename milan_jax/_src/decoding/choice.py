@@ -1,10 +1,11 @@
 """Chooses among the hypotheses of a beam, on the host.
 
-Hypotheses that give persons a color or judge them are not chosen. Besides the best
-hypothesis, the best informative one is found, which describes a pattern: it becomes the
-description if its confidence is high enough, and otherwise the withheld guess. Two
-values are evidence for the confidence: the beam's share of hypotheses that describe no
-pattern, and the agreement of the beam with the informative hypothesis.
+Hypotheses that give persons a color or judge them are not chosen, and those that are no
+complete phrase only where there are no others. Besides the best hypothesis, the best
+informative one is found, which describes a pattern: it becomes the description if its
+confidence is high enough, and otherwise the withheld guess. Two values are evidence for
+the confidence: the beam's share of hypotheses that describe no pattern, and the
+agreement of the beam with the informative hypothesis.
 """
 
 import itertools
@@ -15,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from milan_jax._src.decoding.program import Beam, DecodedBatch, Something
 from milan_jax._src.text.content_words import ContentWords
+from milan_jax._src.text.fluency import is_broken
 from milan_jax._src.text.persons import judges_persons
 from milan_jax._src.text.reconstruction import reconstruct_ids
 from milan_jax._src.text.vocabulary import Vocabulary
@@ -138,10 +140,21 @@ def _allowed(
   vocabulary: Vocabulary,
   guarded: bool,
 ) -> Iterator[int]:
-  """Yields the indices of the allowed hypotheses, in the order of `places`."""
+  """Yields the indices of the allowed hypotheses, in the order of `places`.
+
+  If guarded, those that are not complete sentences or phrases come last.
+  """
+  broken = []
   for place in places.tolist():
-    if not guarded or not judges_persons(reconstruct_ids(tokens[place], vocabulary)):
-      yield place
+    if guarded:
+      text = reconstruct_ids(tokens[place], vocabulary)
+      if judges_persons(text):
+        continue
+      if is_broken(text):
+        broken.append(place)
+        continue
+    yield place
+  yield from broken
 
 
 def _picked(

@@ -38,7 +38,8 @@ class Decoding(Shown):
     nothing: descriptions of no pattern, in lower case, tokens separated by spaces.
     guarded: replace a description that gives persons a color or judges them
       (`text/persons.py`) by the next best one of the beam, or by "No clear pattern" if
-      there is none.
+      there is none; and one that is not a complete sentence or phrase
+      (`text/fluency.py`) by the next best one that is, if there is one.
     mi: score each token by mutual information, for greedy, sample and beam.
     parity: compute the original's scores, including its counting errors: greedy counts
       what comes after the stop, and rerank's language model one token too many.

@@ -139,7 +139,7 @@ POSTPOSITIVE = _set(
 PARTICIPLES = _set(
   """
   woven slanted rounded curved pointed striped spotted dotted colored blurred saturated
-  patterned checked repeated closed
+  patterned checked repeated closed slanting
   """
 )
 SIDES = _set("left right top bottom")
