@@ -91,6 +91,10 @@ def test_the_nearest_is_found_by_standardized_features(tmp_path):
   training = baselines.Training(captions, tmp_path / "corpus")
   found = baselines.nearest([run], training)
   assert [found[run.folder, unit] for unit in truths] == ["cats", "dogs"]
+  # A run that trained on several folders names the layers by their folder too.
+  _features(tmp_path / "several", "set:corpus", known)
+  several = baselines.Training(captions, tmp_path / "several", "set:")
+  assert baselines.nearest([run], several) == found
   strangers = baselines.Training({Unit("other", 0): ("x",)}, tmp_path / "corpus")
   with pytest.raises(UserError, match="no features of the corpus's training units"):
     baselines.nearest([run], strangers)

@@ -38,10 +38,13 @@ class Training:
   Attributes:
     captions: the captions of each training unit; empty without a corpus.
     features: folder of the training units' features; None if not given.
+    prefix: what the names of the corpus's layers start with in the features of a run
+      that trained on several folders.
   """
 
   captions: Mapping[Unit, tuple[str, ...]]
   features: pathlib.Path | None
+  prefix: str = ""
 
 
 def read_training(corpus: pathlib.Path | None, features: str) -> Training:
@@ -57,7 +60,8 @@ def read_training(corpus: pathlib.Path | None, features: str) -> Training:
   captions = read_annotations(corpus)
   split = read_split(corpus / FILE)
   kept = {unit: each for unit, each in captions.items() if split.get(unit) in _TRAIN}
-  return Training(kept, pathlib.Path(features) if features else None)
+  found = pathlib.Path(features) if features else None
+  return Training(kept, found, f"{corpus.resolve().name}:")
 
 
 def figures(texts: Sequence[tuple[str, Truth]]) -> dict[str, float | None]:
@@ -124,7 +128,9 @@ def nearest(runs: Sequence[Run], training: Training) -> Said:
     UserError: if the training features are of other units or another encoder.
   """
   assert training.features is not None
-  units, known = _means(open_features(training.features), set(training.captions))
+  units, known = _means(
+    open_features(training.features), set(training.captions), training.prefix
+  )
   if not units:
     raise UserError(
       f"--corpus_features: {training.features} has no features of the corpus's "
@@ -149,12 +155,21 @@ def nearest(runs: Sequence[Run], training: Training) -> Said:
 
 
 def _means(
-  store: FeatureStore, wanted: set[Unit]
+  store: FeatureStore, wanted: set[Unit], prefix: str = ""
 ) -> tuple[list[Unit], Float[np.ndarray, "units features"]]:
-  """Returns the mean features over the regions of each wanted unit."""
+  """Returns the mean features over the regions of each wanted unit.
+
+  Args:
+    store: the features.
+    wanted: the units.
+    prefix: what the names of their layers may start with in the store.
+  """
   units, means, step = [], [], 256
   for start in range(0, len(store), step):
-    named = [unit for unit, _ in store.units(start, start + step)]
+    named = [
+      dataclasses.replace(unit, layer=unit.layer.removeprefix(prefix))
+      for unit, _ in store.units(start, start + step)
+    ]
     kept = [place for place, unit in enumerate(named) if unit in wanted]
     if kept:
       means.append(store.read(start, start + step).mean(1)[kept])
