@@ -86,7 +86,7 @@ def test_the_notebook(tmp_path, monkeypatch, capsys):
     shown = "".join("".join(output["text"]) for output in cell["outputs"])
     assert len(capsys.readouterr().out.splitlines()) == len(shown.splitlines())
   said = {entry.unit.index: entry.text.lower() for entry in names["descriptions"]}
-  words = ["red", "blue", "white|bright|light", "dark|black", "dark", "edge|left"]
+  words = ["red", "blue", "white|bright|light", "dark|black", "dark|edge", "edge|left"]
   for index, word in enumerate(words):
     assert re.search(word, said[index]), said
   assert (tmp_path / "page" / "index.html").stat().st_size > 2000
