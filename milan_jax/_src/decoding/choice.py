@@ -1,11 +1,11 @@
 """Chooses among the hypotheses of a beam, on the host.
 
-Hypotheses that give persons a color or judge them are not chosen, and those that are no
-complete phrase only where there are no others. Besides the best hypothesis, the best
-informative one is found, which describes a pattern: it becomes the description if its
-confidence is high enough, and otherwise the withheld guess. Two values are evidence for
-the confidence: the beam's share of hypotheses that describe no pattern, and the
-agreement of the beam with the informative hypothesis.
+Hypotheses that give persons a color or judge them are not chosen, and broken phrases
+only where there are no others. Besides the best hypothesis, the best informative one is
+found, which describes a pattern: it becomes the description if its confidence is high
+enough, and otherwise the withheld guess. Two values are evidence for confidence: the
+beam's share of hypotheses that describe no pattern, and the agreement of the beam with
+the informative hypothesis.
 """
 
 import itertools
