@@ -59,7 +59,7 @@ class Run:
     known = read_run(self.folder) if self.folder.is_dir() else None
     if known is None or "milan" not in known["config"]:
       raise UserError(
-        f"--workdir: {folder} does not hold a run of milan-describe; name the folder "
+        f"{folder} does not hold a run of milan-describe: name the folder "
         "that it wrote."
       )
     self.config: dict[str, Any] = known["config"]
