@@ -67,6 +67,7 @@ LONG = (
   "docs/test_pages.py",
   "decoding/test_decoder.py",
   "models/test_backbones.py",
+  "experiments/test_generalize.py",
   "lab/evaluation/test_eval.py",
   "commands/test_processes.py",
   "training/test_train_milan.py",
