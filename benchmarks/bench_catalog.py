@@ -151,6 +151,21 @@ new PerformanceObserver((list) => {
 """
 
 
+# Scrolls far away and draws, with layout, as one task does.
+JUMPS = """
+(() => {
+  const most = document.documentElement.scrollHeight;
+  return Array.from({ length: 50 }, (_, i) => {
+    const began = performance.now();
+    scrollTo(0, (most * ((i * 37) % 50)) / 50);
+    milan.list.draw();
+    document.body.offsetHeight;
+    return performance.now() - began;
+  });
+})()
+"""
+
+
 def measure(args: argparse.Namespace) -> None:
   from playwright import sync_api
 
@@ -192,6 +207,10 @@ def measure(args: argparse.Namespace) -> None:
       tab.mouse.wheel(0, 700 if step < 80 else 40_000)
       tab.wait_for_timeout(30)
     print(f"longest task while scrolling {tab.evaluate('longest'):.0f} ms")
+    times = sorted(tab.evaluate(JUMPS))
+    print(
+      f"a jump redraws in {times[25]:.1f} ms (median of 50), at most {times[-1]:.0f}"
+    )
     print(f"cards in the page {tab.locator('ul.cards li').count()}")
     tab.evaluate("longest = 0")
     tab.evaluate("location.hash = '#/layers'")

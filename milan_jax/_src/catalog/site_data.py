@@ -152,6 +152,7 @@ class SiteData:
       self._write_details(layer)
     rows = [(layer.number, row) for layer in self._layers for row in layer.rows]
     texts = list(self._texts)
+    ranks = _ranks(texts)
     has_near = self._write_near(rows)
     written = 0
     for number, first in enumerate(range(0, len(rows), UNITS)):
@@ -167,6 +168,7 @@ class SiteData:
           "first_text": written,
           "texts": texts[written:upto],
           "kinds": column(map(kinds_of, texts[written:upto]), "u2"),
+          "ranks": column(ranks[written:upto], "u4"),
         },
       )
       written = upto
@@ -365,6 +367,17 @@ def _details(shown: "PageUnit") -> dict[str, Any]:
       for one in shown.hypotheses
     ]
   return found
+
+
+def _ranks(texts: list[str]) -> list[int]:
+  """Returns the place of each text in alphabetical order; an empty text is last."""
+  order = sorted(
+    range(len(texts)), key=lambda place: (not texts[place], texts[place].casefold())
+  )
+  ranks = [0] * len(texts)
+  for rank, place in enumerate(order):
+    ranks[place] = rank
+  return ranks
 
 
 def _rounded(value: float | None) -> float | None:

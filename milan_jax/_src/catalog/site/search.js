@@ -215,17 +215,7 @@
       if (values) return ordered(sort, (p) => values[p], !ascending);
     }
     if (sort === "text") {
-      const key = `texts ${store.loaded}`;
-      if (!orders.has(key)) {
-        const { compare } = new Intl.Collator("en");
-        const texts = [...store.texts.keys()].filter((i) => store.texts[i] !== undefined);
-        texts.sort((a, b) => compare(store.texts[a], store.texts[b]));
-        const ranks = new Float32Array(store.facts.texts);
-        texts.forEach((text, rank) => { ranks[text] = store.texts[text] ? rank : NaN; });
-        orders.set(key, ranks);
-      }
-      const ranks = orders.get(key);
-      return ordered(sort, (p) => ranks[store.text[p]], ascending);
+      return ordered(sort, (p) => (store.texts[store.text[p]] ? store.ranks[store.text[p]] : NaN), ascending);
     }
     return null;
   };

@@ -60,6 +60,7 @@ const milan = {};
     store.scores = facts.scores.map(() => new Float32Array(n).fill(NaN));
     store.others = new Map();
     store.kinds = new Uint16Array(facts.texts);
+    store.ranks = new Uint32Array(facts.texts); // in alphabetical order
     store.fileLoaded = [];
   };
 
@@ -84,6 +85,7 @@ const milan = {};
     }
     columns.texts.forEach((text, i) => { store.texts[columns.first_text + i] = text; });
     store.kinds.set(columnOf(columns.kinds, Uint16Array), columns.first_text);
+    store.ranks.set(columnOf(columns.ranks, Uint32Array), columns.first_text);
     store.loaded += length;
   };
   milan.words = (index) => { store.words = index; };
