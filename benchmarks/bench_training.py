@@ -239,7 +239,10 @@ def product_speed(dtype: str) -> float:
   operand = jnp.ones((size, size), dtype)
 
   def multiply(left: jax.Array, right: jax.Array) -> jax.Array:
-    return jax.lax.dot(left, right, precision="highest" if dtype == "float32" else None)
+    precision = "highest" if dtype == "float32" else None
+    return jax.lax.dot(
+      left, right, precision=precision, preferred_element_type=jnp.float32
+    )
 
   compiled = jax.jit(multiply)
   timed = Timed(lambda: compiled(operand, operand).block_until_ready())
