@@ -168,6 +168,8 @@ def test_search_by_meaning(tab):
   tab.fill("#query", "leaves")
   _counted(tab, "nearest to the descriptions with these words first")
   assert _said(tab)[0] == "Green leaves of plants"
+  tab.fill("#query", "unheard")
+  _counted(tab, "0 of 498 units: no description has these words")
 
 
 def test_filters_and_order(tab):

@@ -247,7 +247,7 @@
     const places = meaning
       ? ordered(`meaning ${state.q}`, (p) => meaning.cosines[store.text[p]], true)
       : sortedBy(state.sort, state.up);
-    const most = meaning ? 500 : Infinity;
+    const most = meaning ? 500 : byMeaning ? 0 : Infinity;
     for (let i = 0; i < facts.units && count < most; i++) {
       const place = places ? places[i] : i;
       // Layer order, reversed, is from the last unit.
