@@ -47,6 +47,7 @@ def _status(method, path, headers=(), hosts=("127.0.0.1",)):
     ("POST", API + "component_server", {"content-type": "multipart/form-data"}, 415),
     ("POST", API + "queue/join", {"content-type": "application/json"}, 411),
     ("POST", API + "queue/join", JSON | {"content-length": "-1"}, 411),
+    ("POST", API + "queue/join", JSON | {"transfer-encoding": "chunked"}, 411),
     ("POST", API + "queue/join", JSON | {"content-length": f"{MAX_BODY + 1}"}, 413),
     ("GET", "/", {"host": "example.org"}, 403),
     ("GET", "/", {"host": ""}, 403),

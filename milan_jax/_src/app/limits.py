@@ -81,7 +81,8 @@ class Limits:
     if not headers.get(b"content-type", b"").startswith(b"application/json"):
       return 415, "Expected JSON."
     length = headers.get(b"content-length", b"")
-    if not length.isdigit():
+    # A body in chunks has any length, whatever the header states.
+    if b"transfer-encoding" in headers or not length.isdigit():
       return 411, "Expected the length of the content."
     if int(length) > MAX_BODY:
       return 413, f"Expected at most {MAX_BODY / 1e6:g} MB."
