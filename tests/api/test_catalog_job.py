@@ -41,6 +41,9 @@ def test_an_annotated_folder_of_the_originals(folder, tmp_path):
   assert "annotations" not in details[0, 1]
   facts = site_data.facts(tmp_path / "site")
   assert facts["scores"] == [] and facts["vector_width"] in (0, 3)
+  (layer,) = facts["layers"]
+  # The second unit is not annotated.
+  assert (layer["counts"]["units"], layer["counts"]["described"]) == (3, 2)
   (network,) = facts["networks"]
   assert (network["title"], network["key"]) == ("net", "net")
   assert network["facts"]["Descriptions"] == "annotations"

@@ -336,6 +336,8 @@ def _entry(
 
 def _count(layer: _Layer, shown: "PageUnit", off: bool) -> None:
   layer.counts["units"] += 1
+  if shown.kind == "said" and not shown.description:
+    return
   sort = {"said": "described"}.get(shown.kind, shown.kind)
   layer.counts[sort] += 1
   if shown.kind == "said":

@@ -67,7 +67,7 @@
     const only = [[ours, theirs, a], [theirs, ours, b]].map(([one, other, layer]) =>
       [layer, [...one.keys()].filter((text) => !other.has(text)).sort((x, y) => one.get(y).length - one.get(x).length), one]);
     if (a.name === b.name && pairs.length) {
-      const equal = pairs.filter(([x, y]) => milan.textOf(x) === milan.textOf(y) && milan.sort(x) === milan.sort(y)).length;
+      const equal = pairs.filter(([x, y]) => milan.textOf(x) === milan.textOf(y) && milan.sort(x) === milan.sort(y) && milan.sort(x) !== "undescribed").length;
       parts.push(make("h3", {}, "Unit by unit"),
         make("p", {}, `${milan.number(equal)} of ${milan.plural(pairs.length, "unit")} have the same description.`),
         ...table("Unit by unit", ["unit", nameOf(a), nameOf(b)], pairs.sort(([x, y], [z, w]) =>

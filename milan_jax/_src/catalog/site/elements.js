@@ -49,7 +49,7 @@
   milan.sign = (place) =>
     milan.isOff(place) && !milan.isDead(place) ? make("span.sign", {}, "off: ") : null;
   milan.sort = (place) =>
-    milan.isDead(place) ? "dead" : milan.isWithheld(place) ? "withheld" : "said";
+    milan.isDead(place) ? "dead" : milan.isWithheld(place) ? "withheld" : milan.isDescribed(place) ? "said" : "undescribed";
   milan.said = (place, tag) =>
     make(`${tag}.${milan.sort(place)}`, {}, milan.sign(place), milan.textOf(place));
 

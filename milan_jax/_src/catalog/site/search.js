@@ -237,6 +237,7 @@
       const flags = store.flags[place];
       if (!layers[store.layer[place]]) return false;
       if (wanted !== undefined && (flags & (milan.DEAD | milan.WITHHELD)) !== wanted) return false;
+      if (wanted === 0 && !milan.isDescribed(place)) return false;
       if (state.sign && (state.sign === "off") !== ((flags & milan.OFF) > 0)) return false;
       if (least > 0 && !(store.confidence[place] >= least)) return false;
       if (kind >= 0 && !(store.kinds[store.text[place]] & (1 << kind))) return false;
@@ -252,7 +253,7 @@
       const place = places ? places[i] : i;
       // Layer order, reversed, is from the last unit.
       const at = !places && state.up ? facts.units - 1 - place : place;
-      if (isLoaded(at) && fits(at) && !(meaning && milan.isDead(at))) found[count++] = at;
+      if (isLoaded(at) && fits(at) && !(meaning && !milan.isDescribed(at))) found[count++] = at;
     }
     return {
       places: found.subarray(0, count),

@@ -109,11 +109,12 @@ const milan = {};
   milan.isOff = (place) => (store.flags[place] & OFF) > 0;
   milan.isDead = (place) => (store.flags[place] & DEAD) > 0;
   milan.isWithheld = (place) => (store.flags[place] & WITHHELD) > 0;
+  milan.isDescribed = (place) => Boolean(store.texts[store.text[place]]);
   milan.nameOf = (place) =>
     `${milan.layerOf(place).name}, unit ${store.unit[place]}`
     + (milan.isOff(place) ? " (off)" : "");
   milan.textOf = (place) =>
-    milan.isDead(place) ? "Never varies" : store.texts[store.text[place]];
+    milan.isDead(place) ? "Never varies" : store.texts[store.text[place]] || "Not described";
   milan.linkOf = (place) => {
     const parts = [
       milan.networkOf(place).key, milan.layerOf(place).name,

@@ -201,16 +201,16 @@
     const related = view.querySelector("#related");
     await milan.everything;
     if (number !== shown || milan.isDead(place)) return;
-    const own = store.text[place];
+    const own = store.text[place], described = milan.isDescribed(place);
     const same = [];
-    for (let other = 0; other < store.facts.units; other++) {
+    for (let other = 0; described && other < store.facts.units; other++) {
       if (store.text[other] === own && other !== place && !milan.isDead(other)) same.push(other);
     }
     if (same.length) {
       related.append(mentions(`The same description: ${milan.plural(same.length, "other unit")}`, same.slice(0, 12), null,
         same.length > 12 ? `The first 12 of ${milan.number(same.length)}.` : ""));
     }
-    const likeness = await milan.likeness(own);
+    const likeness = described ? await milan.likeness(own) : new Float32Array(0);
     if (number !== shown) return;
     const best = [];
     const seen = new Set([own]);
