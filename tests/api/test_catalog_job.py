@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import shutil
+import urllib.parse
 
 import numpy as np
 import pytest
@@ -70,6 +72,26 @@ def test_descriptions_from_elsewhere_are_shown_beside(folder, tmp_path):
   table = json.loads((tmp_path / "site" / "catalog.json").read_text())
   assert [unit["network"] for unit in table["units"]] == ["net"] * 3 + ["net%202"] * 3
   assert (tmp_path / "site" / table["units"][3]["images"][0]).is_file()
+
+
+def test_networks_of_one_name_have_keys_of_their_own(folder, tmp_path):
+  second = folder.parent / "other" / "net"
+  third = folder.parent / "net 2"
+  for each in (second, third):
+    shutil.copytree(folder, each)
+  out, original = tmp_path / "site", tmp_path / "original"
+  write_catalog(
+    CatalogOptions(
+      exemplars=f"{folder},{third},{second}", out=str(out), original=str(original)
+    )
+  )
+  keys = [each["key"] for each in site_data.facts(out)["networks"]]
+  assert keys == ["net", "net%202", "net%203"]
+  inside = original / "json" / "net%202"
+  data = json.loads((inside / "data.json").read_text())
+  # Addresses, relative to the file that has them.
+  address = data["units"][0]["images"][0]
+  assert (inside / urllib.parse.unquote(address)).is_file()
 
 
 @pytest.mark.parametrize(

@@ -153,12 +153,17 @@ def _named(network: Network, name: str) -> Network:
 
 def _distinct(networks: list[Network]) -> list[Network]:
   """Numbers networks of the same name."""
-  seen: dict[str, int] = {}
-  for place, network in enumerate(networks):
-    number = seen[network.key] = seen.get(network.key, 0) + 1
-    if number > 1:
-      networks[place] = _named(network, f"{network.info.title} {number}")
-  return networks
+  found: list[Network] = []
+  taken = {network.key for network in networks}
+  seen = set[str]()
+  for network in networks:
+    own, number = network, 1
+    while own.key in seen or (number > 1 and own.key in taken):
+      number += 1
+      own = _named(network, f"{network.info.title} {number}")
+    seen.add(own.key)
+    found.append(own)
+  return found
 
 
 def _others(text: str | None) -> dict[str, dict[Unit, str]]:

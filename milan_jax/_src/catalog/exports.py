@@ -21,6 +21,7 @@ import io
 import json
 import pathlib
 import re
+import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -68,7 +69,10 @@ def write_original_catalog(
           {
             "layer": shown.unit.layer,
             "unit": shown.unit.index,
-            "images": [f"{base_url.rstrip('/')}/{key}/{file}" for file in files],
+            "images": [
+              f"{base_url.rstrip('/')}/{urllib.parse.quote(f'{key}/{file}')}"
+              for file in files
+            ],
             "description": shown.description,
             **({"sign": "off"} if off else {}),
           }
