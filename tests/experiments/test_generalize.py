@@ -125,6 +125,8 @@ def test_a_killed_run_resumes_to_the_same_bytes(finished, monkeypatch):
     ({"hidden_size": 8}, "hidden_size is 16 there"),
     ({"data": None}, "--data"),
     ({"trials": 0}, "--trials"),
+    ({"beam_size": 0}, "beam_size: expected 1 or more"),
+    ({"decoding_batch_size": 0}, "--decoding_batch_size: expected 1 or more"),
     ({"units": 2}, "--units"),
     ({"experiments": "across-task"}, "MILANNOTATIONS"),
     ({"projection": "1,2"}, "--projection=1,2"),

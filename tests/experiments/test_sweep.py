@@ -65,6 +65,14 @@ def test_bad_grids(grid, words):
   assert words in error.value.for_command_line
 
 
+@pytest.mark.parametrize("name", ["length", "beam_size", "decoding_batch_size"])
+def test_bad_searches_fail_before_the_training(tmp_path, name):
+  options = SweepOptions.of(workdir=str(tmp_path), **{name: 0})
+  with pytest.raises(UserError) as error:
+    sweep(options)
+  assert error.value.for_command_line.startswith(f"--{name}: expected 1 or more")
+
+
 def test_encoders_in_two_ways_are_refused():
   with pytest.raises(UserError, match="encoder_layers"):
     grid_encoders(GridOptions(encoders="a"), NetworkOptions(encoder_layers="x"))

@@ -13,6 +13,7 @@ from milan_jax._src.experiments.encoded_sets import (
   encode_sets,
   read_experiment_sets,
 )
+from milan_jax._src.experiments.experiment_run import open_experiment
 from milan_jax._src.experiments.metrics import make_metrics
 from milan_jax._src.experiments.named_cases import Case, chosen_cases
 from milan_jax._src.experiments.specificity import specificity
@@ -24,6 +25,8 @@ from milan_jax._src.experiments.trained_trial import (
   VALIDATION,
   TrialData,
   TrialEncoder,
+  check_search,
+  decoding_options,
   make_encoder,
   run_trial,
   train_options,
@@ -33,19 +36,15 @@ from milan_jax._src.files.atomic import write_json
 from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.files.json_files import read_json
 from milan_jax._src.options.experiments import GeneralizeOptions
-from milan_jax._src.options.fields import values_of, values_of_group
+from milan_jax._src.options.fields import values_of_group
 from milan_jax._src.options.train import OptimizerOptions, TrainOptions
-from milan_jax._src.records import Unit
-from milan_jax._src.runs.inputs import Tables
 from milan_jax._src.runs.locks import hold
 from milan_jax._src.runs.progress import say
-from milan_jax._src.runs.workdir import FEATURES, open_workdir
+from milan_jax._src.runs.workdir import FEATURES
 from milan_jax._src.scores.score_table import score_table
 from milan_jax._src.scores.text_metric import TextMetric
 from milan_jax._src.text.tokenizer import Tokenizer
 from milan_jax._src.training.splitting import split_units
-from milan_jax._src.training.train_milan import recorded
-from milan_jax._src.training.training_inputs import of_training
 
 CASES, SCORES = "cases", "scores.json"
 # Changes with how scores are computed, so that they are computed again.
@@ -63,8 +62,6 @@ _NOT_IN_TRIALS = (
   ),
   *("bert_score", "bert_layer", "bert_baseline", "parity", "draws"),
 )
-# Options whose inputs are compared by content.
-_BY_CONTENT = ("data", "data_root", "encoder_weights")
 
 
 def generalize(options: GeneralizeOptions) -> list[dict[str, Any]]:
@@ -95,7 +92,7 @@ def _generalize(
   sets = read_experiment_sets(options.sets, seed=options.run.seed, say=say)
   cases = chosen_cases(options.generalization.experiments, tuple(sets))
   encoder = make_encoder(options.model)
-  _open(options, folder, sets, encoder)
+  open_experiment(folder, options, sets, encoder, changeable=_NOT_IN_TRIALS)
   encode_sets(sets.values(), encoder.network, folder / FEATURES)
   rows = []
   pictured: dict[str, Any] = {}
@@ -126,36 +123,11 @@ def _check(options: GeneralizeOptions) -> None:
   for name, value, least in (
     ("trials", options.run.trials, 1),
     ("worst", options.generalization.worst, 0),
-    ("decoding_batch_size", options.search.decoding_batch_size, 1),
   ):
     if value < least:
       raise UserError(f"--{name}: expected {least} or more; found {value}.")
   _train_options(options, options.optimizer, options.run.seed)
-
-
-def _open(
-  options: GeneralizeOptions,
-  folder: pathlib.Path,
-  sets: Mapping[str, ExperimentSet],
-  encoder: TrialEncoder,
-) -> None:
-  known: dict[Unit, Sequence[str]] = {}
-  for one in sets.values():
-    known |= one.known()
-  found = of_training(
-    [one.folder for one in sets.values()],
-    known,
-    None,
-    encoder.everything,
-    encoder=options.model.encoder_weights or options.model.encoder,
-    tables=Tables(folder),
-  )
-  config = {
-    name: value
-    for name, value in values_of(options).items()
-    if name not in _NOT_IN_TRIALS
-  }
-  open_workdir(folder, recorded(config), identity=found, paths=_BY_CONTENT)
+  check_search(options.search, lambda search: decoding_options(search).values())
 
 
 def _data(

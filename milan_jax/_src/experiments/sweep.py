@@ -12,6 +12,7 @@ from milan_jax._src.experiments.encoded_sets import (
   encode_sets,
   read_experiment_sets,
 )
+from milan_jax._src.experiments.experiment_run import open_experiment
 from milan_jax._src.experiments.metrics import make_metrics
 from milan_jax._src.experiments.specificity import specificity
 from milan_jax._src.experiments.sweep_grid import Point, grid_encoders, grid_points
@@ -21,6 +22,7 @@ from milan_jax._src.experiments.trained_trial import (
   VALIDATION,
   TrialData,
   TrialEncoder,
+  check_search,
   describe_parts,
   make_encoder,
   tidy,
@@ -30,19 +32,15 @@ from milan_jax._src.experiments.trained_trial import (
 from milan_jax._src.files.atomic import write_json
 from milan_jax._src.files.json_files import read_json, with_checksum
 from milan_jax._src.options.experiments import SweepOptions
-from milan_jax._src.options.fields import values_of
 from milan_jax._src.options.train import TrainOptions
 from milan_jax._src.records import Unit
-from milan_jax._src.runs.inputs import Tables
 from milan_jax._src.runs.locks import hold
 from milan_jax._src.runs.progress import say
-from milan_jax._src.runs.workdir import FEATURES, open_workdir
+from milan_jax._src.runs.workdir import FEATURES
 from milan_jax._src.scores.score_table import score_table
 from milan_jax._src.scores.text_metric import TextMetric
 from milan_jax._src.text.tokenizer import Tokenizer
 from milan_jax._src.training.splitting import split_units
-from milan_jax._src.training.train_milan import recorded
-from milan_jax._src.training.training_inputs import of_training
 
 _TRAINING, _POINTS = "training", "points"
 # Options that may change when a run is resumed: points and encoders may be added, and
@@ -52,7 +50,6 @@ _NOT_IN_POINTS = (
   *("temperatures", "encoders", "beam_size", "temperature"),
   *("bert_score", "bert_layer", "bert_baseline", "parity", "draws"),
 )
-_BY_CONTENT = ("data", "data_root", "encoder_weights")
 
 
 def sweep(options: SweepOptions) -> dict[str, Any]:
@@ -78,6 +75,7 @@ def _sweep(options: SweepOptions, folder: pathlib.Path) -> dict[str, Any]:
   points = grid_points(options.grid, options.search)
   models = grid_encoders(options.grid, options.model)
   _train_options(options)  # fails now if a number is out of its range
+  check_search(options.search, lambda search: [each.options(search) for each in points])
   metrics = make_metrics(options.metrics)
   Tokenizer()  # needed later; fails now if spaCy is missing
   sets = read_experiment_sets(options.sets, seed=options.run.seed, say=say)
@@ -88,7 +86,7 @@ def _sweep(options: SweepOptions, folder: pathlib.Path) -> dict[str, Any]:
     # Each encoder has a run of its own, so that others may be added.
     place = folder / name
     one = dataclasses.replace(options, model=models[name])
-    _open(one, place, sets, encoder)
+    open_experiment(place, one, sets, encoder, changeable=_NOT_IN_POINTS)
     encode_sets(sets.values(), encoder.network, place / FEATURES)
     data = TrialData(sets, place / FEATURES, parts)
     found[name] = _described(place, data, encoder, points, one)
@@ -111,31 +109,6 @@ def _parts(sets: Mapping[str, ExperimentSet], options: SweepOptions) -> dict[Uni
   parts = dict.fromkeys(units, TRAIN)
   parts |= {units[row]: VALIDATION for row in rows.validation.tolist()}
   return parts | {units[row]: TEST for row in rows.test.tolist()}
-
-
-def _open(
-  options: SweepOptions,
-  folder: pathlib.Path,
-  sets: Mapping[str, ExperimentSet],
-  encoder: TrialEncoder,
-) -> None:
-  known: dict[Unit, Sequence[str]] = {}
-  for one in sets.values():
-    known |= one.known()
-  found = of_training(
-    [one.folder for one in sets.values()],
-    known,
-    None,
-    encoder.everything,
-    encoder=options.model.encoder_weights or options.model.encoder,
-    tables=Tables(folder),
-  )
-  config = {
-    name: value
-    for name, value in values_of(options).items()
-    if name not in _NOT_IN_POINTS
-  }
-  open_workdir(folder, recorded(config), identity=found, paths=_BY_CONTENT)
 
 
 def _described(

@@ -9,7 +9,7 @@ import functools
 import json
 import pathlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,11 @@ from milan_jax._src.decoding.region_encoder import (
   encoder_params,
   region_encoder,
 )
+from milan_jax._src.errors import UserError
 from milan_jax._src.experiments.encoded_sets import ExperimentSet
 from milan_jax._src.files.atomic import write_json
 from milan_jax._src.files.json_files import read_json, with_checksum
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.options.describe import DecodingOptions
 from milan_jax._src.options.experiments import SearchOptions
 from milan_jax._src.options.train import (
@@ -251,6 +253,19 @@ def decoding_options(search: SearchOptions) -> dict[str, DecodingOptions]:
     ),
     LIKELIHOOD: DecodingOptions(strategy="greedy", mi=False, **common),
   }
+
+
+def check_search(
+  search: SearchOptions,
+  ways: Callable[[SearchOptions], Iterable[DecodingOptions]],
+) -> None:
+  """Raises UserError for a number out of its range, before anything is trained."""
+  if search.decoding_batch_size < 1:
+    raise UserError(
+      f"--decoding_batch_size: expected 1 or more; found {search.decoding_batch_size}."
+    )
+  for way in ways(search):
+    way.resolve(Decoding(), language_model=True)
 
 
 def run_trial(
