@@ -133,6 +133,14 @@ def test_remote_data_sets_are_copied(folder, recorded, tmp_path, monkeypatch):
   assert set_name(local) == "a"
   with pytest.raises(UserError, match=r"expected a data set of exemplars.* none"):
     set_folder("stand-in://b/nothing")
+  # A table of the same size with another word is copied again.
+  changed = tmp_path / "a"
+  shutil.copytree(folder, changed)
+  table = (changed / "annotations.csv").read_bytes()
+  (changed / "annotations.csv").write_bytes(table.replace(b"green", b"black"))
+  _write(changed, "stand-in://b/sets")
+  local = set_folder("stand-in://b/sets")
+  assert b"black" in (local / "annotations.csv").read_bytes()
 
 
 def test_damaged_data_sets_are_refused(recorded, tmp_path):

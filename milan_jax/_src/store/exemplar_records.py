@@ -27,7 +27,7 @@ from PIL import Image
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import write_json, write_npz
-from milan_jax._src.files.digests import sha256_of
+from milan_jax._src.files.digests import sha256_of, sha256_of_file
 from milan_jax._src.files.json_files import read_json, with_checksum
 from milan_jax._src.files.staging import staged_folder
 from milan_jax._src.records import ExemplarSet, LayerExemplars, Unit
@@ -126,7 +126,8 @@ def write_exemplar_records(
       "layers": list(layers),
       "shape": list(shape),
       "num_images": exemplars.num_images,
-      "sha256": sha256_of([json.dumps(name), *digests]),
+      # Copies of the data set are made again when this changes.
+      "sha256": sha256_of([json.dumps(name), *digests, *_digests_of_tables(staging)]),
       "files": sizes_of(staging),
     }
     write_json(staging / META, with_checksum(record))
@@ -176,6 +177,12 @@ def _png(image: UInt8[np.ndarray, "height width 3"]) -> io.BytesIO:
   Image.fromarray(image).save(file, "png")
   file.seek(0)
   return file
+
+
+def _digests_of_tables(folder: pathlib.Path) -> list[str]:
+  tables = (INDEX, annotation_tables.FILE, splits.FILE)
+  paths = [folder / name for name in tables]
+  return [sha256_of_file(path) for path in paths if path.is_file()]
 
 
 def _contents(files: Sequence[io.BytesIO]) -> list[bytes]:
