@@ -16,7 +16,9 @@ from milan_jax._src.models.transformer import (
   fuse_transformer_weights,
 )
 from milan_jax._src.options.decoding import Decoding
+from milan_jax._src.options.train import TrainOptions
 from milan_jax._src.store.release import LanguageModelSpec, load_release, save_release
+from milan_jax._src.training.training_run import train
 from tests.helpers.recorded import arrays_and_strings
 
 VOCAB, WIDTH, EMBEDDING, LAYERS, LENGTH = 30, 128, 12, 2, 7
@@ -138,3 +140,14 @@ def test_a_width_that_heads_do_not_divide_and_an_unknown_kind_are_refused():
     LanguageModelSpec(200, 8, 2, 30, 0.1, "transformer")
   with pytest.raises(UserError, match="architecture must be one of"):
     LanguageModelSpec(200, 8, 2, 30, 0.1, "rnn")
+
+
+@pytest.mark.parametrize("width", [127, 200])
+def test_such_a_width_is_refused_before_the_training(tmp_path, width):
+  options = TrainOptions.of(
+    workdir=str(tmp_path), lm_architecture="transformer", lm_hidden_size=width
+  )
+  with pytest.raises(UserError) as error:
+    train(options)
+  words = "--lm_hidden_size: expected an even number for a transformer, and from 128"
+  assert error.value.for_command_line.startswith(words)

@@ -44,6 +44,11 @@ def num_heads(hidden_size: int) -> int:
   return max(1, hidden_size // HEAD_SIZE)
 
 
+def is_width(hidden_size: int) -> bool:
+  """Returns whether a model can be this wide: its heads have whole pairs of numbers."""
+  return hidden_size % (2 * num_heads(hidden_size)) == 0
+
+
 def _rotate(
   vectors: Float[Array, "rows length heads size"], positions: Int[Array, "rows length"]
 ) -> Float[Array, "rows length heads size"]:

@@ -38,7 +38,7 @@ from milan_jax._src.models.language_models import (
   make_language_model,
 )
 from milan_jax._src.models.region_features import Pooling, feature_blocks
-from milan_jax._src.models.transformer import HEAD_SIZE, num_heads
+from milan_jax._src.models.transformer import HEAD_SIZE, is_width
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.text.vocabulary import Vocabulary
 from milan_jax._src.weights import torch_files
@@ -122,7 +122,7 @@ class LanguageModelSpec:
     where = "language_model.architecture"
     _check(kind in ARCHITECTURES, where, f"one of {ARCHITECTURES}", kind)
     if kind == TRANSFORMER:
-      fits = self.hidden_size % (2 * num_heads(self.hidden_size)) == 0
+      fits = is_width(self.hidden_size)
       expected = f"even, and from {2 * HEAD_SIZE} on a multiple of {HEAD_SIZE}"
       _check(fits, "language_model.hidden_size", expected, self.hidden_size)
 

@@ -18,6 +18,8 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import write_json
 from milan_jax._src.files.remote import is_remote
 from milan_jax._src.models.encoder import Projection
+from milan_jax._src.models.language_models import TRANSFORMER
+from milan_jax._src.models.transformer import HEAD_SIZE, is_width
 from milan_jax._src.options.fields import values_of
 from milan_jax._src.options.train import TrainOptions
 from milan_jax._src.records import ExemplarSet, Unit
@@ -260,6 +262,12 @@ def check_ranges(options: TrainOptions) -> None:
     value = values[name]
     if value is not None and not least <= value <= largest:  # also rejects NaN
       raise UserError(f"--{name}: expected {least} to {largest}; found {value}.")
+  width = options.model.lm_hidden_size
+  if options.model.lm_architecture == TRANSFORMER and not is_width(width):
+    raise UserError(
+      f"--lm_hidden_size: expected an even number for a transformer, and from "
+      f"{2 * HEAD_SIZE} on a multiple of {HEAD_SIZE}; found {width}."
+    )
 
 
 def component_sizes(projection: str, channels: Sequence[int]) -> list[int]:
