@@ -21,9 +21,9 @@ from milan_jax._src.training.state import make_optimizer
 from milan_jax._src.training.throughput import PEAKS, product_flops
 from milan_jax._src.training.training_run import check_ranges
 
-# What the data decides, as for the human annotations of ResNet-152: words, specials
-# included, and the longest caption with its stop.
-VOCAB_SIZE, LONGEST = 5000, 28
+# What the data decides: words, specials included, and a long caption with its stop. Few
+# human captions are longer; their program needs more memory.
+VOCAB_SIZE, LENGTH = 5000, 28
 _COLUMNS = (
   ("program", "program", "{}"),
   ("dtype", "dtype", "{}"),
@@ -116,9 +116,9 @@ def _programs(
     vocab_size=VOCAB_SIZE,
     dropout=model.dropout,
   )
-  longest = LONGEST if options.data.length is None else options.data.length + 1
+  length = LENGTH if options.data.length is None else options.data.length + 1
   if optimizer.order == "random":
-    longest = -(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+    length = -(-length // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
   rule = make_optimizer(
     optimizer.learning_rate,
     optimizer.weight_decay,
@@ -133,7 +133,7 @@ def _programs(
       rule,
       mesh,
       captions=-(-size // mesh.size) * mesh.size,
-      inputs=longest,
+      inputs=length,
       dtype=optimizer.compute_dtype,
     )
     for spec, size in (
