@@ -8,7 +8,16 @@ import sys
 
 import pytest
 
-from milan_jax._src.options import annotate, describe, lab, train
+from milan_jax._src.options import (
+  annotate,
+  catalog,
+  data,
+  describe,
+  experiments,
+  lab,
+  local_page,
+  train,
+)
 from milan_jax._src.options.fields import Checked, group_type
 from tests.options.wrong_values import KINDS, OPTIONS, WRONG
 
@@ -29,7 +38,7 @@ def raised():
 
 
 def test_all_groups_are_looked_at():
-  modules = (annotate, describe, lab, train)
+  modules = (*(annotate, catalog, data, describe, experiments, lab, local_page, train),)
   declared = {
     value
     for module in modules

@@ -9,15 +9,31 @@ import json
 import numpy as np
 
 import milan_jax
-from milan_jax._src.options import annotate, describe, lab, train
+from milan_jax._src.options import (
+  annotate,
+  catalog,
+  data,
+  describe,
+  experiments,
+  lab,
+  local_page,
+  train,
+)
 from milan_jax._src.options.fields import group_type, options_of
 
 KINDS = (
   annotate.AnnotateOptions,
+  catalog.CatalogOptions,
+  data.AnnotatedDataOptions,
   describe.DescribeOptions,
+  experiments.GeneralizeOptions,
+  experiments.ScoreOptions,
+  experiments.SweepOptions,
   lab.BenchOptions,
   lab.CorpusOptions,
   lab.EvalOptions,
+  local_page.LocalPageOptions,
+  train.FeaturesOptions,
   train.TrainOptions,
 )
 OPTIONS = [(kind, one) for kind in KINDS for one in options_of(kind).values()]

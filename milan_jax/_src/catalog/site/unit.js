@@ -4,6 +4,7 @@
   const { make, draw, store } = milan;
   const MODES = [["regions", "Regions"], ["images", "Whole images"], ["heat", "Heat maps"]];
   let mode = "regions", shown = 0;
+  let address = "", waiting = 0; // of the page that is shown; steps until the next is
 
   milan.unit = {
     open: async (key, layer, unit) => {
@@ -17,18 +18,29 @@
       }
       const details = await milan.detailsOf(place);
       if (number !== shown) return null;
+      address = location.hash;
       milan.list.show(place);
       view.replaceChildren(...page(place, details));
       document.title = `${milan.textOf(place)} · ${milan.nameOf(place)}`;
       view.querySelector("h2").focus({ preventScroll: true });
       scrollTo(0, 0);
       later(place, details, number, view);
+      if (!address.startsWith("#/unit/")) waiting = 0;
+      if (waiting) {
+        const by = Math.sign(waiting);
+        waiting -= by;
+        milan.unit.step(by);
+      }
       return place;
     },
     mode: (name) => {
       document.querySelector(`#view-unit input[value="${name}"]`)?.click();
     },
     step: (by) => {
+      if (location.hash !== address) {
+        waiting += by;
+        return;
+      }
       const link = document.querySelector(`#view-unit a[rel="${by > 0 ? "next" : "prev"}"]`);
       if (link) location.hash = link.getAttribute("href");
     },
