@@ -40,6 +40,9 @@ def test_a_point_is_searched_with_its_settings():
   assert (found.strategy, found.mi, found.beam_size) == ("beam", True, 5)
   assert (found.temperature, found.length) == (0.1, 7)
   assert Point("greedy", None, None).options(SearchOptions()).mi is False
+  assert Point("rerank", 5, 1.0).name == "rerank beam 5 temperature 1"
+  # Each point has a folder of its own.
+  assert Point("rerank", 5, 0.12345678).name != Point("rerank", 5, 0.12345679).name
 
 
 def test_encoders_with_weights():

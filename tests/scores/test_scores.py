@@ -191,6 +191,8 @@ def test_the_constant_caption_is_the_one_with_the_highest_score():
   pairs = [text for texts in known for text in texts]
   best = max(every, key=lambda text: sum(_longest(text, each) for each in pairs))
   assert constant_caption(known, Rouge()) == best
+  # Annotations of dots alone are empty.
+  assert constant_caption([[""], [""]], Rouge()) == ""
 
 
 def test_intervals_are_percentiles_over_resampled_units():

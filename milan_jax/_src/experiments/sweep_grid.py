@@ -38,7 +38,7 @@ class Point:
   def name(self) -> str:
     """Its name among the others, also of its folder."""
     beam = "" if self.beam_size is None else f" beam {self.beam_size}"
-    weight = "" if self.temperature is None else f" temperature {self.temperature:g}"
+    weight = "" if self.temperature is None else f" temperature {self.temperature:.12g}"
     return f"{self.strategy}{beam}{weight}"
 
   def options(self, search: SearchOptions) -> DecodingOptions:

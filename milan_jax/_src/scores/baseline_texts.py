@@ -27,7 +27,7 @@ def constant_caption(known: References, metric: TextMetric) -> str:
     totals = metric.statistics([text] * len(units), units).sum(0, keepdims=True)
     return float(metric.scores(totals)[0, 0])
 
-  texts = [text for references in known for text in references if text]
+  texts = [text for references in known for text in references if text] or [""]
   counts = Counter(texts)
   frequent = sorted(counts, key=lambda text: -counts[text])[: _TRIED // 3]
   spread = [texts[i] for i in _even(len(texts), _TRIED - len(frequent))]
