@@ -10,8 +10,11 @@ import pytest
 from PIL import Image
 
 from milan_jax._src.api.catalog_job import write_catalog
+from milan_jax._src.catalog.exports import write_neuronpedia
+from milan_jax._src.catalog.page import Network, PageInfo, PageUnit
 from milan_jax._src.errors import UserError
 from milan_jax._src.options.catalog import CatalogOptions
+from milan_jax._src.records import Unit
 from milan_jax._src.store.exemplar_sets import open_exemplars
 from tests.helpers import site_data
 
@@ -178,3 +181,20 @@ def test_exports_to_other_programs(folder, tmp_path):
         original=str(tmp_path / "original"),
       )
     )
+
+
+def test_what_json_lacks_is_not_exported(tmp_path):
+  image = np.zeros((2, 8, 8, 3), np.uint8)
+  unit = PageUnit(
+    Unit("a", 0),
+    "",
+    lambda: (image, image[..., 0] > 0),
+    dead=True,
+    activations=(float("inf"), float("nan")),
+  )
+  network = Network(PageInfo("t", "net", "images"), ("a",), [unit], "a", "net")
+  write_neuronpedia(str(tmp_path / "np"), [network])
+  folder = tmp_path / "np" / "net" / "0-milan"
+  packed = (folder / "activations" / "batch-0.jsonl.gz").read_bytes()
+  rows = [json.loads(line) for line in gzip.decompress(packed).splitlines()]
+  assert [row["maxValue"] for row in rows] == [0, 0]

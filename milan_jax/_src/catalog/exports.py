@@ -19,6 +19,7 @@ MODEL/SOURCE/images/INDEX-POSITION.webp INDEX-POSITION.mask.png
 import gzip
 import io
 import json
+import math
 import pathlib
 import re
 import urllib.parse
@@ -159,7 +160,7 @@ def _write_source(
         "index": index,
         "sourceSetName": SOURCE_SET,
         "hookName": shown.unit.layer,
-        "maxActApprox": max(shown.activations, default=0.0),
+        "maxActApprox": max(map(_finite, shown.activations), default=0.0),
         "frac_nonzero": fires[0] / fires[1] if fires and fires[1] else 0.0,
       }
     )
@@ -196,7 +197,7 @@ def _activations(
     bits.save(buffer, "PNG", optimize=True)
     write_bytes(folder / f"{name}.mask.png", buffer.getvalue())
     known = position < len(shown.activations)
-    value = shown.activations[position] if known else 0.0
+    value = _finite(shown.activations[position]) if known else 0.0
     rows.append(
       {
         **ours,
@@ -215,6 +216,11 @@ def _activations(
       }
     )
   return rows
+
+
+def _finite(value: float) -> float:
+  # Of a dead unit it may be NaN or infinite, which JSON lacks.
+  return value if math.isfinite(value) else 0.0
 
 
 def _identifier(name: str) -> str:
