@@ -133,7 +133,8 @@ const milan = {};
   // The place of a unit, by the parts of its link; null if there is none.
   milan.find = async (key, name, unit) => {
     const { facts } = store;
-    const network = facts.networks.findIndex((each) => each.key === key);
+    // The only network has an empty key in the catalog of a run, and its name in others.
+    const network = facts.networks.length === 1 ? 0 : facts.networks.findIndex((each) => each.key === key);
     const number = facts.layers.findIndex(
       (each) => each.network === network && each.name === name,
     );
