@@ -91,6 +91,27 @@ def test_a_push_that_is_cut_short_leaves_the_one_before(store, tmp_path, monkeyp
   assert _contents(store) == {"checkpoints/6": "6", "checkpoints/7": "7"}
 
 
+def test_a_push_that_is_cut_at_the_list_loses_nothing(store, monkeypatch):
+  run = RemoteWorkdir(RUN)
+  _write(run.folder, a="1", features__x="large")
+  run.push()
+  _write(run.folder, a="22")
+
+  def copy(source, target):
+    if target.name == remote_workdir.MANIFEST:
+      raise OSError("the network is gone")
+    return remote.copy_file(source, target)
+
+  with monkeypatch.context() as cut, pytest.raises(UserError, match="network is gone"):
+    cut.setattr(remote_workdir, "copy_file", copy)
+    run.push()
+  again = RemoteWorkdir(RUN)
+  assert _contents(again.folder)["a"] == "22"
+  assert (again.folder / "features" / "x").exists()
+  again.push()
+  assert _contents(store)["a"] == "22"
+
+
 def test_only_changes_are_copied(store, monkeypatch):
   run = RemoteWorkdir(RUN)
   _write(run.folder, a="1", b="1")

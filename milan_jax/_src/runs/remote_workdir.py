@@ -1,9 +1,10 @@
 """Run directories on object stores, such as `gs://bucket/run`.
 
 The run works in a local copy in the cache. The copy is pushed to the store whenever the
-run asks for it: new files first, then a list of all files, then old files are removed.
-A push that is cut short therefore leaves the state of the push before it, and a run can
-go on from the last whole push on another machine.
+run asks for it: changed files first, then a list of all files, then old files are
+removed. A push that is cut short leaves the list and the checkpoints of the push before
+it, and perhaps a newer file of losses, as a killed run does. A run can go on from there
+on another machine.
 """
 
 import json
@@ -71,8 +72,12 @@ class RemoteWorkdir:
           target.parent.mkdir(parents=True, exist_ok=True)
           copy_file(self.folder / name, target)
       manifest = {"number": known + 1, "files": sorted(files)}
-      write_json(self.folder / MANIFEST, manifest)
-      copy_file(self.folder / MANIFEST, self._remote / MANIFEST)
+      # The local number is never ahead of the remote one, which would count as another
+      # run's: what is cut between the two has the same files on both sides.
+      following = self.folder / f"{MANIFEST}.partial"
+      write_json(following, manifest)
+      copy_file(following, self._remote / MANIFEST)
+      following.replace(self.folder / MANIFEST)
       for name in gone:
         if (self._remote / name).exists():
           (self._remote / name).unlink()
