@@ -106,11 +106,16 @@ def test_networks_of_one_name_have_keys_of_their_own(folder, tmp_path):
     ({"annotations": "other.csv"}, "no unit of it is described.*'layer4'"),
     ({"descriptions": "a=other.csv,a=other.csv"}, "a is named twice"),
     ({"descriptions": "missing.csv"}, "missing.csv"),
+    (
+      {"descriptions": "a=other.csv", "annotations": "own.csv"},
+      "a: expected layers such as layer4; found fc",
+    ),
   ],
 )
 def test_what_does_not_fit_is_named(folder, tmp_path, monkeypatch, options, words):
   monkeypatch.chdir(tmp_path)
   (tmp_path / "other.csv").write_text("layer,unit,summary,description\nfc,0,x,x\n")
+  (tmp_path / "own.csv").write_text("layer,unit,summary\nlayer4,0,x\n")
   given = {"exemplars": str(folder), "out": "site"} | options
   with pytest.raises(UserError, match=words):
     write_catalog(CatalogOptions(**given))

@@ -191,8 +191,9 @@ def _check_used(
   for name, table in {"--annotations": given, **others}.items():
     if table and not any(unit.layer in layers for unit in table):
       raise UserError(
-        f"{name}: it has layers {', '.join(sorted({u.layer for u in table})[:5])}, but "
-        f"the units are of {', '.join(map(shown, sorted(layers)[:5]))}."
+        f"{name}: expected layers such as {', '.join(map(shown, sorted(layers)[:5]))}; "
+        f"found {', '.join(map(shown, sorted({u.layer for u in table})[:5]))}: "
+        "give a file of these units."
       )
 
 
