@@ -8,18 +8,9 @@ import sys
 
 import pytest
 
-from milan_jax._src.options import (
-  annotate,
-  catalog,
-  data,
-  describe,
-  experiments,
-  lab,
-  local_page,
-  train,
-)
+from milan_jax._src.options import lab
 from milan_jax._src.options.fields import Checked, group_type
-from tests.options.wrong_values import KINDS, OPTIONS, WRONG
+from tests.options.wrong_values import KINDS, MODULES, OPTIONS, WRONG
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -38,10 +29,9 @@ def raised():
 
 
 def test_all_groups_are_looked_at():
-  modules = (*(annotate, catalog, data, describe, experiments, lab, local_page, train),)
   declared = {
     value
-    for module in modules
+    for module in MODULES
     for value in vars(module).values()
     if dataclasses.is_dataclass(value) and value.__module__ == module.__name__
   }

@@ -21,6 +21,7 @@ from milan_jax._src.options import (
 )
 from milan_jax._src.options.fields import group_type, options_of
 
+MODULES = (*(annotate, catalog, data, describe, experiments, lab, local_page, train),)
 KINDS = (
   annotate.AnnotateOptions,
   catalog.CatalogOptions,

@@ -98,16 +98,8 @@ def write_exemplar_records(
       for row, unit in enumerate(found.signed_units()):
         example = _example(exemplars, layer, found, row)
         digests.append(sha256_of([example["masks"], *_contents(example["images"])]))
-        writer.add([
-          {
-            "layer": unit.layer,
-            "unit": unit.index,
-            "sign": unit.sign,
-            "captions": list(annotations.get(unit, ())),
-            "split": (split or {}).get(unit, ""),
-            **example,
-          }
-        ])  # fmt: skip
+        part = (split or {}).get(unit, "")
+        writer.add(unit, annotations.get(unit, ()), part, example)
     writer.close()
     arrays = {
       f"{number}.{field}": getattr(found, field)
@@ -144,11 +136,6 @@ def _writer(
     name,
     "Exemplars of units: images and masks, with captions by people.",
     {
-      "layer": types.Text(),
-      "unit": types.Scalar(np.int64),
-      "sign": types.Text(),
-      "captions": types.Sequence(types.Text()),
-      "split": types.Text(),
       "image_ids": types.Tensor(shape=(k,), dtype=np.int64),
       "images": types.Sequence(
         types.Image(shape=(height, width, 3), encoding_format="png"), length=k
@@ -217,11 +204,9 @@ class RecordedExemplars:
     counts = [len(found.units) for found in self._layers.values()]
     begins = np.concatenate([[0], np.cumsum(counts)])
     self._begins = dict(zip(self._layers, begins.tolist(), strict=False))
-    self._records = UnitRecords(folder, ["images", "masks"], remedy=_REMEDY)
-    if len(self._records) != begins[-1]:
-      raise UserError(
-        f"{folder} has {len(self._records)} records, expected {begins[-1]}: {_REMEDY}."
-      )
+    self._records = UnitRecords(
+      folder, ["images", "masks"], expected=int(begins[-1]), remedy=_REMEDY
+    )
     # The record and slot that each distinct image is read from.
     rows = np.concatenate([found.image_rows for found in self._layers.values()])
     distinct, places = np.unique(rows, return_index=True)
@@ -260,11 +245,10 @@ class RecordedExemplars:
   ) -> Bool[np.ndarray, "n height width"]:
     """Returns the masks of some exemplars of a layer."""
     found = np.zeros((len(rows), *self._shape[1:]), bool)
-    for place, (row, slot) in enumerate(
-      zip(rows.tolist(), slots.tolist(), strict=True)
-    ):
+    for row in np.unique(rows).tolist():
       stored = zlib.decompress(self._record(self._begins[layer] + row)["masks"])
-      found[place] = np.frombuffer(stored, bool).reshape(self._shape)[slot]
+      here = rows == row
+      found[here] = np.frombuffer(stored, bool).reshape(self._shape)[slots[here]]
     return found
 
   def _read(self, record: int) -> dict[str, Any]:

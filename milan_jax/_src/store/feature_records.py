@@ -143,11 +143,9 @@ def write_records(
       for first in range(0, len(units), _TOGETHER):
         some = units[first : first + _TOGETHER]
         found = features.read(start + first, start + first + len(some))
-        examples = [
-          _example(unit, tables, values)
-          for unit, values in zip(some, found, strict=True)
-        ]
-        writer.add(examples)
+        for unit, values in zip(some, found, strict=True):
+          part = "" if tables.split is None else tables.split[unit]
+          writer.add(unit, tables.annotations[unit], part, {"features": values})
         content.append(sha256_of([found]))
         content.append(json.dumps([list(tables.annotations[unit]) for unit in some]))
       start += len(units)
@@ -182,30 +180,12 @@ def _writer(
     name,
     "Features of the regions of annotated units, and their captions.",
     {
-      "layer": types.Text(),
-      "unit": types.Scalar(np.int64),
-      "sign": types.Text(),
-      "captions": types.Sequence(types.Text()),
-      "split": types.Text(),
       "features": types.Tensor(
         shape=shape, dtype=np.float32, encoding=types.Encoding.BYTES
       ),
     },
     per_file=_PER_FILE,
   )
-
-
-def _example(
-  unit: Unit, tables: UnitTables, features: Float[np.ndarray, "k features"]
-) -> dict[str, Any]:
-  return {
-    "layer": unit.layer,
-    "unit": unit.index,
-    "sign": unit.sign,
-    "captions": list(tables.annotations[unit]),
-    "split": "" if tables.split is None else tables.split[unit],
-    "features": features,
-  }
 
 
 class FeatureRecords:
@@ -224,11 +204,9 @@ class FeatureRecords:
     self._about = about = _read_about(folder / META)
     check_sizes(folder, about["files"], remedy=_REMEDY)
     self._units = {layer["name"]: _signed_units(layer) for layer in about["layers"]}
-    self._records = UnitRecords(folder, ["features"], remedy=_REMEDY)
-    if len(self._records) != len(self):
-      raise UserError(
-        f"{folder} has {len(self._records)} records, expected {len(self)}: {_REMEDY}."
-      )
+    self._records = UnitRecords(
+      folder, ["features"], expected=len(self), remedy=_REMEDY
+    )
 
   def __len__(self) -> int:
     return sum(map(len, self._units.values()))

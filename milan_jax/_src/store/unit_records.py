@@ -1,18 +1,19 @@
 """Data sets of tensorflow-datasets (TFDS) with one record per unit.
 
-They are array_record files that are written in order and read at random. Neither needs
-TensorFlow.
+A record holds the unit, its captions and its part, and what the data set is of. The
+files are array_record, written in order and read at random. Neither needs TensorFlow.
 """
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from milan_jax._src.errors import UserError
+from milan_jax._src.records import Unit
 
 VERSION, SPLIT = "1.0.0", "units"
 
@@ -25,7 +26,8 @@ class UnitRecordWriter:
     dataset: the data set's name.
     config: the name of its configuration, such as the network.
     description: what it holds, in a sentence.
-    features: the features of a record, by name, of `library().features`.
+    features: what a record holds besides the unit, its captions and its part, by name,
+      of `library().features`.
     per_file: records in a file.
 
   Raises:
@@ -43,6 +45,14 @@ class UnitRecordWriter:
     per_file: int,
   ):
     tfds = library()
+    types = tfds.features
+    described = {
+      "layer": types.Text(),
+      "unit": types.Scalar(np.int64),
+      "sign": types.Text(),
+      "captions": types.Sequence(types.Text()),
+      "split": types.Text(),
+    }
     identity = tfds.core.dataset_info.DatasetIdentity(
       name=dataset,
       version=tfds.core.Version(VERSION),
@@ -54,16 +64,26 @@ class UnitRecordWriter:
     about = tfds.core.DatasetInfo(
       builder=identity,
       description=description,
-      features=tfds.features.FeaturesDict(features),
+      features=types.FeaturesDict({**described, **features}),
     )
     self._writer = tfds.core.SequentialWriter(
       about, max_examples_per_shard=per_file, file_format="array_record"
     )
     self._writer.initialize_splits([SPLIT])
 
-  def add(self, examples: Sequence[dict[str, Any]]) -> None:
-    """Appends records."""
-    self._writer.add_examples({SPLIT: list(examples)})
+  def add(
+    self, unit: Unit, captions: Sequence[str], split: str, features: Mapping[str, Any]
+  ) -> None:
+    """Appends the record of a unit; `split` is empty if its part is not given."""
+    example = {
+      "layer": unit.layer,
+      "unit": unit.index,
+      "sign": unit.sign,
+      "captions": list(captions),
+      "split": split,
+      **features,
+    }
+    self._writer.add_examples({SPLIT: [example]})
 
   def close(self) -> None:
     """Finishes the files."""
@@ -76,13 +96,17 @@ class UnitRecords:
   Args:
     folder: the local folder of the data set.
     names: the features that are read.
+    expected: number of records.
     remedy: what to do about a damaged data set, for messages.
 
   Raises:
-    UserError: if TFDS cannot open it, or is not installed.
+    UserError: if TFDS cannot open it or is not installed, or it has another number of
+      records.
   """
 
-  def __init__(self, folder: pathlib.Path, names: Sequence[str], *, remedy: str):
+  def __init__(
+    self, folder: pathlib.Path, names: Sequence[str], *, expected: int, remedy: str
+  ):
     tfds = library()
     from tensorflow_datasets.core import example_parser
 
@@ -99,9 +123,10 @@ class UnitRecords:
         f"{folder} cannot be opened by tensorflow-datasets ({words}): {remedy}."
       ) from error
     self._parser = example_parser.ExampleParserNp(stored)
-
-  def __len__(self) -> int:
-    return len(self._source)
+    if len(self._source) != expected:
+      raise UserError(
+        f"{folder} has {len(self._source)} records, expected {expected}: {remedy}."
+      )
 
   def read(self, rows: Int[np.ndarray, "records"]) -> list[dict[str, Any]]:
     """Reads records by their index.
