@@ -165,37 +165,25 @@
       make("p.hint", {}, "“Most likely” has the highest p(text | regions) of these, “most informative” the highest mutual information. In nats."));
   };
 
-  // The histogram of the unit's maxima over all images, or where the shown images lie.
+  // Where the images shown and the threshold lie.
   const range = (place, details) => {
     if (!details.activations || milan.isDead(place)) return null;
-    const { threshold, histogram } = details;
-    const low = Math.min(histogram?.low ?? 0, threshold ?? 0, ...details.activations), high = Math.max(histogram?.high ?? 0, ...details.activations);
-    const span = high - low || 1, width = 320, height = histogram ? 120 : 56;
+    const { threshold } = details;
+    const low = Math.min(0, threshold ?? 0, ...details.activations), high = Math.max(0, ...details.activations);
+    const span = high - low || 1, width = 320, height = 56;
     const x = (value) => ((value - low) / span) * (width - 16) + 8;
     const marks = details.activations.map((value) => draw("line", { class: "mark", x1: x(value), x2: x(value), y1: height - 22, y2: height - 34 }));
-    const bars = [];
-    if (histogram) {
-      const most = Math.max(...histogram.counts.map(Math.log1p));
-      const wide = (histogram.high - histogram.low) / histogram.counts.length;
-      histogram.counts.forEach((count, i) => {
-        if (!count) return;
-        const tall = (Math.log1p(count) / most) * (height - 44);
-        const from = x(histogram.low + i * wide);
-        bars.push(draw("rect", { class: "bin", x: from, width: Math.max(1, x(histogram.low + (i + 1) * wide) - from - 0.5), y: height - 38 - tall, height: tall }));
-      });
-    }
-    const label = `${histogram ? "Histogram of the maxima on all images, counts on a log scale; the" : "The"} images shown are at ${milan.brief(Math.min(...details.activations))} to ${milan.brief(Math.max(...details.activations))}`
+    const label = `The images shown are at ${milan.brief(Math.min(...details.activations))} to ${milan.brief(Math.max(...details.activations))}`
       + (threshold === undefined ? "" : `; the threshold is ${milan.brief(threshold)}`);
-    const picture = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label, class: "range" }, ...bars, ...marks,
+    const picture = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label, class: "range" }, ...marks,
       draw("line", { class: "axis", x1: 8, x2: width - 8, y1: height - 20, y2: height - 20 }),
       text(8, height - 5, milan.brief(low), "start"), text(width - 8, height - 5, milan.brief(high), "end"));
     if (threshold !== undefined) {
       picture.append(draw("line", { class: "threshold", x1: x(threshold), x2: x(threshold), y1: 4, y2: height - 20 }));
       picture.append(text(Math.min(Math.max(x(threshold), 40), width - 40), height - 5, `threshold ${milan.brief(threshold)}`, "middle"));
     }
-    return section("Activations", picture, make("p.hint", {}, histogram
-      ? "Bars: on how many images the unit's maximum is there, on a log scale. Marks: the images shown."
-      : "Marks: the images shown. This run did not store the histogram over all images."),
+    return section("Activations", picture,
+      make("p.hint", {}, "Marks: the images shown. This run did not store the histogram over all images."),
       make("p.hint", {}, "Only the strongest images are stored, no samples from the rest of the range."));
   };
   const text = (x, y, words, anchor) => draw("text", { x, y, "text-anchor": anchor }, words);
