@@ -114,22 +114,26 @@ class Ours:
     is_real = len(samples.rows) > batch
     # As `milan-train` with its default order.
     self.lengths = batches.choose_lengths(samples, pad_id=PAD) if is_real else (length,)
-    samples = batches.grouped(
-      samples, batch_size=batch, pad_id=PAD, lengths=self.lengths, seed=0, epoch=0
-    )
+    orders = [
+      batches.grouped(
+        samples, batch_size=batch, pad_id=PAD, lengths=self.lengths, seed=0, epoch=epoch
+      )
+      for epoch in range(4)
+    ]
     rng = np.random.default_rng(1)
     features = rng.random((batch, REGIONS, FEATURES), np.float32)
     gather = None if name == "language_model" else lambda rows: features[: len(rows)]
     mesh = make_mesh()
     counts: collections.Counter[Any] = collections.Counter()
     found = {}
-    for each in batches.batches(
-      samples,
-      batch_size=batch,
-      pad_id=PAD,
-      lengths=self.lengths,
-      num_devices=mesh.size,
-    ):
+    shape: dict[str, Any] = {
+      "batch_size": batch,
+      "pad_id": PAD,
+      "lengths": self.lengths,
+      "num_devices": mesh.size,
+    }
+    positions = batches.choose_positions(orders, **shape)
+    for each in batches.batches(orders[0], positions=positions, **shape):
       program = each.inputs.shape[1], np.shape(each.positions)
       counts[program] += 1
       found.setdefault(

@@ -1,5 +1,6 @@
 """Batches, splits and early stopping against what can be counted by hand."""
 
+import collections
 import itertools
 
 import numpy as np
@@ -242,6 +243,41 @@ def test_positions_are_those_of_real_tokens_first_on_each_device(num_devices):
     real = [place for place in real if here[place % rows, place // rows]]
     assert positions[: len(real)].tolist() == real
     assert len(set(positions.tolist())) == len(positions)
+
+
+@pytest.mark.parametrize("num_devices", [1, 4])
+def test_epochs_by_length_have_one_shape_for_each_length(num_devices):
+  rng = np.random.default_rng(4)
+  numbers = rng.permutation(np.resize([2, 3, 3, 4, 4, 5, 6, 9, 16, 30], 2005))
+  captions = [[["a"] * (number - 1)] for number in numbers]
+  samples = batches.make_samples(captions, range(len(captions)), vocabulary=WORDS)
+  shape = {"batch_size": 64, "pad_id": PAD, "lengths": (4, 6, 16, 30)}
+  orders = [batches.grouped(samples, **shape, seed=0, epoch=each) for each in range(4)]
+  chosen = batches.choose_positions(orders, **shape, num_devices=num_devices)
+  assert sorted(chosen) == [4, 6, 16, 30]
+  rows, most = 64 // num_devices, collections.Counter()
+  for order in orders:
+    for batch in batches.batches(
+      order, **shape, num_devices=num_devices, positions=chosen
+    ):
+      is_real, length = batch.targets != PAD, batch.inputs.shape[1]
+      own = is_real.reshape(num_devices, rows, length).swapaxes(1, 2)
+      own = own.reshape(num_devices, -1)
+      most[length] = max(most[length], own.sum(1).max())
+      if chosen[length] == rows * length:
+        assert batch.positions is None
+        continue
+      assert batch.positions.shape == (num_devices, chosen[length])
+      read = np.take_along_axis(own, batch.positions, axis=1)
+      assert (read.sum(1) == own.sum(1)).all()
+  for length, number in chosen.items():
+    assert 0 <= number - most[length] < -(-rows * length // 8)
+
+
+def test_a_batch_with_more_real_tokens_than_chosen_has_its_own_number():
+  is_real = np.arange(6)[None] < np.array([[4], [4]])
+  assert batches.real_positions(is_real, 1, number=8).shape == (1, 8)
+  assert batches.real_positions(is_real, 1, number=7).shape == (1, 9)
 
 
 def test_no_positions_are_listed_where_nearly_all_are_real():

@@ -1,7 +1,7 @@
 """Batches of captions: shuffled by seed and epoch, padded to a few compiled shapes."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,8 @@ MAX_LENGTHS = 6
 STEPS_PER_LENGTH = 500
 # The output layer reads a multiple of this fraction of a batch's positions.
 POSITION_FRACTION = 1 / 4
+# The same, where the number of positions is chosen once for all batches of a length.
+CHOSEN_FRACTION = 1 / 8
 
 # Returns the features of units by their rows.
 Gather = Callable[[Int[np.ndarray, "batch"]], Float[np.ndarray, "batch k features"]]
@@ -204,6 +206,7 @@ def batches(
   gather: Gather | None = None,
   start: int = 0,
   num_devices: int = 1,
+  positions: Mapping[int, int] | None = None,
 ) -> Iterator[Batch]:
   """Yields the samples in order, in batches with the same number of rows.
 
@@ -215,6 +218,8 @@ def batches(
     gather: returns the features of units; None for batches without features.
     start: number of batches to skip.
     num_devices: the number of rows is rounded up to a multiple of this.
+    positions: the number of positions that the output layer reads on each device, by
+      length (`choose_positions`); other lengths get the batch's own number.
   """
   num_rows = -(-batch_size // num_devices) * num_devices
   for first in range(start * batch_size, len(samples.rows), batch_size):
@@ -232,22 +237,76 @@ def batches(
       found = gather(rows)
       features = np.zeros((num_rows, *found.shape[1:]), np.float32)
       features[: len(rows)] = found
-    positions = real_positions(ids[:, 1:] != pad_id, num_devices)
-    yield Batch(ids[:, :-1], ids[:, 1:], weights, features, positions)
+    read = real_positions(
+      ids[:, 1:] != pad_id, num_devices, number=(positions or {}).get(length)
+    )
+    yield Batch(ids[:, :-1], ids[:, 1:], weights, features, read)
+
+
+def choose_positions(
+  orders: Iterable[Samples],
+  *,
+  batch_size: int,
+  pad_id: int,
+  lengths: Sequence[int],
+  num_devices: int = 1,
+) -> dict[int, int]:
+  """Chooses how many positions the output layer reads of batches of each length.
+
+  With one number for each length, an epoch compiles one program for each length.
+
+  Args:
+    orders: the samples in the order of some epochs: the number fits all their batches.
+    batch_size: captions per batch.
+    pad_id: the padding id.
+    lengths: as for `padded_lengths`.
+    num_devices: number of devices that share a batch.
+
+  Returns:
+    The number of positions on a device, by the batch's length.
+  """
+  rows = -(-batch_size // num_devices)
+  most: dict[int, int] = {}
+  for samples in orders:
+    used = _num_targets(samples, pad_id)
+    padded = padded_lengths(samples, pad_id=pad_id, lengths=lengths)
+    for first in range(0, len(used), batch_size):
+      some = slice(first, first + batch_size)
+      length = int(padded[some].max())
+      on_devices = np.add.reduceat(used[some], range(0, len(used[some]), rows))
+      most[length] = max(most.get(length, 0), int(on_devices.max()))
+  return {
+    length: _rounded(number, rows * length, CHOSEN_FRACTION)
+    for length, number in most.items()
+  }
+
+
+def _rounded(number: int, positions: int, fraction: float) -> int:
+  """Rounds a number of positions up to a multiple of a fraction of all positions."""
+  unit = math.ceil(positions * fraction)
+  return math.ceil(number / unit) * unit
 
 
 def real_positions(
-  is_real: Bool[np.ndarray, "batch length"], num_devices: int
+  is_real: Bool[np.ndarray, "batch length"],
+  num_devices: int,
+  *,
+  number: int | None = None,
 ) -> Int[np.ndarray, "devices tokens"] | None:
   """Returns `Batch.positions`; None if the output layer would read nearly all.
 
-  The number of positions is rounded up, so that an epoch compiles a few programs.
+  Args:
+    is_real: the positions of real tokens.
+    num_devices: number of devices that share the batch.
+    number: number of positions to list for each device, if its real tokens are not
+      more; None for as many as there are real tokens, rounded up.
   """
   batch, length = is_real.shape
   by_device = is_real.reshape(num_devices, batch // num_devices, length)
   flat = by_device.swapaxes(1, 2).reshape(num_devices, -1)
-  unit = math.ceil(flat.shape[1] * POSITION_FRACTION)
-  number = math.ceil(int(flat.sum(1).max()) / unit) * unit
+  most = int(flat.sum(1).max())
+  if number is None or most > number:
+    number = _rounded(most, flat.shape[1], POSITION_FRACTION)
   if number >= flat.shape[1]:
     return None
   order = np.argsort(~flat, axis=1, kind="stable")[:, :number]

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -85,6 +85,9 @@ class _Arrays(NamedTuple):
   best: PyTree
 
 
+# The numbers of positions that the output layer reads fit so many epochs; a batch of a
+# later one may have more real tokens, and then another program.
+_EPOCHS_SEEN = 4
 # Computes additional metrics of the weights after an epoch, by name.
 Measure = Callable[[PyTree], dict[str, float]]
 # The stopping criteria, and whether a larger value is better.
@@ -184,15 +187,14 @@ class Trainer:
     self._batch_size = batch_size
     self._pad_id = pad_id
     self._mesh = make_mesh()
-    self._batches = functools.partial(
+    self._shape: dict[str, Any] = {
+      "batch_size": batch_size,
+      "pad_id": pad_id,
+      "lengths": lengths,
+      "num_devices": self._mesh.size,
+    }
+    self._read_ahead = functools.partial(
       read_ahead.read_ahead,
-      functools.partial(
-        batches.batches,
-        batch_size=batch_size,
-        pad_id=pad_id,
-        lengths=lengths,
-        num_devices=self._mesh.size,
-      ),
       batch_size=batch_size,
       gather=gather,
       local_rows=steps.local_rows(self._mesh),
@@ -204,9 +206,11 @@ class Trainer:
   def evaluate(self, params: PyTree, samples: batches.Samples) -> dict[str, float]:
     """Returns the mean losses of `samples`, without dropout."""
     terms = self._no_terms()
+    positions = None
     if self._order == "length":
       samples = batches.by_length(samples, pad_id=self._pad_id, lengths=self._lengths)
-    for batch in self._batches(samples):
+      positions = batches.choose_positions([samples], **self._shape)
+    for batch in self._batches(samples, positions):
       terms = self._evaluation(params, terms, steps.shard(batch, self._mesh))
     return means(terms)
 
@@ -307,9 +311,11 @@ class Trainer:
     """Trains on the remaining batches of an epoch."""
     num_batches = batches.num_batches(training, self._batch_size)
     order = self._ordered(training, options.seed, epoch)
+    positions = self._positions(training, options.seed)
     first_step = int(current.arrays.train_state.step)
     check = finite_losses.FiniteLosses(epoch, first_step)
-    for step, batch in enumerate(self._batches(order, start=current.done), first_step):
+    read = self._batches(order, positions, start=current.done)
+    for step, batch in enumerate(read, first_step):
       (train_state, so_far, best), epochs, done = current
       batch = steps.shard(batch, self._mesh)
       self._meter.count(train_state, so_far, batch)
@@ -340,6 +346,23 @@ class Trainer:
       seed=seed,
       epoch=epoch,
     )
+
+  def _positions(self, samples: batches.Samples, seed: int) -> dict[int, int] | None:
+    """Chooses the numbers of positions of all epochs; None in random order."""
+    if self._order == "random":
+      return None
+    orders = (self._ordered(samples, seed, epoch) for epoch in range(_EPOCHS_SEEN))
+    return batches.choose_positions(orders, **self._shape)
+
+  def _batches(
+    self,
+    samples: batches.Samples,
+    positions: dict[int, int] | None,
+    start: int = 0,
+  ) -> Iterator[batches.Batch]:
+    """Yields the batches of samples in their order."""
+    make = functools.partial(batches.batches, positions=positions, **self._shape)
+    return self._read_ahead(make, samples, start=start)
 
   def _no_terms(self) -> losses.Terms:
     terms: losses.Terms = steps.replicate(losses.no_terms(self._terms), self._mesh)
