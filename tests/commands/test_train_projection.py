@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import pathlib
 import shutil
 
 import jax
@@ -16,7 +17,7 @@ from milan_jax._src.lab.corpus import unit_truths as truth
 from milan_jax._src.models.confidence_model import NO_PATTERN
 from milan_jax._src.models.encoder import Projection
 from milan_jax._src.options.decoding import Decoding
-from milan_jax._src.options.train import TrainOptions
+from milan_jax._src.options.train import FeaturesOptions, TrainOptions
 from milan_jax._src.records import Unit
 from milan_jax._src.runs.locks import hold
 from milan_jax._src.store import release as releases
@@ -25,6 +26,7 @@ from milan_jax._src.store.feature_store import open_features
 from milan_jax._src.store.region_sets import RegionSetWriter
 from milan_jax._src.training import annotated_sets, train_milan
 from milan_jax._src.training import training_run as train
+from milan_jax._src.training.features_job import compute_features
 from milan_jax._src.training.projection import QUIET
 from tests.store.resealed import reseal
 
@@ -309,6 +311,32 @@ def test_a_run_that_was_stopped_before_its_confidence_gets_the_same(trained, cor
     (trained / "report.json").write_text(json.dumps(report))
     _train(corpus, trained)
     assert _digests(trained) == before
+
+
+def test_computed_features_give_the_same_confidence(
+  trained, corpus, tmp_path, monkeypatch, capfd
+):
+  pytest.importorskip("tensorflow_datasets")
+  pytest.importorskip("array_record")
+  monkeypatch.setattr(train_milan, "DECODING", Decoding("greedy", 4, 1, 0.2))
+  own = {"encoder_layers": "act0", "workdir": str(tmp_path / "features")}
+  target = compute_features(FeaturesOptions.of(exemplars=str(corpus), **own))
+  _train(None, tmp_path / "run", exemplars=None, features=str(tmp_path / "features"))
+  for name in ("milan.json", "milan.safetensors"):
+    found = (tmp_path / "run" / "milan" / name).read_bytes()
+    assert found == (trained / "milan" / name).read_bytes()
+  report = json.loads((tmp_path / "run" / "report.json").read_text())
+  confidence = json.loads((trained / "report.json").read_text())["confidence"]
+  assert report["confidence"] == confidence
+  # Features of an earlier version have no truths; the user is told.
+  path = pathlib.Path(target) / "records.json"
+  about = json.loads(path.read_text())
+  del about["crc32"], about["has_truths"]
+  path.write_text(json.dumps(about))
+  monkeypatch.setattr(train, "train_milan", lambda *_, **__: None)
+  capfd.readouterr()
+  _train(None, tmp_path / "old", exemplars=None, features=str(tmp_path / "features"))
+  assert "Run milan-features again in another workdir" in capfd.readouterr().err
 
 
 def _replace(name, before, after):

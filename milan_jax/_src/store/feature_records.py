@@ -32,6 +32,7 @@ from milan_jax._src.records import Unit, signed_units
 from milan_jax._src.store import annotations as annotation_tables
 from milan_jax._src.store import splits
 from milan_jax._src.store.feature_store import FeatureStore
+from milan_jax._src.store.truths import TRUTH, truths_as_json, truths_from_json
 from milan_jax._src.store.unit_records import (
   VERSION,
   UnitRecords,
@@ -40,6 +41,7 @@ from milan_jax._src.store.unit_records import (
   library,
   sizes_of,
 )
+from milan_jax._src.text.judge import Truth
 
 DATASET = "milan_features"
 FORMAT = "milan-jax feature records 1"
@@ -96,17 +98,19 @@ class FeatureKey:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class UnitTables:
-  """Captions and parts of the units whose features are written.
+  """Captions, parts and truths of the units whose features are written.
 
   Attributes:
     annotations: captions of each unit that has features.
     split: the part of each unit; None if not given.
     origin: facts about the exemplars for training, as JSON.
+    truths: correct descriptions of units; None if unknown.
   """
 
   annotations: Mapping[Unit, Sequence[str]]
   split: Mapping[Unit, str] | None
   origin: Mapping[str, Any]
+  truths: Mapping[Unit, Truth] | None = None
 
 
 def records_folder(out: str | os.PathLike[str], key: FeatureKey) -> str:
@@ -140,6 +144,10 @@ def write_records(
         "units": [unit.index for unit in units],
         "off": [row for row, unit in enumerate(units) if unit.sign == "off"],
       })  # fmt: skip
+      regions = features.num_regions(start, start + len(units)).tolist()
+      if min(regions) < features.k:
+        layers[-1]["regions"] = regions
+        content.append(json.dumps(regions))
       for first in range(0, len(units), _TOGETHER):
         some = units[first : first + _TOGETHER]
         found = features.read(start + first, start + first + len(some))
@@ -156,6 +164,11 @@ def write_records(
     if tables.split is not None:
       splits.write_split(staging / splits.FILE, {u: tables.split[u] for u in known})
       content.append(json.dumps([tables.split[unit] for unit in known]))
+    if tables.truths is not None:
+      truths = {unit: tables.truths[unit] for unit in known if unit in tables.truths}
+      entries = truths_as_json(truths)
+      write_json(staging / TRUTH, with_checksum({"units": entries}))
+      content.append(json.dumps(entries))
     record = {
       "format": FORMAT,
       "key": key.as_json(),
@@ -164,6 +177,7 @@ def write_records(
       "k": features.k,
       "feature_size": features.feature_size,
       "has_split": tables.split is not None,
+      "has_truths": tables.truths is not None,
       "sha256": sha256_of(content),
       "files": sizes_of(staging),
     }
@@ -190,6 +204,8 @@ def _writer(
 
 class FeatureRecords:
   """A data set of features, read at random; like `FeatureStore`, with captions.
+
+  Data sets of earlier versions have no truths.
 
   Args:
     folder: a local folder that `write_records` wrote.
@@ -246,6 +262,27 @@ class FeatureRecords:
   def signed_units(self, layer: str) -> list[Unit]:
     """Returns the unit in each row of a layer."""
     return self._units[layer]
+
+  def all_units(self) -> list[Unit]:
+    """Returns the units of all layers, in order."""
+    return [unit for units in self._units.values() for unit in units]
+
+  def num_regions(self, start: int, stop: int) -> Int[np.ndarray, "units"]:
+    """Returns how many of each unit's regions count, as `FeatureStore.num_regions`."""
+    found = [
+      number
+      for layer in self._about["layers"]
+      for number in layer.get("regions", [self.k] * len(layer["units"]))
+    ]
+    return np.array(found[start:stop], np.int64)
+
+  def truths(self) -> dict[Unit, Truth] | None:
+    """Reads the truths of units; None if there are none."""
+    if not self._about.get("has_truths", False):
+      return None
+    path = self.folder / TRUTH
+    found = read_json(path, dict, remedy=_REMEDY)
+    return truths_from_json(found.get("units"), str(path))
 
   def annotations(self) -> dict[Unit, tuple[str, ...]]:
     """Reads the captions of all units."""

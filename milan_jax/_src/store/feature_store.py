@@ -208,6 +208,10 @@ class FeatureStore(Shown):
     off = (row in self._off[number] for row in range(len(units)))
     return signed_units(layer, units, off)
 
+  def all_units(self) -> list[Unit]:
+    """Returns the units in the store, in order."""
+    return [unit for unit, _ in self.units(0, len(self))]
+
   def units(self, start: int, stop: int) -> Iterator[tuple[Unit, bool]]:
     """Yields units by their index in the store, with whether each is dead."""
     for number, row in zip(

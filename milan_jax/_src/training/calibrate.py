@@ -15,6 +15,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.models import confidence_model as confidence
 from milan_jax._src.records import Unit
 from milan_jax._src.store import release as releases
+from milan_jax._src.store.feature_records import FeatureRecords
 from milan_jax._src.store.feature_store import FeatureStore
 from milan_jax._src.store.truths import TRUTH
 from milan_jax._src.text.judge import Truth, judge
@@ -40,7 +41,7 @@ def check_truths(split: Mapping[Unit, str], truths: Mapping[Unit, Truth]) -> Non
 
 def calibrate(
   folder: pathlib.Path,
-  store: FeatureStore,
+  store: FeatureStore | FeatureRecords,
   *,
   split: Mapping[Unit, str],
   truths: Mapping[Unit, Truth],
@@ -63,7 +64,7 @@ def calibrate(
   """
   check_truths(split, truths)
   release = releases.load_release(folder)
-  units = [unit for unit, _ in store.units(0, len(store))]
+  units = store.all_units()
   indices = [
     index
     for index, unit in enumerate(units)
@@ -99,7 +100,9 @@ def calibrate(
 
 
 def describe_with_evidence(
-  release: releases.Release, store: FeatureStore, indices: Sequence[int]
+  release: releases.Release,
+  store: FeatureStore | FeatureRecords,
+  indices: Sequence[int],
 ) -> tuple[dict[str, Float[np.ndarray, "units"]], list[str]]:
   """Returns the best descriptions that say something, and the evidence for them.
 

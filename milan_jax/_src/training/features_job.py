@@ -99,13 +99,11 @@ def _compute(options: FeaturesOptions, folder: pathlib.Path) -> str:
   local = pathlib.Path(records_folder(folder, key))
   if not (local / META).is_file():
     origin = dataclasses.asdict(whole.origin())
-    tables = UnitTables(annotations, whole.split, origin)
+    tables = UnitTables(annotations, whole.split, origin, whole.truths)
     write_records(local, features, tables, key)
   written = FeatureRecords(local)
   target = records_folder(options.run.out or folder, key)
   _place(local, target)
-  if whole.truths is not None:
-    say("The truths are not part of the data set: training on it fits no confidence")
   size = sum(path.stat().st_size for path in local.iterdir())
   say(
     f"Wrote features of {len(written)} units, {size / 1e6:.0f} MB, to {target}; train "

@@ -13,8 +13,17 @@ from milan_jax._src.training.annotated_sets import (
   repeats_of,
   rows_of,
 )
+from milan_jax._src.training.calibrate import check_truths
 
 Say = Callable[[str], None]
+_WITHOUT_TRUTHS = (
+  "No confidence will be fitted: an earlier version wrote the features, without the "
+  "truths of their corpus. Run milan-features again in another workdir to get one"
+)
+_WITHOUT_SPLIT = (
+  "No confidence will be fitted: it needs a given split; the features have none, so "
+  "give one with --split"
+)
 # The options of exemplars that have a meaning for computed features.
 _ALLOWED = {"--split"}
 
@@ -49,8 +58,12 @@ def read_recorded(
   rows = rows_of(
     units, split, data, seed=seed, say=say, name=str(records.folder / FILE)
   )
+  truths = None
   if split is not None:
     split = {unit: split[unit] for unit in units}
+    truths = records.truths()
+    if truths is not None:
+      check_truths(split, truths)
   found = records.origin
   origin = Origin(
     left_out=found["left_out"],
@@ -58,12 +71,14 @@ def read_recorded(
     sources=found["sources"],
     sets=tuple(found["sets"]),
   )
+  if origin.nothing and truths is None:
+    say(_WITHOUT_TRUTHS if records.truths() is None else _WITHOUT_SPLIT)
   return AnnotatedSets(
     units=by_layer,
     annotations=annotations,
     rows=rows,
     split=split,
-    truths=None,
+    truths=truths,
     repeats=repeats_of(units, data.repeat, origin.sets),
     origin=origin,
     described=annotations,

@@ -199,8 +199,7 @@ def _train(
       progress=show if primary else _be_quiet,
       on_saved=push,
     )
-  # Computed features come without truths.
-  if inputs.truths is not None and isinstance(features, FeatureStore):
+  if inputs.truths is not None:
     if options.run.num_processes > 1:
       say("Run the command in one process, without --coordinator, for the confidence")
     else:
@@ -305,7 +304,10 @@ def _projection(
 
 
 def _calibrate(
-  folder: pathlib.Path, features: FeatureStore, inputs: AnnotatedSets, dtype: str
+  folder: pathlib.Path,
+  features: FeatureStore | FeatureRecords,
+  inputs: AnnotatedSets,
+  dtype: str,
 ) -> None:
   """Fits the release's confidence, unless the report already has it."""
   report = read_report(folder)
