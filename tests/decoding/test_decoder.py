@@ -15,10 +15,11 @@ from milan_jax._src.decoding import program
 from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.errors import UserError
 from milan_jax._src.models.language_models import make_language_model
+from milan_jax._src.models.word_detectors import WordDetectorSpec
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.options.describe import DecodingOptions
 from milan_jax._src.search.rows import ACCELERATOR_ROWS
-from milan_jax._src.text.content_words import EMPTY_WORDS
+from milan_jax._src.text.content_words import EMPTY_WORDS, content_stems
 from milan_jax._src.text.reconstruction import reconstruct_ids
 from milan_jax._src.text.vocabulary import Vocabulary
 from milan_jax._src.text.wording import singular
@@ -235,17 +236,17 @@ def test_only_rerank_avoids_repeated_words(options):
     Decoding(**options, repeats=False)
 
 
-@pytest.mark.parametrize("option", ["consensus", "floor"])
+@pytest.mark.parametrize("option", ["consensus", "word_weight", "floor"])
 @pytest.mark.parametrize(
   "options", [{"strategy": "beam"}, {"strategy": "greedy"}, {"parity": True}]
 )
-def test_consensus_and_floor_belong_to_rerank(option, options):
+def test_what_only_rerank_has(option, options):
   with pytest.raises(UserError, match=f"{option}: only strategy rerank has it"):
     Decoding(**options, **{option: 1.0})
 
 
-@pytest.mark.parametrize("option", ["consensus", "floor"])
-def test_neither_is_negative(option):
+@pytest.mark.parametrize("option", ["consensus", "word_weight", "floor"])
+def test_none_is_negative(option):
   with pytest.raises(UserError, match=rf"{option}: expected 0 or more; found -1\."):
     Decoding(**{option: -1.0})
 
@@ -257,15 +258,79 @@ def test_a_free_stop_belongs_to_rerank(options):
 
 
 def test_a_captioners_own_bounds_are_for_rerank():
-  own = Decoding(floor=8.0, lm_stop=False, repeats=False, guarded=True)
+  own = Decoding(floor=8.0, word_weight=2.0, lm_stop=False, repeats=False, guarded=True)
+  off = {"floor": 0.0, "word_weight": 0.0, "lm_stop": True, "repeats": True}
   for options, *expected in (
-    ({}, 8.0, False, False, True),
-    ({"floor": 0.0, "lm_stop": True, "repeats": True}, 0.0, True, True, True),
-    ({"strategy": "beam"}, 0.0, True, True, True),
-    ({"parity": True}, 0.0, True, True, False),
+    ({}, 8.0, 2.0, False, False, True),
+    (off, 0.0, 0.0, True, True, True),
+    ({"strategy": "beam"}, 0.0, 0.0, True, True, True),
+    ({"parity": True}, 0.0, 0.0, True, True, False),
   ):
     found = DecodingOptions(**options).resolve(own, language_model=True)
-    assert [found.floor, found.lm_stop, found.repeats, found.guarded] == expected
+    bounds = [found.floor, found.word_weight, found.lm_stop, found.repeats]
+    assert [*bounds, found.guarded] == expected
+
+
+def _with_detectors(tiny, *, seed=0):
+  """The tiny release with random detectors of a third of its content words."""
+  stems = sorted({stem for stem in content_stems(tiny.vocabulary) if stem})[::3]
+  rng = np.random.default_rng(seed)
+  size = tiny.feature_size
+  shift, bias = rng.normal(size=size), rng.normal(size=len(stems)) - 2
+  kernel = rng.normal(size=(size, len(stems))) / np.sqrt(size)
+  arrays = {"shift": shift, "kernel": kernel, "bias": bias}
+  detectors = {name: np.float32(array) for name, array in arrays.items()}
+  params = tiny.params | {"word_detectors": detectors}
+  spec = WordDetectorSpec(tuple(stems))
+  return dataclasses.replace(tiny, params=params, word_detectors=spec)
+
+
+def _mean_log_prob(release, features, tokens):
+  """By brute force: the mean over a description's words, of one unit."""
+  numbers = {word: place for place, word in enumerate(release.word_detectors.words)}
+  shift, kernel, bias = release.detectors
+  seen = features[features.any(-1)]
+  mean = seen.mean(0) if len(seen) else np.zeros_like(shift)
+  logits = (mean - shift) @ kernel + bias
+  words = [singular(release.vocabulary[token].lower()) for token in tokens]
+  values = [
+    -np.logaddexp(0, -logits[numbers[word]]) for word in words if word in numbers
+  ]
+  return np.mean(values) if values else np.log(0.5)
+
+
+@pytest.mark.device
+def test_detected_words_speak_for_a_hypothesis(tiny, outputs):
+  release, features = _with_detectors(tiny), outputs["features"]
+  beams, tokens = outputs["rerank50/beam_scores"], outputs["rerank50/beam_tokens"]
+  plain, weighted = (
+    Decoder(release, Decoding(temperature=0.0, word_weight=weight), batch_size=8)
+    for weight in (0.0, 3.0)
+  )
+  keys = jax.random.split(jax.random.key(0), len(features))
+  scores = np.array(
+    [
+      [
+        log_prob + 3 * _mean_log_prob(release, unit, row)
+        for log_prob, row in zip(own, _up_to_stop(beam), strict=True)
+      ]
+      for unit, own, beam in zip(features, beams, tokens, strict=True)
+    ]
+  )
+  best = scores.argmax(1)
+  assert (best != beams.argmax(1)).any(), "it makes no difference here"
+  found = weighted(features, keys)
+  expected = tokens[np.arange(len(best)), best]
+  assert _up_to_stop(found.tokens) == _up_to_stop(expected)
+  np.testing.assert_allclose(found.scores, scores.max(1), atol=tolerance(1e-4, 1e-3))
+  assert _up_to_stop(plain(features, keys).tokens) == _up_to_stop(
+    tokens[np.arange(len(best)), beams.argmax(1)]
+  )
+
+
+def test_detected_words_need_detectors(tiny):
+  with pytest.raises(UserError, match="word_weight=2: this captioner has no word"):
+    Decoder(tiny, Decoding(word_weight=2.0))
 
 
 def test_corrected_greedy_counts_up_to_the_stop(tiny, outputs):

@@ -9,6 +9,7 @@ from milan_jax._src.models.confidence_model import (
   EARLIER_EVIDENCE,
   EVIDENCE,
   WIDEST_MARGIN,
+  WORD_EVIDENCE,
   ConfidenceSpec,
   agreement,
   gather_evidence,
@@ -70,6 +71,8 @@ def test_evidence_has_its_order_and_no_margin_is_too_wide():
   np.testing.assert_allclose(table(found, EARLIER_EVIDENCE), expected)
   with pytest.raises(ValueError, match="nothing, consensus"):
     table(found, EVIDENCE)
+  with pytest.raises(ValueError, match="words, weakest_word"):
+    table(found, WORD_EVIDENCE)
 
 
 def test_probabilities_are_logistic():

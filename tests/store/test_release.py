@@ -12,6 +12,7 @@ from milan_jax._src.models.backbones import registry
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.confidence_model import ConfidenceSpec
 from milan_jax._src.models.language_models import make_language_model
+from milan_jax._src.models.word_detectors import WordDetectorSpec
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.store import release
 
@@ -188,6 +189,43 @@ def test_a_release_without_them_says_nothing_of_confidence(small, tmp_path):
   del value["decoding"]["consensus"], value["decoding"]["nothing"]
   (tmp_path / "milan.json").write_text(json.dumps(value), "utf-8")
   assert_same(release.load_release(tmp_path), small)
+
+
+@pytest.fixture(scope="session")
+def detecting(projecting):
+  """The same captioner with detectors of two words, and their evidence."""
+  rng = np.random.default_rng(4)
+  shapes = {"shift": (256,), "kernel": (256, 2), "bias": (2,)}
+  detectors = {
+    name: rng.normal(size=size).astype("f4") for name, size in shapes.items()
+  }
+  evidence = ("words", "weakest_word", *CONFIDENCE.evidence[2:])
+  return dataclasses.replace(
+    projecting,
+    params=projecting.params | {"word_detectors": detectors},
+    word_detectors=WordDetectorSpec(("dog", "red")),
+    decoding=dataclasses.replace(projecting.decoding, word_weight=2.0),
+    confidence=dataclasses.replace(CONFIDENCE, evidence=evidence),
+  )
+
+
+def test_word_detectors_come_back(detecting, tmp_path):
+  release.save_release(detecting, tmp_path)
+  back = release.load_release(tmp_path)
+  assert_same(back, detecting)
+  for name, array in back.detectors._asdict().items():
+    np.testing.assert_array_equal(array, detecting.params["word_detectors"][name])
+
+
+def test_word_detectors_that_do_not_fit_are_refused(detecting, projecting):
+  with pytest.raises(UserError, match=r"word_detectors/bias must be \(3,\), not"):
+    dataclasses.replace(detecting, word_detectors=WordDetectorSpec(("a", "dog", "red")))
+  with pytest.raises(UserError, match=r"the parameters must be of .*, not"):
+    dataclasses.replace(
+      detecting, word_detectors=None, confidence=projecting.confidence
+    )
+  with pytest.raises(UserError, match=r"confidence\.evidence must be without words"):
+    dataclasses.replace(projecting, confidence=detecting.confidence)
 
 
 @pytest.mark.parametrize(

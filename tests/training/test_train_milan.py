@@ -17,6 +17,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from milan_jax._src import errors
 from milan_jax._src.models.captioner import Captioner
+from milan_jax._src.models.word_detectors import word_log_probs
 from milan_jax._src.options.train import TrainOptions
 from milan_jax._src.store import release
 from milan_jax._src.text import reconstruction, vocabulary
@@ -249,3 +250,18 @@ def test_a_transformer_trains_in_bfloat16_and_is_released(tmp_path):
     if epoch["model"] == "language_model"
   ]
   assert losses[0] > losses[1] > losses[2]
+
+
+def test_the_word_detectors_of_a_captioner_know_its_words(tmp_path):
+  trained.train(tmp_path, max_epochs=1, word_weight=2.0, release_dtype="float16")
+  learnt = release.load_release(tmp_path / train_milan.RELEASE)
+  assert learnt.decoding.word_weight == 2.0
+  words = learnt.word_detectors.words
+  assert {"red", "sky", "animal", "nose"} <= set(words)
+  assert not {"of", "the", "and"} & set(words)
+  features, captions = trained.data()
+  log_probs = np.asarray(word_log_probs(learnt.detectors, jnp.asarray(features)))
+  for row, summaries in zip(log_probs, captions.values(), strict=True):
+    for word in ("red", "sky", "animal", "nose"):
+      is_said = word in summaries[0] or (word == "nose" and "noses" in summaries[0])
+      assert (row[words.index(word)] > np.log(0.5)) == is_said

@@ -56,7 +56,16 @@ _LATER = {
   "EncoderSpec": ("pooling",),
   "ConfidenceSpec": ("evidence",),
   "Decoding": (
-    *("floor", "lm_stop", "repeats", "guarded", "mi", "parity", "precision"),
+    *(
+      "word_weight",
+      "floor",
+      "lm_stop",
+      "repeats",
+      "guarded",
+      "mi",
+      "parity",
+      "precision",
+    ),
   ),
 }
 

@@ -3,18 +3,21 @@
 import dataclasses
 from collections.abc import Iterable, Iterator
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int
 
 from milan_jax._src.decoding.program import DecodedBatch
-from milan_jax._src.models import confidence_model
+from milan_jax._src.models import confidence_model, word_detectors
 from milan_jax._src.models.confidence_model import NO_PATTERN
 from milan_jax._src.models.encoder import project
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.records import Description
 from milan_jax._src.store.release import Release
+from milan_jax._src.text.content_words import content_words
 from milan_jax._src.text.vocabulary import Vocabulary
 
+_word_log_probs = jax.jit(word_detectors.word_log_probs)
 # Minimum share of a unit's regions with nonzero features for a nonzero confidence.
 MIN_NONEMPTY_SHARE = 1 / 3
 
@@ -53,6 +56,9 @@ def gather_evidence(
   projection = release.projection
   seen = features if projection is None else project(features, projection)
   tokens = np.asarray(said.tokens)
+  detected = None
+  if release.word_detectors is not None:
+    detected = _detected(release, tokens, features, counts)
   return confidence_model.gather_evidence(
     confidence_model.agreement(seen, counts),
     log_probs=np.asarray(said.log_probs),
@@ -61,7 +67,27 @@ def gather_evidence(
     num_tokens=count_tokens(tokens, Vocabulary(release.vocabulary).stop_id),
     nothing=None if something is None else something.nothing,
     consensus=None if something is None else something.consensus,
+    words=detected,
   )
+
+
+def _detected(
+  release: Release,
+  tokens: Int[np.ndarray, "units length"],
+  features: Float[np.ndarray, "units k features"],
+  counts: Int[np.ndarray, "units"] | None,
+) -> tuple[Float[np.ndarray, "units"], Float[np.ndarray, "units"]]:
+  """Returns the mean and the least log probability of each description's words."""
+  assert release.word_detectors is not None and release.detectors is not None
+  numbers = content_words(
+    Vocabulary(release.vocabulary),
+    nothing=(),
+    length=tokens.shape[1],
+    detected=release.word_detectors.words,
+  ).detectors
+  log_probs = _word_log_probs(release.detectors, features, counts)
+  mean, least = word_detectors.detected(log_probs, tokens[:, None], numbers)
+  return np.asarray(mean, np.float64)[:, 0], np.asarray(least, np.float64)[:, 0]
 
 
 def candidates(decoded: DecodedBatch) -> DecodedBatch:

@@ -37,8 +37,8 @@ def check_decodes(release: Release, decoding: Decoding, batch_size: int) -> None
   """Refuses what a `Decoder` cannot do.
 
   Raises:
-    UserError: the strategy needs a language model that the release lacks, or the batch
-      is empty.
+    UserError: the search needs a language model or word detectors that the release
+      lacks, or the batch is empty.
   """
   if batch_size < 1:
     raise UserError(f"--batch_size: expected 1 or more; found {batch_size}.")
@@ -46,6 +46,11 @@ def check_decodes(release: Release, decoding: Decoding, batch_size: int) -> None
     raise UserError(
       "This captioner has no language model, which rerank and mi need; "
       "use --strategy beam or greedy without --mi."
+    )
+  if decoding.word_weight and release.word_detectors is None:
+    raise UserError(
+      f"--word_weight={decoding.word_weight:g}: this captioner has no word detectors; "
+      "use 0, or a captioner that was trained with --word_weight."
     )
 
 
@@ -72,7 +77,7 @@ def decode_on(
   local = functools.partial(
     decode,
     decoding=decoding,
-    words=words if decoding.consensus or not decoding.repeats else None,
+    words=words if uses_words(decoding) else None,
     start_id=vocabulary.start_id,
     stop_id=vocabulary.stop_id,
     platform=mesh.devices.flat[0].platform,
@@ -93,6 +98,11 @@ def decode_on(
   return jax.jit(
     spread_over_devices, out_shardings=NamedSharding(mesh, PartitionSpec())
   )
+
+
+def uses_words(decoding: Decoding) -> bool:
+  """Whether a search uses the content words of its hypotheses."""
+  return bool(decoding.consensus or decoding.word_weight or not decoding.repeats)
 
 
 def fuse_for(decoding: Decoding) -> Callable[[Any], Weights]:
@@ -157,7 +167,10 @@ class Decoder:
     self.weights = self._fused(release, everywhere)
     vocabulary = self._vocabulary = Vocabulary(release.vocabulary)
     self._words = content_words(
-      vocabulary, nothing=release.decoding.nothing, length=decoding.length
+      vocabulary,
+      nothing=release.decoding.nothing,
+      length=decoding.length,
+      detected=release.word_detectors.words if release.word_detectors else (),
     )
     self._decode = decode_on(mesh, decoding, vocabulary, self._words)
     self._compiled: dict[tuple[int, bool], Any] = {}
@@ -165,7 +178,7 @@ class Decoder:
   def _fused(self, release: Release, everywhere: NamedSharding) -> Weights:
     """Returns the weights as the search uses them, on every device."""
     params = {"captioner": release.params["captioner"]}
-    for part in ("language_model", "projection"):
+    for part in ("language_model", "projection", "word_detectors"):
       if part in release.params:
         params[part] = release.params[part]
     fuse = jax.jit(fuse_for(self.decoding), out_shardings=everywhere)

@@ -29,6 +29,11 @@ from milan_jax._src.models.transformer import (
   fuse_transformer_weights,
   is_transformer,
 )
+from milan_jax._src.models.word_detectors import (
+  WordDetectors,
+  detected,
+  word_log_probs,
+)
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.search.beam import beam_search
 from milan_jax._src.search.consensus import log_consensus
@@ -104,17 +109,18 @@ class Costs(NamedTuple):
 
 
 class Weights(NamedTuple):
-  """Both models' parameters, fused for decoding, and the features' projection."""
+  """All parameters of a search: both models', fused, and what reads the features."""
 
   captioner: CaptionerWeights
   language_model: LanguageModelWeights | TransformerWeights | None
   projection: Projection | None = None
+  word_detectors: WordDetectors | None = None
 
 
 def fuse_weights(params: Any, *, dtype: DTypeLike) -> Weights:
-  """Fuses both models' parameters, given under their names."""
+  """Fuses both models' parameters, given under their names, with the others'."""
   language_model = params.get("language_model")
-  projection = params.get("projection")
+  projection, detectors = params.get("projection"), params.get("word_detectors")
   lm_weights: LanguageModelWeights | TransformerWeights | None = None
   if language_model is not None:
     is_lstm = not is_transformer(language_model)
@@ -124,6 +130,7 @@ def fuse_weights(params: Any, *, dtype: DTypeLike) -> Weights:
     fuse_captioner_weights(params["captioner"], dtype),
     lm_weights,
     None if projection is None else Projection(**projection),
+    None if detectors is None else WordDetectors(**detectors),
   )
 
 
@@ -284,8 +291,18 @@ def _beam(task: _Task) -> _Best:
   return best._replace(beam=Beam(beams.tokens, beams.scores, log_probs, lm_scores))
 
 
-def _rerank(task: _Task, words: ContentWords | None) -> _Best:
-  """Beam search, then the best by mutual information of the whole description."""
+def _rerank(
+  task: _Task,
+  words: ContentWords | None,
+  word_scores: Float[Array, "batch words"] | None,
+) -> _Best:
+  """Beam search, then the best by mutual information of the whole description.
+
+  Args:
+    task: the units, and how to search.
+    words: the vocabulary's content words, if the search uses them.
+    word_scores: log p(word | regions) by the word detectors, if the search uses them.
+  """
   decoding = task.decoding
   assert task.language_model is not None, "checked by Decoder"
   beams, work, _ = beam_search(
@@ -294,9 +311,13 @@ def _rerank(task: _Task, words: ContentWords | None) -> _Best:
   num_steps = jax.lax.pmax(beams.num_steps, AXIS) if decoding.parity else None
   forced = task.forced(task.language_model, beams.tokens, num_steps)
   lm_scores, lm_work = forced.scores, forced.work
-  agreed: Float[Array, "batch beam"] | None = None
+  support: Float[Array, "batch beam"] | None = None
   if words is not None and decoding.consensus:
-    agreed = decoding.consensus * log_consensus(beams, words.ids, words.nothing)
+    support = decoding.consensus * log_consensus(beams, words.ids, words.nothing)
+  if words is not None and word_scores is not None:
+    mean, _ = detected(word_scores, beams.tokens, words.detectors)
+    weighted = decoding.word_weight * mean
+    support = weighted if support is None else support + weighted
   plausible: Bool[Array, "batch beam"] | None = None
   if decoding.floor:
     plausible = forced.lowest >= -decoding.floor
@@ -307,7 +328,7 @@ def _rerank(task: _Task, words: ContentWords | None) -> _Best:
     beams,
     lm_scores if decoding.lm_stop else without_stop(forced, beams.tokens, task.stop_id),
     temperature=decoding.temperature,
-    consensus=agreed,
+    support=support,
     plausible=plausible,
   )
   beam: Beam | None = None
@@ -381,7 +402,11 @@ def decode(
     length=decoding.length,
   )
   if decoding.strategy == "rerank":
-    best = _rerank(task, words)
+    word_scores = None
+    if decoding.word_weight:
+      assert weights.word_detectors is not None, "checked by Decoder"
+      word_scores = word_log_probs(weights.word_detectors, features, counts)
+    best = _rerank(task, words, word_scores)
   elif decoding.strategy == "beam":
     best = _beam(task)
   elif decoding.strategy == "greedy":

@@ -26,6 +26,8 @@ class Decoding(Shown):
     temperature: weight of the language model, for rerank and `mi`.
     consensus: weight of the log-consensus with the other hypotheses, for rerank: a
       minimum Bayes risk (MBR) term.
+    word_weight: weight of the word detectors, for rerank: it multiplies the mean log
+      probability of a hypothesis's content words, each detected alone.
     floor: for rerank, hypotheses with a token, the stop included, that is less likely
       than e^-floor under the language model are used only if there are no others. This
       bounds the contribution of one token to mutual information by
@@ -58,6 +60,7 @@ class Decoding(Shown):
   beam_size: int = 50
   temperature: float = 0.2
   consensus: float = 0.0
+  word_weight: float = 0.0
   floor: float = 0.0
   lm_stop: bool = True
   repeats: bool = True
@@ -80,11 +83,11 @@ class Decoding(Shown):
       value = getattr(self, name)
       if value < 1:
         raise UserError(f"{name}: expected 1 or more; found {value}.")
-    for name in ("consensus", "floor", "temperature"):
+    for name in ("consensus", "word_weight", "floor", "temperature"):
       value = getattr(self, name)
       if not 0 <= value < math.inf:  # nor NaN
         raise UserError(f"{name}: expected 0 or more; found {value:g}.")
-    for name in ("consensus", "floor"):
+    for name in ("consensus", "word_weight", "floor"):
       if getattr(self, name) and (self.strategy != "rerank" or self.parity):
         raise UserError(f"{name}: only strategy rerank has it, and not with parity.")
     if not self.lm_stop and (self.strategy != "rerank" or self.parity):

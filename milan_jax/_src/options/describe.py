@@ -192,6 +192,10 @@ class DecodingOptions(Checked):
     "weight of the hypotheses' consensus, an MBR term (rerank); default: the "
     "captioner's own",
   )
+  word_weight: float | None = option(
+    None,
+    "weight of the word detectors (rerank); default: the captioner's own",
+  )
   floor: float | None = option(
     None,
     "leave out hypotheses with a token less likely than e^-floor under the language "
@@ -228,7 +232,7 @@ class DecodingOptions(Checked):
       value = getattr(self, name)
       if value is not None and value < 1:
         raise UserError(f"--{name}: expected 1 or more; found {value}.")
-    for name in ("temperature", "consensus", "floor"):
+    for name in ("temperature", "consensus", "word_weight", "floor"):
       value = getattr(self, name)
       if value is not None and not 0 <= value < math.inf:  # nor NaN
         raise UserError(f"--{name}: expected 0 or more; found {value:g}.")
@@ -256,6 +260,9 @@ class DecodingOptions(Checked):
     reranks = strategy == "rerank" and not self.parity
     if consensus is None:
       consensus = own.consensus if reranks else 0.0
+    word_weight = self.word_weight
+    if word_weight is None:
+      word_weight = own.word_weight if reranks else 0.0
     if floor is None:
       floor = own.floor if reranks else 0.0
     if lm_stop is None:
@@ -269,6 +276,7 @@ class DecodingOptions(Checked):
       beam_size=own.beam_size if self.beam_size is None else self.beam_size,
       temperature=own.temperature if self.temperature is None else self.temperature,
       consensus=consensus,
+      word_weight=word_weight,
       floor=floor,
       lm_stop=lm_stop,
       repeats=repeats,
@@ -288,6 +296,7 @@ class DecodingOptions(Checked):
       ("beam_size", self.beam_size, beams, "beam and rerank keep a beam"),
       ("seed", self.seed, strategy == "sample", "only sample draws"),
       ("consensus", self.consensus or None, rerank, "only rerank has it"),
+      ("word_weight", self.word_weight or None, rerank, "only rerank has it"),
       ("floor", self.floor or None, rerank, "only rerank has it"),
       ("lm_stop", self.lm_stop, rerank, "only rerank has it"),
       ("repeats", self.repeats, rerank, "only rerank has it"),

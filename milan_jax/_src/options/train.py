@@ -203,6 +203,11 @@ class ReleaseOptions(Checked):
   consensus: float = option(
     0.0, "the release's default weight of the hypotheses' consensus in decoding"
   )
+  word_weight: float = option(
+    0.0,
+    "the release's default weight of the word detectors in decoding, which are fitted "
+    "if it is above 0",
+  )
   floor: float = option(
     0.0,
     "the release's default floor in decoding: leave out hypotheses with a token less "

@@ -28,7 +28,7 @@ def rerank(
   lm_scores: Float[Array, "batch beam"],
   *,
   temperature: float,
-  consensus: Float[Array, "batch beam"] | None = None,
+  support: Float[Array, "batch beam"] | None = None,
   plausible: Bool[Array, "batch beam"] | None = None,
 ) -> RerankOutput:
   """Picks the hypothesis with the highest weighted pointwise mutual information.
@@ -37,19 +37,20 @@ def rerank(
     beams: hypotheses with their `log p(description | regions)`.
     lm_scores: `log p(description)` of each.
     temperature: weight of the language model.
-    consensus: the weighted log-consensus of each; None for none.
+    support: what else speaks for each, in nats: the weighted log-consensus and the
+      weighted log probability of its words; None for nothing.
     plausible: hypotheses to choose from; where a unit has none of these, and for None,
       from all. The others get a score of minus infinity.
 
   Returns:
     The best hypothesis of each unit, scored
-    `log p(description | regions) - temperature * log p(description) + consensus`.
+    `log p(description | regions) - temperature * log p(description) + support`.
 
-  Source: Hernandez et al. 2022, equation 2; the consensus is an addition.
+  Source: Hernandez et al. 2022, equation 2; the support is an addition.
   """
   scores = beams.scores - temperature * lm_scores
-  if consensus is not None:
-    scores = scores + consensus
+  if support is not None:
+    scores = scores + support
   if plausible is not None:
     plausible = plausible & jnp.isfinite(beams.scores)
     kept = plausible | ~plausible.any(axis=-1, keepdims=True)

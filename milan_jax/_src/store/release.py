@@ -28,6 +28,7 @@ from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.confidence_model import (
   EARLIER_EVIDENCE,
   EVIDENCE,
+  WORD_EVIDENCE,
   ConfidenceSpec,
 )
 from milan_jax._src.models.encoder import Projection
@@ -39,6 +40,7 @@ from milan_jax._src.models.language_models import (
 )
 from milan_jax._src.models.region_features import Pooling, feature_blocks
 from milan_jax._src.models.transformer import HEAD_SIZE, is_width
+from milan_jax._src.models.word_detectors import WordDetectors, WordDetectorSpec
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.text.vocabulary import Vocabulary
 from milan_jax._src.weights import torch_files
@@ -133,13 +135,15 @@ _SPECS = {
   "language_model": LanguageModelSpec,
   "decoding": Decoding,
   "confidence": ConfidenceSpec,
+  "word_detectors": WordDetectorSpec,
 }
 # Optional parts of a release.
-_OPTIONAL = ("language_model", "confidence")
+_OPTIONAL = ("language_model", "confidence", "word_detectors")
 # Fields that are required even if they have a default.
 _NEEDED = {"weights", "strategy", "length", "beam_size", "temperature"}
 # Fields that are omitted from the JSON at these defaults.
 _LEFT_OUT = {
+  "word_weight": 0.0,
   "floor": 0.0,
   "lm_stop": True,
   "repeats": True,
@@ -164,9 +168,10 @@ class Release:
     vocabulary: the ordinary tokens.
     decoding: the default decoding options.
     params: Flax parameters under `encoder` (if the weights are included), `projection`
-      (`shift` and `kernel`, if the features are projected), `captioner` and
-      `language_model` (if there is one).
+      (`shift` and `kernel`, if the features are projected), `captioner`,
+      `language_model` (if there is one) and `word_detectors` (if there are any).
     confidence: the model for the confidence of a description; None if not fitted.
+    word_detectors: the words that have detectors; None without detectors.
     card: origin and properties for human readers; any JSON.
   """
 
@@ -178,12 +183,19 @@ class Release:
   params: Params
   card: dict[str, Any] = dataclasses.field(default_factory=dict)
   confidence: ConfidenceSpec | None = None
+  word_detectors: WordDetectorSpec | None = None
 
   @property
   def projection(self) -> Projection | None:
     """The projection of the pooled features; None without one."""
     found = self.params.get("projection")
     return None if found is None else Projection(found["shift"], found["kernel"])
+
+  @property
+  def detectors(self) -> WordDetectors | None:
+    """The parameters of the word detectors; None without them."""
+    found = self.params.get("word_detectors")
+    return None if found is None else WordDetectors(**found)
 
   @property
   def feature_size(self) -> int:
@@ -201,6 +213,14 @@ class Release:
         _check(fits, f"{name}.vocab_size", expected, spec.vocab_size)
     if self.confidence is not None:
       _check_confidence(self.confidence)
+      words = set(self.confidence.evidence) & set(WORD_EVIDENCE)
+      fits = not words or self.word_detectors is not None
+      _check(
+        fits,
+        "confidence.evidence",
+        "without words, which only detectors know",
+        self.confidence.evidence,
+      )
     _check_params(self)
 
 
@@ -219,8 +239,9 @@ def save_release(release: Release, folder: str | os.PathLike[str]) -> None:
     safetensors.numpy.save_file(tensors, staging)
     staging.chmod(0o644)  # safetensors creates files that only the owner can read
   specs = {name: getattr(release, name) for name in _SPECS}
-  if release.confidence is None:
-    del specs["confidence"]
+  for name in ("confidence", "word_detectors"):
+    if specs[name] is None:
+      del specs[name]
   value = {
     "format": FORMAT,
     "version": VERSION,
@@ -355,7 +376,7 @@ def _check_sizes(spec: Any, where: str) -> None:
 
 
 def _check_confidence(spec: ConfidenceSpec) -> None:
-  known = {*EVIDENCE, *EARLIER_EVIDENCE}
+  known = {*EVIDENCE, *EARLIER_EVIDENCE, *WORD_EVIDENCE}
   fits = set(spec.evidence) <= known
   _check(fits, "confidence.evidence", f"some of {sorted(known)}", spec.evidence)
   number = len(spec.evidence)
@@ -395,6 +416,10 @@ def _check_params(release: Release) -> None:
     parts["projection"] = {"shift": (size,), "kernel": (size, projected)}
   if release.language_model is not None:
     parts["language_model"] = _language_model_shapes(release.language_model)
+  if release.word_detectors is not None:
+    words = len(release.word_detectors.words)
+    parts["word_detectors"] = {"shift": (size,), "kernel": (size, words)}
+    parts["word_detectors"]["bias"] = (words,)
   if release.encoder.weights == INCLUDED:
     headless = network.module.clone(num_classes=None)
     parts["encoder"] = _shapes(registry.parameter_shapes(headless, crop))

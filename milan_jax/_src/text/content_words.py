@@ -4,7 +4,7 @@ Paraphrases such as "edges of black things that go up and down" and "vertical bl
 edges" share their content words and little else.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,14 +33,20 @@ class ContentWords(NamedTuple):
       and plural share one id; 0 marks a token without a content word.
     nothing: the token ids of each description that reports no pattern, padded with the
       stop token. All of them count as the same description.
+    detectors: for each token, the number of its word detector, from 1; 0 for none.
   """
 
   ids: Int[np.ndarray, "vocab"]
   nothing: Int[np.ndarray, "sayings length"]
+  detectors: Int[np.ndarray, "vocab"]
 
 
 def content_words(
-  vocabulary: Vocabulary, *, nothing: Iterable[str], length: int
+  vocabulary: Vocabulary,
+  *,
+  nothing: Iterable[str],
+  length: int,
+  detected: Sequence[str] = (),
 ) -> ContentWords:
   """Finds the content words of a vocabulary.
 
@@ -49,11 +55,11 @@ def content_words(
     nothing: descriptions that report no pattern, in lower case, tokens separated by
       spaces. Those with a token outside the vocabulary are left out.
     length: maximum number of tokens in a description.
+    detected: the content words that have detectors, in their order.
   """
-  stems = [singular(token.lower()) for token in vocabulary.tokens]
-  kept = sorted({stem for stem in stems if stem.isalpha()} - EMPTY_WORDS)
-  numbers = {stem: place for place, stem in enumerate(kept, 1)}
-  ids = [numbers.get(stem, 0) for stem in stems] + [0] * len(SPECIAL_TOKENS)
+  stems = content_stems(vocabulary.tokens)
+  kept = sorted({stem for stem in stems if stem})
+  ids = _numbers(stems, kept)
   rows = []
   for saying in nothing:
     tokens = saying.split()
@@ -61,4 +67,17 @@ def content_words(
       known = vocabulary.encode(tokens, start=False, stop=False)
       rows.append(known + [vocabulary.stop_id] * (length - len(tokens)))
   found = np.array(rows, np.int32).reshape(len(rows), length)
-  return ContentWords(np.array(ids, np.int32), found)
+  return ContentWords(ids, found, _numbers(stems, detected))
+
+
+def content_stems(tokens: Iterable[str]) -> list[str]:
+  """Returns the content word of each token; an empty one for tokens without."""
+  stems = [singular(token.lower()) for token in tokens]
+  return [stem if stem.isalpha() and stem not in EMPTY_WORDS else "" for stem in stems]
+
+
+def _numbers(stems: Sequence[str], words: Sequence[str]) -> Int[np.ndarray, "vocab"]:
+  """Returns the place of each token's word, from 1; 0 for none and special tokens."""
+  places = {word: place for place, word in enumerate(words, 1)}
+  found = [places.get(stem, 0) for stem in stems]
+  return np.array(found + [0] * len(SPECIAL_TOKENS), np.int32)

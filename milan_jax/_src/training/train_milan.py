@@ -68,6 +68,7 @@ _IMPLIED: dict[str, Any] = {
   "accumulate_steps": 1,
   "compute_dtype": "float32",
   "lm_architecture": "lstm",
+  "word_weight": 0.0,
 }
 Progress = Callable[[int, int], None]
 Say = Callable[[str], None]
@@ -180,6 +181,7 @@ def _train_both(
     DECODING,
     temperature=job.options.release.temperature,
     consensus=job.options.release.consensus,
+    word_weight=job.options.release.word_weight,
     floor=job.options.release.floor,
     lm_stop=job.options.release.lm_stop,
     repeats=job.options.release.repeats,
@@ -187,7 +189,8 @@ def _train_both(
   )
   lm_params, params = job.initial_params()
   # Fails before the training if the release would be invalid.
-  job.released(lm_params, params, decoding, {})
+  detectors = job.word_detectors()
+  job.released(lm_params, params, decoding, {}, detectors)
   train = functools.partial(_train, job, say=say, progress=progress, on_saved=on_saved)
   lm_best = train(LANGUAGE_MODEL, job.lm_trainer(), lm_params)
   best = train(CAPTIONER, job.trainer(), params, before=lm_best.lines)
@@ -198,7 +201,9 @@ def _train_both(
     "losses": {LANGUAGE_MODEL: lm_best.losses, CAPTIONER: best.losses},
     "options": dict(config),
   }
-  whole = job.released(lm_best.params, best.params, decoding, {**card, **facts})
+  whole = job.released(
+    lm_best.params, best.params, decoding, {**card, **facts}, detectors
+  )
   # Times differ from run to run, so they are in the report but not in the release.
   return {**facts, "epochs": [*lm_best.lines, *best.lines]}, whole
 

@@ -17,10 +17,16 @@ from milan_jax._src.models.language_models import (
   architecture_of,
   make_language_model,
 )
+from milan_jax._src.models.word_detectors import (
+  WordDetectors,
+  WordDetectorSpec,
+  mean_features,
+)
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.options.train import OptimizerOptions, TrainOptions
 from milan_jax._src.store import release
 from milan_jax._src.text import vocabulary
+from milan_jax._src.text.content_words import content_stems
 from milan_jax._src.training import (
   batches,
   loop,
@@ -28,6 +34,7 @@ from milan_jax._src.training import (
   state,
   training_data,
 )
+from milan_jax._src.training.fit_word_detectors import fit_word_detectors, words_said
 from milan_jax._src.training.greedy_bleu import GreedyBleu
 from milan_jax._src.training.splitting import Split
 
@@ -136,14 +143,19 @@ class TrainingJob:
     params: release.Params,
     decoding: Decoding,
     card: Mapping[str, Any],
+    detectors: tuple[tuple[str, ...], WordDetectors] | None = None,
   ) -> release.Release:
-    """Returns both models as a release."""
+    """Returns both models as a release, with the detectors of some words."""
     encoder, dtype = self._encoder, self.options.release.dtype
     tree: dict[str, Any] = {"captioner": params, "language_model": lm_params}
     if encoder.params is not None:
       tree["encoder"] = encoder.params
     if encoder.projection is not None:
       tree["projection"] = encoder.projection._asdict()
+    words = None
+    if detectors is not None:
+      words = WordDetectorSpec(detectors[0])
+      tree["word_detectors"] = detectors[1]._asdict()
     return release.Release(
       encoder=encoder.spec,
       captioner=_spec(release.CaptionerSpec, self._captioner),
@@ -156,7 +168,31 @@ class TrainingJob:
       decoding=decoding,
       params=jax.tree.map(lambda x: np.asarray(x, dtype), tree),
       card=dict(card),
+      word_detectors=words,
     )
+
+  def word_detectors(self) -> tuple[tuple[str, ...], WordDetectors] | None:
+    """Fits the word detectors on the training split, if the release uses them."""
+    if not self.options.release.word_weight:
+      return None
+    data, rows = self._data, self._rows.training
+    tokens = self.vocabulary.tokens
+    stems = {
+      token: stem
+      for token, stem in zip(tokens, content_stems(tokens), strict=True)
+      if stem
+    }
+    words, said = words_said(data.captions, stems, rows.tolist())
+    features = [
+      np.asarray(mean_features(data.gather(rows[start : start + PROJECTED_TOGETHER])))
+      for start in range(0, len(rows), PROJECTED_TOGETHER)
+    ]
+    found = fit_word_detectors(
+      np.concatenate(features).astype(np.float64),
+      said,
+      data.repeats[rows].astype(np.float64),
+    )
+    return words, found
 
   def lm_trainer(self) -> loop.Trainer:
     """Returns the trainer of the language model."""

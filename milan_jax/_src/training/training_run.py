@@ -89,7 +89,12 @@ _BETWEEN = (
   *(("seed", 0, _MANY), ("dropout", 0, 0.99), ("stray_regions", 0, 1)),
   *(("feature_noise", 0, 1e6), ("whitening", 0, 1), ("weight_decay", 0, 1e6)),
   *(("learning_rate", 1e-12, 1e6), ("consensus", 0, 1e6), ("temperature", 0, 1e6)),
-  *(("floor", 0, 1e6), ("warmup_steps", 0, _MANY), ("clip_norm", 1e-12, 1e12)),
+  *(
+    ("floor", 0, 1e6),
+    ("word_weight", 0, 1e6),
+    ("warmup_steps", 0, _MANY),
+    ("clip_norm", 1e-12, 1e12),
+  ),
   *((name, 1, 2**20) for name in ("base_batch_size", "lm_base_batch_size")),
   ("accumulate_steps", 1, 2**20),
 )

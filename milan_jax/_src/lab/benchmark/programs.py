@@ -117,7 +117,7 @@ def programs(
 def _decoders(release: Release, grid: Grid, mesh: Mesh) -> Iterator[Program]:
   shapes = {
     part: _shapes(release.params[part])
-    for part in ("captioner", "language_model", "projection")
+    for part in ("captioner", "language_model", "projection", "word_detectors")
     if part in release.params
   }
   vocabulary = Vocabulary(release.vocabulary)
@@ -135,6 +135,7 @@ def _decoders(release: Release, grid: Grid, mesh: Mesh) -> Iterator[Program]:
       beam_size=beam,
       temperature=release.decoding.temperature,
       consensus=release.decoding.consensus if strategy == "rerank" else 0.0,
+      word_weight=release.decoding.word_weight if strategy == "rerank" else 0.0,
       precision=dtype,
     )
     units = batch * mesh.size
@@ -143,7 +144,10 @@ def _decoders(release: Release, grid: Grid, mesh: Mesh) -> Iterator[Program]:
       everywhere = NamedSharding(mesh, PartitionSpec())
       weights = jax.eval_shape(fuse_for(decoding), shapes)
       words = content_words(
-        vocabulary, nothing=release.decoding.nothing, length=decoding.length
+        vocabulary,
+        nothing=release.decoding.nothing,
+        length=decoding.length,
+        detected=release.word_detectors.words if release.word_detectors else (),
       )
       features = (units, REGIONS, release.feature_size)
       return decode_on(mesh, decoding, vocabulary, words).lower(
