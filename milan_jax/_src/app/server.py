@@ -1,7 +1,9 @@
 """Serves the local page."""
 
 import contextlib
+import errno
 import os
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -13,6 +15,7 @@ from milan_jax._src.runs.progress import say
 
 HOST = "127.0.0.1"
 _NAMES = (HOST, "localhost")
+_FIRST_PORT, _LAST_PORT = 7860, 7959
 # Fonts of the reader's machine: Gradio's own themes fetch theirs.
 _FONTS = ("system-ui", "sans-serif")
 _MONO = ("ui-monospace", "monospace")
@@ -25,7 +28,8 @@ def serve(options: LocalPageOptions) -> None:
     options: all of them.
 
   Raises:
-    UserError: a run is not finished, Gradio is not installed, or the port is in use.
+    UserError: a run is not finished, Gradio is not installed, the port cannot be
+      opened, or there is no public link although `share` asks for one.
   """
   with serving(options) as url:
     say(f"{url}: open this page; Ctrl-C ends it")
@@ -44,6 +48,7 @@ def serving(options: LocalPageOptions) -> Iterator[str]:
   """
   # Read when Gradio is imported.
   os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+  _call_directly(HOST)
   try:
     import gradio as gr
     from starlette.middleware import Middleware
@@ -53,13 +58,14 @@ def serving(options: LocalPageOptions) -> Iterator[str]:
     raise UserError(
       f"milan-demo needs Gradio ({error}): run pip install 'milan-jax[app]'."
     ) from error
+  port = open_port(options.port)
   page = build(Workbench(options.run_folders, options.captioner_names))
   theme = gr.themes.Base(font=_FONTS, font_mono=_MONO)
   hosts = () if options.share else _NAMES
   try:
     _, local, shared = page.queue(api_open=False, max_size=16).launch(
       server_name=HOST,
-      server_port=options.port,
+      server_port=port,
       share=options.share,
       app_kwargs={"middleware": [Middleware(Limits, hosts=hosts)]},
       theme=theme,
@@ -77,13 +83,53 @@ def serving(options: LocalPageOptions) -> Iterator[str]:
       enable_monitoring=False,
       strict_cors=True,
     )
-  except OSError as error:
-    raise UserError(
-      "--port: expected a free port; "
-      f"{'those from 7860 on are' if options.port is None else f'{options.port} is'} "
-      "in use: choose another."
-    ) from error
+  except OSError:
+    open_port(port)  # another program may have opened it since
+    raise
   try:
+    if options.share and not shared:
+      raise UserError(
+        "--share: Gradio made no public link; the line above gives its reason. Check "
+        "the network, or leave out --share for a page on this machine alone."
+      )
     yield shared or local
   finally:
     page.close(verbose=False)
+
+
+def open_port(wanted: int | None) -> int:
+  """Returns a port that can be opened.
+
+  Args:
+    wanted: the only port to try; None for the first free one from 7860 on.
+
+  Raises:
+    UserError: if there is none.
+  """
+  ports = range(_FIRST_PORT, _LAST_PORT + 1) if wanted is None else (wanted,)
+  reason = ""
+  for port in ports:
+    reason = _refusal(port)
+    if not reason:
+      return port
+  tried = f"={wanted}" if wanted else f": {_FIRST_PORT} to {_LAST_PORT}"
+  raise UserError(f"--port{tried} cannot be opened ({reason}): choose another.")
+
+
+def _refusal(port: int) -> str:
+  """Why a port cannot be opened; empty if it can."""
+  with socket.socket() as tried:
+    tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+      tried.bind((HOST, port))
+    except OSError as error:
+      in_use = error.errno == errno.EADDRINUSE
+      return "in use" if in_use else error.strerror or str(error)
+  return ""
+
+
+def _call_directly(host: str) -> None:
+  """Keeps Gradio, which calls its own server once, from a proxy of the environment."""
+  known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+  if host not in known.split(","):
+    os.environ["no_proxy"] = ",".join(filter(None, (known, host)))
