@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ PACKAGE = ROOT / "milan_jax" / "_src"
 MAY_IMPORT: dict[str, set[str]] = {
   "errors": set(),
   "version": set(),
+  "templates": set(),
   "notebook": set(),
   "options": set(),
   "records": set(),
@@ -68,9 +70,9 @@ MAY_IMPORT: dict[str, set[str]] = {
   "commands": {"files", "runs", "options", "probe", "store", "training", "api", "lab"}
   | {"annotation", "experiments", "app"},
 }
-# Every package may raise the user's errors, name the version, and show its objects in a
-# notebook.
-COMMON = {"errors", "version", "notebook"}
+# Every package may raise the user's errors, name the version, render a template, and
+# show its objects in a notebook.
+COMMON = {"errors", "version", "templates", "notebook"}
 # Libraries that only extras bring: a module that needs one is named here.
 EXTRAS = {
   "torch": {
@@ -190,6 +192,17 @@ def test_a_name_of_a_file_means_one_thing():
       places.setdefault(path.name, []).append(str(path.relative_to(PACKAGE)))
   shared = [names for names in places.values() if len(names) > 1]
   assert not shared, shared
+
+
+def test_html_is_written_by_templates_alone():
+  tags = [
+    f"{path}:{node.lineno}"
+    for path in _files()
+    for node in ast.walk(ast.parse(path.read_text()))
+    if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    if re.search(r"</[a-z]+[0-9]?>", node.value)
+  ]
+  assert not tags, "\n".join(tags)
 
 
 def test_a_file_has_one_job():

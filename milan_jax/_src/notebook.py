@@ -2,23 +2,19 @@
 
 A class that derives from `Shown` has `_repr_html_`, which Jupyter calls. `as_html` is
 generic: `api/notebooks.py` adds what the classes of other packages look like. All text
-is escaped, and pictures are part of the HTML, so that nothing is fetched.
+is escaped (`notebook.html.jinja`), and pictures are part of the HTML, so that nothing
+is fetched.
 """
 
 import base64
 import dataclasses
 import functools
-import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_TABLE = '<table style="text-align:left">'
+from markupsafe import Markup
 
-
-class Markup(str):
-  """Text that is HTML already."""
-
-  __slots__ = ()
+from milan_jax._src.templates import macros
 
 
 class Shown:
@@ -39,24 +35,15 @@ def as_html(value: object) -> Markup | None:
   return None
 
 
-def cell(value: object) -> Markup:
-  """Returns a value as HTML: markup unchanged, other text escaped."""
+def _cell(value: object) -> str:
+  """Returns a value as text, which the template escapes, or as markup."""
   if isinstance(value, Markup):
     return value
-  if dataclasses.is_dataclass(value) and not isinstance(value, type | Shown):
-    return Markup(escaped(repr(value)))
   if isinstance(value, Shown):
-    return as_html(value) or Markup(escaped(repr(value)))
+    return as_html(value) or repr(value)
   if value is None:
-    return Markup("")
-  if isinstance(value, float):
-    return Markup(f"{value:.4g}")
-  return Markup(escaped(str(value)))
-
-
-def escaped(text: str) -> str:
-  """Returns text as HTML; invalid bytes of file names become question marks."""
-  return html.escape(text.encode("utf-8", "replace").decode())
+    return ""
+  return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def fields_table(value: Any) -> Markup:
@@ -71,11 +58,8 @@ def fields_table(value: Any) -> Markup:
 
 def pairs(title: str, values: Mapping[str, object]) -> Markup:
   """Returns a table of two columns below a title."""
-  rows = "".join(
-    f"<tr><th>{cell(name)}</th><td>{cell(value)}</td></tr>"
-    for name, value in values.items()
-  )
-  return Markup(f"<b>{cell(title)}</b>{_TABLE}<tbody>{rows}</tbody></table>")
+  rows = [(name, _cell(value)) for name, value in values.items()]
+  return _macro("pairs", title, rows)
 
 
 def table(
@@ -89,16 +73,8 @@ def table(
     rows: cells of each.
     note: the line below it, such as how many rows are left out; empty for none.
   """
-  head = "".join(f"<th>{cell(name)}</th>" for name in columns)
-  body = "".join(
-    "<tr>" + "".join(f"<td>{cell(value)}</td>" for value in row) + "</tr>"
-    for row in rows
-  )
-  below = f"<p>{cell(note)}</p>" if note else ""
-  return Markup(
-    f"<b>{cell(title)}</b>{_TABLE}<thead><tr>{head}</tr></thead>"
-    f"<tbody>{body}</tbody></table>{below}"
-  )
+  cells = [[_cell(value) for value in row] for row in rows]
+  return _macro("table", title, list(columns), cells, note)
 
 
 def picture(png: bytes, alt: str, height: int | None = None) -> Markup:
@@ -109,14 +85,14 @@ def picture(png: bytes, alt: str, height: int | None = None) -> Markup:
     alt: what it shows, in words.
     height: its height on the page, in pixels; None for its own.
   """
-  data = base64.b64encode(png).decode()
-  size = f' height="{height}"' if height else ""
-  return Markup(
-    f'<img alt="{escaped(alt)}"{size} src="data:image/png;base64,{data}" '
-    'style="max-width:none">'
-  )
+  return _macro("picture", base64.b64encode(png).decode(), alt, height)
 
 
 def percent(value: float | None) -> str:
   """Returns a probability in percent; empty if it is unknown."""
   return "" if value is None else f"{value:.0%}"
+
+
+def _macro(name: str, *values: object) -> Markup:
+  found: Markup = getattr(macros(".", "notebook.html.jinja"), name)(*values)
+  return found

@@ -1,11 +1,12 @@
 """What objects of several packages look like in a notebook; see `notebook.as_html`."""
 
+from markupsafe import Markup
+
 from milan_jax._src.api.unit_regions import regions_of, unit_name
 from milan_jax._src.catalog.strip import row
 from milan_jax._src.decoding.attention import TextAttention
 from milan_jax._src.files.names import shown
 from milan_jax._src.notebook import (
-  Markup,
   as_html,
   pairs,
   percent,

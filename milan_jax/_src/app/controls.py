@@ -11,13 +11,6 @@ from milan_jax._src.app.workbench import OWN, Workbench
 from milan_jax._src.options.decoding import STRATEGIES
 
 TITLE = "milan-jax: descriptions of units"
-_PAINTER = """<div class="milan-painter">
-<p><label>Pictures <input type="file" multiple accept="image/*"></label>
-<label>Brush <input type="range" min="4" max="96" value="32"></label>
-<label><input type="checkbox"> Erase</label></p>
-<p class="milan-note" role="status"></p>
-<div class="milan-pictures"></div>
-</div>"""
 _HINT = (
   f"Up to {MAX_PICTURES} pictures. Each is cropped to its central square. Paint what "
   "should be described; without paint it is the whole picture. Pictures are sent to "
@@ -35,7 +28,7 @@ def build(workbench: Workbench) -> gr.Blocks:
   """
   handlers = Handlers(workbench)
   with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
-    gr.HTML("<h1>milan-jax</h1>")
+    gr.Markdown("# milan-jax")
     with gr.Row():
       captioner = _dropdown("Captioner", workbench.captioners)
       strategy = _dropdown("Strategy", [OWN, *STRATEGIES])
@@ -78,10 +71,10 @@ def _units_tab(workbench: Workbench, handlers: Handlers, how: list[Any]) -> None
 
 
 def _pictures_tab(handlers: Handlers, how: list[Any]) -> None:
-  gr.HTML(f"<p>{_HINT}</p>")
+  gr.Markdown(_HINT)
   painter = gr.HTML(
     "",
-    html_template=_PAINTER,
+    html_template=_asset("painter.html"),
     js_on_load=_asset("painter.js"),
     server_functions=[prepare],
     size=SIZE,
@@ -94,7 +87,7 @@ def _pictures_tab(handlers: Handlers, how: list[Any]) -> None:
 
 
 def _search_tab(workbench: Workbench, handlers: Handlers) -> None:
-  gr.HTML("<p>A search is by the captioner that described the run.</p>")
+  gr.Markdown("A search is by the captioner that described the run.")
   with gr.Row():
     run = _dropdown("Network", list(workbench.runs))
     text = gr.Textbox(label="Description", placeholder="dog faces", max_length=300)

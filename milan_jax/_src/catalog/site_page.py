@@ -3,14 +3,11 @@
 import importlib.resources
 import json
 import pathlib
-import re
 from collections.abc import Mapping
 from typing import Any
 
-import jinja2
-import markupsafe
-
 from milan_jax._src.files.atomic import write_text
+from milan_jax._src.templates import templates
 
 FILES = "files.json"
 # In the order in which the page runs them.
@@ -24,17 +21,8 @@ _TEMPLATE = "index.html.jinja"
 
 def site_page(facts: Mapping[str, Any]) -> str:
   """Returns the page; all text is escaped."""
-  environment = jinja2.Environment(
-    loader=jinja2.FunctionLoader(_asset),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-    keep_trailing_newline=True,
-  )
-  environment.filters |= {"prose": _prose, "thousands": "{:,}".format}
-  page = environment.get_template(_TEMPLATE).render(site=facts, scripts=SCRIPTS)
-  return page.encode("utf-8", "replace").decode("utf-8")
+  template = templates("catalog/site").get_template(_TEMPLATE)
+  return template.render(site=facts, scripts=SCRIPTS)
 
 
 def copy_assets(folder: pathlib.Path) -> None:
@@ -50,9 +38,3 @@ def copy_assets(folder: pathlib.Path) -> None:
 def _asset(name: str) -> str:
   folder = importlib.resources.files("milan_jax._src.catalog") / "site"
   return folder.joinpath(name).read_text(encoding="utf-8")
-
-
-def _prose(text: str) -> markupsafe.Markup:
-  """Escapes text and formats the parts between backticks as code."""
-  escaped = str(markupsafe.escape(text))
-  return markupsafe.Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escaped))
