@@ -24,7 +24,7 @@ from milan_jax._src.store import release as releases
 from milan_jax._src.store.annotations import write_annotations
 from milan_jax._src.store.feature_store import open_features
 from milan_jax._src.store.region_sets import RegionSetWriter
-from milan_jax._src.training import annotated_sets, train_milan
+from milan_jax._src.training import annotated_folder, train_milan
 from milan_jax._src.training import training_run as train
 from milan_jax._src.training.features_job import compute_features
 from milan_jax._src.training.projection import QUIET
@@ -468,7 +468,7 @@ def test_bad_options_are_said_before_anything_is_encoded(
 
 
 def test_a_truth_of_other_units_is_an_error(trained, corpus, monkeypatch):
-  monkeypatch.setattr(annotated_sets, "read_truths", lambda path: {})
+  monkeypatch.setattr(annotated_folder, "read_truths", lambda path: {})
   report = json.loads((trained / "report.json").read_text())
   (trained / "report.json").write_text(
     json.dumps({k: v for k, v in report.items() if k != "confidence"})

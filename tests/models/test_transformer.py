@@ -136,18 +136,24 @@ def test_a_release_with_a_transformer_reranks_by_its_probabilities(released, tmp
 
 
 def test_a_width_that_heads_do_not_divide_and_an_unknown_kind_are_refused():
-  with pytest.raises(UserError, match="hidden_size must be even, and from 128 on"):
+  with pytest.raises(UserError, match="such as 198 or 204"):
     LanguageModelSpec(200, 8, 2, 30, 0.1, "transformer")
   with pytest.raises(UserError, match="architecture must be one of"):
     LanguageModelSpec(200, 8, 2, 30, 0.1, "rnn")
 
 
-@pytest.mark.parametrize("width", [127, 200])
-def test_such_a_width_is_refused_before_the_training(tmp_path, width):
+@pytest.mark.parametrize(
+  ("width", "words"),
+  [
+    (1, "an even width, such as 2;"),
+    (127, "an even width, such as 126 or 128;"),
+    (130, "a width that 2 attention heads divide into even parts, such as 128 or 132 "),
+  ],
+)
+def test_such_a_width_is_refused_before_the_training(tmp_path, width, words):
   options = TrainOptions.of(
     workdir=str(tmp_path), lm_architecture="transformer", lm_hidden_size=width
   )
   with pytest.raises(UserError) as error:
     train(options)
-  words = "--lm_hidden_size: expected an even number for a transformer, and from 128"
-  assert error.value.for_command_line.startswith(words)
+  assert f"--lm_hidden_size: expected {words}" in error.value.for_command_line

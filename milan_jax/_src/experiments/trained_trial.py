@@ -38,7 +38,7 @@ from milan_jax._src.records import Unit
 from milan_jax._src.runs.progress import bar
 from milan_jax._src.store.feature_store import FeatureStore
 from milan_jax._src.store.release import EncoderSpec, Params
-from milan_jax._src.training.projection import fit_projection
+from milan_jax._src.training.projection import component_sizes, fit_projection
 from milan_jax._src.training.train_milan import (
   CHECKPOINTS,
   RELEASE,
@@ -51,7 +51,7 @@ from milan_jax._src.training.training_job import (
   PROJECTED_TOGETHER,
   TrainedEncoder,
 )
-from milan_jax._src.training.training_run import check_ranges, component_sizes
+from milan_jax._src.training.training_ranges import check_ranges
 
 TRIAL = "trial.json"
 PMI, LIKELIHOOD = "PMI", "likelihood"

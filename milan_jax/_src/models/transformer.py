@@ -7,6 +7,7 @@ Source: Vaswani et al. 2017; Xiong et al. 2020 (the norm first); Su et al. 2021 
 positions).
 """
 
+import itertools
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -47,6 +48,20 @@ def num_heads(hidden_size: int) -> int:
 def is_width(hidden_size: int) -> bool:
   """Returns whether a model can be this wide: its heads have whole pairs of numbers."""
   return hidden_size % (2 * num_heads(hidden_size)) == 0
+
+
+def expected_width(hidden_size: int) -> str:
+  """Returns what a width should be that `is_width` refuses, with the nearest two."""
+  below = [width for width in range(hidden_size, 0, -1) if is_width(width)][:1]
+  above = next(width for width in itertools.count(hidden_size) if is_width(width))
+  near = " or ".join(map(str, (*below, above)))
+  heads = num_heads(hidden_size)
+  if heads == 1:
+    return f"an even width, such as {near}"
+  return (
+    f"a width that {heads} attention heads divide into even parts, such as {near} (or "
+    f"any multiple of {HEAD_SIZE})"
+  )
 
 
 def _rotate(

@@ -39,7 +39,7 @@ from milan_jax._src.models.language_models import (
   make_language_model,
 )
 from milan_jax._src.models.region_features import Pooling, feature_blocks
-from milan_jax._src.models.transformer import HEAD_SIZE, is_width
+from milan_jax._src.models.transformer import expected_width, is_width
 from milan_jax._src.models.word_detectors import WordDetectors, WordDetectorSpec
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.text.vocabulary import Vocabulary
@@ -124,9 +124,10 @@ class LanguageModelSpec:
     where = "language_model.architecture"
     _check(kind in ARCHITECTURES, where, f"one of {ARCHITECTURES}", kind)
     if kind == TRANSFORMER:
-      fits = is_width(self.hidden_size)
-      expected = f"even, and from {2 * HEAD_SIZE} on a multiple of {HEAD_SIZE}"
-      _check(fits, "language_model.hidden_size", expected, self.hidden_size)
+      width = self.hidden_size
+      fits = is_width(width)
+      expected = "" if fits else expected_width(width)
+      _check(fits, "language_model.hidden_size", expected, width)
 
 
 _SPECS = {

@@ -23,7 +23,7 @@ from milan_jax._src.store.feature_records import (
 )
 from milan_jax._src.store.unit_records import library
 from milan_jax._src.text.tokenizer import Tokenizer
-from milan_jax._src.training.annotated_sets import read_whole
+from milan_jax._src.training.joined_folders import check_folders, read_whole
 from milan_jax._src.training.matching import keep_matched
 from milan_jax._src.training.trained_encoder import feature_key, trained_encoder
 from milan_jax._src.training.training_inputs import of_training
@@ -51,6 +51,7 @@ def compute_features(options: FeaturesOptions) -> str:
     UserError: if an input is missing or damaged, a unit has no part in a given split,
       the workdir belongs to another run, or the data set there is of other exemplars.
   """
+  check_folders(options.data)
   library()
   Tokenizer()
   if options.run.out and is_remote(options.run.out):

@@ -5,12 +5,32 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from jaxtyping import Float
 
+from milan_jax._src.errors import UserError
 from milan_jax._src.models.encoder import Projection
 
 # Components with less than this fraction of their level's largest variance are noise.
 NOISE = 1e-4
 # Minimum standard deviation of a feature, as a fraction of its level's median.
 QUIET = 0.05
+
+
+def component_sizes(projection: str, channels: Sequence[int]) -> list[int]:
+  """Parses the number of components per level; empty for no projection."""
+  if not projection:
+    return []
+  words = projection.split(",")
+  sizes = [int(word) if word.strip().isdecimal() else 0 for word in words]
+  fits = len(sizes) == len(channels) and all(
+    1 <= size <= number for size, number in zip(sizes, channels, strict=False)
+  )
+  if not fits:
+    count = f"; found {len(sizes)}" if len(sizes) != len(channels) else ""
+    raise UserError(
+      f"--projection={projection}: expected {len(channels)} comma-separated whole "
+      f"numbers, one for each encoder layer (and one for the geometry, with "
+      f"--pooling=placed), from 1 to at most {','.join(map(str, channels))}{count}."
+    )
+  return sizes
 
 
 def fit_projection(

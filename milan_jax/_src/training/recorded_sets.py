@@ -7,13 +7,10 @@ from milan_jax._src.options.fields import changed
 from milan_jax._src.options.train import DataOptions, SetOptions
 from milan_jax._src.store.feature_records import FeatureKey, open_records
 from milan_jax._src.store.splits import FILE, read_split
-from milan_jax._src.training.annotated_sets import (
-  AnnotatedSets,
-  Origin,
-  repeats_of,
-  rows_of,
-)
+from milan_jax._src.training.annotated_folder import Origin
+from milan_jax._src.training.annotated_sets import AnnotatedSets, rows_of
 from milan_jax._src.training.calibrate import check_truths
+from milan_jax._src.training.repeats import repeats_of
 
 Say = Callable[[str], None]
 _WITHOUT_TRUTHS = (

@@ -18,8 +18,6 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import write_json
 from milan_jax._src.files.remote import is_remote
 from milan_jax._src.models.encoder import Projection
-from milan_jax._src.models.language_models import TRANSFORMER
-from milan_jax._src.models.transformer import HEAD_SIZE, is_width
 from milan_jax._src.options.fields import values_of
 from milan_jax._src.options.train import TrainOptions
 from milan_jax._src.records import ExemplarSet, Unit
@@ -47,7 +45,8 @@ from milan_jax._src.text.tokenizer import Tokenizer
 from milan_jax._src.training import profiling, tensorboard
 from milan_jax._src.training.annotated_sets import AnnotatedSets, read_sets
 from milan_jax._src.training.calibrate import calibrate
-from milan_jax._src.training.projection import fit_projection
+from milan_jax._src.training.joined_folders import check_folders
+from milan_jax._src.training.projection import component_sizes, fit_projection
 from milan_jax._src.training.recorded_sets import read_recorded
 from milan_jax._src.training.splitting import PARTS
 from milan_jax._src.training.train_milan import (
@@ -62,6 +61,7 @@ from milan_jax._src.training.train_milan import (
 from milan_jax._src.training.trained_encoder import feature_key, trained_encoder
 from milan_jax._src.training.training_inputs import of_training
 from milan_jax._src.training.training_job import PROJECTED_TOGETHER, TrainedEncoder
+from milan_jax._src.training.training_ranges import check_ranges
 
 # Options whose inputs are compared by content; their spelling may change.
 _BY_CONTENT = (
@@ -77,26 +77,6 @@ _NOT_IN_RESULTS = (
 _PERSONS = (
   "It gives persons no color and judges none by their looks: {number} captions that do "
   "were left out of training, and such descriptions are not given."
-)
-# Ranges of numeric options, both ends included.
-_MANY = 2**31 - 1
-_BETWEEN = (
-  *((name, 1, 2**20) for name in ("batch_size", "lm_batch_size")),
-  *((name, 1, 2**16) for name in ("hidden_size", "embedding_size", "attention_size")),
-  *((name, 1, 2**16) for name in ("lm_hidden_size", "lm_embedding_size")),
-  *(("lm_layers", 1, 64), ("max_epochs", 1, _MANY), ("patience", 0, _MANY)),
-  *(("min_count", 1, _MANY), ("length", 1, _MANY), ("checkpoint_every", 1, _MANY)),
-  *(("seed", 0, _MANY), ("dropout", 0, 0.99), ("stray_regions", 0, 1)),
-  *(("feature_noise", 0, 1e6), ("whitening", 0, 1), ("weight_decay", 0, 1e6)),
-  *(("learning_rate", 1e-12, 1e6), ("consensus", 0, 1e6), ("temperature", 0, 1e6)),
-  *(
-    ("floor", 0, 1e6),
-    ("word_weight", 0, 1e6),
-    ("warmup_steps", 0, _MANY),
-    ("clip_norm", 1e-12, 1e12),
-  ),
-  *((name, 1, 2**20) for name in ("base_batch_size", "lm_base_batch_size")),
-  ("accumulate_steps", 1, 2**20),
 )
 
 
@@ -138,6 +118,8 @@ def _train(
 ) -> pathlib.Path:
   check_ranges(options)
   profiling.parse(options.run.profile)
+  if options.data.features is None:
+    check_folders(options.data)
   if options.run.tensorboard:
     tensorboard.check_installed()
   Tokenizer()  # needed hours later; fails now if spaCy is missing
@@ -257,40 +239,6 @@ def _annotated(
     inputs.repeats,
     digest=inputs.records.digest if inputs.records else None,
   )
-
-
-def check_ranges(options: TrainOptions) -> None:
-  """Raises UserError for a number out of its range."""
-  values = values_of(options)
-  for name, least, largest in _BETWEEN:
-    value = values[name]
-    if value is not None and not least <= value <= largest:  # also rejects NaN
-      raise UserError(f"--{name}: expected {least} to {largest}; found {value}.")
-  width = options.model.lm_hidden_size
-  if options.model.lm_architecture == TRANSFORMER and not is_width(width):
-    raise UserError(
-      f"--lm_hidden_size: expected an even number for a transformer, and from "
-      f"{2 * HEAD_SIZE} on a multiple of {HEAD_SIZE}; found {width}."
-    )
-
-
-def component_sizes(projection: str, channels: Sequence[int]) -> list[int]:
-  """Parses the number of components per level; empty for no projection."""
-  if not projection:
-    return []
-  words = projection.split(",")
-  sizes = [int(word) if word.strip().isdecimal() else 0 for word in words]
-  fits = len(sizes) == len(channels) and all(
-    1 <= size <= number for size, number in zip(sizes, channels, strict=False)
-  )
-  if not fits:
-    count = f"; found {len(sizes)}" if len(sizes) != len(channels) else ""
-    raise UserError(
-      f"--projection={projection}: expected {len(channels)} comma-separated whole "
-      f"numbers, one for each encoder layer (and one for the geometry, with "
-      f"--pooling=placed), from 1 to at most {','.join(map(str, channels))}{count}."
-    )
-  return sizes
 
 
 def _projection(

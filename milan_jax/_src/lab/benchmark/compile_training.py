@@ -19,7 +19,7 @@ from milan_jax._src.store.release import CaptionerSpec, LanguageModelSpec
 from milan_jax._src.training.batches import LENGTH_MULTIPLE
 from milan_jax._src.training.state import make_optimizer
 from milan_jax._src.training.throughput import PEAKS, product_flops
-from milan_jax._src.training.training_run import check_ranges
+from milan_jax._src.training.training_ranges import check_ranges
 
 # What the data decides: words, specials included, and a long caption with its stop. Few
 # human captions are longer; their program needs more memory.
