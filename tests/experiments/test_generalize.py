@@ -12,6 +12,7 @@ pytest.importorskip("sacrebleu", reason="the extra `scores` is not installed")
 pytest.importorskip("rouge_score", reason="the extra `scores` is not installed")
 
 from milan_jax._src.errors import UserError
+from milan_jax._src.experiments import generalize as generalization
 from milan_jax._src.experiments import trained_trial
 from milan_jax._src.experiments.generalize import generalize
 from milan_jax._src.experiments.specificity import specificity
@@ -117,6 +118,19 @@ def test_a_killed_run_resumes_to_the_same_bytes(finished, monkeypatch):
   generalize(options)
   assert trained == ["two--one"]
   assert {name: (folder / name).read_bytes() for name in RESULTS} == before
+
+
+def test_scores_are_kept_for_the_same_metrics_alone(finished, monkeypatch):
+  _, options, rows = finished
+  scored = []
+  monkeypatch.setattr(
+    generalization,
+    "score_table",
+    lambda *given, **named: scored.append(1) or score_table(*given, **named),
+  )
+  assert generalize(options) == rows and not scored
+  monkeypatch.setattr(Rouge, "identity", "another model of the same name")
+  assert generalize(options) == rows and len(scored) == 2
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 import itertools
 import math
+import shutil
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 pytest.importorskip("sacrebleu", reason="the extra `scores` is not installed")
 pytest.importorskip("rouge_score", reason="the extra `scores` is not installed")
@@ -143,6 +145,24 @@ def test_bert_score_is_its_definition(bert, tmp_path):
   expected = (found[:, :3] - (0.3, 0.1, 0.2)) / (0.7, 0.9, 0.8)
   np.testing.assert_allclose(rescaled.statistics(SAID, KNOWN)[:, :3], expected)
   assert rescaled.is_rescaled
+
+
+def test_the_identity_of_bert_score_is_its_content(bert, tmp_path):
+  metric = BertScore(str(bert), layer=2)
+  metric.statistics(["red sky"], [["blue sky", "grass and heads"]])  # it pads
+  copy = shutil.copytree(bert, tmp_path / "copy")
+  assert BertScore(str(copy), layer=2).identity == metric.identity
+  others = [BertScore(str(copy), layer=3).identity]
+  baseline = tmp_path / "baseline.csv"
+  baseline.write_text("LAYER,P,R,F\n2,0.1,0.2,0.3\n")
+  others.append(BertScore(str(copy), layer=2, baseline=str(baseline)).identity)
+  weights = safetensors.numpy.load_file(copy / "model.safetensors")
+  weights["pooler.dense.bias"] = weights["pooler.dense.bias"] + 1
+  safetensors.numpy.save_file(
+    weights, copy / "model.safetensors", metadata={"format": "pt"}
+  )
+  others.append(BertScore(str(copy), layer=2).identity)
+  assert len({metric.identity, *others}) == 4
 
 
 def test_bert_score_of_no_words_is_that_of_nothing(bert):

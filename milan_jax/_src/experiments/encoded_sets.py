@@ -17,8 +17,9 @@ from milan_jax._src.runs.progress import bar
 from milan_jax._src.store.chosen_exemplars import ChosenExemplars
 from milan_jax._src.store.exemplar_sets import set_name
 from milan_jax._src.store.joined_exemplars import joined_layer
+from milan_jax._src.store.milannotations import networks_named
 from milan_jax._src.store.milannotations_archive import fetch_annotated
-from milan_jax._src.training.annotated_sets import read_set
+from milan_jax._src.training.annotated_folder import check_limits, read_set
 from milan_jax._src.training.matching import keep_matched
 
 Say = Callable[[str], None]
@@ -57,6 +58,23 @@ class ExperimentSet:
     return {self.joined(unit): self.annotations[unit] for unit in self.units()}
 
 
+def check_sets(options: SetsOptions) -> None:
+  """Checks the names of networks and the limits, before anything is read or downloaded.
+
+  Raises:
+    UserError: if a name is unknown, there is none, or a limit is out of its range.
+  """
+  if not options.data:
+    raise UserError(
+      "--data: give folders of annotated exemplars, or networks of MILANNOTATIONS, "
+      "such as base."
+    )
+  if options.units is not None and options.units < 3:
+    raise UserError(f"--units: expected 3 or more; found {options.units}.")
+  check_limits(options.min_annotations, options.max_annotations)
+  networks_named(options.data, root=options.data_root)
+
+
 def read_experiment_sets(
   options: SetsOptions, *, seed: int, say: Say
 ) -> dict[str, ExperimentSet]:
@@ -71,13 +89,8 @@ def read_experiment_sets(
     UserError: if a folder is missing or damaged, two have the same name, or a network
       has too few annotated units.
   """
-  if not options.data:
-    raise UserError(
-      "--data: give folders of annotated exemplars, or networks of MILANNOTATIONS, "
-      "such as base."
-    )
-  if options.units is not None and options.units < 3:
-    raise UserError(f"--units: expected 3 or more; found {options.units}.")
+  check_sets(options)
+  assert options.data is not None
   limits = DataOptions(
     min_annotations=options.min_annotations, max_annotations=options.max_annotations
   )

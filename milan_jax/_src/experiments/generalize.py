@@ -10,12 +10,13 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.experiments import generalization_report as report
 from milan_jax._src.experiments.encoded_sets import (
   ExperimentSet,
+  check_sets,
   encode_sets,
   read_experiment_sets,
 )
 from milan_jax._src.experiments.experiment_run import open_experiment
-from milan_jax._src.experiments.metrics import make_metrics
-from milan_jax._src.experiments.named_cases import Case, chosen_cases
+from milan_jax._src.experiments.metrics import check_metrics, make_metrics
+from milan_jax._src.experiments.named_cases import Case, chosen_cases, experiment_names
 from milan_jax._src.experiments.specificity import specificity
 from milan_jax._src.experiments.trained_trial import (
   LIKELIHOOD,
@@ -36,7 +37,6 @@ from milan_jax._src.files.atomic import write_json
 from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.files.json_files import read_json
 from milan_jax._src.options.experiments import GeneralizeOptions
-from milan_jax._src.options.fields import values_of_group
 from milan_jax._src.options.train import OptimizerOptions, TrainOptions
 from milan_jax._src.runs.locks import hold
 from milan_jax._src.runs.progress import say
@@ -48,7 +48,7 @@ from milan_jax._src.training.splitting import split_units
 
 CASES, SCORES = "cases", "scores.json"
 # Changes with how scores are computed, so that they are computed again.
-_SCORING = 2
+_SCORING = 3
 # Options that may change when a run is resumed: they are not in any trial. Experiments
 # and trials may be added, and scores are computed again where metrics changed.
 _NOT_IN_TRIALS = (
@@ -120,6 +120,7 @@ def _generalize(
 
 
 def _check(options: GeneralizeOptions) -> None:
+  """Checks what can be checked before libraries are imported and data is read."""
   for name, value, least in (
     ("trials", options.run.trials, 1),
     ("worst", options.generalization.worst, 0),
@@ -128,6 +129,9 @@ def _check(options: GeneralizeOptions) -> None:
       raise UserError(f"--{name}: expected {least} or more; found {value}.")
   _train_options(options, options.optimizer, options.run.seed)
   check_search(options.search, lambda search: decoding_options(search).values())
+  experiment_names(options.generalization.experiments)
+  check_metrics(options.metrics)
+  check_sets(options.sets)
 
 
 def _data(
@@ -207,8 +211,9 @@ def _scored(
   said = {
     way: [trial["descriptions"][way] for trial in trials] for way in (PMI, LIKELIHOOD)
   }
+  identities = [metric.identity for metric in metrics]
   about = json.dumps(
-    [_SCORING, said, values_of_group(options.metrics), options.run.seed]
+    [_SCORING, said, identities, options.metrics.draws, options.run.seed]
   )
   digest = sha256_of([about])
   path = folder / CASES / case.folder / SCORES

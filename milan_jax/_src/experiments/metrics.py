@@ -2,10 +2,28 @@
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.options.experiments import MetricOptions
-from milan_jax._src.scores.bert_score import BertScore
+from milan_jax._src.scores.bert_score import BertScore, read_baselines
 from milan_jax._src.scores.rouge import Rouge
 from milan_jax._src.scores.sacre_bleu import SacreBleu
 from milan_jax._src.scores.text_metric import TextMetric
+
+
+def check_metrics(options: MetricOptions) -> None:
+  """Checks what can be checked without the metrics' libraries.
+
+  Raises:
+    UserError: if an option is out of its range, has no effect, or names a file that
+      cannot be read.
+  """
+  if options.draws < 1:
+    raise UserError(f"--draws: expected 1 or more; found {options.draws}.")
+  for flag in ("bert_layer", "bert_baseline"):
+    if getattr(options, flag) is not None and not options.bert_score:
+      raise UserError(f"--{flag} has no effect without --bert_score.")
+  if options.bert_layer is not None and options.bert_layer < 1:
+    raise UserError(f"--bert_layer: expected 1 or more; found {options.bert_layer}.")
+  if options.bert_baseline is not None:
+    read_baselines(options.bert_baseline)
 
 
 def make_metrics(options: MetricOptions) -> list[TextMetric]:
@@ -15,11 +33,7 @@ def make_metrics(options: MetricOptions) -> list[TextMetric]:
     UserError: if a library or the model of BERTScore is missing, or an option has no
       effect.
   """
-  if options.draws < 1:
-    raise UserError(f"--draws: expected 1 or more; found {options.draws}.")
-  for flag in ("bert_layer", "bert_baseline"):
-    if getattr(options, flag) is not None and not options.bert_score:
-      raise UserError(f"--{flag} has no effect without --bert_score.")
+  check_metrics(options)
   metrics: list[TextMetric] = [Rouge(), SacreBleu(same_counts=options.parity)]
   if options.bert_score:
     found = BertScore(

@@ -87,6 +87,22 @@ EXPERIMENTS = (
 _USUAL = EXPERIMENTS[:-1]
 
 
+def experiment_names(experiments: str | None) -> list[str]:
+  """Returns the experiments that a list names; none for None.
+
+  Raises:
+    UserError: if a name is unknown.
+  """
+  words = [word.strip() for word in (experiments or "").split(",") if word.strip()]
+  for word in words:
+    if word not in EXPERIMENTS:
+      raise UserError(
+        f"--experiments: {word!r} is unknown.{did_you_mean(word, EXPERIMENTS)} "
+        f"Expected some of {', '.join(EXPERIMENTS)}."
+      )
+  return words
+
+
 def chosen_cases(experiments: str | None, names: Sequence[str]) -> list[Case]:
   """Returns the cases of experiments.
 
@@ -97,13 +113,7 @@ def chosen_cases(experiments: str | None, names: Sequence[str]) -> list[Case]:
   Raises:
     UserError: if a name is unknown, or an experiment has no case with these networks.
   """
-  words = [word.strip() for word in (experiments or "").split(",") if word.strip()]
-  for word in words:
-    if word not in EXPERIMENTS:
-      raise UserError(
-        f"--experiments: {word!r} is unknown.{did_you_mean(word, EXPERIMENTS)} "
-        f"Expected some of {', '.join(EXPERIMENTS)}."
-      )
+  words = experiment_names(experiments)
   by_name = _cases(names)
   for word in words:
     if not by_name[word]:

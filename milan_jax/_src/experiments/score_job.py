@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.experiments.metrics import make_metrics
+from milan_jax._src.experiments.metrics import check_metrics, make_metrics
 from milan_jax._src.files.atomic import write_json
 from milan_jax._src.files.tables import UnitsOnce, read_rows
 from milan_jax._src.options.experiments import ScoredOptions, ScoreOptions
@@ -27,7 +27,7 @@ def score_files(options: ScoreOptions) -> ScoreTable:
     UserError: if a file is missing or damaged, no unit has both a description and an
       annotation, or a metric's library is not installed.
   """
-  metrics = make_metrics(options.metrics)
+  check_metrics(options.metrics)
   said, known = _read(options.data)
   split = _split(options.data)
   training = None
@@ -42,6 +42,7 @@ def score_files(options: ScoreOptions) -> ScoreTable:
       f"No unit{' of the test part' * (split is not None)} has both an annotation and "
       "a description in every file: give files of the same units."
     )
+  metrics = make_metrics(options.metrics)
   table = score_table(
     {name: [[texts[unit] for unit in units]] for name, texts in said.items()},
     [known[unit] for unit in units],

@@ -9,11 +9,12 @@ from milan_jax._src.api.captioners import Captioner
 from milan_jax._src.experiments import sweep_report as report
 from milan_jax._src.experiments.encoded_sets import (
   ExperimentSet,
+  check_sets,
   encode_sets,
   read_experiment_sets,
 )
 from milan_jax._src.experiments.experiment_run import open_experiment
-from milan_jax._src.experiments.metrics import make_metrics
+from milan_jax._src.experiments.metrics import check_metrics, make_metrics
 from milan_jax._src.experiments.specificity import specificity
 from milan_jax._src.experiments.sweep_grid import Point, grid_encoders, grid_points
 from milan_jax._src.experiments.trained_trial import (
@@ -76,6 +77,8 @@ def _sweep(options: SweepOptions, folder: pathlib.Path) -> dict[str, Any]:
   models = grid_encoders(options.grid, options.model)
   _train_options(options)  # fails now if a number is out of its range
   check_search(options.search, lambda search: [each.options(search) for each in points])
+  check_metrics(options.metrics)
+  check_sets(options.sets)
   metrics = make_metrics(options.metrics)
   Tokenizer()  # needed later; fails now if spaCy is missing
   sets = read_experiment_sets(options.sets, seed=options.run.seed, say=say)

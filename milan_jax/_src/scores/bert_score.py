@@ -5,8 +5,10 @@ model in the local cache of Hugging Face. Nothing is downloaded.
 """
 
 import csv
+import functools
 import importlib.util
 import io
+import json
 import math
 import pathlib
 from collections import Counter
@@ -17,6 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from milan_jax._src.errors import UserError
+from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.scores.text_metric import References
 
 # The layer of RoBERTa-large that agrees best with human judgments, and what P, R and F
@@ -53,6 +56,8 @@ class BertScore:
   def __init__(
     self, model: str, *, layer: int | None = None, baseline: str | None = None
   ):
+    # Before the libraries that it needs: what can be checked without them.
+    rescaling = None if baseline is None else read_baselines(baseline)
     missing = [
       name for name in ("torch", "transformers") if not importlib.util.find_spec(name)
     ]
@@ -82,11 +87,43 @@ class BertScore:
         f"--bert_layer: expected 1 to {config.num_hidden_layers}; found {layer}."
       )
     self._baseline = np.zeros(3)
-    if baseline is not None:
-      self._baseline = _read_baseline(pathlib.Path(baseline), self._layer)
+    if rescaling is not None:
+      if self._layer not in rescaling:
+        raise UserError(
+          f"--bert_baseline={baseline}: expected a row for layer {self._layer}; found "
+          f"layers {', '.join(map(str, sorted(rescaling))) or 'none'}: take the "
+          "model's file of the package bert-score."
+        )
+      self._baseline = np.array(rescaling[self._layer])
     elif is_large and self._layer == _LARGE_LAYER:
       self._baseline = np.array(_LARGE_BASELINE)
     self._known: dict[str, _Embedded] = {}
+
+  @functools.cached_property
+  def identity(self) -> str:
+    """A digest of the parameters, the tokenizer, the layer and the baseline."""
+    backend = getattr(self._tokenizer, "backend_tokenizer", None)
+    # Its serialization has the padding of the last call, which changes no score.
+    tokenizer = {} if backend is None else json.loads(backend.to_str())
+    about = {
+      "tokenizer": tokenizer | {"padding": None, "truncation": None},
+      "words": self._tokenizer.get_vocab(),
+      "longest": self._tokenizer.model_max_length,
+      "config": self._model.config.to_diff_dict() | {"_name_or_path": ""},
+      "layer": self._layer,
+      "baseline": self._baseline.tolist(),
+    }
+    parameters = sorted(self._model.state_dict().items())
+    return sha256_of(
+      [
+        json.dumps(about, sort_keys=True, default=str),
+        *(
+          part
+          for name, values in parameters
+          for part in (name, str(values.dtype), values.float().numpy())
+        ),
+      ]
+    )
 
   @property
   def is_rescaled(self) -> bool:
@@ -197,18 +234,24 @@ def _read_model(model: str) -> tuple[Any, Any]:
       logging.enable_progress_bar()
 
 
-def _read_baseline(path: pathlib.Path, layer: int) -> Float[np.ndarray, "3"]:
+def read_baselines(path: str) -> dict[int, list[float]]:
+  """Reads precision, recall and F1 of unrelated sentences, by layer.
+
+  Raises:
+    UserError: if the file is missing, has other columns, or a value is not a number.
+  """
   try:
-    rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+    text = pathlib.Path(path).read_text(encoding="utf-8")
+    rows = csv.DictReader(io.StringIO(text))
     found = {int(row["LAYER"]): [float(row[name]) for name in "PRF"] for row in rows}
-    values = found[layer]
+    if not all(math.isfinite(value) for row in found.values() for value in row):
+      raise ValueError("a value is not finite")
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise UserError(
-      f"--bert_baseline={path}: expected columns LAYER,P,R,F with a row for layer "
-      f"{layer} ({_first_line(error)}): take the model's file of the package "
-      "bert-score."
+      f"--bert_baseline={path}: expected columns LAYER,P,R,F with numbers "
+      f"({_first_line(error)}): take the model's file of the package bert-score."
     ) from error
-  return np.array(values)
+  return found
 
 
 def _first_line(error: BaseException) -> str:

@@ -24,6 +24,7 @@ class Rouge:
   """
 
   names = ("rouge_l", "rouge_1", "rouge_2")
+  identity = "rouge"
 
   def __init__(self) -> None:
     try:

@@ -37,6 +37,11 @@ class SacreBleu:
     self._counter: Any = BLEU(effective_order=True)
     self._same_counts = same_counts
 
+  @property
+  def identity(self) -> str:
+    """Which references it uses."""
+    return "bleu of as many references" if self._same_counts else "bleu"
+
   def statistics(
     self, said: Sequence[str], known: References
   ) -> Float[np.ndarray, "units statistics"]:

@@ -19,11 +19,17 @@ class TextMetric(Protocol):
 
   Attributes:
     names: names of its scores; the first is the one that tables show.
+    identity: changes with everything but the texts that its scores depend on, so that
+      stored scores are known to be of the same metric.
   """
 
   @property
   def names(self) -> tuple[str, ...]:
     """Names of its scores."""
+
+  @property
+  def identity(self) -> str:
+    """Changes with everything but the texts that its scores depend on."""
 
   def statistics(
     self, said: Sequence[str], known: References
