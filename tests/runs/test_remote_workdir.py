@@ -112,6 +112,67 @@ def test_a_push_that_is_cut_at_the_list_loses_nothing(store, monkeypatch):
   assert _contents(store)["a"] == "22"
 
 
+def test_a_newer_file_of_a_push_that_is_cut_is_taken(store, tmp_path, monkeypatch):
+  run = RemoteWorkdir(RUN)
+  _write(run.folder, losses="1", checkpoints__3="3")
+  run.push()
+  _write(run.folder, losses="1 2", checkpoints__4="4")
+
+  def copy(source, target):
+    if target.name == "losses":
+      remote.copy_file(source, target)
+      raise OSError("the network is gone")
+    return remote.copy_file(source, target)
+
+  with monkeypatch.context() as cut, pytest.raises(UserError, match="network is gone"):
+    cut.setattr(remote_workdir, "copy_file", copy)
+    run.push()
+  second = _another_machine(monkeypatch, tmp_path, "b")
+  assert _contents(second.folder) == {"losses": "1 2", "checkpoints/3": "3"}
+
+
+@pytest.mark.parametrize(
+  ("content", "words"),
+  [("1", "expected 3 bytes, found 1 bytes"), ("1 3", "found another content")],
+)
+def test_a_file_that_is_not_as_listed_is_refused(
+  store, tmp_path, monkeypatch, content, words
+):
+  run = RemoteWorkdir(RUN)
+  _write(run.folder, losses="1 2", other="x")
+  run.push()
+  (store / "losses").write_text(content)
+  with pytest.raises(UserError) as error:
+    _another_machine(monkeypatch, tmp_path, "b")
+  assert words in str(error.value) and "one/losses" in str(error.value)
+  assert not [path for path in (tmp_path / "b").rglob("*") if path.is_file()]
+
+
+def test_two_machines_at_one_number_are_told_apart(store, tmp_path, monkeypatch):
+  first = RemoteWorkdir(RUN)
+  _write(first.folder, a="1")
+  first.push()
+  second = _another_machine(monkeypatch, tmp_path, "b")
+  _write(first.folder, a="of the first")
+  first.push()
+  _write(second.folder, a="of the second")
+  second.push()
+  monkeypatch.setenv("MILAN_JAX_CACHE", str(tmp_path / "cache"))
+  assert _contents(RemoteWorkdir(RUN).folder) == {"a": "of the second"}
+
+
+def test_a_list_of_an_earlier_version_is_read(store, tmp_path, monkeypatch):
+  run = RemoteWorkdir(RUN)
+  _write(run.folder, a="1")
+  run.push()
+  path = store / remote_workdir.MANIFEST
+  path.write_text(json.dumps({"number": 1, "files": ["a"]}))
+  second = _another_machine(monkeypatch, tmp_path, "b")
+  assert _contents(second.folder) == {"a": "1"}
+  second.push()
+  assert set(json.loads(path.read_text())["files"]) == {"a"}
+
+
 def test_only_changes_are_copied(store, monkeypatch):
   run = RemoteWorkdir(RUN)
   _write(run.folder, a="1", b="1")
@@ -125,7 +186,12 @@ def test_only_changes_are_copied(store, monkeypatch):
   monkeypatch.setattr(remote_workdir, "copy_file", copy)
   _write(run.folder, b="22")
   run.push()
-  assert copied == ["b", remote_workdir.MANIFEST]
+  # The list announces a file that is replaced.
+  assert copied == [remote_workdir.MANIFEST, "b", remote_workdir.MANIFEST]
+  copied.clear()
+  _write(run.folder, c="3")
+  run.push()
+  assert copied == ["c", remote_workdir.MANIFEST]
 
 
 def test_a_removed_run_begins_again(store):
