@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -9,8 +10,13 @@ import pytest
 from milan_jax._src.errors import UserError
 from milan_jax._src.options.data import AnnotatedDataOptions
 from milan_jax._src.options.train import SetOptions
-from milan_jax._src.records import ExemplarSet
-from milan_jax._src.store.exemplar_records import META, RecordedExemplars
+from milan_jax._src.records import ExemplarSet, LayerExemplars
+from milan_jax._src.store import milannotations_job
+from milan_jax._src.store.exemplar_records import (
+  META,
+  RecordedExemplars,
+  write_exemplar_records,
+)
 from milan_jax._src.store.exemplar_sets import (
   exemplar_files,
   open_exemplars,
@@ -18,7 +24,7 @@ from milan_jax._src.store.exemplar_sets import (
   set_name,
 )
 from milan_jax._src.store.milannotations_job import run_action
-from milan_jax._src.training.annotated_sets import read_whole
+from milan_jax._src.training.joined_folders import read_whole
 from tests.helpers.annotated_set import SIZE, UNITS, K, write_set
 from tests.helpers.remote_paths import StandIn
 
@@ -153,3 +159,49 @@ def test_damaged_data_sets_are_refused(recorded, tmp_path):
   (folder / META).write_text(about.replace('"num_images": 23', '"num_images": 24'))
   with pytest.raises(UserError, match="was changed after it was written"):
     open_exemplars(folder)
+
+
+def _empty(layers, units, num_images):
+  """Exemplars of layers that have no units, or of no images."""
+  zeros = np.zeros((units, K), np.int64)
+  found = LayerExemplars(
+    "a", np.arange(units), zeros, zeros, None, None, np.zeros(units, bool)
+  )
+  return types.SimpleNamespace(
+    layers=layers,
+    num_images=num_images,
+    exemplars=lambda layer: found,
+    images=pytest.fail,
+    masks=pytest.fail,
+  )
+
+
+@pytest.mark.parametrize(
+  ("exemplars", "words"),
+  [
+    (_empty((), 0, 0), "found 0 layers, 0 units and 0 images"),
+    (_empty(("a", "b"), 0, 3), "found 2 layers, 0 units and 3 images"),
+    (_empty(("a",), 2, 0), "found 1 layers, 2 units and 0 images"),
+  ],
+)
+def test_a_set_without_exemplars_is_refused(tmp_path, exemplars, words):
+  with pytest.raises(UserError, match=words):
+    write_exemplar_records(tmp_path / "x", exemplars, name="x", annotations={})
+  assert not list(tmp_path.iterdir())
+
+
+def test_two_writers_of_one_name_do_not_share_a_folder(folder, tmp_path, monkeypatch):
+  """Remote data sets are written here first, each in a place of its own."""
+  StandIn.keep_in(tmp_path / "store")
+  monkeypatch.setenv("MILAN_JAX_CACHE", str(tmp_path / "cache"))
+  places = []
+
+  def noted(local, target, *, stamp):
+    places.append((target, local))
+    (local / "theirs").write_text(target)
+
+  monkeypatch.setattr(milannotations_job, "put", noted)
+  for out in ("stand-in://bucket/x", "stand-in://bucket/y", "stand-in://bucket/x"):
+    _write(folder, out)
+  (x, at_x), (y, at_y), (_, again) = places
+  assert x != y and at_x != at_y and at_x == again

@@ -60,9 +60,11 @@ def _exemplars(value: ExemplarSet) -> Markup:
     units, k = found.image_ids.shape
     total += 1
     if total <= _ROWS:
-      first = found.signed_units()[0]
-      name = unit_name(first).rpartition("/")[2]
-      rows.append((layer, f"{units:,}", k, name, _row(value, first)))
+      of_first: tuple[str, Markup | str] = "", ""
+      if units:
+        first = found.signed_units()[0]
+        of_first = unit_name(first).rpartition("/")[2], _row(value, first)
+      rows.append((layer, f"{units:,}", k, *of_first))
   return table(
     f"Exemplars on {value.num_images:,} images",
     ("layer", "units", "per unit", "first unit", "its best regions"),

@@ -1,9 +1,11 @@
 """Folders and growing arrays that are written completely or not at all."""
 
 import contextlib
+import errno
 import os
 import pathlib
 import shutil
+import sys
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -11,26 +13,38 @@ import numpy as np
 
 from milan_jax._src.errors import UserError
 
+if sys.platform != "win32":
+  import fcntl
+
+# Errors of file systems without locks.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
+_TRIES = 100
+
 
 @contextlib.contextmanager
 def staged_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   """Yields an empty folder to fill, which becomes `folder` when the block succeeds.
 
-  The staging folder has another name and is renamed at the end. The next run removes
-  the staging folder of a killed run. If the block raises, the staging folder is
-  removed.
+  The staging folder has another name and is renamed at the end. It is locked, by a lock
+  of the operating system that ends with its process, and the next run empties the
+  staging folder of a killed run. If the block raises, the staging folder is removed.
 
   Raises:
-    UserError: if `folder` already exists; it is never overwritten.
+    UserError: if `folder` already exists (it is never overwritten), or another process
+      is writing it.
   """
   folder = pathlib.Path(folder)
-  if folder.exists():
-    raise UserError(f"{folder} already exists: remove it, or choose another folder.")
+  _refuse_existing(folder)
   folder.parent.mkdir(parents=True, exist_ok=True)
   staging = folder.with_name(f".{folder.name}.partial")
-  shutil.rmtree(staging, ignore_errors=True)
-  staging.mkdir()
+  lock = _claim(staging, folder)
   try:
+    _refuse_existing(folder)  # another process may just have written it
+    for path in staging.iterdir():
+      if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+      else:
+        path.unlink()
     yield staging
     for path in staging.rglob("*"):
       if path.is_file():
@@ -40,6 +54,43 @@ def staged_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   except BaseException:
     shutil.rmtree(staging, ignore_errors=True)
     raise
+  finally:
+    os.close(lock)
+
+
+def _refuse_existing(folder: pathlib.Path) -> None:
+  if folder.exists():
+    raise UserError(f"{folder} already exists: remove it, or choose another folder.")
+
+
+def _claim(staging: pathlib.Path, folder: pathlib.Path) -> int:
+  """Creates and locks a staging folder; returns a descriptor that holds the lock."""
+  for _ in range(_TRIES):
+    staging.mkdir(exist_ok=True)
+    try:
+      found = os.open(staging, os.O_RDONLY)
+    except FileNotFoundError:  # its writer has renamed or removed it
+      continue
+    try:
+      if sys.platform != "win32":
+        fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      if os.path.samestat(staging.stat(), os.fstat(found)):
+        return found
+    except BlockingIOError:
+      os.close(found)
+      break
+    except FileNotFoundError:
+      pass
+    except OSError as error:
+      if error.errno in _NO_LOCKS:
+        return found
+      os.close(found)
+      raise
+    os.close(found)
+  raise UserError(
+    f"{folder} is being written by another process: wait until that ends, or choose "
+    "another folder."
+  )
 
 
 class GrowingArray:

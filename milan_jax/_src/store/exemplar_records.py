@@ -79,10 +79,17 @@ def write_exemplar_records(
     split: the part of each unit; None if not given.
 
   Raises:
-    UserError: if the folder exists, layers differ in their number of exemplars, or
-      tensorflow-datasets is not installed.
+    UserError: if the folder exists, there are no exemplars, layers differ in their
+      number of exemplars, or tensorflow-datasets is not installed.
   """
-  layers = {layer: exemplars.exemplars(layer) for layer in exemplars.layers}
+  whole = {layer: exemplars.exemplars(layer) for layer in exemplars.layers}
+  layers = {layer: found for layer, found in whole.items() if len(found.units)}
+  if not layers or not exemplars.num_images:
+    units = sum(len(found.units) for found in layers.values())
+    raise UserError(
+      f"{name}: expected units with exemplars; found {len(whole)} layers, "
+      f"{units} units and {exemplars.num_images} images: leave the set out."
+    )
   numbers = {found.image_rows.shape[1] for found in layers.values()}
   if len(numbers) > 1:
     raise UserError(

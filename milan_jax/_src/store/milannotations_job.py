@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from milan_jax._src.errors import UserError, did_you_mean
 from milan_jax._src.files.atomic import write_text
-from milan_jax._src.files.cache import cache_folder
+from milan_jax._src.files.cache import alone_in, cache_folder
+from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.files.remote import is_remote, put
 from milan_jax._src.files.staging import staged_folder
 from milan_jax._src.options.data import AnnotatedDataOptions
@@ -141,22 +142,29 @@ def _records(sets: list[AnnotatedUnits], options: AnnotatedDataOptions) -> None:
     raise UserError("--out: give the folder to write to, local or remote (gs://).")
   for one in sets:
     target = records_folder(options.out, one.name)
-    remote = is_remote(target)
-    local = cache_folder() / "written" / one.name if remote else pathlib.Path(target)
-    if remote:
-      shutil.rmtree(local, ignore_errors=True)
-    path = one.folder / SPLIT
-    write_exemplar_records(
-      local,
-      open_exemplars(one.folder),
-      name=one.name,
-      annotations=one.annotations,
-      split=read_split(path) if path.is_file() else None,
-    )
-    if remote:
-      put(local, target, stamp=RECORDS)
-      shutil.rmtree(local)
+    if is_remote(target):
+      # Each remote folder has its own place; a second writer of one waits.
+      place = cache_folder() / "written" / sha256_of([target])[:16]
+      with alone_in(place):
+        local = place / one.name
+        shutil.rmtree(local, ignore_errors=True)
+        _write_records(one, local)
+        put(local, target, stamp=RECORDS)
+        shutil.rmtree(local)
+    else:
+      _write_records(one, pathlib.Path(target))
     print(f"{one.name}: {len(one.units)} units in {target}")
+
+
+def _write_records(one: AnnotatedUnits, folder: pathlib.Path) -> None:
+  path = one.folder / SPLIT
+  write_exemplar_records(
+    folder,
+    open_exemplars(one.folder),
+    name=one.name,
+    annotations=one.annotations,
+    split=read_split(path) if path.is_file() else None,
+  )
 
 
 def _place(one: AnnotatedUnits) -> str:
