@@ -1,7 +1,9 @@
 """One unit's regions and description as a picture."""
 
 import dataclasses
+import functools
 import io
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -20,6 +22,9 @@ assert WIDTH == SMALL_ACROSS * (SMALL + GAP) - GAP
 
 _MARGIN = 16
 _INK, _FAINT, _LOW, _PAPER = (32, 33, 36), (95, 99, 104), (176, 96, 0), (255, 255, 255)
+# No font has a glyph for this code, so it is drawn as a missing one.
+_NO_CHARACTER = "\uffff"
+_SAMPLE = 24
 # A confidence below this is drawn in `_LOW`, as on the page.
 _SURE = 0.5
 
@@ -150,11 +155,29 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
   return ImageFont.load_default(size)
 
 
+def drawable(text: str) -> str:
+  """Replaces characters that the font lacks by their codes, such as `[U+00E9]`.
+
+  The font has the letters of English alone; it would draw a box for any other.
+  """
+  return "".join(
+    each if each.isspace() or _has_glyph(each) else f"[U+{ord(each):04X}]"
+    for each in unicodedata.normalize("NFC", text)
+  )
+
+
+@functools.cache
+def _has_glyph(character: str) -> bool:
+  drawn = _font(_SAMPLE).getmask(character)
+  box = _font(_SAMPLE).getmask(_NO_CHARACTER)
+  return (drawn.size, bytes(drawn)) != (box.size, bytes(box))
+
+
 def _wrapped(line: Line) -> Iterator[str]:
   """Splits a line at spaces, and words that are too wide anywhere."""
   font, limit = _font(line.size), WIDTH - 2 * _MARGIN
   left = ""
-  for word in line.text.split():
+  for word in drawable(line.text).split():
     joined = f"{left} {word}".strip()
     if font.getlength(joined) <= limit:
       left = joined
