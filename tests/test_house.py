@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
   },
   "exemplars": {"records", "images", "probe"},
   "text": set(),
-  "scores": {"text"},
+  "scores": {"files", "text"},
   "search": set(),
   "store": {
     *("options", "records", "files", "runs", "images", "models", "weights", "text"),
