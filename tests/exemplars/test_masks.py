@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from milan_jax._src.exemplars.masks import activation_masks, interpolation_matrix
+from milan_jax._src.exemplars.masks import activation_masks, neighbors
 
 
 def upsampled(maps, size):
@@ -39,10 +39,10 @@ def test_masks_equal_torch_sampling(shape, size):
 
 
 def test_ones_fall_off_to_the_zeros_around_them():
-  weights = interpolation_matrix(2, 8)
-  full = weights @ np.ones((2, 2), np.float32) @ weights.T
-  np.testing.assert_allclose(full[0, 0], 0.390625)
-  np.testing.assert_allclose(full[3, 3], 1)
+  _, _, before, after = neighbors(2, 8)
+  weights = before + after
+  np.testing.assert_allclose(weights[0] * weights[0], 0.390625)
+  np.testing.assert_allclose(weights[3] * weights[3], 1)
   corner = activation_masks(
     np.ones((1, 2, 2), np.float32), np.array([0.39], np.float32), size=8
   )
@@ -75,6 +75,33 @@ def test_height_and_width_are_not_mixed_up():
   mask = activation_masks(maps, np.array([0.3], np.float32), size=8)[0]
   assert mask[:4].all()
   assert not mask[6:].any()
+
+
+@pytest.mark.parametrize(("length", "size"), [(7, 32), (16, 9), (1, 4), (3, 3)])
+def test_a_pixel_is_between_its_neighbors(length, size):
+  before, after, *weights = neighbors(length, size)
+  matrix = np.zeros((size, length), np.float32)
+  for places, some in zip((before, after), weights, strict=True):
+    np.add.at(matrix, (np.arange(size), places), some)
+  centers = (np.arange(size) + 0.5) * length / size - 0.5
+  distances = np.abs(centers[:, None] - np.arange(length))
+  np.testing.assert_allclose(matrix, np.maximum(0, 1 - distances), atol=1e-6)
+
+
+def test_a_mask_is_the_same_whatever_is_made_with_it():
+  rng = np.random.default_rng(3)
+  maps = rng.standard_normal((40, 14, 14)).astype(np.float32)
+  # Thresholds that a value of the upsampled map equals: the least error shows.
+  before, after, left, right = neighbors(14, 224)
+  wide = maps[..., before] * left + maps[..., after] * right
+  thresholds = wide[:, before[50]][:, 77] * left[50]
+  thresholds += wide[:, after[50]][:, 77] * right[50]
+  whole = activation_masks(maps, thresholds, size=224)
+  for place in (0, 17, 39):
+    some = slice(place, place + 1)
+    alone = activation_masks(maps[some], thresholds[some], size=224)
+    np.testing.assert_array_equal(alone[0], whole[place])
+  assert not whole[:, 50, 77].any()
 
 
 def test_a_side_is_positive():

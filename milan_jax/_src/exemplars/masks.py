@@ -1,7 +1,7 @@
 """From activation maps and thresholds to masks in the image's pixels."""
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from milan_jax._src.images.sizes import Size, sides
 
@@ -18,8 +18,9 @@ def activation_masks(
   is surrounded by zeros: toward the edge of the image, beyond the outermost centers,
   it falls off to half its value. A map of one position is constant.
 
-  In numpy, map by map: a mask is the same whichever others are made with it, which a
-  compiled product over a batch does not promise at a mask's very edge.
+  Two positions count for a row of pixels, and two for a column. They are summed one by
+  one: a mask is the same on any machine and whichever others are made with it, which a
+  matrix product does not promise at a mask's very edge.
 
   Args:
     maps: raw activations, in the model's own units.
@@ -36,25 +37,48 @@ def activation_masks(
   if min(down, across) < 1:
     raise ValueError(f"the side of a mask is positive, not {size}")
   height, width = maps.shape[-2:]
-  above = thresholds[..., None, None]
   if (height, width) == (1, 1):
-    return np.broadcast_to(maps > above, (*maps.shape[:-2], down, across))
-  rows = interpolation_matrix(height, down)
-  columns = interpolation_matrix(width, across).T
-  masks: np.ndarray = (rows @ maps.astype(np.float32) @ columns) > above
+    above = maps > thresholds[..., None, None]
+    return np.broadcast_to(above, (*maps.shape[:-2], down, across))
+  maps = maps.astype(np.float32)
+  before, after, left, right = neighbors(width, across)
+  wide = maps[..., before] * left + maps[..., after] * right
+  before, after, upper, lower = neighbors(height, down)
+  masks = np.empty((*maps.shape[:-2], down, across), bool)
+  flat = masks.reshape(-1, down, across)
+  levels = np.broadcast_to(thresholds, maps.shape[:-2]).reshape(-1)
+  # Map by map, in memory that stays in the cache.
+  tall, other = (np.empty((down, across), np.float32) for _ in range(2))
+  for place, rows in enumerate(wide.reshape(-1, height, across)):
+    np.take(rows, before, axis=0, out=tall, mode="clip")
+    np.take(rows, after, axis=0, out=other, mode="clip")
+    tall *= upper[:, None]
+    other *= lower[:, None]
+    tall += other
+    np.greater(tall, levels[place], out=flat[place])
   return masks
 
 
-def interpolation_matrix(
+def neighbors(
   length: int, size: int
-) -> Float[np.ndarray, "{size} {length}"]:
-  """Weight of each of `length` positions in each of `size` pixels.
+) -> tuple[
+  Int[np.ndarray, "{size}"],
+  Int[np.ndarray, "{size}"],
+  Float[np.ndarray, "{size}"],
+  Float[np.ndarray, "{size}"],
+]:
+  """Returns the positions on both sides of each of `size` pixels, and their weights.
 
   Pixel i, whose center is i + 1/2, lies at (i + 1/2) length / size - 1/2 in positions.
-  The weight of a position is 1 minus its distance, or 0 from a distance of 1 on. So a
-  row sums to 1, or less beyond the outermost positions, where the zeros around the map
-  have the rest of the weight.
+  The weight of a position is 1 minus its distance. Beyond the outermost positions,
+  where the zeros around the map have the rest of the weight, one of the two has weight
+  0.
   """
   pixels = (np.arange(size) + 0.5) * length / size - 0.5
-  distances = np.abs(pixels[:, None] - np.arange(length)[None, :])
-  return np.maximum(0.0, 1.0 - distances).astype(np.float32)
+  before = np.floor(pixels).astype(np.int64)
+  after = before + 1
+  right = (pixels - before).astype(np.float32)
+  left = (1 - (pixels - before)).astype(np.float32)
+  left[before < 0] = 0
+  right[after >= length] = 0
+  return np.maximum(before, 0), np.minimum(after, length - 1), left, right
