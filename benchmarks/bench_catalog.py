@@ -2,6 +2,7 @@
 
   python benchmarks/bench_catalog.py /tmp/site --units 100000 --pictures 200
   python benchmarks/bench_catalog.py /tmp/site --units 20000 --pictures 20000 --measure
+  python benchmarks/bench_catalog.py /tmp/site --units 1000 --pictures 1000
 
 Units have descriptions made of a few thousand words, numbers, features and details as
 those of a run. The first `--pictures` units have pictures of their own, drawn from the
@@ -126,6 +127,7 @@ def build(args: argparse.Namespace) -> None:
   network = Network(info, layers, units(args, folder), "synthetic")
   page.write_site(folder, info.title, [network])
   seconds = time.perf_counter() - began
+  used = time.process_time()
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
   data = sum(path.stat().st_size for path in (folder / page.SITE).rglob("*"))
   count, per_layer = min(args.pictures, args.units), -(-args.units // LAYERS)
@@ -135,12 +137,18 @@ def build(args: argparse.Namespace) -> None:
     for number in range(count)
     for suffix in (pictures.SHEET, pictures.COVER)
   ]
-  print(f"{args.units:,} units built in {seconds:.0f} s, peak memory {peak:.0f} MB")
+  print(
+    f"{args.units:,} units built in {seconds:.0f} s ({used:.0f} s of a core), peak "
+    f"memory {peak:.0f} MB"
+  )
   print(
     f"data: {data / 1e6:.1f} MB, page {(folder / page.PAGE).stat().st_size:,} bytes"
   )
   size = sum(each.st_size for each in drawn)
   print(f"pictures: {size / count / 1e3:.1f} kB a unit ({count:,} drawn)")
+  if count == args.units:
+    print(f"all together: {(data + size) / 1e6:.1f} MB")
+  print(f"{count / seconds:.0f} units drawn a second, all other work included")
 
 
 OBSERVE = """

@@ -1,11 +1,13 @@
 """Writes a catalog: a site with every unit's regions and description."""
 
+import collections
+import concurrent.futures
 import dataclasses
 import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -24,7 +26,7 @@ IMAGES = "images"
 SITE = "site"
 _SOURCE = "source.txt"
 # How pictures are drawn; a change draws all again.
-_PICTURES = "sheets and covers 1"
+_PICTURES = "sheets and covers 2"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class PageUnit:
     threshold: what the activation exceeds in a region; None if unknown.
     names: the name of each image shown.
     maps: returns its activations on each image shown, or None if they are unknown.
+    image_shape: height and width of its images, on which the maps are laid; None for
+      square images.
     features: mean of its regions' features, by which units are compared; None if
       unknown.
     annotations: what people wrote.
@@ -67,6 +71,7 @@ class PageUnit:
   threshold: float | None = None
   names: Sequence[str] = ()
   maps: Callable[[], Float[np.ndarray, "k height width"] | None] | None = None
+  image_shape: tuple[int, int] | None = None
   features: Callable[[], Float[np.ndarray, "features"]] | None = None
   annotations: Sequence[str] = ()
   others: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -138,7 +143,7 @@ def write_site(
 
   Existing pictures are kept, so a killed run resumes. A picture that is damaged or
   belongs to another unit is drawn again. The page and the data are replaced at the end.
-  Only one unit's regions are in memory at a time, and of all units the numbers and
+  The regions of a few units are in memory at a time, and of all units the numbers and
   descriptions that the site searches.
 
   Args:
@@ -179,6 +184,32 @@ def _add_network(folder: pathlib.Path, data: SiteData, network: Network) -> None
   """Draws the pictures of a network's units and adds the units to the site's data."""
   data.begin(network)
   images = folder / IMAGES / network.key if network.key else folder / IMAGES
+  with pictures.Drawing() as drawing:
+    begun = collections.deque[
+      tuple[PageUnit, str, concurrent.futures.Future[tuple[int, int]]]
+    ]()
+
+    def add() -> None:
+      shown, sheet, size = begun.popleft()
+      data.add(shown, sheet, size.result())
+
+    for shown in _checked(network):
+      place = images / pictures.folder_name(shown.unit.layer)
+      sheet = place / f"{pictures.unit_name(shown.unit)}{pictures.SHEET}"
+      size = drawing.begin(place, shown.unit, shown.regions)
+      begun.append((shown, sheet.relative_to(folder).as_posix(), size))
+      if len(begun) > drawing.ahead:
+        add()
+    while begun:
+      add()
+
+
+def _checked(network: Network) -> Iterator[PageUnit]:
+  """Yields a network's units.
+
+  Raises:
+    UserError: if a unit is of no layer, or listed twice.
+  """
   layers, seen = set(network.layers), set[Unit]()
   for shown in network.units:
     layer, index = shown.unit.layer, shown.unit.index
@@ -190,10 +221,7 @@ def _add_network(folder: pathlib.Path, data: SiteData, network: Network) -> None
     if shown.unit in seen:
       raise UserError(f"Unit {index} of layer {layer!r} is listed twice: list it once.")
     seen.add(shown.unit)
-    place = images / pictures.folder_name(layer)
-    size = pictures.draw_unit(place, shown.unit, shown.regions)
-    sheet = place / f"{pictures.unit_name(shown.unit)}{pictures.SHEET}"
-    data.add(shown, sheet.relative_to(folder).as_posix(), size)
+    yield shown
 
 
 def page_is_whole(folder: str | os.PathLike[str]) -> bool:

@@ -5,10 +5,11 @@ page lays it over the sheet, and shows the whole images by hiding it. Both are W
 sheet is lossy, the cover lossless. Tiles are `TILES_ACROSS` per row, best first.
 """
 
+import concurrent.futures
 import io
 import pathlib
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -23,18 +24,28 @@ from milan_jax._src.catalog.regions import (
   TILES_ACROSS,
   YELLOW,
   grown,
+  inside_tile,
   resized_mask,
 )
 from milan_jax._src.catalog.signatures import is_signed, signed
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.records import Unit
+from milan_jax._src.runs.cores import num_cores
 
 SHEET, COVER = ".webp", ".cover.webp"
 QUALITY = 72
 # Of 0 to 6: 4, the default, takes twice as long for files that are 2% smaller.
 _METHOD = 2
+# Quality is effort here; 80, the default, takes twice as long for the same size.
+_LOSSLESS = {"method": 1, "quality": 20}
+# Colors of a cover: nothing over a region, dimmed outside of it, and its border.
+_INKS = np.array(
+  [(0, 0, 0, 0), (0, 0, 0, round(255 * (1 - DIMMED))), (*YELLOW, 255)], np.uint8
+)
 _LONGEST_NAME = 200
+# Threads that draw; each has the regions of a unit in memory, some megabytes.
+_MOST_WORKERS = 8
 Regions = tuple[
   UInt8[np.ndarray, "k height width 3"], Bool[np.ndarray, "k height width"]
 ]
@@ -55,33 +66,67 @@ def unit_name(unit: Unit) -> str:
   return f"{unit.index}-off" if unit.sign == "off" else f"{unit.index}"
 
 
-def draw_unit(
-  folder: pathlib.Path, unit: Unit, regions: Callable[[], Regions]
-) -> tuple[int, int]:
-  """Draws a unit's sheet and cover, unless the folder has both.
+class Drawing:
+  """Draws the pictures of units on all cores, while the next units are read.
 
-  Args:
-    folder: of the layer's pictures.
-    unit: the unit.
-    regions: returns its images and masks, best first; called only if a picture must be
-      drawn.
+  Used in a `with` block; what was begun is finished when the block ends.
 
-  Returns:
-    The width and height of both, in pixels.
-
-  Raises:
-    UserError: if a picture's place cannot be read.
+  Attributes:
+    ahead: how many units to begin before the first of them is waited for. Their
+      regions are in memory.
   """
-  name = unit_name(unit)
-  paths = [folder / f"{name}{suffix}" for suffix in (SHEET, COVER)]
-  marks = [f"{unit.layer}:{name}{suffix}" for suffix in (SHEET, COVER)]
-  kept = [_kept(path, mark) for path, mark in zip(paths, marks, strict=True)]
-  if None in kept:
-    kept = [*_drawn(*regions())]
-    for place, path in enumerate(paths):
-      data, size = kept[place]  # type: ignore[misc]
-      _write(path, signed(data, size, marks[place]))
-  return kept[0][1]  # type: ignore[index]
+
+  def __init__(self) -> None:
+    workers = min(num_cores(), _MOST_WORKERS)
+    self.ahead = workers + 1
+    # Encoding and resizing run outside of Python's lock.
+    self._pool = concurrent.futures.ThreadPoolExecutor(workers)
+
+  def __enter__(self) -> "Drawing":
+    return self
+
+  def __exit__(self, *error: object) -> None:
+    self._pool.shutdown()
+
+  def begin(
+    self, folder: pathlib.Path, unit: Unit, regions: Callable[[], Regions]
+  ) -> concurrent.futures.Future[tuple[int, int]]:
+    """Begins to draw a unit's sheet and cover, unless the folder has both.
+
+    Args:
+      folder: of the layer's pictures.
+      unit: the unit.
+      regions: returns its images and masks, best first; called here, and only if a
+        picture must be drawn.
+
+    Returns:
+      A future of the width and height of both, in pixels.
+
+    Raises:
+      UserError: if a picture's place cannot be read.
+    """
+    name = unit_name(unit)
+    paths = [folder / f"{name}{suffix}" for suffix in (SHEET, COVER)]
+    marks = [f"{unit.layer}:{name}{suffix}" for suffix in (SHEET, COVER)]
+    sizes = [_kept(path, mark) for path, mark in zip(paths, marks, strict=True)]
+    if None in sizes:
+      return self._pool.submit(_draw, paths, marks, *regions())
+    kept = concurrent.futures.Future[tuple[int, int]]()
+    kept.set_result(sizes[0])  # type: ignore[arg-type]
+    return kept
+
+
+def _draw(
+  paths: Sequence[pathlib.Path],
+  marks: Sequence[str],
+  images: UInt8[np.ndarray, "k height width 3"],
+  masks: Bool[np.ndarray, "k height width"],
+) -> tuple[int, int]:
+  """Writes a sheet and its cover; returns their size."""
+  sheet, cover, size = _drawn(images, masks)
+  for path, mark, picture in zip(paths, marks, (sheet, cover), strict=True):
+    _write(path, signed(picture, size, mark))
+  return size
 
 
 def num_tiles(size: tuple[int, int]) -> int:
@@ -93,53 +138,43 @@ def num_tiles(size: tuple[int, int]) -> int:
 def _drawn(
   images: UInt8[np.ndarray, "k height width 3"],
   masks: Bool[np.ndarray, "k height width"],
-) -> list[tuple[bytes, tuple[int, int]]]:
-  """Returns the sheet and the cover as files, each with its size."""
+) -> tuple[bytes, bytes, tuple[int, int]]:
+  """Returns the sheet and the cover as files, and the size of both."""
   across = max(1, min(TILES_ACROSS, len(images)))
   down = max(1, -(-len(images) // across))
   step = TILE + GAP
   width, height = across * step - GAP, down * step - GAP
+  rows, columns = inside_tile(images.shape[1:3])
+  fitted = (rows.stop - rows.start, columns.stop - columns.start)
   sheet = np.full((height, width, 3), GAP_GRAY, np.uint8)
-  cover = np.zeros((height, width, 4), np.uint8)
-  for place, (image, mask) in enumerate(zip(images, masks, strict=True)):
+  # Which of `_INKS` covers each pixel.
+  cover = np.zeros((height, width), np.uint8)
+  regions = np.zeros((len(masks), *fitted), bool)
+  for place, mask in enumerate(masks):
+    regions[place] = resized_mask(mask, fitted)
+  inks = np.where(grown(regions, BORDER), np.uint8(2), np.uint8(1))
+  inks[regions] = 0
+  for place, image in enumerate(images):
     top, left = (place // across) * step, (place % across) * step
-    rows, columns, small = _fitted(image)
-    rows, columns = rows + top, columns + left
-    inside = (
-      slice(rows, rows + small.shape[0]),
-      slice(columns, columns + small.shape[1]),
+    tile = (
+      slice(top + rows.start, top + rows.stop),
+      slice(left + columns.start, left + columns.stop),
     )
-    sheet[inside] = small
-    cover[inside] = _cover(resized_mask(mask, small.shape[1::-1]))
-  return [
-    (_webp(sheet, quality=QUALITY), (width, height)),
-    (_webp(cover, lossless=True), (width, height)),
-  ]
-
-
-def _fitted(
-  image: UInt8[np.ndarray, "height width 3"],
-) -> tuple[int, int, UInt8[np.ndarray, "rows columns 3"]]:
-  """Returns an image at a tile's size, and its place in the tile."""
-  height, width = image.shape[:2]
-  longer = max(height, width)
-  down, across = (max(1, side * TILE // longer) for side in (height, width))
-  small = Image.fromarray(image).resize((across, down), Image.Resampling.LANCZOS)
-  return (TILE - down) // 2, (TILE - across) // 2, np.asarray(small)
-
-
-def _cover(
-  mask: Bool[np.ndarray, "height width"],
-) -> UInt8[np.ndarray, "height width 4"]:
-  drawn = np.zeros((*mask.shape, 4), np.uint8)
-  drawn[~mask, 3] = round(255 * (1 - DIMMED))
-  drawn[grown(mask, BORDER) & ~mask] = (*YELLOW, 255)
-  return drawn
+    # The part of the reduction that is by a whole number is a mean, which is fast.
+    small = Image.fromarray(image).resize(
+      fitted[::-1], Image.Resampling.LANCZOS, reducing_gap=1.0
+    )
+    sheet[tile], cover[tile] = np.asarray(small), inks[place]
+  return (
+    _webp(sheet, quality=QUALITY, method=_METHOD),
+    _webp(_INKS[cover], lossless=True, **_LOSSLESS),
+    (width, height),
+  )
 
 
 def _webp(pixels: np.ndarray, **how: int) -> bytes:
   buffer = io.BytesIO()
-  Image.fromarray(pixels).save(buffer, "WEBP", method=_METHOD, **how)
+  Image.fromarray(pixels).save(buffer, "WEBP", **how)
   return buffer.getvalue()
 
 
@@ -170,8 +205,8 @@ def heat_maps(
   return result
 
 
-def _kept(path: pathlib.Path, mark: str) -> tuple[bytes, tuple[int, int]] | None:
-  """Returns a picture that need not be drawn, with its size; None if it must be."""
+def _kept(path: pathlib.Path, mark: str) -> tuple[int, int] | None:
+  """Returns the size of a picture that need not be drawn; None if it must be."""
   try:
     data = path.read_bytes()
   except FileNotFoundError:
@@ -183,7 +218,7 @@ def _kept(path: pathlib.Path, mark: str) -> tuple[bytes, tuple[int, int]] | None
   if not is_signed(data, mark):
     return None
   with Image.open(io.BytesIO(data)) as picture:
-    return data, picture.size
+    return picture.size
 
 
 def _write(path: pathlib.Path, data: bytes) -> None:

@@ -1,5 +1,7 @@
 """Draws a region on its image with a yellow border; dims the rest of the image."""
 
+import functools
+
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
@@ -17,10 +19,10 @@ TILES_ACROSS = 5
 
 
 def grown(
-  mask: Bool[np.ndarray, "height width"], steps: int
-) -> Bool[np.ndarray, "height width"]:
-  """Returns the mask dilated by `steps` rows and columns."""
-  for axis in (0, 1):
+  mask: Bool[np.ndarray, "*batch height width"], steps: int
+) -> Bool[np.ndarray, "*batch height width"]:
+  """Returns masks dilated by `steps` rows and columns."""
+  for axis in (-2, -1):
     lanes = np.moveaxis(mask.copy(), axis, 0)
     for step in range(1, steps + 1):
       lanes[step:] |= np.moveaxis(mask, axis, 0)[:-step]
@@ -57,8 +59,10 @@ def resized_mask(
   """Resizes a mask; an output pixel is set if any pixel of the mask falls into it."""
   height, width = mask.shape
   down, across = sides(size)
-  if (height, width) == (down, across):
-    return mask
+  if height % down == 0 and width % across == 0:
+    by, along = height // down, width // across
+    parts = [mask[i::by, j::along] for i in range(by) for j in range(along)]
+    return functools.reduce(np.logical_or, parts)
   rows, columns = np.nonzero(mask)
   result = np.zeros((down, across), bool)
   result[rows * down // height, columns * across // width] = True
@@ -81,14 +85,25 @@ def tile(
   A non-square image keeps its aspect ratio and is padded with gray. `dimmed` is the
   brightness of the image outside the mask.
   """
-  height, width = image.shape[:2]
-  longer = max(height, width)
-  down, across = (max(1, side * size // longer) for side in (height, width))
-  small = Image.fromarray(image).resize((across, down), Image.Resampling.LANCZOS)
-  drawn = render_region(
-    np.asarray(small), resized_mask(mask, (down, across)), dimmed=dimmed
-  )
+  rows, columns = inside_tile(image.shape[:2], size)
+  fitted = (rows.stop - rows.start, columns.stop - columns.start)
+  small = Image.fromarray(image).resize(fitted[::-1], Image.Resampling.LANCZOS)
+  drawn = render_region(np.asarray(small), resized_mask(mask, fitted), dimmed=dimmed)
   whole = np.full((size, size, 3), GAP_GRAY, np.uint8)
-  top, left = (size - down) // 2, (size - across) // 2
-  whole[top : top + down, left : left + across] = drawn
+  whole[rows, columns] = drawn
   return whole
+
+
+def inside_tile(shape: tuple[int, int], size: int = TILE) -> tuple[slice, slice]:
+  """Returns the rows and columns that an image covers in a tile.
+
+  Args:
+    shape: height and width of the image; its longer side covers the tile.
+    size: side of the tile, in pixels.
+  """
+  longer = max(shape)
+  sides = [max(1, side * size // longer) for side in shape]
+  rows, columns = (
+    slice((size - side) // 2, (size - side) // 2 + side) for side in sides
+  )
+  return rows, columns

@@ -6,7 +6,6 @@ The library grain reads them in threads of this process or in worker processes.
 import contextlib
 import dataclasses
 import functools
-import os
 import sys
 import threading
 import traceback
@@ -19,6 +18,7 @@ from jaxtyping import Int, Shaped
 from milan_jax._src.errors import UserError
 from milan_jax._src.images import decoding_worker as worker
 from milan_jax._src.images.source import Skipped, Source, UnreadableImageError
+from milan_jax._src.runs.cores import num_cores
 
 # Workers send arrays through pipes, which costs 0.1 ms per image. Shared memory would
 # be faster, but a container usually has 64 MB of it, which fills quickly, and grain
@@ -110,8 +110,7 @@ def default_workers(source: Source) -> int:
   few images, which are read before workers are ready, and on two cores, which the model
   already keeps busy.
   """
-  known = hasattr(os, "sched_getaffinity")  # not on macOS
-  cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+  cores = num_cores()
   if not getattr(source, "decodes_files", False) or len(source) < 1000 or cores <= 2:
     return 0
   return min(8, cores // 2)
