@@ -17,6 +17,7 @@ from milan_jax._src.options.catalog import CatalogOptions
 from milan_jax._src.records import Unit
 from milan_jax._src.store.exemplar_sets import open_exemplars
 from tests.helpers import site_data
+from tests.helpers.commands import run_here
 
 
 @pytest.fixture
@@ -97,6 +98,24 @@ def test_networks_of_one_name_have_keys_of_their_own(folder, tmp_path):
   assert (inside / urllib.parse.unquote(address)).is_file()
 
 
+def test_the_command_writes_a_catalog_of_annotated_exemplars(folder, tmp_path):
+  annotations = tmp_path / "people.csv"
+  annotations.write_text(
+    "unit;summary;layer\n1;wet grass;layer4\n1;a lawn;layer4\n2;;layer4\n"
+  )
+  flags = (f"--exemplars={folder}", f"--annotations={annotations}")
+  found = run_here("catalog", *flags, f"--out={tmp_path / 'site'}")
+  assert found.returncode == 2 and "line 4: the summary is empty" in found.stderr
+  annotations.write_text(annotations.read_text().replace("2;;", "2;clouds;"))
+  found = run_here("catalog", *flags, f"--out={tmp_path / 'site'}")
+  assert found.returncode == 0
+  assert str(tmp_path / "site" / "index.html") in found.stderr
+  # Not those of the folder.
+  assert site_data.columns(tmp_path / "site")["shown"] == ["", "wet grass", "clouds"]
+  details = site_data.details(tmp_path / "site")
+  assert details[0, 1]["annotations"] == ["wet grass", "a lawn"]
+
+
 @pytest.mark.parametrize(
   ("options", "words"),
   [
@@ -110,12 +129,27 @@ def test_networks_of_one_name_have_keys_of_their_own(folder, tmp_path):
       {"descriptions": "a=other.csv", "annotations": "own.csv"},
       "a: expected layers such as layer4; found fc",
     ),
+    (
+      {"descriptions": "a=others.csv", "annotations": "own.csv"},
+      r"a: expected units such as layer4/0, layer4/1, layer4/2; found layer4/7, lay",
+    ),
+    ({"annotations": "others.csv"}, "no unit of it is described"),
+    ({"descriptions": "empty.csv"}, "empty.csv has no descriptions"),
+    ({"original": "site"}, "original: .* not inside of out, site; found site"),
+    ({"neuronpedia": "site/np"}, "neuronpedia: .* not inside of out, site; .*/np"),
+    ({"out": "np/site", "neuronpedia": "np"}, "out: .* not inside of neuronpedia"),
+    ({"original": "a", "neuronpedia": "./x/../a"}, "neuronpedia: .* original, a;"),
+    ({"original": "net"}, "original: net exists already"),
   ],
 )
 def test_what_does_not_fit_is_named(folder, tmp_path, monkeypatch, options, words):
   monkeypatch.chdir(tmp_path)
   (tmp_path / "other.csv").write_text("layer,unit,summary,description\nfc,0,x,x\n")
   (tmp_path / "own.csv").write_text("layer,unit,summary\nlayer4,0,x\n")
+  (tmp_path / "others.csv").write_text(
+    "layer,unit,summary,description\nlayer4,7,x,x\nlayer4,8,x,x\n"
+  )
+  (tmp_path / "empty.csv").write_text("layer,unit,description\n")
   given = {"exemplars": str(folder), "out": "site"} | options
   with pytest.raises(UserError, match=words):
     write_catalog(CatalogOptions(**given))
@@ -186,6 +220,37 @@ def test_exports_to_other_programs(folder, tmp_path):
         original=str(tmp_path / "original"),
       )
     )
+
+
+def test_annotations_of_the_folder_that_fit_no_unit_are_named(folder, tmp_path):
+  (folder / "annotations.csv").write_text("layer,unit,summary\nlayer4,9,a dog\n")
+  (tmp_path / "fits.csv").write_text("layer,unit,description\nlayer4,0,a cat\n")
+  options = CatalogOptions(
+    exemplars=str(folder),
+    descriptions=str(tmp_path / "fits.csv"),
+    out=str(tmp_path / "site"),
+  )
+  with pytest.raises(UserError, match=r"annotations.csv: expected units .*/0.*/9"):
+    write_catalog(options)
+
+
+def test_networks_with_like_names_are_exported_apart(tmp_path):
+  image = np.zeros((1, 8, 8, 3), np.uint8)
+
+  def network(key):
+    unit = PageUnit(Unit("a", 0), f"of {key}", lambda: (image, image[..., 0] > 0))
+    return Network(PageInfo("t", "net", "images"), ("a",), [unit], "a", key)
+
+  keys = ("Net.1", "net-1", "net-1-2", "NET 1", "")
+  write_neuronpedia(str(tmp_path / "np"), [network(key) for key in keys])
+  models = ("net-1", "net-1-3", "net-1-2", "net-1-4", "net")
+  assert {path.name for path in (tmp_path / "np").iterdir()} == set(models)
+  for key, model in zip(keys, models, strict=True):
+    folder = tmp_path / "np" / model / "0-milan"
+    packed = (folder / "explanations" / "batch-0.jsonl.gz").read_bytes()
+    row = json.loads(gzip.decompress(packed))
+    assert (row["modelId"], row["description"]) == (model, f"of {key}")
+    assert json.loads((folder / "model.jsonl").read_text())["id"] == model
 
 
 def test_what_json_lacks_is_not_exported(tmp_path):

@@ -1,12 +1,14 @@
 """`milan-catalog`: a catalog of finished runs and of folders of exemplars."""
 
 import dataclasses
+import itertools
 import json
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from milan_jax._src.api.pages import digest_of
 from milan_jax._src.api.runs import Run, open_run
+from milan_jax._src.api.unit_regions import unit_name
 from milan_jax._src.catalog.exports import (
   write_neuronpedia,
   write_original_catalog,
@@ -24,6 +26,8 @@ from milan_jax._src.runs.workdir import job_of, read_run
 from milan_jax._src.store.annotations import FILE, read_annotations
 from milan_jax._src.store.exemplar_sets import open_exemplars, set_name
 
+# Options that name the folder of an export.
+_EXPORTS = ("original", "neuronpedia")
 Annotations = Mapping[Unit, Sequence[str]]
 # Descriptions by their source's name.
 Others = Mapping[str, Mapping[Unit, str]]
@@ -39,29 +43,28 @@ def write_catalog(options: CatalogOptions) -> pathlib.Path:
     The path of its page.
 
   Raises:
-    UserError: nothing is named, a run or a folder cannot be read, or a file is of none
-      of its units.
+    UserError: nothing is named, a run or a folder cannot be read, a file is of none of
+      its units, or a folder for an export exists or is not apart from the catalog.
   """
   runs, folders = _split(options.runs), _split(options.exemplars)
   if not runs and not folders:
     raise UserError("--runs, --exemplars: expected some folders; found none.")
+  _check_folders(options)
   others = _others(options.descriptions)
   given = read_annotations(options.annotations) if options.annotations else {}
-  networks = [_of_run(open_run(folder)) for folder in runs]
-  networks += [_of_exemplars(folder, given, others) for folder in folders]
-  networks = _distinct(networks)
-  _check_used(networks, given, others)
+  found = [_of_run(open_run(folder)) for folder in runs]
+  found += [_of_exemplars(folder, given, others) for folder in folders]
+  units = list(itertools.chain.from_iterable(units for _, units in found))
+  for name, table in {"--annotations": given, **others}.items():
+    _check_used(name, table, units)
+  networks = _distinct([network for network, _ in found])
   networks = [
     dataclasses.replace(network, units=_with_texts(network.units, given, others))
     for network in networks
   ]
   names = list(dict.fromkeys(network.info.architecture for network in networks))
   title = options.title or f"What the units of {' and '.join(names)} respond to"
-  exports = [options.original, options.neuronpedia]
-  for flag, folder in zip(("original", "neuronpedia"), exports, strict=True):
-    if folder and pathlib.Path(folder).exists():
-      raise UserError(f"--{flag}: {folder} exists already: choose a new folder.")
-  if any(exports):
+  if options.original or options.neuronpedia:
     # Read more than once; regions are read only when they are drawn.
     networks = [
       dataclasses.replace(network, units=list(network.units)) for network in networks
@@ -81,7 +84,28 @@ def _split(text: str | None) -> list[str]:
   return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def _of_run(run: Run) -> Network:
+def _check_folders(options: CatalogOptions) -> None:
+  """Raises UserError if a folder is inside of another, or one for an export exists."""
+  places = {
+    flag: pathlib.Path(folder).resolve()
+    for flag in ("out", *_EXPORTS)
+    if (folder := getattr(options, flag))
+  }
+  for one, other in itertools.permutations(places, 2):
+    if places[other].is_relative_to(places[one]):
+      raise UserError(
+        f"--{other}: expected a folder that is not inside of --{one}, "
+        f"{getattr(options, one)}; found {getattr(options, other)}: choose another "
+        "folder."
+      )
+  for flag in _EXPORTS:
+    if flag in places and places[flag].exists():
+      raise UserError(
+        f"--{flag}: {getattr(options, flag)} exists already: choose a new folder."
+      )
+
+
+def _of_run(run: Run) -> tuple[Network, list[Unit]]:
   """The units of a finished run."""
   known = read_run(run.folder) or {}
   config = run.config
@@ -99,20 +123,23 @@ def _of_run(run: Run) -> Network:
     source=json.dumps(dict(job_of(known)), sort_keys=True),
   )
   network = run_network(run.exemplars, run.descriptions, facts, run.features)
-  return _named(network, run.folder.name)
+  return _named(network, run.folder.name), [entry.unit for entry in run.descriptions]
 
 
-def _of_exemplars(folder: str, given: Annotations, others: Others) -> Network:
+def _of_exemplars(
+  folder: str, given: Annotations, others: Others
+) -> tuple[Network, list[Unit]]:
   """The units of a folder of exemplars, described by people or from elsewhere."""
   found = open_exemplars(folder)
-  own = dict(given)
-  if not own and (pathlib.Path(folder) / FILE).is_file():
-    own = dict(read_annotations(folder))
-  first = next(iter(others.values()), {})
-  said = {unit: texts[0] for unit, texts in own.items()} | dict(first)
   units = [
     unit for layer in found.layers for unit in found.exemplars(layer).signed_units()
   ]
+  own = dict(given)
+  if not own and (pathlib.Path(folder) / FILE).is_file():
+    own = dict(read_annotations(folder))
+    _check_used(str(pathlib.Path(folder) / FILE), own, units)
+  first = next(iter(others.values()), {})
+  said = {unit: texts[0] for unit, texts in own.items()} | dict(first)
   if not any(unit in said for unit in units):
     raise UserError(
       f"{folder}: no unit of it is described: give --annotations or --descriptions "
@@ -134,7 +161,8 @@ def _of_exemplars(folder: str, given: Annotations, others: Others) -> Network:
     dataclasses.replace(each, scores={}, annotations=tuple(own.get(each.unit, ())))
     for each in network.units
   )
-  return _named(dataclasses.replace(network, info=info, units=shown_units), name)
+  network = dataclasses.replace(network, info=info, units=shown_units)
+  return _named(network, name), units
 
 
 def _dead_units(found: ExemplarSet) -> set[Unit]:
@@ -179,22 +207,31 @@ def _others(text: str | None) -> dict[str, dict[Unit, str]]:
     columns = ("layer", "unit", "description")
     for row in read_rows(path, columns, optional=("sign",)):
       table[once.check(row)] = row.values["description"].strip()
+    if not table:
+      raise UserError(f"{path} has no descriptions, only the names of the columns.")
     found[name] = table
   return found
 
 
-def _check_used(
-  networks: Sequence[Network], given: Annotations, others: Others
-) -> None:
-  """Raises UserError if a file has no layer of any network."""
-  layers = {layer for network in networks for layer in network.layers}
-  for name, table in {"--annotations": given, **others}.items():
-    if table and not any(unit.layer in layers for unit in table):
-      raise UserError(
-        f"{name}: expected layers such as {', '.join(map(shown, sorted(layers)[:5]))}; "
-        f"found {', '.join(map(shown, sorted({u.layer for u in table})[:5]))}: "
-        "give a file of these units."
-      )
+def _check_used(name: str, table: Collection[Unit], units: Collection[Unit]) -> None:
+  """Raises UserError if a file has none of the units.
+
+  Args:
+    name: of the file, or of its option.
+    table: its units.
+    units: all that it may be of.
+  """
+  if not table or not set(units).isdisjoint(table):
+    return
+  layers, theirs = (sorted({unit.layer for unit in some}) for some in (units, table))
+  what, expected, found = "layers", layers, theirs
+  if not set(layers).isdisjoint(theirs):
+    what = "units"
+    expected, found = ([unit_name(unit) for unit in some] for some in (units, table))
+  raise UserError(
+    f"{name}: expected {what} such as {', '.join(map(shown, expected[:5]))}; found "
+    f"{', '.join(map(shown, found[:5]))}: give a file of these units."
+  )
 
 
 def _with_texts(

@@ -102,8 +102,7 @@ def write_neuronpedia(folder: str, networks: Sequence[Network]) -> None:
     UserError: if the folder exists.
   """
   with staged_folder(folder) as staging:
-    for network in networks:
-      model = _identifier(network.key or network.info.architecture)
+    for network, model in zip(networks, _identifiers(networks), strict=True):
       sources: dict[tuple[str, str], list[PageUnit]] = {}
       for shown in network.units:
         sources.setdefault((shown.unit.layer, shown.unit.sign), []).append(shown)
@@ -221,6 +220,19 @@ def _activations(
 def _finite(value: float) -> float:
   # Of a dead unit it may be NaN or infinite, which JSON lacks.
   return value if math.isfinite(value) else 0.0
+
+
+def _identifiers(networks: Sequence[Network]) -> list[str]:
+  """Returns an identifier for each network; those of the same are numbered from 2."""
+  found: list[str] = []
+  plain = [_identifier(each.key or each.info.architecture) for each in networks]
+  for name in plain:
+    own, number = name, 1
+    while own in found or (number > 1 and own in plain):
+      number += 1
+      own = f"{name}-{number}"
+    found.append(own)
+  return found
 
 
 def _identifier(name: str) -> str:
