@@ -55,7 +55,8 @@ def write_catalog(options: CatalogOptions) -> pathlib.Path:
   found = [_of_run(open_run(folder)) for folder in runs]
   found += [_of_exemplars(folder, given, others) for folder in folders]
   units = list(itertools.chain.from_iterable(units for _, units in found))
-  for name, table in {"--annotations": given, **others}.items():
+  tables: dict[str, Collection[Unit]] = {"--annotations": given, **others}
+  for name, table in tables.items():
     _check_used(name, table, units)
   networks = _distinct([network for network, _ in found])
   networks = [

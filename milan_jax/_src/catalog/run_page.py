@@ -166,9 +166,16 @@ class _Exemplars:
       threshold=None if known.thresholds is None else float(known.thresholds[row]),
       names=[shown(pathlib.PurePath(name).name) for name in names],
       maps=functools.partial(_maps, self._found, layer, row, len(images)),
+      image_shape=self._image_shape,
       features=self._mean_features(entry.unit, len(images)),
       hypotheses=entry.hypotheses,
     )
+
+  @functools.cached_property
+  def _image_shape(self) -> tuple[int, int]:
+    """Height and width of the images, which is the same for all."""
+    height, width = self._found.images(np.zeros(1, np.int64)).shape[1:3]
+    return height, width
 
   def _image_rows(self, known: LayerExemplars, row: int) -> Int[np.ndarray, "regions"]:
     """Images of the regions of a unit that count, which come first, or of all."""

@@ -359,6 +359,8 @@ def _details(shown: "PageUnit") -> dict[str, Any]:
   if maps is not None:
     maps = heat_maps(maps)
     found["maps"] = {"shape": list(maps.shape[1:]), "values": encoded(maps.tobytes())}
+    if shown.image_shape is not None and len(set(shown.image_shape)) > 1:
+      found["maps"]["image"] = list(shown.image_shape)
   if shown.annotations:
     found["annotations"] = list(shown.annotations)
   if shown.others:

@@ -16,6 +16,9 @@
   };
 
   let kept = 0; // how far the list was scrolled
+  let searching = false; // the search gets the focus when the list is shown
+  // By the address: its view may not be shown yet.
+  const onList = () => !views.slice(1).includes(location.hash.split(/[/?]/)[1]);
   const route = async () => {
     const [path, query = ""] = location.hash.replace(/^#/, "").split("?", 2);
     const [, name = "", ...parts] = path.split("/");
@@ -30,14 +33,21 @@
     document.title = title;
     if (["layers", "compare", "about"].includes(name)) {
       show(name);
-      scrollTo(0, 0);
+      if (from !== name) {
+        scrollTo(0, 0);
+        // Those who do not see the page hear where they are; Tab goes on from here.
+        if (from) document.getElementById(`${name}-title`).focus({ preventScroll: true });
+      }
       if (name !== "about") await milan[name].open(query);
       return;
     }
     show("units");
     milan.list.ready = true;
     await milan.list.open(query);
-    if (from === "unit") {
+    if (searching) {
+      searching = false;
+      milan.list.focusQuery();
+    } else if (from === "unit") {
       scrollTo(0, kept);
       milan.list.draw();
       milan.list.focusCurrent();
@@ -65,25 +75,29 @@
   };
 
   const keys = document.getElementById("keys");
+  const onUnit = (act) => () => { if (view === "unit") act(); };
   const KEYS = {
-    "/": () => { if (view !== "units") location.hash = milan.list.link(); requestAnimationFrame(() => milan.list.focusQuery()); },
+    "/": () => {
+      if (onList() && view === "units") milan.list.focusQuery();
+      else { searching = true; location.hash = milan.list.link(); }
+    },
     "?": () => keys.showModal(),
     t: nextTheme,
     u: () => { location.hash = milan.list.link(); },
     l: () => { location.hash = "#/layers"; },
     c: () => { location.hash = "#/compare"; },
     a: () => { location.hash = "#/about"; },
-    j: () => milan.unit.step(1),
-    k: () => milan.unit.step(-1),
-    r: () => milan.unit.mode("regions"),
-    i: () => milan.unit.mode("images"),
-    h: () => milan.unit.mode("heat"),
+    j: onUnit(() => milan.unit.step(1)),
+    k: onUnit(() => milan.unit.step(-1)),
+    r: onUnit(() => milan.unit.mode("regions")),
+    i: onUnit(() => milan.unit.mode("images")),
+    h: onUnit(() => milan.unit.mode("heat")),
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || keys.open) return;
     const typing = event.target.matches("input[type=search], select, textarea");
     if (event.key === "Escape") {
-      if (view !== "units") location.hash = milan.list.link();
+      if (!onList()) location.hash = milan.list.link();
       else if (typing) { milan.list.clear(); }
       return;
     }

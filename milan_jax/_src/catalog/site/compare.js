@@ -3,7 +3,8 @@
 (() => {
   const { make, store } = milan;
   const LINES = 100;
-  let view = null;
+  // The two choices are made once: they keep the focus while what is below changes.
+  let selects = null, below = null;
 
   const idOf = (layer) => `${store.facts.networks[layer.network].key}/${layer.name}`;
   const layers = () => store.facts.layers.filter((layer) => layer.counts.units);
@@ -87,9 +88,18 @@
     return parts;
   };
 
+  const build = (view) => {
+    const choose = (label, name) => milan.choice(label, name, options(), "", () => {
+      location.hash = linkOf(...selects.map((select) => select.value));
+    });
+    const choices = make("div.choices", {}, choose("Left", "a"), choose("Right", "b"));
+    selects = [...choices.querySelectorAll("select")];
+    below = make("div");
+    view.append(choices, below);
+  };
+
   milan.compare = {
     open: async (query) => {
-      view ??= document.getElementById("view-compare");
       await milan.everything;
       const all = layers();
       const asked = new URLSearchParams(query);
@@ -97,13 +107,13 @@
       const a = find(asked.get("a")) ?? all[0];
       const twin = all.find((layer) => layer.network !== a?.network && layer.name === a?.name);
       const b = find(asked.get("b")) ?? twin ?? all.find((layer) => layer !== a) ?? a;
-      const body = a ? [
-        make("div.choices", {},
-          milan.choice("Left", "a", options(), idOf(a), (id) => { location.hash = linkOf(id, idOf(b)); }),
-          milan.choice("Right", "b", options(), idOf(b), (id) => { location.hash = linkOf(idOf(a), id); })),
-        ...(a === b ? [make("p", {}, "Choose two layers.")] : result(a, b)),
-      ] : [make("p", {}, "There are no units.")];
-      view.replaceChildren(view.firstElementChild, ...body);
+      if (!below) build(document.getElementById("view-compare"));
+      if (!a) {
+        below.replaceChildren(make("p", {}, "There are no units."));
+        return;
+      }
+      [a, b].forEach((layer, i) => { selects[i].value = idOf(layer); });
+      below.replaceChildren(...(a === b ? [make("p", {}, "Choose two layers.")] : result(a, b)));
     },
   };
 })();

@@ -23,24 +23,28 @@
   };
 
   // One cell per unit, colored by the first kind of word of its description.
-  const colors = () => {
-    const style = getComputedStyle(document.documentElement);
-    const of = (name) => style.getPropertyValue(name).trim();
-    return { kinds: store.facts.kinds.map((kind) => of(`--kind-${kind}`)), withheld: of("--withheld"), dead: of("--line"), quiet: of("--quiet") };
-  };
+  const NONE = "none", UNDESCRIBED = "undescribed";
+  const swatch = (name) => make(store.facts.kinds.includes(name) || name === NONE ? "span.swatch" : `span.swatch.${name}`,
+    { "data-kind": name, "aria-hidden": "true" });
+  // As the swatches of the legend have them, whatever the theme.
+  const colors = (legend) => new Map([...legend.querySelectorAll(".swatch")].map((each) => {
+    const style = getComputedStyle(each);
+    return [each.dataset.kind, each.dataset.kind === UNDESCRIBED ? style.outlineColor : style.backgroundColor];
+  }));
   const ORDER = ["animal", "person", "plant", "place", "text", "material", "thing", "pattern", "color", "light"];
-  const colorOf = (place, palette) => {
-    if (milan.isDead(place)) return palette.dead;
-    if (milan.isWithheld(place)) return palette.withheld;
+  const kindOf = (place) => {
+    const sort = milan.sort(place);
+    if (sort !== "said") return sort;
     const bits = store.kinds[store.text[place]];
-    const kind = ORDER.find((name) => bits & (1 << store.facts.kinds.indexOf(name)));
-    return kind ? palette.kinds[store.facts.kinds.indexOf(kind)] : palette.withheld;
+    return ORDER.find((name) => bits & (1 << store.facts.kinds.indexOf(name))) ?? NONE;
   };
 
-  const mosaic = (layers) => {
-    const canvas = make("canvas.mosaic", { role: "img", "aria-label": "Every unit as a cell, a band for each layer, colored by the kind of word of its description; the numbers are below" });
-    const tip = make("p.tip", { "aria-live": "off" }, "Point at a cell to see its unit.");
-    let cells = null;
+  const mosaic = (layers, legend) => {
+    const hint = "Point at a cell to see its unit, or move through them with the arrow keys; Enter opens it.";
+    const tip = make("p.tip", { "aria-live": "polite" }, hint);
+    const canvas = make("canvas.mosaic", { role: "img", tabindex: "0", "aria-label": "Every unit as a cell, a band for each layer, colored by the kind of word of its description; the numbers are below. Arrow keys move through the units, Enter opens one." });
+    let cells = null, chosen = null; // the unit that the keys are at
+    const show = (place) => { tip.textContent = place === null ? hint : `${milan.nameOf(place)}: ${milan.textOf(place)}`; };
     const paint = () => {
       const width = canvas.parentElement?.clientWidth;
       if (!width) return;
@@ -62,15 +66,29 @@
       canvas.style.height = `${Math.max(1, y - 6)}px`;
       const pen = canvas.getContext("2d");
       pen.scale(scale, scale);
-      const palette = colors(), edge = size > 4 ? 1 : 0;
+      const palette = colors(legend), edge = size > 4 ? 1 : 0;
+      const quiet = getComputedStyle(tip).color, ink = getComputedStyle(document.body).color;
+      let mark = null;
       pen.font = font;
       for (const { layer, top } of cells.bands) {
-        pen.fillStyle = palette.quiet;
+        pen.fillStyle = quiet;
         if (named) pen.fillText(layer.name, 0, top - 5);
         for (let i = 0; i < layer.counts.units; i++) {
-          pen.fillStyle = colorOf(layer.first + i, palette);
-          pen.fillRect((i % columns) * size, top + Math.floor(i / columns) * size, size - edge, size - edge);
+          const kind = kindOf(layer.first + i), x = (i % columns) * size, y = top + Math.floor(i / columns) * size;
+          if (kind === UNDESCRIBED && size > 4) {
+            pen.strokeStyle = palette.get(kind);
+            pen.strokeRect(x + 0.5, y + 0.5, size - edge - 1, size - edge - 1);
+          } else {
+            pen.fillStyle = palette.get(kind);
+            pen.fillRect(x, y, size - edge, size - edge);
+          }
+          if (layer.first + i === chosen && canvas === document.activeElement) mark = [x, y];
         }
+      }
+      if (mark) {
+        pen.strokeStyle = ink;
+        pen.lineWidth = 2;
+        pen.strokeRect(mark[0] - 1, mark[1] - 1, size - edge + 2, size - edge + 2);
       }
     };
     const at = (event) => {
@@ -83,9 +101,40 @@
       }
       return null;
     };
-    canvas.addEventListener("pointermove", (event) => {
-      const place = at(event);
-      tip.textContent = place === null ? "Point at a cell to see its unit." : `${milan.nameOf(place)}: ${milan.textOf(place)}`;
+    canvas.addEventListener("pointermove", (event) => show(at(event)));
+    // Where a key leads: down, from a layer's last line, is the next layer's first.
+    const next = (key) => {
+      const { bands, columns } = cells;
+      const now = bands.findIndex(({ layer }) => chosen < layer.first + layer.counts.units);
+      const { layer, lines } = bands[now], i = chosen - layer.first;
+      const column = i % columns, line = Math.floor(i / columns);
+      const inside = (band, l) => band.layer.first + Math.min(l * columns + column, band.layer.counts.units - 1);
+      const last = bands.at(-1).layer;
+      switch (key) {
+        case "ArrowRight": return Math.min(chosen + 1, last.first + last.counts.units - 1);
+        case "ArrowLeft": return Math.max(chosen - 1, bands[0].layer.first);
+        case "ArrowDown": return line + 1 < lines ? inside(bands[now], line + 1) : bands[now + 1] ? inside(bands[now + 1], 0) : chosen;
+        case "ArrowUp": return line > 0 ? inside(bands[now], line - 1) : bands[now - 1] ? inside(bands[now - 1], bands[now - 1].lines - 1) : chosen;
+        case "Home": return bands[0].layer.first;
+        case "End": return last.first + last.counts.units - 1;
+        default: return null;
+      }
+    };
+    canvas.addEventListener("focus", () => {
+      chosen ??= layers[0].first;
+      show(chosen);
+      paint();
+    });
+    canvas.addEventListener("blur", () => { show(null); paint(); });
+    canvas.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key === "Enter") { location.hash = milan.linkOf(chosen); return; }
+      const place = next(event.key);
+      if (place === null) return;
+      event.preventDefault();
+      chosen = place;
+      show(chosen);
+      paint();
     });
     canvas.addEventListener("click", (event) => {
       const place = at(event);
@@ -94,9 +143,12 @@
     return { element: make("div.whole-network", {}, canvas, tip), paint };
   };
 
-  const legend = () => make("ul.legend", { "aria-label": "Colors" }, ...ORDER.map((kind) =>
-    make("li", {}, make("span.swatch", { "data-kind": kind, "aria-hidden": "true" }), kind)),
-    make("li", {}, make("span.swatch.withheld", { "aria-hidden": "true" }), "withheld"), make("li", {}, make("span.swatch.dead", { "aria-hidden": "true" }), "dead"));
+  const NAMES = { [NONE]: "no kind of word", [UNDESCRIBED]: "not described" };
+  const legendOf = (layers) => {
+    const rest = layers.some(({ counts }) => counts.units > counts.described + counts.withheld + counts.dead);
+    return make("ul.legend", { "aria-label": "Colors" }, ...[...ORDER, NONE, "withheld", "dead", ...(rest ? [UNDESCRIBED] : [])].map((name) =>
+      make("li", {}, swatch(name), NAMES[name] ?? name)));
+  };
 
   milan.layers = {
     open: async () => {
@@ -109,10 +161,10 @@
           const layers = store.facts.layers.filter((layer) => layer.network === number && layer.counts.units);
           if (!layers.length) return;
           const most = Math.max(...layers.map((layer) => layer.counts.units));
-          const picture = mosaic(layers);
+          const legend = legendOf(layers), picture = mosaic(layers, legend);
           paints.push(picture.paint);
           charts.append(
-            make("h3", {}, store.facts.networks.length > 1 ? `${network.title}: every unit` : "Every unit"), picture.element, legend(),
+            make("h3", {}, store.facts.networks.length > 1 ? `${network.title}: every unit` : "Every unit"), picture.element, legend,
             make("h3", {}, "What they are about"),
             make("div.layer-cards", {}, ...layers.map((layer) => make("article.layer-card", {},
               make("h4", {}, make("a", { href: milan.listLink({ layer: layer.name, network: network.key }) }, layer.name)),

@@ -227,7 +227,8 @@
     const meaning = byMeaning ? await meaningOf(state.q) : null;
     const hasWords = byMeaning ? null : await unitsWith(state.q);
     const kind = facts.kinds.indexOf(state.kind);
-    const least = Number(state.confidence) / 100;
+    // As the column has it: 90% is not less than 90%.
+    const least = Math.fround(Number(state.confidence) / 100);
     const network = facts.networks.findIndex((each) => each.key === state.network);
     const layers = facts.layers.map((layer) =>
       (network < 0 || facts.networks.length < 2 || layer.network === network)

@@ -92,7 +92,7 @@
       const style = {
         "--x": `${x}%`, "--y": `${y}%`, "--wide": `${(width * 100) / tile}%`, "--high": `${(height * 100) / tile}%`,
       };
-      const canvas = heat ? heatMap(heat, details.maps.shape, i) : null;
+      const canvas = heat ? heatMap(heat, details.maps, i) : null;
       return make("li", {}, make("button.tile", {
         type: "button", "aria-label": known.join(", "), title: details.names?.[i] ?? "", ...style, "--sheet": sheet, "--cover": cover,
       }, make("span.whole"), make("span.over"), canvas),
@@ -120,8 +120,14 @@
   const cssUrl = (path) => `url("${new URL(path, document.baseURI).href.replace(/["\\\n]/g, encodeURIComponent)}")`;
 
   // From transparent through orange to pale yellow.
-  const heatMap = (values, [rows, columns], i) => {
+  const heatMap = (values, { shape: [rows, columns], image }, i) => {
     const canvas = make("canvas.heat", { width: columns, height: rows, "aria-hidden": "true" });
+    // An image that is not square leaves a part of its tile free.
+    if (image) {
+      const { tile } = store.facts;
+      const [down, across] = image.map((side) => Math.max(1, Math.floor((side * tile) / Math.max(...image))) / tile);
+      milan.set(canvas, { "--down": `${down * 100}%`, "--across": `${across * 100}%` });
+    }
     const context = canvas.getContext("2d");
     const pixels = context.createImageData(columns, rows);
     for (let at = 0; at < rows * columns; at++) {

@@ -1,0 +1,83 @@
+"""A catalog in headless Chromium: opens it, waits, and reads what it shows."""
+
+import contextlib
+import pathlib
+import shutil
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+WIDE, TELEPHONE = (1280, 900), (390, 844)
+# Milliseconds, on a machine that has much else to do.
+PATIENCE = 30_000
+
+
+@contextlib.contextmanager
+def launched():
+  """A headless Chromium."""
+  from playwright import sync_api
+
+  with sync_api.sync_playwright() as driver:
+    found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    yield found
+    found.close()
+
+
+@contextlib.contextmanager
+def opened(browser, page, view="", *, size=WIDE, **how):
+  """A catalog's page, opened from disk when all of it is loaded.
+
+  What goes wrong in the page fails the test.
+  """
+  width, height = size
+  context = browser.new_context(viewport={"width": width, "height": height}, **how)
+  tab = context.new_page()
+  tab.set_default_timeout(PATIENCE)
+  faults = []
+  tab.on("pageerror", lambda error: faults.append(str(error)))
+  tab.on(
+    "console", lambda line: faults.append(line.text) if line.type == "error" else 0
+  )
+  tab.on("dialog", lambda dialog: faults.append("a script ran") or dialog.dismiss())
+  tab.on(
+    "request",
+    lambda asked: None if asked.url.startswith("file:") else faults.append(asked.url),
+  )
+  tab.address = pathlib.Path(page).as_uri()
+  tab.goto(tab.address + view)
+  until(tab, "milan.store.loaded === milan.store.facts.units")
+  yield tab
+  context.close()
+  assert not faults, "\n".join(faults)
+
+
+def counted(tab, text):
+  """Waits until the list's count contains a text."""
+  from playwright import sync_api
+
+  sync_api.expect(tab.locator("#count")).to_contain_text(text)
+
+
+def until(tab, expression):
+  """Waits; the page's policy forbids what `wait_for_function` does."""
+  for _ in range(PATIENCE // 50):
+    if tab.evaluate(expression):
+      return
+    tab.wait_for_timeout(50)
+  raise AssertionError(f"never true: {expression}")
+
+
+def texts(tab):
+  """The descriptions on the cards, as far as they are in the page."""
+  return tab.locator("ul.cards .text > :nth-child(2)").all_inner_texts()
+
+
+def serious(tab):
+  """What axe finds to be serious or critical, and where."""
+  from axe_playwright_python.sync_playwright import Axe
+
+  found = Axe().run(tab).response
+  assert found["passes"], "axe looked at nothing"
+  return [
+    (fault["id"], fault["help"], [node["html"][:120] for node in fault["nodes"][:3]])
+    for fault in found["violations"]
+    if fault["impact"] in ("serious", "critical")
+  ]
