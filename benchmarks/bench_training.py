@@ -4,7 +4,7 @@
   python benchmarks/bench_training.py --lengths real 16 32 --models language_model
   python benchmarks/bench_training.py --batches 64 1024 8192 --dtypes float32 bfloat16 \
       --plain_steps 0
-  python benchmarks/bench_training.py --compare earlier.json
+  python benchmarks/bench_training.py --compare earlier.json --plot scaling.png
 
 A step is what `train.py` takes: loss, gradients and AdamW, with dropout, on random
 features and words. With `--lengths real` captions are as long as the 11,712 human
@@ -20,7 +20,8 @@ counts, and for the ratio, the least processor time, which depends less on other
 programs; on an accelerator, both sides' wall time. On a CPU, run it on one core
 (`taskset -c 0`), since torch gets one thread. `product_share` is the speed of the
 step's matrix products, as if they took the whole time, relative to one large product's,
-which is measured in the same run.
+which is measured in the same run. `--plot` draws the rows, and those of `--compare`,
+over the batch: on a CPU captions per second of processor time.
 """
 
 import argparse
@@ -162,7 +163,7 @@ class Ours:
     )
     self._terms = step.replicate(losses.no_terms(terms), mesh)
     take = step.make_step(objective, optimizer)
-    self._programs, self.flops, self.compile_s, self.memory = [], [], 0.0, 0.0
+    self.programs, self.flops, self.compile_s, self.memory = [], [], 0.0, 0.0
     for each in self._batches:
       arguments = (self._state, self._terms, each)
       self.flops.append(
@@ -171,7 +172,7 @@ class Ours:
       began = time.perf_counter()
       program = take.lower(*arguments).compile()
       self.compile_s += time.perf_counter() - began
-      self._programs.append(program)
+      self.programs.append(program)
       size = program.memory_analysis()
       held = size.argument_size_in_bytes + size.output_size_in_bytes
       held += size.temp_size_in_bytes - size.alias_size_in_bytes
@@ -179,7 +180,7 @@ class Ours:
     self.timed = [Timed(lambda i=i: self._take(i)) for i in range(len(self._batches))]
 
   def _take(self, index: int) -> None:
-    program = self._programs[index]
+    program = self.programs[index]
     self._state, self._terms = jax.block_until_ready(
       program(self._state, self._terms, self._batches[index])
     )
@@ -326,6 +327,41 @@ def line(row: dict, earlier: list[dict]) -> str:
   return f"| {' | '.join(cells)} |"
 
 
+def draw(rows: list[dict], path: pathlib.Path) -> None:
+  """Draws the speed of each model over the batch, a line for each set of options."""
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=(8, 3.5), layout="constrained")
+  names = [name for name in SIZES if any(row["model"] == name for row in rows)]
+  for axes, name in zip(
+    figure.subplots(1, len(names), squeeze=False)[0], names, strict=True
+  ):
+    lines = collections.defaultdict(list)
+    for row in rows:
+      if row["model"] == name:
+        lines[row["devices"], row["dtype"], row["lengths"]].append(row)
+    for (devices, dtype, length), found in sorted(lines.items(), key=str):
+      found = sorted(found, key=lambda row: row["batch"])
+      device = "device" if devices == 1 else "devices"
+      axes.plot(
+        [row["batch"] for row in found],
+        [row["captions_per_core_second"] for row in found],
+        marker="o",
+        label=f"{devices} {device}, {dtype}, lengths {length}",
+      )
+    axes.set_xscale("log", base=2)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("captions per batch")
+    axes.set_title(name.replace("_", " "), fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+  on_cpu = any(row["device"] == "cpu" for row in rows)
+  figure.supylabel(
+    "captions per core-second" if on_cpu else "captions per second", fontsize=10
+  )
+  figure.savefig(path, dpi=120)
+
+
 def main() -> None:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -339,6 +375,7 @@ def main() -> None:
   parser.add_argument("--plain_steps", type=int, default=6, help="0: without torch")
   parser.add_argument("--json", help="file for the rows")
   parser.add_argument("--compare", help="rows of an earlier run")
+  parser.add_argument("--plot", help="file for a plot (needs matplotlib)")
   options = parser.parse_args()
   sys.path.insert(0, os.fspath(pathlib.Path(__file__).parent))
   earlier = (
@@ -355,6 +392,8 @@ def main() -> None:
           print(line(rows[-1], earlier), flush=True)
           if options.json:
             pathlib.Path(options.json).write_text(json.dumps(rows, indent=2) + "\n")
+  if options.plot:
+    draw([*earlier, *rows], pathlib.Path(options.plot))
 
 
 if __name__ == "__main__":
