@@ -20,7 +20,7 @@ from milan_jax._src.models.language_model_rows import (
   RowState,
   fuse_language_model_weights,
 )
-from milan_jax._src.models.products import dot
+from milan_jax._src.models.products import dot, times_transposed
 
 BATCH, K, FEATURES, VOCAB = 3, 4, 20, 30
 # Rows of units in any order; the fourth follows the parent of the second.
@@ -130,6 +130,21 @@ def test_products_of_few_rows_in_bfloat16(num):
   found = dot(jnp.asarray(left), jnp.asarray(right, jnp.bfloat16))
   assert found.dtype == jnp.float32
   np.testing.assert_allclose(found, left @ right, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("inputs", [1021, 1030, 3904])
+@pytest.mark.parametrize("shape", [(1,), (5, 8), (127,), (200,)])
+def test_products_of_many_inputs_in_bfloat16(shape, inputs):
+  rng = np.random.default_rng(inputs)
+  rows, kernel = rng.normal(size=(*shape, inputs)), rng.normal(size=(inputs, 3))
+  rows, kernel = (x.astype(jnp.bfloat16).astype(np.float64) for x in (rows, kernel))
+  narrow = jnp.asarray(kernel, jnp.bfloat16)
+  found = jax.jit(dot)(jnp.asarray(rows, jnp.float32), narrow)
+  assert found.dtype == jnp.float32
+  np.testing.assert_allclose(found, rows @ kernel, rtol=1e-5, atol=1e-3)
+  gradient = jax.jit(times_transposed)(jnp.asarray(rows, jnp.bfloat16), narrow.T)
+  assert gradient.dtype == jnp.float32
+  np.testing.assert_allclose(gradient, rows @ kernel, rtol=1e-5, atol=1e-3)
 
 
 def test_a_release_is_fused_from_numpy(tiny):

@@ -11,6 +11,10 @@ from jaxtyping import Array, Float
 
 # A product of bfloat16 matrices with fewer rows is many times slower on a CPU.
 MIN_ROWS = 8
+# XLA's bfloat16 products of fewer than `MANY_ROWS` rows and more than `MANY_INPUTS`
+# inputs are slow on a CPU: the inputs are not cut into parts that a cache holds, and a
+# rest of a few rows takes longer than a whole block of `ROW_BLOCK` rows.
+MANY_ROWS, MANY_INPUTS, ROW_BLOCK = 128, 1024, 12
 
 
 def dot(
@@ -26,7 +30,26 @@ def dot(
   if kernel.dtype != jnp.float32 and num < MIN_ROWS:
     flat = jnp.pad(rows.reshape(num, inputs), ((0, MIN_ROWS - num), (0, 0)))
     return dot(flat, kernel)[:num].reshape(*shape, -1)
-  return _sum_over(rows, kernel, (len(shape),), (0,))
+  whole = functools.partial(_sum_over, left_axes=(len(shape),), right_axes=(0,))
+  parts = _num_parts(inputs)
+  if kernel.dtype == jnp.float32 or num >= MANY_ROWS or parts == 1:
+    return whole(rows, kernel)
+
+  def in_parts(rows: Array, kernel: Array) -> Array:
+    # If the rows were transposed first, XLA would convert both operands to float32.
+    rows = rows.reshape(num, parts, inputs // parts)
+    kernel = kernel.reshape(parts, inputs // parts, -1)
+    sums = _sum_over(rows, kernel, (2,), (1,), ((1,), (0,)))
+    return sums.sum(0).reshape(*shape, -1)
+
+  found: Array = jax.lax.platform_dependent(rows, kernel, cpu=in_parts, default=whole)
+  return found
+
+
+def _num_parts(inputs: int) -> int:
+  """Returns the fewest equal parts of at most `MANY_INPUTS` inputs, or 1."""
+  fewest = -(-inputs // MANY_INPUTS)
+  return next((n for n in range(fewest, 2 * fewest) if inputs % n == 0), 1)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -71,7 +94,25 @@ def times_transposed(
   cotangents: Float[Array, "*rows outputs"], kernel: Float[Array, "inputs outputs"]
 ) -> Float[Array, "*rows inputs"]:
   """Returns the gradient of the rows of a product: `cotangents @ kernel.T`."""
-  return _sum_over(cotangents, kernel, (cotangents.ndim - 1,), (1,))
+  whole = functools.partial(
+    _sum_over, left_axes=(cotangents.ndim - 1,), right_axes=(1,)
+  )
+  *shape, outputs = cotangents.shape
+  num = math.prod(shape)
+  padding = -num % ROW_BLOCK
+  is_slow = padding > 0 and num < MANY_ROWS and outputs > MANY_INPUTS
+  if kernel.dtype == jnp.float32 or not is_slow:
+    return whole(cotangents, kernel)
+
+  def in_blocks(cotangents: Array, kernel: Array) -> Array:
+    flat = cotangents.reshape(num, outputs)
+    padded = jnp.pad(flat, ((0, padding), (0, 0)))
+    return _sum_over(padded, kernel, (1,), (1,))[:num].reshape(*shape, -1)
+
+  found: Array = jax.lax.platform_dependent(
+    cotangents, kernel, cpu=in_blocks, default=whole
+  )
+  return found
 
 
 def kernel_gradient(
@@ -83,7 +124,11 @@ def kernel_gradient(
 
 
 def _sum_over(
-  left: Array, right: Array, left_axes: tuple[int, ...], right_axes: tuple[int, ...]
+  left: Array,
+  right: Array,
+  left_axes: tuple[int, ...],
+  right_axes: tuple[int, ...],
+  batch_axes: tuple[tuple[int, ...], tuple[int, ...]] = ((), ()),
 ) -> Array:
   """Contracts axes of two arrays, the left one rounded to the right one's type."""
   config: Any = jax.config  # only newer releases of JAX annotate its values
@@ -91,7 +136,7 @@ def _sum_over(
   result: Array = jax.lax.dot_general(
     left.astype(right.dtype),
     right,
-    ((left_axes, right_axes), ((), ())),
+    ((left_axes, right_axes), batch_axes),
     precision=None if chosen else jax.lax.Precision.HIGHEST,
     preferred_element_type=jnp.float32,
   )
