@@ -15,9 +15,34 @@ from milan_jax._src.search.selection import Continuations
 from tests.search.lattice import START, STOP, Lattice
 
 
+def least_cost(num, sizes):
+  """The lowest cost of computing `num` rows in chunks of any sizes, in any order."""
+  cost = {1: 1 + rows.SINGLE_ROW_COST}
+  costs = [0] * (num + 1)
+  for n in range(1, num + 1):
+    costs[n] = min(
+      cost.get(size, size + rows.CHUNK_COST) + costs[max(0, n - size)] for size in sizes
+    )
+  return costs[num]
+
+
+@pytest.mark.parametrize("max_rows", [1, 2, 16, 33, 64, 65, 256, 1000])
+def test_the_sizes_of_chunks_cost_the_least_or_little_more(max_rows):
+  sizes = rows.CPU_ROWS.chunk_sizes(max_rows)
+  for num in range(1, max_rows + 1):
+    left, cost = num, 0
+    for size, least in zip(sizes, rows.least_rows(sizes), strict=True):
+      while left > 0 and left >= least:
+        left -= size
+        cost += size + (rows.SINGLE_ROW_COST if size == 1 else rows.CHUNK_COST)
+    assert num <= num - left <= rows.CPU_ROWS.capacity(max_rows)
+    assert cost <= 1.1 * least_cost(num, sizes)
+
+
+@pytest.mark.parametrize("max_rows", [16, 50, 1000])
 @pytest.mark.parametrize("num", [0, 1, 7, 8, 9, 31, 70, 96, 200, 256, 300, 1000])
-def test_chunks_compute_every_row_once_and_few_in_vain(num):
-  max_rows = 1000
+def test_chunks_compute_every_row_once_and_few_in_vain(num, max_rows):
+  num = min(num, max_rows)
   sizes = rows.CPU_ROWS.chunk_sizes(max_rows)
   outputs = {"squares": jnp.full(rows.CPU_ROWS.capacity(max_rows), -1)}
 
@@ -30,9 +55,10 @@ def test_chunks_compute_every_row_once_and_few_in_vain(num):
   found, computed, chunks = compute(jnp.int32(num))
   squares = np.asarray(found["squares"])
   np.testing.assert_array_equal(squares[:num], np.arange(num) ** 2)
-  assert 0 <= computed - num <= max(sizes[-1] - 1, computed * rows.MAX_PADDING_SHARE)
+  assert num <= computed <= len(squares)
   assert (squares[int(computed) :] == -1).all()
-  assert -(-int(computed) // sizes[0]) <= chunks <= num
+  cost = int(computed) + rows.SINGLE_ROW_COST * int(chunks)
+  assert cost <= 1.1 * least_cost(num, sizes)
 
 
 @pytest.mark.parametrize("num", [0, 3, 41])
@@ -57,10 +83,12 @@ def test_one_chunk_computes_all_rows_without_a_loop(num):
 
 def test_sizes_reach_what_is_needed_and_no_further():
   cpu = rows.CPU_ROWS
-  assert cpu.chunk_sizes(1) == (8,)
-  assert cpu.chunk_sizes(33) == (64, 32, 16, 8)
+  assert cpu.chunk_sizes(1) == (1,)
+  assert cpu.capacity(1) == 1
+  assert cpu.chunk_sizes(33) == (33, 24, 12, 4, 1)
   assert cpu.chunk_sizes(10**6) == cpu.sizes
-  assert cpu.capacity(33) == 33 + 64
+  # At least 205 rows are computed in a chunk of 256.
+  assert cpu.capacity(10**6) == 10**6 + 51
 
 
 def test_an_accelerator_computes_in_chunks_of_one_size():
@@ -142,7 +170,7 @@ def worked_example():
   """The values that the module's docstring writes out, by name."""
   lines = re.findall(r"^  ([a-z_.]+) = (.+)$", rows.__doc__, re.MULTILINE)
   found = {name: ast.literal_eval(value) for name, value in lines}
-  assert len(found) == len(lines) == 25
+  assert len(found) == len(lines) == 26
   return {
     name: np.array(value) if isinstance(value, list) else value
     for name, value in found.items()
@@ -202,6 +230,7 @@ def test_the_worked_example_is_what_the_code_computes():
     "distinct_pairs.inverse": pairs.inverse[:num],
     "lm_slots": lm_slots,
     "sizes": sizes,
+    "least_rows": rows.least_rows(sizes),
     "capacity": len(done.outputs),
     "computed": done.rows,
     "next_parents": pool.parents,

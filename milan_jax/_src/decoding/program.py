@@ -159,18 +159,20 @@ def begin(
     keys, state = start_captioner(weights, features, counts)
     regions = Regions(features, keys, counts)
     return BoundModel(CaptionerRows(weights, regions), state, rows)
-  outputs = packing.allocate(
-    batch, jax.eval_shape(start_captioner, weights, features, counts)
-  )
+  # Every second size is enough for a product that is computed once.
+  sizes = packing.chunk_sizes(batch)[::2]
+  shapes = jax.eval_shape(start_captioner, weights, features, counts)
+  outputs = packing.allocate(batch, shapes, sizes)
 
   def start(indices: Int[Array, "chunk"]) -> CaptionerStart:
+    if len(indices) == batch:  # all units: their features need no copy
+      return start_captioner(weights, features, counts)
     some = jnp.minimum(indices, batch - 1)
     return start_captioner(
       weights, features[some], None if counts is None else counts[some]
     )
 
   num = jnp.sum(valid, dtype=jnp.int32)
-  sizes = packing.chunk_sizes(batch)
   started = in_chunks(num, start, outputs, sizes=sizes).outputs
   return BoundModel(
     CaptionerRows(weights, Regions(features, started.keys[:batch], counts)),

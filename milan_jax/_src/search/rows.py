@@ -6,8 +6,9 @@ computed in chunks. Each chunk size is compiled once, for any number of rows.
 
 `Packing` is the only difference between the search on a CPU and on an accelerator:
 
-- On a CPU a row of padding costs as much as a needed row, and compiling one more size
-  costs little. `CPU_ROWS` has several sizes, so that few rows are padding.
+- On a CPU a row of padding costs as much as a needed row, a chunk costs as much as
+  some 20 rows besides its own, and compiling one more size costs little. `CPU_ROWS` has
+  several sizes, chosen for the least cost (`least_rows`).
 - On a GPU or TPU a row costs little, but each size is compiled for seconds (on a GPU
   each matrix product is timed against its alternatives), and each test of a loop's
   condition is a round trip to the host on a GPU. `ACCELERATOR_ROWS` has one size per
@@ -50,12 +51,14 @@ read once. Rows 0 and 3 are one, of different units: `distinct_pairs` finds four
   distinct_pairs.inverse = [0, 1, 2, 0, 3]
   lm_slots = [[0, 1, 2], [0, 0, 3]]
 
-Five of at most six rows are computed in one chunk of eight on a CPU. Every packed array
-above therefore has 6 + 8 rows, of which only the first ones written here count.
+Five of at most six rows are computed in one chunk of six on a CPU; fewer would be
+computed in chunks of four and one. A chunk of four may compute two rows, so every
+packed array above has 6 + 2 rows, of which only the first ones written here count.
 
-  sizes = (8,)
-  capacity = 14
-  computed = 8
+  sizes = (6, 4, 1)
+  least_rows = (5, 2, 1)
+  capacity = 8
+  computed = 6
 
 The best continuations of unit 0 extend its hypotheses 0, 0 and 1. In unit 1 the
 finished hypothesis is the best and stays. The rows of the owners are the next parents.
@@ -67,6 +70,7 @@ finished hypothesis is the best and stays. The rows of the owners are the next p
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -77,9 +81,14 @@ from jaxtyping import Array, Bool, Int
 
 Tree = Any  # a tree of arrays that share their first axis
 
-# Maximum share of padding (rows computed but not needed) in a chunk that has a smaller
-# size to fall back on.
-MAX_PADDING_SHARE = 0.25
+# What a chunk costs on a CPU besides its rows, in rows: the weights are read and copied
+# in the order that a product needs. The product of one row needs no copy.
+CHUNK_COST, SINGLE_ROW_COST = 20, 11
+# On a CPU, single rows are chunks if there are at most this many rows. In a larger
+# program they are rare, and each size takes time to compile.
+MAX_ROWS_WITH_SINGLE = 64
+# On a CPU, sizes above this share of all rows are replaced by one chunk of all rows.
+MAX_SIZE_SHARE = 0.8
 # On an accelerator: the most chunks, unless the largest size needs more, and the
 # multiple that the size of a single chunk is rounded up to.
 MAX_CHUNKS = 32
@@ -112,27 +121,42 @@ class Packing:
         return (-(-max_rows // ROW_MULTIPLE) * ROW_MULTIPLE,)
       few = [size for size in self.sizes if size * MAX_CHUNKS >= max_rows]
       return (min(few, default=self.sizes[0]),)
-    enough = min((x for x in self.sizes if x >= max_rows), default=self.sizes[0])
-    return tuple(size for size in self.sizes if size <= enough)
+    if max_rows > self.sizes[0]:
+      return self.sizes
+    smaller = [size for size in self.sizes if size <= MAX_SIZE_SHARE * max_rows]
+    single = [1] if 1 < max_rows <= MAX_ROWS_WITH_SINGLE else []
+    return (max_rows, *smaller, *single)
 
-  def capacity(self, max_rows: int) -> int:
-    """Returns the capacity for `max_rows` rows: the last chunk may exceed them."""
-    size = self.chunk_sizes(max_rows)[0]
-    return size if self.accelerator and size >= max_rows else max_rows + size
+  def capacity(self, max_rows: int, sizes: tuple[int, ...] | None = None) -> int:
+    """Returns the capacity for `max_rows` rows: the last chunk may exceed them.
 
-  def allocate(self, max_rows: int, shapes: Tree) -> Tree:
+    Args:
+      max_rows: maximum number of rows needed at once.
+      sizes: sizes of chunks; None for `chunk_sizes(max_rows)`.
+    """
+    sizes = sizes or self.chunk_sizes(max_rows)
+    if self.accelerator:
+      return sizes[0] + (max_rows if sizes[0] < max_rows else 0)
+    least = least_rows(sizes)
+    return max_rows + max(size - n for size, n in zip(sizes, least, strict=True))
+
+  def allocate(
+    self, max_rows: int, shapes: Tree, sizes: tuple[int, ...] | None = None
+  ) -> Tree:
     """Allocates zeros for at most `max_rows` rows of outputs.
 
     Args:
       max_rows: maximum number of rows needed at once.
       shapes: shape and dtype of each output; the length of the first axis is ignored.
+      sizes: sizes of chunks; None for `chunk_sizes(max_rows)`.
     """
-    rows = self.capacity(max_rows)
+    rows = self.capacity(max_rows, sizes)
     return jax.tree.map(lambda x: jnp.zeros((rows, *x.shape[1:]), x.dtype), shapes)
 
 
-# Matrix products on a CPU reach 90 % of their best speed at about 200 rows.
-CPU_ROWS = Packing((256, 96, 64, 32, 16, 8), accelerator=False, tokens=50, candidates=0)
+# Matrix products on a CPU reach 90 % of their best speed at about 200 rows. A row costs
+# less in a product of 48 rows than in one of 64.
+CPU_ROWS = Packing((256, 96, 48, 24, 12, 4), accelerator=False, tokens=50, candidates=0)
 # A TPU's registers are 128 wide, so chunks of the vocabulary need no padding there. If
 # there are fewer than some 3,500 candidates for a top-k of 50, XLA for TPUs sorts them,
 # which takes seconds to compile.
@@ -148,6 +172,31 @@ def packing_for(platform: str) -> Packing:
     platform: kind of these devices, as `jax.Device.platform`; they need not be present.
   """
   return CPU_ROWS if platform == "cpu" else ACCELERATOR_ROWS
+
+
+@functools.cache
+def least_rows(sizes: tuple[int, ...]) -> tuple[int, ...]:
+  """Returns, for each size of chunks, the fewest remaining rows that it is used for.
+
+  Fewer rows cost less in chunks of the smaller sizes.
+
+  Args:
+    sizes: sizes of chunks, largest first.
+  """
+  found: list[int] = []
+  costs = [0.0]  # of each number of rows, in chunks of the sizes seen so far
+  for size in reversed(sizes):
+    cost = SINGLE_ROW_COST + 1 if size == 1 else CHUNK_COST + size
+    least = size if found else 1
+    while found and least > 1 and cost <= costs[least - 1]:
+      least -= 1
+    before = costs
+    costs = [0.0]
+    for rows in range(1, sizes[0] + 1):
+      is_used = rows >= least
+      costs.append(cost + costs[max(0, rows - size)] if is_used else before[rows])
+    found.append(least)
+  return tuple(reversed(found))
 
 
 class DistinctPairs(NamedTuple):
@@ -269,14 +318,10 @@ def in_chunks(
     computed = compute(jnp.arange(sizes[0], dtype=jnp.int32))
     return ChunkOutput(computed, none + sizes[0], none + 1)
   carry = ChunkOutput(outputs, none, none)
-  for size, smaller in zip(sizes, (*sizes[1:], 0), strict=True):
-    # A chunk of this size is used if at most this many of its rows are padding.
-    padding = int(size * MAX_PADDING_SHARE) if smaller else size - 1
+  for size, least in zip(sizes, least_rows(tuple(sizes)), strict=True):
 
-    def unfinished(
-      carry: ChunkOutput, size: int = size, padding: int = padding
-    ) -> Bool[Array, ""]:
-      return num - carry.rows >= size - padding
+    def unfinished(carry: ChunkOutput, least: int = least) -> Bool[Array, ""]:
+      return num - carry.rows >= least
 
     def advance(carry: ChunkOutput, size: int = size) -> ChunkOutput:
       outputs, start, chunks = carry
