@@ -121,7 +121,7 @@ def test_bytes_of_collectives_are_counted():
   %l = s32[16]{0} all-gather(f32[99] %a), dimensions={0}
   %m = f32[7] fusion(f32[8] %all-reduce.1), calls=%f
   """
-  expected = 4 * 32 + (4 + 2 * 6 + 5) + 4 * 16
+  expected = [4 * 32, 4 + 2 * 6 + 5, 4 * 16]
   assert compiled.collective_bytes(text) == expected
 
 

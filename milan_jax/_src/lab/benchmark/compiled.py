@@ -27,6 +27,8 @@ _COLLECTIVES = (
   *("all-reduce", "all-gather", "reduce-scatter"),
   *("all-to-all", "collective-permute"),
 )
+# Larger collectives carry gradients or rows; smaller ones a few numbers each.
+LARGE_BYTES = 10**6
 _BYTES = {"f64": 8, "s64": 8, "f32": 4, "s32": 4, "u32": 4, "bf16": 2, "f16": 2}
 _BYTES |= {"s8": 1, "u8": 1, "pred": 1}
 _COLUMNS = (
@@ -46,6 +48,7 @@ _COLUMNS = (
   ("sorts", "sorts", "{}"),
   ("fusions", "fusions", "{}"),
   ("collectives", "collectives", "{}"),
+  ("large_collectives", "over 1 MB", "{}"),
   ("flops", "FLOP", "{:.1e}"),
   ("bytes", "bytes", "{:.1e}"),
   ("estimated_ms", "estimated ms", "{:.1f}"),
@@ -109,7 +112,8 @@ def compile_program(program: Program, target: str, *, milan: str) -> Row:
     "code_mb": memory.generated_code_size_in_bytes / 1e6,
     "hbm_mb": held / 1e6,
     **count_operations(text),
-    "collective_mb": collective_bytes(text) / 1e6,
+    "collective_mb": sum(collective_bytes(text)) / 1e6,
+    "large_collectives": sum(n > LARGE_BYTES for n in collective_bytes(text)),
     "flops": _known(costs, "flops"),
     "bytes": _known(costs, "bytes accessed"),
     "estimated_ms": _known(costs, "optimal_seconds", 1000.0),
@@ -136,21 +140,23 @@ def count_operations(text: str) -> dict[str, Any]:
   return counts
 
 
-def collective_bytes(text: str) -> int:
-  """Returns the bytes of the results of all collectives, each counted once.
+def collective_bytes(text: str) -> list[int]:
+  """Returns the bytes of each collective's result.
 
   Args:
     text: as for `count_operations`.
   """
   text = re.sub(r"/\*.*?\*/", "", text)  # the numbers of a long tuple's parts
-  total = 0
+  found = []
   for kind in _COLLECTIVES:
     for result in re.findall(rf"= ([^=]*?) {kind}(?:-start)?\(", text):
+      total = 0
       # Layouts such as {1,0:T(8,128)} follow the shapes.
       for name, sizes in re.findall(r"\b([a-z]+\d*)\[([\d,]*)\]", result):
         shape = [int(size) for size in sizes.split(",") if size]
         total += _BYTES.get(name, 4) * math.prod(shape)
-  return total
+      found.append(total)
+  return found
 
 
 def heading(target: str, devices: Sequence[jax.Device]) -> str:

@@ -53,7 +53,7 @@ class Grid:
     batches: units, images or captions of one device.
     beams: hypotheses per unit.
     lengths: maximum tokens of a description; training reads one more, the start.
-    dtypes: precisions; training has float32 only, and the encoder no tensorfloat32.
+    dtypes: precisions; only the decoder has tensorfloat32.
   """
 
   programs: tuple[str, ...]
@@ -108,7 +108,7 @@ def programs(
   if "encoder" in grid.programs:
     yield from _encoders(release, grid, devices[0])
   for name in ("captioner_step", "language_model_step"):
-    if name not in grid.programs or "float32" not in grid.dtypes:
+    if name not in grid.programs:
       continue
     if name == "captioner_step" or release.language_model is not None:
       yield from _steps(name, release, grid, mesh)
@@ -189,10 +189,18 @@ def _steps(name: str, release: Release, grid: Grid, mesh: Mesh) -> Iterator[Prog
   spec = release.captioner if name == "captioner_step" else release.language_model
   assert spec is not None, "checked by the caller"
   optimizer = make_optimizer()
-  for batch, length in itertools.product(grid.batches, grid.lengths):
-    yield step_program(
-      spec, optimizer, mesh, captions=batch * mesh.size, inputs=length + 1
-    )
+  for batch, length, dtype in itertools.product(
+    grid.batches, grid.lengths, grid.dtypes
+  ):
+    if dtype in ("float32", "bfloat16"):
+      yield step_program(
+        spec,
+        optimizer,
+        mesh,
+        captions=batch * mesh.size,
+        inputs=length + 1,
+        dtype=dtype,
+      )
 
 
 def step_program(
