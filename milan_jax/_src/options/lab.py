@@ -59,8 +59,9 @@ class BenchOptions(Options):
   against: str = option(
     "auto",
     "other contenders: textbook, hoisted, compiled (hoisted by torch.compile), "
-    "jax_beam (a textbook beam search in JAX over our step), or none; auto: the first "
-    "two where torch is installed",
+    "jax_beam (a textbook beam search in JAX over our step), ctranslate2 (with a "
+    "transformer of equal arithmetic), or none; auto: the first two where torch is "
+    "installed",
   )
   milan: str = option(
     "peaked",

@@ -23,7 +23,9 @@ from milan_jax._src.lab.benchmark.peaked import (
 )
 from milan_jax._src.lab.benchmark.plot import check_plot, draw
 from milan_jax._src.lab.benchmark.spec import (
+  CTRANSLATE2,
   HOISTED,
+  JAX_BEAM,
   OTHERS,
   OURS,
   TEXTBOOK,
@@ -73,8 +75,8 @@ def bench(options: BenchOptions) -> list[Row]:
     *(
       (other, dtype, 1)
       for other in others
-      # On a CPU torch gains nothing from narrow products.
-      for dtype in (("float32",) if on_cpu and other in TORCH else kinds)
+      # On a CPU the others gain nothing from narrow products, or have none.
+      for dtype in (("float32",) if on_cpu and other != JAX_BEAM else kinds)
     ),
   ]
   rows: list[Row] = []
@@ -306,5 +308,9 @@ def _against(text: str) -> tuple[str, ...]:
     raise UserError(
       f"--against={text} needs torch: pip install 'milan-jax[torch]', or use "
       "--against=none."
+    )
+  if CTRANSLATE2 in found and importlib.util.find_spec("ctranslate2") is None:
+    raise UserError(
+      f"--against={text} needs CTranslate2: pip install ctranslate2, or leave it out."
     )
   return found

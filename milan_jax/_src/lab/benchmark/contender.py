@@ -16,7 +16,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from milan_jax._src.lab.benchmark import machine
-from milan_jax._src.lab.benchmark.spec import COMPILED, JAX_BEAM, OURS, TEXTBOOK, Spec
+from milan_jax._src.lab.benchmark.spec import (
+  COMPILED,
+  CTRANSLATE2,
+  JAX_BEAM,
+  OURS,
+  TEXTBOOK,
+  Spec,
+)
 
 
 class Contender(Protocol):
@@ -119,6 +126,42 @@ class _JaxBeam:
     return (*self._last, {"product_peak_gflops": peak})
 
 
+class _Peer:
+  """CTranslate2, with a transformer of equal arithmetic in place of the captioner.
+
+  On the GPU if it was built for one and JAX uses it too.
+  """
+
+  def __init__(self, spec: Spec, features: np.ndarray):
+    import ctranslate2
+    import jax
+
+    from milan_jax._src.lab.benchmark.peer_decoder import PeerDecoder
+    from milan_jax._src.store.release import load_release
+
+    on_gpu = ctranslate2.get_cuda_device_count() and jax.default_backend() == "gpu"
+    self._device, self._units = "cuda" if on_gpu else "cpu", len(features)
+    self._decoder = PeerDecoder(
+      load_release(spec.release),
+      strategy=spec.strategy,
+      beam_size=spec.beam,
+      length=spec.length,
+      cores=spec.cores or len(os.sched_getaffinity(0)),
+      device=self._device,
+      precision=spec.dtype,
+    )
+
+  def prepare(self) -> dict[str, Any]:
+    return {}
+
+  def run(self) -> None:
+    self._last = self._decoder(self._units)
+
+  def results(self) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    peak = machine.product_peak("float32") / 1e9
+    return (*self._last, {"device": self._device, "product_peak_gflops": peak})
+
+
 class _Torch:
   """The textbook decoder, the hoisted or the compiled one, in torch.
 
@@ -192,6 +235,8 @@ def _make(spec: Spec, features: np.ndarray) -> Contender:
     return _Ours(spec, features)
   if spec.contender == JAX_BEAM:
     return _JaxBeam(spec, features)
+  if spec.contender == CTRANSLATE2:
+    return _Peer(spec, features)
   return _Torch(spec, features)
 
 

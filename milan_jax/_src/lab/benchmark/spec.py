@@ -4,11 +4,11 @@ import dataclasses
 
 # milan-jax's decoder; the published search in torch; the same search with everything
 # that is constant across steps computed once; that one by `torch.compile`; a textbook
-# beam search in JAX over milan-jax's own step.
+# beam search in JAX over milan-jax's own step; CTranslate2 with another model.
 OURS, TEXTBOOK, HOISTED, COMPILED = "ours", "textbook", "hoisted", "compiled"
-JAX_BEAM = "jax_beam"
+JAX_BEAM, CTRANSLATE2 = "jax_beam", "ctranslate2"
 TORCH = (TEXTBOOK, HOISTED, COMPILED)
-OTHERS = (*TORCH, JAX_BEAM)
+OTHERS = (*TORCH, JAX_BEAM, CTRANSLATE2)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,7 @@ _COLUMNS = (
   ("ratio_to_hoisted", "x hoisted", "{:.1f}"),
   ("ratio_to_compiled", "x compiled", "{:.1f}"),
   ("ratio_to_jax_beam", "x jax_beam", "{:.1f}"),
+  ("ratio_to_ctranslate2", "x ctranslate2", "{:.1f}"),
   ("equal_captions", "equal", "{:.1%}"),
   ("largest_score_difference", "diff", "{:.0e}"),
   ("gflop_per_unit", "GFLOP/unit", "{:.2f}"),
