@@ -88,6 +88,7 @@ EXTRAS = {
   "matplotlib": {
     *("lab/benchmark/plot.py", "lab/evaluation/calibration_plot.py"),
     *("experiments/generalization_report.py", "experiments/sweep_report.py"),
+    "experiments/result_files.py",
   },
   "spacy": {"text/tokenizer.py"},
   "sacrebleu": {"scores/sacre_bleu.py"},

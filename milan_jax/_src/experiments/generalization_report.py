@@ -1,17 +1,21 @@
 """The results of `milan-generalize`: JSON, CSV, a table and a plot."""
 
-import csv
-import importlib.util
-import io
+import functools
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from milan_jax._src.experiments.result_files import (
+  add_legend,
+  csv_text,
+  write_results,
+)
 from milan_jax._src.experiments.specificity import PEOPLE
 from milan_jax._src.experiments.trained_trial import LIKELIHOOD, PMI
-from milan_jax._src.files.atomic import atomic_path, write_json, write_text
-from milan_jax._src.runs.progress import say
 from milan_jax._src.scores.score_table import CONSTANT, SHOWN, SHUFFLED, Estimate, cell
+
+if TYPE_CHECKING:
+  from matplotlib.figure import Figure
 
 Row = Mapping[str, Any]
 _WAYS = (PMI, LIKELIHOOD, CONSTANT, SHUFFLED)
@@ -22,29 +26,29 @@ _COLUMNS = (
 
 
 def write(rows: Sequence[Row], folder: pathlib.Path) -> None:
-  """Writes `results.json` and `.csv`, `table.md` and, with matplotlib, `plot.png`."""
-  write_json(folder / "results.json", list(rows))
-  write_text(folder / "results.csv", as_csv(rows))
-  write_text(folder / "table.md", markdown(rows))
-  if importlib.util.find_spec("matplotlib") is None:
-    say("no plot: it needs matplotlib (pip install 'milan-jax[bench]')")
-  else:
-    draw(rows, folder / "plot.png")
+  """Writes all files of the results."""
+  write_results(
+    folder,
+    list(rows),
+    rows=as_csv(rows),
+    table=markdown(rows),
+    draw=functools.partial(draw, rows),
+  )
 
 
 def as_csv(rows: Sequence[Row]) -> str:
   """Formats all scores of all rows, one line each."""
-  text = io.StringIO()
-  writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n", extrasaction="ignore")
-  writer.writeheader()
+  return csv_text(_COLUMNS, _lines(rows))
+
+
+def _lines(rows: Sequence[Row]) -> Iterator[Row]:
   for row in rows:
     named = {**row, "train": "+".join(row["train"]), "test": "+".join(row["test"])}
     for way in _WAYS:
       for score, estimate in sorted(row["systems"][way].items()):
         published = row["published"] if score == "bertscore" and way == PMI else None
         line = {**named, "way": way, "score": score, **estimate}
-        writer.writerow({**line, "published": published})
-  return text.getvalue()
+        yield {**line, "published": published}
 
 
 def shown_score(rows: Sequence[Row]) -> str:
@@ -98,24 +102,22 @@ _COLORS = {
 }
 
 
-def draw(rows: Sequence[Row], path: pathlib.Path) -> None:
+def draw(rows: Sequence[Row], figure: "Figure") -> None:
   """Draws for each case a point with its interval per way, and the published value."""
-  from matplotlib.figure import Figure
-
   score = shown_score(rows)
-  published: str | None = "published"  # once in the legend
-  figure = Figure(figsize=(7, 1.4 + 0.55 * len(rows)), layout="constrained")
+  shown: dict[str, Any] = {}
+  figure.set_size_inches(7, 1.4 + 0.55 * len(rows))
   axis = figure.subplots()
   for place, row in enumerate(rows):
     for number, way in enumerate(_WAYS):
       found = _estimate(row, way, score)
       y = place + 0.17 * (number - 1.5)
       axis.plot((found.low, found.high), (y, y), color=_COLORS[way], linewidth=1.2)
-      label = way if place == 0 else None
-      axis.plot(found.value, y, "o", color=_COLORS[way], markersize=4, label=label)
+      (point,) = axis.plot(found.value, y, "o", color=_COLORS[way], markersize=4)
+      shown.setdefault(way, point)
     if row["published"] is not None and score == "bertscore":
-      axis.plot(row["published"], place, "x", color="#c0392b", label=published)
-      published = None
+      (point,) = axis.plot(row["published"], place, "x", color="#c0392b")
+      shown.setdefault("published", point)
   axis.set_yticks(
     range(len(rows)), [f"{row['experiment']}\n{row['label']}" for row in rows]
   )
@@ -123,6 +125,4 @@ def draw(rows: Sequence[Row], path: pathlib.Path) -> None:
   axis.invert_yaxis()
   axis.set_xlabel(f"{SHOWN[score][0]}, 95 % intervals over units")
   axis.spines[["top", "right"]].set_visible(False)
-  figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
-  with atomic_path(path) as staging:
-    figure.savefig(staging, dpi=150)
+  add_legend(figure, shown, columns=4)

@@ -1,16 +1,20 @@
 """The results of `milan-sweep`: JSON, CSV, a table and a plot."""
 
-import csv
-import importlib.util
-import io
+import functools
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from milan_jax._src.experiments.result_files import (
+  add_legend,
+  csv_text,
+  write_results,
+)
 from milan_jax._src.experiments.trained_trial import TEST, VALIDATION
-from milan_jax._src.files.atomic import atomic_path, write_json, write_text
-from milan_jax._src.runs.progress import say
 from milan_jax._src.scores.score_table import CONSTANT, SHOWN, SHUFFLED, Estimate, cell
+
+if TYPE_CHECKING:
+  from matplotlib.figure import Figure
 
 Results = Mapping[str, Any]
 _COLUMNS = (
@@ -20,14 +24,14 @@ _COLUMNS = (
 
 
 def write(results: Results, folder: pathlib.Path) -> None:
-  """Writes `results.json` and `.csv`, `table.md` and, with matplotlib, `plot.png`."""
-  write_json(folder / "results.json", dict(results))
-  write_text(folder / "results.csv", as_csv(results))
-  write_text(folder / "table.md", markdown(results))
-  if importlib.util.find_spec("matplotlib") is None:
-    say("no plot: it needs matplotlib (pip install 'milan-jax[bench]')")
-  else:
-    draw(results, folder / "plot.png")
+  """Writes all files of the results."""
+  write_results(
+    folder,
+    dict(results),
+    rows=as_csv(results),
+    table=markdown(results),
+    draw=functools.partial(draw, results),
+  )
 
 
 def _rows(results: Results) -> list[dict[str, Any]]:
@@ -42,14 +46,15 @@ def _rows(results: Results) -> list[dict[str, Any]]:
 
 def as_csv(results: Results) -> str:
   """Formats all scores of all settings and both parts, one line each."""
-  text = io.StringIO()
-  writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n", extrasaction="ignore")
-  writer.writeheader()
-  for row in _rows(results):
-    for part, table in results["scores"].items():
-      for score, estimate in sorted(table["systems"][row["key"]].items()):
-        writer.writerow({**row, "part": part, "score": score, **estimate})
-  return text.getvalue()
+  return csv_text(
+    _COLUMNS,
+    (
+      {**row, "part": part, "score": score, **estimate}
+      for row in _rows(results)
+      for part, table in results["scores"].items()
+      for score, estimate in sorted(table["systems"][row["key"]].items())
+    ),
+  )
 
 
 def markdown(results: Results) -> str:
@@ -95,13 +100,11 @@ def markdown(results: Results) -> str:
 _COLORS = ("#1f5fa8", "#e0902c", "#3f9d8f", "#8e5ea2", "#c0392b")
 
 
-def draw(results: Results, path: pathlib.Path) -> None:
+def draw(results: Results, figure: "Figure") -> None:
   """Draws the score on the test part against temperature and against the beam."""
-  from matplotlib.figure import Figure
-
   score = results["chosen_by"]
   systems = results["scores"][TEST]["systems"]
-  figure = Figure(figsize=(9, 3.8), layout="constrained")
+  figure.set_size_inches(9, 3.8)
   axes = figure.subplots(1, 2, sharey=True)
   shown: dict[str, Any] = {}
   several = len({row["encoder"] for row in results["points"]}) > 1
@@ -143,13 +146,4 @@ def draw(results: Results, path: pathlib.Path) -> None:
     axis.set_xlabel(name.replace("_", " "))
     axis.spines[["top", "right"]].set_visible(False)
   axes[0].set_ylabel(f"{SHOWN[score][0]}, test part")
-  figure.legend(
-    list(shown.values()),
-    list(shown),
-    loc="outside lower center",
-    ncols=3,
-    frameon=False,
-    fontsize=8,
-  )
-  with atomic_path(path) as staging:
-    figure.savefig(staging, dpi=150)
+  add_legend(figure, shown, columns=3)
