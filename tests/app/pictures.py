@@ -8,6 +8,8 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from milan_jax._src.app.uploads import MAX_BYTES
+
 
 def png(width=300, height=200, seed=0):
   """A PNG file of noise."""
@@ -51,3 +53,25 @@ def text_bomb():
 def url(data):
   """A file as browsers send one."""
   return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+
+
+def tiff():
+  """A picture of a format that browsers do not show."""
+  buffer = io.BytesIO()
+  Image.new("RGB", (20, 20)).save(buffer, "TIFF")
+  return buffer.getvalue()
+
+
+# What is refused, and with what words.
+BAD = {
+  "empty": (b"", "the file is empty"),
+  "text": (b"no picture at all, but text", "not a picture of a known format"),
+  "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
+  "tiff": (tiff(), "not a picture of a known format"),
+  "cut": (png()[:400], "cannot be decoded"),
+  "header": (chunks(8, 8)[:40], "cannot be decoded"),
+  "bomb": (bomb(), "60,000 x 60,000 pixels exceed the limit of 25,000,000"),
+  "text_bomb": (text_bomb(), "cannot be decoded"),
+  "large": (b"\x89PNG" + bytes(MAX_BYTES), "MB; found 10.0 MB"),
+  "huge": (bytes(2 * MAX_BYTES), "MB; found 20.0 MB"),
+}

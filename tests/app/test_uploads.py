@@ -11,7 +11,7 @@ from PIL import Image
 
 from milan_jax._src.app import uploads
 from milan_jax._src.errors import UserError
-from tests.app.pictures import bomb, chunks, png, text_bomb, url
+from tests.app.pictures import BAD, bomb, png, url
 
 
 def _prepare(data, name="a.png"):
@@ -34,32 +34,12 @@ def test_a_picture_arrives_as_its_central_square():
   np.testing.assert_array_equal(_pixels(found["picture"]), expected)
 
 
-@pytest.mark.parametrize(
-  ("data", "message"),
-  [
-    (b"", "the file is empty"),
-    (b"no picture at all, but text", "not a picture of a known format"),
-    (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
-    (png()[:400], "cannot be decoded"),
-    (chunks(8, 8)[:40], "cannot be decoded"),
-    (bomb(), r"60,000 x 60,000 pixels exceed the limit of 25,000,000"),
-    (text_bomb(), "cannot be decoded"),
-    (b"\x89PNG" + bytes(uploads.MAX_BYTES), r"at most 10 MB; found 10\.0 MB"),
-    (bytes(2 * uploads.MAX_BYTES), r"at most 10 MB; found 20\.0 MB"),
-  ],
-  ids=("empty", "text", "svg", "cut", "header", "bomb", "text_bomb", "large", "huge"),
-)
-def test_bad_pictures_are_refused_by_name(data, message):
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_pictures_are_refused_by_name(kind):
+  data, message = BAD[kind]
   found = _prepare(data, "<b>.png")
   assert set(found) == {"error"} and found["error"].startswith("<b>.png: ")
-  with pytest.raises(AssertionError, match=message):
-    raise AssertionError(found["error"])
-
-
-def test_formats_that_browsers_do_not_show_are_refused():
-  buffer = io.BytesIO()
-  Image.new("RGB", (20, 20)).save(buffer, "TIFF")
-  assert "not a picture of a known format" in _prepare(buffer.getvalue())["error"]
+  assert message in found["error"]
 
 
 @pytest.mark.parametrize(
