@@ -15,6 +15,12 @@ from milan_jax._src.runs.progress import say
 
 HOST = "127.0.0.1"
 _NAMES = (HOST, "localhost")
+# White on the theme's own color of buttons has too little contrast.
+_COLORS = {
+  f"button_primary_{part}{scheme}": f"*primary_{shade}"
+  for part, shade in (("background_fill", 700), ("background_fill_hover", 800))
+  for scheme in ("", "_dark")
+}
 _FIRST_PORT, _LAST_PORT = 7860, 7959
 # Fonts of the reader's machine: Gradio's own themes fetch theirs.
 _FONTS = ("system-ui", "sans-serif")
@@ -60,7 +66,7 @@ def serving(options: LocalPageOptions) -> Iterator[str]:
     ) from error
   port = open_port(options.port)
   page = build(Workbench(options.run_folders, options.captioner_names))
-  theme = gr.themes.Base(font=_FONTS, font_mono=_MONO)
+  theme = gr.themes.Base(font=_FONTS, font_mono=_MONO).set(**_COLORS)
   hosts = () if options.share else _NAMES
   try:
     _, local, shared = page.queue(api_open=False, max_size=16).launch(

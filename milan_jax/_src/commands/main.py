@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 # The user's to fix: a full disk, a quota, a folder that may not be written to.
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}
+# A path that cannot be what it was given as.
+_PATH = {
+  *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EPERM),
+  *(errno.ENAMETOOLONG, errno.ELOOP),
+}
 
 
 def run(
@@ -100,6 +105,10 @@ def _exit_code(
     )
     return 2
   except OSError as error:
+    if error.errno in _PATH and error.filename is not None:
+      path = shown(os.fsdecode(error.filename))
+      print(f"{name}: {path}: {error.strerror}: name another path.", file=sys.stderr)
+      return 2
     if error.errno not in _DISK:
       raise
     where = f" ({error.filename})" if error.filename else ""
