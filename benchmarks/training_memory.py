@@ -2,10 +2,10 @@
 
   python benchmarks/training_memory.py --units 1000 10000 50000
 
-Writes a data set as `milan-features` does, with the features of the packaged encoder
-(15 regions) and three captions a unit, as long as people write them, and trains one
-epoch of both models on it. Prints the largest resident memory of the process, and its
-part that no file backs. The data set of 50,000 units has about 2 GB.
+Writes a data set as `milan-features` does, with features of two layers of the packaged
+encoder (15 regions) and three captions a unit, as long as people write them, of 500
+words, and trains one epoch of both models on it. Prints the largest resident memory of
+the process, and its part that no file backs.
 """
 
 import argparse
@@ -26,8 +26,8 @@ K = 15
 OPTIONS = {
   **{"hidden_size": 64, "embedding_size": 16, "lm_hidden_size": 64, "lm_layers": 1},
   **{"lm_embedding_size": 16, "batch_size": 256, "lm_batch_size": 256, "max_epochs": 1},
-  # Equal lengths for any number of units, since steps hold the longest caption.
-  **{"min_count": 2, "length": 20, "seed": 0},
+  # Programs of equal sizes for any number of units: a step holds the longest caption.
+  **{"encoder_layers": "act0,blocks.10", "length": 20, "seed": 0},
 }
 
 
@@ -69,7 +69,7 @@ def write(folder: pathlib.Path, units: int) -> None:
   )
   from milan_jax._src.training.trained_encoder import feature_key, trained_encoder
 
-  spec, params = trained_encoder(TrainOptions().model)
+  spec, params = trained_encoder(TrainOptions.of(**OPTIONS).model)
   whole = encoder_params(spec, params)
   size = region_encoder(spec, whole).feature_size
   features = Synthetic(units, size)
@@ -78,12 +78,9 @@ def write(folder: pathlib.Path, units: int) -> None:
     np.arange(1, 1 + len(bench.NUM_WITH_LENGTH)), bench.NUM_WITH_LENGTH
   )
   letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
-  words = ["".join(rng.choice(letters, 6)) for _ in range(3000)]
+  words = ["".join(rng.choice(letters, 6)) for _ in range(500)]
   annotations = {
-    unit: [
-      " ".join(words[i] for i in rng.zipf(1.3, size=rng.choice(lengths)) % len(words))
-      for _ in range(3)
-    ]
+    unit: [" ".join(rng.choice(words, rng.choice(lengths))) for _ in range(3)]
     for unit in features.signed_units("layer")
   }
   origin = {"left_out": 0, "nothing": [], "sources": {}, "sets": []}
@@ -99,8 +96,9 @@ def train(features: pathlib.Path, workdir: pathlib.Path) -> tuple[float, float, 
   command += [f"--workdir={workdir}"]
   command += [f"--{flag}={value}" for flag, value in OPTIONS.items()]
   began = time.perf_counter()
+  log = tempfile.TemporaryFile("w+")  # noqa: SIM115
   process = subprocess.Popen(
-    command, env=os.environ | {"JAX_PLATFORMS": "cpu"}, stderr=subprocess.DEVNULL
+    command, env=os.environ | {"JAX_PLATFORMS": "cpu"}, stderr=log
   )
   peak = 0.0
 
@@ -122,7 +120,8 @@ def train(features: pathlib.Path, workdir: pathlib.Path) -> tuple[float, float, 
   process.returncode = code
   watcher.join()
   if code:
-    raise SystemExit("the training failed")
+    log.seek(0)
+    raise SystemExit(f"the training failed: {log.read()[-2000:]}")
   return time.perf_counter() - began, usage.ru_maxrss / 1e3, peak
 
 
