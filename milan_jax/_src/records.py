@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Integer, UInt8
 
 from milan_jax._src.notebook import Shown
 
@@ -119,6 +119,37 @@ class LayerExemplars:
     return counts
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class LayerDistribution:
+  """How the activations of some units of one layer are distributed, with samples.
+
+  A histogram has bins of one width, of which the first begins at a unit's least value
+  or below. Activations of an "off" row are distances below its unit's resting value.
+
+  Attributes:
+    layer: the layer's name.
+    value_bins: start of the first bin of the histogram of each unit's activations at
+      the positions of all images, or at some of them, and the width of its bins.
+    value_counts: number of activations in each bin.
+    maximum_bins: as `value_bins`, of the spatial maximum on each image.
+    maximum_counts: number of images whose maximum is in each bin.
+    sample_rows: row in the set's table of images of each sample from over the range of
+      the maxima, highest first; -1 for none.
+    sample_activations: spatial maximum on each sample; NaN for none.
+    sample_shares: number of images in the interval of the range that each sample is
+      from.
+  """
+
+  layer: str
+  value_bins: Float[np.ndarray, "units 2"]
+  value_counts: Integer[np.ndarray, "units bins"]
+  maximum_bins: Float[np.ndarray, "units 2"]
+  maximum_counts: Integer[np.ndarray, "units bins"]
+  sample_rows: Int[np.ndarray, "units samples"]
+  sample_activations: Float[np.ndarray, "units samples"]
+  sample_shares: Integer[np.ndarray, "units samples"]
+
+
 def signed_units(layer: str, indices: Iterable[int], off: Iterable[bool]) -> list[Unit]:
   """Units of a layer by their indices, each "off" or "on"."""
   return [
@@ -189,6 +220,25 @@ class MappedExemplars(Protocol):
 
   def image_names(self, rows: Int[np.ndarray, "n"]) -> list[str] | None:
     """The names of the distinct images at `rows`; None if there are none."""
+
+
+@runtime_checkable
+class DistributedExemplars(Protocol):
+  """An exemplar set that may know how activations are distributed, with samples."""
+
+  def distribution(self, layer: str) -> LayerDistribution | None:
+    """The distribution of the activations of a layer's units; None if not known."""
+
+  def sample_masks(
+    self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
+  ) -> Bool[np.ndarray, "n height width"]:
+    """Masks, at the images' size, of some samples of a layer.
+
+    Args:
+      layer: the layer's name.
+      rows: rows of `distribution(layer)`, one per mask.
+      slots: which of the unit's samples, one per mask.
+    """
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class CollectOptions:
     workers: processes that decode images; 0 for threads of this one.
     threads: threads that decode images, in each process.
     tail: which tail of each unit's activations; all but "upper" collect both.
+    distribution: whether to collect histograms, and samples from over the whole range.
   """
 
   k: int = 15
@@ -50,6 +51,7 @@ class CollectOptions:
   batch_size: int = 32
   workers: int = 0
   threads: int = 2
+  distribution: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -163,6 +165,7 @@ def accumulate(
     quantile=options.quantile,
     num_images=len(source),
     tail=options.tail,
+    distribution=options.distribution,
   )
   batch_indices = shard.batch_indices(len(source), options.batch_size)[progress.done :]
   read = batches(

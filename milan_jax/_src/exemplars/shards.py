@@ -100,6 +100,7 @@ def start(
   quantile: float,
   num_images: int,
   tail: Tail = "upper",
+  distribution: bool = True,
 ) -> Progress:
   """Returns the progress before the first image; `units` as for `accumulate`."""
   numbers = {name: len(chosen) for name, chosen in (units or {}).items()}
@@ -113,6 +114,7 @@ def start(
         num_images=num_images,
         units=numbers.get(shape.name),
         lower=tail != "upper",
+        distribution=distribution,
       )
       for shape in shapes
     },

@@ -1,4 +1,7 @@
-"""The streaming statistics of one layer: top images, thresholds and firing.
+"""The streaming statistics of one layer.
+
+They are the top images, thresholds, firing, and the distribution of the activations:
+a histogram of the values, one of the maxima, and samples from over the whole range.
 
 The lower tail is the upper tail of the negated activations. It is also collected if
 units may be described by what lowers their activation; see `tails`.
@@ -11,15 +14,27 @@ and for any number of merged states.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
-from typing import Any
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from milan_jax._src.exemplars import firing, thresholds, top_images
+from milan_jax._src.exemplars import (
+  firing,
+  histograms,
+  range_samples,
+  sampled_values,
+  thresholds,
+  top_images,
+)
+from milan_jax._src.exemplars.range_samples import RangeSamples
+from milan_jax._src.exemplars.sampled_values import SampledValues
 from milan_jax._src.exemplars.top_images import Groups
 from milan_jax._src.records import LayerShape
+
+_State = TypeVar("_State")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,16 +43,29 @@ class LowerTail:
 
   top: top_images.TopImages
   thresholds: thresholds.ThresholdState
+  samples: RangeSamples | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LayerState:
-  """The state of a layer's statistics; `lower` is None if it is not collected."""
+  """The state of a layer's statistics.
+
+  Attributes:
+    top: the top images.
+    thresholds: the thresholds.
+    firing: on how many images each unit fires.
+    lower: the lower tail; None if it is not collected.
+    values: the histogram of the activations, and `samples` images from over their
+      range; None if they are not collected, as by earlier versions.
+    samples: see `values`.
+  """
 
   top: top_images.TopImages
   thresholds: thresholds.ThresholdState
   firing: firing.Firing
   lower: LowerTail | None = None
+  values: SampledValues | None = None
+  samples: RangeSamples | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,6 +96,16 @@ class LayerStatistics:
       is below the unit's resting value; None if no row is.
     positions: position of each row's unit among the layer's chosen units; None if there
       is one row per unit, in order.
+    value_bins: start of the first bin of the histogram of each unit's activations, and
+      the width of its bins; None, as the others below, if not collected.
+    value_counts: number of activations in each bin (see `sampled_values`).
+    maximum_bins: as `value_bins`, of the spatial maxima on all images.
+    maximum_counts: number of images whose maximum is in each bin.
+    sample_ids: position in the data set of each sample (see `range_samples`), by
+      descending activation; -1 for none, which come last.
+    sample_activations: spatial maximum on each sample; NaN for none.
+    sample_maps: the unit's activations on each sample.
+    sample_shares: number of images in the interval that each sample is from.
   """
 
   image_ids: Int[np.ndarray, "units k"]
@@ -82,6 +120,14 @@ class LayerStatistics:
   margins: Float[np.ndarray, "units"] | None = None
   off: Bool[np.ndarray, "units"] | None = None
   positions: Int[np.ndarray, "units"] | None = None
+  value_bins: Float[np.ndarray, "units 2"] | None = None
+  value_counts: Int[np.ndarray, "units bins"] | None = None
+  maximum_bins: Float[np.ndarray, "units 2"] | None = None
+  maximum_counts: Int[np.ndarray, "units bins"] | None = None
+  sample_ids: Int[np.ndarray, "units samples"] | None = None
+  sample_activations: Float[np.ndarray, "units samples"] | None = None
+  sample_maps: Float[np.ndarray, "units samples height width"] | None = None
+  sample_shares: Int[np.ndarray, "units samples"] | None = None
 
 
 def start(
@@ -92,6 +138,7 @@ def start(
   num_images: int,
   units: int | None = None,
   lower: bool = False,
+  distribution: bool = True,
 ) -> LayerState:
   """Returns the state before any image.
 
@@ -103,16 +150,29 @@ def start(
     quantile: quantile that is the threshold, as a fraction.
     num_images: size of the data set, including images that cannot be read.
     lower: whether to also collect the lower tail.
+    distribution: whether to also collect the histograms and the samples.
   """
   units = shape.units if units is None else units
 
-  def tail() -> tuple[top_images.TopImages, thresholds.ThresholdState]:
-    return top_images.start(units, k, shape.height, shape.width), thresholds.start(
-      shape, num_images=num_images, quantile=quantile, units=units
+  def tail() -> LowerTail:
+    size = shape.height, shape.width
+    return LowerTail(
+      top=top_images.start(units, k, *size),
+      thresholds=thresholds.start(
+        shape, num_images=num_images, quantile=quantile, units=units
+      ),
+      samples=range_samples.start(units, *size) if distribution else None,
     )
 
   upper = tail()
-  return LayerState(*upper, firing.start(units), LowerTail(*tail()) if lower else None)
+  return LayerState(
+    top=upper.top,
+    thresholds=upper.thresholds,
+    firing=firing.start(units),
+    lower=tail() if lower else None,
+    values=sampled_values.start(shape, units) if distribution else None,
+    samples=upper.samples,
+  )
 
 
 def update(
@@ -143,12 +203,17 @@ def update(
     lower = LowerTail(
       top=top_images.update(lower.top, image_ids, negated, lowered, groups),
       thresholds=thresholds.update(lower.thresholds, image_ids, negated, num_nan),
+      samples=lower.samples
+      and range_samples.update(lower.samples, image_ids, negated, lowered),
     )
   return LayerState(
     top=top_images.update(state.top, image_ids, activations, maxima, groups),
     thresholds=thresholds.update(state.thresholds, image_ids, activations, num_nan),
     firing=firing.update(state.firing, activations, maxima),
     lower=lower,
+    values=state.values and sampled_values.update(state.values, image_ids, activations),
+    samples=state.samples
+    and range_samples.update(state.samples, image_ids, activations, maxima),
   )
 
 
@@ -169,8 +234,18 @@ def _merge_two(a: LayerState, b: LayerState, groups: Groups | None) -> LayerStat
     else LowerTail(
       top=top_images.merge(a.lower.top, b.lower.top, groups),
       thresholds=thresholds.merge(a.lower.thresholds, b.lower.thresholds),
+      samples=_merged(range_samples.merge, a.lower.samples, b.lower.samples),
     ),
+    values=_merged(sampled_values.merge, a.values, b.values),
+    samples=_merged(range_samples.merge, a.samples, b.samples),
   )
+
+
+def _merged(
+  merge: Callable[[_State, _State], _State], a: _State | None, b: _State | None
+) -> _State | None:
+  """Merges two states, unless one of them was not collected, as by earlier versions."""
+  return None if a is None or b is None else merge(a, b)
 
 
 def finish(state: LayerState) -> LayerStatistics:
@@ -192,7 +267,28 @@ def finish(state: LayerState) -> LayerStatistics:
     num_ties=top.num_ties,
     num_firing=state.firing.num_firing,
     num_images=state.firing.num_images,
+    **_distribution(state.values, state.samples),
   )
+
+
+def _distribution(
+  values: SampledValues | None, samples: RangeSamples | None
+) -> dict[str, Any]:
+  """Returns the fields of `LayerStatistics` on the distribution; none if not known."""
+  if values is None or samples is None:
+    return {}
+  bins, counts = histograms.finish(values.counted)
+  found = range_samples.finish(samples)
+  return {
+    "value_bins": bins,
+    "value_counts": counts,
+    "maximum_bins": found.bins,
+    "maximum_counts": found.counts,
+    "sample_ids": found.image_ids,
+    "sample_activations": found.activations,
+    "sample_maps": found.maps,
+    "sample_shares": found.shares,
+  }
 
 
 # Names in saved states that differ from the names of the fields.
@@ -229,9 +325,10 @@ def _unflatten(kind: Any, arrays: Mapping[str, np.ndarray], prefix: str) -> Any:
   values = {}
   for field in dataclasses.fields(kind):
     name = prefix + _saved_name(field)
-    if field.type == LowerTail | None:
+    parts = [each for each in typing.get_args(field.type) if each is not type(None)]
+    if parts and dataclasses.is_dataclass(parts[0]):
       known = any(each.startswith(f"{name}.") for each in arrays)
-      values[field.name] = _unflatten(LowerTail, arrays, f"{name}.") if known else None
+      values[field.name] = _unflatten(parts[0], arrays, f"{name}.") if known else None
     elif dataclasses.is_dataclass(field.type):
       values[field.name] = _unflatten(field.type, arrays, f"{name}.")
     else:

@@ -43,7 +43,13 @@ def finish(state: LayerState, tail: Tail = "auto") -> LayerStatistics:
     return stats.finish(state)
   # Firing is that of the upper tail here, and counted again in `_below_rest`.
   negated = stats.finish(
-    LayerState(top=lower.top, thresholds=lower.thresholds, firing=state.firing)
+    LayerState(
+      top=lower.top,
+      thresholds=lower.thresholds,
+      firing=state.firing,
+      values=state.values,
+      samples=lower.samples,
+    )
   )
   upper = stats.finish(state)
   alive = ~(upper.dead | negated.dead)
@@ -90,7 +96,30 @@ def _below_rest(
     dead=~alive,
     num_firing=np.where(firing < k, firing, upper.num_images),
     margins=margins,
+    **_distribution_below(upper, negated, rest),
   )
+
+
+def _distribution_below(
+  upper: LayerStatistics, negated: LayerStatistics, rest: Float[np.ndarray, "units"]
+) -> dict[str, Any]:
+  """Returns the distribution of the distances below rest; nothing if not known."""
+  if upper.value_bins is None or negated.sample_maps is None:
+    return {}
+  assert upper.value_counts is not None and negated.maximum_bins is not None
+  assert negated.sample_activations is not None
+  width = upper.value_bins[:, 1]
+  last = upper.value_bins[:, 0] + upper.value_counts.shape[1] * width
+  there = ~np.isnan(negated.sample_activations)
+  return {
+    "value_bins": np.stack([rest - last, width], axis=1),
+    "value_counts": upper.value_counts[:, ::-1].copy(),
+    "maximum_bins": negated.maximum_bins + np.stack([rest, np.zeros_like(rest)], 1),
+    "sample_activations": negated.sample_activations + rest[:, None],
+    "sample_maps": np.where(
+      there[:, :, None, None], negated.sample_maps + rest[:, None, None, None], 0
+    ),
+  }
 
 
 def _select(

@@ -9,8 +9,10 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from milan_jax._src.notebook import Shown
 from milan_jax._src.records import (
+  DistributedExemplars,
   ExemplarSet,
   GroupedExemplars,
+  LayerDistribution,
   LayerExemplars,
   MappedExemplars,
 )
@@ -90,3 +92,27 @@ class ChosenExemplars(Shown):
   ) -> Bool[np.ndarray, "n height width"]:
     """Returns masks of exemplars of a layer; `rows` index its chosen units."""
     return self._exemplars.masks(layer, self._rows[layer][rows], slots)
+
+  def distribution(self, layer: str) -> LayerDistribution | None:
+    """Returns histograms and samples of a layer's chosen units; None if not known."""
+    whole = self._exemplars
+    found = (
+      whole.distribution(layer) if isinstance(whole, DistributedExemplars) else None
+    )
+    if found is None:
+      return None
+    rows = self._rows[layer]
+    arrays = {
+      field.name: getattr(found, field.name)[rows]
+      for field in dataclasses.fields(found)
+      if field.name != "layer"
+    }
+    return LayerDistribution(layer, **arrays)
+
+  def sample_masks(
+    self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
+  ) -> Bool[np.ndarray, "n height width"]:
+    """Returns masks of samples of a layer; `rows` index its chosen units."""
+    whole = self._exemplars
+    assert isinstance(whole, DistributedExemplars), "samples are known"
+    return whole.sample_masks(layer, self._rows[layer][rows], slots)

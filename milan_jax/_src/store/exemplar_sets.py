@@ -6,7 +6,7 @@ import pathlib
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.remote import epath, fetched, is_remote
 from milan_jax._src.runs.workdir import EXEMPLARS
-from milan_jax._src.store import exemplar_records
+from milan_jax._src.store import exemplar_records, stored_distributions
 from milan_jax._src.store.exemplar_records import RecordedExemplars
 from milan_jax._src.store.exemplar_store import GROUPS, META, StoredExemplars
 from milan_jax._src.store.milannotations import NETWORKS, hyphenated
@@ -14,6 +14,7 @@ from milan_jax._src.store.original_layout import OriginalExemplars, layer_names
 from milan_jax._src.store.unit_records import VERSION
 
 NATIVE_FILES = (META, "images.npy", "image_ids.npy", "image_names.json", GROUPS)
+NATIVE_FILES += (stored_distributions.IMAGES, stored_distributions.NAMES)
 LAYER_FILES = ("images.npy", "masks.npy", "units.npy", "ids.csv", "activations.csv")
 
 

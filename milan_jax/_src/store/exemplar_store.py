@@ -11,6 +11,9 @@ layers/NAME/       units.npy image_rows.npy activations.npy levels.npy dead.npy 
                    margins.npy off.npy
 ```
 
+`stored_distributions` describes further files: histograms of the activations and
+samples of images from over their whole range.
+
 `levels` holds the units' thresholds. `num_ties` counts the images that have the same
 maximum as a unit's last exemplar and rank after it only because of their index.
 `num_bad_maps` counts the images on which the unit's maximum was NaN or infinite.
@@ -52,7 +55,9 @@ from milan_jax._src.files.staging import GrowingArray, staged_folder
 from milan_jax._src.images.sizes import Size, sides, size_from_sides, size_text
 from milan_jax._src.images.source import GroupedSource, ImageSource, load_again
 from milan_jax._src.notebook import Shown
-from milan_jax._src.records import LayerExemplars
+from milan_jax._src.records import LayerDistribution, LayerExemplars
+from milan_jax._src.store import stored_distributions
+from milan_jax._src.store.stored_distributions import SampleImages
 
 FORMAT = "milan-jax exemplars 1"
 META = "meta.json"
@@ -106,17 +111,14 @@ def write_exemplars(
   """
   used = [found.image_ids.ravel() for found in layers.values()]
   image_ids = np.unique(np.concatenate(used))
+  others = stored_distributions.other_images(layers, image_ids)
+  all_ids = image_ids if others is None else np.append(image_ids, others)
   with staged_folder(folder) as staging:
-    with (
-      GrowingArray(
-        staging / "images.npy", (*sides(source.size), 3), np.dtype(np.uint8)
-      ) as images,
-      concurrent.futures.ThreadPoolExecutor(threads) as pool,
-    ):
-      for first in range(0, len(image_ids), _AHEAD):
-        indices = image_ids[first : first + _AHEAD].tolist()
-        for image in pool.map(lambda index: load_again(source, index), indices):
-          images.append(image)
+    _write_images(staging / "images.npy", source, image_ids, threads)
+    if others is not None:
+      _write_images(staging / stored_distributions.IMAGES, source, others, threads)
+      names = [source.name(index) for index in others.tolist()]
+      stored_distributions.write_images(staging, others, names)
     for name, found in layers.items():
       rows = np.arange(len(found.thresholds))
       positions = rows if found.positions is None else found.positions
@@ -131,12 +133,30 @@ def write_exemplars(
         num_ties=found.num_ties,
         num_bad_maps=found.num_bad_maps,
         **_optional_arrays(found),
+        **stored_distributions.layer_arrays(found, all_ids),
       )
     if isinstance(source, GroupedSource):
       groups = np.asarray(source.groups())[image_ids]
       np.save(staging / GROUPS, groups, allow_pickle=False)
     names = [source.name(index) for index in image_ids.tolist()]
     write_table(staging, layers, image_ids, names, info or {})
+
+
+def _write_images(
+  path: pathlib.Path,
+  source: ImageSource,
+  image_ids: Int[np.ndarray, "images"],
+  threads: int,
+) -> None:
+  """Reads images again from their source and writes them as one array."""
+  with (
+    GrowingArray(path, (*sides(source.size), 3), np.dtype(np.uint8)) as images,
+    concurrent.futures.ThreadPoolExecutor(threads) as pool,
+  ):
+    for first in range(0, len(image_ids), _AHEAD):
+      indices = image_ids[first : first + _AHEAD].tolist()
+      for image in pool.map(lambda index: load_again(source, index), indices):
+        images.append(image)
 
 
 def _optional_arrays(found: LayerStatistics) -> dict[str, np.ndarray]:
@@ -219,6 +239,8 @@ class StoredExemplars(Shown):
     )
     groups = self._folder / GROUPS
     self._groups = _open(groups, "iu", (number,)) if groups.exists() else None
+    size = self._images.shape[1:3]
+    self._samples = SampleImages(self._folder, size, _REMEDY)
     self._arrays = {layer: self._open_layer(layer) for layer in self._layers}
 
   def _open_layer(self, layer: str) -> dict[str, np.ndarray]:
@@ -271,7 +293,8 @@ class StoredExemplars(Shown):
     for name in kinds:
       if name.startswith("num_"):
         check(name, arrays[name] >= 0, "counts")
-    return arrays
+    number += len(self._samples)
+    return arrays | stored_distributions.open_arrays(folder, units, number, _REMEDY)
 
   def __repr__(self) -> str:
     return f"StoredExemplars({str(self._folder)!r}, layers={self.layers})"
@@ -288,7 +311,7 @@ class StoredExemplars(Shown):
 
   @property
   def num_images(self) -> int:
-    """Number of distinct images."""
+    """Number of distinct images of the exemplars."""
     return len(self._images)
 
   @property
@@ -298,7 +321,8 @@ class StoredExemplars(Shown):
 
   def image_names(self, rows: Int[np.ndarray, "n"]) -> list[str]:
     """Returns the names of the images at `rows`."""
-    return [self._names[row] for row in rows]
+    names, own = self._names, len(self._names)
+    return [names[row] if row < own else self._samples.names[row - own] for row in rows]
 
   def image_groups(self, rows: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"] | None:
     """Returns the group of each image at `rows`, such as its photograph, if known."""
@@ -322,8 +346,47 @@ class StoredExemplars(Shown):
     )
 
   def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
-    """Returns the distinct images at `rows`."""
-    return np.asarray(self._images[rows])
+    """Returns the images at `rows`; those of samples follow those of exemplars."""
+    own = len(self._images)
+    if not len(self._samples) or (rows < own).all():
+      return np.asarray(self._images[rows])
+    found = np.empty((len(rows), *self._images.shape[1:]), np.uint8)
+    found[rows < own] = self._images[rows[rows < own]]
+    found[rows >= own] = self._samples.read(rows[rows >= own] - own)
+    return found
+
+  def distribution(self, layer: str) -> LayerDistribution | None:
+    """Returns histograms and samples of a layer's units; None if it has none."""
+    self._array(layer, "image_rows")
+    return stored_distributions.distribution(layer, self._arrays[layer])
+
+  def sample_masks(
+    self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
+  ) -> Bool[np.ndarray, "n height width"]:
+    """Computes masks of samples of a layer, as `masks` does those of exemplars.
+
+    Masks are empty where no activation exceeds the threshold.
+
+    Args:
+      layer: the layer's name.
+      rows: rows of `distribution(layer)`, one per mask.
+      slots: the index among the unit's samples, one per mask.
+    """
+    masks = np.zeros((len(rows), *self._images.shape[1:3]), bool)
+    map_rows = self._array(layer, stored_distributions.MAP_ROWS)[rows, slots]
+    above = np.flatnonzero(map_rows >= 0)
+    if above.size:
+      maps = np.asarray(self._array(layer, stored_distributions.MAPS)[map_rows[above]])
+      size = size_from_sides(*self._images.shape[1:3])
+      masks[above] = activation_masks(maps, self._levels(layer, rows[above]), size=size)
+    return masks
+
+  def _levels(self, layer: str, rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    """Returns what values in masks exceed: thresholds with their margins."""
+    levels = self._array(layer, "levels")[rows]
+    if "margins" in self._arrays[layer]:
+      levels = levels + self._array(layer, "margins")[rows]
+    return np.asarray(levels)
 
   def maps(
     self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
@@ -366,10 +429,7 @@ class StoredExemplars(Shown):
       fits = ~np.isnan(maps).any((1, 2)) | self._array(layer, "dead")[rows]
       path = layer_folder(self._folder, layer) / "maps.npy"
       _check_values(path, maps[:, 0, 0], fits, "maps without NaN")
-      thresholds = self._array(layer, "levels")[rows]
-      if "margins" in self._arrays[layer]:
-        thresholds = thresholds + self._array(layer, "margins")[rows]
-      return activation_masks(maps, thresholds, size=size or own)
+      return activation_masks(maps, self._levels(layer, rows), size=size or own)
     if size is not None and size != own:
       raise UserError(
         f"The masks of {layer} were given at {size_text(own)} pixels and cannot be "
