@@ -38,6 +38,15 @@ TEXTS = [
 SAMPLES, FEW = 240, 9
 # The second layer's images are twice as wide as high.
 SHAPES = {"conv/1": (16, 16), EVIL: (8, 16)}
+# Of 400 images, 396 are below the threshold of 4.5.
+DISTRIBUTION = UnitDistribution(
+  values=Bins(-1.0, 0.5, [0, 0, 700, 90, 0, 0, 5, 0, 0, 4, 0, 1, 0]),
+  maxima=Bins(0.0, 1.0, [300, 90, 6, 0, 0, 3, 0, 0, 1]),
+  regions=lambda: (np.full((3, 16, 16, 3), 90, np.uint8), np.ones((3, 16, 16), bool)),
+  activations=[8.25, 5.5, 0.5],
+  shares=[1, 3, 396],
+  names=["a.jpg", EVIL, "c.jpg"],
+)
 
 
 def _units(layer, number, shift=0):
@@ -72,6 +81,7 @@ def _units(layer, number, shift=0):
       features=lambda index=index: np.array([index + 1.0, index % 8, 1], np.float32),
       annotations=("A bed of tulips",) if index == 0 else (),
       others={"elsewhere": "petals"} if index == 0 else {},
+      distribution=DISTRIBUTION if index == 0 else None,
       hypotheses=(
         Hypothesis(text, -1.0, -2.0, -9.0),
         Hypothesis("Things", -1.5, -1.0, -3.0),
@@ -206,7 +216,7 @@ def test_a_units_page_and_its_link(tab):
   tab.goto(tab.address + "#/unit/one/conv%2F1/0")
   view = tab.locator("#view-unit")
   playwright.expect(view.locator("h2")).to_have_text("Red flowers")
-  assert view.locator(".tile").count() == 15
+  assert view.locator(".tiles .tile").count() == 15
   label = view.locator(".tile").nth(1).get_attribute("aria-label")
   assert label == f"Region 2, activation 8.71, {EVIL}1.jpg"
   for words in ("A bed of tulips", "petals", "fires on 1 of 400", "threshold 4.5"):
@@ -232,6 +242,51 @@ def test_a_units_page_and_its_link(tab):
   playwright.expect(view.locator("h2")).to_contain_text("off:")
   tab.goto(tab.address + "#/unit/one/none/3")
   playwright.expect(view.locator("h2")).to_have_text("There is no such unit")
+
+
+def test_the_distribution_of_a_units_activations(tab):
+  tab.goto(tab.address + "#/unit/one/conv%2F1/0")
+  view = tab.locator("#view-unit")
+  playwright.expect(view.locator("h2")).to_have_text("Red flowers")
+  label = view.locator("svg.range").get_attribute("aria-label")
+  assert label.startswith(
+    "Activations: 800, from 0 to 5, half of them below 0.5, about 0.1% above the "
+    "threshold. Maximum on each image: 400, from 0 to 9, half of them below 1, "
+    "about 1% above the threshold."
+  )
+  assert view.locator("svg.range .bin").count() == 5 + 5
+  # The axis is 304 units long, from 0 to 9.
+  threshold = float(view.locator("svg.range .threshold").get_attribute("x1"))
+  assert threshold == pytest.approx(8 + 304 * 4.5 / 9)
+  samples = view.locator(".samples .tile")
+  assert samples.evaluate_all("all => all.map(e => e.getAttribute('aria-label'))") == [
+    "Sample 1, activation 8.25, from an interval with 0.3% of images, a.jpg",
+    f"Sample 2, activation 5.5, from an interval with 0.8% of images, {EVIL}",
+    "Sample 3, activation 0.5, from an interval with 99% of images, below the "
+    "threshold, c.jpg",
+  ]
+  assert _loads(tab, ".samples .whole").endswith('/one/conv%252F1/0.range.webp")')
+  tab.goto(tab.address + "#/unit/one/conv%2F1/1")
+  playwright.expect(view).to_contain_text("did not store the histogram")
+  assert view.locator(".samples").count() == 0
+
+
+def _loads(tab, selector):
+  """The picture behind an element, once it is loaded."""
+  image = tab.locator(selector).first.evaluate(
+    "e => getComputedStyle(e).backgroundImage"
+  )
+  loaded = tab.evaluate(
+    """async (address) => {
+      const image = new Image();
+      image.src = address;
+      await image.decode();
+      return [image.naturalWidth, image.naturalHeight];
+    }""",
+    image.removeprefix('url("').removesuffix('")'),
+  )
+  assert loaded == [3 * 66 - 2, 64]
+  return image
 
 
 FOCUSED = "document.activeElement.closest('li')?.getAttribute('aria-posinset')"

@@ -4,8 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from milan_jax._src.catalog import page
+from milan_jax._src.catalog.distributions import Bins, UnitDistribution
 from milan_jax._src.errors import UserError
 from milan_jax._src.records import Unit
 from tests.helpers import site_data
@@ -309,3 +311,47 @@ def test_what_is_described_withheld_and_dead_at_a_glance(tmp_path):
   assert found["flags"].tolist() == [0, 1, 5, 2]
   data = json.loads((tmp_path / "catalog.json").read_text(encoding="utf-8"))
   assert [unit.get("photographs") for unit in data["units"]] == [9, 1, None, 4]
+
+
+def test_samples_are_drawn_and_the_page_is_whole_with_them_only(tmp_path):
+  calls = []
+
+  def regions():
+    calls.append("samples")
+    images = np.full((2, 32, 32, 3), 200, np.uint8)
+    return images, np.array([np.eye(32, dtype=bool), np.ones((32, 32), bool)])
+
+  distribution = UnitDistribution(
+    values=Bins(-0.5, 0.25, [0, 3, 0, 2, 0]),
+    maxima=Bins(2.0, 2.0, [0, 0, 0]),
+    regions=regions,
+    activations=[3.00001, -1.0],
+    shares=[2, 5],
+  )
+  units = [
+    dataclasses.replace(unit, distribution=distribution)
+    for unit in _units([], layers=("conv/1",))
+  ]
+  page.write_page(tmp_path, units, info=INFO, layers=["conv/1"], source="a")
+  assert calls == ["samples"]  # none of the dead unit
+  found = site_data.details(tmp_path)
+  alive, dead = found[0, 0], found[0, 1]
+  assert "distribution" not in dead
+  assert alive["distribution"] == {
+    "values": [-0.25, 0.25, [3, 0, 2]],
+    "maxima": [2.0, 2.0, []],
+    "samples": {"activations": [3.0, -1.0], "shares": [2, 5]},
+  }
+  table = json.loads((tmp_path / "catalog.json").read_text())
+  sheet = tmp_path / table["units"][0]["samples"]
+  assert "samples" not in table["units"][1]
+  with Image.open(sheet) as picture:
+    assert picture.size == (2 * 64 + 2, 64)
+  assert page.page_is_whole(tmp_path)
+  cover = sheet.with_name("0.range.cover.webp")
+  with Image.open(cover) as picture:
+    alpha = np.asarray(picture)[..., 3]
+  # Outside the first sample's region it is dimmed; the second is shown whole.
+  assert alpha[:, :64].any() and not alpha[:, 66:].any()
+  cover.unlink()
+  assert not page.page_is_whole(tmp_path)

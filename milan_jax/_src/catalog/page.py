@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from milan_jax._src.catalog import pictures
+from milan_jax._src.catalog.distributions import UnitDistribution
 from milan_jax._src.catalog.pictures import Regions
 from milan_jax._src.catalog.site_data import SiteData
 from milan_jax._src.catalog.site_page import FILES, copy_assets, site_page
@@ -56,6 +57,8 @@ class PageUnit:
     annotations: what people wrote.
     others: descriptions from elsewhere, by the name of their source.
     hypotheses: the best descriptions that the search found, best first.
+    distribution: how its activations are distributed, with samples from over their
+      range; None if unknown.
   """
 
   unit: Unit
@@ -76,6 +79,7 @@ class PageUnit:
   annotations: Sequence[str] = ()
   others: Mapping[str, str] = dataclasses.field(default_factory=dict)
   hypotheses: Sequence[Hypothesis] = ()
+  distribution: UnitDistribution | None = None
 
   @property
   def kind(self) -> str:
@@ -186,18 +190,22 @@ def _add_network(folder: pathlib.Path, data: SiteData, network: Network) -> None
   images = folder / IMAGES / network.key if network.key else folder / IMAGES
   with pictures.Drawing() as drawing:
     begun = collections.deque[
-      tuple[PageUnit, str, concurrent.futures.Future[tuple[int, int]]]
+      tuple[PageUnit, str, list[concurrent.futures.Future[tuple[int, int]]]]
     ]()
 
     def add() -> None:
-      shown, sheet, size = begun.popleft()
-      data.add(shown, sheet, size.result())
+      shown, sheet, drawn = begun.popleft()
+      size, *_ = [each.result() for each in drawn]
+      data.add(shown, sheet, size)
 
     for shown in _checked(network):
       place = images / pictures.folder_name(shown.unit.layer)
       sheet = place / f"{pictures.unit_name(shown.unit)}{pictures.SHEET}"
-      size = drawing.begin(place, shown.unit, shown.regions)
-      begun.append((shown, sheet.relative_to(folder).as_posix(), size))
+      drawn = [drawing.begin(place, shown.unit, shown.regions)]
+      if shown.distribution is not None and not shown.dead:
+        samples = shown.distribution.regions
+        drawn.append(drawing.begin(place, shown.unit, samples, samples=True))
+      begun.append((shown, sheet.relative_to(folder).as_posix(), drawn))
       if len(begun) > drawing.ahead:
         add()
     while begun:
@@ -230,6 +238,7 @@ def page_is_whole(folder: str | os.PathLike[str]) -> bool:
   try:
     table = json.loads((folder / DATA).read_text(encoding="utf-8"))
     sheets = [name for unit in table["units"] for name in unit["images"]]
+    sheets += [unit["samples"] for unit in table["units"] if "samples" in unit]
     inside = json.loads((folder / SITE / FILES).read_text(encoding="utf-8"))
     names = [PAGE, *(f"{SITE}/{name}" for name in inside), *sheets]
     names += [name.removesuffix(pictures.SHEET) + pictures.COVER for name in sheets]

@@ -20,6 +20,7 @@ from milan_jax._src.catalog.regions import (
   DIMMED,
   GAP,
   GAP_GRAY,
+  SAMPLE_TILE,
   TILE,
   TILES_ACROSS,
   YELLOW,
@@ -34,6 +35,7 @@ from milan_jax._src.records import Unit
 from milan_jax._src.runs.cores import num_cores
 
 SHEET, COVER = ".webp", ".cover.webp"
+RANGE = ".range"  # in the names of the pictures of samples
 QUALITY = 72
 # Of 0 to 6: 4, the default, takes twice as long for files that are 2% smaller.
 _METHOD = 2
@@ -89,7 +91,12 @@ class Drawing:
     self._pool.shutdown()
 
   def begin(
-    self, folder: pathlib.Path, unit: Unit, regions: Callable[[], Regions]
+    self,
+    folder: pathlib.Path,
+    unit: Unit,
+    regions: Callable[[], Regions],
+    *,
+    samples: bool = False,
   ) -> concurrent.futures.Future[tuple[int, int]]:
     """Begins to draw a unit's sheet and cover, unless the folder has both.
 
@@ -98,6 +105,8 @@ class Drawing:
       unit: the unit.
       regions: returns its images and masks, best first; called here, and only if a
         picture must be drawn.
+      samples: whether they are of samples from over the unit's range: smaller, and in
+        one row.
 
     Returns:
       A future of the width and height of both, in pixels.
@@ -105,12 +114,12 @@ class Drawing:
     Raises:
       UserError: if a picture's place cannot be read.
     """
-    name = unit_name(unit)
+    name = unit_name(unit) + (RANGE if samples else "")
     paths = [folder / f"{name}{suffix}" for suffix in (SHEET, COVER)]
     marks = [f"{unit.layer}:{name}{suffix}" for suffix in (SHEET, COVER)]
     sizes = [_kept(path, mark) for path, mark in zip(paths, marks, strict=True)]
     if None in sizes:
-      return self._pool.submit(_draw, paths, marks, *regions())
+      return self._pool.submit(_draw, paths, marks, *regions(), samples)
     kept = concurrent.futures.Future[tuple[int, int]]()
     kept.set_result(sizes[0])  # type: ignore[arg-type]
     return kept
@@ -121,9 +130,10 @@ def _draw(
   marks: Sequence[str],
   images: UInt8[np.ndarray, "k height width 3"],
   masks: Bool[np.ndarray, "k height width"],
+  samples: bool,
 ) -> tuple[int, int]:
   """Writes a sheet and its cover; returns their size."""
-  sheet, cover, size = _drawn(images, masks)
+  sheet, cover, size = _drawn(images, masks, samples=samples)
   for path, mark, picture in zip(paths, marks, (sheet, cover), strict=True):
     _write(path, signed(picture, size, mark))
   return size
@@ -138,13 +148,16 @@ def num_tiles(size: tuple[int, int]) -> int:
 def _drawn(
   images: UInt8[np.ndarray, "k height width 3"],
   masks: Bool[np.ndarray, "k height width"],
+  *,
+  samples: bool,
 ) -> tuple[bytes, bytes, tuple[int, int]]:
   """Returns the sheet and the cover as files, and the size of both."""
-  across = max(1, min(TILES_ACROSS, len(images)))
+  side = SAMPLE_TILE if samples else TILE
+  across = max(1, len(images) if samples else min(TILES_ACROSS, len(images)))
   down = max(1, -(-len(images) // across))
-  step = TILE + GAP
+  step = side + GAP
   width, height = across * step - GAP, down * step - GAP
-  rows, columns = inside_tile(images.shape[1:3])
+  rows, columns = inside_tile(images.shape[1:3], side)
   fitted = (rows.stop - rows.start, columns.stop - columns.start)
   sheet = np.full((height, width, 3), GAP_GRAY, np.uint8)
   # Which of `_INKS` covers each pixel.

@@ -12,6 +12,8 @@ YELLOW = (255, 221, 0)
 DIMMED = 0.35
 BORDER = 1
 TILE = 112
+# Samples from over a unit's range are shown smaller, in one row.
+SAMPLE_TILE = 64
 # The gap between tiles, so that dimmed tiles are separated.
 GAP = 2
 GAP_GRAY = 128

@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from jaxtyping import Float, Int
 
+from milan_jax._src.catalog.distributions import unit_distribution
 from milan_jax._src.catalog.page import Network, PageInfo, PageUnit, write_site
 from milan_jax._src.catalog.pictures import Regions
 from milan_jax._src.files.names import shown
 from milan_jax._src.images.demo import PHOTOGRAPHS
 from milan_jax._src.records import (
   Description,
+  DistributedExemplars,
   ExemplarSet,
   GroupedExemplars,
+  LayerDistribution,
   LayerExemplars,
   MappedExemplars,
   Unit,
@@ -136,6 +139,9 @@ class _Exemplars:
       }
       for layer in found.layers
     }
+    self._distributions: dict[str, LayerDistribution | None] = {}
+    if isinstance(found, DistributedExemplars):
+      self._distributions = {name: found.distribution(name) for name in found.layers}
     self._features = features
     units = features.units(0, len(features)) if features else ()
     self._feature_rows = {unit: row for row, (unit, _) in enumerate(units)}
@@ -146,7 +152,6 @@ class _Exemplars:
     known = self._found.exemplars(layer)
     images = self._image_rows(known, row)
     activations = () if known.activations is None else known.activations[row]
-    names = _names(self._found, images)
     regions = functools.partial(_regions, self._found, layer, row, images)
     return PageUnit(
       unit=entry.unit,
@@ -164,11 +169,14 @@ class _Exemplars:
       photographs=_photographs(self._found, images),
       activations=[float(value) for value in activations[: len(images)]],
       threshold=None if known.thresholds is None else float(known.thresholds[row]),
-      names=[shown(pathlib.PurePath(name).name) for name in names],
+      names=self._shown_names(images),
       maps=functools.partial(_maps, self._found, layer, row, len(images)),
       image_shape=self._image_shape,
       features=self._mean_features(entry.unit, len(images)),
       hypotheses=entry.hypotheses,
+      distribution=unit_distribution(
+        self._found, self._distributions.get(layer), row, self._shown_names
+      ),
     )
 
   @functools.cached_property
@@ -176,6 +184,10 @@ class _Exemplars:
     """Height and width of the images, which is the same for all."""
     height, width = self._found.images(np.zeros(1, np.int64)).shape[1:3]
     return height, width
+
+  def _shown_names(self, images: Int[np.ndarray, "n"]) -> list[str]:
+    names = _names(self._found, images)
+    return [shown(pathlib.PurePath(name).name) for name in names]
 
   def _image_rows(self, known: LayerExemplars, row: int) -> Int[np.ndarray, "regions"]:
     """Images of the regions of a unit that count, which come first, or of all."""

@@ -27,8 +27,14 @@ import numpy as np
 from milan_jax._src.catalog.columns import column, encoded
 from milan_jax._src.catalog.meaning import meanings
 from milan_jax._src.catalog.nearest import Projection, nearest_rows
-from milan_jax._src.catalog.pictures import folder_name, heat_maps, num_tiles
-from milan_jax._src.catalog.regions import GAP, TILE
+from milan_jax._src.catalog.pictures import (
+  RANGE,
+  SHEET,
+  folder_name,
+  heat_maps,
+  num_tiles,
+)
+from milan_jax._src.catalog.regions import GAP, SAMPLE_TILE, TILE
 from milan_jax._src.catalog.word_index import word_index
 from milan_jax._src.catalog.word_kinds import KINDS, kinds_of, names_of
 
@@ -270,6 +276,7 @@ class SiteData:
       "scores": self._scores,
       "kinds": list(KINDS),
       "tile": TILE,
+      "sample_tile": SAMPLE_TILE,
       "gap": GAP,
       "rows": self._num_rows,
       "layers": layers,
@@ -318,7 +325,11 @@ def _entry(
   """Returns a unit's entry in `catalog.json`."""
   fires = shown.fires
   counts = {} if fires is None else {"fires": fires[0], "num_images": fires[1]}
-  known = {} if shown.photographs is None else {"photographs": shown.photographs}
+  known: dict[str, Any] = {}
+  if shown.photographs is not None:
+    known["photographs"] = shown.photographs
+  if shown.distribution is not None and not shown.dead:
+    known["samples"] = f"{sheet.removesuffix(SHEET)}{RANGE}{SHEET}"
   return {
     "layer": shown.unit.layer,
     "unit": shown.unit.index,
@@ -353,6 +364,8 @@ def _details(shown: "PageUnit") -> dict[str, Any]:
     found["activations"] = [_rounded(value) for value in shown.activations]
   if shown.threshold is not None:
     found["threshold"] = _rounded(shown.threshold)
+  if shown.distribution is not None and not shown.dead:
+    found["distribution"] = shown.distribution.details()
   if shown.names:
     found["names"] = list(shown.names)
   maps = None if shown.maps is None or shown.dead else shown.maps()

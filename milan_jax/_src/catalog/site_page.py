@@ -12,7 +12,15 @@ from milan_jax._src.templates import templates
 FILES = "files.json"
 # In the order in which the page runs them.
 SCRIPTS = (
-  *("store.js", "search.js", "elements.js", "list.js", "unit.js", "layers.js"),
+  *(
+    "store.js",
+    "search.js",
+    "elements.js",
+    "list.js",
+    "activations.js",
+    "unit.js",
+    "layers.js",
+  ),
   *("compare.js", "app.js"),
 )
 ASSETS = ("site.css", *SCRIPTS)

@@ -1,7 +1,7 @@
 "use strict";
 // A unit's own page.
 (() => {
-  const { make, draw, store } = milan;
+  const { make, store } = milan;
   const MODES = [["regions", "Regions"], ["images", "Whole images"], ["heat", "Heat maps"]];
   let mode = "regions", shown = 0;
   let address = "", waiting = 0; // of the page that is shown; steps until the next is
@@ -64,7 +64,7 @@
       withheld ? make("p.remark", {}, `The description is “${details.description}”: its best guess, above, is withheld for low confidence.`) : null,
       make("p.line", {}, ...[milan.confidence(place), milan.firing(place)].filter(Boolean).flatMap((x, i) => (i ? [" · ", x] : [x]))),
       tiles(place, details),
-      make("div.columns", {}, ...[scores(place), range(place, details), hypotheses(details), people(details), elsewhere(details)].filter(Boolean)),
+      make("div.columns", {}, ...[milan.samples(place, details), scores(place), milan.activations(place, details), hypotheses(details), people(details), elsewhere(details)].filter(Boolean)),
       make("section.related", { id: "related", "aria-label": "Related units" }),
     ].filter(Boolean);
   };
@@ -76,7 +76,7 @@
     const total = store.tiles[place];
     const count = details.activations?.length ?? details.names?.length ?? total;
     const down = Math.max(1, Math.ceil(total / across));
-    const sheet = cssUrl(milan.pictureOf(place, ".webp")), cover = cssUrl(milan.pictureOf(place, ".cover.webp"));
+    const sheet = milan.cssUrl(milan.pictureOf(place, ".webp")), cover = milan.cssUrl(milan.pictureOf(place, ".cover.webp"));
     const { tile, gap } = store.facts;
     const [width, height] = [across, down].map((n) => n * (tile + gap) - gap);
     const answer = milan.isOff(place) ? "how far it is lowered" : "activation";
@@ -117,7 +117,7 @@
         ? "The unit never varies: its images mean nothing."
         : "Best first. Point at a region, or move to it with Tab, to see the whole image."));
   };
-  const cssUrl = (path) => `url("${new URL(path, document.baseURI).href.replace(/["\\\n]/g, encodeURIComponent)}")`;
+  milan.cssUrl = (path) => `url("${new URL(path, document.baseURI).href.replace(/["\\\n]/g, encodeURIComponent)}")`;
 
   // From transparent through orange to pale yellow.
   const heatMap = (values, { shape: [rows, columns], image }, i) => {
@@ -170,29 +170,6 @@
           ...[h[1], h[2], ...(hasModel ? [h[3], h[2] - h[3]] : [])].map((value) => make("td", {}, milan.decimal(value ?? NaN)))))))),
       make("p.hint", {}, "“Most likely” has the highest p(text | regions) of these, “most informative” the highest mutual information. In nats."));
   };
-
-  // Where the images shown and the threshold lie.
-  const range = (place, details) => {
-    if (!details.activations || milan.isDead(place)) return null;
-    const { threshold } = details;
-    const low = Math.min(0, threshold ?? 0, ...details.activations), high = Math.max(0, ...details.activations);
-    const span = high - low || 1, width = 320, height = 56;
-    const x = (value) => ((value - low) / span) * (width - 16) + 8;
-    const marks = details.activations.map((value) => draw("line", { class: "mark", x1: x(value), x2: x(value), y1: height - 22, y2: height - 34 }));
-    const label = `The images shown are at ${milan.brief(Math.min(...details.activations))} to ${milan.brief(Math.max(...details.activations))}`
-      + (threshold === undefined ? "" : `; the threshold is ${milan.brief(threshold)}`);
-    const picture = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label, class: "range" }, ...marks,
-      draw("line", { class: "axis", x1: 8, x2: width - 8, y1: height - 20, y2: height - 20 }),
-      text(8, height - 5, milan.brief(low), "start"), text(width - 8, height - 5, milan.brief(high), "end"));
-    if (threshold !== undefined) {
-      picture.append(draw("line", { class: "threshold", x1: x(threshold), x2: x(threshold), y1: 4, y2: height - 20 }));
-      picture.append(text(Math.min(Math.max(x(threshold), 40), width - 40), height - 5, `threshold ${milan.brief(threshold)}`, "middle"));
-    }
-    return section("Activations", picture,
-      make("p.hint", {}, "Marks: the images shown. This run did not store the histogram over all images."),
-      make("p.hint", {}, "Only the strongest images are stored, no samples from the rest of the range."));
-  };
-  const text = (x, y, words, anchor) => draw("text", { x, y, "text-anchor": anchor }, words);
 
   const people = (details) => details.annotations?.length
     ? section("People wrote", make("ul.texts", {}, ...details.annotations.map((each) => make("li", {}, each)))) : null;
