@@ -224,7 +224,13 @@ def run_ours(options: argparse.Namespace, source: Repeated, folder: str) -> dict
     probe,
     source,
     names,
-    CollectOptions(k=options.k, batch_size=options.batch_size, workers=options.workers),
+    CollectOptions(
+      k=options.k,
+      batch_size=options.batch_size,
+      workers=options.workers,
+      tail=options.tail,
+      distribution=bool(options.distribution),
+    ),
     hooks=CollectHooks(
       save=lambda progress: save_progress(f"{folder}/snapshot.npz", progress, {}),
       save_every=options.save_every,
@@ -282,7 +288,8 @@ def measure(options: argparse.Namespace) -> list[dict]:
     jobs.append((PLAIN, whole, options.plain_images))
   for contender, layers, number in jobs:
     command = [sys.executable, __file__, options.folder, f"--contender={contender}"]
-    for name in ("network", "batch_size", "workers", "k", "save_every"):
+    kept = ("network", "batch_size", "workers", "k", "save_every", "tail")
+    for name in (*kept, "distribution"):
       command.append(f"--{name}={getattr(options, name)}")
     command += [f"--num_images={number}", "--layers", *layers]
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
@@ -365,6 +372,10 @@ def main() -> None:
   parser.add_argument("--batch_size", type=int, default=32)
   parser.add_argument("--workers", type=int, default=0, help="that decode; 0: threads")
   parser.add_argument("--k", type=int, default=15)
+  parser.add_argument("--tail", default="upper", help="as of milan-describe")
+  parser.add_argument(
+    "--distribution", type=int, default=1, help="0: without histograms and samples"
+  )
   parser.add_argument("--save_every", type=float, default=30.0)
   parser.add_argument("--json", type=pathlib.Path, help="file for the figures")
   parser.add_argument("--plot", type=pathlib.Path, help="PNG file for a plot")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from milan_jax._src.catalog import page, site_data
+from milan_jax._src.catalog.distributions import Bins, UnitDistribution
 from milan_jax._src.catalog.word_kinds import kinds_of, names_of
 from milan_jax._src.records import Hypothesis, Unit
 from tests.helpers.browsing import (

@@ -13,8 +13,10 @@ from milan_jax._src.store.milannotations import NETWORKS, hyphenated
 from milan_jax._src.store.original_layout import OriginalExemplars, layer_names
 from milan_jax._src.store.unit_records import VERSION
 
-NATIVE_FILES = (META, "images.npy", "image_ids.npy", "image_names.json", GROUPS)
-NATIVE_FILES += (stored_distributions.IMAGES, stored_distributions.NAMES)
+NATIVE_FILES = (
+  *(META, "images.npy", "image_ids.npy", "image_names.json", GROUPS),
+  *(stored_distributions.IMAGES, stored_distributions.NAMES),
+)
 LAYER_FILES = ("images.npy", "masks.npy", "units.npy", "ids.csv", "activations.csv")
 
 
