@@ -71,7 +71,7 @@ def test_evidence_has_its_order_and_no_margin_is_too_wide():
   np.testing.assert_allclose(table(found, EARLIER_EVIDENCE), expected)
   with pytest.raises(ValueError, match="nothing, consensus"):
     table(found, EVIDENCE)
-  with pytest.raises(ValueError, match="words, weakest_word"):
+  with pytest.raises(ValueError, match="the words of"):
     table(found, WORD_EVIDENCE)
 
 

@@ -199,7 +199,7 @@ def detecting(projecting):
   detectors = {
     name: rng.normal(size=size).astype("f4") for name, size in shapes.items()
   }
-  evidence = ("words", "weakest_word", *CONFIDENCE.evidence[2:])
+  evidence = ("words", *CONFIDENCE.evidence[1:])
   return dataclasses.replace(
     projecting,
     params=projecting.params | {"word_detectors": detectors},

@@ -76,8 +76,8 @@ def _detected(
   tokens: Int[np.ndarray, "units length"],
   features: Float[np.ndarray, "units k features"],
   counts: Int[np.ndarray, "units"] | None,
-) -> tuple[Float[np.ndarray, "units"], Float[np.ndarray, "units"]]:
-  """Returns the mean and the least log probability of each description's words."""
+) -> Float[np.ndarray, "units"]:
+  """Returns the mean log probability of each description's words, as detected."""
   assert release.word_detectors is not None and release.detectors is not None
   numbers = content_words(
     Vocabulary(release.vocabulary),
@@ -86,8 +86,8 @@ def _detected(
     detected=release.word_detectors.words,
   ).detectors
   log_probs = _word_log_probs(release.detectors, features, counts)
-  mean, least = word_detectors.detected(log_probs, tokens[:, None], numbers)
-  return np.asarray(mean, np.float64)[:, 0], np.asarray(least, np.float64)[:, 0]
+  found = word_detectors.detected(log_probs, tokens[:, None], numbers)
+  return np.asarray(found, np.float64)[:, 0]
 
 
 def candidates(decoded: DecodedBatch) -> DecodedBatch:

@@ -317,7 +317,7 @@ def _rerank(
   if words is not None and decoding.consensus:
     support = decoding.consensus * log_consensus(beams, words.ids, words.nothing)
   if words is not None and word_scores is not None:
-    mean, _ = detected(word_scores, beams.tokens, words.detectors)
+    mean = detected(word_scores, beams.tokens, words.detectors)
     weighted = decoding.word_weight * mean
     support = weighted if support is None else support + weighted
   plausible: Bool[Array, "batch beam"] | None = None

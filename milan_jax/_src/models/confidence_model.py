@@ -18,7 +18,7 @@ EARLIER_EVIDENCE = (
   *("agreement", "core", "information", "likelihood", "margin", "total"),
 )
 # Evidence of captioners with word detectors.
-WORD_EVIDENCE = ("words", "weakest_word")
+WORD_EVIDENCE = ("words",)
 # Larger margins, in nats, are clipped to this.
 WIDEST_MARGIN = 3.0
 
@@ -83,7 +83,7 @@ def gather_evidence(
   num_tokens: Int[np.ndarray, "units"],
   nothing: Float[np.ndarray, "units"] | None = None,
   consensus: Float[np.ndarray, "units"] | None = None,
-  words: tuple[np.ndarray, np.ndarray] | None = None,
+  words: Float[np.ndarray, "units"] | None = None,
 ) -> dict[str, Float[np.ndarray, "units"]]:
   """The evidence of each unit, by name.
 
@@ -98,8 +98,8 @@ def gather_evidence(
     nothing: log share of the beam that says nothing: "nothing". None if unknown.
     consensus: log of the beam's agreement with the description: "consensus". None if
       unknown.
-    words: mean and least log p(word | regions) of each description's content words by
-      the word detectors: "words" and "weakest_word". None without detectors.
+    words: mean log p(word | regions) of each description's content words by the word
+      detectors: "words". None without detectors.
   """
   tokens = np.maximum(num_tokens, 1)
   found = {
@@ -114,7 +114,7 @@ def gather_evidence(
   if nothing is not None and consensus is not None:
     found |= {"nothing": nothing, "consensus": consensus}
   if words is not None:
-    found |= dict(zip(WORD_EVIDENCE, words, strict=True))
+    found["words"] = words
   return found
 
 

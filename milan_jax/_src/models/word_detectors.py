@@ -88,10 +88,10 @@ def detected(
   log_probs: Float[Array, "batch words"],
   tokens: Int[np.ndarray | Array, "batch beam length"],
   numbers: Int[np.ndarray, "vocab"],
-) -> tuple[Float[Array, "batch beam"], Float[Array, "batch beam"]]:
-  """Returns the mean and the least log probability of each hypothesis's words.
+) -> Float[Array, "batch beam"]:
+  """Returns the mean log probability of each hypothesis's words.
 
-  Both are `UNKNOWN` for a hypothesis without a word that has a detector.
+  It is `UNKNOWN` for a hypothesis without a word that has a detector.
 
   Args:
     log_probs: those of `word_log_probs`.
@@ -104,6 +104,5 @@ def detected(
   values = jnp.take_along_axis(table, there.reshape(batch, -1), axis=1)
   values = values.reshape(batch, beam, length)
   count = (there > 0).sum(-1)
-  known = count > 0
   mean = values.sum(-1) / jnp.maximum(count, 1)
-  return jnp.where(known, mean, UNKNOWN), jnp.where(known, values.min(-1), UNKNOWN)
+  return jnp.where(count > 0, mean, UNKNOWN)

@@ -38,11 +38,11 @@ def test_a_fold_does_not_see_its_own_units():
   rng = np.random.default_rng(0)
   evidence = {name: rng.normal(size=40) for name in REAL_EVIDENCE}
   right = rng.integers(0, 3, 40) / 2
-  found = cross_validated(evidence, right, 5)
+  found = cross_validated(evidence, right, REAL_EVIDENCE, 5)
   # Another verdict of a unit changes other units, and not those of its fold.
   changed = right.copy()
   changed[7] = 1 - right[7] if right[7] != 0.5 else 1
-  same = np.flatnonzero(cross_validated(evidence, changed, 5) == found)
+  same = np.flatnonzero(cross_validated(evidence, changed, REAL_EVIDENCE, 5) == found)
   assert 7 in same and len(same) == 4
   inside = np.isin(np.arange(40), same)
   spec = fit_probability(

@@ -29,9 +29,10 @@ from milan_jax._src.training.calibrate import describe_with_evidence
 from milan_jax._src.training.fit_confidence import fit_probability
 from milan_jax._src.weights.torch_files import read_safetensors
 
-# Of all sets of up to five numbers, this separates right descriptions of real units
-# from wrong ones best (docs/starter.md).
+# What separates right descriptions of real units from wrong ones (docs/starter.md), by
+# captioners without and with word detectors.
 REAL_EVIDENCE = ("agreement", "information", "likelihood", "consensus")
+DETECTED_EVIDENCE = ("agreement", "information", "likelihood", "words")
 # How much a description that is partly right counts as right.
 PARTLY = 0.5
 BALANCE = "balance"
@@ -101,13 +102,14 @@ def fit(options: FitOptions) -> dict[str, Any]:
       f"what {options.milan} gives now; found {len(right)}, and {int((~same).sum())} "
       "with another description: judge the descriptions of this release."
     )
-  spec = fit_probability(evidence, right, REAL_EVIDENCE)
+  names = REAL_EVIDENCE if release.word_detectors is None else DETECTED_EVIDENCE
+  spec = fit_probability(evidence, right, names)
   found = probabilities(spec, table(evidence, spec.evidence))
   good = np.array([score(each, 1.0) for each in kept])
   threshold = balanced_threshold(found, good) if fixed is None else fixed
   _rewrite(options.milan, release, dataclasses.replace(spec, threshold=threshold))
   said = found >= threshold
-  cross = cross_validated(evidence, right, options.seed)
+  cross = cross_validated(evidence, right, names, options.seed)
   return {
     "units": len(right),
     "changed": int((~same).sum()),
@@ -247,13 +249,17 @@ def balanced_threshold(
 
 
 def cross_validated(
-  evidence: Evidence, right: Float[np.ndarray, "units"], seed: int
+  evidence: Evidence,
+  right: Float[np.ndarray, "units"],
+  names: tuple[str, ...],
+  seed: int,
 ) -> Float[np.ndarray, "units"]:
   """The probability of each unit by a model that was fitted without its fold.
 
   Args:
     evidence: of the units.
     right: how far each unit's description is right.
+    names: the evidence to use.
     seed: of the folds, at most `FOLDS`.
   """
   number = len(right)
@@ -262,7 +268,7 @@ def cross_validated(
   found = np.empty(number)
   for fold in np.unique(folds):
     inside = folds == fold
-    spec = fit_probability(_rows(evidence, ~inside), right[~inside], REAL_EVIDENCE)
+    spec = fit_probability(_rows(evidence, ~inside), right[~inside], names)
     found[inside] = probabilities(spec, table(_rows(evidence, inside), spec.evidence))
   return found
 
