@@ -56,6 +56,8 @@ def get_config() -> TrainOptions:
     patience=3,
     temperature=0.3,
     consensus=1.0,
+    # A detector checks each word, so that what half of the regions show is not said.
+    word_weight=2.0,
     # Sentences end as sentences: mutual information rewards no ending, and no token
     # less likely than e^-7.5.
     floor=7.5,
