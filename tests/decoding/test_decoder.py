@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from milan_jax._src.decoding import program
+from milan_jax._src.decoding.confidence import gather_evidence
 from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.errors import UserError
 from milan_jax._src.models.language_models import make_language_model
@@ -300,7 +301,7 @@ def _mean_log_prob(release, features, tokens):
 
 
 @pytest.mark.device
-def test_detected_words_speak_for_a_hypothesis(tiny, outputs):
+def test_detected_words_raise_a_hypothesis(tiny, outputs):
   release, features = _with_detectors(tiny), outputs["features"]
   beams, tokens = outputs["rerank50/beam_scores"], outputs["rerank50/beam_tokens"]
   plain, weighted = (
@@ -326,6 +327,20 @@ def test_detected_words_speak_for_a_hypothesis(tiny, outputs):
   assert _up_to_stop(plain(features, keys).tokens) == _up_to_stop(
     tokens[np.arange(len(best)), beams.argmax(1)]
   )
+
+
+def test_the_evidence_of_words_is_of_the_regions_that_count(tiny, outputs):
+  release, features = _with_detectors(tiny), np.array(outputs["features"])
+  features[2] = 0
+  counts = np.array([5, 1, 3, *[features.shape[1]] * (len(features) - 3)])
+  keys = jax.random.split(jax.random.key(0), len(features))
+  decoded = Decoder(release, Decoding(word_weight=1.0), batch_size=8)(
+    features, keys, counts
+  )
+  evidence = gather_evidence(release, decoded, features, counts)
+  rows = zip(features, counts, _up_to_stop(decoded.tokens), strict=True)
+  expected = [_mean_log_prob(release, unit[:count], said) for unit, count, said in rows]
+  np.testing.assert_allclose(evidence["words"], expected, atol=1e-4)
 
 
 def test_detected_words_need_detectors(tiny):

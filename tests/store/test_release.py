@@ -218,14 +218,27 @@ def test_word_detectors_come_back(detecting, tmp_path):
 
 
 def test_word_detectors_that_do_not_fit_are_refused(detecting, projecting):
-  with pytest.raises(UserError, match=r"word_detectors/bias must be \(3,\), not"):
-    dataclasses.replace(detecting, word_detectors=WordDetectorSpec(("a", "dog", "red")))
+  with pytest.raises(UserError, match=r"word_detectors/bias must be \(1,\), not"):
+    dataclasses.replace(detecting, word_detectors=WordDetectorSpec(("dog",)))
   with pytest.raises(UserError, match=r"the parameters must be of .*, not"):
     dataclasses.replace(
-      detecting, word_detectors=None, confidence=projecting.confidence
+      detecting,
+      word_detectors=None,
+      confidence=projecting.confidence,
+      decoding=projecting.decoding,
     )
-  with pytest.raises(UserError, match=r"confidence\.evidence must be without words"):
+  with pytest.raises(UserError, match=r"confidence\.evidence must be without 'words'"):
     dataclasses.replace(projecting, confidence=detecting.confidence)
+  with pytest.raises(UserError, match=r"decoding\.word_weight must be 0, as there"):
+    dataclasses.replace(projecting, decoding=detecting.decoding)
+
+
+@pytest.mark.parametrize(
+  "words", [("dog", "cat"), ("dog", "dog"), ("", "dog"), ("a", "dog")]
+)
+def test_detected_words_are_of_the_vocabulary(detecting, words):
+  with pytest.raises(UserError, match="must be distinct words of the vocabulary, not"):
+    dataclasses.replace(detecting, word_detectors=WordDetectorSpec(words))
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,8 @@ def of_captioner(release: Release, encoder: Params | None) -> Input:
   def contents() -> Iterator[tuple[str, bytes | np.ndarray]]:
     for name in names:
       yield name, _spelled(getattr(release, name)).encode()
+    if release.word_detectors is not None:
+      yield "word_detectors", _spelled(release.word_detectors).encode()
     yield from named_arrays(parts)
 
   return of_contents("--milan", "parts of the captioner", contents())

@@ -154,7 +154,8 @@ class Decoder:
       devices: where to decode; None for all devices of all processes.
 
     Raises:
-      UserError: the strategy needs a language model that the release lacks.
+      UserError: the search needs a language model or word detectors that the release
+        lacks.
     """
     decoding = release.decoding if decoding is None else decoding
     check_decodes(release, decoding, batch_size)

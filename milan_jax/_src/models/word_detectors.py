@@ -1,4 +1,4 @@
-"""Word detectors: which words of the vocabulary a unit's regions speak for.
+"""Word detectors: which words of the vocabulary a unit's regions show.
 
 A linear classifier for each content word reads it from the mean features of a unit's
 regions. The captioner predicts a word from the words before it as much as from the

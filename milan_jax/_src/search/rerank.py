@@ -37,7 +37,7 @@ def rerank(
     beams: hypotheses with their `log p(description | regions)`.
     lm_scores: `log p(description)` of each.
     temperature: weight of the language model.
-    support: what else speaks for each, in nats: the weighted log-consensus and the
+    support: additional terms of each score, in nats: the weighted log-consensus and the
       weighted log probability of its words; None for nothing.
     plausible: hypotheses to choose from; where a unit has none of these, and for None,
       from all. The others get a score of minus infinity.

@@ -189,4 +189,6 @@ def _left_out(release: Release) -> tuple[str, ...]:
   ]
   if release.confidence is not None:
     left_out.append("the confidence of a description")
+  if release.word_detectors is not None:
+    left_out.append("the word detectors")
   return tuple(left_out)

@@ -42,6 +42,7 @@ from milan_jax._src.models.region_features import Pooling, feature_blocks
 from milan_jax._src.models.transformer import expected_width, is_width
 from milan_jax._src.models.word_detectors import WordDetectors, WordDetectorSpec
 from milan_jax._src.options.decoding import Decoding
+from milan_jax._src.text.content_words import content_stems
 from milan_jax._src.text.vocabulary import Vocabulary
 from milan_jax._src.weights import torch_files
 
@@ -214,14 +215,7 @@ class Release:
         _check(fits, f"{name}.vocab_size", expected, spec.vocab_size)
     if self.confidence is not None:
       _check_confidence(self.confidence)
-      words = set(self.confidence.evidence) & set(WORD_EVIDENCE)
-      fits = not words or self.word_detectors is not None
-      _check(
-        fits,
-        "confidence.evidence",
-        "without words, which only detectors know",
-        self.confidence.evidence,
-      )
+    _check_words(self)
     _check_params(self)
 
 
@@ -385,6 +379,24 @@ def _check_confidence(spec: ConfidenceSpec) -> None:
     values = getattr(spec, name)
     _check(len(values) == number, f"confidence.{name}", f"{number} numbers", values)
   _check(min(spec.scales) > 0, "confidence.scales", "positive numbers", spec.scales)
+
+
+def _check_words(release: Release) -> None:
+  """Compares the word detectors with the vocabulary and what uses them."""
+  if release.word_detectors is None:
+    evidence = () if release.confidence is None else release.confidence.evidence
+    expected = "without 'words', as there are no word_detectors"
+    _check("words" not in evidence, "confidence.evidence", expected, evidence)
+    weight = release.decoding.word_weight
+    expected = "0, as there are no word_detectors"
+    _check(weight == 0, "decoding.word_weight", expected, weight)
+    return
+  words = release.word_detectors.words
+  known = {stem for stem in content_stems(release.vocabulary) if stem}
+  others = sorted(
+    {word for word in words if words.count(word) > 1} | set(words) - known
+  )
+  _check(not others, "word_detectors.words", "distinct words of the vocabulary", others)
 
 
 # The tree of parameters.

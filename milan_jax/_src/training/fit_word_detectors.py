@@ -93,7 +93,7 @@ def _calibrated(
     found = found - step
     if np.abs(step).max() <= _STILL:
       break
-  if found[0] <= 0:  # says nothing of a unit that it was not fitted on
+  if found[0] <= 0:  # does not predict units outside the fit
     return 0.0, float(np.log(rate / (1 - rate)))
   return float(found[0] / scale), float(found[1])
 
