@@ -138,6 +138,7 @@ class LayerDistribution:
     sample_activations: spatial maximum on each sample; NaN for none.
     sample_shares: number of images in the interval of the range that each sample is
       from.
+    sample_above: whether an activation on each sample exceeds the threshold.
   """
 
   layer: str
@@ -148,6 +149,7 @@ class LayerDistribution:
   sample_rows: Int[np.ndarray, "units samples"]
   sample_activations: Float[np.ndarray, "units samples"]
   sample_shares: Integer[np.ndarray, "units samples"]
+  sample_above: Bool[np.ndarray, "units samples"]
 
 
 def signed_units(layer: str, indices: Iterable[int], off: Iterable[bool]) -> list[Unit]:

@@ -1,13 +1,16 @@
 """Histograms and samples over the whole range, beside numpy over all values at once."""
 
 import doctest
+import json
 
 import numpy as np
 import pytest
 
+from milan_jax._src.errors import UserError
 from milan_jax._src.exemplars import histograms, range_samples, stats, tails
 from milan_jax._src.exemplars.masks import activation_masks
 from milan_jax._src.exemplars.sampled_values import VALUES, positions_of
+from milan_jax._src.files import atomic
 from milan_jax._src.images.arrays import ArrayImages
 from milan_jax._src.records import LayerShape
 from milan_jax._src.store.chosen_exemplars import ChosenExemplars
@@ -155,7 +158,7 @@ def test_samples_are_those_of_brute_force(parts, batch_size):
       found.maximum_counts[unit], np.histogram(maxima[finite], edges)[0]
     )
   # A unit of some spread has samples from at least half of the possible intervals.
-  assert (found.sample_ids[0] >= 0).sum() >= 3
+  assert 2 * (found.sample_ids[0] >= 0).sum() >= range_samples.SAMPLES
 
 
 def test_all_values_are_counted_where_they_are_few():
@@ -245,6 +248,8 @@ def test_a_store_keeps_it_and_a_choice_of_its_units_too(store):
     expected = activation_masks(maps, levels, size=8)
     expected[maps.max(axis=(1, 2)) <= levels] = False
     np.testing.assert_array_equal(masks, expected)
+    above = ours.sample_above[unit, slot]
+    np.testing.assert_array_equal(above, maps.max(axis=(1, 2)) > levels)
     assert masks.any() and not masks.any(axis=(1, 2)).all()
   exemplar_ids = np.unique(found.image_ids)
   assert whole.num_images == len(exemplar_ids) < IMAGES
@@ -252,12 +257,72 @@ def test_a_store_keeps_it_and_a_choice_of_its_units_too(store):
 
 def test_a_store_of_an_earlier_version_has_no_distribution(store):
   folder, found, _ = store
-  for path in [*folder.glob("sample_*"), *layer_folder(folder, "a").glob("sample_*")]:
+  new = [
+    path
+    for path in folder.rglob("*")
+    if path.name.startswith(("sample_", "value_", "maximum_"))
+  ]
+  assert len(new) == 3 + 9
+  for path in new:
     path.unlink()
   reseal(folder)
   opened = open_exemplars(folder)
   assert opened.distribution("a") is None
   np.testing.assert_array_equal(opened.exemplars("a").image_ids, found.image_ids)
+
+
+def _set(folder, name, value):
+  array = np.load(folder / "layers" / "a" / f"{name}.npy")
+  if array.dtype.kind == "u":
+    array = array.astype(np.int64)
+  array[0, 0] = value
+  np.save(folder / "layers" / "a" / f"{name}.npy", array)
+
+
+@pytest.mark.parametrize(
+  ("name", "value", "message"),
+  [
+    ("value_counts", -1, "expected counts, found -1"),
+    ("maximum_counts", -2, "expected counts, found -2"),
+    ("sample_shares", -3, "expected counts, found -3"),
+    ("sample_rows", IMAGES, f"expected rows of .* images, or -1, found {IMAGES}"),
+    ("sample_activations", np.nan, "expected numbers, found nan"),
+    ("maximum_bins", np.inf, "expected a start and a positive width, found inf"),
+  ],
+)
+def test_a_damaged_distribution_is_refused(store, name, value, message):
+  folder, *_ = store
+  _set(folder, name, value)
+  reseal(folder)
+  with pytest.raises(UserError, match=rf"{name}\.npy: {message} at \[0, 0\]"):
+    open_exemplars(folder)
+
+
+def test_names_of_samples_that_are_not_strings_are_refused(store):
+  folder, *_ = store
+  path = folder / "sample_image_names.json"
+  names = json.loads(path.read_text())
+  atomic.write_json(path, [*names[:-1], 1])
+  reseal(folder)
+  with pytest.raises(UserError, match=f"{path.name}: expected a name for each of"):
+    open_exemplars(folder)
+
+
+def test_maps_of_samples_without_values_or_with_nan_are_refused(store):
+  folder, *_ = store
+  path = layer_folder(folder, "a") / "sample_maps.npy"
+  maps = np.load(path)
+  np.save(path, maps[:, :0])
+  reseal(folder)
+  with pytest.raises(UserError, match="expected maps of at least one value"):
+    open_exemplars(folder)
+  maps[0, 1, 1] = np.nan
+  np.save(path, maps)
+  reseal(folder)
+  opened = open_exemplars(folder)
+  unit, slot = np.nonzero(opened.distribution("a").sample_above)
+  with pytest.raises(UserError, match=r"sample_maps\.npy: expected maps without NaN"):
+    opened.sample_masks("a", unit, slot)
 
 
 def test_a_state_saved_without_a_distribution_goes_on():

@@ -371,12 +371,18 @@ class StoredExemplars(Shown):
       layer: the layer's name.
       rows: rows of `distribution(layer)`, one per mask.
       slots: the index among the unit's samples, one per mask.
+
+    Raises:
+      UserError: if a map has NaN.
     """
     masks = np.zeros((len(rows), *self._images.shape[1:3]), bool)
     map_rows = self._array(layer, stored_distributions.MAP_ROWS)[rows, slots]
     above = np.flatnonzero(map_rows >= 0)
     if above.size:
       maps = np.asarray(self._array(layer, stored_distributions.MAPS)[map_rows[above]])
+      path = layer_folder(self._folder, layer) / f"{stored_distributions.MAPS}.npy"
+      fits = ~np.isnan(maps).any((1, 2))
+      _check_values(path, maps[:, 0, 0], fits, "maps without NaN")
       size = size_from_sides(*self._images.shape[1:3])
       masks[above] = activation_masks(maps, self._levels(layer, rows[above]), size=size)
     return masks

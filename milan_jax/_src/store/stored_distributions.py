@@ -124,10 +124,11 @@ class SampleImages:
         folder / IMAGES, kinds="u", shape=(None, *size, 3), remedy=remedy
       )
       self.names = read_json(folder / NAMES, list, remedy=remedy)
-      if len(self.names) != len(self._images):
+      number = len(self._images)
+      if len(self.names) != number or not all(isinstance(x, str) for x in self.names):
         raise UserError(
-          f"{folder / NAMES}: expected a name for each of {len(self._images)} images, "
-          f"found {len(self.names)}: {remedy}."
+          f"{folder / NAMES}: expected a name for each of {number} images, found "
+          f"{len(self.names)} entries: {remedy}."
         )
 
   def __len__(self) -> int:
@@ -151,7 +152,7 @@ def open_arrays(
 
   Raises:
     UserError: if a file is missing, or inconsistent with the others. The values of maps
-      are not checked.
+      are checked only when masks are computed from them.
   """
   if not (folder / "sample_rows.npy").exists():
     return {}
@@ -165,6 +166,11 @@ def open_arrays(
   rows = arrays["sample_rows"]
   arrays[MAP_ROWS] = opened(folder / f"{MAP_ROWS}.npy", kinds="i", shape=rows.shape)
   arrays[MAPS] = opened(folder / f"{MAPS}.npy", kinds="f", shape=(None, None, None))
+  if 0 in arrays[MAPS].shape[1:]:
+    raise UserError(
+      f"{folder / MAPS}.npy: expected maps of at least one value, found shape "
+      f"{arrays[MAPS].shape}: {remedy}."
+    )
   for name in ("sample_activations", "sample_shares"):
     if arrays[name].shape != rows.shape:
       raise UserError(
@@ -188,6 +194,8 @@ def open_arrays(
     check(name, fits, f"rows of {number} {what}, or -1")
   known = np.isfinite(arrays["sample_activations"]) | (rows < 0)
   check("sample_activations", known, "numbers")
+  for name in ("value_counts", "maximum_counts", "sample_shares"):
+    check(name, arrays[name] >= 0, "counts")
   for name in ("value_bins", "maximum_bins"):
     bins = arrays[name]
     check(
@@ -205,4 +213,5 @@ def distribution(
   if "sample_rows" not in arrays:
     return None
   fields = {name: np.asarray(arrays[name]) for name in _KINDS}
-  return LayerDistribution(layer, **fields)
+  above = np.asarray(arrays[MAP_ROWS]) >= 0
+  return LayerDistribution(layer, sample_above=above, **fields)
