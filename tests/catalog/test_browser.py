@@ -46,6 +46,7 @@ DISTRIBUTION = UnitDistribution(
   regions=lambda: (np.full((3, 16, 16, 3), 90, np.uint8), np.ones((3, 16, 16), bool)),
   activations=[8.25, 5.5, 0.5],
   shares=[1, 3, 396],
+  below=[False, False, True],
   names=["a.jpg", EVIL, "c.jpg"],
 )
 
@@ -251,9 +252,8 @@ def test_the_distribution_of_a_units_activations(tab):
   playwright.expect(view.locator("h2")).to_have_text("Red flowers")
   label = view.locator("svg.range").get_attribute("aria-label")
   assert label.startswith(
-    "Activations: 800, from 0 to 5, half of them below 0.5, about 0.1% above the "
-    "threshold. Maximum on each image: 400, from 0 to 9, half of them below 1, "
-    "about 1% above the threshold."
+    "Activations: 800, from 0 to 5, half of them below 0.5. Maximum on each image: "
+    "400, from 0 to 9, half of them below 1. The images shown are at "
   )
   assert view.locator("svg.range .bin").count() == 5 + 5
   # The axis is 304 units long, from 0 to 9.

@@ -323,10 +323,11 @@ def test_samples_are_drawn_and_the_page_is_whole_with_them_only(tmp_path):
 
   distribution = UnitDistribution(
     values=Bins(-0.5, 0.25, [0, 3, 0, 2, 0]),
-    maxima=Bins(2.0, 2.0, [0, 0, 0]),
+    maxima=Bins(20000 + 5 / 32, 1 / 32, [0, 7, 0]),  # more digits than are shown
     regions=regions,
     activations=[3.00001, -1.0],
     shares=[2, 5],
+    below=[False, True],
   )
   units = [
     dataclasses.replace(unit, distribution=distribution)
@@ -339,8 +340,12 @@ def test_samples_are_drawn_and_the_page_is_whole_with_them_only(tmp_path):
   assert "distribution" not in dead
   assert alive["distribution"] == {
     "values": [-0.25, 0.25, [3, 0, 2]],
-    "maxima": [2.0, 2.0, []],
-    "samples": {"activations": [3.0, -1.0], "shares": [2, 5]},
+    "maxima": [20000.1875, 0.03125, [7]],
+    "samples": {
+      "activations": [3.0, -1.0],
+      "shares": [2, 5],
+      "below": [False, True],
+    },
   }
   table = json.loads((tmp_path / "catalog.json").read_text())
   sheet = tmp_path / table["units"][0]["samples"]

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from milan_jax._src.catalog.distributions import unit_distribution
 from milan_jax._src.errors import UserError
 from milan_jax._src.exemplars import histograms, range_samples, stats, tails
 from milan_jax._src.exemplars.masks import activation_masks
@@ -253,6 +254,23 @@ def test_a_store_keeps_it_and_a_choice_of_its_units_too(store):
     assert masks.any() and not masks.any(axis=(1, 2)).all()
   exemplar_ids = np.unique(found.image_ids)
   assert whole.num_images == len(exemplar_ids) < IMAGES
+
+
+def test_a_units_page_has_its_exact_bins_and_which_samples_are_below(store):
+  folder, found, _ = store
+  opened = open_exemplars(folder)
+  unit = unit_distribution(opened, opened.distribution("a"), 0, opened.image_names)
+  number = (found.sample_ids[0] >= 0).sum()
+  maxima = found.sample_activations[0, :number]
+  expected = (maxima <= found.thresholds[0]).tolist()
+  details = unit.details()
+  assert details["samples"]["below"] == expected and len(set(expected)) == 2
+  start, width, counts = json.loads(json.dumps(details["maxima"]))
+  assert width == found.maximum_bins[0, 1]
+  edges = start + width * np.arange(len(counts) + 1)
+  every = _activations()[..., 0].max(axis=(1, 2))
+  np.testing.assert_array_equal(counts, np.histogram(every, edges)[0])
+  assert sum(counts) == IMAGES
 
 
 def test_a_store_of_an_earlier_version_has_no_distribution(store):

@@ -15,7 +15,7 @@ from milan_jax._src.records import (
   LayerDistribution,
 )
 
-# Significant digits of numbers on a page.
+# Significant digits of the samples' activations on a page.
 DIGITS = 5
 
 
@@ -54,6 +54,7 @@ class UnitDistribution:
       is full where no activation exceeds the threshold.
     activations: maximum on each sample.
     shares: number of images in the interval that each sample is from.
+    below: whether no activation on a sample exceeds the threshold.
     names: the name of each sample's image; empty if unknown.
   """
 
@@ -62,6 +63,7 @@ class UnitDistribution:
   regions: Callable[[], Regions]
   activations: Sequence[float]
   shares: Sequence[int]
+  below: Sequence[bool]
   names: Sequence[str] = ()
 
   def details(self) -> dict[str, Any]:
@@ -69,6 +71,7 @@ class UnitDistribution:
     samples: dict[str, Any] = {
       "activations": [_rounded(value) for value in self.activations],
       "shares": list(self.shares),
+      "below": list(self.below),
     }
     if self.names:
       samples["names"] = list(self.names)
@@ -103,6 +106,7 @@ def unit_distribution(
     regions=functools.partial(_regions, found, known.layer, row, slots, images),
     activations=known.sample_activations[row, slots].tolist(),
     shares=known.sample_shares[row, slots].tolist(),
+    below=(~known.sample_above[row, slots]).tolist(),
     names=names(images),
   )
 
@@ -126,8 +130,9 @@ def _bins(start_and_width: np.ndarray, counts: np.ndarray) -> Bins:
 
 
 def _numbers(bins: Bins) -> list[Any]:
+  # Exact: rounding would move bins that are narrow for their distance from zero.
   bins = bins.trimmed()
-  return [_rounded(bins.start), _rounded(bins.width), bins.counts]
+  return [bins.start, bins.width, bins.counts]
 
 
 def _rounded(value: float) -> float | None:

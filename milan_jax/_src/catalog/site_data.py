@@ -363,7 +363,7 @@ def _details(shown: "PageUnit") -> dict[str, Any]:
   if shown.activations:
     found["activations"] = [_rounded(value) for value in shown.activations]
   if shown.threshold is not None:
-    found["threshold"] = _rounded(shown.threshold)
+    found["threshold"] = _rounded(shown.threshold, 9)  # among bins: all of float32
   if shown.distribution is not None and not shown.dead:
     found["distribution"] = shown.distribution.details()
   if shown.names:
@@ -397,9 +397,9 @@ def _ranks(texts: list[str]) -> list[int]:
   return ranks
 
 
-def _rounded(value: float | None) -> float | None:
+def _rounded(value: float | None, digits: int = 5) -> float | None:
   value = _finite(value)
-  return None if value is None else float(f"{value:.5g}")
+  return None if value is None else float(f"{value:.{digits}g}")
 
 
 def _finite(value: float | None) -> float | None:

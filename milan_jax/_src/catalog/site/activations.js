@@ -17,13 +17,8 @@
   const share = (value) => (value > 0 && value < 0.01 ? `${(100 * value).toPrecision(1)}%` : milan.percent(value));
 
   // In words what a histogram shows.
-  const summary = (what, bars, threshold) => {
-    const number = total(bars), half = middle(bars);
-    const above = threshold === undefined ? 0 : bars.reduce((sum, { low, high, count }) =>
-      sum + count * Math.min(1, Math.max(0, (high - threshold) / (high - low))), 0);
-    return `${what}: ${milan.number(number)}, from ${milan.brief(bars[0].low)} to ${milan.brief(bars.at(-1).high)}, half of them below ${milan.brief(half.high)}`
-      + (threshold === undefined ? "" : `, about ${share(above / number)} above the threshold`);
-  };
+  const summary = (what, bars) =>
+    `${what}: ${milan.number(total(bars))}, from ${milan.brief(bars[0].low)} to ${milan.brief(bars.at(-1).high)}, half of them below ${milan.brief(middle(bars).high)}`;
 
   milan.activations = (place, details) => {
     if (!details.activations || milan.isDead(place)) return null;
@@ -49,7 +44,7 @@
       ];
     });
     const label = [
-      ...bands.map(([name, bars]) => summary(name, bars, threshold)),
+      ...bands.map(([name, bars]) => summary(name, bars)),
       `The images shown are at ${milan.brief(Math.min(...shown))} to ${milan.brief(Math.max(...shown))}`,
       ...(threshold === undefined ? [] : [`The threshold is ${milan.brief(threshold)}`]),
     ].join(". ");
@@ -70,7 +65,7 @@
   milan.samples = (place, details) => {
     const samples = details.distribution?.samples;
     if (!samples?.activations.length || milan.isDead(place)) return null;
-    const { threshold } = details, count = samples.activations.length;
+    const count = samples.activations.length;
     const { sample_tile: tile, gap } = store.facts;
     const images = samples.shares.reduce((sum, each) => sum + each, 0);
     const width = count * (tile + gap) - gap;
@@ -78,7 +73,7 @@
     const answer = milan.isOff(place) ? "lowered by" : "activation";
     const items = samples.activations.map((value, i) => {
       const part = `${share(samples.shares[i] / images)} of images`;
-      const below = threshold !== undefined && value <= threshold;
+      const below = samples.below[i];
       const known = [`Sample ${i + 1}`, `${answer} ${milan.brief(value)}`, `from an interval with ${part}`];
       if (below) known.push("below the threshold");
       if (samples.names) known.push(samples.names[i]);
