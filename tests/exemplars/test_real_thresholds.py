@@ -60,6 +60,8 @@ def test_the_bound_on_the_error(activations, layer, capacity):
   if capacity < thresholds.CAPACITY:
     assert state.stride > 1
     varying = np.ptp(flat, axis=0) > 1e-3 * np.abs(exact)
+    # At a plateau a last digit decides on all of it; a pass gives such units a margin.
+    varying &= (flat == exact).mean(axis=0) <= 0.01
     # The original's own sketch moves 0.3 to 0.5 % of its mask pixels.
     masks = [
       activation_masks(
