@@ -509,6 +509,7 @@ def test_a_telephone_shows_it_whole(browser, site, scheme):
 def test_a_heat_map_lies_on_its_image(tab):
   def shares(view):
     tab.goto(tab.address + view)
+    tab.reload()  # so that the tiles are not those of the unit before
     playwright.expect(tab.locator(".tile .heat")).to_have_count(15)
     boxes = [tab.locator(f".tile {each}").first for each in (".heat", ".whole")]
     heat, tile = (each.bounding_box() for each in boxes)
