@@ -248,7 +248,7 @@ def test_a_units_page(tab, units, run):
   tab.goto(tab.address + _link(unit))
   view = tab.locator("#view-unit")
   playwright.expect(view.locator("h2")).to_contain_text(_text(unit))
-  tiles = view.locator(".tile")
+  tiles = view.locator(".tiles .tile")  # not those of the samples
   count = int(known.num_regions[index])
   assert tiles.count() == count
   names = run.exemplars.image_names(known.image_rows[index])
