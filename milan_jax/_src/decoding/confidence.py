@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from milan_jax._src.decoding.program import DecodedBatch
+from milan_jax._src.decoding.release_words import release_words
 from milan_jax._src.models import confidence_model, word_detectors
 from milan_jax._src.models.confidence_model import NO_PATTERN
 from milan_jax._src.models.encoder import project
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.records import Description
 from milan_jax._src.store.release import Release
-from milan_jax._src.text.content_words import content_words
 from milan_jax._src.text.vocabulary import Vocabulary
 
 _word_log_probs = jax.jit(word_detectors.word_log_probs)
@@ -79,12 +79,7 @@ def _detected(
 ) -> Float[np.ndarray, "units"]:
   """Returns the mean log probability of each description's words, as detected."""
   assert release.word_detectors is not None and release.detectors is not None
-  numbers = content_words(
-    Vocabulary(release.vocabulary),
-    nothing=(),
-    length=tokens.shape[1],
-    detected=release.word_detectors.words,
-  ).detectors
+  numbers = release_words(release, tokens.shape[1]).detectors
   log_probs = _word_log_probs(release.detectors, features, counts)
   found = word_detectors.detected(log_probs, tokens[:, None], numbers)
   return np.asarray(found, np.float64)[:, 0]

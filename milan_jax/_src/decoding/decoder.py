@@ -21,12 +21,13 @@ from milan_jax._src.decoding.program import (
   decode,
   fuse_weights,
 )
+from milan_jax._src.decoding.release_words import release_words
 from milan_jax._src.errors import UserError
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.runs.memory import return_freed_memory
 from milan_jax._src.runs.mesh import make_mesh
 from milan_jax._src.store.release import Release
-from milan_jax._src.text.content_words import ContentWords, content_words
+from milan_jax._src.text.content_words import ContentWords
 from milan_jax._src.text.vocabulary import Vocabulary
 
 # Two descriptions whose scores differ by less may change places with the batch.
@@ -167,12 +168,7 @@ class Decoder:
     everywhere = NamedSharding(mesh, PartitionSpec())
     self.weights = self._fused(release, everywhere)
     vocabulary = self._vocabulary = Vocabulary(release.vocabulary)
-    self._words = content_words(
-      vocabulary,
-      nothing=release.decoding.nothing,
-      length=decoding.length,
-      detected=release.word_detectors.words if release.word_detectors else (),
-    )
+    self._words = release_words(release, decoding.length)
     self._decode = decode_on(mesh, decoding, vocabulary, self._words)
     self._compiled: dict[tuple[int, bool], Any] = {}
 

@@ -17,6 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from milan_jax._src.decoding.decoder import decode_on, fuse_for
 from milan_jax._src.decoding.program import AXIS
 from milan_jax._src.decoding.region_encoder import encode_by
+from milan_jax._src.decoding.release_words import release_words
 from milan_jax._src.images.sizes import sides
 from milan_jax._src.lab.benchmark.peaked import REGIONS
 from milan_jax._src.models import lowering
@@ -32,7 +33,6 @@ from milan_jax._src.store.release import (
   LanguageModelSpec,
   Release,
 )
-from milan_jax._src.text.content_words import content_words
 from milan_jax._src.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from milan_jax._src.training import objectives
 from milan_jax._src.training.batches import Batch
@@ -143,12 +143,7 @@ def _decoders(release: Release, grid: Grid, mesh: Mesh) -> Iterator[Program]:
     def lower(decoding: Decoding = decoding, units: int = units) -> Any:
       everywhere = NamedSharding(mesh, PartitionSpec())
       weights = jax.eval_shape(fuse_for(decoding), shapes)
-      words = content_words(
-        vocabulary,
-        nothing=release.decoding.nothing,
-        length=decoding.length,
-        detected=release.word_detectors.words if release.word_detectors else (),
-      )
+      words = release_words(release, decoding.length)
       features = (units, REGIONS, release.feature_size)
       return decode_on(mesh, decoding, vocabulary, words).lower(
         _placed(weights, everywhere),
