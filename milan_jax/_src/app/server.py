@@ -21,7 +21,7 @@ _COLORS = {
   for part, shade in (("background_fill", 700), ("background_fill_hover", 800))
   for scheme in ("", "_dark")
 }
-_FIRST_PORT, _LAST_PORT = 7860, 7959
+_REFUSED_PORT = "--port={} cannot be opened ({}): choose another."
 # Fonts of the reader's machine: Gradio's own themes fetch theirs.
 _FONTS = ("system-ui", "sans-serif")
 _MONO = ("ui-monospace", "monospace")
@@ -64,14 +64,15 @@ def serving(options: LocalPageOptions) -> Iterator[str]:
     raise UserError(
       f"milan-demo needs Gradio ({error}): run pip install 'milan-jax[app]'."
     ) from error
-  port = open_port(options.port)
+  if options.port is not None:
+    check_port(options.port)
   page = build(Workbench(options.run_folders, options.captioner_names))
   theme = gr.themes.Base(font=_FONTS, font_mono=_MONO).set(**_COLORS)
   hosts = () if options.share else _NAMES
   try:
     _, local, shared = page.queue(api_open=False, max_size=16).launch(
       server_name=HOST,
-      server_port=port,
+      server_port=options.port,
       share=options.share,
       app_kwargs={"middleware": [Middleware(Limits, hosts=hosts)]},
       theme=theme,
@@ -89,9 +90,13 @@ def serving(options: LocalPageOptions) -> Iterator[str]:
       enable_monitoring=False,
       strict_cors=True,
     )
-  except OSError:
-    open_port(port)  # another program may have opened it since
-    raise
+  except OSError as error:
+    if error.errno is not None:
+      raise
+    # Gradio's own error, the only one without a number: it found no free port.
+    if options.port is None:
+      raise UserError("All ports that Gradio tries are in use: give --port.") from error
+    raise UserError(_REFUSED_PORT.format(options.port, "in use")) from error
   try:
     if options.share and not shared:
       raise UserError(
@@ -103,35 +108,23 @@ def serving(options: LocalPageOptions) -> Iterator[str]:
     page.close(verbose=False)
 
 
-def open_port(wanted: int | None) -> int:
-  """Returns a port that can be opened.
+def check_port(port: int) -> None:
+  """Refuses a port that cannot be opened.
 
   Args:
-    wanted: the only port to try; None for the first free one from 7860 on.
+    port: the port of this machine.
 
   Raises:
-    UserError: if there is none.
+    UserError: if another program has it, or the system refuses it.
   """
-  ports = range(_FIRST_PORT, _LAST_PORT + 1) if wanted is None else (wanted,)
-  reason = ""
-  for port in ports:
-    reason = _refusal(port)
-    if not reason:
-      return port
-  tried = f"={wanted}" if wanted else f": {_FIRST_PORT} to {_LAST_PORT}"
-  raise UserError(f"--port{tried} cannot be opened ({reason}): choose another.")
-
-
-def _refusal(port: int) -> str:
-  """Why a port cannot be opened; empty if it can."""
   with socket.socket() as tried:
     tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
       tried.bind((HOST, port))
     except OSError as error:
       in_use = error.errno == errno.EADDRINUSE
-      return "in use" if in_use else error.strerror or str(error)
-  return ""
+      reason = "in use" if in_use else error.strerror or str(error)
+      raise UserError(_REFUSED_PORT.format(port, reason)) from error
 
 
 def _call_directly(host: str) -> None:
