@@ -18,7 +18,8 @@ if TYPE_CHECKING:
   from matplotlib.figure import Figure
 
 Row = Mapping[str, Any]
-_WAYS = (PMI, LIKELIHOOD, CONSTANT, SHUFFLED)
+_PUBLISHED = (PMI, LIKELIHOOD)
+_WAYS = (*_PUBLISHED, CONSTANT, SHUFFLED)
 _COLUMNS = (
   *("experiment", "label", "train", "test", "units", "trials", "way", "score"),
   *("value", "low", "high", "std", "published"),
@@ -46,7 +47,7 @@ def _lines(rows: Sequence[Row]) -> Iterator[Row]:
     named = {**row, "train": "+".join(row["train"]), "test": "+".join(row["test"])}
     for way in _WAYS:
       for score, estimate in sorted(row["systems"][way].items()):
-        published = row["published"] if score == "bertscore" and way == PMI else None
+        published = row["published"].get(way) if score == "bertscore" else None
         line = {**named, "way": way, "score": score, **estimate}
         yield {**line, "published": published}
 
@@ -62,12 +63,13 @@ def markdown(rows: Sequence[Row]) -> str:
   score = shown_score(rows)
   lines = [
     f"| experiment | networks | units | trials | {SHOWN[score][0]}: "
-    f"{' | '.join(_WAYS)} | published BERTScore |",
-    "|---" * (5 + len(_WAYS)) + "|",
+    f"{' | '.join(_WAYS)} | published BERTScore: {' | '.join(_PUBLISHED)} |",
+    "|---" * (4 + len(_WAYS) + len(_PUBLISHED)) + "|",
   ]
   for row in rows:
     cells = " | ".join(cell(_estimate(row, way, score), score) for way in _WAYS)
-    published = "" if row["published"] is None else f"{row['published']:.2f}"
+    figures = [row["published"][way] for way in _PUBLISHED]
+    published = " | ".join("" if each is None else f"{each:.2f}" for each in figures)
     lines.append(
       f"| {row['experiment']} | {row['label']} | {row['units']} | {row['trials']} | "
       f"{cells} | {published} |"
@@ -115,9 +117,11 @@ def draw(rows: Sequence[Row], figure: "Figure") -> None:
       axis.plot((found.low, found.high), (y, y), color=_COLORS[way], linewidth=1.2)
       (point,) = axis.plot(found.value, y, "o", color=_COLORS[way], markersize=4)
       shown.setdefault(way, point)
-    if row["published"] is not None and score == "bertscore":
-      (point,) = axis.plot(row["published"], place, "x", color="#c0392b")
-      shown.setdefault("published", point)
+    for number, way in enumerate(_PUBLISHED):
+      if row["published"][way] is not None and score == "bertscore":
+        y = place + 0.17 * (number - 1.5)
+        (point,) = axis.plot(row["published"][way], y, "x", color="#c0392b")
+        shown.setdefault("published", point)
   axis.set_yticks(
     range(len(rows)), [f"{row['experiment']}\n{row['label']}" for row in rows]
   )

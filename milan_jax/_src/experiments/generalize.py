@@ -223,7 +223,7 @@ def _scored(
     "train": list(case.train),
     "test": list(case.test),
     "trials": len(trials),
-    "published": case.published,
+    "published": {PMI: case.published, LIKELIHOOD: case.published_likelihood},
   }
   if path.exists():
     found = read_json(path, dict, remedy=f"remove {path} and run the command again")
