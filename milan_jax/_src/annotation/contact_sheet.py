@@ -64,7 +64,8 @@ def contact_sheet(number: int, units: Sequence[Regions]) -> bytes:
       large = enlarged(image, mask, TILE)
       sheet.paste(Image.fromarray(large), (left, top + HEADER + TILE + GAP))
   buffer = io.BytesIO()
-  sheet.save(buffer, "PNG")
+  # Half as long as the default level, and 2 % larger.
+  sheet.save(buffer, "PNG", compress_level=3)
   return buffer.getvalue()
 
 
