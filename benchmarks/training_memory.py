@@ -100,24 +100,25 @@ def train(features: pathlib.Path, workdir: pathlib.Path) -> tuple[float, float, 
   process = subprocess.Popen(
     command, env=os.environ | {"JAX_PLATFORMS": "cpu"}, stderr=log
   )
-  peak = 0.0
+  peak, done = 0.0, threading.Event()
 
   def watch() -> None:
     nonlocal peak
     status = pathlib.Path(f"/proc/{process.pid}/status")
-    while process.poll() is None:
+    # `process.poll()` would take the usage from `wait4` below.
+    while not done.wait(0.1):
       try:
         lines = status.read_text().splitlines()
       except OSError:
         return
       found = [line.split()[1] for line in lines if line.startswith("RssAnon")]
       peak = max([peak, *(int(value) / 1e3 for value in found)])
-      time.sleep(0.1)
 
   watcher = threading.Thread(target=watch)
   watcher.start()
   _, code, usage = os.wait4(process.pid, 0)
   process.returncode = code
+  done.set()
   watcher.join()
   if code:
     log.seek(0)
