@@ -25,6 +25,9 @@ def _options() -> type[Any]:
 
 def _load() -> Callable[..., Any]:
   def command(source: str, target: str, options: ConvertOptions) -> None:
+    from milan_jax._src.options.fields import require_local
+
+    require_local("TO", target)
     if options.official:
       from milan_jax._src.store.official_writer import save_official
       from milan_jax._src.store.pretrained import load_milan
@@ -35,6 +38,8 @@ def _load() -> Callable[..., Any]:
       print(f"{target}: sha256 {written.sha256}")
       return
     from milan_jax._src.store.official import convert
+
+    require_local("FROM", source)
 
     print(f"{source}: sha256 {convert(source, target)}")
     print(target)

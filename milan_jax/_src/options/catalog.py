@@ -15,6 +15,7 @@ class CatalogOptions(Options):
   exemplars: str | None = option(
     None,
     "folders of exemplars, in the original's layout or of milan-jax, comma-separated",
+    remote=False,
   )
   annotations: str | None = option(
     None,
@@ -26,7 +27,7 @@ class CatalogOptions(Options):
     "CSVs with columns layer,unit,description from elsewhere, shown beside: FILE or "
     "NAME=FILE, comma-separated",
   )
-  out: str = option("catalog", "folder for the catalog")
+  out: str = option("catalog", "folder for the catalog", remote=False)
   title: str | None = option(None, "heading of the catalog; default: from the networks")
   original: str | None = option(
     None,

@@ -100,9 +100,12 @@ class ExemplarOptions(Checked):
     None,
     "describe this exemplar directory instead of a network over images",
     flag="exemplars",
+    remote=False,
   )
   features: str | None = option(
-    None, "describe this features folder of an earlier run instead: no images, no page"
+    None,
+    "describe this features folder of an earlier run instead: no images, no page",
+    remote=False,
   )
   layers: str | None = option(
     None,

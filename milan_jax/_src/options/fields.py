@@ -8,6 +8,7 @@ command share one. `None` means the value of the model, the images or the captio
 import dataclasses
 import functools
 import numbers
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -17,6 +18,16 @@ from milan_jax._src.errors import UserError, arguments
 from milan_jax._src.notebook import Shown
 
 T = TypeVar("T", bound="Options")
+
+# Options that may hold an address such as gs://bucket/folder, unless they are declared
+# otherwise: what training reads and writes, captioners, and texts that are no paths.
+_WITH_SCHEME = frozenset(
+  (
+    *("exemplars", "features", "milan", "out", "workdir"),
+    *("about", "base_url", "coordinator", "title"),
+  )
+)
+_SCHEME = re.compile(r"(?:^|[,=])\s*[A-Za-z][\w+.-]*://")
 
 
 class Checked(Shown):
@@ -85,6 +96,7 @@ class Option:
     default: its default.
     help: one sentence.
     choices: the values allowed; empty if there is no list.
+    remote: whether it may be a remote path.
   """
 
   flag: str
@@ -95,10 +107,16 @@ class Option:
   default: Any
   help: str
   choices: tuple[str, ...]
+  remote: bool
 
 
 def option(
-  default: Any, help: str, *, flag: str = "", choices: tuple[str, ...] = ()
+  default: Any,
+  help: str,
+  *,
+  flag: str = "",
+  choices: tuple[str, ...] = (),
+  remote: bool | None = None,
 ) -> Any:
   """Declares an option as a dataclass field.
 
@@ -107,8 +125,9 @@ def option(
     help: one sentence for `--help`.
     flag: its name on the command line, where it is not the field's.
     choices: the values allowed.
+    remote: whether it may be a path with a scheme; default: decided by its flag.
   """
-  metadata = {"help": help, "flag": flag, "choices": choices}
+  metadata = {"help": help, "flag": flag, "choices": choices, "remote": remote}
   return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -144,8 +163,9 @@ def _option(field: Any, hints: Mapping[str, Any], group: str) -> Option:
   hint = hints[field.name]
   optional = isinstance(hint, types.UnionType)
   kind = next(one for one in typing.get_args(hint) if one) if optional else hint
+  flag, remote = _flag(field), field.metadata["remote"]
   return Option(
-    flag=_flag(field),
+    flag=flag,
     group=group,
     field=field.name,
     kind=kind,
@@ -153,6 +173,7 @@ def _option(field: Any, hints: Mapping[str, Any], group: str) -> Option:
     default=field.default,
     help=field.metadata["help"],
     choices=field.metadata["choices"],
+    remote=flag in _WITH_SCHEME if remote is None else remote,
   )
 
 
@@ -224,7 +245,23 @@ def _checked(one: Option, value: Any) -> Any:
     raise UserError(
       f"--{one.flag}: expected one of {', '.join(one.choices)}; found {value!r}."
     )
+  if not one.remote and isinstance(value, str):
+    require_local(f"--{one.flag}", value)
   return value
+
+
+def require_local(name: str, value: str) -> None:
+  """Refuses a remote path, or several paths of which one is remote.
+
+  Args:
+    name: of the option or argument, for the message.
+    value: the path or the paths, comma-separated.
+  """
+  if _SCHEME.search(value):
+    raise UserError(
+      f"{name}: expected a path on this machine; found {value!r}: copy it here, or "
+      "mount it. docs/training.md lists the options that take remote paths."
+    )
 
 
 _NAMES = {

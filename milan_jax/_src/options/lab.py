@@ -69,7 +69,9 @@ class BenchOptions(Options):
     "key, or a released folder",
   )
   features: str | None = option(
-    None, "features for a captioner that is not peaked: the features folder of a run"
+    None,
+    "features for a captioner that is not peaked: the features folder of a run",
+    remote=False,
   )
   hidden_size: int = option(512, "size of the random models' states")
   json: str | None = option(None, "file for the rows; kept while the run goes on")
