@@ -115,6 +115,13 @@ def test_a_group_is_downloaded_once_with_sizes_and_digests(behavior, root):
   assert len(behavior.asked) == 5
 
 
+def test_an_empty_folder_of_a_network_is_downloaded_into(behavior, root):
+  (root / "alexnet/imagenet").mkdir(parents=True)
+  found = fetch_annotated("alexnet/imagenet")
+  assert (found["alexnet/imagenet"] / "annotations.csv").is_file()
+  assert len(behavior.asked) == 1
+
+
 def test_an_interrupted_download_keeps_what_came(behavior, root):
   path = "/data/biggan-places365.zip"
   whole = len(behavior.files[path])

@@ -97,7 +97,7 @@ def test_pictures_are_merged_by_their_ids(
     np.testing.assert_array_equal(shown, want)
   assert "2 layers merged" in capsys.readouterr().out
   run("merge", root, data="resnet152-imagenet")
-  assert "nothing is missing" in capsys.readouterr().out
+  assert "has its images" in capsys.readouterr().out
   (folder / "3" / "images.npy").unlink()
   with pytest.raises(UserError, match="some layers were merged with"):
     run("merge", root, data=NETWORK, images=given["images"], parity=not parity)
@@ -169,7 +169,7 @@ def test_a_check_prints_problems_and_remarks(root, capsys):
   folder = write_network(root, NETWORK)
   about = {"files": {"3/ids.csv": {"size": 3, "sha256": "0"}}}
   (folder / MANIFEST).write_text(json.dumps(about))
-  with pytest.raises(UserError, match="Problems found: 2, in 1 checked"):
+  with pytest.raises(UserError, match="Problems: 2, named above"):
     run("check", root, data=NETWORK)
   printed = capsys.readouterr().out
   assert "problem: resnet152-imagenet: 3/ids.csv has " in printed
@@ -242,6 +242,57 @@ def test_what_was_asked_for_must_exist(root):
   with pytest.raises(UserError, match="such as base"):
     run("stats", root)
   write_network(root, NETWORK)
-  with pytest.raises(UserError, match="out: give the folder"):
-    run("export", root, data=NETWORK)
   assert not (root / NETWORK / MERGED).exists()
+
+
+@pytest.mark.parametrize("action", ["download", "merge", "stats", "check", "export"])
+@pytest.mark.parametrize("content", [None, "annotations.csv", "conv/notes.txt"])
+def test_a_folder_without_exemplars_is_refused_by_every_action(
+  action, content, root, tmp_path
+):
+  folder = tmp_path / "own"
+  folder.mkdir()
+  if content:
+    (folder / content).parent.mkdir(exist_ok=True)
+    (folder / content).write_text("layer,unit,summary\nconv,0,red\n")
+  out = {"out": str(tmp_path / "out")} if action == "export" else {}
+  with pytest.raises(UserError, match=r"own has no exemplars: expected meta\.json"):
+    run(action, root, data=str(folder), **out)
+  assert not (tmp_path / "out").exists()
+
+
+def test_merging_into_no_folder(tmp_path):
+  with pytest.raises(UserError, match=r"There is no folder .*nowhere"):
+    milannotations_merge.merge_pictures(tmp_path / "nowhere")
+
+
+def test_a_download_says_what_is_there(root, capsys):
+  write_network(root, NETWORK)
+  write_network(root, "biggan/imagenet")
+  run("download", root, data=f"biggan/imagenet,{NETWORK}")
+  units = 2 * len(UNITS)
+  assert capsys.readouterr().out.splitlines() == [
+    f"biggan/imagenet: {root / 'biggan/imagenet'}, {units} units, {units} annotated",
+    f"{NETWORK}: {root / NETWORK}, {units} units, {units} annotated; 2 layers without "
+    "images: run milan-data merge",
+  ]
+
+
+@pytest.mark.parametrize(
+  ("action", "options", "words"),
+  [
+    ("stats", {"images": "x"}, "images: milan-data stats does not use it, only merge"),
+    ("check", {"parity": True}, "parity: milan-data check does not use it"),
+    ("merge", {"out": "x"}, "only stats and export and records"),
+    ("export", {}, "out: give the folder to write to."),
+    ("records", {}, "out: give the folder to write to, local or remote"),
+    ("export", {"out": "gs://b/x"}, "out=gs://b/x: expected a path on this machine"),
+    ("stats", {"out": "gs://b/x.json"}, "only records writes to a remote one"),
+  ],
+)
+def test_options_of_an_action_are_checked_before_a_download(
+  action, options, words, root
+):
+  # The host of these tests does not answer.
+  with pytest.raises(UserError, match=words):
+    run(action, root, data="base", **options)

@@ -13,6 +13,7 @@ from milan_jax._src.store.annotations import read_annotations
 from milan_jax._src.store.exemplar_sets import (
   is_recorded,
   open_exemplars,
+  require_exemplars,
   set_name,
 )
 from milan_jax._src.store.exemplar_store import META
@@ -51,6 +52,7 @@ def read_annotated(folder: pathlib.Path) -> AnnotatedUnits:
   Raises:
     UserError: if the folder has no exemplars or annotations, or a file is damaged.
   """
+  require_exemplars(folder)
   units: list[Unit] = []
   missing: tuple[str, ...] = ()
   if (folder / META).is_file() or is_recorded(folder):
@@ -58,12 +60,7 @@ def read_annotated(folder: pathlib.Path) -> AnnotatedUnits:
     for layer in store.layers:
       units += store.exemplars(layer).signed_units()
   else:
-    found = layer_units(folder)
-    if not found:
-      raise UserError(
-        f"{folder} has no exemplars: expected a folder for each layer, with masks.npy."
-      )
-    for layer, indices in found.items():
+    for layer, indices in layer_units(folder).items():
       units += [Unit(layer, index) for index in indices.tolist()]
     missing = layers_without_images(folder)
   return AnnotatedUnits(

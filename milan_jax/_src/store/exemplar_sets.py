@@ -55,6 +55,23 @@ def is_recorded(folder: pathlib.Path) -> bool:
   return (folder / exemplar_records.META).is_file()
 
 
+def require_exemplars(folder: pathlib.Path) -> None:
+  """Checks that a folder has exemplars in any layout, with or without images.
+
+  Raises:
+    UserError: if there is no folder, or no exemplars in it.
+  """
+  if not folder.is_dir():
+    raise UserError(
+      f"There is no folder {folder}: give the path of a folder of exemplars."
+    )
+  if not ((folder / META).is_file() or is_recorded(folder) or layer_names(folder)):
+    raise UserError(
+      f"{folder} has no exemplars: expected {META} of an exemplar store, or a folder "
+      "for each layer, with masks.npy."
+    )
+
+
 def set_folder(path: str | os.PathLike[str]) -> pathlib.Path:
   """Returns the local folder of a set of exemplars.
 
@@ -91,17 +108,9 @@ def open_exemplars(
     UserError: if the folder has none of these layouts.
   """
   folder = pathlib.Path(folder)
-  if not folder.is_dir():
-    raise UserError(
-      f"There is no folder {folder}: give the path of a folder of exemplars."
-    )
+  require_exemplars(folder)
   if (folder / META).is_file():
     return StoredExemplars(folder)
   if is_recorded(folder):
     return RecordedExemplars(folder)
-  if layer_names(folder):
-    return OriginalExemplars(folder)
-  raise UserError(
-    f"{folder} has no exemplars: expected {META} of an exemplar store, or a "
-    "folder for each layer with images.npy and masks.npy."
-  )
+  return OriginalExemplars(folder)

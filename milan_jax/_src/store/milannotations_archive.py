@@ -48,9 +48,14 @@ def fetch_annotated(
   """
   found = networks_named(data, root=root)
   for folder, name in found.items():
-    if name is not None and not folder.is_dir():
+    if name is not None and not _is_there(folder):
       _fetch(name, data_root(root), host, progress)
   return {name or os.fspath(folder): folder for folder, name in found.items()}
+
+
+def _is_there(folder: pathlib.Path) -> bool:
+  """Returns whether there is a folder that is not empty."""
+  return folder.is_dir() and any(folder.iterdir())
 
 
 def _fetch(
@@ -60,13 +65,15 @@ def _fetch(
   folder, file = root / name, f"{hyphenated(name)}.zip"
   url = f"{host}/data/{file}"
   with alone_in(root):
-    if not folder.is_dir():  # another process may have been faster
+    if not _is_there(folder):  # another process may have been faster
       with (
         bar(file, "B", scale=True)
         if progress is None
         else contextlib.nullcontext(progress) as show
       ):
         archive = download(url, root / file, progress=show)
+      if folder.is_dir():
+        folder.rmdir()
       with staged_folder(folder) as staging:
         files = unpack(archive, staging, holding=FILE)
         about = {

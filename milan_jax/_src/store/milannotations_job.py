@@ -12,6 +12,7 @@ from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.files.remote import is_remote, put
 from milan_jax._src.files.staging import staged_folder
 from milan_jax._src.options.data import AnnotatedDataOptions
+from milan_jax._src.options.fields import changed
 from milan_jax._src.store.annotated_units import (
   AnnotatedUnits,
   as_json,
@@ -58,10 +59,11 @@ def run_action(action: str, options: AnnotatedDataOptions) -> None:
       f"{action!r}: expected one of {', '.join(ACTIONS)}."
       f"{did_you_mean(action, ACTIONS)}"
     )
+  _check_options(action, options)
   found = fetch_annotated(options.data or "", root=options.data_root)
   if action == "download":
     for name, folder in found.items():
-      print(f"{name}: {folder}")
+      print(f"{name}: {_about(read_annotated(folder))}")
   elif action == "merge":
     _merge(found, options)
   else:
@@ -69,6 +71,37 @@ def run_action(action: str, options: AnnotatedDataOptions) -> None:
     _refuse_same_names(sets)
     actions = {"stats": _stats, "check": _check, "export": _export, "records": _records}
     actions[action](sets, options)
+
+
+# The actions that use an option.
+_USES = {
+  "images": ("merge",),
+  "parity": ("merge",),
+  "out": ("stats", "export", "records"),
+}
+
+
+def _check_options(action: str, options: AnnotatedDataOptions) -> None:
+  """Checks the options of an action before anything is downloaded.
+
+  Raises:
+    UserError: if one would be ignored, is missing, or is a remote path for an action
+      that writes local files.
+  """
+  for flag, actions in _USES.items():
+    if f"--{flag}" in changed(options) and action not in actions:
+      raise UserError(
+        f"--{flag}: milan-data {action} does not use it, only "
+        f"{' and '.join(actions)}: leave it out."
+      )
+  if not options.out and action in ("export", "records"):
+    local = "" if action == "export" else ", local or remote (gs://)"
+    raise UserError(f"--out: give the folder to write to{local}.")
+  if options.out and is_remote(options.out) and action != "records":
+    raise UserError(
+      f"--out={options.out}: expected a path on this machine; only records writes to a "
+      "remote one."
+    )
 
 
 def _merge(found: Mapping[str, pathlib.Path], options: AnnotatedDataOptions) -> None:
@@ -79,7 +112,21 @@ def _merge(found: Mapping[str, pathlib.Path], options: AnnotatedDataOptions) -> 
       parity=options.parity,
       say=print,
     )
-    print(f"{name}: " + (f"{number} layers merged" if number else "nothing is missing"))
+    print(f"{name}: {_layers(number)} merged" if number else f"{name}: has its images")
+
+
+def _about(one: AnnotatedUnits) -> str:
+  """Returns where a set is, how many units it has, and what it lacks."""
+  found = f"{one.folder}, {len(one.units):,} units, {len(one.annotations):,} annotated"
+  if one.without_images:
+    found += (
+      f"; {_layers(len(one.without_images))} without images: run milan-data merge"
+    )
+  return found
+
+
+def _layers(number: int) -> str:
+  return f"{number} layer{'' if number == 1 else 's'}"
 
 
 def _refuse_same_names(sets: list[AnnotatedUnits]) -> None:
@@ -113,15 +160,12 @@ def _check(sets: list[AnnotatedUnits], options: AnnotatedDataOptions) -> None:
       print(f"{one.name}: nothing found")
     number += len(problems)
   if number:
-    raise UserError(
-      f"Problems found: {number}, in {len(sets)} checked sets; see the lines above."
-    )
+    raise UserError(f"Problems: {number}, named above. Sets checked: {len(sets)}.")
 
 
 def _export(sets: list[AnnotatedUnits], options: AnnotatedDataOptions) -> None:
   """Writes each set without images, and one table of all annotations."""
-  if not options.out:
-    raise UserError("--out: give the folder to export to.")
+  assert options.out
   with staged_folder(options.out) as staging:
     for one in sets:
       _export_set(one, staging / _place(one))
@@ -133,13 +177,13 @@ def _export(sets: list[AnnotatedUnits], options: AnnotatedDataOptions) -> None:
       for unit, said in one.annotations.items()
     }
     write_annotations(staging / FILE, joined)
-  print(f"{len(sets)} sets exported to {options.out}, without images")
+  names = ", ".join(one.name for one in sets)
+  print(f"exported to {options.out}, without images: {names}")
 
 
 def _records(sets: list[AnnotatedUnits], options: AnnotatedDataOptions) -> None:
   """Writes each set as a data set of tensorflow-datasets."""
-  if not options.out:
-    raise UserError("--out: give the folder to write to, local or remote (gs://).")
+  assert options.out
   for one in sets:
     target = records_folder(options.out, one.name)
     if is_remote(target):

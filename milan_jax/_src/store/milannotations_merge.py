@@ -14,6 +14,7 @@ from milan_jax._src.files.json_files import read_json
 from milan_jax._src.images.class_folder import ClassFolder
 from milan_jax._src.images.geometry import Geometry
 from milan_jax._src.runs.bars import bar
+from milan_jax._src.store.exemplar_sets import is_recorded, require_exemplars
 from milan_jax._src.store.exemplar_store import META
 from milan_jax._src.store.milannotations import NETWORKS
 from milan_jax._src.store.original_layout import (
@@ -62,18 +63,19 @@ def merge_pictures(
     picture cannot be read.
 
   Raises:
-    UserError: if the pictures are not where they should be, are not as many as the data
-      set has, or cannot be read; if a layer has neither images nor ids; or if other
-      layers were merged in the other way.
+    UserError: if the folder has no exemplars; if the pictures are not where they
+      should be, are not as many as the data set has, or cannot be read; if a layer has
+      neither images nor ids; or if other layers were merged in the other way.
 
   Example:
-    >>> milan_jax.merge_pictures("annotated")  # nothing is missing
+    >>> milan_jax.merge_pictures("annotated")  # it has its images
     0
   """
   folder = pathlib.Path(folder)
-  # The layers of a native store hold no images of their own.
-  is_native = (folder / META).is_file()
-  missing = () if is_native else layers_without_images(folder)
+  require_exemplars(folder)
+  # Only the original's layout keeps images by layer.
+  has_own = (folder / META).is_file() or is_recorded(folder)
+  missing = () if has_own else layers_without_images(folder)
   if not missing:
     return 0
   height, width = mask_shape(folder, missing[0])[3:]
