@@ -100,6 +100,7 @@ EXTRAS = {
     "scores/bert_score.py",
   },
   "huggingface_hub": {"probe/transformers_model.py"},
+  "spellchecker": {"annotation/spelling.py"},
   "h5py": {"lab/evaluation/second_network.py"},
   "tensorboardX": {"training/tensorboard.py"},
   "tensorflow": set(),

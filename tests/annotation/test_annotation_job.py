@@ -196,6 +196,35 @@ def test_answers_become_annotations(tmp_path):
   }
 
 
+def test_answers_that_were_written_too_fast_are_left_out(tmp_path):
+  key, path = _key_of(tmp_path), tmp_path / "timed.csv"
+  rows = ("1,A,dogs,2.9", "1,B,cats,3.0", "1,C,trees,", "1,D,skies,600", "1,E,,0.0")
+  path.write_text("\n".join(("sheet,letter,summary,seconds", *rows, "")))
+  read = f"--read={path}", f"--key={key}", f"--out={tmp_path / 'out.csv'}"
+  found = run_here("annotate", *read)
+  assert "1 left out: written in less than 3 seconds" in found.stdout.splitlines()
+  assert [row["summary"] for row in _rows(tmp_path / "out.csv")] == [
+    *("cats", "trees", "skies"),
+  ]
+  assert "4 descriptions" in run_here("annotate", *read, "--min_seconds=0").stdout
+
+
+def test_misspelled_words_are_printed_and_corrected_where_asked_for(tmp_path):
+  pytest.importorskip("spellchecker", reason="the extra `annotate` is not installed")
+  key, out = _key_of(tmp_path), tmp_path / "out.csv"
+  path = _write(
+    tmp_path / "a.csv", [(1, "A", "Similiar jewlery"), (1, "B", "crockpot")]
+  )
+  read = "annotate", f"--read={path}", f"--key={key}", f"--out={out}"
+  for spelling, line, said in (
+    ("list", "misspelled: similiar to similar", "Similiar jewlery"),
+    ("correct", "corrected: similiar to similar", "Similar jewelry"),
+  ):
+    found = run_here(*read, f"--spelling={spelling}")
+    assert {line, "unknown word: crockpot"} <= {*found.stdout.splitlines()}
+    assert [row["summary"] for row in _rows(out)] == [said, "crockpot"]
+
+
 def test_copied_answers_are_left_out_but_not_those_of_nothing(tmp_path):
   key = _key_of(tmp_path)
   rows = [(1, letter, "blue areas") for letter in "ABC"]
@@ -232,6 +261,8 @@ def test_bad_input_is_refused_in_one_sentence(stores, tmp_path):
   def answered(name, *rows):
     return f"--read={_write(tmp_path / f'{name}.csv', rows)}", f"--key={key}"
 
+  late = tmp_path / "late.csv"
+  late.write_text("sheet,letter,summary,seconds\n1,A,dogs,soon\n")
   store = stores / "first" / "exemplars"
   twice_named = f"--exemplars={store},{store}"
   for arguments, words in (
@@ -250,7 +281,10 @@ def test_bad_input_is_refused_in_one_sentence(stores, tmp_path):
     (answered("a", (3, "A", "dogs")), "line 2: the key has no sheet 3"),
     (answered("b", (2, "D", "dogs")), "no letter D on sheet 2; that sheet has A, B"),
     (answered("c", ("one", "A", "dogs")), "a sheet's number and a letter"),
-    (answered("d", (1, "A", "")), "none of 1 answers counts"),
+    (answered("d", (1, "A", "")), "none of 1 answers counts (1 empty): fill in"),
+    ((f"--read={fine}", f"--key={key}", "--min_seconds=-1"), "expected 0 or more"),
+    ((f"--read={fine}", f"--key={key}", "--spelling=all"), "spelling"),
+    ((f"--read={late}", f"--key={key}"), "late.csv, line 2: expected seconds from 0"),
   ):
     found = run_here("annotate", *arguments)
     assert found.returncode == 2, (arguments, found.stderr)

@@ -2,10 +2,12 @@
 
 import collections
 import dataclasses
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 
 from milan_jax._src.annotation.agreement import agreement
+from milan_jax._src.annotation.answer_page import answer_page
 from milan_jax._src.annotation.contact_sheet import contact_sheet
 from milan_jax._src.annotation.drawn_regions import (
   FEWEST_REGIONS,
@@ -28,7 +30,9 @@ from milan_jax._src.annotation.sheet_key import (
   key_text,
   places_of,
   read_key,
+  sheet_file,
 )
+from milan_jax._src.annotation.spelling import corrected, misspelled
 from milan_jax._src.api.stores import open_exemplars, set_name
 from milan_jax._src.errors import UserError
 from milan_jax._src.files import atomic
@@ -42,7 +46,7 @@ from milan_jax._src.records import ExemplarSet
 from milan_jax._src.runs.locks import hold
 from milan_jax._src.runs.progress import bar, say
 
-SHEETS, KEY, ANSWERS = "sheets", "key.csv", "answers.csv"
+SHEETS, KEY, ANSWERS, PAGE = "sheets", "key.csv", "answers.csv", "index.html"
 
 
 def annotate(options: AnnotateOptions) -> None:
@@ -103,6 +107,8 @@ def draw(options: SheetOptions) -> None:
     key = places_of(sheets)
     write_key(folder, key)
     _write_answers(folder, key)
+    page = answer_page(key, key=key_text(key), sheets=SHEETS)
+    atomic.write_text(folder / PAGE, page)
     write_sheets(folder / SHEETS, sheets, runs)
   if options.num_units is None:
     total = sum(
@@ -118,7 +124,8 @@ def draw(options: SheetOptions) -> None:
   say(
     f"{folder / SHEETS}: {len(sheets)} sheets of {len(drawn)} units ("
     f"{', '.join(f'{name} {number}' for name, number in found.items())}), "
-    f"{options.twice} of them twice. Fill in {folder / ANSWERS}, then run "
+    f"{options.twice} of them twice. Open {folder / PAGE} or fill in "
+    f"{folder / ANSWERS}, then run "
     f"milan-annotate --read={folder / ANSWERS} --key={folder / KEY}"
   )
 
@@ -192,7 +199,7 @@ def write_sheets(
   folder.mkdir(exist_ok=True)
   with bar("sheets", "sheets") as show:
     for number, units in enumerate(sheets, 1):
-      path = folder / f"{number:03d}.png"
+      path = folder / sheet_file(number)
       if not path.exists():
         regions = [regions_of(runs[unit.run], unit) for unit in units]
         atomic.write_bytes(path, contact_sheet(number, regions))
@@ -210,19 +217,27 @@ def read(options: AnswerOptions) -> None:
     missing = "--key" if options.read else "--read"
     what = "key.csv that was written with the sheets" if options.read else "answers.csv"
     raise UserError(f"{missing}: expected the path of the {what}; found none.")
+  if not 0 <= options.min_seconds < math.inf:
+    raise UserError(
+      f"--min_seconds={options.min_seconds:g}: expected 0 or more seconds."
+    )
   key = read_key(options.key)
   answers = read_answers([one.strip() for one in options.read.split(",")], key)
-  kept, dropped = clean(answers, key)
+  if options.spelling != "none":
+    answers = _spelled(answers, correct=options.spelling == "correct")
+  kept, dropped = clean(answers, key, min_seconds=options.min_seconds)
+  reasons = collections.Counter(one.reason for one in dropped)
   if not kept:
+    why = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
     raise UserError(
-      f"{options.read}: none of {len(answers)} answers counts: fill in the column "
-      "summary."
+      f"{options.read}: none of {len(answers)} answers counts ({why or 'no rows'}): "
+      "fill in the column summary."
     )
   _write_annotations(pathlib.Path(options.out), kept, key)
   described = {key[answer.place] for answer in kept}
   units = set(key.values())
   print(f"{len(kept)} descriptions of {len(described)} of {len(units)} units")
-  for reason, number in collections.Counter(one.reason for one in dropped).items():
+  for reason, number in reasons.items():
     print(f"{number} left out: {reason}")
   for one in dropped:
     if one.answer.text:
@@ -231,6 +246,25 @@ def read(options: AnswerOptions) -> None:
   out = {one.answer for one in dropped if one.reason != REPEATED}
   found = agreement((answer for answer in answers if answer not in out), key)
   print(found.line() if found else "No unit was described twice.")
+
+
+def _spelled(answers: Sequence[Answer], *, correct: bool) -> list[Answer]:
+  """Prints misspelled words, and corrects those that the rules are sure of."""
+  found = misspelled(answer.text for answer in answers)
+  for word, (number, proposal) in found.items():
+    times = "" if number == 1 else f" ({number} times)"
+    if proposal is None:
+      print(f"unknown word: {word}{times}")
+    else:
+      what = "corrected" if correct else "misspelled"
+      print(f"{what}: {word} to {proposal}{times}")
+  proposals = {word: proposal for word, (_, proposal) in found.items() if proposal}
+  if not correct:
+    return list(answers)
+  return [
+    dataclasses.replace(answer, text=corrected(answer.text, proposals))
+    for answer in answers
+  ]
 
 
 def _write_annotations(

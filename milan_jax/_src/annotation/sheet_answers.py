@@ -5,6 +5,7 @@ An answer is dropped if it
 * has no letters (it is empty or a dash);
 * is longer than `MOST_WORDS` words;
 * gives persons a color or judges their appearance;
+* was written while its unit was shown for less than `min_seconds`, where that is known;
 * is a copy: it is the same for `SAME_ON_SHEET` or more units of one sheet, or for more
   than `SAME_AT_ALL` units of one file, and does not state that the regions have nothing
   in common;
@@ -13,17 +14,20 @@ An answer is dropped if it
 
 import collections
 import dataclasses
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from milan_jax._src.annotation.sheet_key import KeyUnit, Place, place_of
 from milan_jax._src.errors import UserError
-from milan_jax._src.files.tables import read_rows
+from milan_jax._src.files.tables import Row, read_rows
 from milan_jax._src.text.persons import judges_persons
 from milan_jax._src.text.wording import NOTHING_PHRASES, is_refusal, words
 
 COLUMNS = ("sheet", "letter", "summary")
+# Written by the page: how long a unit was shown.
+SECONDS = "seconds"
 MOST_WORDS = 60
 SAME_ON_SHEET = 3
 SAME_AT_ALL = 20
@@ -40,12 +44,14 @@ class Answer:
     text: the summary, with single spaces.
     file: path of the file with the answer.
     where: file and line, for messages.
+    seconds: for how long the unit was shown; None if that is not known.
   """
 
   place: Place
   text: str
   file: str
   where: str
+  seconds: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,16 +68,16 @@ def read_answers(
   """Reads files of answers.
 
   Args:
-    paths: CSV files with the columns sheet, letter and summary.
+    paths: CSV files with the columns sheet, letter, summary and, if known, seconds.
     key: the units that may be described.
 
   Raises:
-    UserError: if a file cannot be read or lacks a column, or a row names a sheet or a
-      letter that is not in the key.
+    UserError: if a file cannot be read or lacks a column, a row names a sheet or a
+      letter that is not in the key, or its seconds are no number.
   """
   answers = []
   for path in paths:
-    for row in read_rows(path, COLUMNS):
+    for row in read_rows(path, COLUMNS, optional=(SECONDS,)):
       place = place_of(row)
       if place not in key:
         known = sorted({each.sheet for each in key})
@@ -88,8 +94,19 @@ def read_answers(
           "key.csv that was written with these sheets."
         )
       text = " ".join(row.values["summary"].split())
-      answers.append(Answer(place, text, str(path), row.where))
+      answers.append(Answer(place, text, str(path), row.where, _seconds(row)))
   return answers
+
+
+def _seconds(row: Row) -> float | None:
+  text = row.values.get(SECONDS, "").strip()
+  try:
+    seconds = float(text) if text else None
+  except ValueError:
+    seconds = math.nan
+  if seconds is not None and not 0 <= seconds < math.inf:
+    raise UserError(f"{row.where}: expected seconds from 0; found {text!r}.")
+  return seconds
 
 
 def is_nothing(text: str) -> bool:
@@ -98,13 +115,14 @@ def is_nothing(text: str) -> bool:
 
 
 def clean(
-  answers: Sequence[Answer], key: Mapping[Place, KeyUnit]
+  answers: Sequence[Answer], key: Mapping[Place, KeyUnit], *, min_seconds: float = 0.0
 ) -> tuple[list[Answer], list[Dropped]]:
   """Separates the answers to keep from those to drop.
 
   Args:
     answers: the answers of all annotators, in the order of the files.
     key: the unit at each place.
+    min_seconds: the least time for which a unit must have been shown.
 
   Returns:
     The answers kept, and those dropped with the reasons, both in the given order.
@@ -121,6 +139,8 @@ def clean(
       reason = f"longer than {MOST_WORDS} words"
     elif judges_persons(answer.text):
       reason = "gives persons a color or judges them"
+    elif answer.seconds is not None and answer.seconds < min_seconds:
+      reason = f"written in less than {min_seconds:g} seconds"
     elif _same_on_sheet(answer) in copied or _same_at_all(answer) in copied:
       reason = "copied unchanged over many units"
     elif (unit, spoken) in seen:

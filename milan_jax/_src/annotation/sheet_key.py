@@ -78,6 +78,11 @@ def places_of(sheets: Sequence[Sequence[DrawnUnit]]) -> dict[Place, KeyUnit]:
   }
 
 
+def sheet_file(number: int) -> str:
+  """Returns the file name of a sheet."""
+  return f"{number:03d}.png"
+
+
 def key_text(key: dict[Place, KeyUnit]) -> str:
   """Returns the key as CSV."""
   return csv_text(

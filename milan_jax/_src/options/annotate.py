@@ -12,6 +12,7 @@ class SheetOptions(Checked):
   exemplars: str | None = option(
     None,
     "folders of exemplars, comma-separated; their units are mixed",
+    remote=False,
   )
   num_units: int | None = option(
     None,
@@ -39,7 +40,8 @@ class SheetOptions(Checked):
   )
   seed: int = option(0, "seed of the choice and of the order of the units")
   workdir: str = option(
-    "runs/annotate", "folder for sheets/, key.csv and an empty answers.csv"
+    "runs/annotate",
+    "folder for the page index.html, sheets/, key.csv and an empty answers.csv",
   )
 
 
@@ -49,13 +51,24 @@ class AnswerOptions(Checked):
 
   read: str | None = option(
     None,
-    "CSV files with the columns sheet,letter,summary, comma-separated; no sheets are "
-    "drawn",
+    "CSV files with the columns sheet,letter,summary and, from the page, seconds, "
+    "comma-separated; no sheets are drawn",
   )
   key: str | None = option(None, "key.csv that was written with the sheets")
   out: str = option(
     "annotations.csv",
     "file for the annotations, or a folder for one file per folder of exemplars",
+    remote=False,
+  )
+
+  min_seconds: float = option(
+    3.0, "leave out answers whose unit was shown for less time, where seconds are known"
+  )
+  spelling: str = option(
+    "none",
+    "list: print misspelled words; correct: also correct them where only one common "
+    "word is meant; needs pyspellchecker",
+    choices=("none", "list", "correct"),
   )
 
 
