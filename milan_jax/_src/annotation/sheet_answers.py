@@ -73,7 +73,7 @@ def read_answers(
 
   Raises:
     UserError: if a file cannot be read or lacks a column, a row names a sheet or a
-      letter that is not in the key, or its seconds are no number.
+      letter that is not in the key, or its seconds are not a number.
   """
   answers = []
   for path in paths:

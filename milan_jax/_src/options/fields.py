@@ -20,7 +20,7 @@ from milan_jax._src.notebook import Shown
 T = TypeVar("T", bound="Options")
 
 # Options that may hold an address such as gs://bucket/folder, unless they are declared
-# otherwise: what training reads and writes, captioners, and texts that are no paths.
+# otherwise: what training reads and writes, captioners, and texts other than paths.
 _WITH_SCHEME = frozenset(
   (
     *("exemplars", "features", "milan", "out", "workdir"),
