@@ -1,12 +1,13 @@
 import dataclasses
 import html.parser
 import json
+import pathlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from milan_jax._src.catalog import page
+from milan_jax._src.catalog import page, run_page
 from milan_jax._src.catalog.distributions import Bins, UnitDistribution
 from milan_jax._src.errors import UserError
 from milan_jax._src.records import Unit
@@ -360,3 +361,27 @@ def test_samples_are_drawn_and_the_page_is_whole_with_them_only(tmp_path):
   assert alpha[:, :64].any() and not alpha[:, 66:].any()
   cover.unlink()
   assert not page.page_is_whole(tmp_path)
+
+
+@pytest.mark.parametrize(
+  ("given", "name"),
+  [
+    ("resnet18", "resnet18"),
+    ("zoo/net.onnx", "net.onnx"),
+    ("one/exemplars", "resnet18"),
+    ("two/exemplars", "resnet18"),  # which is a run of the exemplars of the first
+    ("three/exemplars", "three"),
+    ("damaged/exemplars", "damaged"),
+  ],
+)
+def test_a_page_is_named_after_the_network(tmp_path, monkeypatch, given, name):
+  monkeypatch.chdir(tmp_path)
+  for run, config in {
+    "one": {"model": "resnet18", "exemplars": None},
+    "two": {"model": "efficientnet-lite0", "exemplars": "one/exemplars"},
+  }.items():
+    pathlib.Path(run).mkdir()
+    pathlib.Path(run, "config.json").write_text(json.dumps({"config": config}))
+  pathlib.Path("damaged").mkdir()
+  pathlib.Path("damaged/config.json").write_text("{")
+  assert run_page._network_name(given) == name

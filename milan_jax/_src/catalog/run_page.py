@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,6 +12,7 @@ from jaxtyping import Float, Int
 from milan_jax._src.catalog.distributions import unit_distribution
 from milan_jax._src.catalog.page import Network, PageInfo, PageUnit, write_site
 from milan_jax._src.catalog.pictures import Regions
+from milan_jax._src.errors import UserError
 from milan_jax._src.files.names import shown
 from milan_jax._src.images.demo import PHOTOGRAPHS
 from milan_jax._src.records import (
@@ -23,6 +25,8 @@ from milan_jax._src.records import (
   MappedExemplars,
   Unit,
 )
+from milan_jax._src.runs.workdir import EXEMPLARS, read_run
+from milan_jax._src.store.exemplar_sets import set_name
 from milan_jax._src.store.feature_store import FeatureStore
 
 _DEMO_NOTES = (
@@ -37,6 +41,10 @@ _STARTER_NOTE = (
   "cut-outs. Less certain descriptions are marked, and if the confidence is too low, "
   "the description is “No clear pattern”."
 )
+
+
+# Runs of exemplars of runs of exemplars: where a circle of them is no longer followed.
+_LONGEST_CHAIN = 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,7 +108,7 @@ def run_network(
   if facts.captioner == "starter":
     notes = (*notes, _STARTER_NOTE)
   network, images = shown(facts.network), shown(facts.images)
-  name = pathlib.PurePath(network).name
+  name = shown(_network_name(facts.network))
   info = PageInfo(
     title=f"What the units of {name} respond to",
     architecture=name,
@@ -117,6 +125,29 @@ def run_network(
   read = _Exemplars(found, all_regions=facts.parity, features=features)
   units = (read.page_unit(entry) for entry in descriptions)
   return Network(info, found.layers, units, facts.source, key)
+
+
+def _network_name(given: str) -> str:
+  """The short name of a network; for exemplars of a run, of the run's own network."""
+  path = pathlib.Path(given)
+  for _ in range(_LONGEST_CHAIN):
+    if path.name != EXEMPLARS:
+      break
+    config = _config(path.parent)
+    if not config.get("exemplars"):
+      return pathlib.PurePath(config.get("model") or set_name(path)).name
+    path = pathlib.Path(str(config["exemplars"]))
+  return path.name
+
+
+def _config(folder: pathlib.Path) -> Mapping[str, Any]:
+  """The options of a run; none where there is no run."""
+  try:
+    known = read_run(folder)
+  except UserError:
+    return {}
+  config: Mapping[str, Any] = known["config"] if known else {}
+  return config
 
 
 class _Exemplars:
