@@ -117,7 +117,7 @@
 
   milan.everything = (async () => {
     await milan.allUnits(() => milan.list.loading());
-    milan.list.grown();
+    await milan.list.grown();
   })();
   milan.everything.catch((error) => {
     document.getElementById("main").prepend(milan.make("p.warning", { role: "alert" }, `The catalog is not whole: ${error.message}.`));

@@ -51,7 +51,9 @@
       make("thead", {}, make("tr", {}, ...head.map((name) => make("th", { scope: "col" }, name)))), body)), button];
   };
 
-  const kinds = (a, b) => make("div.kind-pairs", {}, ...store.facts.kinds.filter((kind) => a.kinds[kind] || b.kinds[kind]).map((kind) => {
+  const kinds = (a, b) => make("div.kind-pairs", {},
+    make("div.kind-pair.head", {}, make("span"), ...[a, b].map((layer) => make("span", {}, nameOf(layer)))),
+    ...store.facts.kinds.filter((kind) => a.kinds[kind] || b.kinds[kind]).map((kind) => {
     const shares = [a, b].map((layer) => layer.kinds[kind] / Math.max(1, layer.counts.described));
     return make("div.kind-pair", { "data-kind": kind }, make("span", {}, kind),
       ...shares.map((share, i) => make(`span.half.half-${i}`, { "--share": share.toFixed(4) }, make("span.count", {}, milan.percent(share)))));
@@ -60,7 +62,7 @@
   const result = (a, b) => {
     const [left, right] = [a, b].map(placesOf);
     const parts = [make("h3", {}, "Kinds of words"), kinds(a, b),
-      make("p.hint", {}, `Share of the described units that mention it: first ${nameOf(a)}, then ${nameOf(b)}.`)];
+      make("p.hint", {}, "The share of the described units that mention it.")];
     const second = new Map(right.map((place) => [unitKey(place), place]));
     const pairs = left.filter((place) => second.has(unitKey(place))).map((place) => [place, second.get(unitKey(place))]);
     const [ours, theirs] = [left, right].map(by);

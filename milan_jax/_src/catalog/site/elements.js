@@ -31,7 +31,12 @@
   milan.number = (value) => value.toLocaleString("en-US");
   milan.decimal = (value) =>
     Number.isFinite(value) ? value.toFixed(2).replace("-", "−") : "n/a";
-  milan.brief = (value) => Number(value.toPrecision(3)).toString().replace("-", "−");
+  // Three digits; what is very small or large as a power of ten.
+  milan.brief = (value) => {
+    const rounded = Number(value.toPrecision(3)), size = Math.abs(rounded);
+    const text = size && (size < 1e-3 || size >= 1e6) ? rounded.toExponential() : String(rounded);
+    return text.replace("+", "").replaceAll("-", "−");
+  };
   milan.plural = (count, word) => `${milan.number(count)} ${word}${count === 1 ? "" : "s"}`;
 
   // A unit's sheet of regions, with the cover over it.
@@ -75,7 +80,7 @@
   // A short link to a unit: its picture, name and description.
   milan.mention = (place, note) => make("a.mention", { href: milan.linkOf(place) },
     milan.strip(place),
-    make("span.where", {}, milan.nameOf(place), note ? make("span.note", {}, note) : null),
+    make("span.where", {}, make("span.name", {}, milan.nameOf(place)), note ? make("span.note", {}, note) : null),
     milan.said(place, "span"));
 
   milan.choice = (label, name, options, value, change) => {

@@ -254,12 +254,12 @@
       state = { ...EMPTY, ...Object.fromEntries(new URLSearchParams(query)) };
       return search();
     },
-    grown: () => {
+    grown: async () => {
       if (!controls) return;
       const options = milan.sorts().map(({ id, name }) => make("option", { value: id }, name));
       controls.sort.querySelector("select").replaceChildren(...options);
       controls.confidence.hidden = !store.confidence.some((value) => !Number.isNaN(value));
-      search();
+      await search();
     },
     loading: () => {
       // What is seen first need not wait for the rest.

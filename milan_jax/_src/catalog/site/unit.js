@@ -46,25 +46,29 @@
     },
   };
 
-  const page = (place, details) => {
+  // To the units before and after it in the list.
+  const steps = (place) => {
     const places = milan.found();
     const at = places.indexOf(place);
-    const steps = at < 0 ? null : make("nav.steps", { "aria-label": "Units of the list" },
+    return at < 0 ? null : make("nav.steps", { "aria-label": "Units of the list" },
       at > 0 ? make("a", { href: milan.linkOf(places[at - 1]), rel: "prev" }, "← previous") : null,
       make("span", {}, `${milan.number(at + 1)} of ${milan.number(places.length)}`),
       at + 1 < places.length ? make("a", { href: milan.linkOf(places[at + 1]), rel: "next" }, "next →") : null);
+  };
+
+  const page = (place, details) => {
     const layer = milan.layerOf(place);
     const withheld = milan.isWithheld(place);
     return [
       make("div.trail", {}, make("a", { href: milan.list.link() }, "Units"), make("span", { "aria-hidden": "true" }, " / "),
         store.facts.networks.length > 1 ? make("span", {}, `${milan.networkOf(place).title} / `) : null,
         make("a", { href: milan.listLink({ layer: layer.name, network: milan.networkOf(place).key }) }, layer.name),
-        make("span", {}, ` / unit ${store.unit[place]}${milan.isOff(place) ? " (off)" : ""}`), steps),
+        make("span", {}, ` / unit ${store.unit[place]}${milan.isOff(place) ? " (off)" : ""}`), steps(place)),
       make(`h2.${milan.sort(place)}`, { tabindex: "-1" }, milan.sign(place), milan.textOf(place)),
       withheld ? make("p.remark", {}, `The description is “${details.description}”: its best guess, above, is withheld for low confidence.`) : null,
-      make("p.line", {}, ...[milan.confidence(place), milan.firing(place)].filter(Boolean).flatMap((x, i) => (i ? [" · ", x] : [x]))),
+      make("p.line", {}, milan.confidence(place), make("span", {}, milan.firing(place))),
       tiles(place, details),
-      make("div.columns", {}, ...[milan.samples(place, details), scores(place), milan.activations(place, details), hypotheses(details), people(details), elsewhere(details)].filter(Boolean)),
+      make("div.columns", {}, ...[milan.samples(place, details), scores(place), milan.activations(place, details), hypotheses(place, details), people(details), elsewhere(details)].filter(Boolean)),
       make("section.related", { id: "related", "aria-label": "Related units" }),
     ].filter(Boolean);
   };
@@ -153,9 +157,9 @@
     return rows.length && !milan.isDead(place) ? section("Scores", pairs(rows), make("p.hint", {}, "In nats.")) : null;
   };
 
-  const hypotheses = (details) => {
+  const hypotheses = (place, details) => {
     const all = details.hypotheses;
-    if (!all?.length) return null;
+    if (!all?.length || milan.isDead(place)) return null;
     const best = (value) => all.reduce((a, b) => ((value(b) ?? -Infinity) > (value(a) ?? -Infinity) ? b : a));
     const likely = best((h) => h[2]);
     const hasModel = all.some((h) => h[3] !== null);
@@ -182,8 +186,14 @@
   // What needs other units: they may still be loading.
   const later = async (place, details, number, view) => {
     const related = view.querySelector("#related");
+    const known = store.loaded;
     await milan.everything;
-    if (number !== shown || milan.isDead(place)) return;
+    if (number !== shown) return;
+    if (store.loaded > known) {
+      view.querySelector(".steps")?.remove();
+      view.querySelector(".trail").append(steps(place) ?? "");
+    }
+    if (milan.isDead(place)) return;
     const own = store.text[place], described = milan.isDescribed(place);
     const same = [];
     for (let other = 0; described && other < store.facts.units; other++) {
