@@ -4,7 +4,8 @@ import contextlib
 import pathlib
 import shutil
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, _BROWSERS)), None)
 WIDE, TELEPHONE = (1280, 900), (390, 844)
 # Milliseconds, on a machine that has much else to do.
 PATIENCE = 30_000
@@ -17,7 +18,9 @@ def launched():
 
   sync_api.expect.set_options(timeout=PATIENCE)
   with sync_api.sync_playwright() as driver:
-    found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    found = driver.chromium.launch(
+      executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+    )
     yield found
     found.close()
 
@@ -64,6 +67,15 @@ def until(tab, expression):
       return
     tab.wait_for_timeout(50)
   raise AssertionError(f"never true: {expression}")
+
+
+def tab_to(tab, selector, *, back=False):
+  """Presses Tab until what is wanted has the focus."""
+  for _ in range(60):
+    if tab.evaluate("(what) => document.activeElement.matches(what)", selector):
+      return
+    tab.keyboard.press("Shift+Tab" if back else "Tab")
+  raise AssertionError(f"Tab does not lead to {selector}")
 
 
 def texts(tab):
