@@ -7,6 +7,7 @@ import pytest
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.lab.benchmark import compile_training as module
+from milan_jax._src.lab.benchmark.programs import Program
 from milan_jax._src.options.train import TrainOptions
 from tests.helpers.commands import run_here
 
@@ -96,3 +97,20 @@ def test_bad_input_is_one_line(flags, message):
 def test_a_projection_of_no_numbers_is_refused():
   with pytest.raises(UserError, match=re.escape("projection=a,b: expected whole")):
     module._feature_size(TrainOptions.of(projection="a,b").model)
+
+
+class _TooLarge:
+  """A lowered program that needs more memory than a device has."""
+
+  def compile(self):
+    raise RuntimeError("RESOURCE_EXHAUSTED: 20.1G of 15.7G hbm")
+
+
+def test_a_step_that_does_not_fit_names_the_options_of_training(processor, monkeypatch):
+  step = Program("captioner_step", "float32", 64, 1, {}, lower=_TooLarge)
+  monkeypatch.setattr(module, "_programs", lambda *given: [step])
+  with pytest.raises(UserError) as error:
+    module.compile_training(TrainOptions.of(**SIZES), "h100")
+  words = error.value.for_command_line
+  assert "captioner_step, float32, batch 64 does not compile for h100: RESO" in words
+  assert words.endswith("use smaller --batch_size and --lm_batch_size, or --length.")

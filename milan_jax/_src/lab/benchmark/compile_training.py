@@ -83,7 +83,9 @@ def compile_training(options: TrainOptions, target: str) -> str:
 
 
 def _row(program: Program, target: str, kind: str) -> Row:
-  row = compiled.compile_program(program, target, milan="")
+  row = compiled.compile_program(
+    program, target, milan="", smaller="--batch_size and --lm_batch_size, or --length"
+  )
   assert program.trace is not None, "it is a training step"
   flops = product_flops(program.trace().jaxpr.jaxpr)
   peak = PEAKS.get(kind)

@@ -55,13 +55,20 @@ _COLUMNS = (
 )
 
 
-def compile_program(program: Program, target: str, *, milan: str) -> Row:
+def compile_program(
+  program: Program,
+  target: str,
+  *,
+  milan: str,
+  smaller: str = "--batches or --beams",
+) -> Row:
   """Compiles a program.
 
   Args:
     program: the program.
     target: name of the devices that it is lowered for.
     milan: the captioner's name.
+    smaller: the options that need less memory when they are smaller, for the message.
 
   Returns:
     A row of figures. `compile_s` is elapsed time and `compile_cpu_s` processor time,
@@ -81,7 +88,7 @@ def compile_program(program: Program, target: str, *, milan: str) -> Row:
       reason = " ".join(str(error).split())[:500]
       raise UserError(
         f"{program} does not compile for {target}: {reason}. If memory is too small, "
-        "use smaller --batches or --beams."
+        f"use smaller {smaller}."
       ) from error
     seconds = time.perf_counter() - traced
     processor = time.process_time() - processor
