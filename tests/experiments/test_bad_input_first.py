@@ -39,6 +39,8 @@ WRONG = [
       ({}, "--data: give"),
       ({"data": "/nowhere"}, "--data: '/nowhere' is neither"),
       ({"data": ".", "units": 1}, "--units: expected 3"),
+      ({"data": ".", "test_fraction": 1.0}, "--test_fraction: expected a number"),
+      ({"data": ".", "validation_fraction": 0.95}, "expected a sum below 1"),
       ({"data": ".", "min_annotations": 0}, "--min_annotations=0"),
       ({"data": ".", "bert_score": "x", "bert_layer": 0}, "--bert_layer: expected 1"),
       ({"data": ".", "bert_score": "x", "bert_baseline": "/n"}, "--bert_baseline=/n"),
@@ -47,6 +49,7 @@ WRONG = [
   (score_files, ScoreOptions, {"descriptions": "a.csv"}, "--annotations: give"),
   (score_files, ScoreOptions, {"descriptions": "/n", "annotations": "/n"}, "=/n"),
   (train, TrainOptions, {"exemplars": "/nowhere"}, "there is no folder /nowhere"),
+  (train, TrainOptions, {"data": ".", "validation_fraction": 0.0}, "a number between"),
   (train, TrainOptions, {"data": "alexnot"}, "--data: 'alexnot' is neither"),
   (compute_features, FeaturesOptions, {"exemplars": "/nowhere"}, "no folder /nowhere"),
 ]

@@ -160,7 +160,9 @@ def test_few_units_have_a_part_each_or_are_refused():
   assert [len(part) for part in splits.split_units(3)] == [1, 1, 1]
   with pytest.raises(errors.UserError, match="2 annotated units leave none"):
     splits.split_units(2)
-  with pytest.raises(errors.UserError, match="test_fraction must be between 0 and 1"):
+  with pytest.raises(
+    errors.UserError, match="test_fraction: expected a number between"
+  ):
     splits.split_units(10, test_fraction=0.0)
 
 

@@ -44,7 +44,7 @@ from milan_jax._src.runs.workdir import FEATURES
 from milan_jax._src.scores.score_table import score_table
 from milan_jax._src.scores.text_metric import TextMetric
 from milan_jax._src.text.tokenizer import Tokenizer
-from milan_jax._src.training.splitting import split_units
+from milan_jax._src.training.splitting import check_fractions, split_units
 
 CASES, SCORES = "cases", "scores.json"
 # Changes with how scores are computed, so that they are computed again.
@@ -92,13 +92,16 @@ def _generalize(
   sets = read_experiment_sets(options.sets, seed=options.run.seed, say=say)
   cases = chosen_cases(options.generalization.experiments, tuple(sets))
   encoder = make_encoder(options.model)
+  # A network with too few units fails now, and not after the features.
+  data_of = [
+    _data(case, sets, folder, options, seed=options.run.seed) for case in cases
+  ]
   open_experiment(folder, options, sets, encoder, changeable=_NOT_IN_TRIALS)
   encode_sets(sets.values(), encoder.network, folder / FEATURES)
   rows = []
   pictured: dict[str, Any] = {}
-  for number, case in enumerate(cases):
+  for number, (case, data) in enumerate(zip(cases, data_of, strict=True)):
     say(f"{case.experiment}, {case.label} ({number + 1} of {len(cases)})")
-    data = _data(case, sets, folder, options, seed=options.run.seed)
     trials = [
       _trial(case, trial, sets, encoder, options, folder)
       for trial in range(options.run.trials)
@@ -127,6 +130,8 @@ def _check(options: GeneralizeOptions) -> None:
   ):
     if value < least:
       raise UserError(f"--{name}: expected {least} or more; found {value}.")
+  wanted = options.generalization
+  check_fractions(wanted.validation_fraction, wanted.test_fraction)
   _train_options(options, options.optimizer, options.run.seed)
   check_search(options.search, lambda search: decoding_options(search).values())
   experiment_names(options.generalization.experiments)

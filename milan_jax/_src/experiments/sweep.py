@@ -41,7 +41,7 @@ from milan_jax._src.runs.workdir import FEATURES
 from milan_jax._src.scores.score_table import score_table
 from milan_jax._src.scores.text_metric import TextMetric
 from milan_jax._src.text.tokenizer import Tokenizer
-from milan_jax._src.training.splitting import split_units
+from milan_jax._src.training.splitting import check_fractions, split_units
 
 _TRAINING, _POINTS = "training", "points"
 # Options that may change when a run is resumed: points and encoders may be added, and
@@ -75,6 +75,7 @@ def sweep(options: SweepOptions) -> dict[str, Any]:
 def _sweep(options: SweepOptions, folder: pathlib.Path) -> dict[str, Any]:
   points = grid_points(options.grid, options.search)
   models = grid_encoders(options.grid, options.model)
+  check_fractions(options.grid.validation_fraction, options.grid.test_fraction)
   _train_options(options)  # fails now if a number is out of its range
   check_search(options.search, lambda search: [each.options(search) for each in points])
   check_metrics(options.metrics)

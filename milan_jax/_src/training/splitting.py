@@ -41,6 +41,21 @@ def given_split(parts: Sequence[str]) -> Split:
   return Split(*rows)
 
 
+def check_fractions(validation_fraction: float, test_fraction: float) -> None:
+  """Raises UserError if fractions of units leave a part of a split empty."""
+  for name, fraction in (
+    ("validation_fraction", validation_fraction),
+    ("test_fraction", test_fraction),
+  ):
+    if not 0 < fraction < 1:
+      raise UserError(f"--{name}: expected a number between 0 and 1; found {fraction}.")
+  if not validation_fraction + test_fraction < 1:
+    raise UserError(
+      f"--validation_fraction={validation_fraction}, --test_fraction={test_fraction}: "
+      "expected a sum below 1, so that some units are left for training."
+    )
+
+
 def split_units(
   num_units: int,
   *,
@@ -62,18 +77,14 @@ def split_units(
   Raises:
     UserError: if a split would be empty.
   """
-  for name, fraction in (
-    ("validation_fraction", validation_fraction),
-    ("test_fraction", test_fraction),
-  ):
-    if not 0 < fraction < 1:
-      raise UserError(f"{name} must be between 0 and 1, but got {fraction}")
+  check_fractions(validation_fraction, test_fraction)
   num_validation = max(1, round(num_units * validation_fraction))
   num_test = max(1, round(num_units * test_fraction))
   if num_validation + num_test >= num_units:
     raise UserError(
       f"{num_units} annotated units leave none for training after {num_validation} for "
-      f"validation and {num_test} for test: annotate more, or lower the fractions"
+      f"validation and {num_test} for test: annotate more, or lower "
+      "--validation_fraction or --test_fraction"
     )
   order = np.random.default_rng(seed).permutation(num_units)
   validation, test, training = np.split(

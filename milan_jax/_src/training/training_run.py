@@ -48,7 +48,7 @@ from milan_jax._src.training.calibrate import calibrate
 from milan_jax._src.training.joined_folders import check_folders
 from milan_jax._src.training.projection import component_sizes, fit_projection
 from milan_jax._src.training.recorded_sets import read_recorded
-from milan_jax._src.training.splitting import PARTS
+from milan_jax._src.training.splitting import PARTS, check_fractions
 from milan_jax._src.training.train_milan import (
   RELEASE,
   REPORT,
@@ -117,6 +117,7 @@ def _train(
   options: TrainOptions, folder: pathlib.Path, push: Callable[[], None]
 ) -> pathlib.Path:
   check_ranges(options)
+  check_fractions(options.data.validation_fraction, options.data.test_fraction)
   profiling.parse(options.run.profile)
   if options.data.features is None:
     check_folders(options.data)
