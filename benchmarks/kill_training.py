@@ -12,7 +12,6 @@ began, while the features were computed, or in which epoch of which model.
 import argparse
 import csv
 import hashlib
-import json
 import os
 import pathlib
 import random
@@ -31,6 +30,7 @@ OPTIONS = {
   **{"lm_hidden_size": 32, "lm_embedding_size": 16, "lm_layers": 2, "batch_size": 8},
   **{"lm_batch_size": 8, "max_epochs": 6, "patience": 6, "checkpoint_every": 7},
   **{"stray_regions": 0.3, "accumulate_steps": 3, "cosine_decay": True},
+  **{"word_weight": 2.0, "word_hidden_size": 64},
 }
 COLORS = ("red", "green", "blue", "dark", "bright", "striped")
 THINGS = ("circles", "areas", "edges", "dogs", "windows", "wheels", "tall grass")
@@ -70,14 +70,9 @@ def where(workdir: pathlib.Path) -> str:
     return "features"
   metrics = workdir / "metrics.jsonl"
   lines = metrics.read_text().splitlines() if metrics.exists() else []
-  epochs = [json.loads(line)["model"] for line in lines]
-  model = "language model"
-  number = len(epochs)
-  if number >= OPTIONS["max_epochs"]:
-    model, number = "captioner", number - OPTIONS["max_epochs"]
-  if number >= OPTIONS["max_epochs"]:
-    return "release"
-  return f"{model}, epoch {number}"
+  models = ("language model", "captioner", "word detectors")
+  done, number = divmod(len(lines), OPTIONS["max_epochs"])
+  return f"{models[done]}, epoch {number}" if done < len(models) else "release"
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ OPTIONS = {
   **{"hidden_size": 64, "embedding_size": 16, "lm_hidden_size": 64, "lm_layers": 1},
   **{"lm_embedding_size": 16, "batch_size": 256, "lm_batch_size": 256, "max_epochs": 1},
   # Programs of equal sizes for any number of units: a step holds the longest caption.
-  **{"encoder_layers": "act0,blocks.10", "length": 20, "seed": 0},
+  **{"encoder_layers": "act0,blocks.10", "length": 20, "seed": 0, "word_weight": 2.0},
 }
 
 

@@ -39,7 +39,7 @@ def get_config() -> TrainOptions:
     whitening=0.0,
     batch_size=128,
     lm_batch_size=256,
-    order="random",
+    order="length",
     learning_rate=1.5e-3,
     cosine_decay=True,
     hidden_size=256,
@@ -56,8 +56,8 @@ def get_config() -> TrainOptions:
     patience=3,
     temperature=0.3,
     consensus=1.0,
-    # A detector checks each word, so that what half of the regions show is not said.
-    word_weight=2.0,
+    # Detectors check each word, so that what half of the regions show is not said.
+    word_weight=6.0,
     # Sentences end as sentences: mutual information rewards no ending, and no token
     # less likely than e^-7.5.
     floor=7.5,

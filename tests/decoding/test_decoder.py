@@ -12,15 +12,13 @@ import numpy as np
 import pytest
 
 from milan_jax._src.decoding import program
-from milan_jax._src.decoding.confidence import gather_evidence
 from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.errors import UserError
 from milan_jax._src.models.language_models import make_language_model
-from milan_jax._src.models.word_detectors import WordDetectorSpec
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.options.describe import DecodingOptions
 from milan_jax._src.search.rows import ACCELERATOR_ROWS
-from milan_jax._src.text.content_words import EMPTY_WORDS, content_stems
+from milan_jax._src.text.content_words import EMPTY_WORDS
 from milan_jax._src.text.reconstruction import reconstruct_ids
 from milan_jax._src.text.vocabulary import Vocabulary
 from milan_jax._src.text.wording import singular
@@ -270,82 +268,6 @@ def test_a_captioners_own_bounds_are_for_rerank():
     found = DecodingOptions(**options).resolve(own, language_model=True)
     bounds = [found.floor, found.word_weight, found.lm_stop, found.repeats]
     assert [*bounds, found.guarded] == expected
-
-
-def _with_detectors(tiny, *, seed=0):
-  """The tiny release with random detectors of a third of its content words."""
-  stems = sorted({stem for stem in content_stems(tiny.vocabulary) if stem})[::3]
-  rng = np.random.default_rng(seed)
-  size = tiny.feature_size
-  shift, bias = rng.normal(size=size), rng.normal(size=len(stems)) - 2
-  kernel = rng.normal(size=(size, len(stems))) / np.sqrt(size)
-  arrays = {"shift": shift, "kernel": kernel, "bias": bias}
-  detectors = {name: np.float32(array) for name, array in arrays.items()}
-  params = tiny.params | {"word_detectors": detectors}
-  spec = WordDetectorSpec(tuple(stems))
-  return dataclasses.replace(tiny, params=params, word_detectors=spec)
-
-
-def _mean_log_prob(release, features, tokens):
-  """By brute force: the mean over a description's words, of one unit."""
-  numbers = {word: place for place, word in enumerate(release.word_detectors.words)}
-  shift, kernel, bias = release.detectors
-  seen = features[features.any(-1)]
-  mean = seen.mean(0) if len(seen) else np.zeros_like(shift)
-  logits = (mean - shift) @ kernel + bias
-  words = [singular(release.vocabulary[token].lower()) for token in tokens]
-  values = [
-    -np.logaddexp(0, -logits[numbers[word]]) for word in words if word in numbers
-  ]
-  return np.mean(values) if values else np.log(0.5)
-
-
-@pytest.mark.device
-def test_detected_words_raise_a_hypothesis(tiny, outputs):
-  release, features = _with_detectors(tiny), outputs["features"]
-  beams, tokens = outputs["rerank50/beam_scores"], outputs["rerank50/beam_tokens"]
-  plain, weighted = (
-    Decoder(release, Decoding(temperature=0.0, word_weight=weight), batch_size=8)
-    for weight in (0.0, 3.0)
-  )
-  keys = jax.random.split(jax.random.key(0), len(features))
-  scores = np.array(
-    [
-      [
-        log_prob + 3 * _mean_log_prob(release, unit, row)
-        for log_prob, row in zip(own, _up_to_stop(beam), strict=True)
-      ]
-      for unit, own, beam in zip(features, beams, tokens, strict=True)
-    ]
-  )
-  best = scores.argmax(1)
-  assert (best != beams.argmax(1)).any(), "it makes no difference here"
-  found = weighted(features, keys)
-  expected = tokens[np.arange(len(best)), best]
-  assert _up_to_stop(found.tokens) == _up_to_stop(expected)
-  np.testing.assert_allclose(found.scores, scores.max(1), atol=tolerance(1e-4, 1e-3))
-  assert _up_to_stop(plain(features, keys).tokens) == _up_to_stop(
-    tokens[np.arange(len(best)), beams.argmax(1)]
-  )
-
-
-def test_the_evidence_of_words_is_of_the_regions_that_count(tiny, outputs):
-  release, features = _with_detectors(tiny), np.array(outputs["features"])
-  features[2] = 0
-  counts = np.array([5, 1, 3, *[features.shape[1]] * (len(features) - 3)])
-  keys = jax.random.split(jax.random.key(0), len(features))
-  decoded = Decoder(release, Decoding(word_weight=1.0), batch_size=8)(
-    features, keys, counts
-  )
-  evidence = gather_evidence(release, decoded, features, counts)
-  rows = zip(features, counts, _up_to_stop(decoded.tokens), strict=True)
-  expected = [_mean_log_prob(release, unit[:count], said) for unit, count, said in rows]
-  np.testing.assert_allclose(evidence["words"], expected, atol=1e-4)
-
-
-def test_detected_words_need_detectors(tiny):
-  with pytest.raises(UserError, match="word_weight=2: this captioner has no word"):
-    Decoder(tiny, Decoding(word_weight=2.0))
 
 
 def test_corrected_greedy_counts_up_to_the_stop(tiny, outputs):

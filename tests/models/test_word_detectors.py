@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,43 +9,57 @@ from milan_jax._src.models.word_detectors import (
   detected,
   mean_features,
   word_log_probs,
+  word_logits,
 )
 
 RNG = np.random.default_rng(0)
 
 
-def _regions():
-  """Three units of four regions: all seen, one with an empty mask, and none seen."""
-  features = RNG.normal(size=(3, 4, 5)).astype("f4")
-  features[1, 2] = 0
-  features[2] = 0
-  return features
+SIZE, HIDDEN, WORDS = 5, 8, 6
 
 
-def test_the_mean_is_over_regions_that_are_seen():
-  features = _regions()
-  found = np.asarray(mean_features(features))
-  np.testing.assert_allclose(found[0], features[0].mean(0), rtol=1e-5)
-  np.testing.assert_allclose(found[1], features[1, [0, 1, 3]].mean(0), rtol=1e-5)
-  assert not found[2].any()
+def _params():
+  model = WordDetectors(WORDS, HIDDEN)
+  params = model.init(jax.random.key(0), jnp.zeros((1, SIZE)))["params"]
+  return model, jax.tree.map(
+    lambda x: jnp.asarray(RNG.normal(size=x.shape), x.dtype), params
+  )
+
+
+def _log_probs(params, mean):
+  """By numpy in float64, with the GELU's tanh written out."""
+  hidden, output = (
+    [np.asarray(params[name][part], np.float64) for part in ("kernel", "bias")]
+    for name in ("hidden", "output")
+  )
+  x = mean.astype(np.float64) @ hidden[0] + hidden[1]
+  x = 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+  return -np.logaddexp(0, -(x @ output[0] + output[1]))
 
 
 def test_the_mean_is_over_regions_that_count():
-  features = _regions()
-  found = np.asarray(mean_features(features, jnp.array([2, 3, 1])))
-  np.testing.assert_allclose(found[0], features[0, :2].mean(0), rtol=1e-5)
-  np.testing.assert_allclose(found[1], features[1, :2].mean(0), rtol=1e-5)
+  features = RNG.normal(size=(3, 4, SIZE)).astype("f4")
+  np.testing.assert_allclose(mean_features(features), features.mean(1), atol=1e-6)
+  found = np.asarray(mean_features(features, jnp.array([2, 4, 0])))
+  np.testing.assert_allclose(found[0], features[0, :2].mean(0), atol=1e-6)
+  np.testing.assert_allclose(found[1], features[1].mean(0), atol=1e-6)
   assert not found[2].any()
 
 
-def test_log_probs_are_of_linear_classifiers():
-  features = _regions()
-  shift, kernel = RNG.normal(size=5), RNG.normal(size=(5, 6))
-  bias = RNG.normal(size=6)
-  detectors = WordDetectors(*(np.float32(x) for x in (shift, kernel, bias)))
-  found = word_log_probs(detectors, jnp.asarray(features))
-  logits = (features[0].mean(0) - shift) @ kernel + bias
-  np.testing.assert_allclose(found[0], -np.log1p(np.exp(-logits)), rtol=1e-4)
+def test_log_probs_are_of_a_network_with_one_hidden_layer():
+  _, params = _params()
+  features = RNG.normal(size=(3, 4, SIZE)).astype("f4")
+  counts = np.array([4, 2, 1])
+  found = word_log_probs(params, jnp.asarray(features), jnp.asarray(counts))
+  for unit, count, row in zip(features, counts, found, strict=True):
+    np.testing.assert_allclose(row, _log_probs(params, unit[:count].mean(0)), rtol=1e-4)
+
+
+def test_the_module_computes_what_the_function_does():
+  model, params = _params()
+  means = jnp.asarray(RNG.normal(size=(7, SIZE)), jnp.float32)
+  found = model.apply({"params": params}, means)
+  np.testing.assert_allclose(found, word_logits(params, means), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -195,15 +195,20 @@ def test_a_release_without_them_says_nothing_of_confidence(small, tmp_path):
 def detecting(projecting):
   """The same captioner with detectors of two words, and their evidence."""
   rng = np.random.default_rng(4)
-  shapes = {"shift": (256,), "kernel": (256, 2), "bias": (2,)}
+  size = projecting.captioner.feature_size
+  shapes = {
+    "hidden": {"kernel": (size, 3), "bias": (3,)},
+    "output": {"kernel": (3, 2), "bias": (2,)},
+  }
   detectors = {
-    name: rng.normal(size=size).astype("f4") for name, size in shapes.items()
+    layer: {name: rng.normal(size=shape).astype("f4") for name, shape in own.items()}
+    for layer, own in shapes.items()
   }
   evidence = ("words", *CONFIDENCE.evidence[1:])
   return dataclasses.replace(
     projecting,
     params=projecting.params | {"word_detectors": detectors},
-    word_detectors=WordDetectorSpec(("dog", "red")),
+    word_detectors=WordDetectorSpec(("dog", "red"), 3),
     decoding=dataclasses.replace(projecting.decoding, word_weight=2.0),
     confidence=dataclasses.replace(CONFIDENCE, evidence=evidence),
   )
@@ -213,13 +218,16 @@ def test_word_detectors_come_back(detecting, tmp_path):
   release.save_release(detecting, tmp_path)
   back = release.load_release(tmp_path)
   assert_same(back, detecting)
-  for name, array in back.detectors._asdict().items():
-    np.testing.assert_array_equal(array, detecting.params["word_detectors"][name])
+  assert back.word_detectors == detecting.word_detectors
 
 
 def test_word_detectors_that_do_not_fit_are_refused(detecting, projecting):
-  with pytest.raises(UserError, match=r"word_detectors/bias must be \(1,\), not"):
-    dataclasses.replace(detecting, word_detectors=WordDetectorSpec(("dog",)))
+  with pytest.raises(UserError, match=r"word_detectors/output/bias must be \(1,\)"):
+    dataclasses.replace(detecting, word_detectors=WordDetectorSpec(("dog",), 3))
+  with pytest.raises(UserError, match=r"word_detectors/hidden/bias must be \(4,\)"):
+    dataclasses.replace(detecting, word_detectors=WordDetectorSpec(("dog", "red"), 4))
+  with pytest.raises(UserError, match=r"word_detectors\.hidden_size must be positive"):
+    dataclasses.replace(detecting, word_detectors=WordDetectorSpec(("dog", "red"), 0))
   with pytest.raises(UserError, match=r"the parameters must be of .*, not"):
     dataclasses.replace(
       detecting,
@@ -238,7 +246,7 @@ def test_word_detectors_that_do_not_fit_are_refused(detecting, projecting):
 )
 def test_detected_words_are_of_the_vocabulary(detecting, words):
   with pytest.raises(UserError, match="must be distinct words of the vocabulary, not"):
-    dataclasses.replace(detecting, word_detectors=WordDetectorSpec(words))
+    dataclasses.replace(detecting, word_detectors=WordDetectorSpec(words, 3))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from milan_jax._src.models.captioner import Captioner
+from milan_jax._src.models.word_detectors import WordDetectors
 from milan_jax._src.runs.mesh import make_mesh
 from milan_jax._src.training import batches, loop, losses, objectives, state, step
 from tests.training import reference_models as models
@@ -105,8 +106,11 @@ def losses_of(fitted):
   return [[e["nll"], e["attention"], e["loss"]] for e in fitted.training]
 
 
-def step_with_dropout():
-  """The loss and the gradients of a step on random captions, on all devices."""
+def steps_with_dropout():
+  """The loss and the gradients of a step of two models, on all devices.
+
+  Of the captioner, and of the word detectors, for which a caption's tokens are words.
+  """
   rng = np.random.default_rng(0)
   # Fourteen captions of uneven lengths, and two rows that only fill the batch.
   tokens = rng.integers(0, 20, size=(16, 7))
@@ -116,28 +120,43 @@ def step_with_dropout():
   weights[14:] = 0
   features = rng.normal(size=(16, 3, 5)).astype("f4")
   batch = batches.Batch(tokens[:, :-1], tokens[:, 1:], weights, features)
-  model = Captioner(24, 5, hidden_size=8, embedding_size=4)
+  captioner = Captioner(24, 5, hidden_size=8, embedding_size=4)
   inputs = jnp.zeros((1, 3, 5)), jnp.zeros((1, 1), int)
-  shapes = jax.eval_shape(model.init, jax.random.key(0), *inputs)["params"]
+  detectors, changed = WordDetectors(20, 8), objectives.Augmentation(0.3, True, 0.5)
+  found = _step(
+    rng,
+    jax.eval_shape(captioner.init, jax.random.key(0), *inputs)["params"],
+    objectives.captioner_objective(captioner, pad_id=22, augmentation=changed),
+    objectives.CAPTIONER_TERMS,
+    batch,
+  )
+  return found + _step(
+    rng,
+    jax.eval_shape(detectors.init, jax.random.key(0), jnp.zeros((1, 5)))["params"],
+    objectives.word_detectors_objective(detectors, augmentation=changed),
+    objectives.WORD_DETECTOR_TERMS,
+    batch,
+  )
+
+
+def _step(rng, shapes, objective, terms, batch):
   params = jax.tree.map(
     lambda x: jnp.asarray(rng.normal(size=x.shape), x.dtype), shapes
   )
   mesh, optimizer = make_mesh(), state.make_optimizer()
-  after, terms = step.make_step(
-    objectives.captioner_objective(model, pad_id=22), optimizer
-  )(
+  after, found = step.make_step(objective, optimizer)(
     step.replicate(state.start_state(params, optimizer=optimizer, seed=0), mesh),
-    step.replicate(losses.no_terms(objectives.CAPTIONER_TERMS), mesh),
+    step.replicate(losses.no_terms(terms), mesh),
     step.shard(batch, mesh),
   )
   gradients = jax.tree.map(lambda moment: 10 * moment, after.opt_state[0].mu)
   return list(
-    map(np.asarray, (losses.sum_of_means(terms), *jax.tree.leaves(gradients)))
+    map(np.asarray, (losses.sum_of_means(found), *jax.tree.leaves(gradients)))
   )
 
 
 if __name__ == "__main__":
   table = features_of_units()
   recorded = losses_of(fit("captioner", gather=lambda rows: table[rows]))
-  own = step_with_dropout()
+  own = steps_with_dropout()
   np.savez(sys.argv[1], jax.device_count(), np.array(recorded), *own)

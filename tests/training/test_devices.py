@@ -29,10 +29,10 @@ def eight(tmp_path_factory):
   return recorded, own
 
 
-def test_eight_devices_take_the_step_of_one(eight):
+def test_eight_devices_take_the_steps_of_one(eight):
   assert jax.device_count() == 1
-  one = recorded_fit.step_with_dropout()
-  assert len(one) == 1 + 19
+  one = recorded_fit.steps_with_dropout()
+  assert len(one) == (1 + 19) + (1 + 4)
   assert float(one[0]) > 1
   # The softmax ignores the bias of the regions' energies: one gradient is zero.
   assert sum(not a.any() for a in one) == 1

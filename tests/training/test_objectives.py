@@ -1,10 +1,16 @@
-"""Disturbed features: another draw of a unit's regions."""
+"""Augmented features, and the objective of the word detectors."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from milan_jax._src.training.objectives import augment
+from milan_jax._src.models.word_detectors import WordDetectors
+from milan_jax._src.training.batches import Batch
+from milan_jax._src.training.objectives import (
+  Augmentation,
+  augment,
+  word_detectors_objective,
+)
 
 BATCH, K, SIZE = 40, 15, 64
 
@@ -17,7 +23,7 @@ def _features():
 def test_resampled_regions_are_the_units_own_and_some_come_twice():
   features = _features()
   found = np.asarray(
-    augment(jnp.asarray(features), jax.random.key(1), noise=0.0, resample=True)
+    augment(jnp.asarray(features), jax.random.key(1), Augmentation(resample=True))
   )
   shares = []
   for unit in range(BATCH):
@@ -31,7 +37,7 @@ def test_resampled_regions_are_the_units_own_and_some_come_twice():
 def test_noise_has_a_part_that_a_units_regions_share():
   features = np.zeros((400, K, SIZE), np.float32)
   found = np.asarray(
-    augment(jnp.asarray(features), jax.random.key(2), noise=0.3, resample=False)
+    augment(jnp.asarray(features), jax.random.key(2), Augmentation(noise=0.3))
   )
   shared = found.mean(1)
   own = found - shared[:, None]
@@ -41,13 +47,13 @@ def test_noise_has_a_part_that_a_units_regions_share():
 
 def test_the_same_key_augments_alike_and_another_does_not():
   features = jnp.asarray(_features())
-  options = {"noise": 0.5, "resample": True}
-  first = augment(features, jax.random.key(3), **options)
-  again = augment(features, jax.random.key(3), **options)
-  other = augment(features, jax.random.key(4), **options)
+  options = Augmentation(noise=0.5, resample=True)
+  first = augment(features, jax.random.key(3), options)
+  again = augment(features, jax.random.key(3), options)
+  other = augment(features, jax.random.key(4), options)
   np.testing.assert_array_equal(first, again)
   assert not np.array_equal(first, other)
-  plain = augment(features, jax.random.key(3), noise=0.0, resample=False)
+  plain = augment(features, jax.random.key(3), Augmentation())
   np.testing.assert_array_equal(plain, features)
 
 
@@ -58,9 +64,7 @@ def test_swapped_regions_are_other_units_and_as_many_as_drawn():
     augment(
       jnp.asarray(own, jnp.float32),
       jax.random.key(5),
-      noise=0.0,
-      resample=False,
-      max_swapped=max_swapped,
+      Augmentation(max_swapped=max_swapped),
     )
   )
   shares = (found != own).mean((1, 2))
@@ -80,8 +84,48 @@ def test_a_swapped_region_keeps_its_index():
   found = augment(
     jnp.asarray(indices, jnp.float32),
     jax.random.key(6),
-    noise=0.0,
-    resample=False,
-    max_swapped=1.0,
+    Augmentation(max_swapped=1.0),
   )
   np.testing.assert_array_equal(found, indices)
+
+
+def _word_batch(rng, words):
+  """Six units and two rows that only fill the batch; with the numbers of words."""
+  targets = np.full((8, 4), words + 1)
+  for row, count in zip(targets, [3, 0, 1, 2, 3, 1, 2, 2], strict=True):
+    row[:count] = rng.choice(words, count, replace=False)
+    row[count] = words
+  weights = np.array([1.0] * 6 + [0.0] * 2, np.float32)
+  features = rng.normal(size=(8, 3, 5)).astype("f4")
+  return Batch(np.zeros_like(targets), targets, weights, features)
+
+
+def test_the_word_detectors_loss_is_the_cross_entropy_of_every_word():
+  rng, words = np.random.default_rng(0), 7
+  model = WordDetectors(words, 4)
+  params = model.init(jax.random.key(0), jnp.zeros((1, 5)))["params"]
+  batch = _word_batch(rng, words)
+  found = word_detectors_objective(model)(params, batch, None)["nll"]
+  logits = model.apply({"params": params}, jnp.asarray(batch.features.mean(1)))
+  probs = 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
+  expected = 0.0
+  for own, targets in zip(probs[:6], batch.targets[:6], strict=True):
+    for word in range(words):
+      expected -= np.log(own[word] if word in targets else 1 - own[word])
+  np.testing.assert_allclose(found.total, expected, rtol=1e-5)
+  assert found.number == 6
+
+
+def test_word_detectors_are_trained_with_dropout_and_augmented_features():
+  rng, words = np.random.default_rng(1), 7
+  model = WordDetectors(words, 4, dropout=0.0)
+  params = model.init(jax.random.key(0), jnp.zeros((1, 5)))["params"]
+  batch, key = _word_batch(rng, words), jax.random.key(2)
+
+  def loss(model, **options):
+    objective = word_detectors_objective(model, **options)
+    return float(objective(params, batch, key)["nll"].value)
+
+  plain = loss(model)
+  assert loss(model.clone(dropout=0.5)) != plain
+  assert loss(model, augmentation=Augmentation(noise=0.5)) != plain

@@ -78,16 +78,20 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path, unbroken, compiled):
   expected, _ = unbroken
   steps = 6  # 96 captions of the training part in batches of 16
   # In the language model's first epoch, after its checkpoint at step 2 and at step 3;
-  # then in the captioner's second epoch, after its checkpoint at step 4.
+  # then in the captioner's second epoch, after its checkpoint at step 4; then in the
+  # word detectors' second epoch, of two batches of units.
   assert killed(tmp_path, 3, compiled) == -signal.SIGKILL
   assert not (tmp_path / train_milan.METRICS).exists()
   assert killed(tmp_path, (steps - 2) + steps + steps + 5, compiled) == -signal.SIGKILL
   lines = (tmp_path / train_milan.METRICS).read_text().splitlines()
   models = [json.loads(line)["model"] for line in lines]
   assert models == ["language_model"] * 2 + ["captioner"]
+  assert killed(tmp_path, 2 + 2 + 1, compiled) == -signal.SIGKILL
+  lines = (tmp_path / train_milan.METRICS).read_text().splitlines()
+  assert json.loads(lines[-1])["model"] == "word_detectors"
   seen = []
   report = trained.train(tmp_path, progress=lambda done, total: seen.append(done))
-  assert seen == [5, 6]
+  assert seen == [1, 2]
   assert digests(tmp_path) == digests(expected)
   assert set(digests(tmp_path)) == {release.JSON_FILE, release.TENSORS_FILE}
   assert report["losses"] == unbroken[1]["losses"]
@@ -101,13 +105,13 @@ def test_what_the_report_says(unbroken):
   for model, losses in report["losses"].items():
     epochs = [epoch for epoch in report["epochs"] if epoch["model"] == model]
     assert len(epochs) == 2
-    sign = 1 if model == "language_model" else -1
+    sign = -1 if model == "captioner" else 1
     by = losses["stopped_by"]
-    assert by == ("nll" if model == "language_model" else "bleu")
+    assert by == ("bleu" if model == "captioner" else "nll")
     best = min(epochs, key=lambda epoch: sign * epoch["validation"][by])
     assert losses["epoch"] == best["epoch"]
     assert losses["validation"] == best["validation"]
-  assert list(report["losses"]) == ["language_model", "captioner"]
+  assert list(report["losses"]) == ["language_model", "captioner", "word_detectors"]
   test = report["losses"]["captioner"]["test"]
   assert test["loss"] == pytest.approx(test["nll"] + test["attention"])
 
@@ -253,15 +257,48 @@ def test_a_transformer_trains_in_bfloat16_and_is_released(tmp_path):
 
 
 def test_the_word_detectors_of_a_captioner_know_its_words(tmp_path):
-  trained.train(tmp_path, max_epochs=1, word_weight=2.0, release_dtype="float16")
+  report = trained.train(
+    tmp_path,
+    max_epochs=6,
+    patience=6,
+    word_weight=2.0,
+    word_hidden_size=32,
+    release_dtype="float16",
+  )
   learnt = release.load_release(tmp_path / train_milan.RELEASE)
   assert learnt.decoding.word_weight == 2.0
+  assert learnt.word_detectors.hidden_size == 32
   words = learnt.word_detectors.words
   assert {"red", "sky", "animal", "nose"} <= set(words)
   assert not {"of", "the", "and"} & set(words)
+  own = [e for e in report["epochs"] if e["model"] == "word_detectors"]
+  assert (
+    own[0]["validation"]["nll"]
+    > report["losses"]["word_detectors"]["validation"]["nll"]
+  )
   features, captions = trained.data()
-  log_probs = np.asarray(word_log_probs(learnt.detectors, jnp.asarray(features)))
+  log_probs = np.asarray(
+    word_log_probs(
+      jax.tree.map(jnp.asarray, learnt.params["word_detectors"]), jnp.asarray(features)
+    )
+  )
   for row, summaries in zip(log_probs, captions.values(), strict=True):
     for word in ("red", "sky", "animal", "nose"):
       is_said = word in summaries[0] or (word == "nose" and "noses" in summaries[0])
       assert (row[words.index(word)] > np.log(0.5)) == is_said
+
+
+def test_word_detectors_need_words_that_units_share(tmp_path):
+  features, _ = trained.data()
+  captions = {unit: ("red things",) for unit in trained.units("4", 40)}
+  with pytest.raises(
+    errors.UserError, match="word_weight=2: expected training units"
+  ):
+    train_milan.train_milan(
+      train_milan.AnnotatedFeatures(
+        {"4": features}, {"4": trained.units("4", 40)}, captions
+      ),
+      train_milan.TrainedEncoder(trained.ENCODER),
+      TrainOptions.of(word_weight=2.0),
+      tmp_path,
+    )

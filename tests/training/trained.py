@@ -47,6 +47,8 @@ def train(workdir, *, progress=lambda done, total: None, **options):
     "stop_by": "bleu",
     "cosine_decay": True,
     "stray_regions": 0.3,
+    "word_weight": 2.0,
+    "word_hidden_size": 16,
     "checkpoint_every": 2,
   } | options
   found = train_milan.AnnotatedFeatures(

@@ -58,7 +58,7 @@ def gather_evidence(
   tokens = np.asarray(said.tokens)
   detected = None
   if release.word_detectors is not None:
-    detected = _detected(release, tokens, features, counts)
+    detected = _detected(release, tokens, seen, counts)
   return confidence_model.gather_evidence(
     confidence_model.agreement(seen, counts),
     log_probs=np.asarray(said.log_probs),
@@ -77,10 +77,17 @@ def _detected(
   features: Float[np.ndarray, "units k features"],
   counts: Int[np.ndarray, "units"] | None,
 ) -> Float[np.ndarray, "units"]:
-  """Returns the mean log probability of each description's words, as detected."""
-  assert release.word_detectors is not None and release.detectors is not None
+  """Returns the mean log probability of each description's words, as detected.
+
+  Args:
+    release: a captioner with word detectors.
+    tokens: of the descriptions.
+    features: of the regions, as the captioner reads them.
+    counts: number of each unit's regions that count, from the first; None for all.
+  """
+  params = release.params["word_detectors"]
   numbers = release_words(release, tokens.shape[1]).detectors
-  log_probs = _word_log_probs(release.detectors, features, counts)
+  log_probs = _word_log_probs(params, features, counts)
   found = word_detectors.detected(log_probs, tokens[:, None], numbers)
   return np.asarray(found, np.float64)[:, 0]
 

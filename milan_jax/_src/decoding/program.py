@@ -29,11 +29,7 @@ from milan_jax._src.models.transformer import (
   fuse_transformer_weights,
   is_transformer,
 )
-from milan_jax._src.models.word_detectors import (
-  WordDetectors,
-  detected,
-  word_log_probs,
-)
+from milan_jax._src.models.word_detectors import detected, word_log_probs
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.search.beam import beam_search
 from milan_jax._src.search.consensus import log_consensus
@@ -109,18 +105,25 @@ class Costs(NamedTuple):
 
 
 class Weights(NamedTuple):
-  """All parameters of a search: both models', fused, and what reads the features."""
+  """All parameters of a search.
+
+  Attributes:
+    captioner: the captioner's, fused.
+    language_model: the language model's, fused; None without one.
+    projection: of the features; None without one.
+    word_detectors: those of `WordDetectors`; None without them.
+  """
 
   captioner: CaptionerWeights
   language_model: LanguageModelWeights | TransformerWeights | None
   projection: Projection | None = None
-  word_detectors: WordDetectors | None = None
+  word_detectors: Any = None
 
 
 def fuse_weights(params: Any, *, dtype: DTypeLike) -> Weights:
   """Fuses both models' parameters, given under their names, with the others'."""
   language_model = params.get("language_model")
-  projection, detectors = params.get("projection"), params.get("word_detectors")
+  projection = params.get("projection")
   lm_weights: LanguageModelWeights | TransformerWeights | None = None
   if language_model is not None:
     is_lstm = not is_transformer(language_model)
@@ -130,7 +133,7 @@ def fuse_weights(params: Any, *, dtype: DTypeLike) -> Weights:
     fuse_captioner_weights(params["captioner"], dtype),
     lm_weights,
     None if projection is None else Projection(**projection),
-    None if detectors is None else WordDetectors(**detectors),
+    params.get("word_detectors"),
   )
 
 
@@ -186,6 +189,7 @@ class _Task:
   """One device's units, both models at their first states, and how to search.
 
   Attributes:
+    features: features of the regions, as the captioner reads them.
     captioner: p(token | regions, tokens before).
     language_model: p(token | tokens before); None without one.
     valid: units that are not padding, which come first.
@@ -195,6 +199,7 @@ class _Task:
     packing: sizes of the rows computed together.
   """
 
+  features: Float[Array, "batch k features"]
   captioner: BoundModel
   language_model: BoundModel | None
   valid: Bool[Array, "batch"]
@@ -407,7 +412,7 @@ def decode(
     word_scores = None
     if decoding.word_weight:
       assert weights.word_detectors is not None, "checked by Decoder"
-      word_scores = word_log_probs(weights.word_detectors, features, counts)
+      word_scores = word_log_probs(weights.word_detectors, task.features, counts)
     best = _rerank(task, words, word_scores)
   elif decoding.strategy == "beam":
     best = _beam(task)
@@ -496,4 +501,4 @@ def _task(
     language_model = language_model_rows(weights.language_model, length)
     first = jnp.zeros(len(features), jnp.int32)  # all units begin at the same state
     lm = BoundModel(language_model, language_model.start(), first)
-  return _Task(captioner, lm, valid, decoding, start_id, stop_id, packing)
+  return _Task(features, captioner, lm, valid, decoding, start_id, stop_id, packing)

@@ -1,21 +1,27 @@
 """Word detectors: which words of the vocabulary a unit's regions show.
 
-A linear classifier for each content word reads it from the mean features of a unit's
-regions. The captioner predicts a word from the words before it as much as from the
-regions; a detector knows the regions alone, and gives an adjective that only some of
-them show a low probability.
+A network with one hidden layer reads the probability of each content word from the mean
+features of a unit's regions. The captioner predicts a word from the words before it as
+much as from the regions; the detectors know the regions alone, and give an adjective
+that only some of them show a low probability.
 
 Source: word detectors for captions, Fang et al. 2015, "From captions to visual concepts
 and back", there of image regions and trained by multiple-instance learning.
 """
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
+
+from milan_jax._src.models.initializers import uniform_fan_in
+from milan_jax._src.models.products import product
 
 # Log probability of a description whose words have no detectors: one half.
 UNKNOWN = float(np.log(0.5))
@@ -23,65 +29,106 @@ UNKNOWN = float(np.log(0.5))
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WordDetectorSpec:
-  """The words that have a detector.
+  """The words that have a detector, and the size of the detectors.
 
   Attributes:
     words: singular and in lower case, as `text.content_words` spells them.
+    hidden_size: size of the hidden layer.
   """
 
   words: tuple[str, ...]
+  hidden_size: int
 
 
-class WordDetectors(NamedTuple):
-  """The parameters of the detectors.
+class WordDetectors(nn.Module):
+  """The network: a hidden layer with GELU, and an output for each word.
 
   Attributes:
-    shift: the vector that is subtracted from the mean features.
-    kernel: the matrix that they are then multiplied by.
-    bias: the log-odds of each word where the mean features are `shift`.
+    num_words: number of words.
+    hidden_size: size of the hidden layer.
+    dropout: dropout rate of the hidden layer in training.
   """
 
-  shift: Float[np.ndarray | Array, "features"]
-  kernel: Float[np.ndarray | Array, "features words"]
-  bias: Float[np.ndarray | Array, "words"]
+  num_words: int
+  hidden_size: int
+  dropout: float = 0.5
+
+  @nn.compact
+  def __call__(
+    self, features: Float[Array, "batch features"]
+  ) -> Float[Array, "batch words"]:
+    """Returns the log-odds of each word, without dropout.
+
+    Args:
+      features: the mean features of each unit's regions.
+    """
+    sizes = {"hidden": self.hidden_size, "output": self.num_words}
+    values = features
+    for name, size in sizes.items():
+      init = uniform_fan_in(values.shape[-1])
+      dense = nn.Dense(size, kernel_init=init, bias_init=init, name=name)
+      values = dense(values)
+      if name == "hidden":
+        values = nn.gelu(values)
+    return values
 
 
 def mean_features(
   features: Float[np.ndarray | Array, "batch k features"],
-  counts: Int[Array, "batch"] | None = None,
+  counts: Int[np.ndarray | Array, "batch"] | None = None,
 ) -> Float[Array, "batch features"]:
-  """Returns the mean over the regions that have features; zeros for a unit without.
+  """Returns the mean over each unit's regions; zeros for a unit without regions.
 
   Args:
-    features: pooled features; zeros for a region with an empty mask.
+    features: features of the regions, as the captioner reads them.
     counts: how many of each unit's regions count, its first ones; None for all.
   """
-  seen = jnp.any(features != 0, axis=-1)
-  if counts is not None:
-    seen = seen & (jnp.arange(features.shape[1])[None] < counts[:, None])
-  total = jnp.sum(jnp.where(seen[..., None], features, 0), axis=1)
-  return total / jnp.maximum(seen.sum(axis=1), 1)[:, None]
+  if counts is None:
+    return jnp.mean(features, axis=1)
+  counted = jnp.arange(features.shape[1])[None] < counts[:, None]
+  total = jnp.sum(jnp.where(counted[..., None], features, 0), axis=1)
+  return total / jnp.maximum(counts, 1)[:, None]
+
+
+def word_logits(
+  params: Mapping[str, Any],
+  features: Float[Array, "batch features"],
+  *,
+  drop: Callable[[Array], Array] = lambda hidden: hidden,
+  dtype: DTypeLike = jnp.float32,
+) -> Float[Array, "batch words"]:
+  """Returns the log-odds of each word.
+
+  Args:
+    params: parameters of `WordDetectors`.
+    features: the mean features of each unit's regions.
+    drop: applied to the hidden layer, for dropout.
+    dtype: type of the operands of matrix products.
+  """
+  hidden, output = params["hidden"], params["output"]
+  values = product(features, hidden["kernel"], dtype) + hidden["bias"][None]
+  values = drop(nn.gelu(values))
+  return product(values, output["kernel"], dtype) + output["bias"][None]
 
 
 def word_log_probs(
-  detectors: WordDetectors,
-  features: Float[Array, "batch k features"],
-  counts: Int[Array, "batch"] | None = None,
+  params: Mapping[str, Any],
+  features: Float[np.ndarray | Array, "batch k features"],
+  counts: Int[np.ndarray | Array, "batch"] | None = None,
 ) -> Float[Array, "batch words"]:
   """Returns log p(word | regions) of each word with a detector.
 
-  The product is in full float32 on every device.
+  The products are in full float32 on every device.
 
   Args:
-    detectors: their parameters.
-    features: pooled features, before any projection.
+    params: parameters of `WordDetectors`.
+    features: features of the regions, as the captioner reads them.
     counts: how many of each unit's regions count, its first ones; None for all.
   """
-  centered = mean_features(features, counts) - detectors.shift[None]
-  logits = jnp.einsum(
-    "bf,fw->bw", centered, detectors.kernel, precision=jax.lax.Precision.HIGHEST
-  )
-  return jax.nn.log_sigmoid(logits + detectors.bias[None])
+  with jax.default_matmul_precision("highest"):
+    logits = word_logits(params, mean_features(features, counts))
+    found: Array = jax.nn.log_sigmoid(logits)
+  return found
 
 
 def detected(

@@ -108,7 +108,7 @@ class EncoderOptions(Checked):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NetworkOptions(EncoderOptions):
-  """The encoder, the captioner and the language model."""
+  """The encoder, the captioner, the language model and the word detectors."""
 
   projection: str | None = option(
     None,
@@ -134,14 +134,17 @@ class NetworkOptions(EncoderOptions):
   lm_hidden_size: int = option(512, "size of the language model's states")
   lm_embedding_size: int = option(128, "size of its word embeddings")
   lm_layers: int = option(2, "layers of the language model")
-  dropout: float = option(0.5, "dropout rate of both models")
+  word_hidden_size: int = option(512, "size of the word detectors' hidden layer")
+  dropout: float = option(0.5, "dropout rate of all models")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OptimizerOptions(Checked):
   """The optimizer, and when it stops."""
 
-  batch_size: int = option(64, "captions per step of the captioner")
+  batch_size: int = option(
+    64, "captions per step of the captioner, and units per step of the word detectors"
+  )
   lm_batch_size: int = option(128, "captions per step of the language model")
   order: str = option(
     "length",
@@ -205,7 +208,7 @@ class ReleaseOptions(Checked):
   )
   word_weight: float = option(
     0.0,
-    "the release's default weight of the word detectors in decoding, which are fitted "
+    "the release's default weight of the word detectors in decoding, which are trained "
     "if it is above 0",
   )
   floor: float = option(

@@ -173,7 +173,8 @@ class Release:
       (`shift` and `kernel`, if the features are projected), `captioner`,
       `language_model` (if there is one) and `word_detectors` (if there are any).
     confidence: the model for the confidence of a description; None if not fitted.
-    word_detectors: the words that have detectors; None without detectors.
+    word_detectors: the words that have detectors, and the size of these; None without
+      detectors.
     card: origin and properties for human readers; any JSON.
   """
 
@@ -192,12 +193,6 @@ class Release:
     """The projection of the pooled features; None without one."""
     found = self.params.get("projection")
     return None if found is None else Projection(found["shift"], found["kernel"])
-
-  @property
-  def detectors(self) -> WordDetectors | None:
-    """The parameters of the word detectors; None without them."""
-    found = self.params.get("word_detectors")
-    return None if found is None else WordDetectors(**found)
 
   @property
   def feature_size(self) -> int:
@@ -391,6 +386,7 @@ def _check_words(release: Release) -> None:
     expected = "0, as there are no word_detectors"
     _check(weight == 0, "decoding.word_weight", expected, weight)
     return
+  _check_sizes(release.word_detectors, "word_detectors")
   words = release.word_detectors.words
   known = {stem for stem in content_stems(release.vocabulary) if stem}
   others = sorted(
@@ -430,9 +426,7 @@ def _check_params(release: Release) -> None:
   if release.language_model is not None:
     parts["language_model"] = _language_model_shapes(release.language_model)
   if release.word_detectors is not None:
-    words = len(release.word_detectors.words)
-    parts["word_detectors"] = {"shift": (size,), "kernel": (size, words)}
-    parts["word_detectors"]["bias"] = (words,)
+    parts["word_detectors"] = _word_detector_shapes(release)
   if release.encoder.weights == INCLUDED:
     headless = network.module.clone(num_classes=None)
     parts["encoder"] = _shapes(registry.parameter_shapes(headless, crop))
@@ -458,6 +452,14 @@ def _language_model_shapes(spec: LanguageModelSpec) -> Shapes:
   module = make_language_model(**dataclasses.asdict(spec))
   made = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 1), int))
   return _shapes(made["params"])
+
+
+def _word_detector_shapes(release: Release) -> Shapes:
+  spec = release.word_detectors
+  assert spec is not None
+  module = WordDetectors(len(spec.words), spec.hidden_size)
+  features = jnp.zeros((1, release.captioner.feature_size))
+  return _shapes(jax.eval_shape(module.init, jax.random.key(0), features)["params"])
 
 
 def _shapes(tree: dict[str, Any]) -> Shapes:

@@ -1,5 +1,6 @@
 """The objectives that a training step minimizes: the models' losses on a batch."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -8,13 +9,34 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from milan_jax._src.models import captioner as captioners
-from milan_jax._src.models import sequences, transformer
+from milan_jax._src.models import sequences, transformer, word_detectors
 from milan_jax._src.models.language_models import AnyLanguageModel
 from milan_jax._src.models.products import product
 from milan_jax._src.training import batches, losses, step
 
 CAPTIONER_TERMS = ("nll", "attention")
 LANGUAGE_MODEL_TERMS = ("nll",)
+WORD_DETECTOR_TERMS = ("nll",)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Augmentation:
+  """How features are changed in training, to simulate other samples of the regions.
+
+  Attributes:
+    noise: standard deviation of the Gaussian noise: one sample shared by all regions of
+      a unit plus one per region, in the scale of the features.
+    resample: draw k of a unit's regions with replacement.
+    max_swapped: maximum fraction of a unit's regions that are replaced by regions of
+      other units; each unit's fraction is drawn uniformly.
+  """
+
+  noise: float = 0.0
+  resample: bool = False
+  max_swapped: float = 0.0
+
+
+_NONE = Augmentation()
 
 
 def _drop(
@@ -50,35 +72,32 @@ def _token_nll(
 def augment(
   features: Float[Array, "batch k features"],
   key: Key[Array, ""],
-  *,
-  noise: float,
-  resample: bool,
-  max_swapped: float = 0.0,
+  augmentation: Augmentation,
 ) -> Float[Array, "batch k features"]:
-  """Augments features, to simulate other samples of each unit's regions.
-
-  Args:
-    features: features of each unit's regions.
-    key: the PRNG key.
-    noise: standard deviation of the Gaussian noise: one sample shared by all regions of
-      a unit plus one per region, in the scale of the features.
-    resample: draw k of a unit's regions with replacement.
-    max_swapped: maximum fraction of a unit's regions that are replaced by regions of
-      other units; each unit's fraction is drawn uniformly.
-  """
+  """Augments the features of each unit's regions, by the PRNG key."""
   batch, k, size = features.shape
   draws, shared, own, swap = jax.random.split(key, 4)
-  if resample:
+  if augmentation.resample:
     indices = jax.random.randint(draws, (batch, k), 0, k)
     features = jnp.take_along_axis(features, indices[..., None], axis=1)
-  if max_swapped:
-    features = _swap_regions(features, swap, max_swapped)
-  if noise:
-    features = features + noise * (
+  if augmentation.max_swapped:
+    features = _swap_regions(features, swap, augmentation.max_swapped)
+  if augmentation.noise:
+    features = features + augmentation.noise * (
       jax.random.normal(shared, (batch, 1, size))
       + jax.random.normal(own, (batch, k, size))
     )
   return features
+
+
+def _seen_features(
+  batch: batches.Batch, key: PRNGKeyArray | None, augmentation: Augmentation
+) -> Float[Array, "batch k features"]:
+  """Returns the batch's features; with a key, during training, augmented."""
+  features = jnp.asarray(batch.features)
+  if key is None or augmentation == _NONE:
+    return features
+  return augment(features, jax.random.fold_in(key, 1), augmentation)
 
 
 def _swap_regions(
@@ -98,21 +117,15 @@ def captioner_objective(
   model: captioners.Captioner,
   *,
   pad_id: int,
-  feature_noise: float = 0.0,
-  resample_regions: bool = False,
-  stray_regions: float = 0.0,
+  augmentation: Augmentation = _NONE,
   dtype: DTypeLike = jnp.float32,
 ) -> step.Objective:
   """Returns the captioner's objective: token NLL and attention penalty.
 
-  With a key, during training, the features are augmented (`augment`).
-
   Args:
     model: the captioner.
     pad_id: the padding id.
-    feature_noise: as for `augment`.
-    resample_regions: as for `augment`.
-    stray_regions: `max_swapped` of `augment`.
+    augmentation: of the features, during training, when there is a key.
     dtype: type of the operands of matrix products; weights, sums, states and losses
       are float32.
   """
@@ -120,15 +133,7 @@ def captioner_objective(
   def objective(
     params: PyTree, batch: batches.Batch, key: PRNGKeyArray | None
   ) -> losses.Terms:
-    features = jnp.asarray(batch.features)
-    if key is not None and (feature_noise or resample_regions or stray_regions):
-      features = augment(
-        features,
-        jax.random.fold_in(key, 1),
-        noise=feature_noise,
-        resample=resample_regions,
-        max_swapped=stray_regions,
-      )
+    features = _seen_features(batch, key, augmentation)
     tokens = jnp.asarray(batch.inputs)
     hiddens, attentions = sequences.captioner_states(params, features, tokens, dtype)
     hiddens = _drop(hiddens, key, 0, model.dropout)
@@ -179,5 +184,41 @@ def language_model_objective(
       )
     nll = _token_nll(hiddens, params["output"], batch, pad_id=pad_id, dtype=dtype)
     return {"nll": nll}
+
+  return objective
+
+
+def word_detectors_objective(
+  model: word_detectors.WordDetectors,
+  *,
+  augmentation: Augmentation = _NONE,
+  dtype: DTypeLike = jnp.float32,
+) -> step.Objective:
+  """Returns the word detectors' objective: the mean NLL of a unit's words.
+
+  That is the cross entropy of whether each word is said, summed over the words. A
+  batch's targets are numbers of words; those from `model.num_words` on are no words.
+
+  Args:
+    model: the word detectors.
+    augmentation: as for `captioner_objective`.
+    dtype: as for `captioner_objective`.
+  """
+
+  def objective(
+    params: PyTree, batch: batches.Batch, key: PRNGKeyArray | None
+  ) -> losses.Terms:
+    means = word_detectors.mean_features(_seen_features(batch, key, augmentation))
+    logits = word_detectors.word_logits(
+      params,
+      means,
+      drop=lambda hidden: _drop(hidden, key, 0, model.dropout),
+      dtype=dtype,
+    )
+    numbers = jnp.arange(model.num_words)[None, None]
+    said = jnp.any(jnp.asarray(batch.targets)[..., None] == numbers, axis=1)
+    nll = jnp.sum(jax.nn.softplus(logits) - jnp.where(said, logits, 0), axis=1)
+    weights = jnp.asarray(batch.weights)
+    return {"nll": losses.Mean((nll * weights).sum(), weights.sum())}
 
   return objective

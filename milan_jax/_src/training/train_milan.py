@@ -1,7 +1,6 @@
-"""Trains the language model and the captioner on features, and writes a release."""
+"""Trains a captioner's models on features, and writes a release."""
 
 import dataclasses
-import functools
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +29,7 @@ from milan_jax._src.training import (
 from milan_jax._src.training.training_job import (
   CAPTIONER,
   DECODING,
-  LANGUAGE_MODEL,
+  WORD_DETECTORS,
   TrainedEncoder,
   TrainingJob,
 )
@@ -48,7 +47,7 @@ _TRAINED_BY = (
   *("stop_by", "patience", "validation_fraction", "test_fraction", "min_count"),
   *("length", "repeat", "seed", "order", "update_rule", "rate_scaling"),
   *("base_batch_size", "lm_base_batch_size", "warmup_steps", "clip_norm"),
-  *("accumulate_steps", "compute_dtype", "lm_architecture"),
+  *("accumulate_steps", "compute_dtype", "lm_architecture", "word_hidden_size"),
 )
 # Options that earlier versions did not have, and the value that those versions imply.
 # It is not recorded, so that a run of an earlier version can be resumed.
@@ -68,8 +67,10 @@ _IMPLIED: dict[str, Any] = {
   "accumulate_steps": 1,
   "compute_dtype": "float32",
   "lm_architecture": "lstm",
-  "word_weight": 0.0,
+  "word_hidden_size": 512,
 }
+# What a model's samples are, if not captions.
+_UNITS = {WORD_DETECTORS: "units"}
 Progress = Callable[[int, int], None]
 Say = Callable[[str], None]
 
@@ -158,7 +159,7 @@ def train_milan(
   )
   job = TrainingJob(found, rows, encoder, options, config["attention_size"], workdir)
   say(job.summary())
-  report, whole = _train_both(job, config, nothing, card or {}, say, progress, on_saved)
+  report, whole = _train_all(job, config, nothing, card or {}, say, progress, on_saved)
   if is_primary():
     release.save_release(whole, workdir / RELEASE)
     atomic.write_json(workdir / REPORT, report)
@@ -167,7 +168,7 @@ def train_milan(
   return report
 
 
-def _train_both(
+def _train_all(
   job: TrainingJob,
   config: Mapping[str, Any],
   nothing: tuple[str, ...],
@@ -176,7 +177,7 @@ def _train_both(
   progress: Progress,
   on_saved: Callable[[], None],
 ) -> tuple[dict[str, Any], release.Release]:
-  """Trains the language model, then the captioner; returns report and release."""
+  """Trains one model after the other; returns report and release."""
   decoding = dataclasses.replace(
     DECODING,
     temperature=job.options.release.temperature,
@@ -187,25 +188,33 @@ def _train_both(
     repeats=job.options.release.repeats,
     nothing=nothing,
   )
-  lm_params, params = job.initial_params()
+  params = job.initial_params()
   # Fails before the training if the release would be invalid.
-  detectors = job.word_detectors()
-  job.released(lm_params, params, decoding, {}, detectors)
-  train = functools.partial(_train, job, say=say, progress=progress, on_saved=on_saved)
-  lm_best = train(LANGUAGE_MODEL, job.lm_trainer(), lm_params)
-  best = train(CAPTIONER, job.trainer(), params, before=lm_best.lines)
+  job.released(params, decoding, {})
+  best: dict[str, _TrainOutput] = {}
+  for name, initial in params.items():
+    before = [line for found in best.values() for line in found.lines]
+    best[name] = _train(
+      job,
+      name,
+      initial,
+      say=say,
+      progress=progress,
+      on_saved=on_saved,
+      before=before,
+    )
   facts = {
     "units": job.num_units,
     "captions": job.num_captions,
     "words": len(job.vocabulary.tokens),
-    "losses": {LANGUAGE_MODEL: lm_best.losses, CAPTIONER: best.losses},
+    "losses": {name: found.losses for name, found in best.items()},
     "options": dict(config),
   }
-  whole = job.released(
-    lm_best.params, best.params, decoding, {**card, **facts}, detectors
-  )
+  trained = {name: found.params for name, found in best.items()}
+  whole = job.released(trained, decoding, {**card, **facts})
   # Times differ from run to run, so they are in the report but not in the release.
-  return {**facts, "epochs": [*lm_best.lines, *best.lines]}, whole
+  lines = [line for found in best.values() for line in found.lines]
+  return {**facts, "epochs": lines}, whole
 
 
 def _config(
@@ -287,7 +296,6 @@ class _TrainOutput(NamedTuple):
 def _train(
   job: TrainingJob,
   name: str,
-  trainer: loop.Trainer,
   params: release.Params,
   *,
   say: Say,
@@ -300,14 +308,13 @@ def _train(
   Args:
     job: the data and the options.
     name: the model's name.
-    trainer: the model's trainer.
     params: initial parameters.
     say: called with a line for the user after each epoch.
     progress: called with the batches done and the total batches of an epoch.
     on_saved: called after each epoch, when its checkpoint and metrics are written.
     before: the epoch lines of the models trained before.
   """
-  options, measures = job.options, job.measures(name)
+  options, measures, trainer = job.options, job.measures(name), job.trainer(name)
   stop_by = options.optimizer.stop_by if name == CAPTIONER else "nll"
   lines: list[dict[str, Any]] = []
 
@@ -333,8 +340,8 @@ def _train(
   ):
     fitted = trainer.fit(
       params,
-      training=job.parts["training"],
-      validation=job.parts["validation"],
+      training=job.parts[name]["training"],
+      validation=job.parts[name]["validation"],
       checkpoints=checkpoints,
       options=loop.FitOptions(
         stop_by=stop_by,
@@ -353,7 +360,7 @@ def _train(
     "stopped_by": stop_by,
     "training": best.training,
     "validation": best.validation,
-    "test": trainer.evaluate(fitted.params, job.parts["test"])
+    "test": trainer.evaluate(fitted.params, job.parts[name]["test"])
     | measures["test"](fitted.params),
   }
   return _TrainOutput(fitted.params, losses, lines)
@@ -364,7 +371,7 @@ def _epoch_line(name: str, stop_by: str, last: loop.Epoch) -> str:
     f"{name}, epoch {last.epoch}: training loss {last.training['loss']:.4f}, "
     f"validation {stop_by.upper()} {last.validation[stop_by]:.4f}"
     f"{' *' * last.improved}, "
-    f"{last.captions_per_second:.0f} captions/s{_speed(last)}"
+    f"{last.captions_per_second:.0f} {_UNITS.get(name, 'captions')}/s{_speed(last)}"
   )
 
 

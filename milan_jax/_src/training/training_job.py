@@ -1,4 +1,4 @@
-"""Both models of a training run, with their data and trainers."""
+"""The models of a training run, with their data and trainers."""
 
 import dataclasses
 import functools
@@ -11,35 +11,32 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from milan_jax._src.errors import UserError
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.encoder import Projection, project
 from milan_jax._src.models.language_models import (
   architecture_of,
   make_language_model,
 )
-from milan_jax._src.models.word_detectors import (
-  WordDetectors,
-  WordDetectorSpec,
-  mean_features,
-)
+from milan_jax._src.models.word_detectors import WordDetectors, WordDetectorSpec
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.options.train import OptimizerOptions, TrainOptions
 from milan_jax._src.store import release
 from milan_jax._src.text import vocabulary
-from milan_jax._src.text.content_words import content_stems
 from milan_jax._src.training import (
   batches,
+  detected_words,
   loop,
   objectives,
   state,
   training_data,
 )
-from milan_jax._src.training.fit_word_detectors import fit_word_detectors, words_said
 from milan_jax._src.training.greedy_bleu import GreedyBleu
 from milan_jax._src.training.splitting import Split
 
 PROJECTED = "projected.npy"
 CAPTIONER, LANGUAGE_MODEL = "captioner", "language_model"
+WORD_DETECTORS = "word_detectors"
 # Number of units whose features are read at once to fit or apply a projection.
 PROJECTED_TOGETHER = 256
 # As in the original.
@@ -62,15 +59,20 @@ class TrainedEncoder:
 
 
 class TrainingJob:
-  """Both models, with their data and trainers.
+  """The models, with their data and trainers.
 
   Attributes:
     options: options of the run.
     workdir: the run directory.
-    parts: captions of the training, validation and test splits.
     vocabulary: the tokens of the training split.
+    words: the words that have a detector; empty if the release uses none.
+    parts: what each model is trained on, by its name, and then by the split: captions
+      or, for the word detectors, the words of units.
     num_units: number of units in each split.
     num_captions: number of captions in each split.
+
+  Raises:
+    UserError: if there is no word to detect, though the release weighs detectors.
   """
 
   def __init__(
@@ -88,16 +90,32 @@ class TrainingJob:
       (tokens for row in rows.training for tokens in data.captions[row]),
       min_count=options.data.min_count,
     )
+    said = detected_words.words_of_units(data.captions, self.vocabulary.tokens)
+    self.words: tuple[str, ...] = ()
+    if options.release.word_weight:
+      self.words = detected_words.detected_words(said, rows.training.tolist())
+      if not self.words:
+        raise UserError(
+          f"--word_weight={options.release.word_weight:g}: expected training units "
+          f"of which {detected_words.FEWEST} or more, but not all, share a content "
+          "word; found none, so there is no word to detect: use --word_weight=0."
+        )
     taken = rows._asdict()
     taken["training"] = np.repeat(rows.training, data.repeats[rows.training])
-    self.parts = {
+    captions = {
       name: batches.make_samples(
         data.captions, each, vocabulary=self.vocabulary, length=options.data.length
       )
       for name, each in taken.items()
     }
+    self.parts = {LANGUAGE_MODEL: captions, CAPTIONER: captions}
+    if self.words:
+      self.parts[WORD_DETECTORS] = {
+        name: detected_words.word_samples(said, self.words, each.tolist())
+        for name, each in taken.items()
+      }
     self.num_units = {name: len(each) for name, each in rows._asdict().items()}
-    self.num_captions = {name: len(each.rows) for name, each in self.parts.items()}
+    self.num_captions = {name: len(each.rows) for name, each in captions.items()}
     model, projection = options.model, encoder.projection
     feature_size = (
       data.feature_size if projection is None else projection.kernel.shape[1]
@@ -119,6 +137,9 @@ class TrainingJob:
       attention_size=attention_size,
       dropout=model.dropout,
     )
+    self._word_detectors = WordDetectors(
+      len(self.words), model.word_hidden_size, model.dropout
+    )
 
   def summary(self) -> str:
     """Describes the training data for the user."""
@@ -128,34 +149,48 @@ class TrainingJob:
       f"captions: {', '.join(captions)}"
     )
 
-  def initial_params(self) -> tuple[release.Params, release.Params]:
-    """Returns initial parameters of the language model and of the captioner."""
+  def initial_params(self) -> dict[str, release.Params]:
+    """Returns the initial parameters of each model, in the order of their training."""
     lm_key, key = jax.random.split(jax.random.key(self.options.run.seed))
     tokens = jnp.zeros((1, 1), jnp.int32)
     regions = jnp.zeros((1, 1, self._captioner.feature_size))
-    lm_params = jax.jit(self._language_model.init)(lm_key, tokens)["params"]
-    params = jax.jit(self._captioner.init)(key, regions, tokens)["params"]
-    return lm_params, params
+    params = {
+      LANGUAGE_MODEL: jax.jit(self._language_model.init)(lm_key, tokens)["params"],
+      CAPTIONER: jax.jit(self._captioner.init)(key, regions, tokens)["params"],
+    }
+    if self.words:
+      word_key = jax.random.fold_in(key, 1)
+      found = jax.jit(self._word_detectors.init)(word_key, regions[:, 0])["params"]
+      # Most words are rare: without this the first steps would only learn that.
+      samples = self.parts[WORD_DETECTORS]["training"]
+      found["output"]["bias"] = jnp.asarray(
+        detected_words.log_odds(samples, len(self.words))
+      )
+      params[WORD_DETECTORS] = found
+    return params
 
   def released(
     self,
-    lm_params: release.Params,
-    params: release.Params,
+    params: Mapping[str, release.Params],
     decoding: Decoding,
     card: Mapping[str, Any],
-    detectors: tuple[tuple[str, ...], WordDetectors] | None = None,
   ) -> release.Release:
-    """Returns both models as a release, with the detectors of some words."""
+    """Returns the models as a release.
+
+    Args:
+      params: of each model, by its name.
+      decoding: the release's default.
+      card: entries of its card.
+    """
     encoder, dtype = self._encoder, self.options.release.dtype
-    tree: dict[str, Any] = {"captioner": params, "language_model": lm_params}
+    tree: dict[str, Any] = dict(params)
     if encoder.params is not None:
       tree["encoder"] = encoder.params
     if encoder.projection is not None:
       tree["projection"] = encoder.projection._asdict()
     words = None
-    if detectors is not None:
-      words = WordDetectorSpec(detectors[0])
-      tree["word_detectors"] = detectors[1]._asdict()
+    if self.words:
+      words = WordDetectorSpec(self.words, self._word_detectors.hidden_size)
     return release.Release(
       encoder=encoder.spec,
       captioner=_spec(release.CaptionerSpec, self._captioner),
@@ -171,31 +206,16 @@ class TrainingJob:
       word_detectors=words,
     )
 
-  def word_detectors(self) -> tuple[tuple[str, ...], WordDetectors] | None:
-    """Fits the word detectors on the training split, if the release uses them."""
-    if not self.options.release.word_weight:
-      return None
-    data, rows = self._data, self._rows.training
-    tokens = self.vocabulary.tokens
-    stems = {
-      token: stem
-      for token, stem in zip(tokens, content_stems(tokens), strict=True)
-      if stem
+  def trainer(self, model: str) -> loop.Trainer:
+    """Returns the trainer of a model, by its name."""
+    trainers = {
+      LANGUAGE_MODEL: self._lm_trainer,
+      CAPTIONER: self._captioner_trainer,
+      WORD_DETECTORS: self._word_trainer,
     }
-    words, said = words_said(data.captions, stems, rows.tolist())
-    features = [
-      np.asarray(mean_features(data.gather(rows[start : start + PROJECTED_TOGETHER])))
-      for start in range(0, len(rows), PROJECTED_TOGETHER)
-    ]
-    found = fit_word_detectors(
-      np.concatenate(features).astype(np.float64),
-      said,
-      data.repeats[rows].astype(np.float64),
-    )
-    return words, found
+    return trainers[model]()
 
-  def lm_trainer(self) -> loop.Trainer:
-    """Returns the trainer of the language model."""
+  def _lm_trainer(self) -> loop.Trainer:
     size = self.options.optimizer.lm_batch_size
     return loop.Trainer(
       objectives.language_model_objective(
@@ -204,32 +224,56 @@ class TrainingJob:
         dtype=self.options.optimizer.compute_dtype,
       ),
       terms=objectives.LANGUAGE_MODEL_TERMS,
-      optimizer=self._optimizer(size, self.options.optimizer.lm_base_batch_size),
+      optimizer=self._optimizer(
+        LANGUAGE_MODEL, size, self.options.optimizer.lm_base_batch_size
+      ),
       batch_size=size,
       pad_id=self.vocabulary.pad_id,
       order=self.options.optimizer.order,
       lengths=self._lengths(),
     )
 
-  def trainer(self) -> loop.Trainer:
-    """Returns the trainer of the captioner."""
-    data, size = self.options.data, self.options.optimizer.batch_size
+  def _captioner_trainer(self) -> loop.Trainer:
+    options = self.options.optimizer
     return loop.Trainer(
       objectives.captioner_objective(
         self._captioner,
         pad_id=self.vocabulary.pad_id,
-        feature_noise=data.feature_noise,
-        resample_regions=data.resample_regions,
-        stray_regions=data.stray_regions,
-        dtype=self.options.optimizer.compute_dtype,
+        augmentation=self._augmentation(),
+        dtype=options.compute_dtype,
       ),
       terms=objectives.CAPTIONER_TERMS,
-      optimizer=self._optimizer(size, self.options.optimizer.base_batch_size),
-      batch_size=size,
+      optimizer=self._optimizer(CAPTIONER, options.batch_size, options.base_batch_size),
+      batch_size=options.batch_size,
       pad_id=self.vocabulary.pad_id,
       gather=self.gather,
-      order=self.options.optimizer.order,
+      order=options.order,
       lengths=self._lengths(),
+    )
+
+  def _word_trainer(self) -> loop.Trainer:
+    options = self.options.optimizer
+    return loop.Trainer(
+      objectives.word_detectors_objective(
+        self._word_detectors,
+        augmentation=self._augmentation(),
+        dtype=options.compute_dtype,
+      ),
+      terms=objectives.WORD_DETECTOR_TERMS,
+      optimizer=self._optimizer(
+        WORD_DETECTORS, options.batch_size, options.base_batch_size
+      ),
+      batch_size=options.batch_size,
+      pad_id=len(self.words) + 1,
+      gather=self.gather,
+      # Their sum over a unit's words takes no longer for many words than for few.
+      order="random",
+    )
+
+  def _augmentation(self) -> objectives.Augmentation:
+    data = self.options.data
+    return objectives.Augmentation(
+      data.feature_noise, data.resample_regions, data.stray_regions
     )
 
   @functools.cached_property
@@ -265,12 +309,14 @@ class TrainingJob:
     """
     if self.options.optimizer.order == "random":
       return ()
-    training = self.parts["training"]
+    training = self.parts[CAPTIONER]["training"]
     return batches.choose_lengths(training, pad_id=self.vocabulary.pad_id)
 
-  def _optimizer(self, batch_size: int, base: int) -> optax.GradientTransformation:
-    options = self.options.optimizer
-    steps = options.max_epochs * batches.num_batches(self.parts["training"], batch_size)
+  def _optimizer(
+    self, model: str, batch_size: int, base: int
+  ) -> optax.GradientTransformation:
+    options, samples = self.options.optimizer, self.parts[model]["training"]
+    steps = options.max_epochs * batches.num_batches(samples, batch_size)
     updates = max(1, steps // options.accumulate_steps)
     return state.make_optimizer(
       scaled_rate(options, batch_size, base),
