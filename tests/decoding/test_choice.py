@@ -183,3 +183,22 @@ def test_the_best_description_that_says_something():
   agreed = [0.3 + 0.2 * 2 / 3, 0.5 + 0.2 * 2 / 3]
   np.testing.assert_allclose(something.consensus[:2], np.log(agreed))
   assert (something.consensus >= LEAST_LOG_SHARE).all()
+
+
+def test_what_ends_with_a_saying_of_nothing_says_nothing():
+  words = content_words(WORDS, nothing=("no dogs", "no"), length=3)
+  beam = ("old no dogs", "black no", "no black dogs", "old dogs")
+  tokens = _rows(*beam)[None]
+  scores = np.array([[4.0, 3.0, 2.0, 1.0]])
+  decoded = DecodedBatch(
+    tokens=tokens[:, 0],
+    scores=scores[:, 0],
+    log_probs=scores[:, 0],
+    lm_log_probs=np.full(1, -2.0),
+    margins=np.ones(1),
+    beam=Beam(tokens, scores, np.log([[0.4, 0.3, 0.2, 0.1]]), scores - 20),
+  )
+  something = choose(decoded, WORDS, words, guarded=False).something
+  (row,) = something.found.tokens
+  assert reconstruct_ids(row, WORDS) == "No black dogs"
+  np.testing.assert_allclose(something.nothing, np.log([0.7]))

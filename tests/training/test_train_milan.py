@@ -291,9 +291,7 @@ def test_the_word_detectors_of_a_captioner_know_its_words(tmp_path):
 def test_word_detectors_need_words_that_units_share(tmp_path):
   features, _ = trained.data()
   captions = {unit: ("red things",) for unit in trained.units("4", 40)}
-  with pytest.raises(
-    errors.UserError, match="word_weight=2: expected training units"
-  ):
+  with pytest.raises(errors.UserError, match="word_weight=2: expected training units"):
     train_milan.train_milan(
       train_milan.AnnotatedFeatures(
         {"4": features}, {"4": trained.units("4", 40)}, captions

@@ -52,7 +52,7 @@ def choose(
   beam = decoded.beam
   if beam is None:
     return decoded
-  says_nothing = _says_nothing(np.asarray(beam.tokens), words)
+  says_nothing = _says_nothing(np.asarray(beam.tokens), words, vocabulary.stop_id)
   every = np.zeros_like(says_nothing)
   best, second = _best_places(beam, vocabulary, every, guarded)
   chosen = _picked(decoded, beam, best, second)
@@ -75,10 +75,18 @@ def choose(
 
 
 def _says_nothing(
-  tokens: Int[np.ndarray, "batch beam length"], words: ContentWords
+  tokens: Int[np.ndarray, "batch beam length"], words: ContentWords, stop_id: int
 ) -> Bool[np.ndarray, "batch beam"]:
-  same = tokens[:, :, None] == words.nothing[None, None]
-  found: np.ndarray = same.all(-1).any(-1)
+  """Finds hypotheses that end with a description of no pattern, or are one.
+
+  "Corners of pictures with nothing in common" is one too.
+  """
+  length = tokens.shape[-1]
+  found = np.zeros(tokens.shape[:-1], bool)
+  for saying in words.nothing:
+    own = int((saying != stop_id).sum())
+    for start in range(length - own + 1):
+      found |= (tokens[..., start:] == saying[: length - start]).all(-1)
   return found
 
 
