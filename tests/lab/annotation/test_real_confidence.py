@@ -141,9 +141,35 @@ def test_verdicts_of_other_descriptions_do_not_count(described, tmp_path, capsys
   assert f"of {UNITS - 3} judged units (3 have" in capsys.readouterr().out
 
 
+def test_units_of_nothing_are_wrong_whatever_is_said(described, tmp_path, capsys):
+  lines = (described / "judged.csv").read_text().splitlines()
+  assert _fit(described, f"--judged={described}/judged.csv") == 0
+  before = releases.load_release(described / "milan").confidence
+  capsys.readouterr()
+  fields = [line.split(",") for line in lines]
+  right = [row for row in fields if row[4] == "right"][:3]
+  for row in right:
+    row[3:] = "", "nothing"
+  path = tmp_path / "judged.csv"
+  path.write_text("\n".join(map(",".join, fields)) + "\n")
+  assert _fit(described, f"--judged={path}", "--threshold_rule=1") == 0
+  out = capsys.readouterr().out
+  assert f"of {UNITS - 3} judged units (0 have" in out
+  assert "Of 3 units that have nothing in common, 3 are withheld." in out
+  spec = releases.load_release(described / "milan").confidence
+  # As if these descriptions had been judged wrong.
+  assert spec.bias < before.bias
+  for row, unit in zip(right, [int(row[2]) for row in right], strict=True):
+    row[3:] = f"Things {unit}", "wrong"
+  path.write_text("\n".join(map(",".join, fields)) + "\n")
+  assert _fit(described, f"--judged={path}", "--threshold_rule=1") == 0
+  assert releases.load_release(described / "milan").confidence == spec
+
+
 @pytest.mark.parametrize(
   ("lines", "options", "message"),
   [
+    (("one,a,0,,nothing", "one,a,0,,right"), (), "has the verdict 'nothing' and anoth"),
     (("one,a,0,Dogs,good",), (), "line 2: expected a verdict among right, partly"),
     (("one,a,0,Dogs,right", "one,a,0,Cats,right"), (), "two descriptions, 'Dogs'"),
     ((), (), "has no verdict"),

@@ -32,7 +32,9 @@ from milan_jax._src.weights.torch_files import read_safetensors
 # What separates right descriptions of real units from wrong ones (docs/starter.md), by
 # captioners without and with word detectors.
 REAL_EVIDENCE = ("agreement", "information", "likelihood", "consensus")
-DETECTED_EVIDENCE = ("agreement", "information", "likelihood", "words")
+DETECTED_EVIDENCE = ("agreement", "words", "consensus")
+# The verdict of units whose regions have nothing in common: whatever is said is wrong.
+NOTHING = "nothing"
 # How much a description that is partly right counts as right.
 PARTLY = 0.5
 BALANCE = "balance"
@@ -54,7 +56,8 @@ class FitOptions:
     features: feature stores, comma-separated, each as `NETWORK=FOLDER` or, if its
       run directory has the network's name, as `FOLDER`.
     judged: CSV file with the columns layer, unit, run, description and verdict (right,
-      partly or wrong), and sign unless all units are on.
+      partly or wrong), and sign unless all units are on. A unit whose verdict is
+      nothing has nothing in common, and needs no description.
     threshold_rule: `balance` for the threshold of `balanced_threshold`, or a
       probability.
     seed: of the folds of the cross-validation.
@@ -70,13 +73,16 @@ class FitOptions:
 def fit(options: FitOptions) -> dict[str, Any]:
   """Fits the confidence of a release, and rewrites it.
 
-  A verdict counts if the release still gives the description that was judged.
+  A verdict counts if the release still gives the description that was judged. Of units
+  that have nothing in common every description is wrong. They take part in the fit, and
+  only `nothing` and `nothing_withheld` count them.
 
   Returns:
     `units`, those that count; `changed`, units with another description now; `auc` of
     the fitted confidence on the same units and `cv_auc` by cross-validation, with those
-    that are partly right as half; `threshold`; and of what would be said and withheld,
-    how many are right or partly and how many wrong.
+    that are partly right as half; `threshold`; of what would be said and withheld, how
+    many are right or partly and how many wrong; `nothing`, units that have nothing in
+    common, and how many of these are withheld.
 
   Raises:
     UserError: if an option or a table is malformed, features do not fit the release,
@@ -87,39 +93,48 @@ def fit(options: FitOptions) -> dict[str, Any]:
   release = releases.load_release(options.milan)
   stores = _open_all(options, release, {run for run, _ in verdicts})
   evidence, texts, units = _describe(release, stores, list(verdicts))
+  nothing = np.array([verdicts[unit][1] == [NOTHING] for unit in units])
   same = np.array(
     [
       words(text) == words(verdicts[unit][0])
       for text, unit in zip(texts, units, strict=True)
     ]
   )
-  evidence = {name: values[same] for name, values in evidence.items()}
-  kept = [verdicts[unit][1] for unit, fits in zip(units, same, strict=True) if fits]
-  right = np.array([score(each, PARTLY) for each in kept])
-  if len(right) < FEWEST or np.ptp(right) == 0:
+  counts = same | nothing
+  evidence = {name: values[counts] for name, values in evidence.items()}
+  # Of each unit, how far it is right, and whether it is right or partly.
+  judged = [
+    verdicts[unit][1] for unit, known in zip(units, counts, strict=True) if known
+  ]
+  right = np.array([0.0 if NOTHING in one else score(one, PARTLY) for one in judged])
+  good = np.array([0.0 if NOTHING in one else score(one, 1.0) for one in judged])
+  real = ~nothing[counts]
+  changed = int((~counts).sum())
+  if real.sum() < FEWEST or np.ptp(right[real]) == 0:
     raise UserError(
       f"{options.judged}: expected {FEWEST} or more units with different verdicts of "
-      f"what {options.milan} gives now; found {len(right)}, and {int((~same).sum())} "
+      f"what {options.milan} gives now; found {int(real.sum())}, and {changed} "
       "with another description: judge the descriptions of this release."
     )
   names = REAL_EVIDENCE if release.word_detectors is None else DETECTED_EVIDENCE
   spec = fit_probability(evidence, right, names)
   found = probabilities(spec, table(evidence, spec.evidence))
-  good = np.array([score(each, 1.0) for each in kept])
-  threshold = balanced_threshold(found, good) if fixed is None else fixed
+  threshold = balanced_threshold(found[real], good[real]) if fixed is None else fixed
   _rewrite(options.milan, release, dataclasses.replace(spec, threshold=threshold))
   said = found >= threshold
   cross = cross_validated(evidence, right, names, options.seed)
   return {
-    "units": len(right),
-    "changed": int((~same).sum()),
-    "auc": auc(found, right),
-    "cv_auc": auc(cross, right),
+    "units": int(real.sum()),
+    "changed": changed,
+    "auc": auc(found[real], right[real]),
+    "cv_auc": auc(cross[real], right[real]),
     "threshold": threshold,
-    "said": int(said.sum()),
-    "said_right_or_partly": float(good[said].sum()),
-    "withheld": int((~said).sum()),
-    "withheld_right_or_partly": float(good[~said].sum()),
+    "said": int((said & real).sum()),
+    "said_right_or_partly": float(good[said & real].sum()),
+    "withheld": int((~said & real).sum()),
+    "withheld_right_or_partly": float(good[~said & real].sum()),
+    "nothing": int((~real).sum()),
+    "nothing_withheld": int((~said & ~real).sum()),
   }
 
 
@@ -129,6 +144,12 @@ def report(found: dict[str, Any], milan: pathlib.Path) -> str:
   def shown(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.2f}"
 
+  of_nothing = ""
+  if found["nothing"]:
+    of_nothing = (
+      f" Of {found['nothing']} units that have nothing in common, "
+      f"{found['nothing_withheld']} are withheld."
+    )
   return (
     f"{milan}: the confidence is of {found['units']} judged units "
     f"({found['changed']} have another description now and do not count).\n"
@@ -136,6 +157,7 @@ def report(found: dict[str, Any], milan: pathlib.Path) -> str:
     f"right as half. Threshold {found['threshold']:.3f}: of {found['said']} "
     f"descriptions {found['said_right_or_partly']:g} are right or partly right, of "
     f"{found['withheld']} withheld ones {found['withheld_right_or_partly']:g}."
+    f"{of_nothing}"
   )
 
 
@@ -164,10 +186,10 @@ def read_judged(path: pathlib.Path) -> Verdicts:
   for row in read_rows(path, _COLUMNS, optional=("sign",)):
     run, text = row.values["run"].strip(), row.values["description"].strip()
     verdict = row.values["verdict"].strip().lower()
-    if verdict not in OF_TEXT:
+    if verdict not in (*OF_TEXT, NOTHING):
       raise UserError(
-        f"{row.where}: expected a verdict among {', '.join(OF_TEXT)}; found "
-        f"{verdict!r}."
+        f"{row.where}: expected a verdict among {', '.join((*OF_TEXT, NOTHING))}; "
+        f"found {verdict!r}."
       )
     known, verdicts = found.setdefault((run, row.unit), (text, []))
     if words(known) != words(text):
@@ -176,6 +198,11 @@ def read_judged(path: pathlib.Path) -> Verdicts:
         f"{known!r} and {text!r}: keep one."
       )
     verdicts.append(verdict)
+    if NOTHING in verdicts and len(verdicts) > 1:
+      raise UserError(
+        f"{row.where}: unit {row.unit.index} of {row.unit.layer} has the verdict "
+        f"{NOTHING!r} and another one: keep one."
+      )
   if not found:
     raise UserError(f"{path} has no verdict, only the names of the columns.")
   return found
