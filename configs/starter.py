@@ -27,8 +27,8 @@ def get_config() -> TrainOptions:
         *(f"runs/networks/{name}/exemplars" for name in NETWORKS),
       )
     ),
-    # Half of an epoch's captions are of the 12,000 units of the corpus, and half of the
-    # annotated units and of 600 whose regions have nothing in common.
+    # A quarter of an epoch's captions are of the 12,000 units of the corpus, the others
+    # of the annotated units and of 600 whose regions have nothing in common.
     repeat=",".join(("1", "5", *("5" for _ in NETWORKS))),
     workdir="runs/starter",
     encoder="efficientnet-lite0",
