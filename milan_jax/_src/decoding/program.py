@@ -105,14 +105,7 @@ class Costs(NamedTuple):
 
 
 class Weights(NamedTuple):
-  """All parameters of a search.
-
-  Attributes:
-    captioner: the captioner's, fused.
-    language_model: the language model's, fused; None without one.
-    projection: of the features; None without one.
-    word_detectors: those of `WordDetectors`; None without them.
-  """
+  """All parameters of a search: both models', fused, and the others as released."""
 
   captioner: CaptionerWeights
   language_model: LanguageModelWeights | TransformerWeights | None

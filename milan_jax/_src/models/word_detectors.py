@@ -108,7 +108,8 @@ def word_logits(
   hidden, output = params["hidden"], params["output"]
   values = product(features, hidden["kernel"], dtype) + hidden["bias"][None]
   values = drop(nn.gelu(values))
-  return product(values, output["kernel"], dtype) + output["bias"][None]
+  found: Array = product(values, output["kernel"], dtype) + output["bias"][None]
+  return found
 
 
 def word_log_probs(

@@ -54,8 +54,8 @@ def word_samples(
 ) -> Samples:
   """Returns one sample for each unit: the numbers of its words.
 
-  A row of `tokens` begins with `len(words)`, which is no word's number, has the unit's
-  words, ends with `len(words)`, and is padded with `len(words) + 1`.
+  A row of `tokens` is `len(words)`, the numbers of the unit's words, and `len(words)`
+  again; it is padded with `len(words) + 1`.
 
   Args:
     said: the words of each unit.

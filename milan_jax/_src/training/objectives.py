@@ -197,7 +197,7 @@ def word_detectors_objective(
   """Returns the word detectors' objective: the mean NLL of a unit's words.
 
   That is the cross entropy of whether each word is said, summed over the words. A
-  batch's targets are numbers of words; those from `model.num_words` on are no words.
+  batch's targets are numbers of words; others, from `model.num_words` on, are ignored.
 
   Args:
     model: the word detectors.
