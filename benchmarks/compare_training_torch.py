@@ -5,7 +5,8 @@
 
 Two epochs on the captions of 60 units, in random order and by length, without dropout,
 from the same weights: the largest relative difference of a step's loss, and the largest
-difference of a weight at the end. The torch step is that of `plain_torch_training.py`:
+difference of a weight at the end; then both of ours and of torch's from the same torch
+steps in float64. The torch step is that of `plain_torch_training.py`:
 captions padded to the longest of their batch, an output layer over every position,
 autograd and torch's AdamW. Features are random. With XLA_FLAGS=
 --xla_force_host_platform_device_count=8, the steps here run on 8 simulated devices.
@@ -15,6 +16,7 @@ gradient is zero here, while torch's AdamW turns rounding errors into steps.
 """
 
 import argparse
+import copy
 import os
 import pathlib
 import sys
@@ -68,10 +70,23 @@ class Sizes(NamedTuple):
 
 
 class Difference(NamedTuple):
-  """Relative differences of each step's loss, and differences of the last weights."""
+  """Relative differences of each step's loss, and differences of the last weights.
+
+  Attributes:
+    losses: of ours from torch's.
+    weights: the same, the largest of each tensor.
+    ours: our losses from those of torch in float64; empty without a reference.
+    ours_weight: the largest difference of our weights from its.
+    torchs: torch's losses from those of torch in float64.
+    torchs_weight: the largest difference of torch's weights from its.
+  """
 
   losses: list[float]
   weights: dict[str, float]
+  ours: list[float]
+  ours_weight: float
+  torchs: list[float]
+  torchs_weight: float
 
 
 def tensors_of(params: Any, names: dict[str, str]) -> dict[str, torch.Tensor]:
@@ -109,6 +124,7 @@ def train_both(
   order: str,
   batch_size: int = 64,
   epochs: int = 2,
+  reference: bool = False,
 ) -> Difference:
   """Trains a model here and in torch.
 
@@ -121,6 +137,7 @@ def train_both(
     order: random or length.
     batch_size: captions per batch.
     epochs: number of epochs.
+    reference: whether torch also takes the steps in float64.
   """
   tokens = jnp.zeros((1, 1), jnp.int32)
   vocab, pad, hidden, embedding = sizes
@@ -143,13 +160,14 @@ def train_both(
     terms = objectives.LANGUAGE_MODEL_TERMS
   has_features = name == "captioner"
   theirs.load_state_dict(tensors_of(params, MODELS[name]))
-  their_optimizer = torch.optim.AdamW(theirs.parameters())
+  modules = [theirs, copy.deepcopy(theirs).double()][: 1 + reference]
+  rules = [torch.optim.AdamW(module.parameters()) for module in modules]
   optimizer, mesh = state.make_optimizer(), make_mesh()
   take = step.make_step(objective, optimizer)
   train_state = step.replicate(
     state.start_state(params, optimizer=optimizer, seed=0), mesh
   )
-  differences = []
+  steps: list[list[float]] = []
   for epoch in range(epochs):
     ordered, read = _batches(samples, order, batch_size, pad, epoch, mesh.size)
     for number, batch in enumerate(read):
@@ -163,22 +181,46 @@ def train_both(
       none = step.replicate(losses.no_terms(terms), mesh)
       train_state, found = take(train_state, none, step.shard(batch, mesh))
       own = torch.tensor(ids[:, : (ids != pad).sum(1).max()].astype(np.int64))
-      expected = plain.take_step(
-        theirs,
-        their_optimizer,
-        own[:, :-1],
-        own[:, 1:],
-        torch.tensor(features[rows]) if has_features else None,
-        pad,
-      )
-      differences.append(abs(float(losses.sum_of_means(found)) / expected - 1))
+      seen = torch.tensor(features[rows]) if has_features else None
+      expected = [
+        plain.take_step(
+          module,
+          rule,
+          own[:, :-1],
+          own[:, 1:],
+          seen if seen is None else seen.to(next(module.parameters()).dtype),
+          pad,
+        )
+        for module, rule in zip(modules, rules, strict=True)
+      ]
+      steps.append([float(losses.sum_of_means(found)), *expected])
   ours = tensors_of(train_state.params, MODELS[name])
-  weights = {
-    key: float((ours[key] - value).abs().max())
-    for key, value in theirs.state_dict().items()
+  states = [ours, *(module.state_dict() for module in modules)]
+  weights = _weights(states[0], states[1])
+  if not reference:
+    return Difference(_relative(steps, 0, 1), weights, [], 0.0, [], 0.0)
+  return Difference(
+    _relative(steps, 0, 1),
+    weights,
+    _relative(steps, 0, 2),
+    max(_weights(states[0], states[2]).values()),
+    _relative(steps, 1, 2),
+    max(_weights(states[1], states[2]).values()),
+  )
+
+
+def _relative(steps: list[list[float]], one: int, other: int) -> list[float]:
+  return [abs(each[one] / each[other] - 1) for each in steps]
+
+
+def _weights(
+  one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]
+) -> dict[str, float]:
+  return {
+    key: float((one[key].double() - value.double()).abs().max())
+    for key, value in other.items()
     if key != IGNORED
   }
-  return Difference(differences, weights)
 
 
 def _batches(
@@ -221,14 +263,18 @@ def main() -> None:
   print(
     f"{len(captions)} units, {len(samples.rows)} captions, {words.vocab_size} words, a "
     f"state of {options.hidden_size}, {jax.device_count()} devices\n\n"
-    "| model | order | steps | loss, relative | weight |\n|---|---|---|---|---|"
+    "| model | order | steps | ours from torch: loss | weight | ours from float64: "
+    "loss | weight | torch from float64: loss | weight |\n|---|---|---|---|---|---|---"
+    "|---|---|"
   )
   for name in MODELS:
     for order in ("random", "length"):
-      found = train_both(name, samples, features, sizes, order=order)
+      found = train_both(name, samples, features, sizes, order=order, reference=True)
       print(
         f"| {name} | {order} | {len(found.losses)} | {max(found.losses):.1e} | "
-        f"{max(found.weights.values()):.1e} |",
+        f"{max(found.weights.values()):.1e} | {max(found.ours):.1e} | "
+        f"{found.ours_weight:.1e} | {max(found.torchs):.1e} | "
+        f"{found.torchs_weight:.1e} |",
         flush=True,
       )
 

@@ -49,10 +49,13 @@ def test_two_epochs_are_those_of_plain_torch(name, compare, samples):
   features = np.random.default_rng(1).random((UNITS, K, FEATURES), np.float32)
   sizes = compare.Sizes(VOCAB, PAD, HIDDEN, EMBEDDING)
   found = compare.train_both(
-    name, samples, features, sizes, order="random", batch_size=BATCH
+    name, samples, features, sizes, order="random", batch_size=BATCH, reference=True
   )
   assert len(found.losses) == 2 * 3
   assert max(found.losses) < 1e-6
   # Kernels and biases of all layers, but for one bias.
   assert len(found.weights) == (18 if name == "captioner" else 11)
   assert max(found.weights.values()) < 2e-4
+  # Both are as near to the steps in float64.
+  assert 0 < max(found.ours) < 1e-6 and 0 < max(found.torchs) < 1e-6
+  assert found.ours_weight < 2e-4 and found.torchs_weight < 2e-4
