@@ -5,7 +5,7 @@
 
 Two epochs on the captions of 60 units, in random order and by length, without dropout,
 from the same weights: the largest relative difference of a step's loss, and the largest
-difference of a weight at the end; then both of ours and of torch's from the same torch
+difference of a weight at the end; then the same of our steps and torch's from torch's
 steps in float64. The torch step is that of `plain_torch_training.py`:
 captions padded to the longest of their batch, an output layer over every position,
 autograd and torch's AdamW. Features are random. With XLA_FLAGS=
@@ -73,7 +73,7 @@ class Difference(NamedTuple):
   """Relative differences of each step's loss, and differences of the last weights.
 
   Attributes:
-    losses: of ours from torch's.
+    losses: our losses from torch's.
     weights: the same, the largest of each tensor.
     ours: our losses from those of torch in float64; empty without a reference.
     ours_weight: the largest difference of our weights from its.
