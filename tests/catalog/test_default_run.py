@@ -1,11 +1,12 @@
-"""The catalog of two real runs of the same layers, in headless Chromium.
+"""The catalog of a run of the default, and two runs side by side, in headless Chromium.
+
+The default network, its packaged photographs and the shipped captioner; of the layers
+and units only some, so that the run takes less than a minute. What the pages show is
+compared with the run's own files. Two runs of all layers and units are compared by
 
   python describe.py --workdir runs/a
   python describe.py --exemplars runs/a/exemplars --strategy greedy --workdir runs/b
   MILAN_RUNS=runs/a,runs/b python -m pytest tests/catalog/test_default_run.py
-
-A run of the default takes most of a minute, so the tests are skipped where no runs are
-named. What the pages show is compared with the runs' own files.
 """
 
 import collections
@@ -21,7 +22,6 @@ import pytest
 import milan_jax
 from milan_jax._src.catalog import site_data as written
 from milan_jax._src.catalog.meaning import shortened
-from milan_jax._src.catalog.pictures import folder_name
 from milan_jax._src.catalog.word_index import words_of
 from milan_jax._src.catalog.word_kinds import kinds_of, names_of
 from milan_jax._src.text.sentence_vectors import packaged_model
@@ -30,7 +30,6 @@ from tests.helpers.browsing import (
   CHROMIUM,
   TELEPHONE,
   counted,
-  launched,
   opened,
   serious,
   texts,
@@ -40,13 +39,10 @@ from tests.helpers.commands import run_here
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("axe_playwright_python")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 RUNS = [part for part in os.environ.get("MILAN_RUNS", "").split(",") if part]
-pytestmark = [
-  pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
-  pytest.mark.skipif(len(RUNS) != 2, reason="MILAN_RUNS names no two runs"),
-]
-# The first run's name in links, which may leave it out where there is only one.
-KEY = folder_name(pathlib.Path(RUNS[0]).resolve().name) if RUNS else ""
+# With these, units that are described, dead, and shown by what lowers them.
+LAYERS, UNITS = ("bn0", "blocks.5.bn1"), "0:32"
 # So 1,000 units are under 60 MB.
 LARGEST_UNIT = 60_000  # bytes
 
@@ -58,52 +54,67 @@ def _meanings(texts):
   return shortened(counts.astype(np.float32) + 1e-3)
 
 
+def _finished(command, *arguments):
+  found = run_here(command, *arguments)
+  assert found.returncode == 0, found.stderr
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-  """A folder with the catalog of the first run, `one`, and that of `both`."""
-  folder = tmp_path_factory.mktemp("sites")
+def runs(tmp_path_factory):
+  """Folders of two finished runs: another search describes the same exemplars."""
+  if RUNS:
+    return [pathlib.Path(each).resolve() for each in RUNS]
+  folder = tmp_path_factory.mktemp("runs")
+  layers = f"--layers={','.join(LAYERS)}"
+  one, other = f"--workdir={folder / 'one'}", f"--workdir={folder / 'other'}"
   with pytest.MonkeyPatch.context() as patch:
     if packaged_model() is None:
       patch.setattr(written, "meanings", _meanings)
-    for name, runs in (("one", RUNS[:1]), ("both", RUNS)):
-      found = run_here("catalog", f"--runs={','.join(runs)}", f"--out={folder / name}")
-      assert found.returncode == 0, found.stderr
-  return folder
+    _finished("describe", layers, f"--units={UNITS}", one)
+    again = (f"--exemplars={folder / 'one' / 'exemplars'}", "--strategy=greedy")
+    _finished("describe", *again, "--nopage", other)
+  return [folder / "one", folder / "other"]
 
 
 @pytest.fixture(scope="module")
-def units(finished):
+def one(runs):
+  """The page of the first run, as the run wrote it."""
+  return runs[0] / "index.html"
+
+
+@pytest.fixture(scope="module")
+def both(runs, tmp_path_factory):
+  """The page of the catalog of both runs."""
+  folder = tmp_path_factory.mktemp("both")
+  _finished("catalog", f"--runs={runs[0]},{runs[1]}", f"--out={folder}")
+  return folder / "index.html"
+
+
+def _entries(page):
   """The entries of `catalog.json`, in order."""
-  return json.loads((finished / "one" / "catalog.json").read_text())["units"]
+  return json.loads((page.parent / "catalog.json").read_text())["units"]
 
 
 @pytest.fixture(scope="module")
-def keys(finished):
+def units(one):
+  return _entries(one)
+
+
+@pytest.fixture(scope="module")
+def keys(both):
   """The names of both runs in links."""
-  return [each["key"] for each in site_data.facts(finished / "both")["networks"]]
+  return [each["key"] for each in site_data.facts(both.parent)["networks"]]
 
 
 @pytest.fixture(scope="module")
-def run():
-  return milan_jax.open_run(RUNS[0])
-
-
-@pytest.fixture(scope="module")
-def browser():
-  with launched() as found:
-    yield found
+def run(runs):
+  return milan_jax.open_run(runs[0])
 
 
 @pytest.fixture
-def tab(browser, finished, units):
-  with opened(browser, finished / "one" / "index.html") as tab:
+def tab(browser, one, units):
+  with opened(browser, one) as tab:
     counted(tab, f"{len(units)} units")
-    yield tab
-
-
-@pytest.fixture
-def both(browser, finished):
-  with opened(browser, finished / "both" / "index.html") as tab:
     yield tab
 
 
@@ -111,7 +122,7 @@ def _text(unit):
   return "" if unit["dead"] else unit["guess"] or unit["description"]
 
 
-def _link(unit, network=KEY):
+def _link(unit, network=""):
   name = f"{unit['unit']}{'-off' if unit['sign'] == 'off' else ''}"
   parts = (network, unit["layer"], name)
   return f"#/unit/{'/'.join(urllib.parse.quote(part, safe='') for part in parts)}"
@@ -123,7 +134,13 @@ def _links(tab):
 
 def test_the_run_is_that_of_the_default(run, units):
   assert (run.network, run.captioner) == ("efficientnet-lite0", "starter")
-  assert len(run.layers) == 5 and len(units) == len(run.descriptions)
+  assert len(units) == len(run.descriptions) and units
+  assert {unit["layer"] for unit in units} == set(run.layers) >= set(LAYERS)
+  # What an untrained captioner would not say.
+  said = collections.Counter(word for unit in units for word in words_of(_text(unit)))
+  assert said["edges"] >= 3 and said["areas"] >= 3
+  assert any(unit["dead"] for unit in units)
+  assert any(unit["sign"] == "off" for unit in units)
 
 
 def test_search_by_words(tab, units):
@@ -144,8 +161,8 @@ def test_search_by_words(tab, units):
     assert shown == expected[: len(shown)] and shown
 
 
-def test_search_by_meaning(tab, finished):
-  folder = finished / "one"
+def test_search_by_meaning(tab, one):
+  folder = one.parent
   found = site_data.columns(folder)
   facts = site_data.facts(folder)
   vectors = np.concatenate(
@@ -156,7 +173,7 @@ def test_search_by_meaning(tab, finished):
   ).astype(np.float64)
   vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
   tab.select_option("select[name=by]", "meaning")
-  asked = found["shown"][0]
+  asked = next(filter(None, found["shown"]))
   tab.fill("#query", asked.upper())
   counted(tab, "nearest in meaning first")
   cosines = vectors @ vectors[found["texts"].index(asked)]
@@ -281,10 +298,10 @@ def test_a_units_page(tab, units, run):
     assert link in set(map(_link, units))
 
 
-def test_every_unit_has_a_link(tab, units):
+def test_every_unit_has_a_link(tab, units, keys):
   heading = tab.locator("#view-unit h2")
   for place, unit in enumerate(units):
-    link = _link(unit, KEY if place % 2 else "")
+    link = _link(unit, keys[0] if place % 2 else "")
     tab.evaluate("(link) => { location.hash = link; }", link)
     expected = "Never varies" if unit["dead"] else _text(unit)
     off = "off: " if unit["sign"] == "off" and not unit["dead"] else ""
@@ -299,49 +316,52 @@ def _where(unit):
   return f"{unit['layer']}, unit {unit['unit']}{off}"
 
 
-def test_two_runs_side_by_side(both, finished, run, keys):
-  tables = [
-    json.loads((finished / name / "catalog.json").read_text())["units"]
-    for name in ("one", "both")
-  ]
-  names = [each["title"] for each in site_data.facts(finished / "both")["networks"]]
+def test_two_runs_side_by_side(browser, one, both, run, keys):
+  names = [each["title"] for each in site_data.facts(both.parent)["networks"]]
+  tables = [_entries(one), _entries(both)]
   ours, theirs = tables[1][: len(tables[0])], tables[1][len(tables[0]) :]
   assert [_text(unit) for unit in ours] == [_text(unit) for unit in tables[0]]
   assert [unit["network"] for unit in theirs] == [keys[1]] * len(ours)
-  playwright.expect(both.locator("select[name=network] option")).to_have_text(
-    ["all", *names]
-  )
-  for layer in run.layers:
-    query = urllib.parse.urlencode(
-      {s: f"{k}/{layer}" for s, k in zip("ab", keys, strict=True)}
+  with opened(browser, both) as tab:
+    # One network, described by two captioners or searches.
+    heading = tab.locator("h1")
+    playwright.expect(heading).to_have_text(
+      "What the units of efficientnet-lite0 respond to"
     )
-    both.goto(f"{both.address}#/compare?{query}")
-    pairs = [
-      (one, other)
-      for one, other in zip(ours, theirs, strict=True)
-      if one["layer"] == layer
-    ]
-
-    def same(one, other):
-      states = [(bool(unit["guess"]), unit["dead"]) for unit in (one, other)]
-      return _text(one) == _text(other) and states[0] == states[1]
-
-    equal = sum(same(*pair) for pair in pairs)
-    said = [
-      {_text(pair[side]) for pair in pairs if not (pair[side]["guess"])} - {""}
-      for side in (0, 1)
-    ]
-    view = both.locator("#view-compare")
-    playwright.expect(view).to_contain_text(
-      f"{equal} of {len(pairs)} units have the same description"
+    playwright.expect(tab.locator("select[name=network] option")).to_have_text(
+      ["all", *names]
     )
-    playwright.expect(view).to_contain_text(
-      f"Shared descriptions: {len(said[0] & said[1])}"
-    )
-    for side, name in enumerate(names):
-      playwright.expect(view).to_contain_text(
-        f"Only in {name}: {layer}: {len(said[side] - said[1 - side])}"
+    for layer in run.layers:
+      query = urllib.parse.urlencode(
+        {s: f"{k}/{layer}" for s, k in zip("ab", keys, strict=True)}
       )
+      tab.goto(f"{tab.address}#/compare?{query}")
+      pairs = [
+        (one, other)
+        for one, other in zip(ours, theirs, strict=True)
+        if one["layer"] == layer
+      ]
+
+      def same(one, other):
+        states = [(bool(unit["guess"]), unit["dead"]) for unit in (one, other)]
+        return _text(one) == _text(other) and states[0] == states[1]
+
+      equal = sum(same(*pair) for pair in pairs)
+      said = [
+        {_text(pair[side]) for pair in pairs if not (pair[side]["guess"])} - {""}
+        for side in (0, 1)
+      ]
+      view = tab.locator("#view-compare")
+      playwright.expect(view).to_contain_text(
+        f"{equal} of {len(pairs)} units have the same description"
+      )
+      playwright.expect(view).to_contain_text(
+        f"Shared descriptions: {len(said[0] & said[1])}"
+      )
+      for side, name in enumerate(names):
+        playwright.expect(view).to_contain_text(
+          f"Only in {name}: {layer}: {len(said[side] - said[1 - side])}"
+        )
 
 
 def test_from_the_search_to_a_unit_and_back_with_the_keyboard(tab, units):
@@ -362,9 +382,8 @@ def test_from_the_search_to_a_unit_and_back_with_the_keyboard(tab, units):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_a_telephone(browser, finished, units, scheme):
-  page = finished / "one" / "index.html"
-  with opened(browser, page, size=TELEPHONE, color_scheme=scheme) as tab:
+def test_on_a_telephone(browser, one, units, scheme):
+  with opened(browser, one, size=TELEPHONE, color_scheme=scheme) as tab:
     for view in ("#/", _link(units[0]), "#/layers", "#/compare", "#/about"):
       tab.goto(tab.address + view)
       tab.wait_for_timeout(100)
@@ -386,7 +405,7 @@ def test_a_theme_that_is_chosen_stays(tab):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(browser, finished, units, keys, scheme):
+def test_axe_finds_nothing_serious(browser, one, both, units, keys, scheme):
   sorts = {
     "described": lambda unit: not unit["dead"] and not unit["guess"],
     "withheld": lambda unit: bool(unit["guess"]) and not unit["dead"],
@@ -395,29 +414,28 @@ def test_axe_finds_nothing_serious(browser, finished, units, keys, scheme):
   of_each = [next(filter(fits, units), None) for fits in sorts.values()]
   layer = urllib.parse.urlencode({"layer": units[0]["layer"]})
   views = {
-    "one": ["#/", "#/?q=nothing+of+this", f"#/?{layer}", "#/layers", "#/about"]
+    one: ["#/", "#/?q=nothing+of+this", f"#/?{layer}", "#/layers", "#/about"]
     + [_link(unit) for unit in of_each if unit is not None],
-    "both": [
+    both: [
       f"#/?network={keys[1]}",
       "#/layers",
       "#/compare",
       _link(units[0], keys[1]),
     ],
   }
-  for name, addresses in views.items():
-    page = finished / name / "index.html"
+  for page, addresses in views.items():
     with opened(browser, page, color_scheme=scheme) as tab:
       for address in addresses:
         tab.goto(tab.address + address)
         # What is related to a unit is added when all is loaded.
         tab.wait_for_timeout(200)
-        assert not serious(tab), (name, address)
+        assert not serious(tab), address
       tab.keyboard.press("?")
       assert not serious(tab)
 
 
-def test_a_units_files_are_small(finished, units):
-  folder = finished / "one"
+def test_a_units_files_are_small(one, units):
+  folder = one.parent
   parts = [*(folder / "site").rglob("*"), *(folder / "images").rglob("*")]
   size = sum(path.stat().st_size for path in parts if path.is_file())
   scripts = sum(path.stat().st_size for path in (folder / "site").glob("*.*"))
