@@ -55,6 +55,11 @@ def url(data):
   return f"data:image/png;base64,{base64.b64encode(data).decode()}"
 
 
+def upload(name, data):
+  """A file as Playwright chooses one."""
+  return {"name": name, "mimeType": "image/png", "buffer": data}
+
+
 def tiff():
   """A picture of a format that browsers do not show."""
   buffer = io.BytesIO()

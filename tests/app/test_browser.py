@@ -1,21 +1,14 @@
 """The page of milan-demo as a person uses it, in headless Chromium."""
 
-import gc
-import shutil
-import socket
-
 import pytest
 
 import milan_jax
-from milan_jax._src.app.server import serving
-from milan_jax._src.options.local_page import LocalPageOptions
-from tests.app.conftest import LAYER, WORD
-from tests.app.pictures import BAD, png
+from tests.app.conftest import LAYER, PATIENCE, WORD, answer_of
+from tests.app.pictures import BAD, png, upload
+from tests.helpers.browsing import CHROMIUM
 
 pytest.importorskip("gradio")
 playwright = pytest.importorskip("playwright.sync_api")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 pytestmark = [
   pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
   # Of Gradio and what it imports.
@@ -23,63 +16,6 @@ pytestmark = [
 ]
 NAME = "<img src=x onerror=alert(3)>.png"
 SCRIPT = "<script>alert(4)</script>.png"
-# Milliseconds; searches are compiled when they are first used.
-PATIENCE = 120_000
-
-
-@pytest.fixture(scope="module")
-def url(evil_run, captioner, tmp_path_factory):
-  uploads = tmp_path_factory.mktemp("gradio")
-  connect, called = socket.socket.connect, set()
-
-  def watched(self, address):
-    called.add(address[0] if isinstance(address, tuple) else "")
-    return connect(self, address)
-
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setenv("GRADIO_TEMP_DIR", str(uploads))
-    patch.setattr(socket.socket, "connect", watched)
-    options = LocalPageOptions.of(runs=str(evil_run), milan=str(captioner))
-    with serving(options) as address:
-      yield address
-    gc.collect()  # what Gradio leaves warns now, not in another test
-  # Nothing that was uploaded was written, and nobody else was called.
-  assert not [path for path in uploads.rglob("*") if path.is_file()]
-  assert called <= {"", "127.0.0.1", "localhost"}
-
-
-@pytest.fixture(scope="module")
-def browser():
-  with playwright.sync_playwright() as running:
-    chromium = running.chromium.launch(
-      executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-    )
-    yield chromium
-    chromium.close()
-
-
-@pytest.fixture
-def page(browser, url):
-  """A page that fails the test if a script of a name or text runs, or at errors."""
-  context = browser.new_context()
-  opened = context.new_page()
-  opened.set_default_timeout(PATIENCE)
-  troubles, hosts = [], set()
-  opened.on("dialog", lambda dialog: (troubles.append(dialog.message), dialog.accept()))
-  opened.on("pageerror", lambda error: troubles.append(str(error)))
-  opened.on("request", lambda request: hosts.add(request.url.split("/")[2]))
-  opened.goto(url)
-  opened.get_by_role("button", name="Describe", exact=True).wait_for()
-  yield opened
-  assert not troubles
-  assert {host for host in hosts if host} == {url.split("/")[2]}
-  context.close()
-
-
-def _answer(page):
-  answer = page.locator(".milan-answer:visible")
-  answer.wait_for()
-  return answer
 
 
 def _choose(page, *files):
@@ -87,15 +23,11 @@ def _choose(page, *files):
   page.get_by_label("Pictures", exact=True).set_input_files(list(files))
 
 
-def _file(name, data):
-  return {"name": name, "mimeType": "image/png", "buffer": data}
-
-
 def test_a_unit_is_described_with_its_attention(page):
   page.get_by_label("Unit", exact=True).click()
   page.get_by_role("option", name="3").click()
   page.get_by_role("button", name="Describe", exact=True).click()
-  answer = _answer(page)
+  answer = answer_of(page)
   assert f"<i>run: {LAYER}/3" in answer.inner_text()
   assert WORD in answer.inner_text().lower()
   assert answer.locator(".milan-weight").count() >= 3
@@ -103,7 +35,7 @@ def test_a_unit_is_described_with_its_attention(page):
 
 
 def test_pictures_are_painted_and_described(page):
-  _choose(page, _file(NAME, png()), _file(SCRIPT, png(seed=1)))
+  _choose(page, upload(NAME, png()), upload(SCRIPT, png(seed=1)))
   canvases = page.locator(".milan-painter canvas")
   canvases.nth(1).wait_for()
   page.get_by_text("2 chosen.").wait_for()
@@ -127,7 +59,7 @@ def test_pictures_are_painted_and_described(page):
   assert canvases.nth(0).evaluate(painted) == [255, 0, 0]
   assert canvases.nth(1).evaluate(painted) == [0, 255, 0]
   page.get_by_role("button", name="Describe the regions").click()
-  assert "2 pictures" in _answer(page).inner_text()
+  assert "2 pictures" in answer_of(page).inner_text()
   page.get_by_role("button", name=f"Clear the region on {SCRIPT}").click()
   assert canvases.nth(1).evaluate(painted) == [0, 0, 0]
   page.get_by_role("button", name=f"Remove {SCRIPT}").click()
@@ -142,12 +74,12 @@ def test_bad_uploads_are_refused_with_a_message(page, tmp_path):
     path = tmp_path / kind  # a browser sends no more than a few MB that are not a file
     path.mkdir()
     (path / "a.png").write_bytes(data)
-    chosen = str(path / "a.png") if len(data) > 1e6 else _file(name, data)
+    chosen = str(path / "a.png") if len(data) > 1e6 else upload(name, data)
     _choose(page, chosen)
     playwright.expect(status).to_contain_text(message, timeout=PATIENCE)
     shown = "a.png: " if isinstance(chosen, str) else f"{name}: "
     playwright.expect(status).to_contain_text(shown)
-  _choose(page, *(_file(f"{n}.png", png(8, 8)) for n in range(20)))
+  _choose(page, *(upload(f"{n}.png", png(8, 8)) for n in range(20)))
   playwright.expect(status).to_contain_text("at most 15; found 20", timeout=PATIENCE)
   assert page.locator(".milan-painter canvas").count() == 0
   page.get_by_role("button", name="Describe the regions").click()
@@ -155,7 +87,7 @@ def test_bad_uploads_are_refused_with_a_message(page, tmp_path):
 
 
 def test_a_good_picture_among_bad_ones_is_kept(page):
-  _choose(page, _file("a.png", b"no picture"), _file("b.png", png()))
+  _choose(page, upload("a.png", b"no picture"), upload("b.png", png()))
   status = page.locator(".milan-painter [role=status]")
   playwright.expect(status).to_contain_text("1 chosen.", timeout=PATIENCE)
   playwright.expect(status).to_contain_text("a.png: it is not a picture")
@@ -186,7 +118,7 @@ def test_a_unit_is_described_by_a_second_captioner(page, evil_run, captioner):
   page.get_by_label("Unit", exact=True).click()
   page.get_by_role("option", name="2").click()
   page.get_by_role("button", name="Describe", exact=True).click()
-  answer = _answer(page)
+  answer = answer_of(page)
   new, old = answer.locator(".milan-text").all_inner_texts()
   assert new.startswith(expected.text) and old.startswith(run.description(unit).text)
   assert WORD not in new.lower() and WORD in old.lower()
@@ -207,5 +139,5 @@ def test_a_text_finds_units(page):
   page.get_by_role("tab", name="Search").click()
   page.get_by_label("Description").fill(f"{WORD}0 {WORD}1")
   page.get_by_role("button", name="Search").click()
-  text = _answer(page).inner_text()
+  text = answer_of(page).inner_text()
   assert f"{LAYER}/0" in text and f"“{WORD}0 {WORD}1”" in text

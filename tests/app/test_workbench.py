@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import milan_jax
+from milan_jax._src.app import answer_view
 from milan_jax._src.app.answer_view import answer_html
 from milan_jax._src.app.handlers import Handlers
 from milan_jax._src.app.server import serving
@@ -79,7 +80,7 @@ def test_a_unit_is_described_again(workbench, handlers):
   )
   assert found.text.count(entry.text) == 2 and WORD in entry.text.lower()
   assert f"<i>run: {LAYER}/{number}" in found.texts
-  assert f"{entry.log_prob:.2f}" in found.texts
+  assert f"{entry.log_prob:.2f}".replace("-", "\N{MINUS SIGN}") in found.texts
   # The attention of each word over the three regions.
   (read,) = milan_jax.load(run.captioner).attend(
     run.features_of([entry.unit]), {entry.unit: [entry.text]}
@@ -108,6 +109,15 @@ def test_a_run_of_features_alone_has_no_pictures(evil_run, workbench, tmp_path):
   assert "img" not in found.tags and "Region 3" in found.texts
   with pytest.raises(UserError, match="is a run of features alone"):
     alone.runs["alone"].strip(whole.descriptions[1].unit)
+
+
+def test_numbers_have_a_minus_but_no_negative_zero():
+  values = {-2.345678: "2.35", -0.005001: "0.01"}
+  for value, shown in values.items():
+    assert answer_view._decimal(value) == f"\N{MINUS SIGN}{shown}"
+  assert answer_view._decimal(np.float32(-0.004)) == "0.00"
+  assert answer_view._decimal(-0.004, sign="+") == "+0.00"
+  assert answer_view._decimal(1.5, sign="+") == "+1.50"
 
 
 @pytest.mark.parametrize("changes", [{"text": ""}, {"dead": True}])
@@ -155,11 +165,16 @@ def test_a_search_lists_units_and_regions(workbench, handlers, monkeypatch):
   monkeypatch.setattr(
     captioner, "find", lambda *a, **k: given.append((a, k)) or matches
   )
-  found = _Reader(handlers.find("<i>run", WORD, 2))
-  assert given == [((workbench.runs["<i>run"].features, WORD), {"top": 2})]
+  found = _Reader(handlers.find("<i>run", WORD, "20"))
+  assert given == [((workbench.runs["<i>run"].features, WORD), {"top": 20})]
   names = [f"{LAYER}/3", f"{LAYER}/1"]
   assert [each for each in found.texts if each in names] == names
-  assert {"3.25", "1.75", "-2.00", f"Units that “{WORD}” fits best"} <= set(found.texts)
+  assert {
+    "3.25",
+    "1.75",
+    "\N{MINUS SIGN}2.00",
+    f"Units that “{WORD}” fits best",
+  } <= set(found.texts)
   assert "does not know: <u>." in found.text
   # The regions that it fits best alone, best first, by their places among a unit's.
   labels = [each for each in found.texts if ", region " in each]
@@ -168,7 +183,7 @@ def test_a_search_lists_units_and_regions(workbench, handlers, monkeypatch):
     "/3, region 3: 4.50",
     "/3, region 1: 0.50",
     "/1, region 3: 0.25",
-    "/1, region 1: -2.50",
+    "/1, region 1: \N{MINUS SIGN}2.50",
   ]
   assert found.tags.count("img") == 2 * 5
 
@@ -196,7 +211,14 @@ def test_bad_choices_are_answered_with_a_message(handlers, arguments, message):
 
 @pytest.mark.parametrize("text", ["", "  ", None, "x" * 301])
 def test_bad_texts_are_answered_with_a_message(handlers, text):
-  assert _Reader(handlers.find("<i>run", text, 3)).classes == ["milan-error"]
+  assert _Reader(handlers.find("<i>run", text, "10")).classes == ["milan-error"]
+
+
+@pytest.mark.parametrize("top", ["", None, "0", "-1", "999999999", "many", 10])
+def test_a_number_of_units_that_is_not_offered_is_refused(handlers, top):
+  found = _Reader(handlers.find("<i>run", WORD, top))
+  assert found.classes == ["milan-error"]
+  assert "Units to show: choose one of 10, 20, 50." in found.text
 
 
 def test_a_bug_is_answered_without_its_details(handlers, monkeypatch, caplog):
@@ -204,7 +226,7 @@ def test_a_bug_is_answered_without_its_details(handlers, monkeypatch, caplog):
     raise RuntimeError("a secret")
 
   monkeypatch.setattr(handlers._workbench, "find", broken)
-  found = _Reader(handlers.find("<i>run", "red", 3))
+  found = _Reader(handlers.find("<i>run", "red", "10"))
   assert found.classes == ["milan-error"] and "secret" not in found.text
   assert "a secret" in caplog.text
 

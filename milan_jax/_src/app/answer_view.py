@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 from markupsafe import Markup
@@ -18,7 +18,7 @@ from milan_jax._src.records import Description
 from milan_jax._src.templates import macros
 
 # Heights of tiles, in pixels: of a region alone, in a row of units, above its weights.
-_ALONE, _IN_ROW, _IN_HEAD = 96, 72, 64
+_ALONE, _IN_ROW, _IN_HEAD = 96, 72, 56
 # Regions of a unit in a search's row, and of all units below it.
 _REGIONS, _BEST = 5, 10
 
@@ -61,8 +61,8 @@ def _row(found: Found) -> Mapping[str, Any]:
   ]
   return {
     "name": shown(unit_name(match.unit)),
-    "pmi": f"{match.pmi:.2f}",
-    "log_prob": f"{match.score.log_prob:.2f}",
+    "pmi": _decimal(match.pmi),
+    "log_prob": _decimal(match.score.log_prob),
     "text": _text(found.description),
     "tiles": tiles,
   }
@@ -81,7 +81,7 @@ def _best_regions(found: Sequence[Found]) -> list[Mapping[str, Any]]:
     regions, name = found[place].regions, _region_name(found[place], slot)
     assert regions is not None
     drawn = _tile(regions, slot, name, _ALONE)
-    figures.append({"tile": drawn, "label": f"{name}: {-value:.2f}"})
+    figures.append({"tile": drawn, "label": f"{name}: {_decimal(-value)}"})
   return figures
 
 
@@ -116,7 +116,7 @@ def _described(entry: Description) -> Mapping[str, Any]:
     "text": _text(entry),
     "confidence": "" if entry.dead else percent(entry.confidence),
     "scores": [
-      (name, f"{value:.2f}") for name, value in values.items() if value is not None
+      (name, _decimal(value)) for name, value in values.items() if value is not None
     ],
   }
 
@@ -134,10 +134,10 @@ def _attention(attention: TextAttention, regions: Regions | None) -> Mapping[str
   rows = [
     {
       "word": word,
-      "log_prob": f"{attention.log_probs[place]:.2f}",
+      "log_prob": _decimal(attention.log_probs[place]),
       "pmi": ""
       if prior is None
-      else f"{attention.log_probs[place] - prior[place]:+.2f}",
+      else _decimal(attention.log_probs[place] - prior[place], sign="+"),
       "weights": [
         (f"{weight / highest:.3f}", f"{weight:.0%}")
         for weight in attention.weights[place].tolist()
@@ -146,6 +146,12 @@ def _attention(attention: TextAttention, regions: Regions | None) -> Mapping[str
     for place, word in enumerate(attention.words)
   ]
   return {"heads": heads, "rows": rows}
+
+
+def _decimal(value: SupportsFloat, *, sign: str = "") -> str:
+  """Two decimals; no minus before a zero."""
+  rounded = round(float(value), 2) + 0.0
+  return f"{rounded:{sign}.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _tile(

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from milan_jax._src.app.handlers import Handlers
+from milan_jax._src.app.handlers import UNITS_TO_SHOW, Handlers
 from milan_jax._src.app.uploads import MAX_BYTES, MAX_PICTURES, SIZE, prepare
 from milan_jax._src.app.workbench import OWN, Workbench
 from milan_jax._src.options.decoding import STRATEGIES
@@ -51,7 +51,7 @@ def _units_tab(workbench: Workbench, handlers: Handlers, how: list[Any]) -> None
   runs = list(workbench.runs)
   layers = workbench.layers(runs[0])
   with gr.Row():
-    run = _dropdown("Network", runs)
+    run = _dropdown("Run", runs)
     layer = _dropdown("Layer", layers)
     unit = _dropdown("Unit", workbench.units(runs[0], layers[0]))
   button = gr.Button("Describe", variant="primary")
@@ -89,9 +89,10 @@ def _pictures_tab(handlers: Handlers, how: list[Any]) -> None:
 def _search_tab(workbench: Workbench, handlers: Handlers) -> None:
   gr.Markdown("A search is by the captioner that described the run.")
   with gr.Row():
-    run = _dropdown("Network", list(workbench.runs))
+    run = _dropdown("Run", list(workbench.runs))
     text = gr.Textbox(label="Description", placeholder="dog faces", max_length=300)
-    top = gr.Slider(1, 50, value=10, step=1, label="Units to show")
+    # Not a slider: the numbers at its ends have too little contrast.
+    top = _dropdown("Units to show", list(UNITS_TO_SHOW))
   button = gr.Button("Search", variant="primary")
   found = gr.HTML()
   for event in (button.click, text.submit):

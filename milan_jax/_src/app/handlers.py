@@ -10,6 +10,8 @@ from milan_jax._src.app.uploads import read_regions
 from milan_jax._src.app.workbench import Settings, Workbench
 from milan_jax._src.errors import UserError
 
+# How many units a search shows at most.
+UNITS_TO_SHOW = ("10", "20", "50")
 _Params = ParamSpec("_Params")
 _Number = TypeVar("_Number", int, float)
 
@@ -74,9 +76,11 @@ class Handlers:
     settings = _settings(captioner, strategy, temperature, beam_size)
     return answer_html(self._workbench.describe_pictures(images, masks, settings))
 
-  def _find(self, run: str | None, text: str | None, top: float | int | None) -> str:
+  def _find(self, run: str | None, text: str | None, top: str | None) -> str:
+    if top not in UNITS_TO_SHOW:
+      raise UserError(f"Units to show: choose one of {', '.join(UNITS_TO_SHOW)}.")
     wanted = text or ""
-    found = self._workbench.find(run or "", wanted, int(top or 1))
+    found = self._workbench.find(run or "", wanted, int(top))
     return found_html(wanted, found)
 
 

@@ -15,8 +15,12 @@ from milan_jax._src.runs.progress import say
 
 HOST = "127.0.0.1"
 _NAMES = (HOST, "localhost")
-# White on the theme's own color of buttons has too little contrast.
+# White on the theme's own color of buttons has too little contrast, and so has its gray
+# of what stands in an empty field.
 _COLORS = {
+  "input_placeholder_color": "*neutral_600",
+  "input_placeholder_color_dark": "*neutral_400",
+} | {
   f"button_primary_{part}{scheme}": f"*primary_{shade}"
   for part, shade in (("background_fill", 700), ("background_fill_hover", 800))
   for scheme in ("", "_dark")
@@ -52,6 +56,8 @@ def serving(options: LocalPageOptions) -> Iterator[str]:
   Raises:
     UserError: as for `serve`.
   """
+  if options.port is not None:
+    check_port(options.port)
   # Read when Gradio is imported.
   os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
   _call_directly(HOST)
@@ -64,8 +70,6 @@ def serving(options: LocalPageOptions) -> Iterator[str]:
     raise UserError(
       f"milan-demo needs Gradio ({error}): run pip install 'milan-jax[app]'."
     ) from error
-  if options.port is not None:
-    check_port(options.port)
   page = build(Workbench(options.run_folders, options.captioner_names))
   theme = gr.themes.Base(font=_FONTS, font_mono=_MONO).set(**_COLORS)
   hosts = () if options.share else _NAMES

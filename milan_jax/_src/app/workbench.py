@@ -92,7 +92,8 @@ class Workbench:
     captioners: captioners to offer beside those of the runs.
 
   Raises:
-    UserError: a directory does not hold a finished run, or there is nothing to do.
+    UserError: a directory does not hold a finished run, a captioner cannot be loaded,
+      or neither is given.
   """
 
   def __init__(self, runs: Sequence[str], captioners: Sequence[str] = ()):
@@ -105,6 +106,13 @@ class Workbench:
     self._captioner_paths = dict(zip(_short_names(offered), offered, strict=True))
     self._loaded: dict[str, Captioner] = {}
     self._lock = threading.Lock()
+    if not offered:
+      raise UserError("--runs, --milan: expected a run or a captioner; found none.")
+    # If the captioner of a run is gone, others describe its units; one that is named
+    # must be there.
+    for name, path in self._captioner_paths.items():
+      if path in captioners:
+        self._captioner(name)
 
   @property
   def captioners(self) -> list[str]:

@@ -1,0 +1,145 @@
+"""The page of milan-demo without a mouse, and as axe sees it, in headless Chromium."""
+
+import pytest
+
+from tests.app.conftest import LAYER, WORD, answer_of
+from tests.app.pictures import png, upload
+from tests.helpers.browsing import CHROMIUM, serious, tab_to
+
+pytest.importorskip("gradio")
+playwright = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("axe_playwright_python")
+pytestmark = [
+  pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
+  # Of Gradio and what it imports.
+  pytest.mark.filterwarnings("default"),
+]
+
+
+def _choose(page, label, wanted):
+  """Chooses in a list by keys."""
+  tab_to(page, f"input[aria-label='{label}']")
+  marked = page.locator("[role=option].active")
+  for _ in range(60):
+    page.keyboard.press("ArrowDown")
+    page.wait_for_timeout(100)
+    if marked.count() and marked.get_attribute("aria-label") == wanted:
+      page.keyboard.press("Enter")
+      break
+  chosen = page.get_by_label(label, exact=True)
+  playwright.expect(chosen).to_have_value(wanted)
+
+
+def _press(page, name):
+  """Moves to a button or tab by its name, and presses it."""
+  wanted = page.get_by_role("button", name=name, exact=True)
+  wanted = wanted.or_(page.get_by_role("tab", name=name, exact=True))
+  for _ in range(60):
+    if wanted.evaluate("(element) => element === document.activeElement"):
+      page.keyboard.press("Enter")
+      return
+    page.keyboard.press("Tab")
+  raise AssertionError(f"Tab does not lead to {name}")
+
+
+def test_a_unit_is_chosen_and_described(page, captioner):
+  _choose(page, "Captioner", captioner.name)
+  _choose(page, "Strategy", "greedy")
+  _choose(page, "Unit", "2")
+  _press(page, "Describe")
+  answer = answer_of(page)
+  assert f"<i>run: {LAYER}/2" in answer.inner_text()
+  assert f"{captioner.name}, greedy" in answer.inner_text()
+  # The table scrolls by keys where it is wider than the page.
+  page.set_viewport_size({"width": 390, "height": 844})
+  tab_to(page, ".milan-wide")
+  table = page.locator(".milan-wide:visible")
+  assert table.evaluate("(e) => e.scrollWidth > e.clientWidth")
+  page.keyboard.press("ArrowRight")
+  page.wait_for_timeout(300)
+  assert table.evaluate("(e) => e.scrollLeft") > 0
+
+
+def test_pictures_are_chosen_painted_and_described(page):
+  _press(page, "Your pictures")
+  tab_to(page, ".milan-painter input[type=file]")
+  with page.expect_file_chooser() as chooser:
+    page.keyboard.press("Enter")
+  chooser.value.set_files([upload("a.png", png()), upload("b.png", png(seed=1))])
+  page.get_by_text("2 chosen.").wait_for()
+  tab_to(page, ".milan-painter input[type=range]")
+  brush = page.locator(".milan-painter input[type=range]")
+  page.keyboard.press("Home")
+  assert brush.input_value() == "4"
+  page.keyboard.press("ArrowRight")
+  assert brush.input_value() == "5"
+
+  def painted(number):
+    return (
+      page.locator(".milan-painter canvas")
+      .nth(number)
+      .evaluate(
+        """(canvas) => canvas.getContext("2d")
+        .getImageData(0, 0, canvas.width, canvas.height)
+        .data.filter((_, place) => place % 4 === 3 && _ >= 128).length"""
+      )
+    )
+
+  tab_to(page, "canvas")
+  page.keyboard.press("Space")
+  once = painted(0)
+  assert 12 < once < 30  # a disk of 5 pixels
+  for key in ("ArrowLeft", "ArrowUp", "Enter"):
+    page.keyboard.press(key)
+  assert painted(0) == 2 * once
+  tab_to(page, ".milan-painter input[type=checkbox]", back=True)
+  page.keyboard.press("Space")
+  tab_to(page, "canvas")
+  page.keyboard.press("Space")
+  assert painted(0) == once
+  _press(page, "Clear the region on a.png")
+  assert painted(0) == 0
+  _press(page, "Remove b.png")
+  assert page.locator(".milan-painter canvas").count() == 1
+  playwright.expect(page.locator(".milan-painter input[type=file]")).to_be_focused()
+  _press(page, "Describe the regions")
+  assert "1 picture" in answer_of(page).inner_text()
+
+
+def test_a_text_is_searched_for(page):
+  _press(page, "Search")  # the tab
+  _choose(page, "Units to show", "20")
+  tab_to(page, "textarea", back=True)
+  page.keyboard.type(f"{WORD}0")
+  page.keyboard.press("Enter")
+  assert f"“{WORD}0”" in answer_of(page).inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(page, scheme):
+  page.emulate_media(color_scheme=scheme)
+  page.reload()
+  describe = page.get_by_role("button", name="Describe", exact=True)
+  describe.wait_for()
+  assert not serious(page)
+  describe.click()
+  answer_of(page)
+  assert not serious(page)
+  page.get_by_label("Unit", exact=True).click()
+  page.get_by_role("option", name="1").wait_for()
+  assert not serious(page)
+  page.keyboard.press("Escape")
+  page.get_by_role("tab", name="Your pictures").click()
+  page.get_by_label("Pictures", exact=True).set_input_files(
+    [upload("a.png", png()), upload("b.png", b"no picture")]
+  )
+  page.get_by_text("b.png: it is not a picture").wait_for()
+  assert not serious(page)
+  page.get_by_role("button", name="Describe the regions").click()
+  answer_of(page)
+  assert not serious(page)
+  page.get_by_role("tab", name="Search").click()
+  page.get_by_label("Description").fill("unheard")
+  page.get_by_role("button", name="Search").click()
+  answer_of(page)
+  assert not serious(page)
