@@ -46,7 +46,7 @@ def test_an_annotated_folder_of_the_originals(folder, tmp_path):
   assert details[0, 0]["annotations"] == ["a dog", "an animal"]
   assert "annotations" not in details[0, 1]
   facts = site_data.facts(tmp_path / "site")
-  assert facts["scores"] == [] and facts["vector_width"] in (0, 3)
+  assert facts["scores"] == [] and facts["vector_width"] in (0, 4)
   (layer,) = facts["layers"]
   # The second unit is not annotated.
   assert (layer["counts"]["units"], layer["counts"]["described"]) == (3, 2)
@@ -140,6 +140,7 @@ def test_the_command_writes_a_catalog_of_annotated_exemplars(folder, tmp_path):
     ({"out": "np/site", "neuronpedia": "np"}, "out: .* not inside of neuronpedia"),
     ({"original": "a", "neuronpedia": "./x/../a"}, "neuronpedia: .* original, a;"),
     ({"original": "net"}, "original: net exists already"),
+    ({"base_url": "x"}, "base_url: only original uses it"),
   ],
 )
 def test_what_does_not_fit_is_named(folder, tmp_path, monkeypatch, options, words):

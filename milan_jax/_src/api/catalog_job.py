@@ -28,6 +28,8 @@ from milan_jax._src.store.exemplar_sets import open_exemplars, set_name
 
 # Options that name the folder of an export.
 _EXPORTS = ("original", "neuronpedia")
+# From the files of the export in the original's form to its folder of pictures.
+_PICTURES = "../../images"
 Annotations = Mapping[Unit, Sequence[str]]
 # Descriptions by their source's name.
 Others = Mapping[str, Mapping[Unit, str]]
@@ -73,7 +75,8 @@ def write_catalog(options: CatalogOptions) -> pathlib.Path:
   page = write_site(options.out, title, networks)
   say(f"{page}: the catalog")
   if options.original:
-    write_original_catalog(options.original, networks, base_url=options.base_url)
+    base_url = options.base_url or _PICTURES
+    write_original_catalog(options.original, networks, base_url=base_url)
     say(f"{options.original}: the catalog in the original's form")
   if options.neuronpedia:
     write_neuronpedia(options.neuronpedia, networks)

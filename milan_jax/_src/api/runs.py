@@ -23,7 +23,7 @@ from milan_jax._src.records import (
   Unit,
   rows_of,
 )
-from milan_jax._src.runs.workdir import EXEMPLARS, FEATURES, JOURNAL, read_run
+from milan_jax._src.runs.workdir import CONFIG, EXEMPLARS, FEATURES, JOURNAL, read_run
 from milan_jax._src.store.chosen_exemplars import ChosenExemplars
 from milan_jax._src.store.descriptions import read_journal
 from milan_jax._src.store.exemplar_sets import open_exemplars
@@ -56,7 +56,8 @@ class Run:
       UserError: it is not the directory of a finished run.
     """
     self.folder = pathlib.Path(folder)
-    known = read_run(self.folder) if self.folder.is_dir() else None
+    # Other folders are refused by the words below, not as ones to write a run into.
+    known = read_run(self.folder) if (self.folder / CONFIG).is_file() else None
     if known is None or "milan" not in known["config"]:
       raise UserError(
         f"{folder} does not hold a run of milan-describe: name the folder "
@@ -68,9 +69,7 @@ class Run:
       self.folder, exemplars=not any(given), features=not given[1], page=False
     )
     if not outputs.are_there():
-      raise UserError(
-        f"--workdir: the run in {folder} is not finished; run its command again."
-      )
+      raise UserError(f"The run in {folder} is not finished: run its command again.")
 
   def __repr__(self) -> str:
     return f"Run({str(self.folder)!r}, units={len(self.descriptions)})"

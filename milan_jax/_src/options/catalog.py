@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from milan_jax._src.errors import UserError
 from milan_jax._src.options.fields import Options, option
 
 
@@ -34,9 +35,14 @@ class CatalogOptions(Options):
     "also write the catalog in the original's form, with a picture for each region, "
     "into this new folder",
   )
-  base_url: str = option(
-    "../../images", "with --original: the address of its folder of pictures"
+  base_url: str | None = option(
+    None,
+    "with --original: the address of its folder of pictures; default: ../../images",
   )
   neuronpedia: str | None = option(
     None, "also write files for Neuronpedia's import into this new folder"
   )
+
+  def _check_ranges(self) -> None:
+    if self.base_url is not None and not self.original:
+      raise UserError("--base_url: only --original uses it; leave it out.")

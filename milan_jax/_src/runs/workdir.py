@@ -102,7 +102,7 @@ def read_run(folder: pathlib.Path) -> dict[str, Any] | None:
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise UserError(
       f"{path} is damaged ({type(error).__name__}: {error}); remove the folder or name "
-      "another --workdir."
+      "another one."
     ) from error
   return known
 
