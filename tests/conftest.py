@@ -63,6 +63,7 @@ def pytest_cmdline_main(config):
 # other at the end.
 LONG = (
   "docs/test_probing.py",
+  "catalog/test_default_run.py",
   "commands/test_probing_together.py",
   "docs/test_pages.py",
   "decoding/test_decoder.py",
