@@ -56,14 +56,6 @@ def test_a_unit_is_chosen_and_described(page, captioner):
   answer = answer_of(page)
   assert f"<i>run: {LAYER}/2" in answer.inner_text()
   assert f"{captioner.name}, greedy" in answer.inner_text()
-  # The table scrolls by keys where it is wider than the page.
-  page.set_viewport_size({"width": 390, "height": 844})
-  tab_to(page, ".milan-wide")
-  table = page.locator(".milan-wide:visible")
-  assert table.evaluate("(e) => e.scrollWidth > e.clientWidth")
-  page.keyboard.press("ArrowRight")
-  page.wait_for_timeout(300)
-  assert table.evaluate("(e) => e.scrollLeft") > 0
 
 
 def test_pictures_are_chosen_painted_and_described(page):
