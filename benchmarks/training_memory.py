@@ -4,7 +4,7 @@
 
 Writes a data set as `milan-features` does, with features of two layers of the packaged
 encoder (15 regions) and three captions a unit, as long as people write them, of 500
-words, and trains one epoch of both models on it. Prints the largest resident memory of
+words, and trains one epoch of all models on it. Prints the largest resident memory of
 the process, and its part that no file backs.
 """
 

@@ -39,7 +39,6 @@ def get_config() -> TrainOptions:
     whitening=0.0,
     batch_size=128,
     lm_batch_size=256,
-    order="length",
     learning_rate=1.5e-3,
     cosine_decay=True,
     hidden_size=256,

@@ -186,7 +186,7 @@ def test_the_best_description_that_says_something():
 
 
 def test_what_ends_with_a_saying_of_nothing_says_nothing():
-  words = content_words(WORDS, nothing=("no dogs", "no"), length=3)
+  words = content_words(WORDS, nothing=("no dogs", "no", ""), length=3)
   beam = ("old no dogs", "black no", "no black dogs", "old dogs")
   tokens = _rows(*beam)[None]
   scores = np.array([[4.0, 3.0, 2.0, 1.0]])

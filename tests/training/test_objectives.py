@@ -127,5 +127,9 @@ def test_word_detectors_are_trained_with_dropout_and_augmented_features():
     return float(objective(params, batch, key)["nll"].value)
 
   plain = loss(model)
+  without_key = word_detectors_objective(
+    model.clone(dropout=0.5), augmentation=Augmentation(noise=0.5)
+  )(params, batch, None)
+  np.testing.assert_allclose(without_key["nll"].value, plain, rtol=1e-6)
   assert loss(model.clone(dropout=0.5)) != plain
   assert loss(model, augmentation=Augmentation(noise=0.5)) != plain

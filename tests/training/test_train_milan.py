@@ -121,6 +121,7 @@ def test_a_run_of_a_version_without_an_option_is_one_at_its_implied_value():
   assert train_milan.recorded({"order": "length"}) == {"order": "length"}
   old = {"data": None, "data_root": None, "min_annotations": 1, "max_annotations": None}
   assert train_milan.recorded(old) == {}
+  assert train_milan.recorded({"word_weight": 0.0, "word_hidden_size": 512}) == {}
 
 
 def test_a_finished_run_is_not_run_again(unbroken):
@@ -286,6 +287,21 @@ def test_the_word_detectors_of_a_captioner_know_its_words(tmp_path):
     for word in ("red", "sky", "animal", "nose"):
       is_said = word in summaries[0] or (word == "nose" and "noses" in summaries[0])
       assert (row[words.index(word)] > np.log(0.5)) == is_said
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    ({"warmup_steps": 5, "cosine_decay": True}, "warmup_steps=5: expected fewer than"),
+    ({"accumulate_steps": 5}, "accumulate_steps=5: expected at most the 4 steps"),
+  ],
+)
+def test_too_few_steps_of_a_later_model_are_found_before_training(
+  tmp_path, options, message
+):
+  """Of the word detectors, which have 2 batches of units an epoch, and 2 epochs."""
+  with pytest.raises(errors.UserError, match=message):
+    trained.train(tmp_path, progress=lambda *_: pytest.fail("trained"), **options)
 
 
 def test_word_detectors_need_words_that_units_share(tmp_path):

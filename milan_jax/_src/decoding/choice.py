@@ -85,7 +85,7 @@ def _says_nothing(
   found = np.zeros(tokens.shape[:-1], bool)
   for saying in words.nothing:
     own = int((saying != stop_id).sum())
-    for start in range(length - own + 1):
+    for start in range(length - own + 1) if own else ():
       found |= (tokens[..., start:] == saying[: length - start]).all(-1)
   return found
 
@@ -218,7 +218,8 @@ def _consensus(
 ) -> float:
   """Returns the log of the expected F1 of one hypothesis's content words in its beam.
 
-  `search.consensus` computes the same for all hypotheses.
+  `search.consensus` computes the same for all hypotheses, but a hypothesis that only
+  ends with a saying of nothing is there as any other.
   """
   has = np.zeros((len(tokens), int(words.ids.max()) + 1), bool)
   np.put_along_axis(has, words.ids[tokens], True, axis=1)

@@ -108,7 +108,7 @@ class EncoderOptions(Checked):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NetworkOptions(EncoderOptions):
-  """The encoder, the captioner, the language model and the word detectors."""
+  """The encoder, the captioner and the language model."""
 
   projection: str | None = option(
     None,
@@ -134,7 +134,6 @@ class NetworkOptions(EncoderOptions):
   lm_hidden_size: int = option(512, "size of the language model's states")
   lm_embedding_size: int = option(128, "size of its word embeddings")
   lm_layers: int = option(2, "layers of the language model")
-  word_hidden_size: int = option(512, "size of the word detectors' hidden layer")
   dropout: float = option(0.5, "dropout rate of all models")
 
 
@@ -166,7 +165,9 @@ class OptimizerOptions(Checked):
     choices=RATE_SCALINGS,
   )
   base_batch_size: int = option(
-    64, "captions per update of the captioner for which learning_rate is meant"
+    64,
+    "captions per update of the captioner, and units per update of the word "
+    "detectors, for which learning_rate is meant",
   )
   lm_base_batch_size: int = option(128, "the same of the language model")
   warmup_steps: int = option(
@@ -210,6 +211,9 @@ class ReleaseOptions(Checked):
     0.0,
     "the release's default weight of the word detectors in decoding, which are trained "
     "if it is above 0",
+  )
+  word_hidden_size: int = option(
+    512, "size of the word detectors' hidden layer, with --word_weight above 0"
   )
   floor: float = option(
     0.0,

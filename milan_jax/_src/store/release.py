@@ -388,6 +388,7 @@ def _check_words(release: Release) -> None:
     return
   _check_sizes(release.word_detectors, "word_detectors")
   words = release.word_detectors.words
+  _check(bool(words), "word_detectors.words", "one word or more", words)
   known = {stem for stem in content_stems(release.vocabulary) if stem}
   others = sorted(
     {word for word in words if words.count(word) > 1} | set(words) - known

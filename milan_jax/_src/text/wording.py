@@ -6,7 +6,7 @@ American spelling. Words after a negation are dropped.
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 NO_PATTERN = ("no", "clear", "pattern")
 # How the starter captioner may be trained to report that it sees no pattern.
@@ -113,6 +113,19 @@ def normalized(texts: frozenset[str]) -> frozenset[tuple[str, ...]]:
 def is_refusal(description: str) -> bool:
   """Returns whether a description reports that there is no clear pattern."""
   return words(description)[: len(NO_PATTERN)] == NO_PATTERN
+
+
+def says_nothing(description: str, sayings: Iterable[str]) -> bool:
+  """Returns whether a description is a saying of nothing, or ends with one.
+
+  "Corners of pictures with nothing in common" ends with "nothing in common".
+
+  Args:
+    description: the description.
+    sayings: descriptions of no pattern, in lower case.
+  """
+  text = f" {description.lower()}"
+  return any(text.endswith(f" {saying}") for saying in sayings if saying)
 
 
 def _joined(found: tuple[str, ...]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from milan_jax._src.store.truths import TRUTH
 from milan_jax._src.text.judge import Truth, judge
 from milan_jax._src.text.reconstruction import reconstruct_ids
 from milan_jax._src.text.vocabulary import Vocabulary
+from milan_jax._src.text.wording import says_nothing
 from milan_jax._src.training.fit_confidence import fit_confidence
 
 BATCH = 64
@@ -76,7 +77,7 @@ def calibrate(
   right = np.array(
     [
       not truth.negative
-      and text.lower() not in release.decoding.nothing
+      and not says_nothing(text, release.decoding.nothing)
       and judge(text, truth).lenient
       for text, truth in zip(texts, known, strict=True)
     ]

@@ -68,6 +68,7 @@ _IMPLIED: dict[str, Any] = {
   "compute_dtype": "float32",
   "lm_architecture": "lstm",
   "word_hidden_size": 512,
+  "word_weight": 0.0,
 }
 # What a model's samples are, if not captions.
 _UNITS = {WORD_DETECTORS: "units"}
@@ -189,14 +190,16 @@ def _train_all(
     nothing=nothing,
   )
   params = job.initial_params()
-  # Fails before the training if the release would be invalid.
+  # Fails before the training if the release or a schedule would be invalid.
   job.released(params, decoding, {})
+  trainers = {name: job.trainer(name) for name in params}
   best: dict[str, _TrainOutput] = {}
   for name, initial in params.items():
     before = [line for found in best.values() for line in found.lines]
     best[name] = _train(
       job,
       name,
+      trainers[name],
       initial,
       say=say,
       progress=progress,
@@ -296,6 +299,7 @@ class _TrainOutput(NamedTuple):
 def _train(
   job: TrainingJob,
   name: str,
+  trainer: loop.Trainer,
   params: release.Params,
   *,
   say: Say,
@@ -308,13 +312,14 @@ def _train(
   Args:
     job: the data and the options.
     name: the model's name.
+    trainer: the model's trainer.
     params: initial parameters.
     say: called with a line for the user after each epoch.
     progress: called with the batches done and the total batches of an epoch.
     on_saved: called after each epoch, when its checkpoint and metrics are written.
     before: the epoch lines of the models trained before.
   """
-  options, measures, trainer = job.options, job.measures(name), job.trainer(name)
+  options, measures = job.options, job.measures(name)
   stop_by = options.optimizer.stop_by if name == CAPTIONER else "nll"
   lines: list[dict[str, Any]] = []
 

@@ -90,9 +90,10 @@ class TrainingJob:
       (tokens for row in rows.training for tokens in data.captions[row]),
       min_count=options.data.min_count,
     )
-    said = detected_words.words_of_units(data.captions, self.vocabulary.tokens)
     self.words: tuple[str, ...] = ()
+    said: list[frozenset[str]] = []
     if options.release.word_weight:
+      said = detected_words.words_of_units(data.captions, self.vocabulary.tokens)
       self.words = detected_words.detected_words(said, rows.training.tolist())
       if not self.words:
         raise UserError(
@@ -138,7 +139,7 @@ class TrainingJob:
       dropout=model.dropout,
     )
     self._word_detectors = WordDetectors(
-      len(self.words), model.word_hidden_size, model.dropout
+      len(self.words), options.release.word_hidden_size, model.dropout
     )
 
   def summary(self) -> str:
@@ -266,7 +267,7 @@ class TrainingJob:
       batch_size=options.batch_size,
       pad_id=len(self.words) + 1,
       gather=self.gather,
-      # Their sum over a unit's words takes no longer for many words than for few.
+      # A step's work does not depend on how many words its units have.
       order="random",
     )
 
@@ -317,7 +318,13 @@ class TrainingJob:
   ) -> optax.GradientTransformation:
     options, samples = self.options.optimizer, self.parts[model]["training"]
     steps = options.max_epochs * batches.num_batches(samples, batch_size)
-    updates = max(1, steps // options.accumulate_steps)
+    updates = steps // options.accumulate_steps
+    if not updates:
+      raise UserError(
+        f"--accumulate_steps={options.accumulate_steps}: expected at most the {steps} "
+        f"steps that --max_epochs epochs of the {model} have; use fewer, or smaller "
+        "batches."
+      )
     return state.make_optimizer(
       scaled_rate(options, batch_size, base),
       options.weight_decay,

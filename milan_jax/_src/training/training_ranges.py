@@ -12,6 +12,7 @@ _BETWEEN = (
   *((name, 1, 2**20) for name in ("batch_size", "lm_batch_size")),
   *((name, 1, 2**16) for name in ("hidden_size", "embedding_size", "attention_size")),
   *((name, 1, 2**16) for name in ("lm_hidden_size", "lm_embedding_size")),
+  ("word_hidden_size", 1, 2**16),
   *(("lm_layers", 1, 64), ("max_epochs", 1, _MANY), ("patience", 0, _MANY)),
   *(("min_count", 1, _MANY), ("length", 1, _MANY), ("checkpoint_every", 1, _MANY)),
   *(("seed", 0, _MANY), ("dropout", 0, 0.99), ("stray_regions", 0, 1)),

@@ -159,8 +159,32 @@ def test_units_of_nothing_are_wrong_whatever_is_said(described, tmp_path, capsys
   spec = releases.load_release(described / "milan").confidence
   # As if these descriptions had been judged wrong.
   assert spec.bias < before.bias
-  for row, unit in zip(right, [int(row[2]) for row in right], strict=True):
-    row[3:] = f"Things {unit}", "wrong"
+  # The threshold and the figures are of the other units alone.
+  options = real_confidence.FitOptions(
+    described / "milan",
+    f"{described}/one/features,{described}/two/features",
+    path,
+  )
+  found = real_confidence.fit(options)
+  assert found["said"] + found["withheld"] == found["units"] == UNITS - 3
+  assert found["nothing"] == 3
+  labels = {"right": 1.0, "partly": 1.0, "wrong": 0.0}
+  judged = [row for row in fields[1:] if row[4] != "nothing"]
+  evidence = {
+    (run, unit): _describe(None, open_features(described / run / "features"), [unit])[0]
+    for run, unit in ((row[0], int(row[2])) for row in judged)
+  }
+  probability = [
+    confidence_model.probabilities(
+      spec, confidence_model.table(evidence[row[0], int(row[2])], spec.evidence)
+    )[0]
+    for row in judged
+  ]
+  good = np.array([labels[row[4]] for row in judged])
+  expected = balanced_threshold(np.array(probability), good)
+  assert found["threshold"] == pytest.approx(expected)
+  for row in right:
+    row[3:] = f"Things {int(row[2])}", "wrong"
   path.write_text("\n".join(map(",".join, fields)) + "\n")
   assert _fit(described, f"--judged={path}", "--threshold_rule=1") == 0
   assert releases.load_release(described / "milan").confidence == spec

@@ -93,7 +93,7 @@ def fit(options: FitOptions) -> dict[str, Any]:
   release = releases.load_release(options.milan)
   stores = _open_all(options, release, {run for run, _ in verdicts})
   evidence, texts, units = _describe(release, stores, list(verdicts))
-  nothing = np.array([verdicts[unit][1] == [NOTHING] for unit in units])
+  nothing = np.array([NOTHING in verdicts[unit][1] for unit in units])
   same = np.array(
     [
       words(text) == words(verdicts[unit][0])
@@ -198,7 +198,7 @@ def read_judged(path: pathlib.Path) -> Verdicts:
         f"{known!r} and {text!r}: keep one."
       )
     verdicts.append(verdict)
-    if NOTHING in verdicts and len(verdicts) > 1:
+    if NOTHING in verdicts and len(set(verdicts)) > 1:
       raise UserError(
         f"{row.where}: unit {row.unit.index} of {row.unit.layer} has the verdict "
         f"{NOTHING!r} and another one: keep one."
