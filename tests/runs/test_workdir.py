@@ -55,7 +55,7 @@ def test_a_file_and_a_damaged_run(tmp_path):
 def test_a_damaged_configuration(text, tmp_path):
   path = tmp_path / "config.json"
   path.write_bytes(text.encode(errors="surrogateescape"))
-  with pytest.raises(UserError, match=r"config.json is damaged .*another workdir"):
+  with pytest.raises(UserError, match=r"config.json is damaged .*name another one"):
     open_workdir(tmp_path, {})
   assert path.read_bytes() == text.encode(errors="surrogateescape")
 
