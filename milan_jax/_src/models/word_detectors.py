@@ -62,15 +62,14 @@ class WordDetectors(nn.Module):
     Args:
       features: the mean features of each unit's regions.
     """
-    sizes = {"hidden": self.hidden_size, "output": self.num_words}
-    values = features
-    for name, size in sizes.items():
-      init = uniform_fan_in(values.shape[-1])
-      dense = nn.Dense(size, kernel_init=init, bias_init=init, name=name)
-      values = dense(values)
-      if name == "hidden":
-        values = nn.gelu(values)
-    return values
+    inputs = features.shape[-1]
+    hidden = nn.gelu(_dense(inputs, self.hidden_size, "hidden")(features))
+    return _dense(self.hidden_size, self.num_words, "output")(hidden)
+
+
+def _dense(inputs: int, outputs: int, name: str) -> nn.Dense:
+  init = uniform_fan_in(inputs)
+  return nn.Dense(outputs, kernel_init=init, bias_init=init, name=name)
 
 
 def mean_features(
