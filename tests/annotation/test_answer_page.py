@@ -9,7 +9,7 @@ from milan_jax._src.annotation import answer_page as module
 from milan_jax._src.annotation.annotation_job import annotate
 from milan_jax._src.annotation.contact_sheet import PER_UNIT, WIDTH
 from milan_jax._src.options.annotate import AnnotateOptions
-from tests.helpers.browsing import CHROMIUM, PATIENCE, launched, serious
+from tests.helpers.browsing import CHROMIUM, PATIENCE, faultless, launched, serious
 from tests.helpers.sheet_stores import statistics, write_store
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -40,24 +40,9 @@ def browser():
 @pytest.fixture
 def tab(browser, folder):
   """The page, opened from disk; what goes wrong in it, or leaves it, fails the test."""
-  context = browser.new_context(viewport={"width": 1280, "height": 900})
-  tab = context.new_page()
-  tab.set_default_timeout(PATIENCE)
-  faults = []
-  tab.on("pageerror", lambda error: faults.append(str(error)))
-  tab.on(
-    "console", lambda line: faults.append(line.text) if line.type == "error" else 0
-  )
-  tab.on(
-    "request",
-    lambda asked: (
-      None if asked.url.startswith(("file:", "blob:")) else faults.append(asked.url)
-    ),
-  )
-  tab.goto((folder / "index.html").as_uri())
-  yield tab
-  context.close()
-  assert not faults, "\n".join(faults)
+  with faultless(browser, size=(1280, 900), schemes=("file:", "blob:")) as tab:
+    tab.goto((folder / "index.html").as_uri())
+    yield tab
 
 
 def saved(tab):

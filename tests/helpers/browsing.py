@@ -26,10 +26,14 @@ def launched():
 
 
 @contextlib.contextmanager
-def opened(browser, page, view="", *, size=WIDE, **how):
-  """A catalog's page, opened from disk when all of it is loaded.
+def faultless(browser, *, size=WIDE, schemes=("file:",), **how):
+  """An empty page; what goes wrong in it, or leaves it, fails the test.
 
-  What goes wrong in the page fails the test.
+  Args:
+    browser: from `launched`.
+    size: of the window.
+    schemes: how the addresses begin that the page may ask for.
+    how: of the browser's context.
   """
   width, height = size
   context = browser.new_context(viewport={"width": width, "height": height}, **how)
@@ -43,14 +47,21 @@ def opened(browser, page, view="", *, size=WIDE, **how):
   tab.on("dialog", lambda dialog: faults.append("a script ran") or dialog.dismiss())
   tab.on(
     "request",
-    lambda asked: None if asked.url.startswith("file:") else faults.append(asked.url),
+    lambda asked: None if asked.url.startswith(schemes) else faults.append(asked.url),
   )
-  tab.address = pathlib.Path(page).as_uri()
-  tab.goto(tab.address + view)
-  until(tab, "milan.store.loaded === milan.store.facts.units")
   yield tab
   context.close()
   assert not faults, "\n".join(faults)
+
+
+@contextlib.contextmanager
+def opened(browser, page, view="", **how):
+  """A catalog's page, opened from disk when all of it is loaded; see `faultless`."""
+  with faultless(browser, **how) as tab:
+    tab.address = pathlib.Path(page).as_uri()
+    tab.goto(tab.address + view)
+    until(tab, "milan.store.loaded === milan.store.facts.units")
+    yield tab
 
 
 def counted(tab, text):
