@@ -7,7 +7,7 @@ from milan_jax._src.options.fields import options_of
 from milan_jax._src.options.train import FeaturesOptions, TrainOptions
 from tests.options.wrong_values import OPTIONS, raised
 
-# As docs/training.md and docs/milannotations.md state, and captioners.
+# As docs/training.md and docs/milannotations.md state.
 REMOTE = {
   ("TrainOptions", "exemplars"),
   ("TrainOptions", "features"),
@@ -15,17 +15,24 @@ REMOTE = {
   ("FeaturesOptions", "exemplars"),
   ("FeaturesOptions", "out"),
   ("AnnotatedDataOptions", "out"),
+  ("BenchOptions", "milan"),
   ("DescribeOptions", "milan"),
+  ("EvalOptions", "milan"),
+  ("LocalPageOptions", "milan"),
 }
-# No paths, or refused where they are used.
-_OTHERS = ("about", "base_url", "coordinator", "milan", "title", "workdir")
+NO_PATHS = {
+  ("CatalogOptions", "base_url"),
+  ("CatalogOptions", "title"),
+  ("DescribeOptions", "coordinator"),
+  ("TrainOptions", "about"),
+  ("TrainOptions", "coordinator"),
+}
 TEXTS = [(kind, one) for kind, one in OPTIONS if one.kind is str and not one.choices]
 
 
 def test_the_options_that_take_remote_paths():
   found = {(kind.__name__, one.flag) for kind, one in TEXTS if one.remote}
-  assert found >= REMOTE
-  assert {flag for _, flag in found - REMOTE} <= {*_OTHERS}
+  assert found == REMOTE | NO_PATHS
 
 
 @pytest.mark.parametrize("value", ["gs://bucket/x", "here,s3://bucket/x", "a=gs://b"])

@@ -12,7 +12,6 @@ class SheetOptions(Checked):
   exemplars: str | None = option(
     None,
     "folders of exemplars, comma-separated; their units are mixed",
-    remote=False,
   )
   num_units: int | None = option(
     None,
@@ -58,7 +57,6 @@ class AnswerOptions(Checked):
   out: str = option(
     "annotations.csv",
     "file for the annotations, or a folder for one file per folder of exemplars",
-    remote=False,
   )
 
   min_seconds: float = option(

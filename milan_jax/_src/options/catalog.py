@@ -16,7 +16,6 @@ class CatalogOptions(Options):
   exemplars: str | None = option(
     None,
     "folders of exemplars, in the original's layout or of milan-jax, comma-separated",
-    remote=False,
   )
   annotations: str | None = option(
     None,
@@ -28,8 +27,10 @@ class CatalogOptions(Options):
     "CSVs with columns layer,unit,description from elsewhere, shown beside: FILE or "
     "NAME=FILE, comma-separated",
   )
-  out: str = option("catalog", "folder for the catalog", remote=False)
-  title: str | None = option(None, "heading of the catalog; default: from the networks")
+  out: str = option("catalog", "folder for the catalog")
+  title: str | None = option(
+    None, "heading of the catalog; default: from the networks", remote=True
+  )
   original: str | None = option(
     None,
     "also write the catalog in the original's form, with a picture for each region, "
@@ -38,6 +39,7 @@ class CatalogOptions(Options):
   base_url: str | None = option(
     None,
     "with --original: the address of its folder of pictures; default: ../../images",
+    remote=True,
   )
   neuronpedia: str | None = option(
     None, "also write files for Neuronpedia's import into this new folder"

@@ -35,4 +35,5 @@ class AnnotatedDataOptions(Options):
     None,
     "export: the folder to write; records: the folder for the data sets of TFDS, local "
     "or remote (gs://); stats: a JSON file for the numbers",
+    remote=True,
   )

@@ -100,12 +100,10 @@ class ExemplarOptions(Checked):
     None,
     "describe this exemplar directory instead of a network over images",
     flag="exemplars",
-    remote=False,
   )
   features: str | None = option(
     None,
     "describe this features folder of an earlier run instead: no images, no page",
-    remote=False,
   )
   layers: str | None = option(
     None,
@@ -159,6 +157,7 @@ class CaptionerOptions(Checked):
     "starter",
     "captioner: a packaged or official key, or a released folder",
     flag="milan",
+    remote=True,
   )
   encoder_precision: str = option(
     "float32",

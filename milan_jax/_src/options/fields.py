@@ -19,14 +19,6 @@ from milan_jax._src.notebook import Shown
 
 T = TypeVar("T", bound="Options")
 
-# Options that may hold an address such as gs://bucket/folder, unless they are declared
-# otherwise: what training reads and writes, captioners, and texts other than paths.
-_WITH_SCHEME = frozenset(
-  (
-    *("exemplars", "features", "milan", "out", "workdir"),
-    *("about", "base_url", "coordinator", "title"),
-  )
-)
 _SCHEME = re.compile(r"(?:^|[,=])\s*[A-Za-z][\w+.-]*://")
 
 
@@ -96,7 +88,7 @@ class Option:
     default: its default.
     help: one sentence.
     choices: the values allowed; empty if there is no list.
-    remote: whether it may be a remote path.
+    remote: whether it may hold an address such as gs://bucket/folder.
   """
 
   flag: str
@@ -116,7 +108,7 @@ def option(
   *,
   flag: str = "",
   choices: tuple[str, ...] = (),
-  remote: bool | None = None,
+  remote: bool = False,
 ) -> Any:
   """Declares an option as a dataclass field.
 
@@ -125,7 +117,8 @@ def option(
     help: one sentence for `--help`.
     flag: its name on the command line, where it is not the field's.
     choices: the values allowed.
-    remote: whether it may be a path with a scheme; default: decided by its flag.
+    remote: whether it may hold an address such as gs://bucket/folder: a path that is
+      opened remotely, too, or a text that is not a path.
   """
   metadata = {"help": help, "flag": flag, "choices": choices, "remote": remote}
   return dataclasses.field(default=default, metadata=metadata)
@@ -163,9 +156,8 @@ def _option(field: Any, hints: Mapping[str, Any], group: str) -> Option:
   hint = hints[field.name]
   optional = isinstance(hint, types.UnionType)
   kind = next(one for one in typing.get_args(hint) if one) if optional else hint
-  flag, remote = _flag(field), field.metadata["remote"]
   return Option(
-    flag=flag,
+    flag=_flag(field),
     group=group,
     field=field.name,
     kind=kind,
@@ -173,7 +165,7 @@ def _option(field: Any, hints: Mapping[str, Any], group: str) -> Option:
     default=field.default,
     help=field.metadata["help"],
     choices=field.metadata["choices"],
-    remote=flag in _WITH_SCHEME if remote is None else remote,
+    remote=field.metadata["remote"],
   )
 
 

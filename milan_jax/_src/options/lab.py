@@ -67,11 +67,11 @@ class BenchOptions(Options):
     "peaked",
     "captioner: peaked (random weights of the paper's sizes), a packaged or official "
     "key, or a released folder",
+    remote=True,
   )
   features: str | None = option(
     None,
     "features for a captioner that is not peaked: the features folder of a run",
-    remote=False,
   )
   hidden_size: int = option(512, "size of the random models' states")
   json: str | None = option(None, "file for the rows; kept while the run goes on")
@@ -85,7 +85,9 @@ class EvalOptions(Options):
 
   workdir: str = option("runs/eval", "folder for everything that is written")
   milan: str = option(
-    "starter", "captioner: a packaged or official key, or a released folder"
+    "starter",
+    "captioner: a packaged or official key, or a released folder",
+    remote=True,
   )
   images: str | None = option(
     None,

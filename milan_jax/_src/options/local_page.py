@@ -19,6 +19,7 @@ class LocalPageOptions(Options):
     None,
     "captioners to offer beside those of the runs: keys or released folders, "
     "comma-separated; default: starter if there is no run",
+    remote=True,
   )
   port: int | None = option(None, "port; default: the first free one from 7860 on")
   share: bool = option(

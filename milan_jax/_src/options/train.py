@@ -21,6 +21,7 @@ class SetOptions(Checked):
     None,
     "exemplar directory, a native store or the original's; or several, "
     "comma-separated, each with its annotations.csv, and all or none with split.csv",
+    remote=True,
   )
   data: str | None = option(
     None,
@@ -56,6 +57,7 @@ class DataOptions(SetOptions):
     None,
     "folder that milan-features wrote, local or remote (gs://), in place of "
     "--exemplars",
+    remote=True,
   )
   validation_fraction: float = option(
     0.1, "fraction of the units used for early stopping"
@@ -234,14 +236,18 @@ class ReleaseOptions(Checked):
     flag="release_dtype",
     choices=("float32", "float16"),
   )
-  about: str | None = option(None, "description of the captioner, kept in the release")
+  about: str | None = option(
+    None, "description of the captioner, kept in the release", remote=True
+  )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrainRunOptions(ProcessOptions):
   """The run: where it writes, its seed, and who takes part."""
 
-  workdir: str = option("runs/train", "folder for everything that is written")
+  workdir: str = option(
+    "runs/train", "folder for everything that is written", remote=True
+  )
   seed: int = option(0, "seed of the split, the weights, the order and the dropout")
   checkpoint_every: int = option(500, "steps between checkpoints")
   profile: str | None = option(
@@ -288,6 +294,7 @@ class FeaturesRunOptions(Checked):
   out: str | None = option(
     None,
     "folder for the data set, local or remote (gs://); default: the workdir",
+    remote=True,
   )
 
 
