@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from milan_jax._src.errors import UserError
@@ -66,6 +67,25 @@ def _check(found, expected):
 def test_updates_are_those_computed_by_hand(rule):
   found = _updated(GRADIENTS, learning_rate=0.05, update_rule=rule)
   _check(found, _by_hand(GRADIENTS, [0.05] * 4, lamb=rule == "lamb"))
+
+
+def test_the_first_hundred_updates_are_exact_in_float32():
+  optimizer = state.make_optimizer(1.0, 0.0)
+  gradients = {"a": jnp.asarray([0.5, -2.0])}
+  update, moments = jax.jit(optimizer.update), optimizer.init(gradients)
+  for number in range(1, 101):
+    updates, moments = update(gradients, moments, gradients)
+    # Both means of a constant gradient are exact, once they are corrected.
+    np.testing.assert_allclose(updates["a"], [-1, 1], rtol=1e-6, err_msg=f"{number}")
+
+
+@pytest.mark.parametrize("rule", ["adamw", "lamb"])
+def test_the_state_is_that_of_optax(rule):
+  """A run of an earlier version, with optax's own rule, can be resumed."""
+  params = jax.tree.map(jnp.asarray, PARAMS)
+  theirs = {"adamw": optax.adamw, "lamb": optax.lamb}[rule](1e-3).init(params)
+  ours = state.make_optimizer(update_rule=rule).init(params)
+  assert jax.tree.structure(ours) == jax.tree.structure(theirs)
 
 
 def test_the_rate_rises_to_its_value_and_then_falls_along_a_cosine():

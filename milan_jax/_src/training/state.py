@@ -8,6 +8,7 @@ import optax
 from jaxtyping import Array, Int, PyTree, UInt32
 
 from milan_jax._src.errors import UserError
+from milan_jax._src.training import adam
 
 
 class TrainState(NamedTuple):
@@ -70,7 +71,8 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
   """Returns the optimizer; by default AdamW with torch's defaults, as in the original.
 
-  optax's default weight decay is a hundred times smaller.
+  The chains are those of `optax.adamw` and `optax.lamb`, but for the exact bias
+  corrections of `adam`.
 
   Args:
     learning_rate: the largest learning rate.
@@ -90,10 +92,15 @@ def make_optimizer(
   rate = make_schedule(
     learning_rate, warmup_steps=warmup_steps, decay_steps=decay_steps
   )
-  if update_rule == "lamb":
-    optimizer = optax.lamb(rate, b1=0.9, b2=0.999, weight_decay=weight_decay)
-  else:
-    optimizer = optax.adamw(rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=weight_decay)
+  is_lamb = update_rule == "lamb"
+  optimizer = optax.chain(
+    adam.scale_by_adam(
+      first_decay=0.9, second_decay=0.999, epsilon=1e-6 if is_lamb else 1e-8
+    ),
+    optax.add_decayed_weights(weight_decay),
+    *([optax.scale_by_trust_ratio()] if is_lamb else []),
+    optax.scale_by_learning_rate(rate),
+  )
   if clip_norm is not None:
     optimizer = optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
   if accumulate_steps > 1:
