@@ -282,6 +282,15 @@ def test_a_batch_with_more_real_tokens_than_chosen_has_its_own_number():
   assert batches.real_positions(is_real, 1, number=7).shape == (1, 9)
 
 
+def test_no_positions_are_listed_for_objectives_that_read_all():
+  tokens = np.array([[8, 1, 9, 0, 0, 0, 0, 0, 0], [8, 9, 0, 0, 0, 0, 0, 0, 0]])
+  samples, shape = batches.Samples(tokens, np.arange(2)), {"batch_size": 2, "pad_id": 0}
+  (packed,) = batches.batches(samples, **shape)
+  (whole,) = batches.batches(samples, **shape, packed=False)
+  assert packed.positions.shape == (1, 4) and whole.positions is None
+  np.testing.assert_array_equal(packed.targets, whole.targets)
+
+
 def test_no_positions_are_listed_where_nearly_all_are_real():
   is_real = np.ones((4, 8), bool)
   is_real[0, 6:] = False

@@ -22,7 +22,7 @@ from milan_jax._src.options.train import TrainOptions
 from milan_jax._src.store import release
 from milan_jax._src.text import reconstruction, vocabulary
 from milan_jax._src.text.bleu import bleu
-from milan_jax._src.training import train_milan
+from milan_jax._src.training import objectives, train_milan
 from milan_jax._src.training.splitting import Split
 from milan_jax._src.training.training_data import find_annotated
 from milan_jax._src.training.training_job import TrainingJob
@@ -287,6 +287,26 @@ def test_the_word_detectors_of_a_captioner_know_its_words(tmp_path):
     for word in ("red", "sky", "animal", "nose"):
       is_said = word in summaries[0] or (word == "nose" and "noses" in summaries[0])
       assert (row[words.index(word)] > np.log(0.5)) == is_said
+
+
+def test_word_detectors_compile_one_program_to_train_and_one_to_evaluate(
+  tmp_path, monkeypatch
+):
+  make, seen = objectives.word_detectors_objective, set()
+
+  def watched(*args, **options):
+    objective = make(*args, **options)
+
+    def traced(params, batch, key):
+      seen.add((key is None, *(array.shape for array in jax.tree.leaves(batch))))
+      return objective(params, batch, key)
+
+    return traced
+
+  monkeypatch.setattr(objectives, "word_detectors_objective", watched)
+  # Units have up to four words, and the last batch is not full.
+  trained.train(tmp_path, max_epochs=1, cosine_decay=False)
+  assert sorted(is_evaluation for is_evaluation, *_ in seen) == [False, True]
 
 
 @pytest.mark.parametrize(

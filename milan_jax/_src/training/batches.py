@@ -207,6 +207,7 @@ def batches(
   start: int = 0,
   num_devices: int = 1,
   positions: Mapping[int, int] | None = None,
+  packed: bool = True,
 ) -> Iterator[Batch]:
   """Yields the samples in order, in batches with the same number of rows.
 
@@ -220,6 +221,8 @@ def batches(
     num_devices: the number of rows is rounded up to a multiple of this.
     positions: the number of positions that the output layer reads on each device, by
       length (`choose_positions`); other lengths get the batch's own number.
+    packed: whether to list the positions of real tokens, for an output layer that reads
+      only those.
   """
   num_rows = -(-batch_size // num_devices) * num_devices
   for first in range(start * batch_size, len(samples.rows), batch_size):
@@ -237,9 +240,11 @@ def batches(
       found = gather(rows)
       features = np.zeros((num_rows, *found.shape[1:]), np.float32)
       features[: len(rows)] = found
-    read = real_positions(
-      ids[:, 1:] != pad_id, num_devices, number=(positions or {}).get(length)
-    )
+    read = None
+    if packed:
+      read = real_positions(
+        ids[:, 1:] != pad_id, num_devices, number=(positions or {}).get(length)
+      )
     yield Batch(ids[:, :-1], ids[:, 1:], weights, features, read)
 
 

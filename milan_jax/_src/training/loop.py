@@ -167,6 +167,7 @@ class Trainer:
     gather: batches.Gather | None = None,
     order: str = "random",
     lengths: tuple[int, ...] = (),
+    packed: bool = True,
   ) -> None:
     """Compiles nothing yet.
 
@@ -180,8 +181,9 @@ class Trainer:
       order: order of an epoch's captions: random, or length, by similar lengths.
       lengths: the lengths that captions are padded to, as in
         `batches.padded_lengths`.
+      packed: whether the objective reads `Batch.positions`.
     """
-    self._order, self._lengths = order, lengths
+    self._order, self._lengths, self._packed = order, lengths, packed
     self._terms = terms
     self._optimizer = optimizer
     self._batch_size = batch_size
@@ -361,7 +363,9 @@ class Trainer:
     start: int = 0,
   ) -> Iterator[batches.Batch]:
     """Yields the batches of samples in their order."""
-    make = functools.partial(batches.batches, positions=positions, **self._shape)
+    make = functools.partial(
+      batches.batches, positions=positions, packed=self._packed, **self._shape
+    )
     return self._read_ahead(make, samples, start=start)
 
   def _no_terms(self) -> losses.Terms:

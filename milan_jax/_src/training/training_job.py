@@ -267,9 +267,17 @@ class TrainingJob:
       batch_size=options.batch_size,
       pad_id=len(self.words) + 1,
       gather=self.gather,
-      # A step's work does not depend on how many words its units have.
+      # A step's work does not depend on how many words its units have, so all batches
+      # are padded to one length, and there is one program.
       order="random",
+      lengths=(self._most_words(),),
+      packed=False,
     )
+
+  def _most_words(self) -> int:
+    """Returns the number of targets of the unit with the most words."""
+    parts = self.parts[WORD_DETECTORS].values()
+    return max(int(each.tokens.shape[1]) for each in parts) - 1
 
   def _augmentation(self) -> objectives.Augmentation:
     data = self.options.data
