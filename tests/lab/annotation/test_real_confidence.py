@@ -14,8 +14,11 @@ from milan_jax._src.lab.annotation.real_confidence import (
   cross_validated,
 )
 from milan_jax._src.models import confidence_model
+from milan_jax._src.models.word_detectors import WordDetectorSpec
+from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.store import release as releases
 from milan_jax._src.store.feature_store import open_features
+from milan_jax._src.training.calibrate import describe_with_evidence
 from milan_jax._src.training.fit_confidence import fit_probability
 from tests.helpers.feature_store import write_features
 from tests.helpers.tiny_release import tiny_release
@@ -55,6 +58,12 @@ def test_a_fold_does_not_see_its_own_units():
   np.testing.assert_allclose(found[inside], expected)
 
 
+def _guarded(release):
+  return dataclasses.replace(
+    release, decoding=dataclasses.replace(release.decoding, guarded=True)
+  )
+
+
 def _describe(release, store, indices):
   """A search in small: evidence and descriptions straight out of the features."""
   features = store.read_rows(np.array(indices))[:, 0]
@@ -72,7 +81,7 @@ def described(released, monkeypatch):
 def released(tmp_path_factory):
   """A release, features of two networks, and verdicts that follow the likelihood."""
   folder = tmp_path_factory.mktemp("fit")
-  release = tiny_release()
+  release = _guarded(tiny_release())
   half = jax.tree.map(lambda x: x.astype(np.float16), release.params)
   releases.save_release(dataclasses.replace(release, params=half), folder / "milan")
   rng = np.random.default_rng(0)
@@ -212,6 +221,86 @@ def test_bad_input(described, tmp_path, capsys, lines, options, message):
   assert error.startswith("judging fit: ") and message in error
   assert error.count("\n") == 1
   assert (described / "milan" / "milan.json").read_bytes() == before
+
+
+def test_a_captioner_with_detectors_goes_by_their_words(tmp_path, capsys):
+  release, rng = _guarded(tiny_release()), np.random.default_rng(2)
+  spec = WordDetectorSpec(("blue", "dot", "edge", "green", "red"), 16)
+  detectors = {
+    name: {
+      "kernel": rng.normal(size=shape).astype("f4"),
+      "bias": np.zeros(shape[1], "f4"),
+    }
+    for name, shape in (("hidden", (32, 16)), ("output", (16, 5)))
+  }
+  release = dataclasses.replace(
+    release,
+    params=release.params | {"word_detectors": detectors},
+    word_detectors=spec,
+  )
+  releases.save_release(release, tmp_path / "milan")
+  features = rng.normal(size=(UNITS, 3, 32)).astype(np.float32)
+  write_features(tmp_path / "one" / "features", features)
+  store = open_features(tmp_path / "one" / "features")
+  evidence, texts = describe_with_evidence(release, store, range(UNITS))
+  # Descriptions are right whose words the detectors find.
+  right = evidence["words"] > np.median(evidence["words"])
+  rows = [
+    f"one,a,{unit},{text},{'right' if is_right else 'wrong'}"
+    for unit, (text, is_right) in enumerate(zip(texts, right, strict=True))
+  ]
+  path = tmp_path / "judged.csv"
+  path.write_text("\n".join(("run,layer,unit,description,verdict", *rows, "")))
+  given = f"--milan={tmp_path}/milan", f"--features={tmp_path}/one/features"
+  assert main(["fit", *given, f"--judged={path}"]) == 0
+  assert f"of {UNITS} judged units (0 have" in capsys.readouterr().out
+  written = releases.load_release(tmp_path / "milan")
+  assert written.word_detectors == spec
+  found = written.confidence
+  assert found.evidence == ("agreement", "words", "consensus")
+  expected = fit_probability(evidence, right.astype(float), found.evidence)
+  assert dataclasses.replace(found, threshold=expected.threshold) == expected
+  assert found.weights[1] == max(found.weights) > 0
+
+
+@pytest.mark.parametrize(
+  ("decoding", "message"),
+  [
+    ({"guarded": False}, "found strategy rerank, guarded False, 0 descriptions of no"),
+    ({"strategy": "greedy"}, "found strategy greedy, guarded True"),
+  ],
+)
+def test_a_captioner_without_the_evidence(
+  released, tmp_path, capsys, decoding, message
+):
+  release = _guarded(tiny_release())
+  release = dataclasses.replace(
+    release, decoding=dataclasses.replace(release.decoding, **decoding)
+  )
+  _is_refused(release, released, tmp_path, capsys, message)
+
+
+def test_a_captioner_without_a_language_model(released, tmp_path, capsys):
+  release = _guarded(tiny_release())
+  params = {"captioner": release.params["captioner"]}
+  release = dataclasses.replace(
+    release,
+    language_model=None,
+    params=params,
+    decoding=Decoding("beam", 6, 5, guarded=True),
+  )
+  message = "expected a captioner with a language model, whose scores"
+  _is_refused(release, released, tmp_path, capsys, message)
+
+
+def _is_refused(release, released, folder, capsys, message):
+  releases.save_release(release, folder / "milan")
+  features = f"{released}/one/features,{released}/two/features"
+  judged = f"--judged={released}/judged.csv"
+  assert main(["fit", f"--milan={folder}/milan", f"--features={features}", judged]) == 2
+  error = capsys.readouterr().err
+  assert error.startswith("judging fit: --milan=") and message in error
+  assert error.count("\n") == 1
 
 
 def test_too_few_verdicts(described, tmp_path, capsys):

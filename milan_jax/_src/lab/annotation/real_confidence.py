@@ -85,12 +85,14 @@ def fit(options: FitOptions) -> dict[str, Any]:
     common, and how many of these are withheld.
 
   Raises:
-    UserError: if an option or a table is malformed, features do not fit the release,
-      units have no features, or fewer than `FEWEST` verdicts count or all are the same.
+    UserError: if an option or a table is malformed, the release decodes without what
+      the confidence reads, features do not fit it, units have no features, or fewer
+      than `FEWEST` verdicts count or all are the same.
   """
   fixed = _fixed(options.threshold_rule)
   verdicts = read_judged(options.judged)
   release = releases.load_release(options.milan)
+  _check_decoding(options.milan, release)
   stores = _open_all(options, release, {run for run, _ in verdicts})
   evidence, texts, units = _describe(release, stores, list(verdicts))
   nothing = np.array([NOTHING in verdicts[unit][1] for unit in units])
@@ -173,6 +175,24 @@ def _fixed(rule: str) -> float | None:
       f"--threshold_rule={rule}: expected {BALANCE}, or a probability above 0."
     )
   return value
+
+
+def _check_decoding(folder: pathlib.Path, release: releases.Release) -> None:
+  """Refuses a release whose descriptions come without all of the evidence."""
+  if release.language_model is None:
+    raise UserError(
+      f"--milan={folder}: expected a captioner with a language model, whose scores the "
+      "confidence reads; found none: train one with milan-train."
+    )
+  decoding = release.decoding
+  if not decoding.keeps_beam:
+    raise UserError(
+      f"--milan={folder}: expected a captioner whose default decoding is beam or "
+      "rerank, guarded or with descriptions of no pattern, because the confidence "
+      f"reads the other hypotheses; found strategy {decoding.strategy}, guarded "
+      f"{decoding.guarded}, {len(decoding.nothing)} descriptions of no pattern"
+      f"{', parity' if decoding.parity else ''}: milan-train writes such captioners."
+    )
 
 
 def read_judged(path: pathlib.Path) -> Verdicts:
