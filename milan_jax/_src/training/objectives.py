@@ -36,7 +36,7 @@ class Augmentation:
   max_swapped: float = 0.0
 
 
-_NONE = Augmentation()
+NO_AUGMENTATION = Augmentation()
 
 
 def _drop(
@@ -95,7 +95,7 @@ def _seen_features(
 ) -> Float[Array, "batch k features"]:
   """Returns the batch's features; with a key, during training, augmented."""
   features = jnp.asarray(batch.features)
-  if key is None or augmentation == _NONE:
+  if key is None or augmentation == NO_AUGMENTATION:
     return features
   return augment(features, jax.random.fold_in(key, 1), augmentation)
 
@@ -117,7 +117,7 @@ def captioner_objective(
   model: captioners.Captioner,
   *,
   pad_id: int,
-  augmentation: Augmentation = _NONE,
+  augmentation: Augmentation = NO_AUGMENTATION,
   dtype: DTypeLike = jnp.float32,
 ) -> step.Objective:
   """Returns the captioner's objective: token NLL and attention penalty.
@@ -191,7 +191,7 @@ def language_model_objective(
 def word_detectors_objective(
   model: word_detectors.WordDetectors,
   *,
-  augmentation: Augmentation = _NONE,
+  augmentation: Augmentation = NO_AUGMENTATION,
   dtype: DTypeLike = jnp.float32,
 ) -> step.Objective:
   """Returns the word detectors' objective: the mean NLL of a unit's words.

@@ -23,6 +23,7 @@ FEATURES = 64 + 64 + 128 + 256 + 512
 def processor(monkeypatch):
   monkeypatch.setattr(module, "target_devices", lambda name, option: jax.devices()[:1])
   monkeypatch.setattr(module, "VOCAB_SIZE", 20)
+  monkeypatch.setattr(module, "NUM_DETECTED", 9)
 
 
 def _rows(printed):
@@ -31,19 +32,25 @@ def _rows(printed):
   return [dict(zip(head, row, strict=True)) for row in rows]
 
 
-def test_memory_and_operations_are_those_of_the_sizes(processor, monkeypatch):
-  seen = []
+@pytest.fixture
+def seen(processor, monkeypatch):
+  """The rows of the programs that are compiled."""
+  found = []
   compile_program = module.compiled.compile_program
 
   def compile_one(*args, **kwargs):
-    seen.append(compile_program(*args, **kwargs))
-    return seen[-1]
+    found.append(compile_program(*args, **kwargs))
+    return found[-1]
 
   monkeypatch.setattr(module.compiled, "compile_program", compile_one)
+  return found
+
+
+def test_memory_and_operations_are_those_of_the_sizes(seen):
   printed = module.compile_training(TrainOptions.of(**SIZES), "h100")
   language_model, captioner = _rows(printed)
   assert language_model["program"] == "language_model_step"
-  assert (language_model["captions"], captioner["captions"]) == ("2", "3")
+  assert (language_model["batch"], captioner["batch"]) == ("2", "3")
   # In random order, 10 tokens and the stop, rounded up.
   assert language_model["length"] == captioner["length"] == "16"
   h, e, v, f = 8, 4, 20, FEATURES
@@ -61,6 +68,31 @@ def test_memory_and_operations_are_those_of_the_sizes(processor, monkeypatch):
   assert f"reads {3 * 15 * FEATURES * 4 / 1e6:.0f} MB of features" in printed
   # No peak is known of a processor.
   assert captioner["least ms"] == "-" and captioner["collectives"] == "-"
+
+
+def test_word_detectors_are_compiled_where_the_options_ask_for_them(seen):
+  detectors = {"word_weight": 2.0, "word_hidden_size": 7}
+  printed = module.compile_training(TrainOptions.of(**SIZES, **detectors), "h100")
+  *_, captioner, row = _rows(printed)
+  assert captioner["program"] == "captioner_step"
+  assert (row["program"], row["batch"]) == ("word_detectors_step", "3")
+  h, words, f = 7, 9, FEATURES
+  weights = f * h + h + h * words + words
+  # Weights and two moments, and the batch: features, targets, weights of rows.
+  expected = 4 * (3 * weights + 3 * 15 * f + 3 * (module.WORDS_OF_UNIT + 1) + 3)
+  assert 0 <= seen[2]["arguments_mb"] * 1e6 - expected < 200
+  assert "20 words, 9 with a detector, 15 regions a unit, captions padded to 16" in (
+    printed
+  )
+
+
+def test_features_are_augmented_as_in_training(seen):
+  module.compile_training(TrainOptions.of(**SIZES), "h100")
+  module.compile_training(TrainOptions.of(**SIZES, feature_noise=0.1), "h100")
+  captioner, augmented = seen[1], seen[3]
+  # One more copy of the features is made.
+  added = (augmented["temp_mb"] - captioner["temp_mb"]) * 1e6
+  assert added >= 3 * 15 * FEATURES * 4
 
 
 @pytest.mark.parametrize(

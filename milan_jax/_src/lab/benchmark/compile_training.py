@@ -6,7 +6,11 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.lab.benchmark import compiled
 from milan_jax._src.lab.benchmark.measurements import Row
 from milan_jax._src.lab.benchmark.peaked import REGIONS
-from milan_jax._src.lab.benchmark.programs import Program, step_program
+from milan_jax._src.lab.benchmark.programs import (
+  DetectorSizes,
+  Program,
+  step_program,
+)
 from milan_jax._src.lab.benchmark.table import format_table
 from milan_jax._src.lab.benchmark.targets import target_devices
 from milan_jax._src.models.backbones import backbone
@@ -17,6 +21,7 @@ from milan_jax._src.runs.mesh import make_mesh
 from milan_jax._src.runs.progress import say
 from milan_jax._src.store.release import CaptionerSpec, LanguageModelSpec
 from milan_jax._src.training.batches import LENGTH_MULTIPLE
+from milan_jax._src.training.objectives import Augmentation
 from milan_jax._src.training.state import make_optimizer
 from milan_jax._src.training.throughput import PEAKS, product_flops
 from milan_jax._src.training.training_ranges import check_ranges
@@ -24,10 +29,12 @@ from milan_jax._src.training.training_ranges import check_ranges
 # What the data decides: words, specials included, and a long caption with its stop. Few
 # human captions are longer; their program needs more memory.
 VOCAB_SIZE, LENGTH = 5000, 28
+# Words that have a detector, as many of these as in the starter, and words of a unit.
+NUM_DETECTED, WORDS_OF_UNIT = 3000, 30
 _COLUMNS = (
   ("program", "program", "{}"),
   ("dtype", "dtype", "{}"),
-  ("batch", "captions", "{}"),
+  ("batch", "batch", "{}"),
   ("batch_per_device", "a device", "{}"),
   ("length", "length", "{}"),
   ("arguments_mb", "arguments MB", "{:.0f}"),
@@ -42,7 +49,10 @@ _COLUMNS = (
 
 
 def compile_training(options: TrainOptions, target: str) -> str:
-  """Compiles the steps of both models for devices that this machine may lack.
+  """Compiles the models' steps for devices that this machine may lack.
+
+  These are the language model, the captioner and, if the options ask for them, the word
+  detectors.
 
   Args:
     options: the options of the training; batches are over all devices.
@@ -65,12 +75,14 @@ def compile_training(options: TrainOptions, target: str) -> str:
     say(f"compiling {program} for {target} ...")
     rows.append(_row(program, target, devices[0].device_kind))
   peak = PEAKS.get(devices[0].device_kind)
-  regions = rows[-1]["batch"] * REGIONS * feature_size * 4 / 1e6
+  captioner = rows[1]
+  regions = captioner["batch"] * REGIONS * feature_size * 4 / 1e6
+  detected = f", {NUM_DETECTED} with a detector" if _has_detectors(options) else ""
   lines = [
     compiled.heading(target, devices),
     format_table(rows, _COLUMNS),
-    f"Sizes that the data decides: {VOCAB_SIZE} words, {REGIONS} regions a unit, "
-    f"captions padded to {rows[-1]['length']} tokens. Memory is of one device.",
+    f"Sizes that the data decides: {VOCAB_SIZE} words{detected}, {REGIONS} regions a "
+    f"unit, captions padded to {captioner['length']} tokens. Memory is of one device.",
     f"A step of the captioner reads {regions:.0f} MB of features, over all processes.",
   ]
   if peak is not None:
@@ -98,10 +110,15 @@ def _row(program: Program, target: str, kind: str) -> Row:
   }
 
 
+def _has_detectors(options: TrainOptions) -> bool:
+  return options.release.word_weight > 0
+
+
 def _programs(
   options: TrainOptions, feature_size: int, mesh: jax.sharding.Mesh
 ) -> list[Program]:
-  model, optimizer = options.model, options.optimizer
+  """Returns the steps in the order of the training."""
+  model, optimizer, data = options.model, options.optimizer, options.data
   language_model = LanguageModelSpec(
     hidden_size=model.lm_hidden_size,
     embedding_size=model.lm_embedding_size,
@@ -118,7 +135,7 @@ def _programs(
     vocab_size=VOCAB_SIZE,
     dropout=model.dropout,
   )
-  length = LENGTH if options.data.length is None else options.data.length + 1
+  length = LENGTH if data.length is None else data.length + 1
   if optimizer.order == "random":
     length = -(-length // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
   rule = make_optimizer(
@@ -129,19 +146,27 @@ def _programs(
     clip_norm=optimizer.clip_norm,
     accumulate_steps=optimizer.accumulate_steps,
   )
+  steps: list[tuple[CaptionerSpec | LanguageModelSpec | DetectorSizes, int, int]] = [
+    (language_model, optimizer.lm_batch_size, length),
+    (captioner, optimizer.batch_size, length),
+  ]
+  if _has_detectors(options):
+    hidden_size = options.release.word_hidden_size
+    detectors = DetectorSizes(NUM_DETECTED, hidden_size, feature_size, model.dropout)
+    steps.append((detectors, optimizer.batch_size, WORDS_OF_UNIT + 1))
   return [
     step_program(
       spec,
       rule,
       mesh,
       captions=-(-size // mesh.size) * mesh.size,
-      inputs=length,
+      inputs=inputs,
       dtype=optimizer.compute_dtype,
+      augmentation=Augmentation(
+        data.feature_noise, data.resample_regions, data.stray_regions
+      ),
     )
-    for spec, size in (
-      (language_model, optimizer.lm_batch_size),
-      (captioner, optimizer.batch_size),
-    )
+    for spec, size, inputs in steps
   ]
 
 

@@ -7,7 +7,7 @@ over all devices; the encoder runs on one.
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from milan_jax._src.models.backbones import backbone
 from milan_jax._src.models.backbones.registry import parameter_shapes
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.language_models import make_language_model
+from milan_jax._src.models.word_detectors import WordDetectors
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.runs.mesh import make_mesh
 from milan_jax._src.store.release import (
@@ -38,7 +39,7 @@ from milan_jax._src.training import objectives
 from milan_jax._src.training.batches import Batch
 from milan_jax._src.training.losses import no_terms
 from milan_jax._src.training.state import make_optimizer, start_state
-from milan_jax._src.training.step import make_step
+from milan_jax._src.training.step import Objective, make_step
 
 NAMES = ("decoder", "encoder", "captioner_step", "language_model_step")
 
@@ -62,6 +63,23 @@ class Grid:
   beams: tuple[int, ...]
   lengths: tuple[int, ...]
   dtypes: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectorSizes:
+  """Sizes of the word detectors of a captioner that is to be trained.
+
+  Attributes:
+    num_words: number of words that have a detector.
+    hidden_size: size of the hidden layer.
+    feature_size: size of a region's features.
+    dropout: dropout rate of the hidden layer.
+  """
+
+  num_words: int
+  hidden_size: int
+  feature_size: int
+  dropout: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,63 +217,100 @@ def _steps(name: str, release: Release, grid: Grid, mesh: Mesh) -> Iterator[Prog
 
 
 def step_program(
-  spec: CaptionerSpec | LanguageModelSpec,
+  spec: CaptionerSpec | LanguageModelSpec | DetectorSizes,
   optimizer: optax.GradientTransformation,
   mesh: Mesh,
   *,
   captions: int,
   inputs: int,
   dtype: str = "float32",
+  augmentation: objectives.Augmentation = objectives.NO_AUGMENTATION,
 ) -> Program:
-  """Returns the training step of a captioner or a language model.
+  """Returns the training step of a captioner, a language model, or word detectors.
 
   Args:
     spec: the model's sizes, which tell its kind.
     optimizer: the optimizer.
     mesh: the devices that the batch is spread over.
-    captions: captions of a batch, over all devices, a multiple of their number.
-    inputs: tokens that are read of a caption: the start and its own.
+    captions: captions (for word detectors, units) of a batch, over all devices, a
+      multiple of their number.
+    inputs: tokens that are read of a caption: the start and its own. For word
+      detectors, the largest number of words of a unit, and one.
     dtype: type that the operands of products are rounded to.
+    augmentation: of the features.
   """
-  # The special tokens come last.
-  pad_id = spec.vocab_size - len(SPECIAL_TOKENS) + SPECIAL_TOKENS.index("<pad>")
-  one = jnp.zeros((1, 1), jnp.int32)
-  module: Any
-  terms: tuple[str, ...]
-  if isinstance(spec, CaptionerSpec):
-    name, terms = "captioner_step", objectives.CAPTIONER_TERMS
-    module = Captioner(**dataclasses.asdict(spec))
-    objective = objectives.captioner_objective(module, pad_id=pad_id, dtype=dtype)
-    arguments: tuple[Any, ...] = (jnp.zeros((1, 1, spec.feature_size)), one)
-    features = (captions, REGIONS, spec.feature_size)
-  else:
-    name, terms = "language_model_step", objectives.LANGUAGE_MODEL_TERMS
-    module = make_language_model(**dataclasses.asdict(spec), pad_id=pad_id)
-    objective = objectives.language_model_objective(module, pad_id=pad_id, dtype=dtype)
-    arguments, features = (one,), None
+  model = _step_model(spec, dtype, augmentation)
 
   def trace() -> Any:
     everywhere = NamedSharding(mesh, PartitionSpec())
-    params = jax.eval_shape(module.init, jax.random.key(0), *arguments)["params"]
+    params = jax.eval_shape(model.initialize, jax.random.key(0))["params"]
     state = jax.eval_shape(
       lambda params: start_state(params, optimizer=optimizer, seed=0), params
     )
     tokens = _rows(mesh, (captions, inputs), jnp.int32)
     weights = _rows(mesh, (captions,), jnp.float32)
-    regions = None if features is None else _rows(mesh, features, jnp.float32)
+    regions = None
+    if not isinstance(spec, LanguageModelSpec):
+      shape = (captions, REGIONS, spec.feature_size)
+      regions = _rows(mesh, shape, jnp.float32)
     batch = Batch(tokens, tokens, weights, regions)
-    so_far = jax.eval_shape(lambda: no_terms(terms))
-    step: Any = make_step(objective, optimizer)
+    so_far = jax.eval_shape(lambda: no_terms(model.terms))
+    step: Any = make_step(model.objective, optimizer)
     return step.trace(_placed(state, everywhere), _placed(so_far, everywhere), batch)
 
+  sizes: dict[str, int | str] = {"length": inputs}
+  if isinstance(spec, DetectorSizes):
+    sizes["words"] = spec.num_words
+  else:
+    sizes["vocab"] = spec.vocab_size
   return Program(
-    name,
-    dtype,
-    captions,
-    mesh.size,
-    {"length": inputs, "vocab": spec.vocab_size},
-    lambda: trace().lower(),
-    trace,
+    model.name, dtype, captions, mesh.size, sizes, lambda: trace().lower(), trace
+  )
+
+
+class _StepModel(NamedTuple):
+  """What differs between the models' steps."""
+
+  name: str
+  objective: Objective
+  terms: tuple[str, ...]
+  initialize: Callable[[Any], Any]
+
+
+def _step_model(
+  spec: CaptionerSpec | LanguageModelSpec | DetectorSizes,
+  dtype: str,
+  augmentation: objectives.Augmentation,
+) -> _StepModel:
+  one = jnp.zeros((1, 1), jnp.int32)
+  if isinstance(spec, DetectorSizes):
+    detectors = WordDetectors(spec.num_words, spec.hidden_size, spec.dropout)
+    return _StepModel(
+      "word_detectors_step",
+      objectives.word_detectors_objective(
+        detectors, augmentation=augmentation, dtype=dtype
+      ),
+      objectives.WORD_DETECTOR_TERMS,
+      lambda key: detectors.init(key, jnp.zeros((1, spec.feature_size))),
+    )
+  # The special tokens come last.
+  pad_id = spec.vocab_size - len(SPECIAL_TOKENS) + SPECIAL_TOKENS.index("<pad>")
+  if isinstance(spec, LanguageModelSpec):
+    language_model = make_language_model(**dataclasses.asdict(spec), pad_id=pad_id)
+    return _StepModel(
+      "language_model_step",
+      objectives.language_model_objective(language_model, pad_id=pad_id, dtype=dtype),
+      objectives.LANGUAGE_MODEL_TERMS,
+      lambda key: language_model.init(key, one),
+    )
+  captioner = Captioner(**dataclasses.asdict(spec))
+  return _StepModel(
+    "captioner_step",
+    objectives.captioner_objective(
+      captioner, pad_id=pad_id, augmentation=augmentation, dtype=dtype
+    ),
+    objectives.CAPTIONER_TERMS,
+    lambda key: captioner.init(key, jnp.zeros((1, 1, spec.feature_size)), one),
   )
 
 
