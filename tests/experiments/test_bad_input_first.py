@@ -5,6 +5,8 @@ import sys
 import pytest
 
 from milan_jax._src.errors import UserError
+from milan_jax._src.experiments import generalize as generalization
+from milan_jax._src.experiments import sweep as sweeping
 from milan_jax._src.experiments.generalize import generalize
 from milan_jax._src.experiments.score_job import score_files
 from milan_jax._src.experiments.sweep import sweep
@@ -63,6 +65,19 @@ def test_bad_input_is_reported_before_a_missing_library(
   with pytest.raises(UserError) as error:
     command(options.of(**changed))
   assert words in error.value.for_command_line
+
+
+@pytest.mark.parametrize(("command", "options"), EXPERIMENTS)
+def test_a_wrong_encoder_is_found_before_networks_are_downloaded(
+  tmp_path, monkeypatch, command, options
+):
+  pytest.importorskip("sacrebleu", reason="the extra `scores` is not installed")
+  for module in (generalization, sweeping):
+    monkeypatch.setattr(
+      module, "read_experiment_sets", lambda *_, **__: pytest.fail("read")
+    )
+  with pytest.raises(UserError, match="resnet19"):
+    command(options.of(data="base", encoder="resnet19", workdir=str(tmp_path)))
 
 
 @pytest.mark.parametrize(("command", "options"), EXPERIMENTS)

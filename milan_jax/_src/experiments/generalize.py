@@ -89,9 +89,10 @@ def _generalize(
   _check(options)
   metrics = make_metrics(options.metrics)
   Tokenizer()  # needed later; fails now if spaCy is missing
+  # Before networks are downloaded: its name may be wrong, or its weights missing.
+  encoder = make_encoder(options.model)
   sets = read_experiment_sets(options.sets, seed=options.run.seed, say=say)
   cases = chosen_cases(options.generalization.experiments, tuple(sets))
-  encoder = make_encoder(options.model)
   # A network with too few units fails now, and not after the features.
   data_of = [
     _data(case, sets, folder, options, seed=options.run.seed) for case in cases

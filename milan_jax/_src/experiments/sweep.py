@@ -82,8 +82,9 @@ def _sweep(options: SweepOptions, folder: pathlib.Path) -> dict[str, Any]:
   check_sets(options.sets)
   metrics = make_metrics(options.metrics)
   Tokenizer()  # needed later; fails now if spaCy is missing
-  sets = read_experiment_sets(options.sets, seed=options.run.seed, say=say)
+  # Before networks are downloaded: a name may be wrong, or weights missing.
   encoders = {name: make_encoder(model) for name, model in models.items()}
+  sets = read_experiment_sets(options.sets, seed=options.run.seed, say=say)
   parts = _parts(sets, options)
   found: dict[str, Any] = {}
   for name, encoder in encoders.items():
