@@ -60,6 +60,14 @@ def test_encoders_with_weights():
     ({"beam_sizes": "5,x"}, "--beam_sizes=5,x"),
     ({"beam_sizes": "0"}, "--beam_sizes=0"),
     ({"temperatures": "nan"}, "--temperatures=nan"),
+    (
+      {"strategies": "greedy", "beam_sizes": "5"},
+      "--beam_sizes=5: no strategy of --strategies=greedy uses it; leave it out",
+    ),
+    (
+      {"strategies": "greedy,beam", "temperatures": "0,.1"},
+      "--temperatures=0,.1: no strategy of --strategies=greedy,beam uses it",
+    ),
   ],
 )
 def test_bad_grids(grid, words):

@@ -61,7 +61,8 @@ def grid_points(grid: GridOptions, search: SearchOptions) -> list[Point]:
   """Returns the points, sorted by strategy, beam and temperature.
 
   Raises:
-    UserError: if a strategy is unknown, or a value is not a number in its range.
+    UserError: if a strategy is unknown, a value is not a number in its range, or no
+      strategy uses the beams or the temperatures.
   """
   beams = _numbers("beam_sizes", grid.beam_sizes, int, 1) or [search.beam_size]
   weights = _numbers("temperatures", grid.temperatures, float, 0) or [
@@ -81,6 +82,19 @@ def grid_points(grid: GridOptions, search: SearchOptions) -> list[Point]:
     beam_size = search.beam_size if has_beam else None
     own |= {Point(name, beam_size, weight) for weight in weights if has_weight}
     found += sorted(own, key=lambda each: (each.beam_size or 0, each.temperature or 0))
+  for flag, values, used in (
+    ("beam_sizes", grid.beam_sizes, any(each.beam_size for each in found)),
+    (
+      "temperatures",
+      grid.temperatures,
+      any(each.temperature is not None for each in found),
+    ),
+  ):
+    if values is not None and not used:
+      raise UserError(
+        f"--{flag}={values}: no strategy of --strategies={grid.strategies} uses it; "
+        "leave it out, or add rerank."
+      )
   return list(dict.fromkeys(found))
 
 
