@@ -214,7 +214,16 @@ def test_an_export_has_no_images_and_can_be_merged_again(root, tmp_path, capsys)
     }
     assert found == want
   assert not list(out.rglob("images.npy"))
-  table = read_annotations(out)
+  # The folder of the sets is not a set with annotations.
+  assert not (out / "annotations.csv").exists()
+  table = read_annotations(out / "all-annotations.csv")
+  printed = capsys.readouterr().out.splitlines()
+  assert printed == [
+    f"biggan-imagenet: exported to {out / networks[0]}, without images",
+    f"resnet152-imagenet: exported to {out / networks[1]}, without images",
+    f"own: exported to {out / 'own'}, without images",
+    f"All 17 annotated units are in {out / 'all-annotations.csv'}.",
+  ]
   assert table[Unit("own:conv", 4)] == ("x",)
   assert table[Unit("resnet152-imagenet:3", 1)] == (
     "dogs of resnet152-imagenet",
@@ -230,6 +239,8 @@ def test_an_export_has_no_images_and_can_be_merged_again(root, tmp_path, capsys)
     np.testing.assert_array_equal(shown, mask)
   with pytest.raises(UserError, match="already exists"):
     run("export", root, data=sets, out=str(out))
+  run("export", root, data=str(tmp_path / "own"), out=str(tmp_path / "single"))
+  assert [path.name for path in (tmp_path / "single").iterdir()] == ["own"]
   # A native store keeps its images in one file.
   files = sorted((tmp_path / "own").rglob("*"))
   run("merge", root, data=str(tmp_path / "own"))

@@ -41,6 +41,10 @@ from milan_jax._src.text.tokenizer import Tokenizer
 ACTIONS = ("download", "merge", "stats", "check", "export", "records")
 # Tables of a set that are exported as they are.
 _TABLES = (FILE, SPLIT)
+# The annotations of all exported sets. With the name of a set's own table, the folder
+# of the export would look like a set: its layers have other names, and ids of images
+# of different data sets would be taken for the same images.
+JOINED = "all-annotations.csv"
 
 
 def run_action(action: str, options: AnnotatedDataOptions) -> None:
@@ -164,21 +168,23 @@ def _check(sets: list[AnnotatedUnits], options: AnnotatedDataOptions) -> None:
 
 
 def _export(sets: list[AnnotatedUnits], options: AnnotatedDataOptions) -> None:
-  """Writes each set without images, and one table of all annotations."""
+  """Writes each set without images and, of several, one table of all annotations."""
   assert options.out
+  joined = {
+    dataclasses.replace(unit, layer=joined_layer(one.name, unit.layer)): said
+    for one in sets
+    for unit, said in one.annotations.items()
+  }
   with staged_folder(options.out) as staging:
     for one in sets:
       _export_set(one, staging / _place(one))
-    joined = {
-      dataclasses.replace(unit, layer=joined_layer(one.name, unit.layer))
-      if len(sets) > 1
-      else unit: said
-      for one in sets
-      for unit, said in one.annotations.items()
-    }
-    write_annotations(staging / FILE, joined)
-  names = ", ".join(one.name for one in sets)
-  print(f"exported to {options.out}, without images: {names}")
+    if len(sets) > 1:
+      write_annotations(staging / JOINED, joined)
+  out = pathlib.Path(options.out)
+  for one in sets:
+    print(f"{one.name}: exported to {out / _place(one)}, without images")
+  if len(sets) > 1:
+    print(f"All {len(joined):,} annotated units are in {out / JOINED}.")
 
 
 def _records(sets: list[AnnotatedUnits], options: AnnotatedDataOptions) -> None:
