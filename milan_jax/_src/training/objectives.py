@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 
 from milan_jax._src.models import captioner as captioners
 from milan_jax._src.models import sequences, transformer, word_detectors
@@ -188,6 +188,11 @@ def language_model_objective(
   return objective
 
 
+def _marked(numbers: Int[Array, "length"], num_words: int) -> Bool[Array, "words"]:
+  """Marks the words with some numbers; numbers from `num_words` on mark none."""
+  return jnp.zeros(num_words, bool).at[numbers].set(True, mode="drop")
+
+
 def word_detectors_objective(
   model: word_detectors.WordDetectors,
   *,
@@ -215,8 +220,7 @@ def word_detectors_objective(
       drop=lambda hidden: _drop(hidden, key, 0, model.dropout),
       dtype=dtype,
     )
-    numbers = jnp.arange(model.num_words)[None, None]
-    said = jnp.any(jnp.asarray(batch.targets)[..., None] == numbers, axis=1)
+    said = jax.vmap(_marked, (0, None))(jnp.asarray(batch.targets), model.num_words)
     nll = jnp.sum(jax.nn.softplus(logits) - jnp.where(said, logits, 0), axis=1)
     weights = jnp.asarray(batch.weights)
     return {"nll": losses.Mean((nll * weights).sum(), weights.sum())}
