@@ -89,6 +89,9 @@ def test_encoders_in_two_ways_are_refused():
     grid_encoders(GridOptions(encoders="a"), NetworkOptions(encoder_layers="x"))
   with pytest.raises(UserError, match="twice"):
     grid_encoders(GridOptions(encoders="a,a"), NetworkOptions())
+  for names in ("", "a,", "=b.pth"):
+    with pytest.raises(UserError, match=f"encoders={names}: expected names"):
+      grid_encoders(GridOptions(encoders=names), NetworkOptions())
 
 
 def test_a_sweep_trains_once_and_points_may_be_added(tmp_path, monkeypatch):

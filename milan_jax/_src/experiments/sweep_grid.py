@@ -104,9 +104,9 @@ def grid_encoders(
   """Returns the options of each encoder, by its name.
 
   Raises:
-    UserError: if encoders are given twice or in two ways.
+    UserError: if encoders are given twice or in two ways, or a name is empty.
   """
-  if not grid.encoders:
+  if grid.encoders is None:
     return {model.encoder: model}
   if model.encoder_weights or model.encoder_layers or model.projection:
     raise UserError(
@@ -116,6 +116,11 @@ def grid_encoders(
   found: dict[str, NetworkOptions] = {}
   for word in grid.encoders.split(","):
     name, _, weights = word.strip().partition("=")
+    if not name:
+      raise UserError(
+        f"--encoders={grid.encoders}: expected names, comma-separated; found an empty "
+        "one."
+      )
     if name in found:
       raise UserError(f"--encoders: {name} is named twice.")
     found[name] = dataclasses.replace(
