@@ -13,7 +13,7 @@ from PIL import Image
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.models import backbones, lowering
-from milan_jax._src.models.backbones import backbone, params_from_state_dict
+from milan_jax._src.models.backbones import backbone, params_from_state_dict, registry
 from tests.helpers.devices import tolerance
 from tests.models import torch_networks
 
@@ -167,22 +167,48 @@ def test_efficientnet_knows_photographs(lite_weights, photographs, plain):
   assert (logits.argmax(axis=-1) == np.array(classes)).mean() > 0.8
 
 
-def test_both_lowerings_give_the_same(resnet18, lite_weights):
+def test_all_lowerings_give_the_same(resnet18, lite_weights):
   lite = params_from_state_dict(LITE, lite_weights)
   for name, params, layers in (
     ("resnet18", resnet18[1], ("conv1", "layer1.0", "layer2.0")),
     (LITE, lite, ("conv_stem", "blocks.3")),
   ):
     results = {}
-    for kind in ("cpu", "plain"):
+    for kind in ("cpu", "plain", "tpu"):
       with lowering.use_lowering(kind):
         results[kind] = backbone(name).apply(params, _images(name, 64), layers)
     for layer in layers:
       cpu, plain = results["cpu"][layer], results["plain"][layer]
+      others = jnp.abs(results["tpu"][layer] - plain).max()
+      assert others < TOLERANCE * jnp.abs(plain).max()
       # A stem of three colors may come out as the same sums in both.
       stem = layer in ("conv1", "conv_stem")
       assert not jnp.array_equal(cpu, plain) or stem, "the same lowering?"
       assert jnp.abs(cpu - plain).max() < TOLERANCE * jnp.abs(plain).max()
+
+
+@pytest.mark.parametrize(
+  ("kind", "layers", "loops"),
+  [
+    ("plain", STAGES[:-1], 4),
+    ("tpu", STAGES[:-1], 4 + 9),  # and of nine convolutions with windows
+    ("cpu", STAGES[:-1], 0),
+    ("plain", ("layer3.2.conv1", "layer4"), 4),
+    ("plain", ("layer4.1", "layer4"), 3),
+    ("plain", ("layer4.1.relu", "layer4.2", "layer3.5"), 3),
+    ("plain", ("conv1",), 4),
+  ],
+)
+def test_equal_blocks_are_one_loop_unless_their_layers_are_read(kind, layers, loops):
+  one = backbone("resnet50")
+  params = registry.parameter_shapes(one.module, 64)
+  with lowering.use_lowering(kind):
+    jaxpr = jax.make_jaxpr(lambda params, images: one.apply(params, images, layers))(
+      params, jnp.zeros((1, 64, 64, 3))
+    )
+  found = str(jaxpr)
+  # A convolution of the CPU may be a loop over images, but not of a single one.
+  assert found.count(" scan[") == loops
 
 
 def test_nothing_deeper_than_the_layers_is_computed(resnet18, plain):

@@ -10,7 +10,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.models import lowering
 
 pytestmark = pytest.mark.usefixtures("optimized")  # to the last digits
-LOWERINGS = ("cpu", "plain")
+LOWERINGS = ("cpu", "plain", "tpu")
 
 
 def _random(seed, *shape):
@@ -125,8 +125,35 @@ def test_the_cpu_lowering_is_another_one(case, absent):
   assert ("scan" in jaxpr) == ("chunks" in case)
 
 
+@pytest.mark.parametrize(
+  ("case", "rounding", "batch", "loops"),
+  [
+    ("stem", "float32", 2, 1),
+    ("grouped", "float32", 2, 1),
+    ("stem", "bfloat16", 2, 0),
+    ("1 x 1", "float32", 2, 0),
+    ("winograd, in chunks", "float32", 80, 1),
+    ("winograd, in chunks", "float32", 90, 0),  # sums of 67 MB
+  ],
+)
+def test_the_tpu_lowering_adds_products_of_bfloat16(case, rounding, batch, loops):
+  _, height, width, channels, features, size, stride, padding, groups = CASES[case]
+  with lowering.use_rounding(rounding):
+    jaxpr = jax.make_jaxpr(
+      lambda images, kernel: lowering.conv(
+        images, kernel, stride=stride, padding=padding, groups=groups, lowering="tpu"
+      )
+    )(
+      jax.ShapeDtypeStruct((batch, height, width, channels), jnp.float32),
+      jax.ShapeDtypeStruct((size, size, channels // groups, features), jnp.float32),
+    )
+  assert str(jaxpr).count(" scan[") == loops
+  assert ("bf16" in str(jaxpr)) == (loops == 1 or rounding == "bfloat16")
+  assert jaxpr.out_avals[0].dtype == jnp.float32
+
+
 def test_the_lowering_follows_the_backend_unless_chosen():
-  backend = "cpu" if jax.default_backend() == "cpu" else "plain"
+  backend = {"cpu": "cpu", "tpu": "tpu"}.get(jax.default_backend(), "plain")
   assert lowering.current_lowering() == backend
   with lowering.use_lowering("plain"):
     assert lowering.current_lowering() == "plain"

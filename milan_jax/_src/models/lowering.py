@@ -1,10 +1,14 @@
 """Convolution and pooling with a choice of lowerings.
 
 Inputs are NHWC and kernels HWIO. Padding is explicit: symmetric as in torch, or from
-`same_padding` as in TensorFlow. There are two lowerings, whose results agree within
+`same_padding` as in TensorFlow. There are three lowerings, whose results agree within
 1e-5 of the output's maximum:
 
-- `plain` is XLA's own convolution, for GPUs and TPUs.
+- `plain` is XLA's own convolution, for GPUs.
+- `tpu` is the same, except for windows of several pixels in full float32: XLA takes six
+  products of bfloat16 parts for one of float32, and compiles each such convolution for
+  7 to 10 s. Here a loop adds the six products (2 to 3 s), unless their sums are larger
+  than a TPU's own memory may hold.
 - `cpu` avoids slow paths of XLA's CPU backend. A depthwise convolution is a sum of
   shifted products. A 1 x 1 convolution is a matrix product. A 3 x 3 convolution is
   Winograd's F(2, 3) or, with a stride, a matrix product of gathered windows; both
@@ -21,7 +25,7 @@ import contextvars
 import functools
 import math
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 import jax
@@ -32,7 +36,7 @@ from jaxtyping import Array, Float
 
 from milan_jax._src.errors import UserError
 
-Lowering = Literal["cpu", "plain"]
+Lowering = Literal["cpu", "plain", "tpu"]
 # Pixels added before and after: top and bottom, left and right.
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
@@ -43,6 +47,8 @@ CHUNK_BYTES = 8 * 2**20
 WINOGRAD_MIN_CHANNELS = 64
 WINOGRAD_MAX_SIDE = 56
 GATHER_MAX_CHANNELS = 64
+# Maximum size of the sums of six products in a loop: half of a TPU v5e's own memory.
+LOOP_BYTES = 64 * 2**20
 
 # Type to which products round their operands; sums are always in float32.
 Rounding = Literal["float32", "bfloat16"]
@@ -52,6 +58,11 @@ _using: contextvars.ContextVar[Lowering | None] = contextvars.ContextVar(
 )
 _rounding: contextvars.ContextVar[Rounding] = contextvars.ContextVar(
   "rounding", default="float32"
+)
+
+# Layers that are read; None where parts are not computed in loops.
+_read: contextvars.ContextVar[frozenset[str] | None] = contextvars.ContextVar(
+  "read", default=None
 )
 
 
@@ -83,12 +94,43 @@ def use_rounding(rounding: Rounding) -> Iterator[None]:
     _rounding.reset(token)
 
 
+@contextlib.contextmanager
+def use_loops(layers: Iterable[str]) -> Iterator[None]:
+  """Lets equal parts of networks traced in the block be computed in one loop.
+
+  A loop compiles its body once: a compiler for TPUs takes about a second for each
+  convolution in full float32. Inside a loop no layer can be read.
+
+  Args:
+    layers: names of the layers that are read; the parts around them have no loop.
+  """
+  token = _read.set(frozenset(layers))
+  try:
+    yield
+  finally:
+    _read.reset(token)
+
+
+def may_loop(path: Sequence[str]) -> bool:
+  """Returns whether a part may be computed in a loop: none of its layers is read.
+
+  Args:
+    path: names of the modules around the part, outermost first, and its own.
+  """
+  read = _read.get()
+  name = ".".join(path)
+  return read is not None and not any(
+    layer == name or layer.startswith(f"{name}.") for layer in read
+  )
+
+
 def current_lowering() -> Lowering:
   """Returns the lowering set by `use_lowering`, or the default backend's."""
   chosen = _using.get()
   if chosen is not None:
     return chosen
-  return "cpu" if jax.default_backend() == "cpu" else "plain"
+  found: dict[str, Lowering] = {"cpu": "cpu", "tpu": "tpu"}
+  return found.get(jax.default_backend(), "plain")
 
 
 def conv(
@@ -117,7 +159,8 @@ def conv(
   if isinstance(padding, int):
     padding = ((padding, padding), (padding, padding))
   sides = _output_sides(inputs, (rows, columns), stride, padding)
-  if (lowering or current_lowering()) == "cpu":
+  how = lowering or current_lowering()
+  if how == "cpu":
     if groups == features and group_channels == 1:
       return _depthwise(inputs, kernel, stride, padding, sides)
     if groups == 1 and (rows, columns) == (1, 1) and not any(sum(padding, ())):
@@ -128,16 +171,25 @@ def conv(
       wide = min(group_channels, features) >= WINOGRAD_MIN_CHANNELS
       if stride == 1 and wide and max(sides) <= WINOGRAD_MAX_SIDE:
         return _winograd(inputs, kernel, padding, sides)
-  return lax.conv_general_dilated(
-    _rounded(inputs),
-    _rounded(kernel),
-    (stride, stride),
-    padding,
-    dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    feature_group_count=groups,
-    precision=lax.Precision.HIGHEST,
-    preferred_element_type=jnp.float32,
-  )
+
+  def convolve(inputs: Array, kernel: Array) -> Array:
+    return lax.conv_general_dilated(
+      inputs,
+      kernel,
+      (stride, stride),
+      padding,
+      dimension_numbers=("NHWC", "HWIO", "NHWC"),
+      feature_group_count=groups,
+      precision=lax.Precision.HIGHEST,
+      preferred_element_type=jnp.float32,
+    )
+
+  inputs, kernel = _rounded(inputs), _rounded(kernel)
+  if how == "tpu" and rows * columns > 1 and inputs.dtype == jnp.float32:
+    shape = (inputs.shape[0], *sides, features)
+    if 4 * math.prod(shape) <= LOOP_BYTES:
+      return _sum_of_products(convolve, inputs, kernel, shape)
+  return convolve(inputs, kernel)
 
 
 def same_padding(sides: Sequence[int], size: int, stride: int) -> Padding:
@@ -232,6 +284,45 @@ def current_rounding() -> Rounding:
 def _rounded(operand: Array | np.ndarray) -> Array:
   """Rounds an operand of a product to the type set by `use_rounding`."""
   return jnp.asarray(operand).astype(current_rounding())
+
+
+def _sum_of_products(
+  product: Callable[[Array, Array], Array],
+  inputs: Array,
+  kernel: Array,
+  shape: tuple[int, ...],
+) -> Array:
+  """Returns a product in float32 as a sum of products in bfloat16.
+
+  A float32 is the sum of three bfloat16 numbers. Of the nine products of such parts the
+  six largest are added, the smallest first, as XLA does for `Precision.HIGHEST` on a
+  TPU.
+
+  Args:
+    product: of operands in bfloat16, in float32.
+    inputs: left operand.
+    kernel: right operand.
+    shape: shape of the product.
+  """
+  lefts, rights = _bfloat16_parts(inputs), _bfloat16_parts(kernel)
+
+  def step(total: Array, parts: Array) -> tuple[Array, None]:
+    return total + product(lefts[parts[0]], rights[parts[1]]), None
+
+  pairs = jnp.array([(2, 0), (1, 1), (0, 2), (1, 0), (0, 1), (0, 0)])
+  total: Array = lax.scan(step, jnp.zeros(shape), pairs)[0]
+  return total
+
+
+def _bfloat16_parts(values: Array) -> Array:
+  """Splits float32 values into three bfloat16 numbers each, the largest first."""
+  parts = []
+  for _ in range(3):
+    # XLA may leave out a conversion to fewer bits and back, but not this.
+    part = lax.reduce_precision(values, exponent_bits=8, mantissa_bits=7)
+    parts.append(part.astype(jnp.bfloat16))
+    values = values - part
+  return jnp.stack(parts)
 
 
 def _output_sides(

@@ -28,14 +28,11 @@ def _needs(target):
 TARGETS = [pytest.param(target, marks=_needs(target)) for target in PACKAGES]
 
 
-@pytest.fixture(scope="module", params=TARGETS)
-def rows(request, tmp_path_factory):
-  """Rows of small programs, by name; the decoder's rows take several chunks."""
-  path = tmp_path_factory.mktemp("compiled") / "rows.json"
+def _compile(target, folder, *options):
+  """Compiles small programs; returns the command's rows."""
+  path = folder / "rows.json"
   command = [sys.executable, str(ROOT / "benchmarks" / "bench_decode.py")]
-  command += [f"--compile_for={request.param}", "--hidden_size=64", "--vocabs=200"]
-  command += ["--batches=24", "--strategies=greedy,rerank", "--dtypes=float32"]
-  command += ["--programs=decoder,captioner_step,language_model_step"]
+  command += [f"--compile_for={target}", "--hidden_size=64", "--vocabs=200", *options]
   # In a separate process: a compiler for TPUs is used by one process at a time.
   environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
   found = subprocess.run(
@@ -46,10 +43,22 @@ def rows(request, tmp_path_factory):
     text=True,
   )
   assert found.returncode == 0, found.stderr
-  assert f"Compiled for {request.param}" in found.stdout
+  assert f"Compiled for {target}" in found.stdout
   assert ", not run;" in found.stdout
   found = json.loads(path.read_text())
-  assert {row["topology"] for row in found} == {request.param}
+  assert {row["topology"] for row in found} == {target}
+  return found
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def rows(request, tmp_path_factory):
+  """Rows of small programs, by name; the decoder's rows take several chunks."""
+  found = _compile(
+    request.param,
+    tmp_path_factory.mktemp("compiled"),
+    *("--batches=24", "--strategies=greedy,rerank", "--dtypes=float32"),
+    "--programs=decoder,captioner_step,language_model_step",
+  )
   return {row["program"]: row for row in found}
 
 
@@ -87,6 +96,16 @@ def test_devices_sum_gradients_once_per_step(rows):
     else:
       # The gradients, and sums of masks and losses, which are a few numbers.
       assert set(counts) == {"all-reduce"} and counts["all-reduce"] <= 5
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_encoder_compiles_equal_blocks_once(target, tmp_path):
+  options = ("--programs=encoder", "--batches=4", "--dtypes=bfloat16")
+  (row,) = _compile(target, tmp_path, *options)
+  assert row["backbone"] == "resnet101"
+  # Of 104 convolutions those of the stem, of each stage's first block, and of another.
+  assert row["products"] == 1 + 4 * (4 + 3)
+  assert row["loops"] == 4
 
 
 def test_operations_are_counted():

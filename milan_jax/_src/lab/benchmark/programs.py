@@ -191,7 +191,7 @@ def _encoders(release: Release, grid: Grid, device: jax.Device) -> Iterator[Prog
 
     def lower(batch: int = batch, rounding: lowering.Rounding = kinds[dtype]) -> Any:
       images = jax.ShapeDtypeStruct((batch, *sides(crop), 3), jnp.uint8, sharding=alone)
-      with lowering.use_lowering("plain"):
+      with lowering.use_lowering("tpu" if device.platform == "tpu" else "plain"):
         program = encode_by(spec, rounding=rounding)
         return program.lower(_placed(_shapes(params), alone), images)
 

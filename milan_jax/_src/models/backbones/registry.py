@@ -1,5 +1,6 @@
 """The backbones by name, with their preprocessing, layers and default layers."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Iterable, Mapping, Sequence
@@ -240,7 +241,9 @@ def _activations(
   def wanted(part: nn.Module, method: str) -> bool:
     return method == "__call__" and ".".join(part.path) in layers
 
-  with lowering.use_lowering(how), lowering.use_rounding(rounding):
+  # A CPU compiles all parts in seconds, and needs no copy of their parameters.
+  loops = lowering.use_loops(layers) if how != "cpu" else contextlib.nullcontext()
+  with lowering.use_lowering(how), lowering.use_rounding(rounding), loops:
     _, variables = module.apply(
       {"params": params},
       images,

@@ -1,10 +1,16 @@
 """Residual networks, as torchvision has them."""
 
+import itertools
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array
 
+from milan_jax._src.models import lowering
 from milan_jax._src.models.backbones.parts import (
   AveragePool,
   BatchNorm,
@@ -72,6 +78,52 @@ def _shortcut(inputs: Array, features: int, stride: int) -> Array:
   return Sequential(parts, name="downsample")(inputs)
 
 
+class Stage(nn.Module):
+  """Residual blocks in sequence; they are named `0`, `1` and so on.
+
+  All but the first keep the shape of their input. Where `lowering.use_loops` allows it,
+  they are computed in a loop.
+
+  Attributes:
+    block: type of the blocks.
+    width: width of the blocks.
+    stride: stride of the first block.
+    depth: number of blocks.
+  """
+
+  block: type[BasicBlock] | type[Bottleneck]
+  width: int
+  stride: int
+  depth: int
+
+  @nn.compact
+  def __call__(self, inputs: Maps) -> Outputs:
+    maps = self.block(self.width, self.stride, name="0")(inputs)
+
+    def may_loop(place: int) -> bool:
+      return lowering.may_loop((*self.path, str(place)))
+
+    for loop, run in itertools.groupby(range(1, self.depth), may_loop):
+      places = list(run)
+      if loop and len(places) > 1:
+        maps = self._in_a_loop(places, maps)
+      else:
+        for place in places:
+          maps = self.block(self.width, name=str(place))(maps)
+    return maps
+
+  def _in_a_loop(self, places: list[int], inputs: Maps) -> Maps:
+    params = [self.variables["params"][str(place)] for place in places]
+    stacked = jax.tree.map(lambda *each: jnp.stack(each), *params)
+    block = self.block(self.width, parent=None)
+
+    def step(maps: Array, own: Mapping[str, Any]) -> tuple[Any, None]:
+      return block.apply({"params": own}, maps), None
+
+    outputs: Array = jax.lax.scan(step, inputs, stacked)[0]
+    return outputs
+
+
 class ResNet(nn.Module):
   """A stem and four stages of residual blocks.
 
@@ -93,9 +145,9 @@ class ResNet(nn.Module):
     maps = Relu(name="relu")(BatchNorm(name="bn1")(maps))
     maps = MaxPool(3, 2, padding=1, name="maxpool")(maps)
     for index, (width, depth) in enumerate(zip(_WIDTHS, self.depths, strict=True)):
-      strides = (1 if index == 0 else 2,) + (1,) * (depth - 1)
-      blocks = tuple(partial(self.block, width, stride) for stride in strides)
-      maps = Sequential(blocks, name=f"layer{index + 1}")(maps)
+      stride = 1 if index == 0 else 2
+      stage = Stage(self.block, width, stride, depth, name=f"layer{index + 1}")
+      maps = stage(maps)
     maps = AveragePool(1, name="avgpool")(maps)
     if self.num_classes is None:
       return maps
