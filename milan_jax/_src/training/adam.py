@@ -1,7 +1,7 @@
 """Adam's scaling of gradients, with bias corrections that are exact in float32.
 
 optax computes `1 - decay**count` in float32. For a decay of .999 its relative error is
-up to 2e-5 in the first hundred updates, nearly always of one sign: all updates are too
+up to 2e-5 in the first hundred updates, nearly always of one sign: updates are too
 short by up to 1e-5, which moves the losses of a wide model by more than 1e-6.
 """
 
