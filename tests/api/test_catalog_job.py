@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import shutil
 import urllib.parse
 
@@ -10,7 +11,8 @@ import pytest
 from PIL import Image
 
 from milan_jax._src.api.catalog_job import write_catalog
-from milan_jax._src.catalog.exports import write_neuronpedia
+from milan_jax._src.catalog.distributions import Bins, UnitDistribution
+from milan_jax._src.catalog.neuronpedia import write_neuronpedia
 from milan_jax._src.catalog.page import Network, PageInfo, PageUnit
 from milan_jax._src.errors import UserError
 from milan_jax._src.options.catalog import CatalogOptions
@@ -185,15 +187,7 @@ def test_exports_to_other_programs(folder, tmp_path):
   np.testing.assert_array_equal(np.asarray(drawn)[masks[1]], images[1][masks[1]])
 
   source = tmp_path / "np" / "net" / "0-milan"
-  rows = {
-    name: [
-      json.loads(line)
-      for line in gzip.decompress((source / name / "batch-0.jsonl.gz").read_bytes())
-      .decode()
-      .splitlines()
-    ]
-    for name in ("features", "activations", "explanations")
-  }
+  rows = _neuronpedia(source)
   assert [row["index"] for row in rows["features"]] == ["0", "1", "2"]
   assert [row["maxActApprox"] for row in rows["features"]] == [3, 5, 7]
   said = [(row["index"], row["description"]) for row in rows["explanations"]]
@@ -205,14 +199,8 @@ def test_exports_to_other_programs(folder, tmp_path):
   np.testing.assert_array_equal(np.asarray(mask), masks[1])
   with Image.open(source / last["image"]["file"]) as image:
     assert image.size == (16, 16)
-  heads = [
-    json.loads((source / f"{name}.jsonl").read_text()) for name in ("model", "source")
-  ]
-  assert (heads[0]["id"], heads[1]["id"], heads[1]["notes"]) == (
-    "net",
-    "0-milan",
-    "layer4",
-  )
+  (model,), (one,) = rows["model"], rows["source"]
+  assert (model["id"], one["id"], one["notes"]) == ("net", "0-milan", "layer4")
   with pytest.raises(UserError, match=r"original: .* exists already"):
     write_catalog(
       CatalogOptions(
@@ -221,6 +209,110 @@ def test_exports_to_other_programs(folder, tmp_path):
         original=str(tmp_path / "original"),
       )
     )
+
+
+# What Neuronpedia's schema requires of a row and has no default for, and what a row may
+# not name, because the database lacks it.
+REQUIRED = {
+  "model": {"id", "creatorId", "layers", "neuronsPerLayer", "owner"},
+  "release": {"name", "description", "creatorName", "creatorId"},
+  "sourceset": {"modelId", "name", "description", "creatorName", "creatorId"},
+  "source": {"id", "modelId", "setName", "creatorId"},
+  "features": {"modelId", "layer", "index"},
+  "activations": {
+    *("id", "modelId", "layer", "index", "creatorId", "tokens", "values"),
+    *("maxValue", "minValue", "maxValueTokenIndex"),
+  },
+  "explanations": {"id", "modelId", "layer", "index", "description", "authorId"},
+}
+FOREIGN = {"typeName", "explanationModelName", "triggeredByUserId"}
+
+
+def _neuronpedia(source):
+  """The rows of a source, by file."""
+  found = {}
+  for name in ("model", "release", "sourceset", "source"):
+    found[name] = [json.loads((source / f"{name}.jsonl").read_text())]
+  for name in ("features", "activations", "explanations"):
+    path = source / name / "batch-0.jsonl.gz"
+    if path.exists():
+      lines = gzip.decompress(path.read_bytes()).decode().splitlines()
+      found[name] = [json.loads(line) for line in lines]
+  return found
+
+
+def test_neuronpedia_has_what_its_import_needs(folder, tmp_path):
+  for out in ("np", "again"):
+    write_catalog(
+      CatalogOptions(
+        exemplars=str(folder),
+        out=str(tmp_path / "site"),
+        neuronpedia=str(tmp_path / out),
+      )
+    )
+  source = tmp_path / "np" / "net" / "0-milan"
+  rows = _neuronpedia(source)
+  assert set(rows) == set(REQUIRED)
+  for name, table in rows.items():
+    for row in table:
+      assert set(row) >= REQUIRED[name] and not set(row) & FOREIGN, name
+      assert all(value is not None for value in row.values())
+      assert row.get("modelId", "net") == "net"
+  (model,), (release,), (members,), (one,) = list(rows.values())[:4]
+  assert re.fullmatch(r"[a-zA-Z0-9-_]{1,128}", model["id"])
+  assert members["modelId"] == one["modelId"] == model["id"]
+  assert members["releaseName"] == release["name"] and model["owner"]
+  assert one["setName"] == members["name"] and one["id"] == source.name
+  for name in ("activations", "explanations"):
+    ids = [row["id"] for row in rows[name]]
+    assert len(set(ids)) == len(ids) and max(map(len, ids)) <= 25
+  # The same catalog gives the same bytes, and so the same identifiers.
+  for path in source.rglob("*.gz"):
+    other = tmp_path / "again" / path.relative_to(tmp_path / "np")
+    assert path.read_bytes() == other.read_bytes()
+
+
+def test_a_source_without_explanations_has_no_empty_file(tmp_path):
+  """Which would stop Neuronpedia's import."""
+  image = np.zeros((1, 8, 8, 3), np.uint8)
+  unit = PageUnit(Unit("a", 0), "", lambda: (image, image[..., 0] > 0), dead=True)
+  network = Network(PageInfo("t", "net", "images"), ("a",), [unit], "a", "net")
+  write_neuronpedia(str(tmp_path / "np"), [network])
+  folder = tmp_path / "np" / "net" / "0-milan"
+  assert set(_neuronpedia(folder)) == set(REQUIRED) - {"explanations"}
+  assert not (folder / "explanations").exists()
+
+
+def test_the_histogram_and_the_scores_are_exported(tmp_path):
+  image = np.zeros((1, 8, 8, 3), np.uint8)
+  unit = PageUnit(
+    Unit("a", 0, "off"),
+    "dogs",
+    lambda: (image, image[..., 0] > 0),
+    scores={"score": -1.5, "log p(text)": None},
+    confidence=0.875,
+    fires=(3, 12),
+    distribution=UnitDistribution(
+      values=Bins(-1.0, 0.5, [0, 2, 0, 7, 0]),
+      maxima=Bins(0.0, 1.0, [1]),
+      regions=lambda: (image, image[..., 0] > 0),
+      activations=[1.0],
+      shares=[1],
+      below=[False],
+    ),
+  )
+  info = PageInfo("t", "net", "images", facts={"Captioner": "starter"})
+  network = Network(info, ("a",), [unit], "a", "net")
+  write_neuronpedia(str(tmp_path / "np"), [network])
+  rows = _neuronpedia(tmp_path / "np" / "net" / "0-milan-off")
+  (feature,), (said,) = rows["features"], rows["explanations"]
+  assert feature["freq_hist_data_bar_heights"] == [2, 0, 7]
+  assert feature["freq_hist_data_bar_values"] == [-0.25, 0.25, 0.75]
+  assert feature["frac_nonzero"] == 0.25
+  assert said["description"] == "dogs"
+  assert (
+    said["notes"] == "milan-jax; captioner starter; confidence 0.8750; score -1.5000"
+  )
 
 
 def test_annotations_of_the_folder_that_fit_no_unit_are_named(folder, tmp_path):

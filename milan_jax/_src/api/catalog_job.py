@@ -9,10 +9,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from milan_jax._src.api.pages import digest_of
 from milan_jax._src.api.runs import Run, open_run
 from milan_jax._src.api.unit_regions import unit_name
-from milan_jax._src.catalog.exports import (
-  write_neuronpedia,
-  write_original_catalog,
-)
+from milan_jax._src.catalog.exports import write_original_catalog
+from milan_jax._src.catalog.neuronpedia import write_neuronpedia
 from milan_jax._src.catalog.page import Network, PageUnit, write_site
 from milan_jax._src.catalog.pictures import folder_name
 from milan_jax._src.catalog.run_page import RunFacts, run_network
