@@ -46,10 +46,15 @@ def _cell(value: object) -> str:
   return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def fields_table(value: Any) -> Markup:
-  """Returns a table of a dataclass's fields that are not None."""
+def fields_table(value: Any, **instead: object) -> Markup:
+  """Returns a table of a dataclass's fields that are not None.
+
+  Args:
+    value: the object.
+    instead: what is shown in place of some fields.
+  """
   found = {
-    field.name: getattr(value, field.name)
+    field.name: instead.get(field.name, getattr(value, field.name))
     for field in dataclasses.fields(value)
     if field.repr and getattr(value, field.name) is not None
   }
@@ -88,9 +93,17 @@ def picture(png: bytes, alt: str, height: int | None = None) -> Markup:
   return _macro("picture", base64.b64encode(png).decode(), alt, height)
 
 
-def percent(value: float | None) -> str:
-  """Returns a probability in percent; empty if it is unknown."""
-  return "" if value is None else f"{value:.0%}"
+def confidence_text(value: float | None) -> str:
+  """Returns a confidence in percent; empty if it is unknown.
+
+  It is never 0% or 100%: a fitted probability is never certain. `site/elements.js` of
+  the catalog writes it in the same way.
+  """
+  if value is None:
+    return ""
+  if value >= 0.995:
+    return ">99%"
+  return "<1%" if value < 0.005 else f"{int(100 * value + 0.5)}%"
 
 
 def _macro(name: str, *values: object) -> Markup:

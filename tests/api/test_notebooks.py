@@ -124,6 +124,21 @@ def test_all_text_is_escaped():
   assert "?" in _read(surrogate).texts
 
 
+def test_a_confidence_is_never_certain():
+  values = (1.0, 0.995, 0.9949, 0.285001, 0.005, 0.0049, 0.0)
+  shown = (">99%", ">99%", "99%", "29%", "1%", "<1%", "<1%")
+  entries = [
+    milan_jax.Description(milan_jax.Unit("a", 0), "Dogs", 0.0, 0.0, confidence=value)
+    for value in values
+  ]
+  texts = _read(milan_jax.Descriptions(entries)).texts
+  assert [text for text in texts if text.endswith("%")] == list(shown)
+  for entry, expected in zip(entries, shown, strict=True):
+    assert expected in _read(entry).texts
+  dead = dataclasses.replace(entries[0], dead=True)
+  assert "%" not in _read(dead).text + _read(milan_jax.Descriptions([dead])).text
+
+
 def test_options_show_what_is_set():
   options = milan_jax.DescribeOptions.of(model=EVIL, strategy="beam")
   found = _read(options)

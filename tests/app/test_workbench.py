@@ -16,7 +16,13 @@ from milan_jax._src.app.answer_view import answer_html
 from milan_jax._src.app.handlers import Handlers
 from milan_jax._src.app.server import serving
 from milan_jax._src.app.uploads import data_url
-from milan_jax._src.app.workbench import OWN, Settings, Workbench, _options
+from milan_jax._src.app.workbench import (
+  OWN,
+  Answer,
+  Settings,
+  Workbench,
+  _options,
+)
 from milan_jax._src.errors import UserError
 from milan_jax._src.options.local_page import LocalPageOptions
 from tests.app.conftest import LAYER, WORD
@@ -111,6 +117,18 @@ def test_a_run_of_features_alone_has_no_pictures(evil_run, workbench, tmp_path):
     alone.runs["alone"].strip(whole.descriptions[1].unit)
 
 
+@pytest.mark.parametrize(
+  ("confidence", "expected"),
+  [(0.9961, "confidence >99%"), (0.98, "confidence 98%"), (0.001, "confidence <1%")],
+)
+def test_a_confidence_is_never_certain(workbench, confidence, expected):
+  entry = dataclasses.replace(
+    workbench.runs["<i>run"].descriptions[0], confidence=confidence
+  )
+  answer = Answer("a", entry, None, None, entry, "how")
+  assert _Reader(str(answer_html(answer))).text.count(expected) == 2
+
+
 def test_numbers_have_a_minus_but_no_negative_zero():
   values = {-2.345678: "2.35", -0.005001: "0.01"}
   for value, shown in values.items():
@@ -173,7 +191,7 @@ def test_a_search_lists_units_and_regions(workbench, handlers, monkeypatch):
     "3.25",
     "1.75",
     "\N{MINUS SIGN}2.00",
-    f"Units that “{WORD}” fits best",
+    f"2 units that “{WORD}” fits best",
   } <= set(found.texts)
   assert "does not know: <u>." in found.text
   # The regions that it fits best alone, best first, by their places among a unit's.

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from milan_jax._src.catalog import strip
+from milan_jax._src.records import Description, Unit
 
 
 @pytest.mark.parametrize(
@@ -47,3 +48,20 @@ def test_a_long_word_of_missing_characters_is_wrapped_within_the_strip():
   columns = np.flatnonzero((drawn < 128).any(0))
   assert columns.min() >= 16 and columns.max() <= strip.WIDTH - 16
   assert len(drawn) > 4 * 30
+
+
+@pytest.mark.parametrize(
+  ("confidence", "guess", "expected"),
+  [
+    (0.9989, None, "confidence >99%"),
+    (0.994, None, "confidence 99%"),
+    (0.0031, "Dogs", "best guess: “Dogs”, <1%"),
+    (0.41, "Dogs", "best guess: “Dogs”, 41%"),
+  ],
+)
+def test_a_confidence_is_never_certain(confidence, guess, expected):
+  entry = Description(
+    Unit("a", 0), "Cats", -1.0, -1.0, confidence=confidence, guess=guess
+  )
+  lines = strip.caption(entry, where="net, a/0")
+  assert [line.text for line in lines] == ["net, a/0", "Cats", expected]

@@ -8,13 +8,14 @@ from milan_jax._src.decoding.attention import TextAttention
 from milan_jax._src.files.names import shown
 from milan_jax._src.notebook import (
   as_html,
+  confidence_text,
+  fields_table,
   pairs,
-  percent,
   picture,
   table,
 )
 from milan_jax._src.probe.model_options import Network
-from milan_jax._src.records import Descriptions, ExemplarSet, Unit
+from milan_jax._src.records import Description, Descriptions, ExemplarSet, Unit
 from milan_jax._src.store.chosen_exemplars import ChosenExemplars
 from milan_jax._src.store.exemplar_store import StoredExemplars
 from milan_jax._src.store.feature_store import FeatureStore
@@ -36,7 +37,7 @@ def _descriptions(value: Descriptions) -> Markup:
       f"{entry.unit.index}" + (" (off)" if entry.unit.sign == "off" else ""),
       "Never varies" if entry.dead else entry.text,
       entry.guess,
-      "" if entry.dead else percent(entry.confidence),
+      "" if entry.dead else confidence_text(entry.confidence),
       *([] if value.exemplars is None else [_row(value.exemplars, entry.unit)]),
     )
     for entry in value[:_ROWS]
@@ -46,6 +47,12 @@ def _descriptions(value: Descriptions) -> Markup:
   return table(
     f"{len(value):,} descriptions", columns, rows, note=_left_out(len(value), "units")
   )
+
+
+@as_html.register
+def _description(value: Description) -> Markup:
+  sure = "" if value.dead else confidence_text(value.confidence)
+  return fields_table(value, confidence=sure)
 
 
 @as_html.register(StoredExemplars)

@@ -13,7 +13,7 @@ from milan_jax._src.app.workbench import Answer, Found
 from milan_jax._src.catalog.regions import tile
 from milan_jax._src.decoding.attention import TextAttention
 from milan_jax._src.files.names import shown
-from milan_jax._src.notebook import percent, picture
+from milan_jax._src.notebook import confidence_text, picture
 from milan_jax._src.records import Description
 from milan_jax._src.templates import macros
 
@@ -114,7 +114,7 @@ def _described(entry: Description) -> Mapping[str, Any]:
   }
   return {
     "text": _text(entry),
-    "confidence": "" if entry.dead else percent(entry.confidence),
+    "confidence": "" if entry.dead else confidence_text(entry.confidence),
     "scores": [
       (name, _decimal(value)) for name, value in values.items() if value is not None
     ],

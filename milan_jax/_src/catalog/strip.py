@@ -11,6 +11,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from milan_jax._src.catalog.regions import GAP, GAP_GRAY, tile
+from milan_jax._src.notebook import confidence_text
 from milan_jax._src.records import Description
 
 # The best regions are large, in the first row; the others fill rows below it. Both
@@ -58,10 +59,9 @@ def caption(entry: Description, *, where: str) -> list[Line]:
   lines.append(Line(mark + entry.text, 30, _FAINT if entry.guess else _INK))
   facts = []
   if entry.confidence is not None:
-    said = f"confidence {entry.confidence:.0%}"
-    if entry.guess:
-      said = f"best guess: “{entry.guess}”, {entry.confidence:.0%}"
-    facts.append(said)
+    sure = confidence_text(entry.confidence)
+    guess = f"best guess: “{entry.guess}”, {sure}"
+    facts.append(guess if entry.guess else f"confidence {sure}")
   if entry.fires is not None and entry.fires != entry.images:
     facts.append(f"fires on {entry.fires:,} of {entry.images or 0:,} images")
   if facts:

@@ -28,6 +28,9 @@
 
   const { make, store } = milan;
   milan.percent = (value) => `${Math.round(value * 100)}%`;
+  // A fitted probability is never certain: as `confidence_text` of notebook.py has it.
+  milan.probability = (value) =>
+    value >= 0.995 ? ">99%" : value < 0.005 ? "<1%" : milan.percent(value);
   milan.number = (value) => value.toLocaleString("en-US");
   milan.decimal = (value) =>
     Number.isFinite(value) ? value.toFixed(2).replace("-", "−") : "n/a";
@@ -39,13 +42,10 @@
   };
   milan.plural = (count, word) => `${milan.number(count)} ${word}${count === 1 ? "" : "s"}`;
 
-  // A unit's sheet of regions, with the cover over it.
+  // A unit's sheet of regions, with the cover over it. The unit is named beside it, so it
+  // is not named here once more to those who hear the page.
   milan.strip = (place) => {
-    const answer = milan.isOff(place) ? "is lowered by most" : "responds to most";
-    const sheet = make("img", {
-      src: milan.pictureOf(place, ".webp"), decoding: "async",
-      alt: `The regions that ${milan.nameOf(place)} ${answer}`,
-    });
+    const sheet = make("img", { src: milan.pictureOf(place, ".webp"), decoding: "async", alt: "" });
     const cover = make("img.cover", {
       src: milan.pictureOf(place, ".cover.webp"), alt: "", decoding: "async",
     });
@@ -62,7 +62,7 @@
     const value = store.confidence[place];
     if (Number.isNaN(value)) return null;
     const label = milan.isWithheld(place)
-      ? `withheld guess, ${milan.percent(value)}` : `confidence ${milan.percent(value)}`;
+      ? `withheld guess, ${milan.probability(value)}` : `confidence ${milan.probability(value)}`;
     return make(`span.sure${value < 0.5 ? ".low" : ""}`, {},
       make("span.bar", { "aria-hidden": "true", "--share": value.toFixed(3) }), label);
   };
@@ -82,6 +82,11 @@
     milan.strip(place),
     make("span.where", {}, make("span.name", {}, milan.nameOf(place)), note ? make("span.note", {}, note) : null),
     milan.said(place, "span"));
+
+  // A pressed tile keeps showing the whole image.
+  milan.press = ({ currentTarget: tile }) => {
+    tile.setAttribute("aria-pressed", String(tile.getAttribute("aria-pressed") !== "true"));
+  };
 
   milan.choice = (label, name, options, value, change) => {
     const select = make("select", { name, onchange: () => change(select.value) },
