@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.app.conftest import LAYER, WORD, answer_of
+from tests.app.conftest import LAYER, PATIENCE, WORD, answer_of
 from tests.app.pictures import png, upload
 from tests.helpers.browsing import CHROMIUM, serious, tab_to
 
@@ -36,19 +36,22 @@ def _choose(page, label, wanted):
   playwright.expect(chosen).to_have_value(wanted)
 
 
-def _press(page, name):
-  """Moves to a button or tab by its name, and presses it."""
-  wanted = page.get_by_role("button", name=name, exact=True)
-  wanted = wanted.or_(page.get_by_role("tab", name=name, exact=True))
+def _move_to(page, wanted):
+  """Presses Tab until an element has the focus."""
   for _ in range(60):
     if wanted.evaluate("(element) => element === document.activeElement"):
-      page.keyboard.press("Enter")
       return
     page.keyboard.press("Tab")
-  raise AssertionError(f"Tab does not lead to {name}")
+  raise AssertionError(f"Tab does not lead to {wanted}")
 
 
-def _open_files(page, files):
+def _press(page, name, role="button"):
+  """Moves to a button or tab by its name, and presses it."""
+  _move_to(page, page.get_by_role(role, name=name, exact=True))
+  page.keyboard.press("Enter")
+
+
+def _open_files(page, key, files):
   """Opens the dialog for files by a key, and gives it some.
 
   Where none opens, as on a busy machine, the key is pressed again.
@@ -57,28 +60,53 @@ def _open_files(page, files):
     tab_to(page, ".milan-painter input[type=file]")
     try:
       with page.expect_file_chooser(timeout=15000) as chooser:
-        page.keyboard.press("Enter")
+        page.keyboard.press(key)
     except playwright.TimeoutError:
       continue
     chooser.value.set_files(files)
     return
-  raise AssertionError("Enter does not open the dialog for files")
+  raise AssertionError(f"{key} does not open the dialog for files")
 
 
 def test_a_unit_is_chosen_and_described(page, captioner):
   _choose(page, "Captioner", captioner.name)
+  _choose(page, "Strategy", "rerank")
+  refusal = page.locator(".milan-error:visible")
+  for label, message in (
+    ("Temperature (rerank)", "Temperature: expected a number; found 'hot'."),
+    ("Beam size", "Beam: expected a whole number; found 'hot'."),
+  ):
+    field = page.get_by_label(label, exact=True)
+    _move_to(page, field)
+    page.keyboard.type("hot")
+    _press(page, "Describe")
+    playwright.expect(refusal).to_have_text(message, timeout=PATIENCE)
+    _move_to(page, field)
+    page.keyboard.press("Control+A")
+    page.keyboard.press("Backspace")
   _choose(page, "Strategy", "greedy")
+  _choose(page, "Run", "<i>run")
+  _choose(page, "Layer", LAYER)
   _choose(page, "Unit", "2")
+  page.evaluate("window.live = [...document.querySelectorAll('[aria-live=polite]')]")
   _press(page, "Describe")
   answer = answer_of(page)
+  # It is read out: it comes into an element that was there before. The tables are not.
+  assert answer.evaluate("(e) => window.live.includes(e.closest('[aria-live]'))")
+  table = answer.locator("table").first
+  assert table.evaluate("(e) => e.closest('[aria-live]').ariaLive") == "off"
   assert f"<i>run: {LAYER}/2" in answer.inner_text()
   assert f"{captioner.name}, greedy" in answer.inner_text()
 
 
 def test_pictures_are_chosen_painted_and_described(page):
-  _press(page, "Your pictures")
-  _open_files(page, [upload("a.png", png()), upload("b.png", png(seed=1))])
+  _press(page, "Your pictures", role="tab")
+  _open_files(page, "Enter", [upload("a.png", png())])
+  page.get_by_text("1 chosen.").wait_for()
+  _open_files(page, "Space", [upload("b.png", png(seed=1))])
   page.get_by_text("2 chosen.").wait_for()
+  drawing = page.get_by_role("application", name="Region on a.png")
+  assert drawing.evaluate("(canvas) => canvas.tabIndex") == 0
   tab_to(page, ".milan-painter input[type=range]")
   brush = page.locator(".milan-painter input[type=range]")
   page.keyboard.press("Home")
@@ -119,12 +147,15 @@ def test_pictures_are_chosen_painted_and_described(page):
 
 
 def test_a_text_is_searched_for(page):
-  _press(page, "Search")  # the tab
+  _press(page, "Search", role="tab")
   _choose(page, "Units to show", "20")
   tab_to(page, "textarea", back=True)
   page.keyboard.type(f"{WORD}0")
   page.keyboard.press("Enter")
   assert f"“{WORD}0”" in answer_of(page).inner_text()
+  page.keyboard.type("1")
+  _press(page, "Search")
+  page.get_by_text(f"“{WORD}01”").wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -22,6 +22,7 @@ import pytest
 import milan_jax
 from milan_jax._src.catalog import site_data as written
 from milan_jax._src.catalog.meaning import shortened
+from milan_jax._src.catalog.pictures import folder_name
 from milan_jax._src.catalog.word_index import words_of
 from milan_jax._src.catalog.word_kinds import kinds_of, names_of
 from milan_jax._src.text.sentence_vectors import packaged_model
@@ -42,9 +43,8 @@ pytest.importorskip("axe_playwright_python")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 RUNS = [part for part in os.environ.get("MILAN_RUNS", "").split(",") if part]
 # Few, but also one that is dead and some that are shown by what lowers them.
-LAYERS, UNITS = ("bn0", "blocks.5.bn1"), "0,1,2,3,4,5,6,7,16,19,20,31"
-# So 1,000 units are under 60 MB.
-LARGEST_UNIT = 60_000  # bytes
+LAYERS, UNITS = ("bn0", "blocks.5.bn1"), "0,1,5,9,16,31"
+MOST = 60_000_000  # bytes of 1,000 units
 
 
 def _meanings(texts):
@@ -436,11 +436,30 @@ def test_axe_finds_nothing_serious(browser, one, both, units, keys, scheme):
       assert not serious(tab)
 
 
-def test_a_units_files_are_small(one, run):
-  """Of the second layer: the first has the longest borders around its regions."""
-  folder, number = one.parent, run.layers.index(LAYERS[1])
-  pictures = list((folder / "images" / LAYERS[1]).iterdir())
-  details = list((folder / "site" / "data").glob(f"{number}-*.js"))
-  size = sum(path.stat().st_size for path in (*pictures, *details))
-  count = sum(entry.unit.layer == LAYERS[1] for entry in run.descriptions)
-  assert pictures and details and size / count < LARGEST_UNIT
+def test_no_confidence_is_certain(tab, units):
+  sure = sum(not unit["dead"] and unit["confidence"] >= 0.995 for unit in units)
+  assert sure
+  tab.select_option("select[name=sort]", label="confidence")
+  first = tab.locator("ul.cards li").first
+  playwright.expect(first).to_contain_text("confidence >99%")
+  for card in tab.locator("ul.cards .sure").all_inner_texts():
+    assert "100%" not in card and " 0%" not in card
+
+
+def test_a_thousand_units_take_less_than_60_megabytes(one, run):
+  """Of any layer, and of all: the first has the longest borders around its regions."""
+  folder, data = one.parent, one.parent / "site" / "data"
+
+  def size(*paths):
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+  for number, layer in enumerate(run.layers):
+    files = list((folder / "images" / folder_name(layer)).iterdir())
+    files += data.glob(f"{number}-*.js")
+    count = sum(entry.unit.layer == layer for entry in run.descriptions)
+    assert size(*files) / count * 1000 < MOST, layer
+  page = size(one, *(folder / "site").iterdir())  # once, however many units
+  units = size(
+    *(folder / "images").rglob("*"), *data.iterdir(), folder / "catalog.json"
+  )
+  assert page + units / len(run.descriptions) * 1000 < MOST

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from milan_jax._src.notebook import confidence_text
 from tests.catalog.two_networks import EVIL, SAMPLES, UNITS, count_units
 from tests.helpers.browsing import CHROMIUM, counted, opened, tab_to, until
 
@@ -69,6 +70,17 @@ def test_numbers_are_short_also_if_very_small_or_large(tab):
     *("0", "3.14", f"{minus}0.001", "123000", f"1.43e{minus}6"),
     *(f"{minus}4.77e{minus}7", f"{minus}2.5e7"),
   ]
+
+
+def test_a_confidence_is_never_certain(tab):
+  values = [1.0, 0.995, 0.9949, 0.285001, 0.005, 0.0049, 0.0]
+  shown = tab.evaluate("(all) => all.map((each) => milan.probability(each))", values)
+  assert shown == [">99%", ">99%", "99%", "29%", "1%", "<1%", "<1%"]
+  # As everything else that is not a page of the catalog has it.
+  assert shown == list(map(confidence_text, values))
+  tab.goto(tab.address + "#/unit/one/conv%2F1/0")
+  line = tab.locator("#view-unit .line")
+  playwright.expect(line).to_contain_text("confidence <1%")
 
 
 def test_the_distribution_of_a_units_activations(tab):
@@ -138,15 +150,29 @@ def test_keys_of_a_units_page(tab):
   until(tab, f"{over} === '1'")
   tab_to(tab, "li:nth-child(2) > .tile")
   until(tab, f"{over} === '0'")
+  # A press keeps it; the same again takes it back.
+  for key, pressed in (("Enter", "true"), ("Space", "false"), ("Space", "true")):
+    press(key)
+    tile = tab.evaluate("document.activeElement.ariaPressed")
+    assert tile == pressed, key
+  tab_to(tab, "li:nth-child(3) > .tile")
+  until(tab, f"{over.replace('[1]', '[2]')} === '0'")
+  assert tab.evaluate(over) == "0"
   # By Tab also to the modes, which the arrow keys change, and to related units.
   tab_to(tab, "input[name=mode]", back=True)
   press("ArrowRight")
   playwright.expect(view.locator(".tiles.images")).to_be_visible()
-  playwright.expect(view.locator("a.mention").first).to_be_visible()
-  tab_to(tab, "a.mention")
-  link = tab.evaluate("document.activeElement.hash")
-  press("Enter")
-  until(tab, f"location.hash === {link!r}")
+  for place, name in enumerate(
+    ("The same description", "Nearest descriptions", "Nearest regions"), 1
+  ):
+    tab.evaluate("location.hash = '#/unit/one/conv%2F1/7-off'")
+    section = view.locator(f"#related > section:nth-child({place})")
+    playwright.expect(section.locator("h3")).to_contain_text(name)
+    tab_to(tab, f"#related > section:nth-child({place}) a.mention")
+    link = tab.evaluate("document.activeElement.hash")
+    press("Enter")
+    until(tab, f"location.hash === {link!r}")
+    playwright.expect(heading).to_be_focused()
   press("Escape")
   playwright.expect(tab.locator("#view-units")).to_be_visible()
   until(tab, "document.activeElement.matches('a.card')")

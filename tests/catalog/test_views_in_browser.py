@@ -3,11 +3,20 @@
 import html
 import pathlib
 import re
+import urllib.parse
 
 import pytest
 
+from milan_jax._src.catalog.word_kinds import kinds_of, names_of
 from tests.catalog.two_networks import EVIL, FEW, SAMPLES, UNITS
-from tests.helpers.browsing import CHROMIUM, TELEPHONE, counted, opened, tab_to
+from tests.helpers.browsing import (
+  CHROMIUM,
+  TELEPHONE,
+  counted,
+  opened,
+  tab_to,
+  until,
+)
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
@@ -71,6 +80,23 @@ def test_filters_layers_and_comparison_with_the_keyboard_alone(tab):
   tab_to(tab, "select[name=network]", back=True)
   press("ArrowDown")
   counted(tab, "249 of 498 units")
+  press("Home")
+  for name, fits in {
+    "layer": lambda value, place: place % (SAMPLES + FEW) < SAMPLES,
+    "state": lambda value, place: UNITS[place][2] == value,
+    "sign": lambda value, place: UNITS[place][0] != 7,
+    "kind": lambda value, place: value in names_of(kinds_of(UNITS[place][1])),
+  }.items():
+    tab_to(tab, f"select[name={name}]")
+    press("ArrowDown")
+    value = tab.evaluate("document.activeElement.value")
+    expected = sum(fits(value, place) for place in range(len(UNITS)))
+    assert 0 < expected < len(UNITS)
+    counted(tab, f"{expected} of 498 units")
+    press("Home")
+    counted(tab, "498 units")
+  tab_to(tab, "select[name=network]", back=True)
+  press("ArrowDown")
   tab_to(tab, "input[name=confidence]")
   press("End")  # 95% or more
   sure = sum(index % 100 >= 95 for index, _, state in UNITS[:249] if state != "dead")
@@ -107,6 +133,24 @@ def test_filters_layers_and_comparison_with_the_keyboard_alone(tab):
   playwright.expect(tab.locator("select[name=b]")).to_be_focused()
   press("ArrowUp")
   playwright.expect(view).to_contain_text("Unit by unit")
+  tab_to(tab, "select[name=a]", back=True)
+  press("ArrowDown")
+  playwright.expect(view).to_contain_text(f"Only in First network: {EVIL}")
+  playwright.expect(tab.locator("select[name=a]")).to_be_focused()
+
+
+def test_theme_and_keys_by_their_buttons_without_a_mouse(tab):
+  tab_to(tab, "#theme-button")
+  tab.keyboard.press("Enter")
+  assert tab.evaluate("document.documentElement.dataset.theme") == "light"
+  tab_to(tab, "#keys-button", back=True)
+  tab.keyboard.press("Enter")
+  dialog = tab.locator("#keys")
+  playwright.expect(dialog).to_be_visible()
+  tab_to(tab, "#keys-close")
+  tab.keyboard.press("Enter")
+  playwright.expect(dialog).to_be_hidden()
+  playwright.expect(tab.locator("#keys-button")).to_be_focused()
 
 
 def test_the_keys_are_listed(site):
@@ -122,6 +166,84 @@ def test_the_keys_are_listed(site):
   )
   assert {one or other for one, other in keys} | {*"←→↑↓"} == tested
   assert "arrows" in table
+
+
+def test_html_is_shown_as_text_everywhere(tab):
+  """In descriptions, annotations and names of networks, layers, files and sources."""
+  evil = urllib.parse.quote(EVIL, safe="")
+  both = f"a=one%2F{evil}&b=two%2F{evil}"
+  views = {
+    "#/?q=alert": 4,  # descriptions and layers of the cards that are seen
+    f"#/unit/two/{evil}/5": 4,  # description, hypothesis, layer and network
+    "#/unit/one/conv%2F1/0": 3,  # annotation, and another's description and name
+    "#/layers": 6,  # the networks' headings and tables, and the layers' names
+    f"#/compare?{both}": 6,  # names, shared descriptions, and unit by unit
+    "#/about": 6,  # facts and notes
+    f"#/unit/one/{evil}/none": 1,  # no such unit
+  }
+  for view, least in views.items():
+    tab.goto(tab.address + view)
+    section = tab.locator("main > section:visible")
+    playwright.expect(section).to_contain_text(EVIL)
+    # What is related to a unit is added when all is loaded.
+    until(
+      tab, f"document.querySelector('main').innerText.split({EVIL!r}).length > {least}"
+    )
+    assert EVIL in tab.locator("h1").inner_text()
+    made = "all => all.map((each) => each.closest('head') ? '' : each.outerHTML)"
+    assert not any(tab.locator("script").evaluate_all(made)), view
+
+
+def test_what_a_screen_reader_is_told(tab):
+  """Roles, names and what is read out when it changes, as the browser computes them."""
+  tools = tab.get_by_role("search")
+  search = tools.get_by_role("searchbox", name="Search descriptions")
+  tree = tab.context.new_cdp_session(tab).send("Accessibility.getFullAXTree")
+  (node,) = (n for n in tree["nodes"] if n["role"]["value"] == "searchbox")
+  assert node["description"]["value"] == "498 units"
+  slider = tools.get_by_role("slider", name="Confidence")
+  slider.press("End")
+  playwright.expect(slider).to_have_attribute("aria-valuetext", "95% or more")
+  slider.press("Home")
+  playwright.expect(slider).to_have_attribute("aria-valuetext", "any")
+  status = tab.get_by_role("status").filter(has_text="498 units")
+  playwright.expect(status).to_have_attribute("aria-live", "polite")
+  tab.evaluate("window.region = document.getElementById('count')")
+  search.fill("tulips")
+  counted(tab, "4 of 498 units")
+  # The same element: only what changes in it is read out.
+  assert tab.evaluate("window.region === document.getElementById('count')")
+  items = tab.get_by_role("list", name="Units that fit").get_by_role("listitem")
+  assert items.count() == 4
+  link = items.first.get_by_role("link")
+  # The unit once, and its picture not as a picture.
+  playwright.expect(link).to_have_accessible_name(
+    "conv/1, unit 0 Red flowers confidence <1% fires on 1 of 400 images"
+  )
+  link.press("Enter")
+  playwright.expect(tab.get_by_role("heading", name="Red flowers")).to_be_focused()
+  regions = tab.get_by_role("list", name="Regions, best first")
+  tile = regions.get_by_role("button", name="Region 1, activation 9", pressed=False)
+  tile.press("Enter")
+  tile = regions.get_by_role("button", name="Region 1, activation 9", pressed=True)
+  playwright.expect(tile).to_be_focused()
+  tab.keyboard.press("l")
+  playwright.expect(
+    tab.get_by_role("heading", name="Layers", exact=True)
+  ).to_be_focused()
+  assert tab.title().startswith("Layers · ")
+  # The keys go to the picture, not to the screen reader.
+  picture = tab.get_by_role("application", name="Every unit as a cell").first
+  picture.focus()
+  tip = tab.locator(".tip").first
+  playwright.expect(tip).to_have_attribute("aria-live", "polite")
+  tab.keyboard.press("c")
+  summary = tab.locator("#view-compare").get_by_role("status")
+  playwright.expect(summary).to_have_text(
+    f"1 of {SAMPLES} units have the same description. 5 descriptions are in both, "
+    "1 only in First network: conv/1, "
+    f"1 only in {EVIL}: conv/1."
+  )
 
 
 def test_layers_and_comparison(tab):

@@ -63,8 +63,8 @@ def _units(layer, number, shift=0):
       maps=lambda: np.arange(15 * 49, dtype=np.float32).reshape(15, 7, 7),
       image_shape=(height, width),
       features=lambda index=index: np.array([index + 1.0, index % 8, 1], np.float32),
-      annotations=("A bed of tulips",) if index == 0 else (),
-      others={"elsewhere": "petals"} if index == 0 else {},
+      annotations=("A bed of tulips", EVIL) if index == 0 else (),
+      others={"elsewhere": "petals", EVIL: EVIL} if index == 0 else {},
       distribution=DISTRIBUTION if index == 0 else None,
       hypotheses=(
         Hypothesis(text, -1.0, -2.0, -9.0),
@@ -101,7 +101,9 @@ def write_two_networks(folder):
 
   networks = [
     page.Network(
-      page.PageInfo(name, name, "16 images", facts={"Images": EVIL}),
+      page.PageInfo(
+        name, name, "16 images", facts={EVIL: f"`{EVIL}`"}, notes=(f"{EVIL} `{EVIL}`",)
+      ),
       ("conv/1", EVIL),
       [*_units("conv/1", SAMPLES, shift), *_units(EVIL, FEW)],
       "a",
@@ -111,4 +113,4 @@ def write_two_networks(folder):
   ]
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(site_data, "meanings", meanings)
-    return page.write_site(folder, "Two networks", networks)
+    return page.write_site(folder, f"Two networks {EVIL}", networks)

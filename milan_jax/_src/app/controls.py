@@ -16,6 +16,8 @@ _HINT = (
   "should be described; without paint it is the whole picture. Pictures are sent to "
   "milan-demo on this machine only, and are not written to disk."
 )
+# A screen reader reads an answer out, but for the parts that are marked as "off".
+_READ_OUT = "element.setAttribute('aria-live', 'polite');"
 # Gradio offers each event as an API; the page needs none.
 _EVENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
 
@@ -55,7 +57,7 @@ def _units_tab(workbench: Workbench, handlers: Handlers, how: list[Any]) -> None
     layer = _dropdown("Layer", layers)
     unit = _dropdown("Unit", workbench.units(runs[0], layers[0]))
   button = gr.Button("Describe", variant="primary")
-  answer = gr.HTML()
+  answer = gr.HTML(js_on_load=_READ_OUT)
 
   def choose_run(name: str) -> tuple[Any, Any]:
     found = workbench.layers(name)
@@ -82,7 +84,7 @@ def _pictures_tab(handlers: Handlers, how: list[Any]) -> None:
     max_bytes=MAX_BYTES,
   )
   button = gr.Button("Describe the regions", variant="primary")
-  answer = gr.HTML()
+  answer = gr.HTML(js_on_load=_READ_OUT)
   button.click(handlers.describe_pictures, [painter, *how], [answer], **_EVENT)
 
 
@@ -94,7 +96,7 @@ def _search_tab(workbench: Workbench, handlers: Handlers) -> None:
     # Not a slider: the numbers at its ends have too little contrast.
     top = _dropdown("Units to show", list(UNITS_TO_SHOW))
   button = gr.Button("Search", variant="primary")
-  found = gr.HTML()
+  found = gr.HTML(js_on_load=_READ_OUT)
   for event in (button.click, text.submit):
     event(handlers.find, [run, text, top], [found], **_EVENT)
 

@@ -98,7 +98,7 @@ function listen(canvas, frame) {
 function add({ name, picture }) {
   const size = props.size;
   const canvas = make("canvas", { width: size, height: size, tabIndex: 0 });
-  canvas.setAttribute("role", "img");
+  canvas.setAttribute("role", "application"); // keys go to it, not to a screen reader
   canvas.setAttribute(
     "aria-label",
     `Region on ${name}. Arrow keys move the brush, the space bar paints.`,

@@ -78,14 +78,14 @@
       if (below) known.push("below the threshold");
       if (samples.names) known.push(samples.names[i]);
       return make("li", {}, make("button.tile", {
-        type: "button", "aria-label": known.join(", "), title: samples.names?.[i] ?? "", "--sheet": sheet, "--cover": cover,
+        type: "button", "aria-pressed": "false", onclick: milan.press, "aria-label": known.join(", "), title: samples.names?.[i] ?? "", "--sheet": sheet, "--cover": cover,
         "--x": `${width > tile ? (i * (tile + gap) * 100) / (width - tile) : 0}%`, "--y": "0%", "--wide": `${(width * 100) / tile}%`, "--high": "100%",
       }, make("span.whole"), make("span.over")),
       make("span.level", { "aria-hidden": "true" }, milan.brief(value), below ? " (below)" : ""),
       make("span.level", { "aria-hidden": "true" }, part));
     });
     return make("section.wide", {}, make("h3", {}, "Samples from over the whole range"),
-      make("ul.samples", { "aria-label": "Samples, highest first" }, ...items),
+      make("ul.samples", { role: "list", "aria-label": "Samples, highest first" }, ...items),
       make("p.hint", {}, "The range of the maximum on an image is cut into equal intervals. Of each with an image, one image, with the region above the threshold; the whole image where nothing is above."));
   };
 })();

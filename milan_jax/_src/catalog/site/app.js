@@ -33,6 +33,7 @@
     document.title = title;
     if (["layers", "compare", "about"].includes(name)) {
       show(name);
+      document.title = `${document.getElementById(`${name}-title`).textContent} · ${title}`;
       if (from !== name) {
         scrollTo(0, 0);
         // Those who do not see the page hear where they are; Tab goes on from here.

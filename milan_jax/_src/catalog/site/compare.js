@@ -3,8 +3,9 @@
 (() => {
   const { make, store } = milan;
   const LINES = 100;
-  // The two choices are made once: they keep the focus while what is below changes.
-  let selects = null, below = null;
+  // The choices and the summary are made once: the choices keep the focus while what is
+  // below changes, and those who do not see it hear the summary.
+  let selects = null, summary = null, below = null;
 
   const idOf = (layer) => `${store.facts.networks[layer.network].key}/${layer.name}`;
   const layers = () => store.facts.layers.filter((layer) => layer.counts.units);
@@ -12,6 +13,7 @@
     ? `${store.facts.networks[layer.network].title}: ${layer.name}` : layer.name);
   const placesOf = (layer) => Array.from({ length: layer.counts.units }, (_, i) => layer.first + i);
   const unitKey = (place) => `${store.unit[place]}${milan.isOff(place) ? "-off" : ""}`;
+  const same = (x, y) => milan.textOf(x) === milan.textOf(y) && milan.sort(x) === milan.sort(y);
   const linkOf = (a, b) => `#/compare?${new URLSearchParams({ a, b })}`;
 
   const options = () => layers().map((layer) => [idOf(layer), nameOf(layer)]);
@@ -59,7 +61,9 @@
       ...shares.map((share, i) => make(`span.half.half-${i}`, { "--share": share.toFixed(4) }, make("span.count", {}, milan.percent(share)))));
   }));
 
+  // Two layers: what is to be shown of them, and in words what was found.
   const result = (a, b) => {
+    const found = [];
     const [left, right] = [a, b].map(placesOf);
     const parts = [make("h3", {}, "Kinds of words"), kinds(a, b),
       make("p.hint", {}, "The share of the described units that mention it.")];
@@ -70,14 +74,15 @@
     const only = [[ours, theirs, a], [theirs, ours, b]].map(([one, other, layer]) =>
       [layer, [...one.keys()].filter((text) => !other.has(text)).sort((x, y) => one.get(y).length - one.get(x).length), one]);
     if (a.name === b.name && pairs.length) {
-      const equal = pairs.filter(([x, y]) => milan.textOf(x) === milan.textOf(y) && milan.sort(x) === milan.sort(y) && milan.sort(x) !== "undescribed").length;
-      parts.push(make("h3", {}, "Unit by unit"),
-        make("p", {}, `${milan.number(equal)} of ${milan.plural(pairs.length, "unit")} have the same description.`),
-        ...table("Unit by unit", ["unit", nameOf(a), nameOf(b)], pairs.sort(([x, y], [z, w]) =>
-          (milan.textOf(x) === milan.textOf(y)) - (milan.textOf(z) === milan.textOf(w))), ([x, y]) =>
-          make(`tr${milan.textOf(x) === milan.textOf(y) ? ".same" : ""}`, {}, make("th", { scope: "row" }, unitKey(x)),
+      const equal = pairs.filter(([x, y]) => same(x, y) && milan.sort(x) !== "undescribed").length;
+      found.push(`${milan.number(equal)} of ${milan.plural(pairs.length, "unit")} have the same description.`);
+      parts.push(make("h3", {}, "Unit by unit"), ...table("Unit by unit", ["unit", nameOf(a), nameOf(b)], pairs.sort(([x, y], [z, w]) =>
+        same(x, y) - same(z, w)), ([x, y]) =>
+          make(`tr${same(x, y) ? ".same" : ""}`, {}, make("th", { scope: "row" }, unitKey(x)),
             ...[x, y].map((place) => make("td", {}, make("a", { href: milan.linkOf(place) }, milan.said(place, "span")))))).filter(Boolean));
     }
+    found.push(`${milan.plural(shared.length, "description")} ${shared.length === 1 ? "is" : "are"} in both, ${only.map(([layer, texts]) =>
+      `${milan.number(texts.length)} only in ${nameOf(layer)}`).join(", ")}.`);
     parts.push(make("h3", {}, `Shared descriptions: ${milan.number(shared.length)}`));
     if (shared.length) {
       parts.push(...table("Shared descriptions", ["description", nameOf(a), nameOf(b)], shared, (text) => make("tr", {},
@@ -87,7 +92,7 @@
       make("h3", {}, `Only in ${nameOf(layer)}: ${milan.number(texts.length)}`),
       ...(texts.length ? table(`Only in ${nameOf(layer)}`, ["description", "units"], texts, (text) => make("tr", {},
         make("th", { scope: "row" }, store.texts[text]), make("td", {}, units(from.get(text))))) : []).filter(Boolean)))));
-    return parts;
+    return { parts, words: found.join(" ") };
   };
 
   const build = (view) => {
@@ -96,8 +101,9 @@
     });
     const choices = make("div.choices", {}, choose("Left", "a"), choose("Right", "b"));
     selects = [...choices.querySelectorAll("select")];
+    summary = make("p", { role: "status" });
     below = make("div");
-    view.append(choices, below);
+    view.append(choices, summary, below);
   };
 
   milan.compare = {
@@ -111,11 +117,13 @@
       const b = find(asked.get("b")) ?? twin ?? all.find((layer) => layer !== a) ?? a;
       if (!below) build(document.getElementById("view-compare"));
       if (!a) {
-        below.replaceChildren(make("p", {}, "There are no units."));
+        summary.textContent = "There are no units.";
         return;
       }
       [a, b].forEach((layer, i) => { selects[i].value = idOf(layer); });
-      below.replaceChildren(...(a === b ? [make("p", {}, "Choose two layers.")] : result(a, b)));
+      const { parts, words } = a === b ? { parts: [], words: "Choose two layers." } : result(a, b);
+      below.replaceChildren(...parts);
+      summary.textContent = words;
     },
   };
 })();

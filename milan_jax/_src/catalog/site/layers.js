@@ -42,7 +42,7 @@
   const mosaic = (layers, legend) => {
     const hint = "Point at a cell to see its unit, or move through them with the arrow keys; Enter opens it.";
     const tip = make("p.tip", { "aria-live": "polite" }, hint);
-    const canvas = make("canvas.mosaic", { role: "img", tabindex: "0", "aria-label": "Every unit as a cell, a band for each layer, colored by the kind of word of its description; the numbers are below. Arrow keys move through the units, Enter opens one." });
+    const canvas = make("canvas.mosaic", { role: "application", tabindex: "0", "aria-label": "Every unit as a cell, a band for each layer, colored by the kind of word of its description; the numbers are below. Arrow keys move through the units, Enter opens one." });
     let cells = null, chosen = null; // the unit that the keys are at
     const show = (place) => { tip.textContent = place === null ? hint : `${milan.nameOf(place)}: ${milan.textOf(place)}`; };
     const paint = () => {

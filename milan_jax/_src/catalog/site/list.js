@@ -60,7 +60,7 @@
       type: "range", min: "0", max: "95", step: "5", name: "confidence", value: "0",
       oninput: () => change({ confidence: least.value }),
     });
-    const leastText = make("output", {}, "any");
+    const leastText = make("output", { "aria-live": "off" }, "any"); // the slider says it
     const confidence = make("label.choice.least", {}, make("span", {}, "Confidence"), make("span.slider", {}, least, leastText));
     const sort = milan.choice("Sort by", "sort", [["layer", "layer order"]], "layer", (v) => change({ sort: v }));
     const up = make("button.up", {
@@ -74,7 +74,7 @@
     filters.open = !matchMedia("(max-width: 44rem)").matches;
     const form = make("form.tools", { role: "search", onsubmit: (event) => event.preventDefault() },
       make("div.query", {}, input, by, count), filters);
-    list = make("ul.cards", { "aria-label": "Units that fit" });
+    list = make("ul.cards", { role: "list", "aria-label": "Units that fit" });
     list.addEventListener("keydown", press);
     list.addEventListener("focusin", (event) => {
       const card = event.target.closest("li");
@@ -106,6 +106,7 @@
     set(controls.sort, state.sort);
     controls.least.value = state.confidence;
     controls.leastText.textContent = state.confidence === "0" ? "any" : `${state.confidence}% or more`;
+    controls.least.setAttribute("aria-valuetext", controls.leastText.textContent);
     controls.up.setAttribute("aria-pressed", String(Boolean(state.up)));
     controls.reset.hidden = link() === "#/";
   };

@@ -98,11 +98,11 @@
       };
       const canvas = heat ? heatMap(heat, details.maps, i) : null;
       return make("li", {}, make("button.tile", {
-        type: "button", "aria-label": known.join(", "), title: details.names?.[i] ?? "", ...style, "--sheet": sheet, "--cover": cover,
+        type: "button", "aria-pressed": "false", onclick: milan.press, "aria-label": known.join(", "), title: details.names?.[i] ?? "", ...style, "--sheet": sheet, "--cover": cover,
       }, make("span.whole"), make("span.over"), canvas),
       details.activations ? make("span.level", { "aria-hidden": "true" }, milan.brief(details.activations[i])) : null);
     });
-    const grid = make(`ul.tiles.${mode}`, { "aria-label": "Regions, best first" }, ...buttons);
+    const grid = make(`ul.tiles.${mode}`, { role: "list", "aria-label": "Regions, best first" }, ...buttons);
     const choices = MODES.filter(([name]) => name !== "heat" || heat);
     if (!choices.some(([name]) => name === mode)) grid.className = "tiles regions";
     const chosen = choices.some(([name]) => name === mode) ? mode : "regions";
