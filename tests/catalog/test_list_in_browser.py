@@ -66,16 +66,16 @@ def test_filters_and_order(tab):
   tab.select_option("select[name=layer]", "conv/1")
   tab.select_option("select[name=sort]", label="score")
   first = tab.locator("ul.cards .where").first
-  playwright.expect(first).to_have_text("conv/1, unit 0")
+  playwright.expect(first).to_have_text("First network: conv/1, unit 0")
   tab.click("button.up")
-  playwright.expect(first).to_have_text(f"conv/1, unit {SAMPLES - 1}")
+  playwright.expect(first).to_have_text(f"First network: conv/1, unit {SAMPLES - 1}")
   tab.select_option("select[name=sort]", label="description, from A")
   tab.click("button.up")
   playwright.expect(tab.locator("ul.cards .text").first).to_contain_text(EVIL)
   tab.click("button.up")
   tab.select_option("select[name=sort]", label="confidence")
   tab.click("button.up")
-  playwright.expect(first).to_have_text("conv/1, unit 99")
+  playwright.expect(first).to_have_text("First network: conv/1, unit 99")
 
 
 FOCUSED = "document.activeElement.closest('li')?.getAttribute('aria-posinset')"

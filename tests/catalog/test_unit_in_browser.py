@@ -24,7 +24,10 @@ def test_a_units_page_and_its_link(tab):
   assert rows.count() == 2
   playwright.expect(rows.nth(0)).to_contain_text("most informative")
   playwright.expect(rows.nth(1)).to_contain_text("most likely")
-  playwright.expect(view).to_contain_text("The same description")
+  same = view.locator("#related > section").filter(has_text="The same description")
+  names = same.locator(".name").all_inner_texts()
+  # Of which network each is.
+  assert all(name.startswith("First network: ") for name in names) and names
   playwright.expect(view).to_contain_text("Nearest regions")
   over = view.locator(".tile .over").first
   assert over.evaluate("e => getComputedStyle(e).opacity") == "1"

@@ -70,13 +70,13 @@ def test_filters_layers_and_comparison_with_the_keyboard_alone(tab):
   tab_to(tab, "select[name=sort]")
   first = tab.locator("ul.cards .where").first
   press("End")  # description, from A
-  playwright.expect(first).not_to_have_text("conv/1, unit 0")
+  playwright.expect(first).not_to_have_text("First network: conv/1, unit 0")
   press("Home")
   tab_to(tab, "button.up")
   press("Enter")
-  playwright.expect(first).to_have_text(f"{EVIL}, unit {FEW - 1}")
+  playwright.expect(first).to_have_text(f"{EVIL}: {EVIL}, unit {FEW - 1}")
   press("Enter")
-  playwright.expect(first).to_have_text("conv/1, unit 0")
+  playwright.expect(first).to_have_text("First network: conv/1, unit 0")
   tab_to(tab, "select[name=network]", back=True)
   press("ArrowDown")
   counted(tab, "249 of 498 units")
@@ -110,7 +110,7 @@ def test_filters_layers_and_comparison_with_the_keyboard_alone(tab):
   press("l")
   tab_to(tab, "canvas.mosaic")
   tip = tab.locator(".tip").first
-  playwright.expect(tip).to_have_text("conv/1, unit 0: Red flowers")
+  playwright.expect(tip).to_have_text("First network: conv/1, unit 0: Red flowers")
   for key, unit in (("ArrowRight", 1), ("ArrowLeft", 0), ("ArrowLeft", 0)):
     press(key)
     playwright.expect(tip).to_contain_text(f"conv/1, unit {unit}:")
@@ -218,7 +218,7 @@ def test_what_a_screen_reader_is_told(tab):
   link = items.first.get_by_role("link")
   # The unit once, and its picture not as a picture.
   playwright.expect(link).to_have_accessible_name(
-    "conv/1, unit 0 Red flowers confidence <1% fires on 1 of 400 images"
+    "First network: conv/1, unit 0 Red flowers confidence <1% fires on 1 of 400 images"
   )
   link.press("Enter")
   playwright.expect(tab.get_by_role("heading", name="Red flowers")).to_be_focused()

@@ -27,7 +27,7 @@ IMAGES = "images"
 SITE = "site"
 _SOURCE = "source.txt"
 # How pictures are drawn; a change draws all again.
-_PICTURES = "sheets and covers 2"
+_PICTURES = "sheets and covers 3"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from milan_jax._src.runs.cores import num_cores
 
 SHEET, COVER = ".webp", ".cover.webp"
 RANGE = ".range"  # in the names of the pictures of samples
-QUALITY = 72
+QUALITY = 60
 # Of 0 to 6: 4, the default, takes twice as long for files that are 2% smaller.
 _METHOD = 2
 # Quality is effort here; 80, the default, takes twice as long for the same size.

@@ -9,14 +9,12 @@
 
   const idOf = (layer) => `${store.facts.networks[layer.network].key}/${layer.name}`;
   const layers = () => store.facts.layers.filter((layer) => layer.counts.units);
-  const nameOf = (layer) => (store.facts.networks.length > 1
-    ? `${store.facts.networks[layer.network].title}: ${layer.name}` : layer.name);
   const placesOf = (layer) => Array.from({ length: layer.counts.units }, (_, i) => layer.first + i);
   const unitKey = (place) => `${store.unit[place]}${milan.isOff(place) ? "-off" : ""}`;
   const same = (x, y) => milan.textOf(x) === milan.textOf(y) && milan.sort(x) === milan.sort(y);
   const linkOf = (a, b) => `#/compare?${new URLSearchParams({ a, b })}`;
 
-  const options = () => layers().map((layer) => [idOf(layer), nameOf(layer)]);
+  const options = () => layers().map((layer) => [idOf(layer), milan.layerName(layer)]);
 
   const by = (places) => {
     const texts = new Map();
@@ -54,7 +52,7 @@
   };
 
   const kinds = (a, b) => make("div.kind-pairs", {},
-    make("div.kind-pair.head", {}, make("span"), ...[a, b].map((layer) => make("span", {}, nameOf(layer)))),
+    make("div.kind-pair.head", {}, make("span"), ...[a, b].map((layer) => make("span", {}, milan.layerName(layer)))),
     ...store.facts.kinds.filter((kind) => a.kinds[kind] || b.kinds[kind]).map((kind) => {
     const shares = [a, b].map((layer) => layer.kinds[kind] / Math.max(1, layer.counts.described));
     return make("div.kind-pair", { "data-kind": kind }, make("span", {}, kind),
@@ -76,21 +74,21 @@
     if (a.name === b.name && pairs.length) {
       const equal = pairs.filter(([x, y]) => same(x, y) && milan.sort(x) !== "undescribed").length;
       found.push(`${milan.number(equal)} of ${milan.plural(pairs.length, "unit")} have the same description.`);
-      parts.push(make("h3", {}, "Unit by unit"), ...table("Unit by unit", ["unit", nameOf(a), nameOf(b)], pairs.sort(([x, y], [z, w]) =>
+      parts.push(make("h3", {}, "Unit by unit"), ...table("Unit by unit", ["unit", milan.layerName(a), milan.layerName(b)], pairs.sort(([x, y], [z, w]) =>
         same(x, y) - same(z, w)), ([x, y]) =>
-          make(`tr${same(x, y) ? ".same" : ""}`, {}, make("th", { scope: "row" }, unitKey(x)),
+          make(`tr${same(x, y) ? ".same" : ""}`, {}, make("th.key", { scope: "row" }, unitKey(x)),
             ...[x, y].map((place) => make("td", {}, make("a", { href: milan.linkOf(place) }, milan.said(place, "span")))))).filter(Boolean));
     }
     found.push(`${milan.plural(shared.length, "description")} ${shared.length === 1 ? "is" : "are"} in both, ${only.map(([layer, texts]) =>
-      `${milan.number(texts.length)} only in ${nameOf(layer)}`).join(", ")}.`);
+      `${milan.number(texts.length)} only in ${milan.layerName(layer)}`).join(", ")}.`);
     parts.push(make("h3", {}, `Shared descriptions: ${milan.number(shared.length)}`));
     if (shared.length) {
-      parts.push(...table("Shared descriptions", ["description", nameOf(a), nameOf(b)], shared, (text) => make("tr", {},
+      parts.push(...table("Shared descriptions", ["description", milan.layerName(a), milan.layerName(b)], shared, (text) => make("tr", {},
         make("th", { scope: "row" }, store.texts[text]), make("td", {}, units(ours.get(text))), make("td", {}, units(theirs.get(text))))).filter(Boolean));
     }
     parts.push(make("div.both", {}, ...only.map(([layer, texts, from]) => make("section", {},
-      make("h3", {}, `Only in ${nameOf(layer)}: ${milan.number(texts.length)}`),
-      ...(texts.length ? table(`Only in ${nameOf(layer)}`, ["description", "units"], texts, (text) => make("tr", {},
+      make("h3", {}, `Only in ${milan.layerName(layer)}: ${milan.number(texts.length)}`),
+      ...(texts.length ? table(`Only in ${milan.layerName(layer)}`, ["description", "units"], texts, (text) => make("tr", {},
         make("th", { scope: "row" }, store.texts[text]), make("td", {}, units(from.get(text))))) : []).filter(Boolean)))));
     return { parts, words: found.join(" ") };
   };

@@ -110,8 +110,11 @@ const milan = {};
   milan.isDead = (place) => (store.flags[place] & DEAD) > 0;
   milan.isWithheld = (place) => (store.flags[place] & WITHHELD) > 0;
   milan.isDescribed = (place) => Boolean(store.texts[store.text[place]]);
+  // A layer's name, after its network's where there are several.
+  milan.layerName = (layer) => (store.facts.networks.length > 1
+    ? `${store.facts.networks[layer.network].title}: ${layer.name}` : layer.name);
   milan.nameOf = (place) =>
-    `${milan.layerOf(place).name}, unit ${store.unit[place]}`
+    `${milan.layerName(milan.layerOf(place))}, unit ${store.unit[place]}`
     + (milan.isOff(place) ? " (off)" : "");
   milan.textOf = (place) =>
     milan.isDead(place) ? "Never varies" : store.texts[store.text[place]] || "Not described";
