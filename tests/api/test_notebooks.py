@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import milan_jax
+import milan_jax._src.api  # registers what objects look like
 from milan_jax._src.records import LayerExemplars
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
@@ -48,7 +49,9 @@ class _Reader(html.parser.HTMLParser):
 
 
 def _read(value):
-  found = _Reader(value._repr_html_())
+  shown = value._repr_html_()
+  assert type(shown) is str  # Markup would escape what is joined to it
+  found = _Reader(shown)
   allowed = {"b", "table", "thead", "tbody", "tr", "th", "td", "img", "p"}
   assert set(found.tags) <= allowed
   return found
@@ -135,8 +138,16 @@ def test_a_confidence_is_never_certain():
   assert [text for text in texts if text.endswith("%")] == list(shown)
   for entry, expected in zip(entries, shown, strict=True):
     assert expected in _read(entry).texts
-  dead = dataclasses.replace(entries[0], dead=True)
-  assert "%" not in _read(dead).text + _read(milan_jax.Descriptions([dead])).text
+
+
+def test_what_means_nothing_is_not_shown_of_a_dead_unit():
+  dead = milan_jax.Description(
+    milan_jax.Unit("a", 0), "Dogs", -1.5, -2.5, dead=True, confidence=0.5, guess="Cats"
+  )
+  for value in (dead, milan_jax.Descriptions([dead])):
+    found = _read(value)
+    assert "Never varies" in found.texts
+    assert not any(word in found.text for word in ("Dogs", "Cats", "1.5", "2.5", "%"))
 
 
 def test_options_show_what_is_set():

@@ -74,16 +74,14 @@ class Captioner:
 
   def _repr_html_(self) -> str:
     release = self.release
-    return pairs(
-      "Captioner",
-      {
-        "encoder": release.encoder.backbone,
-        "words": f"{len(release.vocabulary):,}",
-        "language model": "no" if release.language_model is None else "yes",
-        "confidence": "no" if release.confidence is None else "yes",
-        "decoding": self.decoding,
-      },
-    )
+    facts = {
+      "encoder": release.encoder.backbone,
+      "words": f"{len(release.vocabulary):,}",
+      "language model": "no" if release.language_model is None else "yes",
+      "confidence": "no" if release.confidence is None else "yes",
+      "decoding": self.decoding,
+    }
+    return str(pairs("Captioner", facts))
 
   @property
   def decoding(self) -> Decoding:

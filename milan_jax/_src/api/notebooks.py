@@ -36,7 +36,7 @@ def _descriptions(value: Descriptions) -> Markup:
       entry.unit.layer,
       f"{entry.unit.index}" + (" (off)" if entry.unit.sign == "off" else ""),
       "Never varies" if entry.dead else entry.text,
-      entry.guess,
+      "" if entry.dead else entry.guess,
       "" if entry.dead else confidence_text(entry.confidence),
       *([] if value.exemplars is None else [_row(value.exemplars, entry.unit)]),
     )
@@ -51,8 +51,9 @@ def _descriptions(value: Descriptions) -> Markup:
 
 @as_html.register
 def _description(value: Description) -> Markup:
-  sure = "" if value.dead else confidence_text(value.confidence)
-  return fields_table(value, confidence=sure)
+  if value.dead:  # its text and scores mean nothing
+    return pairs("Description", {"unit": value.unit, "text": "Never varies"})
+  return fields_table(value, confidence=confidence_text(value.confidence))
 
 
 @as_html.register(StoredExemplars)

@@ -81,7 +81,7 @@ class Run:
       "captioner": shown(self.captioner),
       "layers": ", ".join(map(shown, self.layers)),
     }
-    return pairs("Run", facts) + (as_html(self.descriptions) or "")
+    return str(pairs("Run", facts) + (as_html(self.descriptions) or ""))
 
   @property
   def network(self) -> str:
