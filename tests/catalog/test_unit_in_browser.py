@@ -108,7 +108,7 @@ def test_the_distribution_of_a_units_activations(tab):
   ]
   assert _loads(tab, ".samples .whole").endswith('/one/conv%252F1/0.range.webp")')
   tab.goto(tab.address + "#/unit/one/conv%2F1/1")
-  playwright.expect(view).to_contain_text("did not store the histogram")
+  playwright.expect(view).to_contain_text("histogram over all images was not stored")
   assert view.locator(".samples").count() == 0
 
 

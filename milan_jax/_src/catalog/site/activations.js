@@ -58,7 +58,7 @@
     }
     return make("section", {}, make("h3", {}, "Activations"), picture, make("p.hint", {}, bands.length
       ? "Bars, on a log scale: the activations at positions of all images, and their maximum on each image. Marks: the images shown above. Dashed: the threshold."
-      : "Marks: the images shown. This run did not store the histogram over all images."));
+      : "Marks: the images shown. The histogram over all images was not stored."));
   };
 
   // One image of each part of the range of the maxima, highest first.
