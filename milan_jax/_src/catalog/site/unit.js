@@ -119,7 +119,7 @@
       grid,
       make("p.hint", {}, milan.isDead(place)
         ? "The unit never varies: its images mean nothing."
-        : "Best first. Point at a region, or move to it with Tab, to see the whole image."));
+        : "Best first. Point at a region, or move to it with Tab, to see the whole image; a press keeps it shown."));
   };
   milan.cssUrl = (path) => `url("${new URL(path, document.baseURI).href.replace(/["\\\n]/g, encodeURIComponent)}")`;
 
