@@ -178,6 +178,12 @@ def test_axe_finds_nothing_serious(page, scheme):
   )
   page.get_by_text("b.png: it is not a picture").wait_for()
   assert not serious(page)
+  # Also on a telephone, where nothing may stand out.
+  page.set_viewport_size({"width": 390, "height": 844})
+  for element in page.locator(".milan-painter :is(input, canvas, button)").all():
+    box = element.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+  assert not serious(page)
   page.get_by_role("button", name="Describe the regions").click()
   answer_of(page)
   assert not serious(page)
