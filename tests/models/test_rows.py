@@ -1,6 +1,7 @@
 """Both models over packed rows against their own steps."""
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,12 @@ from milan_jax._src.models.language_model_rows import (
   RowState,
   fuse_language_model_weights,
 )
-from milan_jax._src.models.products import dot, times_transposed
+from milan_jax._src.models.products import (
+  KernelByOutputs,
+  dot,
+  stores_by_outputs,
+  times_transposed,
+)
 
 BATCH, K, FEATURES, VOCAB = 3, 4, 20, 30
 # Rows of units in any order; the fourth follows the parent of the second.
@@ -46,19 +52,31 @@ def captioner():
   return model, _draw(shapes, 1), features
 
 
-def test_captioner_starts_as_it_does_by_itself(captioner):
+@pytest.mark.parametrize("by_outputs", [False, True])
+def test_captioner_starts_as_it_does_by_itself(captioner, by_outputs):
   model, variables, features = captioner
   regions, state = model.apply(variables, features, method="start")
-  started = start_captioner(fuse_captioner_weights(variables["params"]), features)
+  weights = fuse_captioner_weights(variables["params"], by_outputs=by_outputs)
+  started = start_captioner(weights, features)
   np.testing.assert_allclose(started.keys, regions.keys, atol=1e-5)
   np.testing.assert_allclose(started.state.hidden, state.hidden[:, 0], atol=1e-6)
   np.testing.assert_allclose(started.state.cell, state.cell[:, 0], atol=1e-6)
 
 
-@pytest.mark.parametrize(("dtype", "atol"), [("float32", 2e-6), ("bfloat16", 0.05)])
-def test_captioner_steps_as_it_does_by_itself(captioner, dtype, atol):
+# Type of the kernels, tolerance, and whether they are stored by outputs.
+KINDS = [
+  ("float32", 2e-6, False),
+  ("float32", 2e-6, True),
+  ("bfloat16", 0.05, False),
+]
+
+
+@pytest.mark.parametrize(("dtype", "atol", "by_outputs"), KINDS)
+def test_captioner_steps_as_it_does_by_itself(captioner, dtype, atol, by_outputs):
   model, variables, features = captioner
-  weights = fuse_captioner_weights(variables["params"], jnp.dtype(dtype))
+  weights = fuse_captioner_weights(
+    variables["params"], jnp.dtype(dtype), by_outputs=by_outputs
+  )
   rows = CaptionerRows(
     weights, Regions(features, start_captioner(weights, features).keys)
   )
@@ -98,12 +116,14 @@ def test_regions_that_do_not_count_are_not_seen(captioner):
     np.testing.assert_allclose(found.gates, expected.gates, atol=1e-6)
 
 
-@pytest.mark.parametrize(("dtype", "atol"), [("float32", 2e-6), ("bfloat16", 0.05)])
-def test_language_model_steps_as_it_does_by_itself(dtype, atol):
+@pytest.mark.parametrize(("dtype", "atol", "by_outputs"), KINDS)
+def test_language_model_steps_as_it_does_by_itself(dtype, atol, by_outputs):
   model = LanguageModel(VOCAB, hidden_size=8, embedding_size=6, num_layers=3)
   shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), int))
   variables = _draw(shapes, 3)
-  weights = fuse_language_model_weights(variables["params"], jnp.dtype(dtype))
+  weights = fuse_language_model_weights(
+    variables["params"], jnp.dtype(dtype), by_outputs=by_outputs
+  )
   rows = LanguageModelRows(weights)
   layers = [jax.ShapeDtypeStruct((4, 8), jnp.float32)] * 3
   before = _draw(RowState(tuple(layers), tuple(layers)), 4)
@@ -145,6 +165,34 @@ def test_products_of_many_inputs_in_bfloat16(shape, inputs):
   gradient = jax.jit(times_transposed)(jnp.asarray(rows, jnp.bfloat16), narrow.T)
   assert gradient.dtype == jnp.float32
   np.testing.assert_allclose(gradient, rows @ kernel, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(1,), (2, 3), (16,), (17,), (200,)])
+def test_products_with_kernels_stored_by_outputs(shape):
+  rng = np.random.default_rng(len(shape))
+  rows, kernel = rng.normal(size=(*shape, 33)), rng.normal(size=(33, 5))
+  stored = KernelByOutputs.of(jnp.asarray(kernel, jnp.float32))
+  assert (stored.shape, stored.size, stored.dtype) == ((33, 5), 165, jnp.float32)
+  compiled = jax.jit(dot).lower(jnp.asarray(rows, jnp.float32), stored).compile()
+  found = compiled(jnp.asarray(rows, jnp.float32), stored)
+  np.testing.assert_allclose(found, rows @ kernel, rtol=1e-5, atol=1e-5)
+  assert found.shape == (*shape, 5)
+
+
+@pytest.mark.parametrize("num", [2, 16, 50])
+def test_a_kernel_stored_by_outputs_is_the_left_operand(num):
+  """Where few rows are fast: as the right operand, it would be copied."""
+  rows, kernel = jnp.ones((num, 48)), KernelByOutputs(jnp.ones((80, 48)))
+  program = jax.jit(dot).lower(rows, kernel).compile().as_text()
+  columns = num + -num % 16
+  assert re.findall(r" (f32\[[\d,]+\])\S* dot\(", program) == [f"f32[80,{columns}]"]
+
+
+def test_kernels_are_stored_by_outputs_where_it_is_faster():
+  assert stores_by_outputs("cpu", jnp.float32)
+  assert not stores_by_outputs("cpu", jnp.bfloat16)
+  assert not stores_by_outputs("gpu", jnp.float32)
+  assert not stores_by_outputs("tpu", jnp.float32)
 
 
 def test_a_release_is_fused_from_numpy(tiny):

@@ -17,12 +17,12 @@ from milan_jax._src.decoding.program import (
   AXIS,
   Costs,
   DecodedBatch,
-  Weights,
   decode,
-  fuse_weights,
 )
 from milan_jax._src.decoding.release_words import release_words
+from milan_jax._src.decoding.weights import Weights, fuse_weights
 from milan_jax._src.errors import UserError
+from milan_jax._src.models.products import stores_by_outputs
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.runs.memory import return_freed_memory
 from milan_jax._src.runs.mesh import make_mesh
@@ -106,13 +106,19 @@ def uses_words(decoding: Decoding) -> bool:
   return bool(decoding.consensus or decoding.word_weight or not decoding.repeats)
 
 
-def fuse_for(decoding: Decoding) -> Callable[[Any], Weights]:
-  """Returns the function that fuses parameters for a search, to be compiled."""
+def fuse_for(decoding: Decoding, platform: str) -> Callable[[Any], Weights]:
+  """Returns the function that fuses parameters for a search, to be compiled.
+
+  Args:
+    decoding: how to search.
+    platform: kind of the devices that search, as `jax.Device.platform`.
+  """
   dtype = jnp.bfloat16 if decoding.precision == "bfloat16" else jnp.float32
+  by_outputs = stores_by_outputs(platform, dtype)
 
   def fuse(params: Any) -> Weights:
     with _precision(decoding):
-      return fuse_weights(params, dtype=dtype)
+      return fuse_weights(params, dtype=dtype, by_outputs=by_outputs)
 
   return fuse
 
@@ -178,7 +184,8 @@ class Decoder:
     for part in ("language_model", "projection", "word_detectors"):
       if part in release.params:
         params[part] = release.params[part]
-    fuse = jax.jit(fuse_for(self.decoding), out_shardings=everywhere)
+    platform = everywhere.mesh.devices.flat[0].platform
+    fuse = jax.jit(fuse_for(self.decoding, platform), out_shardings=everywhere)
     arrays = jax.tree.map(lambda x: _spread(np.asarray(x), everywhere), params)
     fused: Weights = fuse(arrays)
     return fused

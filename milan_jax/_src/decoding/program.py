@@ -6,29 +6,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
+from milan_jax._src.decoding.weights import Weights, language_model_rows
 from milan_jax._src.models.captioner import Regions
 from milan_jax._src.models.captioner_rows import (
   CaptionerRows,
   CaptionerStart,
   CaptionerWeights,
-  fuse_captioner_weights,
   start_captioner,
 )
-from milan_jax._src.models.encoder import Projection, project
-from milan_jax._src.models.language_model_rows import (
-  LanguageModelRows,
-  LanguageModelWeights,
-  fuse_language_model_weights,
-)
-from milan_jax._src.models.transformer import (
-  TransformerRows,
-  TransformerWeights,
-  fuse_transformer_weights,
-  is_transformer,
-)
+from milan_jax._src.models.encoder import project
 from milan_jax._src.models.word_detectors import detected, word_log_probs
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.search.beam import beam_search
@@ -102,41 +90,6 @@ class Costs(NamedTuple):
 
   captioner: Work
   language_model: Work | None
-
-
-class Weights(NamedTuple):
-  """All parameters of a search: both models', fused, and the others as released."""
-
-  captioner: CaptionerWeights
-  language_model: LanguageModelWeights | TransformerWeights | None
-  projection: Projection | None = None
-  word_detectors: Any = None
-
-
-def fuse_weights(params: Any, *, dtype: DTypeLike) -> Weights:
-  """Fuses both models' parameters, given under their names, with the others'."""
-  language_model = params.get("language_model")
-  projection = params.get("projection")
-  lm_weights: LanguageModelWeights | TransformerWeights | None = None
-  if language_model is not None:
-    is_lstm = not is_transformer(language_model)
-    fuse = fuse_language_model_weights if is_lstm else fuse_transformer_weights
-    lm_weights = fuse(language_model, dtype)
-  return Weights(
-    fuse_captioner_weights(params["captioner"], dtype),
-    lm_weights,
-    None if projection is None else Projection(**projection),
-    params.get("word_detectors"),
-  )
-
-
-def language_model_rows(
-  weights: LanguageModelWeights | TransformerWeights, length: int
-) -> LanguageModelRows | TransformerRows:
-  """Returns the language model over packed rows, for `length` tokens at most."""
-  if isinstance(weights, TransformerWeights):
-    return TransformerRows(weights, length)
-  return LanguageModelRows(weights)
 
 
 def begin(

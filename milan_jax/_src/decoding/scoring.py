@@ -10,8 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from milan_jax._src.decoding.program import TextScores, fuse_weights, score
+from milan_jax._src.decoding.program import TextScores, score
+from milan_jax._src.decoding.weights import fuse_weights
 from milan_jax._src.errors import UserError
+from milan_jax._src.models.products import stores_by_outputs
 from milan_jax._src.notebook import Shown
 from milan_jax._src.records import Sign, Unit
 from milan_jax._src.runs.precision import full_float32
@@ -64,12 +66,17 @@ class TextScorer:
     self._release = release
     self._vocabulary = Vocabulary(release.vocabulary)
     params = {name: tree for name, tree in release.params.items() if name != "encoder"}
-    fuse = functools.partial(fuse_weights, dtype=jnp.float32)
+    platform = jax.devices()[0].platform
+    fuse = functools.partial(
+      fuse_weights,
+      dtype=jnp.float32,
+      by_outputs=stores_by_outputs(platform, jnp.float32),
+    )
     forced = functools.partial(
       score,
       start_id=self._vocabulary.start_id,
       stop_id=self._vocabulary.stop_id,
-      platform=jax.devices()[0].platform,
+      platform=platform,
     )
     self._weights = jax.jit(full_float32(fuse))(params)
     self._program = jax.jit(full_float32(forced))

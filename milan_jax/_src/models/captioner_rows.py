@@ -17,20 +17,20 @@ from jaxtyping import Array, Float, Int
 
 from milan_jax._src.models.captioner import Regions
 from milan_jax._src.models.lstm import apply_gates
-from milan_jax._src.models.products import dot
+from milan_jax._src.models.products import Kernel, KernelByOutputs, dot
 
 
 class CaptionerWeights(NamedTuple):
   """The captioner's fused parameters; see `fuse_captioner_weights`."""
 
-  start: Float[Array, "features two_hidden"]
+  start: Kernel  # from the features to both parts of the first state
   start_bias: Float[Array, "two_hidden"]
   key: Float[Array, "features attention"]
   key_bias: Float[Array, "attention"]
-  state: Float[Array, "hidden attention_features_gates"]
+  state: Kernel  # from the hidden state to query, gate of the features, and gates
   state_bias: Float[Array, "attention_features_gates"]
   energy: Float[Array, "attention"]
-  context: Float[Array, "features gates"]
+  context: Kernel  # from the features to the gates
   words: Float[Array, "vocab gates"]
   output: Float[Array, "hidden vocab"]
   output_bias: Float[Array, "vocab"]
@@ -51,7 +51,7 @@ class RowState(NamedTuple):
 
 
 def fuse_captioner_weights(
-  params: Any, dtype: DTypeLike = jnp.float32
+  params: Any, dtype: DTypeLike = jnp.float32, *, by_outputs: bool = False
 ) -> CaptionerWeights:
   """Concatenates kernels with a common input and precomputes constant products.
 
@@ -59,6 +59,8 @@ def fuse_captioner_weights(
     params: parameters of `Captioner`.
     dtype: dtype of the kernels. Biases, energies and the embedding table stay float32,
       because a CPU would convert a narrower table at every call.
+    by_outputs: store kernels as `KernelByOutputs`, except those of the keys and of the
+      output, whose products are faster without.
   """
   params = jax.tree.map(jnp.asarray, params)
   attention, lstm = params["attention"], params["lstm"]
@@ -66,19 +68,22 @@ def fuse_captioner_weights(
   words, context = jnp.split(lstm["input_kernel"], [embedding.shape[1]])
   starts = [params["init_hidden"], params["init_cell"]]
   states = [attention["query"], params["gate"]]
+  stored = KernelByOutputs.of if by_outputs else jnp.asarray
   lstm_bias = lstm["input_bias"] + lstm["hidden_bias"]
   return CaptionerWeights(
-    start=jnp.concatenate([p["kernel"] for p in starts], axis=1).astype(dtype),
+    start=stored(jnp.concatenate([p["kernel"] for p in starts], axis=1).astype(dtype)),
     start_bias=jnp.concatenate([p["bias"] for p in starts]),
     key=attention["key"]["kernel"].astype(dtype),
     key_bias=attention["key"]["bias"],
-    state=jnp.concatenate(
-      [*(p["kernel"] for p in states), lstm["hidden_kernel"]], axis=1
-    ).astype(dtype),
+    state=stored(
+      jnp.concatenate(
+        [*(p["kernel"] for p in states), lstm["hidden_kernel"]], axis=1
+      ).astype(dtype)
+    ),
     state_bias=jnp.concatenate([*(p["bias"] for p in states), lstm_bias]),
     # The energies' bias is the same for all regions, so the softmax cancels it.
     energy=attention["output"]["kernel"][:, 0],
-    context=context.astype(dtype),
+    context=stored(context.astype(dtype)),
     words=dot(embedding, words),
     output=params["output"]["kernel"].astype(dtype),
     output_bias=params["output"]["bias"],

@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from milan_jax._src.models.lstm import apply_gates
-from milan_jax._src.models.products import dot
+from milan_jax._src.models.products import Kernel, KernelByOutputs, dot
 
 # One array per layer.
 Layers = tuple[Float[Array, "rows _"], ...]
@@ -26,8 +26,8 @@ class LanguageModelWeights(NamedTuple):
   """
 
   words: Float[Array, "vocab gates"]
-  inputs: tuple[Float[Array, "hidden gates"], ...]
-  hiddens: tuple[Float[Array, "hidden gates"], ...]
+  inputs: tuple[Kernel, ...]
+  hiddens: tuple[Kernel, ...]
   biases: tuple[Float[Array, "gates"], ...]
   output: Float[Array, "hidden vocab"]
   output_bias: Float[Array, "vocab"]
@@ -48,22 +48,24 @@ class PartialStep(NamedTuple):
 
 
 def fuse_language_model_weights(
-  params: Any, dtype: DTypeLike = jnp.float32
+  params: Any, dtype: DTypeLike = jnp.float32, *, by_outputs: bool = False
 ) -> LanguageModelWeights:
   """Multiplies the first input kernel with the embedding of every word.
 
   Args:
     params: parameters of `LanguageModel`.
     dtype: of the kernels; biases and the table of words stay float32.
+    by_outputs: store the kernels of the layers as `KernelByOutputs`.
   """
   params = jax.tree.map(jnp.asarray, params)
   names = sorted(name for name in params if name.startswith("lstm_"))
   layers = [params[f"lstm_{i}"] for i in range(len(names))]
   embedding = params["embedding"]["embedding"]
+  stored = KernelByOutputs.of if by_outputs else jnp.asarray
   return LanguageModelWeights(
     words=dot(embedding, layers[0]["input_kernel"]),
-    inputs=tuple(layer["input_kernel"].astype(dtype) for layer in layers[1:]),
-    hiddens=tuple(layer["hidden_kernel"].astype(dtype) for layer in layers),
+    inputs=tuple(stored(layer["input_kernel"].astype(dtype)) for layer in layers[1:]),
+    hiddens=tuple(stored(layer["hidden_kernel"].astype(dtype)) for layer in layers),
     biases=tuple(layer["input_bias"] + layer["hidden_bias"] for layer in layers),
     output=params["output"]["kernel"].astype(dtype),
     output_bias=params["output"]["bias"],

@@ -10,7 +10,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from milan_jax._src.decoding.program import decode, fuse_weights
+from milan_jax._src.decoding.program import decode
+from milan_jax._src.decoding.weights import fuse_weights
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.runs.precision import full_float32
 from milan_jax._src.text.bleu import bleu

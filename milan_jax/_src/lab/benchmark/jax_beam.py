@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from milan_jax._src.decoding.decoder import fuse_for
-from milan_jax._src.decoding.program import Weights, language_model_rows
+from milan_jax._src.decoding.weights import Weights, language_model_rows
 from milan_jax._src.models.captioner import Regions
 from milan_jax._src.models.captioner_rows import CaptionerRows, start_captioner
 from milan_jax._src.models.encoder import project
@@ -179,7 +179,7 @@ class FlatBeamDecoder:
       for name, tree in release.params.items()
       if name in ("captioner", "language_model", "projection")
     }
-    fuse = fuse_for(Decoding("greedy", precision=precision))
+    fuse = fuse_for(Decoding("greedy", precision=precision), jax.devices()[0].platform)
     self._weights: Weights = jax.jit(fuse)(jax.tree.map(jnp.asarray, params))
     self._program: Any = jax.jit(with_precision)
 

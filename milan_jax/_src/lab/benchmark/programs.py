@@ -160,7 +160,9 @@ def _decoders(release: Release, grid: Grid, mesh: Mesh) -> Iterator[Program]:
 
     def lower(decoding: Decoding = decoding, units: int = units) -> Any:
       everywhere = NamedSharding(mesh, PartitionSpec())
-      weights = jax.eval_shape(fuse_for(decoding), shapes)
+      weights = jax.eval_shape(
+        fuse_for(decoding, mesh.devices.flat[0].platform), shapes
+      )
       words = release_words(release, decoding.length)
       features = (units, REGIONS, release.feature_size)
       return decode_on(mesh, decoding, vocabulary, words).lower(

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from flax.traverse_util import flatten_dict
-from jaxtyping import Array
 
-from milan_jax._src.decoding.program import Costs, Weights
+from milan_jax._src.decoding.program import Costs
+from milan_jax._src.decoding.weights import Weights
+from milan_jax._src.models.products import Kernel
 from milan_jax._src.models.transformer import TransformerWeights
 
 
@@ -39,7 +40,7 @@ class _Product:
   weight_bytes: int
 
   @classmethod
-  def by(cls, kernel: Array) -> "_Product":
+  def by(cls, kernel: Kernel) -> "_Product":
     inputs, outputs = kernel.shape
     return cls(inputs, outputs, kernel.size * kernel.dtype.itemsize)
 
