@@ -85,10 +85,12 @@ def test_sizes_reach_what_is_needed_and_no_further():
   cpu = rows.CPU_ROWS
   assert cpu.chunk_sizes(1) == (1,)
   assert cpu.capacity(1) == 1
-  assert cpu.chunk_sizes(33) == (33, 24, 12, 4, 1)
+  assert cpu.chunk_sizes(33) == (33, 16, 4, 1)
+  assert cpu.chunk_sizes(64) == (64, 48, 32, 16, 4, 1)
+  assert cpu.chunk_sizes(65) == (65, 48, 32, 16)
   assert cpu.chunk_sizes(10**6) == cpu.sizes
-  # At least 205 rows are computed in a chunk of 256.
-  assert cpu.capacity(10**6) == 10**6 + 51
+  # At least 209 rows are computed in a chunk of 256.
+  assert cpu.capacity(10**6) == 10**6 + 47
 
 
 def test_an_accelerator_computes_in_chunks_of_one_size():

@@ -84,9 +84,9 @@ Tree = Any  # a tree of arrays that share their first axis
 # What a chunk costs on a CPU besides its rows, in rows: the weights are read and copied
 # in the order that a product needs. The product of one row needs no copy.
 CHUNK_COST, SINGLE_ROW_COST = 20, 11
-# On a CPU, single rows are chunks if there are at most this many rows. In a larger
-# program they are rare, and each size takes time to compile.
-MAX_ROWS_WITH_SINGLE = 64
+# On a CPU, the smallest sizes are used if there are at most this many rows. In a larger
+# program so few rows are rare, and each size takes time to compile.
+SMALLEST_SIZES, MAX_ROWS_WITH_SMALLEST = (4, 1), 64
 # On a CPU, sizes above this share of all rows are replaced by one chunk of all rows.
 MAX_SIZE_SHARE = 0.8
 # On an accelerator: the most chunks, unless the largest size needs more, and the
@@ -123,9 +123,10 @@ class Packing:
       return (min(few, default=self.sizes[0]),)
     if max_rows > self.sizes[0]:
       return self.sizes
-    smaller = [size for size in self.sizes if size <= MAX_SIZE_SHARE * max_rows]
-    single = [1] if 1 < max_rows <= MAX_ROWS_WITH_SINGLE else []
-    return (max_rows, *smaller, *single)
+    sizes = self.sizes
+    if max_rows <= MAX_ROWS_WITH_SMALLEST:
+      sizes = (*sizes, *SMALLEST_SIZES)
+    return (max_rows, *(size for size in sizes if size <= MAX_SIZE_SHARE * max_rows))
 
   def capacity(self, max_rows: int, sizes: tuple[int, ...] | None = None) -> int:
     """Returns the capacity for `max_rows` rows: the last chunk may exceed them.
@@ -154,9 +155,9 @@ class Packing:
     return jax.tree.map(lambda x: jnp.zeros((rows, *x.shape[1:]), x.dtype), shapes)
 
 
-# Matrix products on a CPU reach 90 % of their best speed at about 200 rows. A row costs
-# less in a product of 48 rows than in one of 64.
-CPU_ROWS = Packing((256, 96, 48, 24, 12, 4), accelerator=False, tokens=50, candidates=0)
+# Matrix products on a CPU reach 90 % of their best speed at about 200 rows. Those of
+# float32 compute multiples of 16 rows; see `products.py`.
+CPU_ROWS = Packing((256, 96, 48, 32, 16), accelerator=False, tokens=50, candidates=0)
 # A TPU's registers are 128 wide, so chunks of the vocabulary need no padding there. If
 # there are fewer than some 3,500 candidates for a top-k of 50, XLA for TPUs sorts them,
 # which takes seconds to compile.
