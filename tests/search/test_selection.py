@@ -4,7 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from milan_jax._src.search.selection import best_continuations, in_vocabulary_chunks
+from milan_jax._src.search.selection import (
+  best_continuations,
+  in_vocabulary_chunks,
+  row_maxima,
+  row_maxima_in_chunks,
+)
 
 STOP = 3
 
@@ -62,3 +67,25 @@ def test_best_continuations(round_to, vocab, chunk, beam, live_share):
     )
     assert actual[:known] == expected
     assert all(score == np.inf and token == STOP for score, _, token in actual[known:])
+
+
+@pytest.mark.parametrize("round_to", [None, 0])  # to whole numbers: many ties
+@pytest.mark.parametrize("candidates", [1, 7, 50, 51, 428])
+@pytest.mark.parametrize("size", [4, 50])
+def test_row_maxima(round_to, candidates, size):
+  scores = np.random.default_rng(candidates).normal(size=(40, candidates))
+  scores = scores.astype(np.float32)
+  scores[:, 2::5] = -np.inf
+  if round_to is not None:
+    scores = scores.round(round_to)
+  best = scores.argmax(axis=1)
+  expected = scores.max(axis=1)
+  others = scores.copy()
+  others[np.arange(40), best] = -np.inf
+  for found in (
+    row_maxima(jnp.asarray(scores)),
+    row_maxima_in_chunks(jnp.asarray(scores), size),
+  ):
+    np.testing.assert_array_equal(found.indices, best)
+    np.testing.assert_array_equal(found.scores, expected)
+    np.testing.assert_array_equal(found.margins, expected - others.max(axis=1))

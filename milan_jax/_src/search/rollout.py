@@ -16,7 +16,7 @@ from milan_jax._src.search.prefixes import (
   unchanged,
 )
 from milan_jax._src.search.rows import CPU_ROWS, Packing, compact, slots_of
-from milan_jax._src.search.selection import row_maxima
+from milan_jax._src.search.selection import row_maxima, row_maxima_in_chunks
 from milan_jax._src.search.steps import BoundModel, Hypotheses, Work
 
 
@@ -205,15 +205,6 @@ def _extended(
   )
 
 
-def _choose_best(
-  scores: Float[Array, "rows vocab"],
-  indices: Int[Array, "rows"],
-  position: Int[Array, ""],
-) -> NextTokens:
-  del indices, position
-  return NextTokens(*row_maxima(scores))
-
-
 def greedy(
   captioner: BoundModel,
   *,
@@ -240,9 +231,20 @@ def greedy(
       original. Scores then depend on the predictions after the stop.
     packing: sizes of the rows computed together.
   """
+
+  def choose_best(
+    scores: Float[Array, "rows vocab"],
+    indices: Int[Array, "rows"],
+    position: Int[Array, ""],
+  ) -> NextTokens:
+    del indices, position
+    if packing.accelerator:
+      return NextTokens(*row_maxima(scores))
+    return NextTokens(*row_maxima_in_chunks(scores, packing.tokens))
+
   return _rollout(
     captioner,
-    _choose_best,
+    choose_best,
     valid=valid,
     length=length,
     start_id=start_id,

@@ -67,6 +67,22 @@ def in_vocabulary_chunks(
   return StepScores(chunks, chunks.max(axis=-1))
 
 
+def row_maxima_in_chunks(
+  scores: Float[Array, "rows candidates"], size: int
+) -> RowMaxima:
+  """Finds what `row_maxima` finds, for many candidates several times as fast on a CPU.
+
+  Args:
+    scores: the candidates of each row.
+    size: candidates in a chunk.
+  """
+  chunks, maxima = in_vocabulary_chunks(scores, size)
+  best = row_maxima(maxima)
+  within = row_maxima(chunks[jnp.arange(len(scores)), best.indices])
+  margins = jnp.minimum(best.margins, within.margins)
+  return RowMaxima(best.indices * size + within.indices, within.scores, margins)
+
+
 def best_continuations(
   scores: Float[Array, "batch beam"],
   is_live: Bool[Array, "batch beam"],
