@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from milan_jax._src.decoding.decoder import Decoder
-from milan_jax._src.options.decoding import PRECISIONS
+from milan_jax._src.decoding.decoder import Decoder, fuse_for
+from milan_jax._src.models.products import KernelByOutputs
+from milan_jax._src.options.decoding import PRECISIONS, Decoding
 from milan_jax._src.options.describe import DecodingOptions
 from tests.helpers.devices import NATS, SAME
 
@@ -36,3 +37,17 @@ def test_rerank_is_the_originals(tiny, outputs, precision):
   differences = np.abs(found.scores - outputs["rerank50/scores"])[same]
   assert differences.max() < NATS[precision]
   print(f"{precision}: {same.mean():.0%} the same, within {differences.max():.1e}")
+
+
+@pytest.mark.parametrize("platform", ["cpu", "gpu", "tpu"])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_kernels_are_stored_by_outputs_for_a_cpu_in_float32(tiny, precision, platform):
+  fuse = fuse_for(Decoding(precision=precision), platform)
+  params = {name: tiny.params[name] for name in ("captioner", "language_model")}
+  weights = jax.eval_shape(fuse, params)
+  expected = platform == "cpu" and precision != "bfloat16"
+  captioner, language_model = weights.captioner, weights.language_model
+  stored = [captioner.start, captioner.state, captioner.context]
+  stored += [*language_model.inputs, *language_model.hiddens]
+  for kernel in stored:
+    assert isinstance(kernel, KernelByOutputs) == expected

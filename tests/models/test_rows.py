@@ -24,7 +24,6 @@ from milan_jax._src.models.language_model_rows import (
 from milan_jax._src.models.products import (
   KernelByOutputs,
   dot,
-  stores_by_outputs,
   times_transposed,
 )
 
@@ -186,13 +185,6 @@ def test_a_kernel_stored_by_outputs_is_the_left_operand(num):
   program = jax.jit(dot).lower(rows, kernel).compile().as_text()
   columns = num + -num % 16
   assert re.findall(r" (f32\[[\d,]+\])\S* dot\(", program) == [f"f32[80,{columns}]"]
-
-
-def test_kernels_are_stored_by_outputs_where_it_is_faster():
-  assert stores_by_outputs("cpu", jnp.float32)
-  assert not stores_by_outputs("cpu", jnp.bfloat16)
-  assert not stores_by_outputs("gpu", jnp.float32)
-  assert not stores_by_outputs("tpu", jnp.float32)
 
 
 def test_a_release_is_fused_from_numpy(tiny):
