@@ -95,6 +95,25 @@ def test_a_torch_generator(kind, classes):
   assert generator.images(inputs).dtype == np.uint8
 
 
+def test_a_generator_that_changes_its_latents():
+  class Normalizing(Gan):
+    def forward(self, latents, classes=None):
+      return super().forward(latents.mul_(0.5).add_(1), classes)
+
+  inputs = records(4, classes=False)
+  before = inputs.copy()
+  changed = before.copy()
+  changed["latent"] = before["latent"] * 0.5 + 1
+  want, images = answers(changed)
+  generator = TorchGenerator(Normalizing(), (6,), image_range=(-2.0, 3.0))
+  for _ in range(2):
+    np.testing.assert_allclose(generator.images(inputs), images, atol=1)
+    found = generator.activations(inputs, ("dense", "relu"))
+    np.testing.assert_allclose(found["dense"], want["dense"], atol=1e-5)
+    np.testing.assert_allclose(found["relu"], want["relu"], atol=1e-5)
+  np.testing.assert_array_equal(inputs, before)
+
+
 def gan(latents, classes=None):
   if classes is not None:
     latents = latents + NAMES[classes]

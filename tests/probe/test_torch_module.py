@@ -5,6 +5,7 @@ from torch import nn
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.probe.torch_module import TorchProbe
+from milan_jax._src.probe.torch_program import ProgramProbe
 from milan_jax._src.records import LayerShape
 
 
@@ -113,6 +114,65 @@ def test_later_batches_are_not_overwritten_either(model, images):
     np.testing.assert_array_equal(once[name], kept[name])
     np.testing.assert_array_equal(again[name], kept[name])
   assert (kept["stem.0"] < 0).any()
+
+
+class Hidden(nn.Module):
+  """Changes its input, and no version counter shows it."""
+
+  def __init__(self, change):
+    super().__init__()
+    self.change = change
+
+  def forward(self, x):
+    self.change(x)
+    return x
+
+
+def through_numpy(x):
+  array = x.detach().numpy()
+  np.maximum(array, 0, out=array)
+
+
+@pytest.mark.parametrize("change", [lambda x: x.data.clamp_(min=0), through_numpy])
+def test_what_is_overwritten_unseen(images, change):
+  torch.manual_seed(0)
+  conv = nn.Conv2d(3, 4, 3)
+  model = nn.Sequential(conv, Hidden(change))
+  found = TorchProbe(model, 16).activations(images, ("0", "1"))
+  want = conv(normalized(images))
+  close(found["0"], want)
+  close(found["1"], want.relu())
+
+
+class ChangesItsInput(nn.Module):
+  def __init__(self):
+    super().__init__()
+    torch.manual_seed(0)
+    self.conv = nn.Conv2d(3, 4, 3)
+    self.relu = nn.ReLU(inplace=True)
+
+  def forward(self, x):
+    x.mul_(0.5).sub_(0.3)
+    return self.relu(self.conv(x))
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_a_model_that_changes_its_input(images, exported):
+  # The second run, which copies what `relu` overwrites, gets the same input.
+  model = ChangesItsInput().eval()
+  if exported:
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(
+      model, (torch.zeros(2, 3, 16, 16),), dynamic_shapes=({0: batch},)
+    )
+    probe = ProgramProbe(program)
+  else:
+    probe = TorchProbe(model, 16)
+  want = model.conv(normalized(images) * 0.5 - 0.3)
+  for _ in range(2):
+    found = probe.activations(images, ("conv", "relu"))
+    close(found["conv"], want)
+    close(found["relu"], want.relu())
 
 
 def test_only_what_is_overwritten_is_copied(model, images):

@@ -53,7 +53,8 @@ def generator_arguments(
     )
   fields = ("latent", "class") if classes else ("latent",)
   kinds = {"latent": np.float32, "class": np.int64}
-  return [np.ascontiguousarray(inputs[name], kinds[name]) for name in fields]
+  # Copies, because a generator may change its arguments.
+  return [np.array(inputs[name], kinds[name], order="C") for name in fields]
 
 
 def generated_size(shape: tuple[int, ...], batch: int) -> Size:

@@ -2,10 +2,11 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -79,27 +80,53 @@ def tensors_in(
 class StoredTensor:
   """A tensor, and its version when it was stored; views share a version counter.
 
-  Tensors of `torch.inference_mode` have no version and are copied.
+  Tensors of `torch.inference_mode` have no version and are copied. Operations on
+  `tensor.data`, on a NumPy array of the same memory, or of an extension do not count
+  versions; a sum of the values shows most of them.
   """
 
   tensor: torch.Tensor
   version: int | None
+  total: float | None = None
 
   @classmethod
-  def of(cls, tensor: torch.Tensor, *, copy: bool = False) -> "StoredTensor":
-    """Stores a tensor, or a copy of it."""
+  def of(
+    cls, tensor: torch.Tensor, *, copy: bool = False, with_sum: bool = False
+  ) -> "StoredTensor":
+    """Stores a tensor, or a copy; `with_sum` also stores the sum of its values."""
     if copy or tensor.is_inference():
       return cls(tensor.detach().clone(), None)
-    return cls(tensor, tensor._version)
+    return cls(tensor, tensor._version, _sum(tensor) if with_sum else None)
 
   @property
   def overwritten(self) -> bool:
     """Whether a later in-place operation modified it."""
-    return self.version is not None and self.tensor._version != self.version
+    if self.version is None:
+      return False
+    if self.tensor._version != self.version:
+      return True
+    # NaN stays NaN.
+    return self.total is not None and not np.array_equal(
+      self.total, _sum(self.tensor), equal_nan=True
+    )
 
   def is_same(self, tensor: torch.Tensor) -> bool:
     """Whether it is the same tensor, unmodified since."""
     return self.tensor is tensor and not self.overwritten
+
+
+def _sum(tensor: torch.Tensor) -> float:
+  return float(tensor.detach().sum(dtype=torch.float64))
+
+
+def changes_inputs(
+  run: Callable[[Sequence[torch.Tensor]], object], inputs: Sequence[torch.Tensor]
+) -> bool:
+  """Runs a model on copies of its inputs; returns whether it modified them in place."""
+  copies = [one.clone() for one in inputs]
+  run(copies)
+  pairs = zip(inputs, copies, strict=True)
+  return not all(torch.equal(before, after) for before, after in pairs)
 
 
 def read_unmodified(

@@ -9,7 +9,11 @@ from torch import fx
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.probe.layout import Layout
-from milan_jax._src.probe.torch_calls import StoredTensor, read_unmodified
+from milan_jax._src.probe.torch_calls import (
+  StoredTensor,
+  changes_inputs,
+  read_unmodified,
+)
 
 _CLIPS = ("hardtanh", "clamp", "clip", "clamp_max")
 
@@ -34,6 +38,7 @@ class NodeOutputs:
     self._before_clip = before_clip
     self._nodes = _named_nodes(graph.graph)
     self._overwritten: set[str] = set()
+    self._changes_inputs = False
 
   @property
   def known(self) -> Mapping[str, Layout]:
@@ -56,7 +61,8 @@ class NodeOutputs:
       found[node] = tuple(value.shape)
 
     with torch.no_grad():
-      _Reader(self._graph, set(self._nodes.values()), after=note).run(*inputs)
+      reader = _Reader(self._graph, set(self._nodes.values()), after=note)
+      self._changes_inputs = changes_inputs(lambda given: reader.run(*given), inputs)
     return {name: found[node] for name, node in self._nodes.items()}
 
   def read(
@@ -79,6 +85,8 @@ class NodeOutputs:
   ) -> dict[str, StoredTensor]:
     kept: dict[str, StoredTensor] = {}
     wanted: dict[fx.Node, list[str]] = {}
+    if self._changes_inputs:
+      inputs = [one.clone() for one in inputs]
     for name in layers:
       wanted.setdefault(self._nodes[name], []).append(name)
 

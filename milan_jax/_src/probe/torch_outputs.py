@@ -13,6 +13,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.probe.layout import Layout
 from milan_jax._src.probe.torch_calls import (
   StoredTensor,
+  changes_inputs,
   hooked,
   read_unmodified,
   tensors_in,
@@ -46,7 +47,7 @@ class ModuleOutputs:
 
   The tensor is what the submodule returned, even if the next one modifies it in place,
   such as `nn.ReLU(inplace=True)` after a batch norm. Only tensors that are found to be
-  modified are copied.
+  modified are copied. The same holds for the inputs of a model that changes them.
 
   A forward pass stops after the last of the requested layers.
 
@@ -65,6 +66,8 @@ class ModuleOutputs:
     self._sources: dict[str, _Source] = {}
     self._known: dict[str, Layout] = {}
     self._overwritten: set[str] = set()
+    self._checked: set[str] = set()
+    self._changes_inputs = False
 
   @property
   def known(self) -> Mapping[str, Layout]:
@@ -114,7 +117,7 @@ class ModuleOutputs:
       torch.no_grad(),
       hooked(self._module, names, before=enter, after=note) as calls,
     ):
-      self._module(*inputs)
+      self._changes_inputs = changes_inputs(lambda given: self._module(*given), inputs)
     self._calls = calls
     shapes = {}
     for own, source, shape, layout in found:
@@ -137,13 +140,17 @@ class ModuleOutputs:
     for name in layers:
       if name not in self._sources:
         raise UserError(self._absence(name))
-    return read_unmodified(lambda: self._read(inputs, layers), self._overwritten)
+    found = read_unmodified(lambda: self._read(inputs, layers), self._overwritten)
+    self._checked.update(layers)
+    return found
 
   def _read(
     self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
   ) -> dict[str, StoredTensor]:
     kept: dict[str, StoredTensor] = {}
     wanted = {name: self._sources[name] for name in layers}
+    if self._changes_inputs:
+      inputs = [one.clone() for one in inputs]
 
     def keep_input(module: str, call: int, arguments: list[Any]) -> None:
       for name, source in wanted.items():
@@ -157,7 +164,11 @@ class ModuleOutputs:
           tensor = value
           for key in source.path:
             tensor = tensor[key]
-          kept[name] = StoredTensor.of(tensor, copy=name in self._overwritten)
+          kept[name] = StoredTensor.of(
+            tensor,
+            copy=name in self._overwritten,
+            with_sum=name not in self._checked,
+          )
       stop_if_complete()
 
     def stop_if_complete() -> None:
