@@ -88,6 +88,23 @@ def test_weights_of_a_file(monkeypatch, tmp_path):
   assert network.weights == f"the file {path}"
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "complex64"])
+def test_weights_that_are_not_floating_point(dtype, monkeypatch, tmp_path):
+  monkeypatch.setitem(sys.modules, MODULE, types.SimpleNamespace(made=torch_module))
+  path = tmp_path / "weights.pth"
+  state = {
+    name: (one * 100).to(getattr(torch, dtype)) if one.ndim == 4 else one
+    for name, one in torch_module().state_dict().items()
+  }
+  torch.save(state, path)
+  name = next(name for name, one in state.items() if one.ndim == 4)
+  for model in (f"{MODULE}:made", "resnet18"):
+    request = ModelRequest(name=model, image_size="8", weights=str(path))
+    message = rf"expected floating-point numbers, found {name} of {dtype}.* in float32"
+    with pytest.raises(UserError, match=message):
+      open_network(request)
+
+
 @pytest.mark.parametrize(
   ("opener", "model", "words"),
   [

@@ -22,7 +22,7 @@ from milan_jax._src.probe.model_options import (
 )
 from milan_jax._src.runs.progress import say
 from milan_jax._src.weights.packaged_weights import package_of, packaged_weights
-from milan_jax._src.weights.state_dicts import read_state_dict
+from milan_jax._src.weights.state_dicts import check_floats, read_state_dict
 
 TRANSFORMERS = "transformers:"
 
@@ -76,6 +76,8 @@ def _backbone(model: str, request: ModelRequest) -> Network:
   network = backbone(model)
   path = pathlib.Path(request.weights) if request.weights else packaged_weights(model)
   state_dict = read_state_dict(path, weight_names(model), say=say)
+  counters = ".num_batches_tracked"
+  check_floats(state_dict, {k for k in state_dict if not k.endswith(counters)}, model)
   head = has_head(model, state_dict)
   if not head:
     say(f"{path} has no classifier: its layers are not available")

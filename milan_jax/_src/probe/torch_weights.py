@@ -7,6 +7,7 @@ import torch
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.runs.memory import share_device_memory
+from milan_jax._src.weights.state_dicts import check_floats
 
 
 def weight_names(module: torch.nn.Module) -> tuple[str, ...]:
@@ -25,11 +26,15 @@ def load_weights(
     name: the module's name in messages.
 
   Raises:
-    UserError: if the weights do not fit it.
+    UserError: if the weights do not fit it, in names, shapes or kinds of numbers.
   """
   tensors = {
     key: torch.from_numpy(np.array(value)) for key, value in state_dict.items()
   }
+  own = module.named_parameters(remove_duplicate=False)
+  check_floats(
+    state_dict, {key for key, one in own if one.dtype.is_floating_point}, name
+  )
   try:
     # Weights of a module on the meta device have no memory to copy to.
     module.load_state_dict(

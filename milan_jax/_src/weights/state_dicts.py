@@ -94,6 +94,34 @@ def read_state_dict(
   return _fitted(_tensors(found[best][1], path), wanted, path, say)
 
 
+def check_floats(
+  state_dict: Mapping[str, np.ndarray], weights: Collection[str], name: str
+) -> None:
+  """Checks that weights are real floating-point numbers.
+
+  Integers are those of a quantized model, and mean nothing without its scales.
+
+  Args:
+    state_dict: arrays by name.
+    weights: the names that must have such numbers.
+    name: the model's name in messages.
+
+  Raises:
+    UserError: if others are found.
+  """
+  wrong = [
+    f"{key} of {array.dtype}"
+    for key, array in state_dict.items()
+    if key in weights and not np.issubdtype(array.dtype, np.floating)
+  ]
+  if wrong:
+    raise UserError(
+      f"--weights do not fit {name}: expected floating-point numbers, found "
+      f"{_some(wrong)}, as in the file of a quantized model: save the state dict of "
+      "the model in float32."
+    )
+
+
 def _format_key(place: tuple[str, ...]) -> str:
   return ".".join(place) or "the top level of the file"
 
