@@ -60,6 +60,54 @@ def test_a_right_one_gives_its_exemplars(kind, images):
   np.testing.assert_allclose(found.exemplars("edges").activations[0], peaks, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "bool", "float16", "bfloat16"])
+def test_numbers_of_other_kinds_become_float32(dtype, images):
+  class Levels(Edges):
+    def returned(self, found):
+      least = 50 if dtype == "bool" else 0
+      levels = {name: (maps / 2).clip(least, 100) for name, maps in found.items()}
+      kind = jnp.dtype(dtype)
+      return {name: (maps - least).astype(kind) for name, maps in levels.items()}
+
+  network = milan_jax.probe(Levels())
+  maps = network.probe.activations(images, ("edges",))["edges"].astype(np.float64)
+  found = milan_jax.collect(
+    network, images, layers=["edges"], units=[0, 3], k=3, tail="lower"
+  ).exemplars("edges")
+  for row, unit in enumerate((0, 3)):
+    values = maps[..., unit]
+    # The lower tail is how far a value is below its unit's threshold.
+    rest = np.quantile(values, 0.99, method="hazen")
+    depths = np.sort((rest - values).max((1, 2)))[::-1][:3]
+    np.testing.assert_allclose(found.activations[row], depths, rtol=1e-6)
+
+
+def test_numbers_that_are_not_real_are_named(images):
+  class Waves(Edges):
+    def returned(self, found):
+      return {name: maps * 1j for name, maps in found.items()}
+
+  with pytest.raises(milan_jax.UserError, match=r"real numbers .*found complex64"):
+    milan_jax.collect(milan_jax.probe(Waves()), images, layers=["edges"], k=3)
+
+
+def test_memory_that_is_written_again_is_refused(images):
+  class Reused(Edges):
+    def __init__(self):
+      self.memory = {}
+
+    def returned(self, found):
+      for name, maps in found.items():
+        memory = self.memory.setdefault((name, maps.shape), np.empty_like(maps))
+        memory[...] = maps
+      return {name: self.memory[name, maps.shape] for name, maps in found.items()}
+
+  message = "edges and 1 more layers give .* while the next batch runs: .*new array"
+  network = milan_jax.probe(Reused())
+  with pytest.raises(milan_jax.UserError, match=message):
+    milan_jax.collect(network, images, layers=["edges", "pooled"], k=3)
+
+
 @pytest.mark.parametrize(
   ("layer", "change", "message"),
   [

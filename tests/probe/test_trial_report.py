@@ -76,6 +76,24 @@ def tried(then, batch_size=16):
   )
 
 
+def test_a_module_that_keeps_its_result_in_a_buffer_is_refused():
+  class Buffer(nn.Module):
+    memory = None
+
+    def forward(self, maps):
+      if self.memory is None or self.memory.shape != maps.shape:
+        self.memory = torch.empty_like(maps)
+      return self.memory.copy_(maps)
+
+  report = tried(Buffer())
+  assert {one.cause for one in report.differences} == {Cause.OVERWRITTEN}
+  # `read` returns the same tensor; the convolution's own is another.
+  assert [one.layer for one in report.differences] == ["read"]
+  with pytest.raises(UserError, match=r"memory that it uses again\. .*clone in torch"):
+    check_reproducible(report, batch_size=16)
+  assert "while the next batch runs: a run rejects" in format_report(report)
+
+
 @pytest.mark.parametrize("then", RANDOM.values(), ids=RANDOM)
 def test_what_depends_on_chance_is_refused(then):
   found = tried(then)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from milan_jax._src.errors import UserError
@@ -91,7 +92,7 @@ def _check_shapes(shapes: Any, kind: str) -> None:
 def check_arrays(
   found: Any, shapes: Mapping[str, LayerShape], layers: tuple[str, ...], batch: int
 ) -> dict[str, np.ndarray]:
-  """Converts a probe's results to arrays, and checks their shapes.
+  """Converts a probe's results to arrays of float32 or wider; checks their shapes.
 
   Args:
     found: the result of its `activations`.
@@ -100,7 +101,8 @@ def check_arrays(
     batch: size of the batch.
 
   Raises:
-    ProbeError: if a layer is absent, or its array has another shape.
+    ProbeError: if a layer is absent, or its array has another shape or has numbers that
+      are not real.
   """
   if not isinstance(found, Mapping):
     raise ProbeError(
@@ -125,7 +127,21 @@ def check_arrays(
         f"Layer {name}: expected an array of shape {expected}, from layers(); found "
         f"{arrays[name].shape}."
       )
+    arrays[name] = _as_floats(arrays[name], name)
   return arrays
+
+
+def _as_floats(array: np.ndarray, layer: str) -> np.ndarray:
+  """Converts integers, booleans and narrow floats to float32: they would overflow."""
+  if array.dtype in (np.float32, np.float64):
+    return array
+  real = (jnp.floating, jnp.integer, jnp.bool_)
+  if not any(jnp.issubdtype(array.dtype, kind) for kind in real):
+    raise ProbeError(
+      f"Layer {layer}: expected an array of real numbers from activations(); found "
+      f"{array.dtype}: convert it, such as a complex number to its absolute value."
+    )
+  return array.astype(np.float32)
 
 
 def _is_positive(value: Any) -> bool:

@@ -27,14 +27,17 @@ _OTHER_ORDER = [(3 * index + 1) % _NUM_ALL for index in range(_NUM_ALL)]
 # Tolerances as fractions of a layer's largest value: for a repeated batch; and for
 # another batch, where other matrix sizes may round differently.
 _REPEAT_TOLERANCE, _BATCH_TOLERANCE = 1e-4, 1e-3
+# By layer, the array of a batch as the probe returned it, and a copy of it.
+_Held = dict[str, tuple[np.ndarray, np.ndarray]]
 # Maximum number of activations read at once if all layers are requested.
 _MAX_VALUES = 2**26
 
 
 class Cause(enum.Enum):
-  """Why a picture's activations differ between runs."""
+  """Why a picture's activations differ between runs, or while the next batch runs."""
 
   RANDOM = "random"
+  OVERWRITTEN = "overwritten"
   BATCH = "depends on batch"
 
 
@@ -100,7 +103,8 @@ def run_trial(
     size = math.ceil(_NUM_ALL / devices) * devices
   inputs, fillers, others = _inputs(probe, latents)
   first = np.concatenate([inputs, fillers])
-  found = _run(probe, first, fillers[-1:], tuple(layers), size)
+  held: _Held = {}
+  found = _run(probe, first, fillers[-1:], tuple(layers), size, held)
   shown = {name: array[: len(inputs)] for name, array in found.items()}
   some = slice(len(inputs), len(inputs) + 2)
   noise = {name: array[some] for name, array in found.items()}
@@ -108,6 +112,7 @@ def run_trial(
   if check_batch:
     second = np.concatenate([inputs, others])[np.argsort(_OTHER_ORDER)]
     again = _run(probe, second, others[-1:], tuple(layers), size)
+    differences += _overwritten(held)
     differing = {
       name: _difference(shown[name], again[name][_OTHER_ORDER][: len(inputs)])
       for name in layers
@@ -167,8 +172,12 @@ def _run(
   padding: np.ndarray,
   layers: tuple[str, ...],
   size: int,
+  held: _Held | None = None,
 ) -> dict[str, np.ndarray]:
-  """The activations of inputs, in batches of `size`, with the last one padded."""
+  """The activations of inputs, in batches of `size`, with the last one padded.
+
+  `held` gets what the probe returned for the last batch, and copies.
+  """
   shapes = {shape.name: shape for shape in probe.layers()}
   missing = -len(inputs) % size
   whole = np.concatenate([inputs, np.repeat(padding, missing, axis=0)])
@@ -180,7 +189,17 @@ def _run(
     kept = slice(0, max(0, min(size, len(inputs) - start)))
     # A copy, so that the whole batch can be freed.
     parts.append({name: np.array(found[name][kept]) for name in layers})
+    if held is not None:
+      held |= {name: (found[name][kept], parts[-1][name]) for name in layers}
   return {name: np.concatenate([part[name] for part in parts]) for name in layers}
+
+
+def _overwritten(held: _Held) -> Iterator[Difference]:
+  """The layers whose arrays of an earlier batch have changed since."""
+  for name, (array, copy) in held.items():
+    difference = _difference(copy, array)
+    if difference[0] > 0:
+      yield Difference(name, Cause.OVERWRITTEN, *difference[1:])
 
 
 def _difference(

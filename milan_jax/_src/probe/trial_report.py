@@ -28,6 +28,10 @@ _EXPLANATIONS = {
     "the same pictures at every pass: a run rejects such a model. Turn off its "
     "dropout, noise or random masks in the code that creates it; a seed does not help"
   ),
+  Cause.OVERWRITTEN: (
+    "a picture while the next batch runs: a run rejects such a model. Return a new "
+    "array (a copy, or a clone in torch) from every call"
+  ),
   Cause.BATCH: (
     "a picture in different batches: a run rejects such a model, unless it processes "
     "one picture at a time, in batches of 1"
@@ -150,6 +154,13 @@ def check_reproducible(report: TrialReport, *, batch_size: int) -> None:
       f"{_difference_text(random)} the same pictures at every pass: no two runs would "
       "agree. Turn off the model's dropout, noise or random masks in the code that "
       "creates it; a seed does not help."
+    )
+  overwritten = report.with_cause(Cause.OVERWRITTEN)
+  if overwritten:
+    raise UserError(
+      f"{_difference_text(overwritten)} a picture while the next batch runs: the model "
+      "writes its activations to memory that it uses again. Return a new array (a "
+      "copy, or a clone in torch) from every call."
     )
   batch_dependent = report.with_cause(Cause.BATCH)
   if batch_dependent and batch_size > 1:
