@@ -53,6 +53,29 @@ def test_ones_fall_off_to_the_zeros_around_them():
   assert corner.sum() == 60
 
 
+def test_zeros_around_a_map_do_not_exceed_a_negative_threshold():
+  rng = np.random.default_rng(0)
+  maps = rng.standard_normal((8, 3, 4)).astype(np.float32) - 2
+  thresholds = np.array([-3, -2, -1.5, -1, -0.5, 0, 0.1, 0.3], np.float32)
+  around = np.minimum(thresholds, 0)
+  want = np.empty((8, 30, 32))
+  for index, (own, ring) in enumerate(zip(maps, around, strict=True)):
+    whole = np.pad(own, 1, constant_values=ring)
+    rows, columns = ((np.arange(n) + 0.5) * m / n - 0.5 for n, m in ((30, 3), (32, 4)))
+    wide = np.stack([np.interp(columns, np.arange(-1, 5), row) for row in whole])
+    tall = [np.interp(rows, np.arange(-1, 4), column) for column in wide.T]
+    want[index] = np.stack(tall, axis=1)
+  masks = activation_masks(maps, thresholds, size=(30, 32), bounded=True)
+  levels = thresholds[:, None, None]
+  clear = np.abs(want - levels) > 1e-5
+  np.testing.assert_array_equal(masks[clear], (want > levels)[clear])
+  # Otherwise, as in the original, the edge is marked although no position exceeds -1.
+  low = np.full((1, 3, 4), -1.5, np.float32)
+  original = activation_masks(low, np.float32([-1]), size=32)
+  assert original[0, 0].all()
+  assert not activation_masks(low, np.float32([-1]), size=32, bounded=True).any()
+
+
 def test_one_place_is_constant_and_the_comparison_strict():
   maps = np.array([0.5, 0.5, 0.5], np.float32)[:, None, None]
   thresholds = np.array([0.4, 0.5, 0.6], np.float32)

@@ -11,6 +11,7 @@ def activation_masks(
   thresholds: Float[np.ndarray, "*batch"],
   *,
   size: Size,
+  bounded: bool = False,
 ) -> Bool[np.ndarray, "*batch rows columns"]:
   """Marks the pixels where the upsampled activation exceeds the unit's threshold.
 
@@ -26,6 +27,8 @@ def activation_masks(
     maps: raw activations, in the model's own units.
     thresholds: the .99 quantile of each map's unit, in the same units as `maps`.
     size: of the output, in pixels.
+    bounded: whether a map with a negative threshold is surrounded by the threshold.
+      Zeros exceed it, and mark the edge of the image wherever the unit is.
 
   Raises:
     ValueError: if `size` is not positive.
@@ -41,6 +44,9 @@ def activation_masks(
     above = maps > thresholds[..., None, None]
     return np.broadcast_to(above, (*maps.shape[:-2], down, across))
   maps = maps.astype(np.float32)
+  if bounded:
+    around = np.minimum(thresholds, 0).astype(np.float32)
+    maps, thresholds = maps - around[..., None, None], thresholds - around
   before, after, left, right = neighbors(width, across)
   wide = maps[..., before] * left + maps[..., after] * right
   before, after, upper, lower = neighbors(height, down)

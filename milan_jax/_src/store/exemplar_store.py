@@ -384,15 +384,22 @@ class StoredExemplars(Shown):
       fits = ~np.isnan(maps).any((1, 2))
       _check_values(path, maps[:, 0, 0], fits, "maps without NaN")
       size = size_from_sides(*self._images.shape[1:3])
-      masks[above] = activation_masks(maps, self._levels(layer, rows[above]), size=size)
+      masks[above] = self._computed_masks(layer, rows[above], maps, size)
     return masks
 
-  def _levels(self, layer: str, rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    """Returns what values in masks exceed: thresholds with their margins."""
-    levels = self._array(layer, "levels")[rows]
-    if "margins" in self._arrays[layer]:
+  def _computed_masks(
+    self,
+    layer: str,
+    rows: Int[np.ndarray, "n"],
+    maps: Float[np.ndarray, "n _ _"],
+    size: Size,
+  ) -> Bool[np.ndarray, "n height width"]:
+    """Computes masks of maps; as the original if only its tail was collected."""
+    levels = np.asarray(self._array(layer, "levels")[rows])
+    both_tails = "margins" in self._arrays[layer]
+    if both_tails:
       levels = levels + self._array(layer, "margins")[rows]
-    return np.asarray(levels)
+    return activation_masks(maps, levels, size=size, bounded=both_tails)
 
   def maps(
     self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
@@ -435,7 +442,7 @@ class StoredExemplars(Shown):
       fits = ~np.isnan(maps).any((1, 2)) | self._array(layer, "dead")[rows]
       path = layer_folder(self._folder, layer) / "maps.npy"
       _check_values(path, maps[:, 0, 0], fits, "maps without NaN")
-      return activation_masks(maps, self._levels(layer, rows), size=size or own)
+      return self._computed_masks(layer, rows, maps, size or own)
     if size is not None and size != own:
       raise UserError(
         f"The masks of {layer} were given at {size_text(own)} pixels and cannot be "
