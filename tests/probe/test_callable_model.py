@@ -10,6 +10,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.images.preprocessing import Preprocessing
 from milan_jax._src.probe.callable_model import CallableProbe
 from milan_jax._src.probe.returned import EXAMPLE
+from milan_jax._src.probe.trial_report import check_reproducible, try_layers
 from milan_jax._src.records import LayerShape
 
 PREPROCESSING = Preprocessing(10, 8, "bilinear", (100.0, 110.0, 120.0), (50.0,) * 3)
@@ -177,6 +178,32 @@ def test_what_cannot_be_traced_runs_uncompiled(function, want, images):
   assert probe.layers() == (LayerShape("output", 8, 8, 3),)
   found = probe.activations(images, ("output",))["output"]
   np.testing.assert_allclose(found, want(normalized(images)), atol=1e-5)
+
+
+def test_random_numbers_of_numpy_are_no_constants(images):
+  # A trace would keep the numbers that it got.
+  rng = np.random.default_rng(0)
+  offsets = jnp.arange(3.0)[None, None, None]
+  levels = np.float32([[[[1, np.nan, 2]]]])
+
+  def noisy(images):
+    return images + jnp.asarray(rng.normal(size=(1, 1, 1, 3)), jnp.float32)
+
+  probe = CallableProbe(noisy, PREPROCESSING)
+  assert not probe.compiled
+  assert "other constants" in probe.trace_failure
+  first, second = (probe.activations(images, ("output",))["output"] for _ in range(2))
+  assert np.abs(first - second).min() > 0
+  report = try_layers(probe, ("output",), batch_size=4)
+  with pytest.raises(UserError, match="the same pictures at every pass"):
+    check_reproducible(report, batch_size=4)
+  # Constants that are the same in each trace are compiled.
+  for same in (
+    lambda images: images + offsets + levels,
+    jax.jit(lambda images: images * 2 + offsets),
+    lambda images: images + jax.random.normal(jax.random.key(0), images.shape),
+  ):
+    assert CallableProbe(same, PREPROCESSING).compiled
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from jaxtyping import Array, UInt8
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.preprocessing import Preprocessing
-from milan_jax._src.images.sizes import Size
+from milan_jax._src.images.sizes import Size, sides
 from milan_jax._src.probe.jax_model import (
   JaxProbe,
   as_nhwc,
@@ -20,6 +20,7 @@ from milan_jax._src.probe.jax_model import (
 from milan_jax._src.probe.layout import Layout
 from milan_jax._src.probe.protocol import TRACED_BATCH, Activations, black_images
 from milan_jax._src.probe.returned import bad_result_message, named_activations
+from milan_jax._src.probe.traced_twice import traces_differ
 from milan_jax._src.runs.mesh import make_mesh
 from milan_jax._src.runs.precision import full_float32
 
@@ -151,7 +152,13 @@ class CallableProbe(JaxProbe):
     """
     try:
       self._trial_shapes = self.traced_shapes(TRACED_BATCH)
-      return True
+      shape = (TRACED_BATCH, *sides(self.image_size), self.channels)
+      images = jax.ShapeDtypeStruct(shape, np.float32)
+      if not traces_differ(
+        lambda given: named_activations(self._function(given)), images
+      ):
+        return True
+      cause: Exception = RuntimeError("every trace has other constants")
     except UserError:
       raise
     except Exception as error:  # any error of the user's function
