@@ -92,6 +92,7 @@ PROCESSORS = {
   "raw": processor("ViT", size=SQUARE, do_rescale=False, do_normalize=False),
   "from 0 to 1": processor("ViT", size=SQUARE, do_normalize=False, resample=3),
   "only cropped": processor("CLIP", do_resize=False, crop_size=SQUARE),
+  "levit": processor("Levit", size={"shortest_edge": 35}, crop_size=SQUARE),
 }
 
 
@@ -118,6 +119,29 @@ def test_an_odd_margin_may_move_the_crop_by_a_pixel():
     want = 255 * own(images=picture, return_tensors="np")["pixel_values"][0]
     found = prepare(picture, read_preprocessing(own, 32)) * 255
     assert np.round(found[0, 0, 0] - want[0, 0, 0]) == moved
+
+
+@pytest.mark.parametrize(
+  ("kind", "options", "message"),
+  [
+    # It swaps red and blue.
+    (
+      "MobileViT",
+      {"size": {"shortest_edge": 36}, "crop_size": SQUARE},
+      "its pixels differ by up to 1.. of 255 levels",
+    ),
+    # It divides by the std twice.
+    ("EfficientNet", {"size": SQUARE, "resample": 3}, "its pixels differ by up to"),
+    # It adds bars to oblong pictures.
+    ("Donut", {"size": SQUARE}, "its pixels differ by up to"),
+    # It has no size.
+    ("GLPN", {}, "AttributeError"),
+    ("Siglip2", {}, "AttributeError"),
+  ],
+)
+def test_processors_that_do_more_than_their_options_say(kind, options, message):
+  with pytest.raises(UserError, match=rf"as {kind}ImageProcessor\w* does \({message}"):
+    read_preprocessing(processor(kind, **options), 32)
 
 
 def test_the_words_of_a_processor():

@@ -3,8 +3,10 @@
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from milan_jax._src.errors import UserError
+from milan_jax._src.images.geometry import Geometry, fit
 from milan_jax._src.images.preprocessing import Preprocessing
 from milan_jax._src.images.sizes import Size, sides, size_from_sides
 
@@ -12,12 +14,18 @@ _BILINEAR, _BICUBIC = 2, 3  # Pillow's numbers
 # ConvNeXt's processor crops below this size, and from it on resizes without cropping
 # and ignores the aspect ratio.
 _CONVNEXT_SQUASHES = 384
+# LeViT's processor resizes to a size that is larger by this factor than the option.
+_LEVIT_FACTOR = 256 / 224
+# Levels that pixels may differ by, of 255: libraries round differently.
+_TOLERANCE = 4
 
 
 def read_preprocessing(processor: Any, image_size: Size | None) -> Preprocessing:
   """How an image processor of transformers prepares an image.
 
-  Processors that keep a non-square image whole are approximated by a center crop.
+  Processors that keep a non-square image whole are approximated by a center crop. The
+  processor itself runs on two pictures, and its pixels must be the same: some do more
+  than their common options state.
 
   Args:
     processor: an image processor, such as `AutoImageProcessor` returns.
@@ -27,6 +35,16 @@ def read_preprocessing(processor: Any, image_size: Size | None) -> Preprocessing
   Raises:
     UserError: if it does something that `Preprocessing` cannot express.
   """
+  try:
+    how = _read(processor, image_size)
+  except (AttributeError, LookupError, TypeError) as error:
+    # It lacks a common option, or has another kind of value.
+    raise _cannot_follow(processor, f"{type(error).__name__}: {error}") from error
+  _check_pixels(processor, how)
+  return how
+
+
+def _read(processor: Any, image_size: Size | None) -> Preprocessing:
   resize, squash = _resizing(processor)
   crop = resize or image_size
   if _is_convnext(processor) and isinstance(resize, int) and not squash:
@@ -61,6 +79,8 @@ def _resizing(processor: Any) -> tuple[Size | None, bool]:
   if not processor.do_resize:
     return None, False
   shortest = processor.size.shortest_edge
+  if shortest is not None and "Levit" in type(processor).__name__:
+    shortest = int(shortest * _LEVIT_FACTOR)
   if shortest is None:
     return _size(processor, "size"), True
   if processor.size.longest_edge is not None:
@@ -70,6 +90,43 @@ def _resizing(processor: Any) -> tuple[Size | None, bool]:
 
 def _is_convnext(processor: Any) -> bool:
   return "ConvNext" in type(processor).__name__
+
+
+def _check_pixels(processor: Any, how: Preprocessing) -> None:
+  """Compares the processor's pixels of a square and an oblong picture with ours.
+
+  Raises:
+    UserError: if they differ.
+  """
+  geometry = Geometry(how.resize, how.crop, how.interpolation, squash=how.squash)
+  side = max(*sides(how.resize or how.crop), *sides(how.crop)) * 5 // 4 + 1
+  for width in (side, side * 4 // 3):
+    picture = Image.fromarray(_gradients(side, width))
+    ours = (fit(picture, geometry) - np.array(how.mean)) / np.array(how.std)
+    try:
+      found = processor(images=picture, return_tensors="pt")["pixel_values"][0]
+      pixels = np.moveaxis(np.asarray(found, np.float64), 0, -1)
+    except Exception as error:  # of many kinds: it may need other inputs
+      raise _cannot_follow(
+        processor, f"it fails on a picture, {type(error).__name__}: {error}"
+      ) from error
+    if pixels.shape != ours.shape:
+      if width == side:
+        raise _cannot_follow(processor, f"an array of shape {pixels.shape}")
+      continue  # it keeps oblong pictures whole
+    difference = (np.abs(pixels - ours) * np.array(how.std)).max()
+    # The crop may be off by a pixel.
+    pixel = 255 / min(sides(how.resize or how.crop))
+    if not difference <= _TOLERANCE + pixel:
+      raise _cannot_follow(
+        processor, f"its pixels differ by up to {difference:.0f} of 255 levels"
+      )
+
+
+def _gradients(height: int, width: int) -> np.ndarray:
+  """A picture whose channels differ, and whose pixels hardly differ from the next."""
+  rows, columns = np.mgrid[20 : 235 : height * 1j, 20 : 235 : width * 1j]
+  return np.stack([rows, columns, 255 - rows], axis=2).round().astype(np.uint8)
 
 
 def _size(processor: Any, attribute: str) -> Size:
@@ -88,6 +145,6 @@ def _colors(values: Any) -> tuple[float, ...]:
 def _cannot_follow(processor: Any, what: str) -> UserError:
   return UserError(
     f"Images cannot be prepared as {type(processor).__name__} does ({what}): expected "
-    "a resize, bilinear or bicubic, and a crop of the center. Wrap the model in a "
-    "torch module and give it as package.module:name."
+    "a resize, bilinear or bicubic, a crop of the center, and a mean and std per "
+    "channel. Wrap the model in a torch module and give it as package.module:name."
   )
