@@ -132,6 +132,50 @@ def test_odd_pictures_that_decode(tmp_path, name):
     np.testing.assert_allclose(image.astype(int), whole, atol=tolerance)
 
 
+def tiff(pixels, **tags):
+  """A TIFF file with other values of tags of one short: tags are numbers."""
+  content = encoded(Image.fromarray(pixels), "tiff")
+  for tag, (before, after) in tags.items():
+    head = struct.pack("<HHI", int(tag.removeprefix("tag")), 3, 1)
+    entry = head + struct.pack("<HH", before, 0)
+    assert content.count(entry) == 1
+    content = content.replace(entry, head + struct.pack("<HH", after, 0))
+  return content
+
+
+WHITE_IS_ZERO = {"tag262": (1, 0)}
+COUNTS = np.arange(64).reshape(8, 8)
+
+
+@pytest.mark.parametrize(
+  ("content", "channels", "message"),
+  [
+    (lambda: tiff((COUNTS - 9).astype(np.int32)), 3, "from -9 to 54, and not of 16"),
+    (lambda: tiff((COUNTS * 9999).astype(np.int32)), 1, "from 0 to 629937, and not"),
+    (
+      lambda: tiff((COUNTS * 999).astype(np.uint16), **WHITE_IS_ZERO),
+      *(3, "count from white"),
+    ),
+    (
+      lambda: encoded(Image.new("RGBX", (8, 8)), "tiff"),
+      *(4, "of its 4 samples per pixel, 3 can be read, and the network takes 4"),
+    ),
+  ],
+)
+def test_samples_that_would_be_read_as_others(tmp_path, content, channels, message):
+  (tmp_path / "a.tif").write_bytes(content())
+  source = FolderImages(tmp_path, Geometry(8, 8, channels=channels))
+  with pytest.raises(UnreadableImageError, match=message):
+    source.load(0)
+
+
+def test_samples_of_8_bits_that_count_from_white(tmp_path):
+  pixels = COUNTS.astype(np.uint8)
+  (tmp_path / "a.tif").write_bytes(tiff(pixels, **WHITE_IS_ZERO))
+  found = FolderImages(tmp_path, Geometry(8, 8, channels=1)).load(0)
+  np.testing.assert_array_equal(found[..., 0], 255 - pixels)
+
+
 def truncated(kind):
   noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
   whole = encoded(Image.fromarray(noise), kind)

@@ -155,6 +155,18 @@ def test_links_to_pictures_and_to_folders(tmp_path):
     source.load(3)
 
 
+def test_links_to_themselves_are_pictures_that_are_lost(tmp_path):
+  Image.fromarray(np.full((8, 8, 3), 7, np.uint8)).save(tmp_path / "a.png")
+  (tmp_path / "b.png").symlink_to("b.png")
+  (tmp_path / "c").symlink_to("d")
+  (tmp_path / "d").symlink_to("c")
+  source = FolderImages(tmp_path, Geometry(8, 8))
+  assert [source.name(index) for index in range(len(source))] == ["a.png", "b.png"]
+  assert (source.load(0) == 7).all()
+  with pytest.raises(UnreadableImageError):
+    source.load(1)
+
+
 def test_a_header_that_asks_for_more_than_is_there(tmp_path):
   np.save(tmp_path / "a.npy", np.zeros((2, 8, 8, 3), np.uint8))
   whole = (tmp_path / "a.npy").read_bytes()

@@ -18,7 +18,8 @@ from milan_jax._src.api.identity import of_target
 from milan_jax._src.api.origins import Probed
 from milan_jax._src.errors import UserError, arguments
 from milan_jax._src.images.arrays import ArrayImages
-from milan_jax._src.images.fitted import FittedSource, fitting_message
+from milan_jax._src.images.fitted import FittedSource
+from milan_jax._src.images.image_sources import report_fitting
 from milan_jax._src.images.latents import open_latents
 from milan_jax._src.images.preprocessing import Preprocessing
 from milan_jax._src.images.source import ImageSource
@@ -30,8 +31,6 @@ from milan_jax._src.probe.probe_target import ProbeTarget, open_target, target_o
 from milan_jax._src.probe.protocol import Generator
 from milan_jax._src.runs.inputs import Tables
 from milan_jax._src.runs.locks import hold
-from milan_jax._src.runs.processes import is_primary
-from milan_jax._src.runs.progress import say
 from milan_jax._src.runs.workdir import begin_or_resume, job_of
 from milan_jax._src.store.exemplar_sets import open_exemplars
 from milan_jax._src.store.exemplar_store import StoredExemplars
@@ -221,8 +220,8 @@ def _target(network: Network, images: Any) -> ProbeTarget:
     images = np.asarray(images)
   if isinstance(images, np.ndarray):
     images = ArrayImages(images, network.geometry)
-  if isinstance(images, FittedSource) and is_primary():
-    say(fitting_message(images))
+  if isinstance(images, FittedSource):
+    report_fitting(images)
   if not isinstance(images, ImageSource):
     raise UserError(
       "images: expected a path, an array of uint8 images or a source of images; found "

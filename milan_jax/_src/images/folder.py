@@ -1,6 +1,7 @@
 """A folder of photographs, flat or nested."""
 
 import collections
+import errno
 import os
 import pathlib
 from collections.abc import Iterator
@@ -91,6 +92,15 @@ class FolderImages(FittedPictures):
     return self._folder / self._paths[index]
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+  try:
+    return entry.is_dir()
+  except OSError as error:
+    if error.errno != errno.ELOOP:
+      raise
+    return False  # a link to itself is as broken as one to nothing
+
+
 def _files(
   folder: pathlib.Path, prefix: str, above: tuple[tuple[int, int], ...]
 ) -> Iterator[str]:
@@ -105,11 +115,11 @@ def _files(
         path = prefix + entry.name
         if entry.name.startswith("."):
           continue
-        if entry.is_dir():
+        if _is_folder(entry):
           yield from _files(folder / entry.name, f"{path}/", (*above, here))
           continue
         # A broken link counts: it may be a picture that cannot be read.
-        is_file = entry.is_file() or entry.is_symlink()
+        is_file = entry.is_symlink() or entry.is_file()
         if is_file:
           yield path
   except OSError as error:

@@ -111,7 +111,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
   samples to 8 bits, and takes the first frame of an animation.
 
   Raises:
-    ValueError: if the samples are floating point: files do not state their range.
+    ValueError: if the samples are floating point, negative or of more than 16 bits:
+      files do not state their range.
   """
   return _rgb(_upright(image))
 
@@ -135,7 +136,12 @@ def _rgb(upright: Image.Image) -> Image.Image:
     raise ValueError("its samples are floating point, of unknown range")
   if mode == "I" or mode.startswith("I;16"):
     # Pillow's own conversion clips at 255, which turns most 16-bit pictures white.
-    samples = np.asarray(upright).astype(np.int64).clip(0, 65535)
+    samples = np.asarray(upright).astype(np.int64)
+    low, high = samples.min(), samples.max()
+    if not 0 <= low <= high <= 65535:
+      raise ValueError(
+        f"its samples are from {low} to {high}, and not of 16 bits: save it with 8 bits"
+      )
     eight_bits = ((samples + 128) // 257).astype(np.uint8)
     return Image.fromarray(eight_bits).convert("RGB")
   if _is_transparent(upright):

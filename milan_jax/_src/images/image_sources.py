@@ -9,6 +9,7 @@ from milan_jax._src.images.demo import DemoImages
 from milan_jax._src.images.fitted import FittedSource, fitting_message
 from milan_jax._src.images.folder import FolderImages
 from milan_jax._src.images.geometry import PICTURE_CHANNELS, Geometry
+from milan_jax._src.images.sampled_levels import levels_notice
 from milan_jax._src.images.source import ImageSource
 from milan_jax._src.options.describe import ImageOptions
 from milan_jax._src.runs.processes import is_primary
@@ -49,11 +50,23 @@ def open_images(options: ImageOptions, geometry: Geometry) -> ImageSource:
     )
   geometry = dataclasses.replace(geometry, fitting=options.fit or "")
   source = _find(options, geometry)
-  if isinstance(source, FittedSource) and is_primary():
-    say(fitting_message(source))
+  if isinstance(source, FittedSource):
+    report_fitting(source)
   if isinstance(source, FolderImages) and source.left_out() and is_primary():
     say(f"{images}: skipped files without a picture's suffix: {source.left_out()}")
   return source
+
+
+def report_fitting(source: FittedSource) -> None:
+  """Prints how a source's images are resized, and what is odd about some of them.
+
+  Raises:
+    UserError: if resizing is turned off and a sampled image has another size, or no
+      value of the sampled images is above 1.
+  """
+  messages = fitting_message(source), levels_notice(source)
+  for message in filter(None, messages if is_primary() else ()):
+    say(message)
 
 
 def _find(options: ImageOptions, geometry: Geometry) -> ImageSource:

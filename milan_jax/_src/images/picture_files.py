@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import ExifTags, Image, JpegImagePlugin
+from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin
 
 from milan_jax._src.images.geometry import Geometry, SizeMismatchError, fit, to_channels
 from milan_jax._src.images.source import UnreadableImageError
@@ -49,6 +49,7 @@ def load_picture(
       raise UnreadableImageError(
         f"its {width:,} x {height:,} pixels exceed the limit of {max_pixels:,}"
       )
+    _check_tiff(image, geometry.channels)
     _shrink(image, geometry)
     return fit(to_channels(image, geometry.channels), geometry)
 
@@ -63,6 +64,16 @@ def picture_shape(file: pathlib.Path | bytes) -> tuple[int, int]:
     width, height = image.size
     is_rotated = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     return (width, height) if is_rotated else (height, width)
+
+
+def num_pages(file: pathlib.Path | bytes) -> int:
+  """Number of pages of a TIFF file; 1 for other formats, even if they are animated.
+
+  Raises:
+    UnreadableImageError: if the file is missing, corrupt or not a picture.
+  """
+  with _opened(file) as image:
+    return int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
 
 
 @contextlib.contextmanager
@@ -112,6 +123,31 @@ def _open(file: io.BytesIO | io.BufferedReader, formats: Sequence[str]) -> Image
   raise UnreadableImageError(
     f"it is not a picture of a known format ({', '.join(formats)})"
   )
+
+
+def _check_tiff(image: Image.Image, channels: int) -> None:
+  """Refuses TIFF files whose samples Pillow reads as others, or leaves out.
+
+  Raises:
+    UnreadableImageError: if it is such a file.
+  """
+  tags = getattr(image, "tag_v2", None)
+  if tags is None:
+    return
+  signed = 2 in np.atleast_1d(tags.get(TiffImagePlugin.SAMPLEFORMAT, 1))
+  if signed and image.mode != "I":
+    raise UnreadableImageError("its samples are signed: save it with samples from 0")
+  white_is_zero = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+  if white_is_zero and image.mode.startswith("I"):
+    raise UnreadableImageError(
+      "its samples of 16 bits or more count from white: save it with 0 for black"
+    )
+  bands, stored = len(image.getbands()), tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
+  if channels == 4 and 3 <= bands < stored:
+    raise UnreadableImageError(
+      f"of its {stored} samples per pixel, {bands} can be read, and the network takes "
+      "4: give the images as an array, .npy or .npz"
+    )
 
 
 def _shrink(image: Image.Image, geometry: Geometry) -> None:
