@@ -9,6 +9,9 @@ import os
 import pathlib
 import sys
 
+import numpy as np
+import torch
+
 import milan_jax
 from tests.api.scene import make_scene
 
@@ -17,6 +20,10 @@ UNIT = milan_jax.Unit("conv2", 0)
 
 def _described(unit, text="Dots", **known):
   return milan_jax.Description(unit, text, 0.0, 0.0, **known)
+
+
+def _module():
+  return milan_jax.probe(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3)), image_size=32)
 
 
 CALLS = {
@@ -45,6 +52,26 @@ CALLS = {
   "a probe": (
     lambda s, d: milan_jax.collect(s["network"].probe, s["images"]),
     "expected what milan_jax.probe returns; found a LinenProbe",
+  ),
+  "images from 0 to 1": (
+    lambda s, d: s["network"].probe.activations(
+      np.float32(s["images"] / 255), ("conv2",)
+    ),
+    r"images: expected uint8 from 0 to 255.*width, 3\); found float32 of shape \(24,",
+  ),
+  "images from 0 to 1 for a module": (
+    lambda s, d: _module().probe.activations(s["images"] / 255, ("0",)),
+    r"expected uint8 .*width, 3\); found float64 of shape \(24, 32, 32, 3\)",
+  ),
+  "images from 0 to 1 for a function": (
+    lambda s, d: milan_jax.probe(np.sort, image_size=32).probe.activations(
+      np.float32(s["images"] / 255), ("output",)
+    ),
+    "expected uint8 .*found float32",
+  ),
+  "images with channels first": (
+    lambda s, d: _module().probe.activations(s["images"].transpose(0, 3, 1, 2), ("0",)),
+    r"expected .*width, 3\); found uint8 of shape \(24, 3, 32, 32\)",
   ),
   "no layers": (
     lambda s, d: milan_jax.collect(s["network"], s["images"], layers=[]),

@@ -175,6 +175,19 @@ def test_a_model_that_changes_its_input(images, exported):
     close(found["relu"], want.relu())
 
 
+def test_signs_that_torch_has_not_applied_yet(images):
+  class Spectrum(nn.Module):
+    def forward(self, x):
+      return torch.fft.fft2(x).conj().imag
+
+  torch.manual_seed(0)
+  conv = nn.Conv2d(3, 4, 3)
+  found = TorchProbe(nn.Sequential(conv, Spectrum()), 16).activations(images, ("1",))
+  maps = conv(normalized(images)).detach().numpy()
+  want = -np.fft.fft2(maps).imag.transpose(0, 2, 3, 1)
+  np.testing.assert_allclose(found["1"], want, atol=1e-3)
+
+
 def test_only_what_is_overwritten_is_copied(model, images):
   probe = TorchProbe(model, 16)
   probe.activations(images, ("stem.0", "block.conv", "block"))

@@ -18,7 +18,12 @@ from milan_jax._src.probe.jax_model import (
   one_line_error,
 )
 from milan_jax._src.probe.layout import Layout
-from milan_jax._src.probe.protocol import TRACED_BATCH, Activations, black_images
+from milan_jax._src.probe.protocol import (
+  TRACED_BATCH,
+  Activations,
+  black_images,
+  check_images,
+)
 from milan_jax._src.probe.returned import bad_result_message, named_activations
 from milan_jax._src.probe.traced_twice import traces_differ
 from milan_jax._src.runs.mesh import make_mesh
@@ -99,12 +104,13 @@ class CallableProbe(JaxProbe):
     """Activations of some layers, in the model's own units, as 32-bit floats or wider.
 
     Raises:
-      UserError: if a layer is unknown; if the batch cannot be split evenly over the
-        devices; if the function is not compiled and fails, or returns other layers or
-        shapes for these images.
+      UserError: if the images are not uint8 of its channels; if a layer is unknown; if
+        the batch cannot be split evenly over the devices; if the function is not
+        compiled and fails, or returns other layers or shapes for these images.
     """
     if self.compiled:
       return super().activations(images, layers)
+    check_images(images, self.channels)
     self.check_request(len(images), layers)
     try:
       found = self._arrays(images)

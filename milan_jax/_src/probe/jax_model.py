@@ -15,7 +15,7 @@ from milan_jax._src.images.preprocessing import Preprocessing
 from milan_jax._src.images.sizes import Size, sides, size_text
 from milan_jax._src.probe.attention_parts import without_attention
 from milan_jax._src.probe.layout import Layout, to_nhwc
-from milan_jax._src.probe.protocol import TRACED_BATCH, Activations
+from milan_jax._src.probe.protocol import TRACED_BATCH, Activations, check_images
 from milan_jax._src.probe.readings import Readings
 from milan_jax._src.records import LayerShape
 from milan_jax._src.runs.mesh import make_mesh
@@ -127,9 +127,10 @@ class JaxProbe:
     """Activations of some layers, in the model's own units, as 32-bit floats or wider.
 
     Raises:
-      UserError: if a layer is unknown, or the batch cannot be split evenly over the
-        devices.
+      UserError: if the images are not uint8 of its channels; if a layer is unknown, or
+        the batch cannot be split evenly over the devices.
     """
+    check_images(images, self.channels)
     self.check_request(len(images), layers)
     parts = NamedSharding(self._mesh, PartitionSpec("data"))
     placed = jax.device_put(images, parts)

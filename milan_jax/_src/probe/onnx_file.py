@@ -17,7 +17,7 @@ from milan_jax._src.probe.batch_sizes import run_in_batches
 from milan_jax._src.probe.layout import Layout, to_nhwc
 from milan_jax._src.probe.layout_check import determine_layouts
 from milan_jax._src.probe.onnx_graph import FLOATS, Clip, OnnxGraph
-from milan_jax._src.probe.protocol import TRIAL_BATCH, OneDevice
+from milan_jax._src.probe.protocol import TRIAL_BATCH, OneDevice, check_images
 from milan_jax._src.probe.readings import Readings
 from milan_jax._src.probe.white_square import pictures
 from milan_jax._src.records import LayerShape
@@ -113,8 +113,11 @@ class OnnxProbe(OneDevice):
     """The tensors, as float32.
 
     Raises:
-      UserError: if a name is not a layer, or the model does not run on such a batch.
+      UserError: if the images are not uint8 of its channels; if a name is not a layer,
+        or the model does not run on such a batch.
     """
+    check_images(images, self.channels)
+    images = np.asarray(images)
     tensors = {name: self.aliases.get(name, name) for name in layers}
     for name, tensor in tensors.items():
       if tensor not in self.readings.layouts:

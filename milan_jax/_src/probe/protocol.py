@@ -1,12 +1,13 @@
 """The interface of activation extractors."""
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from milan_jax._src.errors import UserError
 from milan_jax._src.images.sizes import Size, sides
 from milan_jax._src.records import LayerShape
 
@@ -89,6 +90,22 @@ def black_images(
 ) -> UInt8[np.ndarray, "{batch} rows columns {channels}"]:
   """Black images for a trial run."""
   return np.zeros((batch, *sides(size), channels), np.uint8)
+
+
+def check_images(images: Any, channels: int) -> None:
+  """Checks the images that a probe is to normalize.
+
+  Raises:
+    UserError: if they are not uint8, `(batch, height, width, channels)`.
+  """
+  dtype: Any = getattr(images, "dtype", None)
+  shape: Any = getattr(images, "shape", ())
+  if dtype != np.uint8 or len(shape) != 4 or shape[3] != channels:
+    found = type(images).__name__ if dtype is None else f"{dtype} of shape {shape}"
+    raise UserError(
+      "images: expected uint8 from 0 to 255, which the probe normalizes, of shape "
+      f"(batch, height, width, {channels}); found {found}."
+    )
 
 
 class OneDevice:

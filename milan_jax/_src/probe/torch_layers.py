@@ -244,7 +244,8 @@ def as_array(tensor: torch.Tensor) -> np.ndarray | jax.Array:
   A tensor on a GPU that JAX uses too becomes a JAX array there: it is brought to NHWC
   on the GPU, and its copy to the host can overlap with those of other layers.
   """
-  tensor = tensor.detach().float()
+  # DLPack shares the memory without the negative bit of a lazy conjugate's parts.
+  tensor = tensor.detach().float().resolve_neg()
   if (tensor.device.type, tensor.device.index) in _jax_devices():
     return _as_jax(tensor)
   # DLPack shares the memory with its strides.

@@ -11,7 +11,7 @@ from milan_jax._src.images.preprocessing import TORCHVISION
 from milan_jax._src.images.sizes import Size
 from milan_jax._src.probe.batch_sizes import Arrays
 from milan_jax._src.probe.layout import Layout
-from milan_jax._src.probe.protocol import TRIAL_BATCH
+from milan_jax._src.probe.protocol import TRIAL_BATCH, check_images
 from milan_jax._src.probe.torch_layers import (
   TorchLayers,
   TorchLayersProbe,
@@ -69,9 +69,11 @@ class TorchProbe(TorchLayersProbe):
     """The outputs of submodules, as float32.
 
     Raises:
-      UserError: if a name is not a submodule, or the submodule does not run or does not
-        return a tensor of positions and units.
+      UserError: if the images are not uint8 of its channels; if a name is not a
+        submodule, or the submodule does not run or does not return a tensor of
+        positions and units.
     """
+    check_images(images, self.channels)
     found = self._layers  # first: its trial may change the memory format of pixels
     return found.activations([self._pixels(images)], layers)
 

@@ -36,6 +36,7 @@ class Pixels:
 
   def __call__(self, images: UInt8[np.ndarray, "batch rows columns c"]) -> torch.Tensor:
     """The images, `(batch, channels, height, width)` or with the channels last."""
+    images = np.asarray(images)
     # torch warns about read-only arrays, so they are copied.
     images = images if images.flags.writeable else images.copy()
     pixels = torch.from_numpy(images).to(self._mean.device).permute(0, 3, 1, 2)

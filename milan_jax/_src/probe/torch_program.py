@@ -18,7 +18,7 @@ from milan_jax._src.images.sizes import Size
 from milan_jax._src.probe.batch_sizes import Arrays, run_in_batches
 from milan_jax._src.probe.image_shape import ImageShape, read_image_shape
 from milan_jax._src.probe.layout import Layout
-from milan_jax._src.probe.protocol import TRIAL_BATCH
+from milan_jax._src.probe.protocol import TRIAL_BATCH, check_images
 from milan_jax._src.probe.torch_layers import (
   TorchLayers,
   TorchLayersProbe,
@@ -94,8 +94,10 @@ class ProgramProbe(TorchLayersProbe):
     """The outputs of nodes, as float32.
 
     Raises:
-      UserError: if a name is not a layer, or its layout is unknown.
+      UserError: if the images are not uint8 of its channels; if a name is not a layer,
+        or its layout is unknown.
     """
+    check_images(images, self.channels)
     found = self._layers  # first: its trial may change the memory format of pixels
     return run_in_batches(
       lambda part: found.activations([self._pixels(part)], layers),
