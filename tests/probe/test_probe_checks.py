@@ -82,6 +82,18 @@ def test_numbers_of_other_kinds_become_float32(dtype, images):
     np.testing.assert_allclose(found.activations[row], depths, rtol=1e-6)
 
 
+def test_float64_is_rounded_before_anything_is_compared(images):
+  class Wide(Edges):
+    def returned(self, found):
+      return {name: maps.astype(np.float64) / 3 for name, maps in found.items()}
+
+  network = milan_jax.probe(Wide())
+  maps = network.probe.activations(images, ("edges",))["edges"].astype(np.float32)
+  found = milan_jax.collect(network, images, layers=["edges"], k=3).exemplars("edges")
+  peaks = np.sort(maps[..., 0].max((1, 2)))[::-1][:3]
+  np.testing.assert_array_equal(found.activations[0], peaks)
+
+
 def test_numbers_that_are_not_real_are_named(images):
   class Waves(Edges):
     def returned(self, found):

@@ -92,7 +92,7 @@ def _check_shapes(shapes: Any, kind: str) -> None:
 def check_arrays(
   found: Any, shapes: Mapping[str, LayerShape], layers: tuple[str, ...], batch: int
 ) -> dict[str, np.ndarray]:
-  """Converts a probe's results to arrays of float32 or wider; checks their shapes.
+  """Converts a probe's results to arrays of float32, and checks their shapes.
 
   Args:
     found: the result of its `activations`.
@@ -132,8 +132,8 @@ def check_arrays(
 
 
 def _as_floats(array: np.ndarray, layer: str) -> np.ndarray:
-  """Converts integers, booleans and narrow floats to float32: they would overflow."""
-  if array.dtype in (np.float32, np.float64):
+  """Converts any real numbers to float32, in which the statistics are."""
+  if array.dtype == np.float32:
     return array
   real = (jnp.floating, jnp.integer, jnp.bool_)
   if not any(jnp.issubdtype(array.dtype, kind) for kind in real):
@@ -141,7 +141,8 @@ def _as_floats(array: np.ndarray, layer: str) -> np.ndarray:
       f"Layer {layer}: expected an array of real numbers from activations(); found "
       f"{array.dtype}: convert it, such as a complex number to its absolute value."
     )
-  return array.astype(np.float32)
+  with np.errstate(over="ignore"):  # infinite values are counted
+    return array.astype(np.float32)
 
 
 def _is_positive(value: Any) -> bool:
