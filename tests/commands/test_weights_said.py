@@ -8,6 +8,7 @@ import flax.linen as nn
 import numpy as np
 import pytest
 import safetensors.numpy
+import safetensors.torch
 import torch
 
 from milan_jax._src.errors import UserError
@@ -86,6 +87,31 @@ def test_weights_of_a_file(monkeypatch, tmp_path):
     ModelRequest(name=f"{MODULE}:made", image_size="8", weights=str(path))
   )
   assert network.weights == f"the file {path}"
+
+
+def test_tied_weights_that_are_saved_once(monkeypatch, tmp_path):
+  def tied():
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), torch.nn.Conv2d(3, 3, 1))
+    module[1].weight = module[0].weight
+    return module
+
+  made = tied()
+  monkeypatch.setitem(sys.modules, MODULE, types.SimpleNamespace(made=made))
+  path = tmp_path / "weights.safetensors"
+  safetensors.torch.save_model(tied(), path)
+  saved = safetensors.numpy.load_file(path)
+  assert len(saved) == 3
+  request = ModelRequest(name=f"{MODULE}:made", image_size="8", weights=str(path))
+  open_network(request)
+  (weight,) = (value for name, value in saved.items() if name.endswith("weight"))
+  for layer in made:
+    np.testing.assert_array_equal(layer.weight.detach(), weight)
+  # torch would take the last of several.
+  state = {key: one.clone() for key, one in made.state_dict().items()}
+  state["1.weight"] += 1
+  safetensors.torch.save_file(state, path)
+  with pytest.raises(UserError, match=r"0\.weight and 1\.weight are one tensor in the"):
+    open_network(request)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "complex64"])

@@ -31,6 +31,7 @@ def load_weights(
   tensors = {
     key: torch.from_numpy(np.array(value)) for key, value in state_dict.items()
   }
+  _match_tied(module, tensors, name)
   own = module.named_parameters(remove_duplicate=False)
   check_floats(
     state_dict, {key for key, one in own if one.dtype.is_floating_point}, name
@@ -48,6 +49,32 @@ def load_weights(
       f"--weights do not fit {name}: {mismatches}. Save the state dict of this exact "
       "model."
     ) from error
+
+
+def _match_tied(
+  module: torch.nn.Module, tensors: dict[str, torch.Tensor], name: str
+) -> None:
+  """Adds a tensor that the module has under several names, and the file under one.
+
+  safetensors saves only one of them.
+
+  Raises:
+    UserError: if the file has different tensors under these names, of which torch would
+      take the last.
+  """
+  own = module.state_dict(keep_vars=True)
+  names: dict[int, str] = {}
+  for key in filter(tensors.__contains__, own):
+    first = names.setdefault(id(own[key]), key)
+    pair = tensors[first], tensors[key]
+    if first != key and not np.array_equal(*pair, equal_nan=True):
+      raise UserError(
+        f"--weights do not fit {name}: {first} and {key} are one tensor in the model, "
+        "but differ in the file: create the model without tied weights."
+      )
+  for key, tensor in own.items():
+    if key not in tensors and id(tensor) in names:
+      tensors[key] = tensors[names[id(tensor)]]
 
 
 def check_weights(module: torch.nn.Module, name: str) -> None:
