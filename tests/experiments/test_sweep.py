@@ -11,9 +11,10 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.experiments import sweep as module
 from milan_jax._src.experiments.sweep import sweep
 from milan_jax._src.experiments.sweep_grid import Point, grid_encoders, grid_points
+from milan_jax._src.experiments.sweep_report import draw
 from milan_jax._src.options.experiments import GridOptions, SearchOptions, SweepOptions
 from milan_jax._src.options.train import NetworkOptions
-from milan_jax._src.scores.score_table import CONSTANT, SHUFFLED
+from milan_jax._src.scores.score_table import CONSTANT, SHOWN, SHUFFLED
 from tests.experiments.colored_networks import TRAINING, write_networks
 
 
@@ -92,6 +93,33 @@ def test_encoders_in_two_ways_are_refused():
   for names in ("", "a,", "=b.pth"):
     with pytest.raises(UserError, match=f"encoders={names}: expected names"):
       grid_encoders(GridOptions(encoders=names), NetworkOptions())
+
+
+def test_the_plot_shows_greedy_search_and_whole_beams():
+  figures = pytest.importorskip("matplotlib.figure")
+  score = next(iter(SHOWN))
+  ways = [("greedy", None, None, 0.5), ("beam", 4, None, 0.1), ("rerank", 5, 0.2, 0.2)]
+  points = [
+    {
+      **{"key": name, "encoder": "a", "strategy": name},
+      **{"beam_size": beam, "temperature": weight},
+    }
+    for name, beam, weight, _ in ways
+  ]
+  systems = {
+    name: {score: {"value": value, "low": value, "high": value}}
+    for name, _, _, value in [*ways, (CONSTANT, None, None, 0.3)]
+  }
+  figure = figures.Figure()
+  draw(
+    {"points": points, "chosen_by": score, "scores": {"test": {"systems": systems}}},
+    figure,
+  )
+  for axis in figure.axes:
+    levels = [set(line.get_ydata()) for line in axis.lines]
+    assert {0.5} in levels and {0.3} in levels
+  ticks = figure.axes[1].get_xticks()
+  assert len(ticks) and all(tick == int(tick) for tick in ticks)
 
 
 def test_a_sweep_trains_once_and_points_may_be_added(tmp_path, monkeypatch):

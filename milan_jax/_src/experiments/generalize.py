@@ -119,7 +119,6 @@ def _generalize(
       number=options.generalization.worst,
     )
   print(report.markdown(rows), end="")
-  say(f"Wrote results.json, results.csv and table.md to {folder}")
   return rows
 
 

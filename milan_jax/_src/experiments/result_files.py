@@ -35,6 +35,7 @@ def write_results(
   write_text(folder / "results.csv", rows)
   write_text(folder / "table.md", table)
   if importlib.util.find_spec("matplotlib") is None:
+    say(f"Wrote results.json, results.csv and table.md to {folder}")
     say("no plot: it needs matplotlib (pip install 'milan-jax[bench]')")
     return
   from matplotlib.figure import Figure
@@ -43,6 +44,7 @@ def write_results(
   draw(figure)
   with atomic_path(folder / "plot.png") as staging:
     figure.savefig(staging, dpi=150)
+  say(f"Wrote results.json, results.csv, table.md and plot.png to {folder}")
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:

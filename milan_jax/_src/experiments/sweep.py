@@ -99,7 +99,6 @@ def _sweep(options: SweepOptions, folder: pathlib.Path) -> dict[str, Any]:
   results = _scored(found, points, data, metrics, options)
   report.write(results, folder)
   print(report.markdown(results), end="")
-  say(f"Wrote results.json, results.csv and table.md to {folder}")
   return results
 
 

@@ -101,7 +101,12 @@ _COLORS = ("#1f5fa8", "#e0902c", "#3f9d8f", "#8e5ea2", "#c0392b")
 
 
 def draw(results: Results, figure: "Figure") -> None:
-  """Draws the score on the test part against temperature and against the beam."""
+  """Draws the score on the test part against temperature and against the beam.
+
+  A setting without both is a dotted line across.
+  """
+  from matplotlib.ticker import MaxNLocator
+
   score = results["chosen_by"]
   systems = results["scores"][TEST]["systems"]
   figure.set_size_inches(9, 3.8)
@@ -125,7 +130,7 @@ def draw(results: Results, figure: "Figure") -> None:
       ):
         continue  # a point of the other panel's line
       label = f"{encoder}, {strategy}" if several else strategy
-      color = _COLORS[list(dict.fromkeys([*shown, label])).index(label) % len(_COLORS)]
+      color = _color(shown, label)
       found.sort()
       xs = [x for x, _ in found]
       estimates = [systems[key][score] for _, key in found]
@@ -141,9 +146,21 @@ def draw(results: Results, figure: "Figure") -> None:
         linewidth=0,
       )
       shown.setdefault(label, line)
+    for row in results["points"]:
+      if row["temperature"] is None and row["beam_size"] is None:
+        encoder, strategy = row["encoder"], row["strategy"]
+        label = f"{encoder}, {strategy}" if several else strategy
+        value = systems[row["key"]][score]["value"]
+        line = axis.axhline(value, color=_color(shown, label), ls=":")
+        shown.setdefault(label, line)
     line = axis.axhline(systems[CONSTANT][score]["value"], color="#7d7d7d", ls="--")
     shown.setdefault(CONSTANT, line)
     axis.set_xlabel(name.replace("_", " "))
     axis.spines[["top", "right"]].set_visible(False)
+  axes[1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
   axes[0].set_ylabel(f"{SHOWN[score][0]}, test part")
   add_legend(figure, shown, columns=3)
+
+
+def _color(shown: Mapping[str, Any], label: str) -> str:
+  return _COLORS[list(dict.fromkeys([*shown, label])).index(label) % len(_COLORS)]
