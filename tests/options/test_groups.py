@@ -66,5 +66,18 @@ def test_something_in_place_of_a_group(raised):
   ]
 
 
+def test_lists_and_paths_are_taken_as_the_command_line_writes_them(raised):
+  found = raised["lists"]
+  assert found["values"] == [
+    *("photos", "runs/a", "conv1,conv2", "0,1,2", "64x32", "0.5,0.25,0.5"),
+    *("0.5", "a*=NHWC", "a,b", "1,5", "0,1"),
+  ]
+  assert [words for words, _ in found["raised"]] == [
+    "layers: expected at least one value; found none.",
+    "units: expected texts or numbers; found True.",
+    "strategy: expected a text or None; found ['beam'].",
+  ]
+
+
 def test_numbers_are_kept_as_pythons_own(raised):
   assert raised["numbers"] == ["int", "float"]

@@ -5,6 +5,7 @@ do: a user's process does not.
 """
 
 import json
+import pathlib
 
 import numpy as np
 
@@ -40,7 +41,7 @@ KINDS = (
 OPTIONS = [(kind, one) for kind in KINDS for one in options_of(kind).values()]
 # A value of another type, and what is expected in its place.
 WRONG = {
-  str: (3, "a text"),
+  str: (True, "a text"),
   int: (2.5, "a whole number"),
   float: ("many", "a number"),
   bool: (1, "True or False"),
@@ -67,6 +68,31 @@ def _of_option(kind, one):
   }
 
 
+def _lists():
+  """What lists, paths and numbers become, and what is raised for what they are not."""
+  options = milan_jax.DescribeOptions.of(
+    **{"images": pathlib.Path("photos"), "workdir": np.str_("runs/a")},
+    **{"layers": ["conv1", "conv2"], "units": np.arange(3), "image_size": (64, 32)},
+    **{"mean": np.array([0.5, 0.25, 0.5]), "std": 0.5, "layouts": {"a*": "NHWC"}},
+  )
+  training = milan_jax.TrainOptions.of(
+    exemplars=(pathlib.Path("a"), "b"), repeat=[1, np.int64(5)], projection=range(2)
+  )
+  return {
+    "values": [
+      *(options.images.source, options.run.workdir, options.exemplars.layers),
+      *(options.exemplars.units, options.model.image_size, options.model.mean),
+      *(options.model.std, options.model.layouts, training.data.exemplars),
+      *(training.data.repeat, training.model.projection),
+    ],
+    "raised": [
+      raised(lambda: milan_jax.DescribeOptions.of(layers=[])),
+      raised(lambda: milan_jax.DescribeOptions.of(units=[True, False])),
+      raised(lambda: milan_jax.DescribeOptions.of(strategy=["beam"])),
+    ],
+  }
+
+
 def main() -> None:
   """Prints what is raised, and what NumPy's numbers become."""
   found = {
@@ -76,6 +102,7 @@ def main() -> None:
     raised(lambda: milan_jax.DescribeOptions(model="resnet")),
     raised(lambda: milan_jax.TrainOptions(data=None)),
   ]
+  found["lists"] = _lists()
   options = milan_jax.DecodingOptions(beam_size=np.int64(3), temperature=1)
   values = (options.beam_size, options.temperature)
   found["numbers"] = [type(value).__name__ for value in values]

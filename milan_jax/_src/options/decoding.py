@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.notebook import Shown
@@ -81,12 +82,18 @@ class Decoding(Shown):
     check_choice("precision", PRECISIONS, self.precision)
     for name in ("length", "beam_size"):
       value = getattr(self, name)
+      if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise UserError(f"{name}: expected a whole number; found {value!r}.")
       if value < 1:
         raise UserError(f"{name}: expected 1 or more; found {value}.")
     for name in ("consensus", "word_weight", "floor", "temperature"):
       value = getattr(self, name)
+      if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise UserError(f"{name}: expected a number; found {value!r}.")
       if not 0 <= value < math.inf:  # nor NaN
         raise UserError(f"{name}: expected 0 or more; found {value:g}.")
+    if not isinstance(self.nothing, tuple):
+      raise UserError(f"nothing: expected a tuple of texts; found {self.nothing!r}.")
     for name in ("consensus", "word_weight", "floor"):
       if getattr(self, name) and (self.strategy != "rerank" or self.parity):
         raise UserError(f"{name}: only strategy rerank has it, and not with parity.")

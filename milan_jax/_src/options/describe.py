@@ -36,21 +36,25 @@ class ModelOptions(Checked):
     None,
     "size of the network's images, in pixels: 224, or HEIGHTxWIDTH such as 128x64; "
     "default: its own, or 224",
+    separator="x",
   )
   mean: str | None = option(
     None,
     "mean of the colors, subtracted: R,G,B from 0 to 1, or as many numbers as the "
     "network's images have channels; default: its own, or ImageNet's",
+    separator=",",
   )
   std: str | None = option(
     None,
     "standard deviation that divides the colors, R,G,B from 0 to 1; default: as for "
     "mean",
+    separator=",",
   )
   layouts: str | None = option(
     None,
     "layouts of layers' arrays, where the guess that --list_layers shows is wrong: "
     "GLOB=LAYOUT, comma-separated, such as encoder*=NLC:special=1 (docs/probing.md)",
+    separator=",",
   )
   before_clip: bool = option(
     True,
@@ -60,7 +64,9 @@ class ModelOptions(Checked):
     None, "where torch modules run; default: cuda where there is one, else cpu"
   )
   image_range: str = option(
-    "-1,1", "lowest and highest value of the images that a generator returns"
+    "-1,1",
+    "lowest and highest value of the images that a generator returns",
+    separator=",",
   )
 
 
@@ -109,11 +115,13 @@ class ExemplarOptions(Checked):
     None,
     "layers to describe: names, globs or indices, comma-separated (a name with "
     "commas is accepted); default: the network's default layers",
+    separator=",",
   )
   units: str | None = option(
     None,
     "units of each layer: a range 0:64, a list 3,5,9, a file, or all; default: all, or "
     "the first 32 when no images are named",
+    separator=",",
   )
   k: int = option(15, "exemplars per unit; at least that many images are needed")
   quantile: float = option(

@@ -72,6 +72,7 @@ class SetsOptions(Checked):
     None,
     "networks or groups of MILANNOTATIONS (alexnet/imagenet, base) or folders of "
     "annotated exemplars, comma-separated; downloaded if missing",
+    separator=",",
   )
   data_root: str | None = option(
     None,
@@ -119,6 +120,7 @@ class GeneralizationOptions(Checked):
     "within-network, across-architecture, across-dataset, across-task, leave-one-out, "
     "train-on-one, across-network, comma-separated; default: all that the networks "
     "allow but across-network",
+    separator=",",
   )
   test_fraction: float = option(
     0.1, "fraction of a network's units that are tested on, within a network"
@@ -162,18 +164,23 @@ class GridOptions(Checked):
     None,
     "encoders, comma-separated, each NAME, or NAME=WEIGHTS with its state dict; a "
     "captioner is trained for each; default: that of --encoder",
+    separator=",",
   )
   strategies: str = option(
     "greedy,greedy-mi,beam,beam-mi,rerank",
     "strategies, comma-separated: greedy, beam, both with -mi for mutual information "
     "by token, and rerank",
+    separator=",",
   )
   beam_sizes: str | None = option(
-    None, "hypotheses per unit, comma-separated; default: that of --beam_size"
+    None,
+    "hypotheses per unit, comma-separated; default: that of --beam_size",
+    separator=",",
   )
   temperatures: str | None = option(
     None,
     "weights of the language model, comma-separated; default: that of --temperature",
+    separator=",",
   )
   test_fraction: float = option(0.1, "fraction of the units that are tested on")
   validation_fraction: float = option(

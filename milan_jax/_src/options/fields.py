@@ -8,13 +8,14 @@ command share one. `None` means the value of the model, the images or the captio
 import dataclasses
 import functools
 import numbers
+import os
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from milan_jax._src.errors import UserError, arguments
+from milan_jax._src.errors import UserError, arguments, did_you_mean
 from milan_jax._src.notebook import Shown
 
 T = TypeVar("T", bound="Options")
@@ -89,6 +90,8 @@ class Option:
     help: one sentence.
     choices: the values allowed; empty if there is no list.
     remote: whether it may hold an address such as gs://bucket/folder.
+    separator: what separates the values of a list that it may be; empty if it is one
+      value.
   """
 
   flag: str
@@ -100,6 +103,7 @@ class Option:
   help: str
   choices: tuple[str, ...]
   remote: bool
+  separator: str
 
 
 def option(
@@ -109,6 +113,7 @@ def option(
   flag: str = "",
   choices: tuple[str, ...] = (),
   remote: bool = False,
+  separator: str = "",
 ) -> Any:
   """Declares an option as a dataclass field.
 
@@ -119,8 +124,13 @@ def option(
     choices: the values allowed.
     remote: whether it may hold an address such as gs://bucket/folder: a path that is
       opened remotely, too, or a text that is not a path.
+    separator: for a text of several values, what separates them: Python may then give
+      a list, a number or, of `NAME=VALUE`, a mapping.
   """
-  metadata = {"help": help, "flag": flag, "choices": choices, "remote": remote}
+  metadata = {
+    **{"help": help, "flag": flag, "choices": choices},
+    **{"remote": remote, "separator": separator},
+  }
   return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -166,6 +176,7 @@ def _option(field: Any, hints: Mapping[str, Any], group: str) -> Option:
     help=field.metadata["help"],
     choices=field.metadata["choices"],
     remote=field.metadata["remote"],
+    separator=field.metadata["separator"],
   )
 
 
@@ -209,11 +220,11 @@ def replace(options: T, **values: Any) -> T:
   for name, value in values.items():
     if name not in known:
       raise UserError(
-        f"{name}: {type(options).__name__} has no such option; expected some of "
-        f"{', '.join(known)}."
+        f"{name}: {type(options).__name__} has no such option."
+        f"{did_you_mean(name, known)} Expected some of {', '.join(known)}."
       )
     one = known[name]
-    groups.setdefault(one.group, {})[one.field] = value
+    groups.setdefault(one.group, {})[one.field] = as_text(one, value)
   own = groups.pop("", {})
   with arguments(**{name: name for name in known}):
     for name, fields in groups.items():
@@ -240,6 +251,43 @@ def _checked(one: Option, value: Any) -> Any:
   if not one.remote and isinstance(value, str):
     require_local(f"--{one.flag}", value)
   return value
+
+
+def as_text(one: Option, value: Any) -> Any:
+  """Writes a path, and the values of a list, as the command line does.
+
+  Other values are returned as they are, for `Checked` to refuse.
+
+  Raises:
+    UserError: a list is empty, or has something else than texts and numbers.
+  """
+  if one.kind is not str:
+    return value
+  if isinstance(value, os.PathLike):
+    return os.fspath(value)
+  if isinstance(value, str):
+    return str(value)  # NumPy's texts
+  if not one.separator or isinstance(value, bytes | bool):
+    return value
+  if isinstance(value, numbers.Real):
+    return str(value)
+  if hasattr(value, "tolist"):  # an array
+    value = value.tolist()
+  if isinstance(value, Mapping):
+    value = [f"{name}={each}" for name, each in value.items()]
+  if not isinstance(value, Iterable):
+    return value
+  items = sorted(value) if isinstance(value, frozenset | set) else list(value)
+  if not items:
+    raise UserError(f"--{one.flag}: expected at least one value; found none.")
+  for item in items:
+    if isinstance(item, bool | bytes) or not isinstance(
+      item, str | numbers.Real | os.PathLike
+    ):
+      raise UserError(f"--{one.flag}: expected texts or numbers; found {item!r}.")
+  return one.separator.join(
+    os.fspath(item) if isinstance(item, os.PathLike) else str(item) for item in items
+  )
 
 
 def require_local(name: str, value: str) -> None:

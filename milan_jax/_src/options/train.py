@@ -22,12 +22,14 @@ class SetOptions(Checked):
     "exemplar directory, a native store or the original's; or several, "
     "comma-separated, each with its annotations.csv, and all or none with split.csv",
     remote=True,
+    separator=",",
   )
   data: str | None = option(
     None,
     "networks or groups of MILANNOTATIONS (alexnet/imagenet, base, "
     "not-alexnet-imagenet) or folders, comma-separated, in place of --exemplars; "
     "downloaded if missing",
+    separator=",",
   )
   data_root: str | None = option(
     None,
@@ -67,6 +69,7 @@ class DataOptions(SetOptions):
     None,
     "how many times an epoch uses the captions of each directory, comma-separated "
     "whole numbers, or one number for all; default: once",
+    separator=",",
   )
   min_count: int = option(
     1, "minimum number of occurrences of a word in the vocabulary"
@@ -98,7 +101,9 @@ class EncoderOptions(Checked):
     None, "its state dict (.pth, .pt, .safetensors); default: the packaged one"
   )
   encoder_layers: str | None = option(
-    None, "its layers, names or globs, comma-separated; default: its default layers"
+    None,
+    "its layers, names or globs, comma-separated; default: its default layers",
+    separator=",",
   )
   pooling: str = option(
     "inside",
@@ -117,6 +122,7 @@ class NetworkOptions(EncoderOptions):
     "principal components to keep of each encoder layer (and of the geometry, with "
     "--pooling=placed), comma-separated; default: the captioner sees the features as "
     "they are pooled",
+    separator=",",
   )
   whitening: float = option(
     0.5, "power of the components' standard deviation that divides them, 0 to 1"
