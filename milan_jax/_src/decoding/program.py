@@ -19,6 +19,7 @@ from milan_jax._src.models.captioner_rows import (
 from milan_jax._src.models.encoder import project
 from milan_jax._src.models.word_detectors import detected, word_log_probs
 from milan_jax._src.options.decoding import Decoding
+from milan_jax._src.runs.random_keys import key_of
 from milan_jax._src.search.beam import beam_search
 from milan_jax._src.search.consensus import log_consensus
 from milan_jax._src.search.forced import ForcedOutput, counted, forced_scores
@@ -220,9 +221,7 @@ def _greedy(task: _Task) -> _Best:
 
 
 def _sample(task: _Task, keys: UInt32[Array, "batch words"]) -> _Best:
-  found, work, lm_work = sample(
-    task.captioner, keys=jax.random.wrap_key_data(keys), **task.arguments
-  )
+  found, work, lm_work = sample(task.captioner, keys=key_of(keys), **task.arguments)
   return _Best(found, None, None, work, lm_work)
 
 

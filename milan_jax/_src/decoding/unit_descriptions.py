@@ -16,6 +16,7 @@ from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.records import Description, Hypothesis, Unit
 from milan_jax._src.runs.processes import broadcast_from_primary
 from milan_jax._src.runs.progress import bar, say
+from milan_jax._src.runs.random_keys import random_key
 from milan_jax._src.runs.workdir import JOURNAL
 from milan_jax._src.store.descriptions import Journal
 from milan_jax._src.store.feature_store import FeatureStore
@@ -173,4 +174,4 @@ def _unit_keys(seed: int, units: Iterable[Unit]) -> jax.Array:
 
 @jax.jit
 def _keys(seed: jax.Array | int, names: jax.Array | np.ndarray) -> jax.Array:
-  return jax.vmap(lambda name: jax.random.fold_in(jax.random.key(seed), name))(names)
+  return jax.vmap(lambda name: jax.random.fold_in(random_key(seed), name))(names)

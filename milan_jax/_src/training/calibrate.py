@@ -14,6 +14,7 @@ from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.errors import UserError
 from milan_jax._src.models import confidence_model as confidence
 from milan_jax._src.records import Unit
+from milan_jax._src.runs.random_keys import random_key
 from milan_jax._src.store import release as releases
 from milan_jax._src.store.feature_records import FeatureRecords
 from milan_jax._src.store.feature_store import FeatureStore
@@ -119,7 +120,7 @@ def describe_with_evidence(
   for start in range(0, len(indices), BATCH):
     some = indices[start : start + BATCH]
     features = store.read_rows(np.array(some))
-    keys = jax.random.split(jax.random.key(0), len(some))
+    keys = jax.random.split(random_key(0), len(some))
     counts = store.num_regions(0, len(store))[some]
     decoded = decoder(features, keys, counts)
     evidence = gather_evidence(release, decoded, features, counts)

@@ -8,6 +8,7 @@ import optax
 from jaxtyping import Array, Int, PyTree, UInt32
 
 from milan_jax._src.errors import UserError
+from milan_jax._src.runs.random_keys import random_key
 from milan_jax._src.training import adam
 
 
@@ -117,5 +118,5 @@ def start_state(
     step=jnp.zeros((), jnp.int32),
     params=params,
     opt_state=optimizer.init(params),
-    key=jax.random.key_data(jax.random.key(seed)),
+    key=jax.random.key_data(random_key(seed)),
   )

@@ -8,6 +8,7 @@ import optax
 from jaxtyping import Int, PRNGKeyArray, PyTree
 
 from milan_jax._src.runs.precision import full_float32
+from milan_jax._src.runs.random_keys import key_of
 from milan_jax._src.training import batches, losses, state
 from milan_jax._src.training.read_ahead import LocalRows
 
@@ -97,7 +98,7 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation) -> 
   def take(
     train_state: state.TrainState, so_far: losses.Terms, batch: batches.Batch
   ) -> tuple[state.TrainState, losses.Terms]:
-    key = jax.random.wrap_key_data(train_state.key)
+    key = key_of(train_state.key)
     key = jax.random.fold_in(key, train_state.step)
 
     def loss(params: PyTree) -> tuple[jax.Array, losses.Terms]:

@@ -21,6 +21,7 @@ from milan_jax._src.models.language_models import (
 from milan_jax._src.models.word_detectors import WordDetectors, WordDetectorSpec
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.options.train import OptimizerOptions, TrainOptions
+from milan_jax._src.runs.random_keys import random_key
 from milan_jax._src.store import release
 from milan_jax._src.text import vocabulary
 from milan_jax._src.training import (
@@ -152,7 +153,7 @@ class TrainingJob:
 
   def initial_params(self) -> dict[str, release.Params]:
     """Returns the initial parameters of each model, in the order of their training."""
-    lm_key, key = jax.random.split(jax.random.key(self.options.run.seed))
+    lm_key, key = jax.random.split(random_key(self.options.run.seed))
     tokens = jnp.zeros((1, 1), jnp.int32)
     regions = jnp.zeros((1, 1, self._captioner.feature_size))
     params = {
