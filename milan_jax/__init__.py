@@ -30,6 +30,7 @@ if TYPE_CHECKING:
   from milan_jax._src.decoding.decoder import Decoder
   from milan_jax._src.decoding.region_encoder import RegionEncoder
   from milan_jax._src.decoding.scoring import TextScore
+  from milan_jax._src.decoding.text_function import TokenLogProbs
   from milan_jax._src.decoding.text_search import TextMatch
   from milan_jax._src.errors import UserError
   from milan_jax._src.images.preprocessing import Preprocessing
@@ -49,12 +50,15 @@ if TYPE_CHECKING:
     Description,
     Descriptions,
     ExemplarSet,
+    LayerExemplars,
     LayerShape,
     Unit,
   )
+  from milan_jax._src.store.feature_store import FeatureStore
   from milan_jax._src.store.milannotations_archive import fetch_annotated
   from milan_jax._src.store.milannotations_merge import merge_pictures
   from milan_jax._src.store.original_layout import merge_images
+  from milan_jax._src.store.release import Release
 
 # Where each public name comes from: it is imported when it is first used, since JAX
 # takes time.
@@ -86,18 +90,22 @@ _PUBLIC = {
   "Description": "records",
   "Descriptions": "records",
   "ExemplarSet": "records",
+  "FeatureStore": "store.feature_store",
   "GeneralizeOptions": "options.experiments",
   "ImageSource": "images.source",
+  "LayerExemplars": "records",
   "LayerShape": "records",
   "Network": "probe.model_options",
   "Preprocessing": "images.preprocessing",
   "Probe": "probe.protocol",
   "RegionEncoder": "decoding.region_encoder",
+  "Release": "store.release",
   "Run": "api.runs",
   "SweepOptions": "options.experiments",
   "TextAttention": "decoding.attention",
   "TextMatch": "decoding.text_search",
   "TextScore": "decoding.scoring",
+  "TokenLogProbs": "decoding.text_function",
   "TrainOptions": "options.train",
   "Unit": "records",
   "UserError": "errors",
@@ -112,18 +120,22 @@ __all__ = [
   "Description",
   "Descriptions",
   "ExemplarSet",
+  "FeatureStore",
   "GeneralizeOptions",
   "ImageSource",
+  "LayerExemplars",
   "LayerShape",
   "Network",
   "Preprocessing",
   "Probe",
   "RegionEncoder",
+  "Release",
   "Run",
   "SweepOptions",
   "TextAttention",
   "TextMatch",
   "TextScore",
+  "TokenLogProbs",
   "TrainOptions",
   "Unit",
   "UserError",

@@ -86,6 +86,11 @@ class LayerExemplars:
     off: whether each row is of what lowers its unit; the activations of such a row are
       distances below the unit's resting value, the threshold of its upper tail; None
       if all rows are "on".
+
+  Example:
+    >>> found = exemplars.exemplars("conv2")
+    >>> found.units.shape, found.activations.shape
+    ((8,), (8, 5))
   """
 
   layer: str

@@ -73,7 +73,7 @@ def test_the_example_of_a_name(name, scene, state_dict, monkeypatch):
 def test_methods_with_examples_run_them(scene, monkeypatch):
   folder, names = scene
   monkeypatch.chdir(folder)
-  for method in ("describe",):
+  for method in ("describe", "log_probs"):
     text = inspect.getdoc(getattr(milan_jax.Captioner, method))
     test = doctest.DocTestParser().get_doctest(text, dict(names), method, None, None)
     assert test.examples and not doctest.DocTestRunner().run(test).failed

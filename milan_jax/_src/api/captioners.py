@@ -3,15 +3,21 @@
 import contextlib
 import dataclasses
 import functools
+import numbers
 import os
 import pathlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args
+
+import numpy as np
+from jaxtyping import Array, Float, Int
 
 from milan_jax._src.api.identity import of_captioner, of_stored
+from milan_jax._src.api.stores import check_exemplars, folder_to_write
 from milan_jax._src.decoding.attention import TextAttention, TextReader
 from milan_jax._src.decoding.confidence import knows_confidence
-from milan_jax._src.decoding.decoder import Decoder, check_decodes
+from milan_jax._src.decoding.decoder import Decoder, check_batch_size, check_decodes
 from milan_jax._src.decoding.features import encode_exemplars, encode_in_memory
 from milan_jax._src.decoding.region_encoder import (
   RegionEncoder,
@@ -20,12 +26,17 @@ from milan_jax._src.decoding.region_encoder import (
 )
 from milan_jax._src.decoding.scoring import TextScore, TextScorer, check_texts
 from milan_jax._src.decoding.search_memory import check_search_fits
+from milan_jax._src.decoding.text_function import (
+  TextFunction,
+  TokenLogProbs,
+  text_params,
+)
 from milan_jax._src.decoding.text_search import TextMatch, find_text
 from milan_jax._src.decoding.unit_descriptions import describe_units, described_batches
 from milan_jax._src.errors import UserError, arguments
 from milan_jax._src.models.lowering import Rounding
 from milan_jax._src.notebook import pairs
-from milan_jax._src.options.decoding import Decoding
+from milan_jax._src.options.decoding import Decoding, check_choice
 from milan_jax._src.options.describe import DecodingOptions
 from milan_jax._src.options.fields import values_of_group
 from milan_jax._src.records import Descriptions, ExemplarSet, Unit
@@ -60,7 +71,16 @@ class Captioner:
     Args:
       release: the captioner.
       encoder_precision: how the products of its region encoder round.
+
+    Raises:
+      UserError: an argument is something else.
     """
+    if not isinstance(release, Release):
+      raise UserError(
+        "release: expected a release; found a "
+        f"{type(release).__name__}: milan_jax.load finds captioners by name."
+      )
+    check_choice("encoder_precision", get_args(Rounding), encoder_precision)
     self.release = release
     self._encoder_precision: Rounding = encoder_precision
     self._decoders: dict[tuple[Decoding, int], Decoder] = {}
@@ -137,7 +157,7 @@ class Captioner:
       decoding: how to decode; None for the defaults.
       batch_size: units decoded together.
     """
-    key = decoding or self.decoding, batch_size
+    key = self.decoding if decoding is None else decoding, batch_size
     if key not in self._decoders:
       self._decoders[key] = Decoder(self.release, key[0], batch_size=batch_size)
       if len(self._decoders) > _DECODERS:
@@ -165,7 +185,7 @@ class Captioner:
     Returns:
       The features, which `describe` takes in place of the exemplars.
     """
-    _check_exemplars(exemplars)
+    check_exemplars(exemplars)
     encoder = self.encoder
     if folder is None:
       return encode_in_memory(
@@ -174,11 +194,12 @@ class Captioner:
         feature_size=encoder.feature_size,
         pooling=encoder.pooling,
       )
+    path = folder_to_write("folder", folder)
     with bar("features", "images") as show:
       return encode_exemplars(
         encoder.encode,
         exemplars,
-        pathlib.Path(folder),
+        path,
         feature_size=encoder.feature_size,
         pooling=encoder.pooling,
         progress=show,
@@ -292,6 +313,7 @@ class Captioner:
         empty, or spaCy is not installed.
     """
     check_texts(texts)  # before encoding, which takes most of the time
+    check_batch_size(batch_size)
     with _folder(None) as folder:
       store = self._features(exemplars, folder / FEATURES)
       return self._scorer(store, texts, batch_size=batch_size)
@@ -315,6 +337,56 @@ class Captioner:
     check_texts(texts)
     return self._reader(self._in_memory(exemplars), texts)
 
+  @functools.cached_property
+  def _text_function(self) -> TextFunction:
+    return TextFunction(self.release)
+
+  @functools.cached_property
+  def params(self) -> Params:
+    """The parameters that `log_probs` takes, by model: those of its release."""
+    return text_params(self.release)
+
+  def tokens(self, texts: Sequence[str]) -> Int[np.ndarray, "texts length"]:
+    """The ids of texts as `log_probs` takes them, each with its stop, then padding.
+
+    Raises:
+      UserError: there is no text, one is empty, or spaCy is not installed.
+    """
+    return self._text_function.tokens(texts)
+
+  def log_probs(
+    self,
+    params: Mapping[str, Any],
+    features: Float[Array | np.ndarray, "units k features"],
+    tokens: Int[Array | np.ndarray, "units length"],
+  ) -> TokenLogProbs:
+    """The log-probabilities of one text of each unit: a pure function.
+
+    It may be compiled, vectorized and differentiated with respect to parameters and
+    features. Products are in full float32. Nothing is dropped out.
+
+    Args:
+      params: as `params`.
+      features: features of each unit's regions, all of which count.
+      tokens: as `tokens` returns them.
+
+    Returns:
+      log p(token | regions) and log p(token) of each token; their sums over the tokens
+      are `log_prob` and `lm_log_prob` of `score`.
+
+    Raises:
+      UserError: the arrays are of other shapes.
+
+    Example:
+      >>> tokens = captioner.tokens(["red dots"] * len(features))
+      >>> loss = lambda params: -captioner.log_probs(
+      ...   params, features.read(0, len(features)), tokens
+      ... ).log_probs.sum()
+      >>> sorted(jax.grad(loss)(captioner.params))
+      ['captioner', 'language_model']
+    """
+    return self._text_function(params, features, tokens)
+
   def find(
     self, exemplars: ExemplarSet | FeatureStore, text: str, *, top: int = 20
   ) -> list[TextMatch]:
@@ -332,13 +404,13 @@ class Captioner:
     Raises:
       UserError: the text is empty, `top` is not positive, or spaCy is not installed.
     """
-    if top < 1:
+    if not isinstance(top, numbers.Integral) or top < 1:
       raise UserError(f"top: expected 1 or more; found {top}.")
     return find_text(self._scorer, self._in_memory(exemplars), text, top)
 
   def save(self, folder: str | os.PathLike[str]) -> None:
-    """Writes the released format, which `load` reads."""
-    save_release(self.release, folder)
+    """Writes the released format, which `load` reads; replaces one in the folder."""
+    save_release(self.release, folder_to_write("folder", folder))
 
   def check_feature_size(self, feature_size: int) -> None:
     """Raises UserError if features of this size are another encoder's."""
@@ -391,14 +463,6 @@ def load(name: str | os.PathLike[str] = "starter") -> Captioner:
       f"load: expected a captioner's name or a folder; found a {type(name).__name__}."
     )
   return Captioner(load_milan(name))
-
-
-def _check_exemplars(exemplars: object) -> None:
-  if not isinstance(exemplars, ExemplarSet):
-    raise UserError(
-      "exemplars: expected what milan_jax.collect or milan_jax.open_exemplars returns; "
-      f"found a {type(exemplars).__name__}."
-    )
 
 
 @contextlib.contextmanager

@@ -155,6 +155,14 @@ class FeatureStore(Shown):
   Args:
     folder: the store.
     chosen: rows to keep, by layer; None keeps all.
+
+  Attributes:
+    k: regions of a unit.
+    feature_size: size of a region's features.
+
+  Example:
+    >>> features.read(0, 2).shape, features.all_units()[1]
+    ((2, 5, 32), Unit(layer='conv2', index=1))
   """
 
   def __init__(
@@ -192,6 +200,12 @@ class FeatureStore(Shown):
   def __len__(self) -> int:
     return len(self._rows)
 
+  def __repr__(self) -> str:
+    return (
+      f"{type(self).__name__}(units={len(self)}, k={self.k}, "
+      f"feature_size={self.feature_size}, layers={self.layers})"
+    )
+
   @property
   def layers(self) -> tuple[str, ...]:
     """Names of all layers in the folder."""
@@ -199,14 +213,21 @@ class FeatureStore(Shown):
 
   def units_of(self, layer: str) -> Int[np.ndarray, "units"]:
     """Returns the index in its layer of each unit of a layer."""
-    return np.array(self._layers[self.layers.index(layer)]["units"])
+    return np.array(self._layers[self._number(layer)]["units"])
 
   def signed_units(self, layer: str) -> list[Unit]:
     """Returns the unit in each row of a layer, with its sign."""
-    number = self.layers.index(layer)
+    number = self._number(layer)
     units = self._layers[number]["units"]
     off = (row in self._off[number] for row in range(len(units)))
     return signed_units(layer, units, off)
+
+  def _number(self, layer: str) -> int:
+    if layer not in self.layers:
+      raise UserError(
+        f"There is no layer {layer!r}; the features are of {', '.join(self.layers)}."
+      )
+    return self.layers.index(layer)
 
   def all_units(self) -> list[Unit]:
     """Returns the units in the store, in order."""

@@ -176,6 +176,10 @@ class Release:
     word_detectors: the words that have detectors, and the size of these; None without
       detectors.
     card: origin and properties for human readers; any JSON.
+
+  Example:
+    >>> captioner.release.vocabulary[:2]
+    ('red', 'green')
   """
 
   encoder: EncoderSpec
