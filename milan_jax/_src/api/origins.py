@@ -182,7 +182,8 @@ def _chosen_rows(
   options: ExemplarOptions,
 ) -> dict[str, Int[np.ndarray, "_"]]:
   """Finds the rows, by layer, of the layers and units that the user named."""
-  names = select_layers(known, options.layers) if options.layers else known
+  place = options.folder or options.features or ""
+  names = select_layers(known, options.layers, place=place) if options.layers else known
   return {name: _rows_of(name, units_of(name), options.units) for name in names}
 
 

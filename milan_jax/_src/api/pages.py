@@ -6,7 +6,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from milan_jax._src.api.stores import check_units
+from milan_jax._src.api.stores import (
+  check_exemplars,
+  check_units,
+  checked_descriptions,
+  folder_to_write,
+)
 from milan_jax._src.catalog.run_page import RunFacts, write_run_page
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.digests import sha256_of
@@ -43,13 +48,19 @@ def write_page(
     >>> milan_jax.write_page("page", exemplars, descriptions).name
     'index.html'
   """
-  descriptions = list(descriptions)
+  check_exemplars(exemplars)
+  called = {"network": network, "images": images, "captioner": captioner}
+  for name, value in called.items():
+    if not isinstance(value, str):
+      raise UserError(f"{name}: expected a text, a name for the page; found {value!r}.")
+  descriptions = checked_descriptions(descriptions)
   if not descriptions:
     raise UserError("descriptions: expected at least one; found none.")
   check_units(exemplars, (entry.unit for entry in descriptions))
   facts = RunFacts(network, images, captioner, source=digest_of(exemplars))
-  pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
-  return write_run_page(pathlib.Path(folder), exemplars, descriptions, facts)
+  path = folder_to_write("folder", folder)
+  path.mkdir(parents=True, exist_ok=True)
+  return write_run_page(path, exemplars, descriptions, facts)
 
 
 def digest_of(exemplars: ExemplarSet) -> str:

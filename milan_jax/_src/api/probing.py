@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from milan_jax._src.api.collection import find_exemplars
 from milan_jax._src.api.identity import of_target
 from milan_jax._src.api.origins import Probed
-from milan_jax._src.errors import UserError, arguments
+from milan_jax._src.errors import UserError, arguments, did_you_mean
 from milan_jax._src.images.arrays import ArrayImages
 from milan_jax._src.images.fitted import FittedSource
 from milan_jax._src.images.image_sources import report_fitting
@@ -24,6 +24,7 @@ from milan_jax._src.images.latents import open_latents
 from milan_jax._src.images.preprocessing import Preprocessing
 from milan_jax._src.images.source import ImageSource
 from milan_jax._src.options.describe import ExemplarOptions, ImageOptions, ModelOptions
+from milan_jax._src.options.fields import as_text, options_of
 from milan_jax._src.probe.model_kinds import network_from
 from milan_jax._src.probe.model_options import ModelRequest, Network
 from milan_jax._src.probe.networks import open_network
@@ -57,13 +58,14 @@ def probe(
     model: a Flax Linen module with its `variables`; a Flax NNX module; a torch module
       or exported program; a function of a batch of images; a `Probe`; or what
       `--model` takes: a backbone's name, an ONNX file, `transformers:NAME`,
-      `package.module:name`.
+      `package.module:name`. A path is a file or folder of these.
     variables: of a Linen module.
     preprocessing: how the images are prepared for the model: sizes, mean and standard
       deviation. None takes the model's own or, where it has none, ImageNet's at 224.
     latents: for a generator: an .npz file of its latents, and classes.
-    options: others of `ModelOptions`: `weights`, `image_size`, `mean`, `std`,
-      `layouts`, `before_clip`, `torch_device`, `image_range`.
+    options: as the flags of these names: `weights`, `image_size`, `mean`, `std`,
+      `layouts`, `before_clip`, `torch_device`, `image_range`. Paths, numbers, lists
+      and, for `layouts`, a mapping are accepted in place of texts.
 
   Returns:
     The network: `network.probe.layers()` lists its layers.
@@ -78,8 +80,10 @@ def probe(
     >>> [layer.name for layer in network.probe.layers()]
     ['conv1', 'conv2', '__call__']
   """
+  if isinstance(model, os.PathLike):
+    model = os.fspath(model)
   name = model if isinstance(model, str) else _label(model)
-  options = _texts(options)
+  options = _checked_options(options, preprocessing)
   named = ModelOptions(name=name, **options)
   request = ModelRequest(
     name=name,
@@ -225,9 +229,18 @@ def _target(network: Network, images: Any) -> ProbeTarget:
   if not isinstance(images, ImageSource):
     raise UserError(
       "images: expected a path, an array of uint8 images or a source of images; found "
-      f"{type(images).__name__}."
+      f"a {type(images).__name__}{_as_array(images)}."
     )
   return target_of(network, images, model=model, shown=ImageOptions())
+
+
+def _as_array(images: object) -> str:
+  """How to make an array of what holds images."""
+  if type(images).__module__ == "torch":
+    return ": give images.cpu().numpy()"
+  if isinstance(images, Iterable) and not isinstance(images, Mapping):
+    return ": give np.stack(list(images)) of images of one size"
+  return ""
 
 
 def _label(model: Any) -> str:
@@ -245,32 +258,38 @@ def joined(name: str, items: str | Iterable[Any] | None) -> str | None:
   """
   if items is None or isinstance(items, str):
     return items
-  if not isinstance(items, Iterable):
+  if not isinstance(items, Iterable) or isinstance(items, bytes):
     raise UserError(f"{name}: expected a list or a text; found {items!r}.")
-  texts = [str(item) for item in items]
-  if not texts:
+  given = sorted(items) if isinstance(items, frozenset | set) else list(items)
+  if not given:
     raise UserError(f"{name}: expected at least one; None takes the default.")
-  return ",".join(texts)
+  if any(isinstance(item, bool | np.bool_) for item in given):
+    raise UserError(
+      f"{name}: expected names or indices; found {given[0]!r}: of a mask, give "
+      "np.flatnonzero(mask)."
+    )
+  return ",".join(map(str, given))
 
 
-def _texts(options: Mapping[str, Any]) -> dict[str, Any]:
-  """Options as texts: numbers and lists are taken as the command line writes them.
+def _checked_options(
+  options: Mapping[str, Any], preprocessing: object
+) -> dict[str, Any]:
+  """Options as texts.
 
   Raises:
-    UserError: an option that `ModelOptions` does not have.
+    UserError: one that `ModelOptions` does not have, or other preprocessing.
   """
-  known = {field.name for field in dataclasses.fields(ModelOptions)} - {"name"}
+  kinds = {one.field: one for one in options_of(ModelOptions).values()}
+  known = set(kinds) - {"name"}
   unknown = sorted(set(options) - known)
   if unknown:
     raise UserError(
       f"probe: expected options among {', '.join(sorted(known))}; found "
-      f"{', '.join(unknown)}."
+      f"{', '.join(unknown)}.{did_you_mean(unknown[0], known)}"
     )
-  found = dict(options)
-  for name, separator in (("mean", ","), ("std", ","), ("image_size", "x")):
-    value = found.get(name)
-    if isinstance(value, tuple | list):
-      found[name] = separator.join(map(str, value))
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-      found[name] = str(value)
-  return found
+  if preprocessing is not None and not isinstance(preprocessing, Preprocessing):
+    raise UserError(
+      "preprocessing: expected a milan_jax.Preprocessing, such as "
+      f"milan_jax.Preprocessing.of(size=224); found {preprocessing!r}."
+    )
+  return {name: as_text(kinds[name], value) for name, value in options.items()}

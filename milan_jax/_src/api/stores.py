@@ -8,6 +8,7 @@ import numpy as np
 
 from milan_jax._src.api.origins import GivenExemplars, GivenFeatures
 from milan_jax._src.api.probing import joined
+from milan_jax._src.decoding.scoring import check_texts
 from milan_jax._src.errors import UserError
 from milan_jax._src.options.describe import ExemplarOptions
 from milan_jax._src.records import Description, ExemplarSet, Unit
@@ -39,6 +40,7 @@ def open_exemplars(
     >>> exemplars.layers
     ('conv2',)
   """
+  check_folder("open_exemplars", folder)
   options = ExemplarOptions(
     folder=_store_in(folder, EXEMPLARS),
     layers=joined("layers", layers),
@@ -68,6 +70,7 @@ def open_features(
     >>> len(features), features.k
     (8, 5)
   """
+  check_folder("open_features", folder)
   options = ExemplarOptions(
     features=_store_in(folder, FEATURES),
     layers=joined("layers", layers),
@@ -126,13 +129,61 @@ def write_original(
     >>> milan_jax.open_exemplars("original").layers
     ('conv2',)
   """
+  check_exemplars(exemplars)
   if not isinstance(annotated, Mapping):
+    annotated = checked_descriptions(annotated)
     annotated = {each.unit: (each.text,) for each in annotated if each.guess is None}
+  else:
+    check_texts(annotated)
   check_units(exemplars, annotated)
   original_layout.write_original_layout(folder, exemplars)
   kept = {unit: texts for unit, texts in annotated.items() if unit.sign == "on"}
   if kept:
     annotations.write_annotations(pathlib.Path(folder) / annotations.FILE, kept)
+
+
+def check_folder(name: str, folder: object) -> None:
+  """Raises UserError if what a function was given is no path."""
+  if not isinstance(folder, str | os.PathLike):
+    raise UserError(f"{name}: expected a folder; found a {type(folder).__name__}.")
+
+
+def folder_to_write(name: str, folder: str | os.PathLike[str]) -> pathlib.Path:
+  """The path of a folder that exists or may be made.
+
+  Raises:
+    UserError: it is no path, or a file.
+  """
+  check_folder(name, folder)
+  path = pathlib.Path(folder)
+  if path.exists() and not path.is_dir():
+    raise UserError(f"{name}: {path} is a file; expected a folder or a new name.")
+  return path
+
+
+def check_exemplars(exemplars: object) -> None:
+  """Raises UserError if these are no exemplars."""
+  if not isinstance(exemplars, ExemplarSet):
+    raise UserError(
+      "exemplars: expected what milan_jax.collect or milan_jax.open_exemplars returns; "
+      f"found a {type(exemplars).__name__}."
+    )
+
+
+def checked_descriptions(descriptions: object) -> list[Description]:
+  """Descriptions as a list.
+
+  Raises:
+    UserError: they are none.
+  """
+  expected = "descriptions: expected what captioner.describe returns"
+  if not isinstance(descriptions, Iterable) or isinstance(descriptions, str | Mapping):
+    raise UserError(f"{expected}; found a {type(descriptions).__name__}.")
+  found = list(descriptions)
+  for each in found:
+    if not isinstance(each, Description):
+      raise UserError(f"{expected}; found {each!r} among them.")
+  return found
 
 
 def check_units(exemplars: ExemplarSet, units: Iterable[Unit]) -> None:

@@ -43,6 +43,11 @@ def train(
       "train: expected a folder of annotated exemplars; found a "
       f"{type(exemplars).__name__}."
     )
+  if options is not None and not isinstance(options, TrainOptions):
+    raise UserError(
+      "options: expected TrainOptions, such as milan_jax.TrainOptions.of(seed=1); "
+      f"found a {type(options).__name__}."
+    )
   given = os.fspath(exemplars)
   flag = "data" if has_names(given) else "exemplars"
   options = (options or TrainOptions()).replace(

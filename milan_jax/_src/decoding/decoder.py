@@ -1,6 +1,7 @@
 """Decoding: from features of the regions to descriptions, compiled once."""
 
 import functools
+import numbers
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -26,6 +27,7 @@ from milan_jax._src.models.products import stores_by_outputs
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.runs.memory import return_freed_memory
 from milan_jax._src.runs.mesh import make_mesh
+from milan_jax._src.runs.random_keys import IMPL, WORDS
 from milan_jax._src.store.release import Release
 from milan_jax._src.text.content_words import ContentWords
 from milan_jax._src.text.vocabulary import Vocabulary
@@ -41,8 +43,7 @@ def check_decodes(release: Release, decoding: Decoding, batch_size: int) -> None
     UserError: the search needs a language model or word detectors that the release
       lacks, or the batch is empty.
   """
-  if batch_size < 1:
-    raise UserError(f"--batch_size: expected 1 or more; found {batch_size}.")
+  check_batch_size(batch_size)
   if decoding.needs_language_model and release.language_model is None:
     raise UserError(
       "This captioner has no language model, which rerank and mi need; "
@@ -53,6 +54,12 @@ def check_decodes(release: Release, decoding: Decoding, batch_size: int) -> None
       f"--word_weight={decoding.word_weight:g}: this captioner has no word detectors; "
       "use 0, or a captioner that was trained with --word_weight."
     )
+
+
+def check_batch_size(batch_size: int) -> None:
+  """Raises UserError if a number of units decoded together is none."""
+  if not isinstance(batch_size, numbers.Integral) or batch_size < 1:
+    raise UserError(f"--batch_size: expected 1 or more; found {batch_size}.")
 
 
 def decode_on(
@@ -162,9 +169,19 @@ class Decoder:
 
     Raises:
       UserError: the search needs a language model or word detectors that the release
-        lacks.
+        lacks, or an argument is something else.
     """
+    if not isinstance(release, Release):
+      raise UserError(
+        "release: expected a release, such as milan_jax.load().release; found a "
+        f"{type(release).__name__}."
+      )
     decoding = release.decoding if decoding is None else decoding
+    if not isinstance(decoding, Decoding):
+      raise UserError(
+        "decoding: expected a milan_jax.Decoding, such as captioner.resolve(options); "
+        f"found a {type(decoding).__name__}."
+      )
     check_decodes(release, decoding, batch_size)
     mesh = make_mesh(devices)
     self.decoding = decoding
@@ -223,7 +240,8 @@ class Decoder:
     )
     batch = [features, valid, keys]
     if counts is not None:
-      batch.append(np.pad(counts.astype(np.int32), (0, padding), constant_values=1))
+      counts = np.asarray(counts, np.int32)
+      batch.append(np.pad(counts, (0, padding), constant_values=1))
     return tuple(_spread(x, self._sharding) for x in batch)
 
   def start(
@@ -236,13 +254,53 @@ class Decoder:
 
     Returns:
       Arrays on the devices, of `batch_size` rows, the given units first.
+
+    Raises:
+      UserError: the arrays are of other shapes, or more units than a batch has.
     """
+    features, data = np.asarray(features, np.float32), self._key_data(keys)
+    self._check(features, data, counts)
     kind = features.shape[1], counts is not None
     self.compile(kind[0], counted=kind[1])
-    data = np.asarray(jax.random.key_data(keys))
-    batch = self._batch(np.asarray(features, np.float32), data, counts)
+    batch = self._batch(features, data, counts)
     started: tuple[DecodedBatch, Costs] = self._compiled[kind](self.weights, *batch)
     return started
+
+  def _key_data(self, keys: Any) -> np.ndarray:
+    """The numbers of keys, of this version of JAX or of an older one."""
+    if not jax.dtypes.issubdtype(getattr(keys, "dtype", None), jax.dtypes.prng_key):
+      return np.asarray(keys)
+    return np.asarray(jax.random.key_data(keys))
+
+  def _check(
+    self, features: np.ndarray, keys: np.ndarray, counts: np.ndarray | None
+  ) -> None:
+    """Raises UserError if the arrays are not those of a batch."""
+    units = len(features) if features.ndim else 0
+    if features.ndim != 3 or features.shape[2] != self.feature_size:
+      raise UserError(
+        f"features: expected shape (units, k, {self.feature_size}), as "
+        f"captioner.encode(exemplars).read(0, units) returns; found {features.shape}."
+      )
+    if units > self.batch_size:
+      raise UserError(
+        f"features: expected at most {self.batch_size} units, the decoder's batch; "
+        f"found {units}: give them in parts, or make a decoder with --batch_size "
+        f"{units}."
+      )
+    if keys.shape != (units, WORDS):
+      raise UserError(
+        f"keys: expected one {IMPL} key per unit, such as "
+        f"jax.random.split(jax.random.key(0, impl='{IMPL}'), {units}); found key data "
+        f"of shape {keys.shape}."
+      )
+    if counts is not None and (
+      np.shape(counts) != (units,) or not np.all(np.asarray(counts) >= 1)
+    ):
+      raise UserError(
+        f"counts: expected {units} numbers of 1 or more, one per unit; found "
+        f"{np.asarray(counts).tolist()}."
+      )
 
   def __call__(
     self,

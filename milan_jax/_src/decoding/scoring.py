@@ -212,7 +212,9 @@ def tokenized(texts: Mapping[Unit, Sequence[str]]) -> dict[Unit, list[list[str]]
   """
   # One text is often given for many units.
   tokenize = functools.cache(Tokenizer())
-  tokens = {unit: [tokenize(text) for text in each] for unit, each in texts.items()}
+  tokens = {
+    unit: [tokenize(str(text)) for text in each] for unit, each in texts.items()
+  }
   for unit, captions in tokens.items():
     if not captions or not all(captions):
       raise UserError(
@@ -231,8 +233,8 @@ def check_texts(texts: Mapping[Unit, Sequence[str]]) -> None:
       raise UserError(f"{expected}; found {unit!r} in place of a Unit.")
     if unit.sign not in get_args(Sign):
       raise UserError(f"texts: expected units with the sign on or off; found {unit!r}.")
-    items = [each] if isinstance(each, str) else each
-    if isinstance(each, str) or not all(isinstance(text, str) for text in items):
+    is_list = isinstance(each, Sequence) and not isinstance(each, str)
+    if not is_list or not all(isinstance(text, str) for text in each):
       raise UserError(f"{expected}; found {each!r} for {_name(unit)}.")
 
 

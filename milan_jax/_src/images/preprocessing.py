@@ -1,7 +1,8 @@
 """How a network's input images are prepared."""
 
 import dataclasses
-from collections.abc import Sequence
+import numbers
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.images.sizes import Size, sides
+from milan_jax._src.images.sizes import Size
 from milan_jax._src.notebook import Shown
 
 
@@ -57,22 +58,22 @@ class Preprocessing(Shown):
     Raises:
       UserError: if a value is out of range.
     """
-    if not all(0 <= value <= 1 for value in mean):
-      raise UserError(f"mean: expected numbers from 0 to 1; found {list(mean)}.")
-    if not all(0 < value <= 1 for value in std):
-      raise UserError(f"std: expected numbers above 0 and up to 1; found {list(std)}.")
-    if len(mean) != len(std):
+    means, stds = _numbers("mean", mean), _numbers("std", std)
+    if not all(0 <= value <= 1 for value in means):
+      raise UserError(f"mean: expected numbers from 0 to 1; found {means}.")
+    if not all(0 < value <= 1 for value in stds):
+      raise UserError(f"std: expected numbers above 0 and up to 1; found {stds}.")
+    if len(means) != len(stds):
       raise UserError(
-        f"mean and std: expected the same length; found {len(mean)} and {len(std)}."
+        f"mean and std: expected the same length; found {len(means)} and {len(stds)}."
       )
-    if min(sides(size)) < 1:
-      raise UserError(f"size: expected 1 pixel or more; found {size}.")
+    whole = _whole(size)
     return cls(
-      resize=size,
-      crop=size,
+      resize=whole,
+      crop=whole,
       interpolation="bilinear",
-      mean=tuple(255 * value for value in mean),
-      std=tuple(255 * value for value in std),
+      mean=tuple(255 * value for value in means),
+      std=tuple(255 * value for value in stds),
     )
 
   @property
@@ -87,6 +88,40 @@ class Preprocessing(Shown):
     mean = jnp.asarray(self.mean)[None, None, None]
     std = jnp.asarray(self.std)[None, None, None]
     return (jnp.asarray(images, jnp.float32) - mean) / std
+
+
+def _numbers(name: str, values: object) -> list[float]:
+  """One number per channel, as Python's own.
+
+  Raises:
+    UserError: `values` are not numbers, or none.
+  """
+  given = values.tolist() if hasattr(values, "tolist") else values
+  if isinstance(given, Iterable) and not isinstance(given, str):
+    found = list(given)
+    if found and all(isinstance(value, numbers.Real) for value in found):
+      return [float(value) for value in found]
+  raise UserError(
+    f"{name}: expected a list of numbers, one per channel of an image; found "
+    f"{values!r}."
+  )
+
+
+def _whole(size: object) -> Size:
+  """A size of whole numbers, as Python's own.
+
+  Raises:
+    UserError: it is another one.
+  """
+  found = list(size) if isinstance(size, tuple | list) else [size, size]
+  if len(found) != 2 or not all(isinstance(side, numbers.Integral) for side in found):
+    raise UserError(
+      f"size: expected a whole number of pixels, or height and width; found {size!r}."
+    )
+  if min(found) < 1:
+    raise UserError(f"size: expected 1 pixel or more; found {size}.")
+  height, width = map(int, found)
+  return (height, width) if isinstance(size, tuple | list) else height
 
 
 TORCHVISION = Preprocessing(

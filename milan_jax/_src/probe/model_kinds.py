@@ -72,9 +72,10 @@ def network_from(found: Any, request: ModelRequest) -> Network:
     UserError: if it is not a model, or an option does not apply to it.
   """
   model = request.name
-  if isinstance(found, type):
+  first = found[0] if isinstance(found, tuple) and len(found) == 2 else found
+  if isinstance(first, type):
     raise UserError(
-      f"--model={model} is the class {found.__name__}: give an instance of it, or a "
+      f"--model={model} is the class {first.__name__}: give an instance of it, or a "
       "function that returns one."
     )
   if isinstance(found, Network | Probe):

@@ -13,7 +13,11 @@ from milan_jax._src.records import LayerShape
 
 
 def select_layers(
-  names: Sequence[str], selection: str, aliases: Mapping[str, str] | None = None
+  names: Sequence[str],
+  selection: str,
+  aliases: Mapping[str, str] | None = None,
+  *,
+  place: str = "",
 ) -> tuple[str, ...]:
   """The layers selected by a comma-separated list of names, globs and indices.
 
@@ -26,6 +30,7 @@ def select_layers(
     names: names of the model's layers.
     selection: the list, such as `features.0,blocks.*.bn2` or `0,-1`.
     aliases: other names of layers, which globs do not match.
+    place: what has the layers, for messages, if it is not a model: its layers are few.
 
   Raises:
     UserError: if an item matches no layer; the message suggests similar names.
@@ -37,30 +42,36 @@ def select_layers(
     # The name of a layer is literal, even if it contains glob characters.
     matches = [item] if item in names else fnmatch.filter(names, item)
     if not matches and item.removeprefix("-").isdecimal():
-      matches = [_at(names, int(item))]
+      matches = [_at(names, int(item), place)]
     if not matches:
-      raise UserError(_unknown_layer(names, item))
+      raise UserError(_unknown_layer(names, item, place))
     chosen += [name for name in matches if name not in chosen]
   if not chosen:
     raise UserError(
-      "No layer is selected: give names or globs, separated by commas. The model has "
-      f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}."
+      "No layer is selected: give names or globs, separated by commas. "
+      f"{place or 'The model'} has {_first(names)}."
     )
   return tuple(chosen)
 
 
-def _at(names: Sequence[str], index: int) -> str:
+def _at(names: Sequence[str], index: int, place: str) -> str:
   if not -len(names) <= index < len(names):
+    show = "" if place else " --list_layers shows them."
     raise UserError(
-      f"There is no layer {index}: the model has layers 0 to {len(names) - 1}. "
-      "--list_layers shows them."
+      f"There is no layer {index}: {place or 'the model'} has layers 0 to "
+      f"{len(names) - 1}.{show}"
     )
   return names[index]
 
 
-def _unknown_layer(names: Sequence[str], item: str) -> str:
+def _unknown_layer(names: Sequence[str], item: str, place: str) -> str:
   hint = did_you_mean(item, names)
-  return f"The model has no layer {item!r}.{hint} --list_layers shows all."
+  show = f"It has {_first(names)}." if place else "--list_layers shows all."
+  return f"{place or 'The model'} has no layer {item!r}.{hint} {show}"
+
+
+def _first(names: Sequence[str]) -> str:
+  return f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
 
 
 def describe_layers(

@@ -57,6 +57,7 @@ from milan_jax._src.images.source import GroupedSource, ImageSource, load_again
 from milan_jax._src.notebook import Shown
 from milan_jax._src.records import LayerDistribution, LayerExemplars
 from milan_jax._src.store import stored_distributions
+from milan_jax._src.store.row_numbers import row_numbers
 from milan_jax._src.store.stored_distributions import SampleImages
 
 FORMAT = "milan-jax exemplars 1"
@@ -348,6 +349,7 @@ class StoredExemplars(Shown):
   def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
     """Returns the images at `rows`; those of samples follow those of exemplars."""
     own = len(self._images)
+    rows = row_numbers(rows, own + len(self._samples), "rows of images")
     if not len(self._samples) or (rows < own).all():
       return np.asarray(self._images[rows])
     found = np.empty((len(rows), *self._images.shape[1:]), np.uint8)
@@ -437,6 +439,8 @@ class StoredExemplars(Shown):
       UserError: if given masks are requested at another size.
     """
     own = size_from_sides(*self._images.shape[1:3])
+    units, k = self._array(layer, "image_rows").shape
+    rows, slots = row_numbers(rows, units, "rows"), row_numbers(slots, k, "slots")
     if "masks" not in self._arrays.get(layer, ()):
       maps = self._array(layer, "maps")[rows, slots]
       fits = ~np.isnan(maps).any((1, 2)) | self._array(layer, "dead")[rows]

@@ -6,6 +6,7 @@ from jaxtyping import Bool, Int, UInt8
 from milan_jax._src.errors import UserError
 from milan_jax._src.notebook import Shown
 from milan_jax._src.records import LayerExemplars
+from milan_jax._src.store.row_numbers import row_numbers
 
 
 class GivenRegions(Shown):
@@ -21,13 +22,17 @@ class GivenRegions(Shown):
   """
 
   def __init__(self, images: np.ndarray, masks: np.ndarray, layer: str):
+    images, masks = np.asarray(images), np.asarray(masks)
     found = f"{images.dtype} of shape {images.shape}"
     if images.dtype != np.uint8 or images.ndim != 5 or images.shape[4] != 3:
       raise UserError(
         f"images: expected uint8, units x regions x height x width x 3; found {found}."
       )
     if masks.dtype != bool:
-      raise UserError(f"masks: expected bool; found {masks.dtype}.")
+      raise UserError(
+        f"masks: expected bool; found {masks.dtype}: give masks > 0, or above another "
+        "threshold."
+      )
     if masks.shape != images.shape[:4]:
       raise UserError(
         f"masks: expected shape {images.shape[:4]}, a mask for each image; found "
@@ -37,6 +42,10 @@ class GivenRegions(Shown):
       raise UserError(f"images: expected at least one; found shape {images.shape}.")
     self._images, self._masks = images, masks
     self._layer = layer
+
+  def __repr__(self) -> str:
+    units, k = self._masks.shape[:2]
+    return f"{type(self).__name__}(units={units}, k={k}, layer={self._layer!r})"
 
   @property
   def layers(self) -> tuple[str, ...]:
@@ -50,6 +59,7 @@ class GivenRegions(Shown):
 
   def exemplars(self, layer: str) -> LayerExemplars:
     """Returns ids and rows of the units."""
+    self._check(layer)
     units, k = self._images.shape[:2]
     rows = np.arange(units * k).reshape(units, k)
     return LayerExemplars(
@@ -59,12 +69,19 @@ class GivenRegions(Shown):
   def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
     """Returns the images at `rows`."""
     flat = self._images.reshape(-1, *self._images.shape[2:])
-    found: np.ndarray = flat[rows]
+    found: np.ndarray = flat[row_numbers(rows, len(flat), "rows of images")]
     return found
 
   def masks(
     self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
   ) -> Bool[np.ndarray, "n height width"]:
     """Returns the masks of some images."""
+    self._check(layer)
+    units, k = self._masks.shape[:2]
+    rows, slots = row_numbers(rows, units, "rows"), row_numbers(slots, k, "slots")
     found: np.ndarray = self._masks[rows, slots]
     return found
+
+  def _check(self, layer: str) -> None:
+    if layer != self._layer:
+      raise UserError(f"There is no layer {layer!r}; the regions are {self._layer!r}.")

@@ -24,6 +24,7 @@ from milan_jax._src.images.sizes import Size, sides, size_from_sides
 from milan_jax._src.notebook import Shown
 from milan_jax._src.records import ExemplarSet, LayerExemplars
 from milan_jax._src.store.chosen_exemplars import ChosenExemplars
+from milan_jax._src.store.row_numbers import row_numbers
 
 # A folder with any of these files is a layer.
 _SIGNS = ("images.npy", "masks.npy", "ids.csv")
@@ -105,6 +106,7 @@ class OriginalExemplars(Shown):
   def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
     """Returns the distinct images at `rows`."""
     height, width = self._layers[self._names[0]].images.shape[3:]
+    rows = row_numbers(rows, len(self._first_seen), "rows of images")
     images = np.empty((len(rows), height, width, 3), np.uint8)
     for at, row in enumerate(rows):
       name, unit, slot = self._first_seen[row]
@@ -121,7 +123,10 @@ class OriginalExemplars(Shown):
       rows: rows of `exemplars(layer)`, one per mask.
       slots: the index among the unit's k exemplars, one per mask.
     """
-    masks: np.ndarray = self._layer(layer).masks[rows, slots, 0] != 0
+    given = self._layer(layer).masks
+    units, k = given.shape[:2]
+    rows, slots = row_numbers(rows, units, "rows"), row_numbers(slots, k, "slots")
+    masks: np.ndarray = given[rows, slots, 0] != 0
     return masks
 
   def _layer(self, name: str) -> "_Layer":
@@ -331,8 +336,8 @@ def merge_images(
       ratio of the masks.
 
   Raises:
-    UserError: if a layer has neither images nor ids, its ids and masks are
-      inconsistent, or `load` returns something else than an image.
+    UserError: if there are no layers, one has neither images nor ids, its ids and masks
+      are inconsistent, or `load` returns something else than an image.
 
   Example:
     >>> import os
@@ -343,7 +348,12 @@ def merge_images(
     (1, 32, 32, 3)
   """
   folder = pathlib.Path(folder)
-  for name in layer_names(folder):
+  names = layer_names(folder)
+  if not names:
+    raise UserError(
+      f"{folder} has no exemplars: expected a folder for each layer, with masks.npy."
+    )
+  for name in names:
     inside = folder / name
     if (inside / "images.npy").exists():
       continue

@@ -160,7 +160,7 @@ def backbone(name: str) -> Backbone:
     (1, 16, 16, 64)
   """
   if name not in _BACKBONES:
-    hint = did_you_mean(name, _BACKBONES)
+    hint = did_you_mean(str(name), _BACKBONES)
     known = ", ".join(_BACKBONES)
     raise UserError(f"There is no backbone {name!r}.{hint} Expected one of {known}.")
   return _BACKBONES[name]
