@@ -18,12 +18,12 @@ def projected():
   """A captioner whose features are projected, and features of three units."""
   rng = np.random.default_rng(1)
   own = tiny_release()
-  kernel = rng.standard_normal((40, 32)).astype(np.float32) / 6
-  shift = rng.standard_normal(40).astype(np.float32)
+  kernel = rng.standard_normal((48, 32)).astype(np.float32) / 6
+  shift = rng.standard_normal(48).astype(np.float32)
   spec = dataclasses.replace(own.encoder, levels=("act0", "blocks.0"), projection=32)
   params = {**own.params, "projection": {"shift": shift, "kernel": kernel}}
   release = dataclasses.replace(own, encoder=spec, params=params)
-  return milan_jax.Captioner(release), rng.standard_normal((3, 5, 40), np.float32)
+  return milan_jax.Captioner(release), rng.standard_normal((3, 5, 48), np.float32)
 
 
 def test_sums_are_the_scores(scene):

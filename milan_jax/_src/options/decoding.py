@@ -82,13 +82,13 @@ class Decoding(Shown):
     check_choice("precision", PRECISIONS, self.precision)
     for name in ("length", "beam_size"):
       value = getattr(self, name)
-      if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+      if not _is_number(value, numbers.Integral):
         raise UserError(f"{name}: expected a whole number; found {value!r}.")
       if value < 1:
         raise UserError(f"{name}: expected 1 or more; found {value}.")
     for name in ("consensus", "word_weight", "floor", "temperature"):
       value = getattr(self, name)
-      if isinstance(value, bool) or not isinstance(value, numbers.Real):
+      if not _is_number(value, numbers.Real):
         raise UserError(f"{name}: expected a number; found {value!r}.")
       if not 0 <= value < math.inf:  # nor NaN
         raise UserError(f"{name}: expected 0 or more; found {value:g}.")
@@ -108,6 +108,10 @@ class Decoding(Shown):
   def needs_language_model(self) -> bool:
     """Whether the search itself uses p(description)."""
     return self.mi or self.strategy == "rerank"
+
+
+def _is_number(value: object, kind: type) -> bool:
+  return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def check_choice(name: str, choices: tuple[str, ...], found: str) -> None:
