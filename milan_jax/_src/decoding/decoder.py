@@ -268,7 +268,8 @@ class Decoder:
 
   def _key_data(self, keys: Any) -> np.ndarray:
     """The numbers of keys, of this version of JAX or of an older one."""
-    if not jax.dtypes.issubdtype(getattr(keys, "dtype", None), jax.dtypes.prng_key):
+    dtype: Any = getattr(keys, "dtype", None)
+    if not jnp.issubdtype(dtype, jax.dtypes.prng_key):
       return np.asarray(keys)
     return np.asarray(jax.random.key_data(keys))
 

@@ -97,7 +97,7 @@ class TextFunction:
         f"{ids}."
       )
     arrays = jnp.asarray(features, jnp.float32), jnp.asarray(tokens)
-    return cast(TokenLogProbs, self._log_probs(params, *arrays))
+    return self._log_probs(params, *arrays)
 
   def _of_tokens(
     self,

@@ -3,7 +3,7 @@
 import dataclasses
 import numbers
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -107,7 +107,7 @@ def _numbers(name: str, values: object) -> list[float]:
   )
 
 
-def _whole(size: object) -> Size:
+def _whole(size: Any) -> Size:
   """A size of whole numbers, as Python's own.
 
   Raises:

@@ -18,4 +18,5 @@ def random_key(seed: jax.Array | int) -> jax.Array:
 
 def key_of(data: jax.Array) -> jax.Array:
   """The key that is made of the given numbers, or several."""
-  return jax.random.wrap_key_data(data, impl=IMPL)
+  key: jax.Array = jax.random.wrap_key_data(data, impl=IMPL)
+  return key
