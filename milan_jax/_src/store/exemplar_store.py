@@ -415,8 +415,7 @@ class StoredExemplars(Shown):
     """
     if "masks" in self._arrays.get(layer, ()):
       return None
-    maps: np.ndarray = np.asarray(self._array(layer, "maps")[rows, slots])
-    return maps
+    return np.asarray(self._array(layer, "maps")[rows, slots])
 
   def masks(
     self,
