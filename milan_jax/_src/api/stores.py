@@ -143,7 +143,7 @@ def write_original(
 
 
 def check_folder(name: str, folder: object) -> None:
-  """Raises UserError if what a function was given is no path."""
+  """Raises UserError if what a function was given is not a path."""
   if not isinstance(folder, str | os.PathLike):
     raise UserError(f"{name}: expected a folder; found a {type(folder).__name__}.")
 
@@ -152,7 +152,7 @@ def folder_to_write(name: str, folder: str | os.PathLike[str]) -> pathlib.Path:
   """The path of a folder that exists or may be made.
 
   Raises:
-    UserError: it is no path, or a file.
+    UserError: it is not a path, or a file.
   """
   check_folder(name, folder)
   path = pathlib.Path(folder)
@@ -162,7 +162,7 @@ def folder_to_write(name: str, folder: str | os.PathLike[str]) -> pathlib.Path:
 
 
 def check_exemplars(exemplars: object) -> None:
-  """Raises UserError if these are no exemplars."""
+  """Raises UserError if these are not exemplars."""
   if not isinstance(exemplars, ExemplarSet):
     raise UserError(
       "exemplars: expected what milan_jax.collect or milan_jax.open_exemplars returns; "
