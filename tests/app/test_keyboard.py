@@ -90,6 +90,7 @@ def test_a_unit_is_chosen_and_described(page, captioner):
   _choose(page, "Unit", "2")
   page.evaluate("window.live = [...document.querySelectorAll('[aria-live=polite]')]")
   _press(page, "Describe")
+  page.locator(".milan-answer:visible").wait_for()  # in place of the refusal
   answer = answer_of(page)
   # It is read out: it comes into an element that was there before. The tables are not.
   assert answer.evaluate("(e) => window.live.includes(e.closest('[aria-live]'))")
