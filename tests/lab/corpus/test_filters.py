@@ -62,3 +62,34 @@ def test_upsampling_equals_torch_on_a_map_framed_with_zeros(grid):
     framed, scale_factor=factor, mode="bilinear", align_corners=False
   )[0, :, factor:-factor, factor:-factor]
   np.testing.assert_allclose(filters.upsampled(maps, 224), large.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "sigma"), [(7, 1.0), (14, 1.4), (28, 2.8)])
+def test_maxima_of_random_fields_are_anywhere(size, sigma):
+  rng = np.random.default_rng(0)
+  border, number = 0, 500
+  for _ in range(number):
+    field = filters.random_field(size, sigma, rng)
+    assert field.shape == (size, size)
+    assert (field.min(), field.max()) == (0, 1)
+    place = np.unravel_index(field.argmax(), field.shape)
+    border += min(*place, *(size - 1 - np.array(place))) == 0
+  # Slopes end at the border, so it has more maxima than its share of the cells. With
+  # repeated borders it had 89 to 97 % of them.
+  expected = np.mean(list(_maxima_of_large_fields(size, sigma, number)))
+  assert abs(border / number - expected) < 0.09
+
+
+def _maxima_of_large_fields(size, sigma, number):
+  """Whether maxima in the middle of large smooth fields are at the middle's border."""
+  rng = np.random.default_rng(1)
+  offsets = np.arange(-4 * size, 4 * size + 1)
+  kernel = np.exp(-(offsets**2) / (2 * sigma**2))
+  for _ in range(number):
+    noise = rng.random((9 * size, 9 * size))[: len(offsets) + size]
+    rows = [kernel @ noise[i : i + len(offsets)] for i in range(size)]
+    field = np.array(
+      [[row[j : j + len(offsets)] @ kernel for j in range(size)] for row in rows]
+    )
+    place = np.unravel_index(field.argmax(), field.shape)
+    yield min(*place, *(size - 1 - np.array(place))) == 0

@@ -1,6 +1,5 @@
 import collections
 import itertools
-import math
 
 import numpy as np
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from milan_jax._src.lab.corpus import mark_maps, named_phrasings, named_units, units
 from milan_jax._src.lab.corpus.mark_maps import place_map
 from milan_jax._src.lab.corpus.named_concepts import (
-  OUTSIDE,
   Mark,
   find_marks,
   named_concepts,
@@ -273,25 +271,6 @@ def test_maps_of_marks_cell_by_cell(grid):
       expected[row // step, column // step] += cell / step**2
     found = mark_map(regions.astype(np.float32), plan, number)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-def test_what_surrounds_a_thing_is_strongest_at_its_border_and_never_on_it():
-  thing = np.zeros((1, 56, 56), np.float32)
-  thing[0, 20:36, 24:40] = 1
-  found = mark_map(thing, _plan((Mark(0, (0,), OUTSIDE),), grid=56), 0)
-  assert (found[20:36, 24:40] == 0).all()
-  assert found.max() == 1
-  away = found[28, 40:]  # from its right side to the picture's border
-  assert (np.diff(away) <= 0).all()
-  # A Gaussian's tail beyond a straight border, relative to that right beside it.
-  tail = np.array([0.5 * math.erfc((d + 0.5) / 5 / 2**0.5) for d in range(16)])
-  np.testing.assert_allclose(away / away[0], tail / tail[0], atol=0.03)
-
-
-def test_nothing_surrounds_what_fills_the_picture():
-  thing = np.ones((1, 56, 56), np.float32)
-  found = mark_map(thing, _plan((Mark(0, (0,), OUTSIDE),), grid=14), 0)
-  np.testing.assert_array_equal(found, np.zeros((14, 14)))
 
 
 @pytest.mark.parametrize("place", named_phrasings.PLACES)

@@ -6,6 +6,9 @@ that show each property best, and a second pass computes their maps. A named uni
 a thing. Its regions come from photographs whose regions were named, and from scenes
 composed of cut-outs, textures and lettering. The sources are split into training,
 validation and test before anything is rendered.
+
+A tenth of the units shows nothing in particular. They test a captioner and have no
+captions: many have something in common by chance, such as even backgrounds.
 """
 
 import csv
@@ -66,7 +69,7 @@ def build_corpus(
   """Writes an exemplar store with computed masks and synthetic annotations.
 
   `out_dir` receives the store, `annotations.csv` (`layer,unit,summary`, three rows per
-  unit), `split.csv` (`layer,unit,split`), `truth.json` (the right words for each unit)
+  unit that shows something), `split.csv` (`layer,unit,split`), `truth.json` (the right words for each unit)
   and `manifest.json` (the settings, the name, hash and split of each source, and each
   unit's concept). The split is by source, so units of different splits share no source.
   The same call writes the same bytes. An interrupted call resumes when repeated, and a
@@ -301,7 +304,11 @@ def _write_tables(
   plans: list[UnitPlan | NamedPlan] = [*measured, *named]
   write_annotations(
     out_dir / "annotations.csv",
-    {Unit(LAYER, unit): plan.captions for unit, plan in enumerate(plans)},
+    {
+      Unit(LAYER, unit): plan.captions
+      for unit, plan in enumerate(plans)
+      if plan.name != units.NOTHING
+    },
   )
   with (
     atomic.atomic_path(out_dir / SPLIT_TABLE) as staging,

@@ -97,8 +97,14 @@ def block_means(
 def random_field(
   size: int, sigma: float, rng: np.random.Generator
 ) -> Float[np.ndarray, "{size} {size}"]:
-  """Returns random noise smoothed by a Gaussian and scaled to 0 to 1."""
-  noise = filtered(rng.random((size, size), np.float32), sigma)
+  """Returns random noise smoothed by a Gaussian and scaled to 0 to 1.
+
+  It is cut out of a larger field: where the border's pixels are repeated, the noise
+  varies more, and the maxima would be at the border and in the corners.
+  """
+  border = len(taps(sigma)) // 2
+  large = filtered(rng.random((size + 2 * border,) * 2, np.float32), sigma)
+  noise = large[border : border + size, border : border + size]
   scaled: np.ndarray = (noise - noise.min()) / (noise.max() - noise.min())
   return scaled
 

@@ -6,8 +6,6 @@ from jaxtyping import Float
 from milan_jax._src.lab.corpus import filters
 from milan_jax._src.lab.corpus.scenes import GRID
 
-# Radius of a thing's surroundings, in cells of its map.
-REACH = 5.0
 # Depth of a place in the picture, as a fraction of the picture's side.
 PLACE_SIZE, CORNER_SIZE = 0.3, 0.45
 # Depth of a thing's side, as a fraction of the thing's extent.
@@ -18,13 +16,6 @@ SIDES = ("top", "bottom", "left", "right")
 CORNERS = ("upper left", "upper right", "lower left", "lower right")
 
 Cells = Float[np.ndarray, "56 56"]
-
-
-def surroundings(thing: Cells) -> Cells:
-  """Returns a map of a thing's surroundings: at most 1, decreasing with distance."""
-  near = np.clip(1 - 2 * thing, 0, 1) * filters.filtered(thing, REACH)
-  surround: Cells = near / max(float(near.max()), 1e-6)
-  return surround
 
 
 def side_map(thing: Cells, side: str) -> Cells:

@@ -58,7 +58,6 @@ DRAWN_LOOKS = frozenset(
 )
 
 
-OUTSIDE = "outside"
 # Whose sides are concepts, besides those of any thing.
 WITH_SIDES = ("animal", "bird", "dog", "person", "vehicle", "building", "plant")
 
@@ -70,8 +69,8 @@ class Mark:
   Attributes:
     scene: index of the scene.
     regions: the regions of the scene.
-    area: empty for the regions as they are, `OUTSIDE` for the area outside them, or a
-      side of them, as `mark_maps.side_map` takes it.
+    area: empty for the regions as they are, or a side of them, as `mark_maps.side_map`
+      takes it.
   """
 
   scene: int

@@ -8,9 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from milan_jax._src.lab.corpus import filters, named_phrasings, phrasings
-from milan_jax._src.lab.corpus.mark_maps import place_map, side_map, surroundings
+from milan_jax._src.lab.corpus.mark_maps import place_map, side_map
 from milan_jax._src.lab.corpus.named_concepts import (
-  OUTSIDE,
   Key,
   Mark,
   NamedConcept,
@@ -46,8 +45,6 @@ CHANCE_SHARED = 0.6
 # Concepts that no mixture has: "animals except dogs and trees" could be read as
 # excluding both, "the left side of dogs and cars" as that of both.
 ALONE = ("except", "side")
-# Among units of different things: fraction that show the surroundings of the things.
-SURROUNDINGS = 0.25
 # Draws for a second concept unlike the first, before the unit keeps only the first.
 MOST_DRAWS = 200
 
@@ -248,13 +245,9 @@ class NamedPlanner:
     return found
 
   def _nothing(self, split: str, rng: np.random.Generator) -> NamedPlan:
-    """Draws a unit of random places or of regions that have nothing in common.
-
-    The latter show different things, or the surroundings of different things.
-    """
+    """Draws a unit of random places, or of different things."""
     numbers = self._of_split[split]
     picked = [numbers[int(n)] for n in rng.choice(len(numbers), 4 * self._k)]
-    outside = rng.random() < SURROUNDINGS
     marks: list[Mark] = []
     shown: set[str] = set()
     for number in picked:
@@ -262,7 +255,7 @@ class NamedPlanner:
       what = self._scenes[number].tags[region].what
       if what not in shown:
         shown.add(what)
-        marks.append(Mark(number, (region,), OUTSIDE if outside else ""))
+        marks.append(Mark(number, (region,)))
     spare = max(0, self._k - len(marks))
     marks = marks[: self._k] + [Mark(number, (0,)) for number in picked[:spare]]
     random_places = rng.random() < 0.5
@@ -324,8 +317,6 @@ def mark_map(
   else:
     mark = plan.marks[region]
     found = regions[list(mark.regions)].astype(np.float32).max(0)
-    if mark.area == OUTSIDE:
-      found = surroundings(found)
-    elif mark.area:
+    if mark.area:
       found = side_map(found, mark.area)
   return filters.block_means(found, plan.looks.grid)
