@@ -12,31 +12,48 @@ SIZE = negatives.SIZE
 
 @pytest.fixture
 def lent(tmp_path):
-  """A store whose unit N shows images of the shade N, in masks of the height N + 1."""
-  folder = tmp_path / "test" / "exemplars"
-  with RegionSetWriter(folder, "layer", 4, SIZE) as writer:
-    for unit in range(20):
-      shade = np.full((SIZE, SIZE, 3), unit, np.uint8)
-      rows = [writer.image(f"{unit} {slot}", shade) for slot in range(4)]
-      masks = np.zeros((4, SIZE, SIZE), bool)
-      masks[:, : unit + 1] = True
-      writer.add(unit, rows, masks)
-  return folder
+  """Two layers; unit N shows images of a shade of its own, in masks of its height."""
+  layers = []
+  for place, name in enumerate(("early", "late")):
+    folder = tmp_path / name / "exemplars"
+    with RegionSetWriter(folder, "layer", 4, SIZE) as writer:
+      for unit in range(20):
+        number = 20 * place + unit
+        shade = np.full((SIZE, SIZE, 3), number, np.uint8)
+        rows = [writer.image(f"{number} {slot}", shade) for slot in range(4)]
+        masks = np.zeros((4, SIZE, SIZE), bool)
+        masks[:, : number + 1] = True
+        writer.add(unit, rows, masks)
+    layers.append((folder, "layer"))
+  return layers
 
 
-def test_shuffled_regions_are_each_of_another_unit(lent, tmp_path):
+def _shuffled(layers, folder):
+  """The shades of each unit's regions, and the heights of their masks."""
   rng = np.random.default_rng(0)
-  with RegionSetWriter(tmp_path / "out", "out", negatives.K, SIZE) as writer:
+  with RegionSetWriter(folder, "out", negatives.K, SIZE) as writer:
     for unit in range(3):
-      negatives._add_shuffled(writer, unit, lent, "layer", rng)
-  store = StoredExemplars(tmp_path / "out")
+      negatives._add_shuffled(writer, unit, layers, rng)
+  store = StoredExemplars(folder)
   found = store.exemplars("out")
-  for row in range(3):
-    slots = np.arange(negatives.K)
-    shades = store.images(found.image_rows[row])[:, 0, 0, 0]
-    masks = store.masks("out", np.full_like(slots, row), slots)
-    assert len(np.unique(shades)) == negatives.K
-    np.testing.assert_array_equal(masks.any(2).sum(1), shades + 1)
+  slots = np.arange(negatives.K)
+  shades = [store.images(found.image_rows[row])[:, 0, 0, 0] for row in range(3)]
+  masks = [store.masks("out", np.full_like(slots, row), slots) for row in range(3)]
+  return np.array(shades), np.array(masks).any(3).sum(2)
+
+
+def test_shuffled_regions_are_each_of_another_unit_of_all_layers(lent, tmp_path):
+  shades, heights = _shuffled(lent, tmp_path / "out")
+  np.testing.assert_array_equal(heights, shades + 1)
+  for row in shades:
+    assert len(np.unique(row)) == negatives.K
+    assert 7 <= (row < 20).sum() <= 8
+
+
+def test_a_layer_alone_lends_all_regions(lent, tmp_path):
+  shades, _ = _shuffled(lent[1:], tmp_path / "out")
+  assert shades.min() >= 20
+  assert all(len(np.unique(row)) == negatives.K for row in shades)
 
 
 def test_random_masks_are_smooth_and_small():

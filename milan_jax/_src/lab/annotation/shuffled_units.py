@@ -3,7 +3,9 @@
 `python -m milan_jax._src.lab.annotation.shuffled_units runs/networks/*/exemplars --out
 runs/shuffled` draws them from exemplars of networks that training may see, and writes
 exemplars with `annotations.csv` and `split.csv`, for `milan-train --exemplars`. From
-them a captioner learns, on regions of real units, to find nothing in common.
+them a captioner learns, on regions of real units, to find nothing in common. A unit has
+regions of all layers of a network: those of one layer often have something in common,
+thin edges or parts of animals.
 """
 
 import argparse
@@ -30,9 +32,6 @@ from milan_jax._src.text.wording import NOTHING_PHRASES
 LAYER = "shuffled"
 # Number of regions and of captions per unit.
 K, NUM_CAPTIONS = 15, 2
-# Fraction of the units whose regions are of one layer, of the later half of a network:
-# early layers' units are too alike for that.
-ONE_LAYER = 0.5
 
 # The row of an image in the joined sets, the image, and the region.
 Region = tuple[int, UInt8[np.ndarray, "side side 3"], Bool[np.ndarray, "side side"]]
@@ -70,7 +69,7 @@ def regions(
 def write_shuffled(
   folders: Sequence[str], out: str, *, num_units: int = 600, k: int = K, seed: int = 0
 ) -> None:
-  """Writes units of regions that belong to different units of one network.
+  """Writes units of regions that belong to different units and layers of a network.
 
   Args:
     folders: exemplars of networks; no two with the same name.
@@ -91,8 +90,6 @@ def write_shuffled(
       rng = np.random.default_rng([seed, unit])
       name = names[unit % len(names)]
       layers = [each for each in joined.layers if each.partition(":")[0] == name]
-      if rng.random() < ONE_LAYER:
-        layers = [str(rng.choice(layers[len(layers) // 2 :]))]
       drawn = list(itertools.islice(regions(joined, layers, rng), k))
       if len(drawn) < k:
         raise UserError(

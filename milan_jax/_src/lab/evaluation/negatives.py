@@ -1,10 +1,11 @@
 """Test: negative units, for which the right answer is "no clear pattern".
 
-Shuffled: each region is from a different unit of one layer. Random: smooth masks at
+Shuffled: each region is from a unit of another layer, in turn. Random: smooth masks at
 random places of random photographs. Dead: units that never vary.
 """
 
 import pathlib
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +33,8 @@ LAYER, DEAD_LAYER = "negatives", "dead"
 MODEL = "milan_jax._src.lab.evaluation.negatives:dead_units"
 NUM_SHUFFLED, NUM_RANDOM, NUM_DEAD = 60, 40, 10
 K, SIZE = 15, 224
+# Draws for a shuffled unit, before its last region is repeated.
+MOST_DRAWS = 20 * K
 # Tests whose layers are shuffled.
 _SOURCES = ("classes", "hand-built", "lite0", "stem")
 SHUFFLED = Truth("shuffled regions", negative=True)
@@ -85,14 +88,14 @@ def _write(job: Job, photographs: pathlib.Path, store: pathlib.Path) -> None:
   info = {"seed": job.seed, "shuffled": [_test_of(path) for path, _ in layers]}
   with RegionSetWriter(store, LAYER, K, SIZE, info=info) as writer:
     for unit in range(NUM_SHUFFLED):
-      _add_shuffled(writer, unit, *layers[unit % len(layers)], rng)
+      _add_shuffled(writer, unit, layers, rng)
     source = FolderImages(photographs, Geometry(256, SIZE, fitting="resize-crop"))
     for unit in range(NUM_RANDOM):
       _add_random(writer, NUM_SHUFFLED + unit, source, rng)
 
 
 def _layers(job: Job) -> list[tuple[pathlib.Path, str]]:
-  """Lists other tests' layers that have enough units to use one region of each."""
+  """Lists the layers of other tests and of the corpus that have a live unit."""
   stores = [collected_in(job.workdir / name) / EXEMPLARS for name in _SOURCES]
   if job.corpus is not None:
     stores.append(job.corpus)
@@ -101,7 +104,7 @@ def _layers(job: Job) -> list[tuple[pathlib.Path, str]]:
     for store in stores
     if store.exists()
     for layer in open_exemplars(store).layers
-    if (~open_exemplars(store).exemplars(layer).dead).sum() >= K
+    if not open_exemplars(store).exemplars(layer).dead.all()
   ]
 
 
@@ -114,26 +117,34 @@ def _test_of(store: pathlib.Path) -> str:
 def _add_shuffled(
   writer: RegionSetWriter,
   unit: int,
-  store: pathlib.Path,
-  layer: str,
+  layers: Sequence[tuple[pathlib.Path, str]],
   rng: np.random.Generator,
 ) -> None:
-  exemplars = open_exemplars(store)
-  found = exemplars.exemplars(layer)
-  lenders = rng.permutation(np.flatnonzero(~found.dead))
+  """Adds a unit with a region of each layer in turn, on different images.
+
+  Regions of one layer would often have something in common: edges in an early layer,
+  animals in a late one.
+  """
+  known = [(store, layer, open_exemplars(store)) for store, layer in layers]
+  order = rng.permutation(len(known)).tolist()
   rows, masks, used = [], [], set()
-  for lender in np.resize(lenders, 4 * len(lenders)).tolist():
-    slot = int(rng.integers(found.image_rows.shape[1]))
-    image = int(found.image_rows[lender, slot])
-    if image in used:
+  for turn in range(MOST_DRAWS):
+    store, layer, exemplars = known[order[turn % len(order)]]
+    found = exemplars.exemplars(layer)
+    lender = int(rng.choice(np.flatnonzero(~found.dead)))
+    slot = int(rng.integers(found.num_regions[lender]))
+    image = found.image_rows[lender, slot : slot + 1]
+    (name,) = exemplars.image_names(image)
+    if name in used or (store, layer, lender) in used:
       continue
-    used.add(image)
-    pixels = exemplars.images(np.array([image]))[0]
-    rows.append(writer.image(f"{store.parent.name}/{store.name}:{image}", pixels))
+    used |= {name, (store, layer, lender)}
+    pixels = exemplars.images(image)[0]
+    key = f"{store.parent.name}/{store.name}:{int(image[0])}"
+    rows.append(writer.image(key, pixels))
     masks.append(exemplars.masks(layer, np.array([lender]), np.array([slot]))[0])
     if len(rows) == K:
       break
-  while len(rows) < K:  # repeat the last photograph if there are fewer than K
+  while len(rows) < K:  # repeat the last region if there are fewer than K
     rows.append(rows[-1])
     masks.append(masks[-1])
   writer.add(unit, rows, np.stack(masks))
