@@ -7,8 +7,8 @@ a thing. Its regions come from photographs whose regions were named, and from sc
 composed of cut-outs, textures and lettering. The sources are split into training,
 validation and test before anything is rendered.
 
-A tenth of the units shows nothing in particular. They test a captioner and have no
-captions: many have something in common by chance, such as even backgrounds.
+A tenth of the units shows nothing in particular. They have no captions, since many have
+something in common by chance, such as even backgrounds.
 """
 
 import csv

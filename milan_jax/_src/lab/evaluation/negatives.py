@@ -17,8 +17,8 @@ from milan_jax._src.images.folder import FolderImages
 from milan_jax._src.images.geometry import Geometry
 from milan_jax._src.images.preprocessing import EFFICIENTNET_LITE
 from milan_jax._src.images.source import UnreadableImageError
-from milan_jax._src.lab.evaluation import planted, stem
-from milan_jax._src.lab.evaluation.described import Run, collected_in
+from milan_jax._src.lab.evaluation import stem
+from milan_jax._src.lab.evaluation.described import collected_in
 from milan_jax._src.lab.evaluation.job import Job, Outcome
 from milan_jax._src.probe.callable_model import CallableProbe
 from milan_jax._src.probe.model_options import Network, make_network
@@ -54,7 +54,9 @@ def dead_units() -> Network:
 
 
 def run(job: Job) -> Outcome:
-  """Describes all negatives, including those of the corpus, if one was given.
+  """Describes all negatives.
+
+  The corpus's own units of nothing are not among them: most have something in common.
 
   Raises:
     MissingSourceError: if there are no photographs.
@@ -71,10 +73,6 @@ def run(job: Job) -> Outcome:
     job.describe_regions("negatives", store, truths=truths),
     job.describe_shown("dead", model=MODEL, images=photographs, truths=dead),
   ]
-  if job.corpus is not None:
-    found = planted.describe_test_units(job)
-    nothing = {unit: truth for unit, truth in found.truths.items() if truth.negative}
-    runs.append(Run(found.folder, found.exemplars, found.answers, nothing))
   shuffled = ", ".join(dict.fromkeys(StoredExemplars(store).info["shuffled"]))
   return Outcome(tuple(runs), notes=(f"The shuffled layers are from {shuffled}.",))
 

@@ -1,6 +1,6 @@
 """Test: the corpus's held-out region sets, with the truths in its `truth.json`.
 
-Units of nothing belong to the test `negatives`.
+Units of nothing are left out.
 """
 
 from milan_jax._src.errors import UserError
