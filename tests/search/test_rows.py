@@ -119,6 +119,16 @@ def test_compact_keeps_the_order():
   np.testing.assert_array_equal(indices[:num], np.flatnonzero(mask))
 
 
+def test_compact_in_a_program_with_float64():
+  jax.config.update("jax_enable_x64", True)  # a warning of mixed integers is an error
+  try:
+    indices, num = rows.compact(jnp.asarray([False, True, True]))
+  finally:
+    jax.config.update("jax_enable_x64", False)
+  assert indices.dtype == jnp.int32
+  np.testing.assert_array_equal(indices[:num], [1, 2])
+
+
 @pytest.mark.parametrize("num", [0, 1, 5, 40])
 def test_distinct_pairs(num):
   rng = np.random.default_rng(num)

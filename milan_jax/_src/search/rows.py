@@ -233,7 +233,11 @@ def compact(mask: Bool[Array, "rows"]) -> tuple[Int[Array, "rows"], Int[Array, "
   rows = mask.shape[0]
   ends = jnp.cumsum(mask, dtype=jnp.int32)
   targets = jnp.where(mask, ends - 1, rows)
-  indices = jnp.zeros(rows, jnp.int32).at[targets].set(jnp.arange(rows), mode="drop")
+  indices = (
+    jnp.zeros(rows, jnp.int32)
+    .at[targets]
+    .set(jnp.arange(rows, dtype=jnp.int32), mode="drop")
+  )
   return indices, ends[-1]
 
 
