@@ -130,7 +130,9 @@ def test_what_is_unsure_or_says_nothing_is_withheld(store):
     assert dataclasses.replace(one, **kept) == other
 
 
-@pytest.mark.parametrize("text", NOTHING_PHRASES)
+@pytest.mark.parametrize(
+  "text", (*NOTHING_PHRASES, "various kinds of areas", "parts of different pictures")
+)
 def test_every_way_to_say_nothing_becomes_one(store, text):
   release = dataclasses.replace(_plain(), confidence=_spec(bias=20.0))
   said = _descriptions([text.capitalize()])

@@ -79,10 +79,12 @@ def _says_nothing(
 ) -> Bool[np.ndarray, "batch beam"]:
   """Finds hypotheses that end with a description of no pattern, or are one.
 
-  "Corners of pictures with nothing in common" is one too.
+  "Corners of pictures with nothing in common" is one too, and so is what fits any unit,
+  such as "various kinds of things".
   """
   length = tokens.shape[-1]
-  found = np.zeros(tokens.shape[:-1], bool)
+  # As `text.content_words.fits_any_unit`; a stop has no content word.
+  found = (words.ids[tokens] == 0).all(-1) & words.variety[tokens].any(-1)
   for saying in words.nothing:
     own = int((saying != stop_id).sum())
     for start in range(length - own + 1) if own else ():
@@ -175,7 +177,9 @@ def _picked(
   rows = np.arange(len(best))
   has = best >= 0
   scores = np.asarray(beam.scores)
-  leads = np.where(second >= 0, scores[rows, best] - scores[rows, second], np.inf)
+  with np.errstate(invalid="ignore"):  # the last one may not be in the running
+    leads = scores[rows, best] - scores[rows, second]
+  leads = np.where(second >= 0, leads, np.inf)
   same = (np.asarray(beam.tokens)[rows, best] == decoded.tokens).all(-1)
   # The search's own choice keeps its numbers, which may be summed in another order.
   changed = has & ~same

@@ -15,6 +15,7 @@ from milan_jax._src.models.encoder import project
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.records import Description
 from milan_jax._src.store.release import Release
+from milan_jax._src.text.content_words import fits_any_unit
 from milan_jax._src.text.vocabulary import Vocabulary
 from milan_jax._src.text.wording import says_nothing
 
@@ -135,7 +136,8 @@ def judged(
   rows = zip(descriptions, found.tolist(), blind.tolist(), strict=True)
   for entry, value, empty in rows:
     sure = 0.0 if entry.dead or empty else value
-    nothing = says_nothing(entry.text, release.decoding.nothing)
+    sayings = release.decoding.nothing
+    nothing = says_nothing(entry.text, sayings) or fits_any_unit(entry.text)
     if sure < spec.threshold or nothing:
       yield dataclasses.replace(
         entry, text=NO_PATTERN, confidence=sure, guess=entry.text

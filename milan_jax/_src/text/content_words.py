@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from milan_jax._src.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from milan_jax._src.text.wording import singular
+from milan_jax._src.text.wording import tokens as spoken_tokens
 
 # Function words, and nouns and adjectives that fit any unit.
 EMPTY_WORDS = frozenset(
@@ -24,6 +25,9 @@ EMPTY_WORDS = frozenset(
   """.split()
 )
 
+# Those of them that say that a unit shows more than one thing, or the picture as such.
+VARIETY = frozenset("all many various kind different other picture image scene".split())
+
 
 class ContentWords(NamedTuple):
   """The content words of a vocabulary.
@@ -34,11 +38,13 @@ class ContentWords(NamedTuple):
     nothing: the token ids of each description that reports no pattern, padded with the
       stop token. All of them count as the same description.
     detectors: for each token, the number of its word detector, from 1; 0 for none.
+    variety: for each token, whether its word is one of `VARIETY`.
   """
 
   ids: Int[np.ndarray, "vocab"]
   nothing: Int[np.ndarray, "sayings length"]
   detectors: Int[np.ndarray, "vocab"]
+  variety: Bool[np.ndarray, "vocab"]
 
 
 def content_words(
@@ -67,13 +73,29 @@ def content_words(
       known = vocabulary.encode(tokens, start=False, stop=False)
       rows.append(known + [vocabulary.stop_id] * (length - len(tokens)))
   found = np.array(rows, np.int32).reshape(len(rows), length)
-  return ContentWords(ids, found, _numbers(stems, detected))
+  return ContentWords(ids, found, _numbers(stems, detected), _variety(vocabulary))
 
 
 def content_stems(tokens: Iterable[str]) -> list[str]:
   """Returns the content word of each token; an empty one for tokens without."""
   stems = [singular(token.lower()) for token in tokens]
   return [stem if stem.isalpha() and stem not in EMPTY_WORDS else "" for stem in stems]
+
+
+def fits_any_unit(description: str) -> bool:
+  """Returns whether a description says only that a unit shows various things.
+
+  It has no content word, and one of `VARIETY`: "Various kinds of things", "Parts of
+  pictures".
+  """
+  found = spoken_tokens(description)
+  stems = {singular(word) for word in found}
+  return bool(stems & VARIETY) and not any(content_stems(found))
+
+
+def _variety(vocabulary: Vocabulary) -> Bool[np.ndarray, "vocab"]:
+  stems = [singular(token.lower()) for token in vocabulary.tokens]
+  return np.array([stem in VARIETY for stem in stems] + [False] * len(SPECIAL_TOKENS))
 
 
 def _numbers(stems: Sequence[str], words: Sequence[str]) -> Int[np.ndarray, "vocab"]:

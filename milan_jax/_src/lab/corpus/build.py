@@ -69,11 +69,11 @@ def build_corpus(
   """Writes an exemplar store with computed masks and synthetic annotations.
 
   `out_dir` receives the store, `annotations.csv` (`layer,unit,summary`, three rows per
-  unit that shows something), `split.csv` (`layer,unit,split`), `truth.json` (the right words for each unit)
-  and `manifest.json` (the settings, the name, hash and split of each source, and each
-  unit's concept). The split is by source, so units of different splits share no source.
-  The same call writes the same bytes. An interrupted call resumes when repeated, and a
-  finished corpus is left as it is.
+  unit that shows something), `split.csv` (`layer,unit,split`), `truth.json` (the right
+  words for each unit) and `manifest.json` (the settings, the name, hash and split of
+  each source, and each unit's concept). The split is by source, so units of different
+  splits share no source. The same call writes the same bytes. An interrupted call
+  resumes when repeated, and a finished corpus is left as it is.
 
   Args:
     photographs: the images; each must be a whole photograph, not a crop.
