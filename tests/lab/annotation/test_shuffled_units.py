@@ -64,8 +64,8 @@ def test_regions_belong_to_different_units_of_one_network(stores, made):
     assert len(set.union(*owners)) >= 4
     assert not set.intersection(*owners)
     layers_of.append({layer for each in owners for _, layer, _ in each})
-  assert any(each == {"b"} for each in layers_of), "the later half of a network"
-  assert any(each == {"a", "b"} for each in layers_of)
+  # Of all layers: a unit whose four are all of one is the exception.
+  assert sum(each == {"a", "b"} for each in layers_of) > UNITS_MADE / 2
 
 
 def test_they_are_described_as_nothing_in_training_and_validation(made):
