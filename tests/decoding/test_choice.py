@@ -185,6 +185,19 @@ def test_the_best_description_that_says_something():
   assert (something.consensus >= LEAST_LOG_SHARE).all()
 
 
+def _of_four(tokens):
+  """One unit's beam of four hypotheses, the best first, with 40, 30, 20 and 10 %."""
+  scores = np.array([[4.0, 3.0, 2.0, 1.0]])
+  return DecodedBatch(
+    tokens=tokens[:, 0],
+    scores=scores[:, 0],
+    log_probs=scores[:, 0],
+    lm_log_probs=np.full(1, -2.0),
+    margins=np.ones(1),
+    beam=Beam(tokens, scores, np.log([[0.4, 0.3, 0.2, 0.1]]), scores - 20),
+  )
+
+
 def test_what_fits_any_unit_says_nothing():
   vocabulary = Vocabulary(("various", "kinds", "of", "things", "dogs", "pictures"))
   words = content_words(vocabulary, nothing=("various things",), length=4)
@@ -196,17 +209,9 @@ def test_what_fits_any_unit_says_nothing():
       for text in beam
     ]
   )[None]
-  scores = np.array([[4.0, 3.0, 2.0, 1.0]])
-  decoded = DecodedBatch(
-    tokens=tokens[:, 0],
-    scores=scores[:, 0],
-    log_probs=scores[:, 0],
-    lm_log_probs=np.full(1, -2.0),
-    margins=np.ones(1),
-    beam=Beam(tokens, scores, np.log([[0.4, 0.3, 0.2, 0.1]]), scores - 20),
-  )
+  decoded = _of_four(tokens)
   for kept, expected in ((4, "Dogs"), (3, "Various kinds of things")):
-    there = np.where(np.arange(4) < kept, scores, -np.inf)
+    there = np.where(np.arange(4) < kept, decoded.beam.scores, -np.inf)
     some = decoded._replace(beam=decoded.beam._replace(scores=there))
     something = choose(some, vocabulary, words, guarded=False).something
     (row,) = something.found.tokens
@@ -217,15 +222,7 @@ def test_what_ends_with_a_saying_of_nothing_says_nothing():
   words = content_words(WORDS, nothing=("no dogs", "no", ""), length=3)
   beam = ("old no dogs", "black no", "no black dogs", "old dogs")
   tokens = _rows(*beam)[None]
-  scores = np.array([[4.0, 3.0, 2.0, 1.0]])
-  decoded = DecodedBatch(
-    tokens=tokens[:, 0],
-    scores=scores[:, 0],
-    log_probs=scores[:, 0],
-    lm_log_probs=np.full(1, -2.0),
-    margins=np.ones(1),
-    beam=Beam(tokens, scores, np.log([[0.4, 0.3, 0.2, 0.1]]), scores - 20),
-  )
+  decoded = _of_four(tokens)
   something = choose(decoded, WORDS, words, guarded=False).something
   (row,) = something.found.tokens
   assert reconstruct_ids(row, WORDS) == "No black dogs"
