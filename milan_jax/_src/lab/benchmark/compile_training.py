@@ -29,7 +29,7 @@ from milan_jax._src.training.training_ranges import check_ranges
 # What the data decides: words, specials included, and a long caption with its stop. Few
 # human captions are longer; their program needs more memory.
 VOCAB_SIZE, LENGTH = 5000, 28
-# Words that have a detector, as many of these as in the starter, and words of a unit.
+# Words that have a detector, as large a share as in the starter, and words of a unit.
 NUM_DETECTED, WORDS_OF_UNIT = 3000, 30
 _COLUMNS = (
   ("program", "program", "{}"),
