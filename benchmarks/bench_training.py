@@ -41,6 +41,7 @@ import numpy as np
 
 from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.language_model import LanguageModel
+from milan_jax._src.runs.memory import share_device_memory
 from milan_jax._src.runs.mesh import make_mesh
 from milan_jax._src.training import (
   batches,
@@ -196,6 +197,8 @@ class Plain:
     import torch
 
     device = "cpu" if jax.default_backend() == "cpu" else "cuda"
+    # By default cuDNN rounds the operands of float32, but torch's products do not.
+    torch.backends.cudnn.allow_tf32 = False
     torch.set_num_threads(1)
     torch.manual_seed(0)
     if name == "captioner":
@@ -377,6 +380,7 @@ def main() -> None:
   parser.add_argument("--compare", help="rows of an earlier run")
   parser.add_argument("--plot", help="file for a plot (needs matplotlib)")
   options = parser.parse_args()
+  share_device_memory()  # torch uses the GPU, too
   sys.path.insert(0, os.fspath(pathlib.Path(__file__).parent))
   earlier = (
     json.loads(pathlib.Path(options.compare).read_text()) if options.compare else []
