@@ -6,6 +6,8 @@ All contenders take turns in one run, and each one's fastest round counts: the r
 survive a machine that others use too. `bf16` is the CPU's lowering with products
 rounded to bfloat16. Torch, if installed, runs the tests' networks eagerly, and
 onnxruntime, if it and onnxscript are, the same networks exported. Weights are random.
+On a GPU, JAX's plain lowering and torch run there, in full float32 and in bfloat16
+(`bf16`, of the plain lowering), without the CPU's lowering and onnxruntime.
 """
 
 import argparse
@@ -22,6 +24,7 @@ import numpy as np
 from milan_jax._src.lab.benchmark.machine import describe_machine, use_cores
 from milan_jax._src.models import lowering
 from milan_jax._src.models.backbones import backbone, backbone_names
+from milan_jax._src.runs.memory import share_device_memory
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -58,12 +61,17 @@ def torch_run(name: str, images: np.ndarray, cores: int) -> Callable | None:
     return None
   if cores:
     torch.set_num_threads(cores)
-  module = torch_network(name)
-  inputs = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+  torch.backends.cudnn.allow_tf32 = False
+  on_gpu = jax.default_backend() == "gpu" and torch.cuda.is_available()
+  device = "cuda" if on_gpu else "cpu"
+  module = torch_network(name).to(device)
+  inputs = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(device)
 
   def run() -> None:
     with torch.no_grad():
       module(inputs)
+    if on_gpu:
+      torch.cuda.synchronize()
 
   return run
 
@@ -91,10 +99,13 @@ def compare(name: str, *, batch: int, size: int, rounds: int, cores: int) -> dic
   """Images per second of each contender, and seconds of its first call."""
   rng = np.random.default_rng(0)
   images = rng.standard_normal((batch, size, size, 3)).astype(np.float32)
-  runs = {kind: jax_run(name, kind, images) for kind in ("plain", "cpu")}
-  runs["bf16"] = jax_run(name, "cpu", images, "bfloat16")
+  on_cpu = jax.default_backend() == "cpu"
+  runs = {"plain": jax_run(name, "plain", images)}
+  if on_cpu:
+    runs["cpu"] = jax_run(name, "cpu", images)
+  runs["bf16"] = jax_run(name, "cpu" if on_cpu else "plain", images, "bfloat16")
   runs["torch"] = torch_run(name, images, cores)
-  runs["onnx"] = onnx_run(name, images, cores)
+  runs["onnx"] = onnx_run(name, images, cores) if on_cpu else None
   first, best = {}, {}
   for kind, run in runs.items():
     if run is not None:
@@ -120,6 +131,7 @@ def main() -> None:
   parser.add_argument("--cores", type=int, default=0, help="cores to use; 0: all")
   parser.add_argument("--json", type=pathlib.Path, help="where to write the figures")
   options = parser.parse_args()
+  share_device_memory()  # torch uses the GPU, too
   use_cores(options.cores)
   unknown = set(options.names) - set(backbone_names())
   if unknown:
@@ -135,10 +147,11 @@ def main() -> None:
     )
     speeds, first = result["images_per_second"], result["first_call_seconds"]
     text = "  ".join(f"{kind} {speed:.1f}" for kind, speed in speeds.items())
+    ours = "cpu" if "cpu" in speeds else "plain"
     ratios = "  ".join(
-      f"cpu/{kind} {speeds['cpu'] / speed:.2f}"
+      f"{ours}/{kind} {speeds[ours] / speed:.2f}"
       for kind, speed in speeds.items()
-      if kind != "cpu"
+      if kind != ours
     )
     starts = "  ".join(f"{kind} {seconds:.1f}" for kind, seconds in first.items())
     print(f"{name}: images/s {text} | {ratios} | first call, s: {starts}", flush=True)

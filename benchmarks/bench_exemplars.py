@@ -167,10 +167,17 @@ def open_probe(kind: str, network: str, layers: tuple[str, ...], folder: str):
   prepared = preprocessing_of(network)
   if kind == "torch":
     from milan_jax._src.probe.torch_module import TorchProbe
+    from milan_jax._src.probe.torch_weights import torch_device
 
     names = torch_names(network, layers)
-    module = torch_network(network)
-    probe = TorchProbe(module, prepared.crop, mean=prepared.mean, std=prepared.std)
+    probe = TorchProbe(
+      torch_network(network),
+      prepared.crop,
+      mean=prepared.mean,
+      std=prepared.std,
+      # As a command, where JAX uses the GPU too.
+      device="cpu" if jax.default_backend() == "cpu" else torch_device(),
+    )
     return probe, tuple(names[layer] for layer in layers)
   if kind == "onnx":
     from milan_jax._src.probe.onnx_file import OnnxProbe
