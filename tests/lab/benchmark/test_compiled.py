@@ -6,11 +6,16 @@ import os
 import pathlib
 import subprocess
 import sys
+from unittest import mock
 
+import jax
 import pytest
 
+from milan_jax._src.decoding import program
 from milan_jax._src.errors import UserError
-from milan_jax._src.lab.benchmark import compiled, targets
+from milan_jax._src.lab.benchmark import compiled, programs, targets
+from milan_jax._src.lab.benchmark.peaked import abstract_release
+from milan_jax._src.search.rows import ACCELERATOR_ROWS
 from tests.helpers.commands import run_here
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -28,23 +33,27 @@ def _needs(target):
 TARGETS = [pytest.param(target, marks=_needs(target)) for target in PACKAGES]
 
 
-def _compile(target, folder, *options):
-  """Compiles small programs; returns the command's rows."""
-  path = folder / "rows.json"
-  command = [sys.executable, str(ROOT / "benchmarks" / "bench_decode.py")]
-  command += [f"--compile_for={target}", "--hidden_size=64", "--vocabs=200", *options]
+def _run(target, script, *flags):
+  """Runs a command that compiles; returns what it prints."""
   # In a separate process: a compiler for TPUs is used by one process at a time.
-  environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
   found = subprocess.run(
-    [*command, f"--json={path}"],
+    [sys.executable, str(ROOT / script), *flags],
     cwd=ROOT,
-    env=environment,
+    env=os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"},
     capture_output=True,
     text=True,
   )
   assert found.returncode == 0, found.stderr
   assert f"Compiled for {target}" in found.stdout
   assert ", not run;" in found.stdout
+  return found.stdout
+
+
+def _compile(target, folder, *options):
+  """Compiles small programs; returns the command's rows."""
+  path = folder / "rows.json"
+  flags = [f"--compile_for={target}", "--hidden_size=64", "--vocabs=200", *options]
+  _run(target, "benchmarks/bench_decode.py", *flags, f"--json={path}")
   found = json.loads(path.read_text())
   assert {row["topology"] for row in found} == {target}
   return found
@@ -96,6 +105,9 @@ def test_devices_sum_gradients_once_per_step(rows):
     else:
       # The gradients, and sums of masks and losses, which are a few numbers.
       assert set(counts) == {"all-reduce"} and counts["all-reduce"] <= 5
+      assert rows[name]["large_collectives"] <= 1
+  if rows["captioner_step"]["devices"] > 1:
+    assert rows["captioner_step"]["large_collectives"] == 1
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -106,6 +118,30 @@ def test_the_encoder_compiles_equal_blocks_once(target, tmp_path):
   # Of 104 convolutions those of the stem, of each stage's first block, and of another.
   assert row["products"] == 1 + 4 * (4 + 3)
   assert row["loops"] == 4
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_training_with_word_detectors_compiles(target):
+  sizes = ("--encoder=resnet18", "--hidden_size=64", "--lm_hidden_size=64")
+  detectors = ("--word_weight=2", "--word_hidden_size=64")
+  printed = _run(target, "train.py", f"--compile_only={target}", *sizes, *detectors)
+  for name in ("language_model_step", "captioner_step", "word_detectors_step"):
+    assert name in printed
+
+
+@pytest.mark.parametrize(
+  ("strategy", "loops", "products"), [("greedy", 2, 10), ("rerank", 6, 10)]
+)
+def test_the_search_of_accelerators_is_lowered_to_few_loops(strategy, loops, products):
+  """Without their compilers: what these get, for this machine's processor."""
+  release = abstract_release(vocab_size=200, hidden_size=64)
+  sizes = {"batches": (24,), "beams": (50,), "lengths": (15,), "dtypes": ("float32",)}
+  grid = programs.Grid(programs=("decoder",), strategies=(strategy,), **sizes)
+  with mock.patch.object(program, "packing_for", lambda platform: ACCELERATOR_ROWS):
+    (found,) = programs.programs(release, grid, jax.devices()[:1])
+    text = found.lower().as_text()
+  assert text.count("stablehlo.while") <= loops
+  assert text.count("stablehlo.dot_general") <= products
 
 
 def test_operations_are_counted():
