@@ -7,17 +7,20 @@
 #   are usually installed there already, and then need no wheel). Made on a machine with a
 #   network and the same Python:
 #     benchmarks/on_device.sh requirements > requirements.txt
-#     pip download -r requirements.txt -d WHEELS       # or pip wheel, for what has no wheel
+#     pip wheel -r requirements.txt -w WHEELS   # without the lines of what is there
 # CPU_DESCRIPTIONS: `descriptions.csv` of the default run of this checkout on a CPU:
 #     JAX_PLATFORMS=cpu python describe.py --workdir runs/cpu
 # OUT: a new folder for results: summary.json (seconds and exit code of each part), suite.xml,
-#   default-run.json, decode-*.json, training.json, and the output of each part.
+#   default-run.json, decode-*.json, training.json, exemplars.json, encoder.json, and the
+#   output of each part.
 #
 # Each part has its own limit, and all together BUDGET seconds (480). A part that fails or
-# runs out of time does not stop the others. Variables, with their defaults:
+# runs out of time does not stop the others, unless JAX has no GPU. Variables, with their
+# defaults:
 #   PYTHON=python3   the Python whose packages are used
 #   BUDGET=480       seconds
-#   PARTS=           names of parts to run, such as "suite training"; empty: all
+#   PARTS=           names of parts to run, such as "suite training"; empty: all. With the
+#     same OUT it goes on with what is installed there, and the summary has all parts.
 #   SMALL=           1: small sizes in the benchmarks, for a trial on a CPU
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -47,13 +50,16 @@ fi
 wheels=$(realpath "$1") expected=$(realpath "$2")
 mkdir -p "$3" && out=$(realpath "$3")
 budget=${BUDGET:-480}
-: > "$out/parts.jsonl"
+touch "$out/parts.jsonl"
 status=0
+small=${SMALL:-}
 
 # part NAME SECONDS COMMAND...: runs a command within its limit and what is left of all.
+# `code` is its exit code; 0 if it is not among PARTS.
 part() {
-  local name=$1 limit=$2 left=$((budget - SECONDS)) began=$SECONDS code
+  local name=$1 limit=$2 left=$((budget - SECONDS)) began=$SECONDS
   shift 2
+  code=0
   case " ${PARTS:-$name} " in *" $name "*) ;; *) return ;; esac
   [ "$left" -lt "$limit" ] && limit=$left
   if [ "$limit" -lt 5 ]; then
@@ -87,15 +93,22 @@ part install 120 bash -c install
 [ -x "$out/venv/bin/python" ] && python=$out/venv/bin/python
 export PYTHONPATH=$PWD JAX_COMPILATION_CACHE_DIR=$out/cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3
+# Torch and JAX share the GPU in the tests and in the benchmarks of training.
+export XLA_PYTHON_CLIENT_PREALLOCATE=false
 
 part devices 60 "$python" -c '
-import jax, torch
+import os, sys
+import jax
 print(jax.__version__, jax.devices(), jax.devices()[0].device_kind)
+if jax.default_backend() == "cpu" and not os.environ.get("SMALL"):
+  sys.exit("JAX finds no GPU here: install its plugin for CUDA (jax[cuda12] or [cuda13]).")
+import torch
 print(torch.__version__, torch.cuda.is_available())
 '
+# Everything else would measure the processor.
+[ "$code" = 0 ] || PARTS=none
 
 # The default run from start to page, then compared.
-small=${SMALL:-}
 run=("$python" describe.py --workdir "$out/run")
 part default-run 100 "${run[@]}"
 part compare 20 "$python" benchmarks/compare_descriptions.py "$expected" \
@@ -117,14 +130,31 @@ decode() {
 }
 decode bfloat16 120 --dtypes bfloat16 --against hoisted,jax_beam
 training=("$python" benchmarks/bench_training.py --lengths 16 --json "$out/training.json")
+training+=(--dtypes bfloat16 float32)
 if [ -n "$small" ]; then
-  training+=(--batch 2 --rounds 1 --models language_model)
+  training+=(--batches 2 --rounds 1 --models language_model)
 else
-  training+=(--batch 1024)
+  training+=(--batches 1024)
 fi
-part training 90 "${training[@]}"
+part training 120 "${training[@]}"
+# Without autotuning, and with the library's products in place of Triton's.
+XLA_FLAGS="--xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false" \
+  decode untuned 60 --dtypes bfloat16,float32 --against none
 decode float32 100 --dtypes float32 --against hoisted,jax_beam
 decode tensorfloat32 100 --dtypes tensorfloat32 --against hoisted
+# A torch model's activations by DLPack, and whether the statistics keep up.
+exemplars=("$python" benchmarks/bench_exemplars.py milan_jax/_src/images/photographs)
+exemplars+=(--probes torch --plain_images 0 --json "$out/exemplars.json")
+encoder=("$python" benchmarks/bench_backbones.py --json "$out/encoder.json")
+if [ -n "$small" ]; then
+  exemplars+=(--network wide7 --num_images 8 --batch_size 4)
+  encoder+=(efficientnet-lite0 --batch 1 --size 32 --rounds 1)
+else
+  exemplars+=(--network resnet18 --num_images 4000 --batch_size 128)
+  encoder+=(resnet101 efficientnet-lite0 --batch 64)
+fi
+part exemplars 60 "${exemplars[@]}"
+part encoder 60 "${encoder[@]}"
 decode compiled 100 --dtypes bfloat16 --against compiled
 
 "$python" - "$out" "$SECONDS" <<'PY'
@@ -134,9 +164,9 @@ import sys
 
 out = pathlib.Path(sys.argv[1])
 summary = {"seconds": int(sys.argv[2])}
-summary["parts"] = [
-  json.loads(line) for line in (out / "parts.jsonl").read_text().splitlines()
-]
+# Of a part that ran again, the last.
+lines = map(json.loads, (out / "parts.jsonl").read_text().splitlines())
+summary["parts"] = list({part["part"]: part for part in lines}.values())
 for path in sorted(out.glob("*.json")):
   if path.name != "summary.json":
     summary[path.stem] = json.loads(path.read_text())

@@ -112,10 +112,25 @@ def test_a_part_that_fails_is_reported_and_does_not_stop_the_others(tmp_path):
   assert "== install: exit code 0" in found.stdout
 
 
-def test_no_part_starts_without_time(tmp_path):
+def test_no_part_starts_without_time_and_another_call_adds_to_the_first(tmp_path):
   (tmp_path / "cpu.csv").touch()
   out = tmp_path / "out"
-  found = _script(tmp_path, tmp_path / "cpu.csv", out, BUDGET="0", PARTS="suite")
-  assert found.returncode == 1
+  for name in ("suite", "compare", "suite"):
+    found = _script(tmp_path, tmp_path / "cpu.csv", out, BUDGET="0", PARTS=name)
+    assert found.returncode == 1
   parts = json.loads((out / "summary.json").read_text())["parts"]
-  assert parts == [{"part": "suite", "seconds": 0, "code": None}]
+  expected = [
+    {"part": name, "seconds": 0, "code": None} for name in ("suite", "compare")
+  ]
+  assert parts == expected
+
+
+def test_without_a_gpu_it_measures_nothing(tmp_path):
+  (tmp_path / "cpu.csv").touch()
+  out = tmp_path / "out"
+  flags = {"PARTS": "devices compare", "JAX_PLATFORMS": "cpu", "SMALL": ""}
+  found = _script(tmp_path, tmp_path / "cpu.csv", out, **flags)
+  assert found.returncode == 1
+  (part,) = json.loads((out / "summary.json").read_text())["parts"]
+  assert (part["part"], part["code"]) == ("devices", 1)
+  assert "JAX finds no GPU here" in found.stdout
