@@ -60,3 +60,31 @@ def language_model_params(tensors):
     "lstm_1": _lstm(tensors, "lstm", "_l1"),
     "output": _linear(tensors, "output.0"),
   }
+
+
+def recorded_gradients(found):
+  """Arranges the captioner's gradients as they are recorded, by the original's names.
+
+  The largest gradient is recorded as its norm alone, others in every 4th feature. The
+  bias of the regions' energies is left out: the softmax ignores it.
+  """
+  attention, lstm = found["attention"], found["lstm"]
+  return {
+    "lstm.weight_hh": lstm["hidden_kernel"].T,
+    "lstm.bias_ih": lstm["input_bias"],
+    "lstm.bias_hh": lstm["hidden_bias"],
+    "init_h.0.weight": found["init_hidden"]["kernel"][::4].T,
+    "init_h.0.bias": found["init_hidden"]["bias"],
+    "init_c.0.weight": found["init_cell"]["kernel"][::4].T,
+    "init_c.0.bias": found["init_cell"]["bias"],
+    "embedding.weight": found["embedding"]["embedding"],
+    "attend.query_to_hidden.weight": attention["query"]["kernel"].T,
+    "attend.query_to_hidden.bias": attention["query"]["bias"],
+    "attend.key_to_hidden.weight": attention["key"]["kernel"][::4].T,
+    "attend.key_to_hidden.bias": attention["key"]["bias"],
+    "attend.output.0.weight": attention["output"]["kernel"].T,
+    "feature_gate.0.weight": found["gate"]["kernel"][:, ::4].T,
+    "feature_gate.0.bias": found["gate"]["bias"],
+    "output.1.weight": found["output"]["kernel"].T,
+    "output.1.bias": found["output"]["bias"],
+  }

@@ -113,26 +113,7 @@ def test_every_gradient_of_the_captioner_is_the_original_s(recorded, captioner_p
     found,
     norms,
   )
-  # The largest gradient is recorded as its norm alone, others in every 4th feature.
-  for name, ours in (
-    ("lstm.weight_hh", found["lstm"]["hidden_kernel"].T),
-    ("lstm.bias_ih", found["lstm"]["input_bias"]),
-    ("lstm.bias_hh", found["lstm"]["hidden_bias"]),
-    ("init_h.0.weight", found["init_hidden"]["kernel"][::4].T),
-    ("init_h.0.bias", found["init_hidden"]["bias"]),
-    ("init_c.0.weight", found["init_cell"]["kernel"][::4].T),
-    ("init_c.0.bias", found["init_cell"]["bias"]),
-    ("embedding.weight", found["embedding"]["embedding"]),
-    ("attend.query_to_hidden.weight", found["attention"]["query"]["kernel"].T),
-    ("attend.query_to_hidden.bias", found["attention"]["query"]["bias"]),
-    ("attend.key_to_hidden.weight", found["attention"]["key"]["kernel"][::4].T),
-    ("attend.key_to_hidden.bias", found["attention"]["key"]["bias"]),
-    ("attend.output.0.weight", found["attention"]["output"]["kernel"].T),
-    ("feature_gate.0.weight", found["gate"]["kernel"][:, ::4].T),
-    ("feature_gate.0.bias", found["gate"]["bias"]),
-    ("output.1.weight", found["output"]["kernel"].T),
-    ("output.1.bias", found["output"]["bias"]),
-  ):
+  for name, ours in models.recorded_gradients(found).items():
     assert relative_error(ours, arrays[f"grad/{name}"]) < tolerance(5e-5, 1e-3), name
 
 
