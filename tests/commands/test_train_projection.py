@@ -137,6 +137,7 @@ def trained(corpus, tmp_path_factory):
 
 def test_the_release_holds_the_projection_of_its_training_features(trained):
   release = releases.load_release(trained / "milan")
+  assert not (trained / "projected.npy").exists()
   assert release.encoder.projection == release.captioner.feature_size == COMPONENTS
   assert release.feature_size == 32
   store = open_features(trained / "features")

@@ -46,11 +46,7 @@ from milan_jax._src.training.train_milan import (
   train_milan,
 )
 from milan_jax._src.training.trained_encoder import trained_encoder
-from milan_jax._src.training.training_job import (
-  PROJECTED,
-  PROJECTED_TOGETHER,
-  TrainedEncoder,
-)
+from milan_jax._src.training.training_job import PROJECTED_TOGETHER, TrainedEncoder
 from milan_jax._src.training.training_ranges import check_ranges
 
 TRIAL = "trial.json"
@@ -308,4 +304,3 @@ def run_trial(
 def tidy(folder: pathlib.Path) -> None:
   """Removes what only the training needed."""
   shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-  (folder / PROJECTED).unlink(missing_ok=True)

@@ -166,6 +166,7 @@ def train_milan(
     atomic.write_json(workdir / REPORT, report)
   # Who left before would end the first process: JAX waits for all, but not for long.
   wait_until((workdir / REPORT).exists)
+  job.remove_projected()
   return report
 
 

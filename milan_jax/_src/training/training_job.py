@@ -291,10 +291,16 @@ class TrainingJob:
     """The function that reads the captioner's input features of units."""
     if self._encoder.projection is None:
       return self._data.gather
+    return _projected(self._data, self._encoder.projection, self._projected_path())
+
+  def _projected_path(self) -> pathlib.Path:
     # Each process reads a file of its own.
     number = jax.process_index()
-    path = self.workdir / (f"{number}-{PROJECTED}" if number else PROJECTED)
-    return _projected(self._data, self._encoder.projection, path)
+    return self.workdir / (f"{number}-{PROJECTED}" if number else PROJECTED)
+
+  def remove_projected(self) -> None:
+    """Removes the file of projected features, which only the training reads."""
+    self._projected_path().unlink(missing_ok=True)
 
   def measures(self, model: str) -> dict[str, loop.Measure]:
     """Returns the additional stopping metrics of a model, by split."""
