@@ -76,6 +76,9 @@ def test_filters_and_order(tab):
   tab.select_option("select[name=sort]", label="confidence")
   tab.click("button.up")
   playwright.expect(first).to_have_text("First network: conv/1, unit 99")
+  tab.select_option("select[name=sort]", label="share of images it fires on")
+  # The last unit is dead.
+  playwright.expect(first).to_have_text(f"First network: conv/1, unit {SAMPLES - 2}")
 
 
 FOCUSED = "document.activeElement.closest('li')?.getAttribute('aria-posinset')"

@@ -99,6 +99,12 @@ def test_the_distribution_of_a_units_activations(tab):
   # The axis is 304 units long, from 0 to 9.
   threshold = float(view.locator("svg.range .threshold").get_attribute("x1"))
   assert threshold == pytest.approx(8 + 304 * 4.5 / 9)
+  # 4.5 is inside a bin without images.
+  line = view.locator(".line")
+  playwright.expect(line).to_contain_text("above the threshold on 4 of 400 images")
+  wider = {"distribution": {"maxima": [0, 1, [300, 90, 6]]}, "threshold": 1}
+  exceeding = "(details) => milan.exceeding(0, details)"
+  assert tab.evaluate(exceeding, wider).endswith("on 6 to 96 of 396 images")
   samples = view.locator(".samples .tile")
   assert samples.evaluate_all("all => all.map(e => e.getAttribute('aria-label'))") == [
     "Sample 1, activation 8.25, from an interval with 0.3% of images, a.jpg",
@@ -110,6 +116,7 @@ def test_the_distribution_of_a_units_activations(tab):
   tab.goto(tab.address + "#/unit/one/conv%2F1/1")
   playwright.expect(view).to_contain_text("histogram over all images was not stored")
   assert view.locator(".samples").count() == 0
+  playwright.expect(line).not_to_contain_text("threshold")
 
 
 def _loads(tab, selector):

@@ -139,6 +139,19 @@ def test_filters_layers_and_comparison_with_the_keyboard_alone(tab):
   playwright.expect(tab.locator("select[name=a]")).to_be_focused()
 
 
+def test_what_is_searched_stays_when_the_header_is_skipped(tab):
+  tab.fill("#query", "tulips")
+  counted(tab, "4 of 498 units")
+  for view in ("#/?q=tulips", "#/layers"):
+    tab.evaluate("(view) => { location.hash = view; }", view)
+    tab_to(tab, "a.skip", back=True)
+    tab.keyboard.press("Enter")
+    assert tab.evaluate("document.activeElement.id") == "main"
+    assert tab.evaluate("location.hash") == view
+  tab.keyboard.press("u")
+  counted(tab, "4 of 498 units")
+
+
 def test_theme_and_keys_by_their_buttons_without_a_mouse(tab):
   tab_to(tab, "#theme-button")
   tab.keyboard.press("Enter")

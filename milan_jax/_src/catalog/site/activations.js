@@ -14,6 +14,16 @@
     let left = total(bars) / 2;
     return bars.find(({ count }) => (left -= count) <= 0);
   };
+  // On how many images the maximum exceeds the threshold; "" if that is not known. From
+  // the histogram: of the bin that the threshold is in, any number may exceed it.
+  milan.exceeding = (place, { distribution, threshold }) => {
+    if (!distribution || threshold === undefined || milan.isDead(place)) return "";
+    const bars = barsOf(distribution.maxima);
+    const least = total(bars.filter(({ low }) => low > threshold));
+    const most = total(bars.filter(({ high }) => high > threshold));
+    const count = least === most ? milan.number(least) : `${milan.number(least)} to ${milan.number(most)}`;
+    return `above the threshold on ${count} of ${milan.plural(total(bars), "image")}`;
+  };
   const share = (value) => (value > 0 && value < 0.01 ? `${(100 * value).toPrecision(1)}%` : milan.percent(value));
 
   // In words what a histogram shows.

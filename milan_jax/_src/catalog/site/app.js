@@ -111,6 +111,11 @@
       KEYS[event.key]();
     }
   });
+  // Its address would be read as that of a view.
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    document.getElementById("main").focus();
+  });
   document.getElementById("keys-button").addEventListener("click", () => keys.showModal());
   document.getElementById("keys-close").addEventListener("click", () => keys.close());
   document.getElementById("theme-button").addEventListener("click", nextTheme);

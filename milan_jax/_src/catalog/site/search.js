@@ -199,7 +199,7 @@
       if (has(store.scores[i])) sorts.push({ id: `score-${i}`, name });
     });
     if (has(store.maximum)) sorts.push({ id: "maximum", name: "maximum activation" });
-    if (store.fires.some((value) => value >= 0)) sorts.push({ id: "fires", name: "share of images it fires on" });
+    if (store.fires.some((value, place) => value >= 0 && value !== store.images[place])) sorts.push({ id: "fires", name: "share of images it fires on" });
     sorts.push({ id: "text", name: "description, from A" });
     return sorts;
   };
