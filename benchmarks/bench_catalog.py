@@ -8,7 +8,8 @@ Units have descriptions made of a few thousand words, numbers, features and deta
 those of a run. The first `--pictures` units have pictures of their own, drawn from the
 packaged photographs; the others share these files as hard links. `--measure` opens the
 site in headless Chromium (the Python package playwright), and prints the time of the
-first paint, of searches, and the longest tasks while it loads and scrolls.
+first paint, of searches (also by meaning, if the sentence model was installed when the
+site was built), and the longest tasks while it loads and scrolls.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import resource
 import shutil
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +27,9 @@ from milan_jax._src.catalog.page import Network, PageInfo, PageUnit
 from milan_jax._src.images.demo import DemoImages
 from milan_jax._src.images.geometry import Geometry
 from milan_jax._src.records import Hypothesis, Unit
+
+if TYPE_CHECKING:
+  from playwright import sync_api
 
 NOUNS = (
   "dog cat flower window wheel car grass sky wall hand face bird boat tree".split()
@@ -174,6 +179,18 @@ JUMPS = """
 """
 
 
+def search(tab: "sync_api.Page", query: str) -> None:
+  """Searches five times, and prints the time of each answer."""
+  times = []
+  for _ in range(5):
+    tab.fill("#query", "")
+    tab.wait_for_timeout(200)
+    tab.fill("#query", query)
+    tab.wait_for_timeout(300)
+    times.append(tab.evaluate("milan.searchTime"))
+  print(f"search {query!r}: {min(times):.0f} to {max(times):.0f} ms")
+
+
 def measure(args: argparse.Namespace) -> None:
   from playwright import sync_api
 
@@ -194,14 +211,15 @@ def measure(args: argparse.Namespace) -> None:
     tab.wait_for_timeout(1000)
     print(f"longest task while loading {tab.evaluate('longest'):.0f} ms")
     for query in ("d", "dog", "red dog", "wheel wall", "layer3 dog", "zzz"):
-      times = []
-      for _ in range(5):
-        tab.fill("#query", "")
-        tab.wait_for_timeout(200)
-        tab.fill("#query", query)
-        tab.wait_for_timeout(300)
-        times.append(tab.evaluate("milan.searchTime"))
-      print(f"search {query!r}: {min(times):.0f} to {max(times):.0f} ms")
+      search(tab, query)
+    if tab.evaluate("milan.store.facts.vector_width"):
+      tab.select_option("select[name=by]", "meaning")
+      tab.fill("#query", "wall")
+      tab.wait_for_timeout(3000)
+      print(f"vectors read and searched {tab.evaluate('milan.searchTime'):.0f} ms")
+      for query in (tab.evaluate("milan.store.texts.find(Boolean)"), "dog", "red dog"):
+        search(tab, query)
+      tab.select_option("select[name=by]", "words")
     tab.fill("#query", "")
     tab.evaluate("longest = 0")
     for choice in ("confidence", "score-0", "text"):
