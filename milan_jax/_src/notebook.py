@@ -43,6 +43,10 @@ def _cell(value: object) -> str:
     return as_html(value) or repr(value)
   if value is None:
     return ""
+  if hasattr(value, "tolist"):  # an array, or a number of one
+    value = value.tolist()
+  if isinstance(value, tuple | list):
+    return ", ".join(map(_cell, value))
   return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

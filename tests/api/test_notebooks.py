@@ -87,6 +87,28 @@ def test_descriptions_show_text_and_regions(scene):
   assert described[0].text in _read(described[0]).text
 
 
+def test_attention_has_a_line_per_word_and_a_column_per_region():
+  weights = np.array([[0.25, 0.75], [0.995, 0.005]], np.float32)
+  log_probs = np.array([-1.5, -0.25], np.float32)
+  read = milan_jax.TextAttention(EVIL, (EVIL, "(end)"), weights, log_probs, log_probs)
+  expected = ["word", "log p(word | regions)", "log p(word)", "region 1", "region 2"]
+  expected += [EVIL, "-1.50", "-1.50", "25%", "75%"]
+  expected += ["(end)", "-0.25", "-0.25", "100%", "0%"]
+  cells = [text for text in _read(read).texts if text.strip()]
+  assert cells == [EVIL, *expected]
+  alone = dataclasses.replace(read, lm_log_probs=None)
+  assert _read(alone).texts.count("-1.50") == 1
+
+
+def test_several_values_are_listed():
+  score = milan_jax.TextScore("a dax wug", -1.23456, None, -1.0, ("dax", "wug"))
+  assert {"-1.235", "dax, wug"} <= set(_read(score).texts)
+  assert "()" not in _read(dataclasses.replace(score, unknown=())).texts
+  values = np.array([1.23456, np.nan], np.float32)
+  match = milan_jax.TextMatch(milan_jax.Unit("conv2", 0), score, 0.5, values)
+  assert {"1.235, nan", "dax, wug"} <= set(_read(match).texts)
+
+
 def test_a_run_shows_itself(scene):
   folder, _ = scene
   found = _read(milan_jax.open_run(folder / "finished"))
