@@ -24,7 +24,9 @@ from milan_jax._src.models.language_model_rows import (
 from milan_jax._src.models.products import (
   KernelByOutputs,
   dot,
+  inner_products,
   times_transposed,
+  weighted_sums,
 )
 
 BATCH, K, FEATURES, VOCAB = 3, 4, 20, 30
@@ -164,6 +166,28 @@ def test_products_of_many_inputs_in_bfloat16(shape, inputs):
   gradient = jax.jit(times_transposed)(jnp.asarray(rows, jnp.bfloat16), narrow.T)
   assert gradient.dtype == jnp.float32
   np.testing.assert_allclose(gradient, rows @ kernel, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(1,), (2, 3), (128,), (129,)])
+def test_products_of_few_rows_in_float32(shape):
+  rng = np.random.default_rng(len(shape))
+  rows, kernel = rng.normal(size=(*shape, 33)), rng.normal(size=(33, 5))
+  narrow, wide = (jnp.asarray(x, jnp.float32) for x in (rows, kernel))
+  found = jax.jit(dot)(narrow, wide)
+  np.testing.assert_allclose(found, rows @ kernel, rtol=1e-5, atol=1e-5)
+  gradient = jax.jit(times_transposed)(narrow, wide.T)
+  np.testing.assert_allclose(gradient, rows @ kernel, rtol=1e-5, atol=1e-5)
+  assert found.shape == gradient.shape == (*shape, 5)
+
+
+def test_sums_over_the_regions_of_each_unit():
+  rng = np.random.default_rng(0)
+  weights, rows, values = (rng.normal(size=s) for s in ((3, 4), (3, 5), (3, 4, 5)))
+  given = [jnp.asarray(x, jnp.float32) for x in (weights, rows, values)]
+  sums = np.einsum("bk,bkf->bf", weights, values)
+  np.testing.assert_allclose(weighted_sums(given[0], given[2]), sums, atol=1e-5)
+  looks = np.einsum("bf,bkf->bk", rows, values)
+  np.testing.assert_allclose(inner_products(given[1], given[2]), looks, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(1,), (2, 3), (16,), (17,), (200,)])

@@ -17,6 +17,9 @@ MIN_ROWS = 8
 MANY_ROWS, MANY_INPUTS, ROW_BLOCK = 128, 1024, 12
 # XLA's products with a `KernelByOutputs` compute multiples of so many rows.
 COLUMN_BLOCK = 16
+# XLA's float32 products of a few rows are faster on a CPU if the kernel, or the rows as
+# columns, are read in order; from so many rows on it makes no difference.
+FEW_ROWS = 128
 
 
 class KernelByOutputs(NamedTuple):
@@ -84,6 +87,17 @@ def dot(
     return dot(flat, kernel)[:num].reshape(*shape, -1)
   whole = functools.partial(_sum_over, left_axes=(len(shape),), right_axes=(0,))
   parts = _num_parts(inputs)
+  if kernel.dtype == jnp.float32 and 1 < num <= FEW_ROWS:
+
+    def from_columns(rows: Array, kernel: Array) -> Array:
+      # Without the barrier XLA multiplies the rows as they are.
+      columns = jax.lax.optimization_barrier(rows.reshape(num, inputs).T)
+      return _sum_over(columns, kernel, (0,), (0,)).reshape(*shape, -1)
+
+    few: Array = jax.lax.platform_dependent(
+      rows, kernel, cpu=from_columns, default=whole
+    )
+    return few
   if kernel.dtype == jnp.float32 or num >= MANY_ROWS or parts == 1:
     return whole(rows, kernel)
 
@@ -164,6 +178,18 @@ def times_transposed(
   )
   *shape, outputs = cotangents.shape
   num = math.prod(shape)
+  if kernel.dtype == jnp.float32 and 1 < num <= FEW_ROWS:
+
+    def as_columns(cotangents: Array, kernel: Array) -> Array:
+      columns = _sum_over(kernel, cotangents.reshape(num, outputs), (1,), (1,))
+      # Without the barrier XLA swaps the operands instead of transposing their product.
+      found: Array = jax.lax.optimization_barrier(columns).T.reshape(*shape, -1)
+      return found
+
+    few: Array = jax.lax.platform_dependent(
+      cotangents, kernel, cpu=as_columns, default=whole
+    )
+    return few
   padding = -num % ROW_BLOCK
   is_slow = padding > 0 and num < MANY_ROWS and outputs > MANY_INPUTS
   if kernel.dtype == jnp.float32 or not is_slow:
@@ -186,6 +212,20 @@ def kernel_gradient(
   """Returns the gradient of the kernel of a product, summed over all rows."""
   axes = tuple(range(rows.ndim - 1))
   return _sum_over(rows, cotangents.astype(rows.dtype), axes, axes)
+
+
+def weighted_sums(
+  weights: Float[Array, "batch k"], values: Float[Array, "batch k features"]
+) -> Float[Array, "batch features"]:
+  """Returns each unit's sum of its regions' values, weighted."""
+  return _sum_over(weights, values, (1,), (1,), ((0,), (0,)))
+
+
+def inner_products(
+  rows: Float[Array, "batch features"], values: Float[Array, "batch k features"]
+) -> Float[Array, "batch k"]:
+  """Returns the inner products of each unit's row with its regions' values."""
+  return _sum_over(rows, values, (1,), (2,), ((0,), (0,)))
 
 
 def _sum_over(

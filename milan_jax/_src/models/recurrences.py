@@ -14,7 +14,13 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from milan_jax._src.models.products import dot, kernel_gradient, times_transposed
+from milan_jax._src.models.products import (
+  dot,
+  inner_products,
+  kernel_gradient,
+  times_transposed,
+  weighted_sums,
+)
 
 
 class _Gates(NamedTuple):
@@ -244,10 +250,7 @@ def _run_attending(
     opening = jax.nn.sigmoid(opening + kernels.state_bias[None, parts[0] :])
     energies = jnp.tanh(query[:, None] + inputs.keys) @ kernels.energy
     attention = jax.nn.softmax(energies, axis=-1)
-    # Unrolled over the regions, this compiles to one loop without copies of features.
-    context = attention[:, 0, None] * features[:, 0]
-    for k in range(1, features.shape[1]):
-      context = context + attention[:, k, None] * features[:, k]
+    context = weighted_sums(attention, features)
     gates = gates + projected + dot(context * opening, context_kernel)
     activated = _activate(gates)
     hidden, cell = _step_cell(activated, cell)
@@ -284,8 +287,7 @@ def _attending_backward(
     d_gated = times_transposed(d_gates.astype(dtype), context_kernel)
     d_opening = d_gated * step.context * step.opening * (1 - step.opening)
     d_context = d_gated * step.opening
-    looks = [(d_context * features[:, k]).sum(-1) for k in range(features.shape[1])]
-    d_attention = d_attention + jnp.stack(looks, axis=-1)
+    d_attention = d_attention + inner_products(d_context, features)
     mean = (step.attention * d_attention).sum(-1, keepdims=True)
     d_energies = step.attention * (d_attention - mean)
     squashed = jnp.tanh(step.query[:, None] + inputs.keys)
