@@ -218,7 +218,7 @@ def _no_package(monkeypatch):
     ({"probe_batch_size": 0}, "probe_batch_size"),
     ({"seed": 2**31}, "seed=2147483648: expected"),
     ({"temperature": float("nan"), "strategy": "rerank"}, "temperature: .*found nan"),
-    ({"save_every": float("inf")}, "save_every=inf"),
+    ({"save_every": float("inf")}, "save_every: expected a finite .*found inf"),
     ({"units": "9"}, "9"),
     ({"layers": "none"}, "none"),
     ({"model": "changing:fails"}, "fails on a trial batch.*KeyError"),

@@ -80,10 +80,17 @@ def test_bad_grids(grid, words):
 
 @pytest.mark.parametrize("name", ["length", "beam_size", "decoding_batch_size"])
 def test_bad_searches_fail_before_the_training(tmp_path, name):
-  options = SweepOptions.of(workdir=str(tmp_path), **{name: 0})
+  with pytest.raises(UserError) as error:
+    SweepOptions.of(workdir=str(tmp_path), **{name: 0})
+  assert error.value.for_command_line.startswith(f"--{name}: expected 1 or more")
+
+
+def test_a_beam_that_no_memory_holds_fails_before_the_training(tmp_path):
+  options = SweepOptions.of(workdir=str(tmp_path), beam_sizes="5,2000000000")
   with pytest.raises(UserError) as error:
     sweep(options)
-  assert error.value.for_command_line.startswith(f"--{name}: expected 1 or more")
+  message = error.value.for_command_line
+  assert message.startswith("--decoding_batch_size 64 with --beam_size 2000000000")
 
 
 def test_encoders_in_two_ways_are_refused():

@@ -1,6 +1,7 @@
 """`milan-data`: merging, counting, checking and exporting annotated exemplars."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -58,7 +59,9 @@ def write_pictures(folder):
 
 
 def run(action, root, **options):
-  run_action(action, AnnotatedDataOptions(data_root=str(root), **options))
+  if not pathlib.Path(options.get("data", "none")).is_dir():  # else it is not used
+    options["data_root"] = str(root)
+  run_action(action, AnnotatedDataOptions(**options))
 
 
 def cropped(path):

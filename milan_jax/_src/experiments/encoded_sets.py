@@ -69,8 +69,6 @@ def check_sets(options: SetsOptions) -> None:
       "--data: give folders of annotated exemplars, or networks of MILANNOTATIONS, "
       "such as base."
     )
-  if options.units is not None and options.units < 3:
-    raise UserError(f"--units: expected 3 or more; found {options.units}.")
   check_limits(options.min_annotations, options.max_annotations)
   networks_named(options.data, root=options.data_root)
 

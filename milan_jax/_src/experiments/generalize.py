@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from milan_jax._src.errors import UserError
 from milan_jax._src.experiments import generalization_report as report
 from milan_jax._src.experiments.encoded_sets import (
   ExperimentSet,
@@ -124,16 +123,10 @@ def _generalize(
 
 def _check(options: GeneralizeOptions) -> None:
   """Checks what can be checked before libraries are imported and data is read."""
-  for name, value, least in (
-    ("trials", options.run.trials, 1),
-    ("worst", options.generalization.worst, 0),
-  ):
-    if value < least:
-      raise UserError(f"--{name}: expected {least} or more; found {value}.")
   wanted = options.generalization
   check_fractions(wanted.validation_fraction, wanted.test_fraction)
   _train_options(options, options.optimizer, options.run.seed)
-  check_search(options.search, lambda search: decoding_options(search).values())
+  check_search(options.model, decoding_options(options.search).values())
   experiment_names(options.generalization.experiments)
   check_metrics(options.metrics)
   check_sets(options.sets)

@@ -12,16 +12,11 @@ def check_metrics(options: MetricOptions) -> None:
   """Checks what can be checked without the metrics' libraries.
 
   Raises:
-    UserError: if an option is out of its range, has no effect, or names a file that
-      cannot be read.
+    UserError: if an option has no effect, or names a file that cannot be read.
   """
-  if options.draws < 1:
-    raise UserError(f"--draws: expected 1 or more; found {options.draws}.")
   for flag in ("bert_layer", "bert_baseline"):
     if getattr(options, flag) is not None and not options.bert_score:
       raise UserError(f"--{flag} has no effect without --bert_score.")
-  if options.bert_layer is not None and options.bert_layer < 1:
-    raise UserError(f"--bert_layer: expected 1 or more; found {options.bert_layer}.")
   if options.bert_baseline is not None:
     read_baselines(options.bert_baseline)
 

@@ -77,7 +77,7 @@ def _sweep(options: SweepOptions, folder: pathlib.Path) -> dict[str, Any]:
   models = grid_encoders(options.grid, options.model)
   check_fractions(options.grid.validation_fraction, options.grid.test_fraction)
   _train_options(options)  # fails now if a number is out of its range
-  check_search(options.search, lambda search: [each.options(search) for each in points])
+  check_search(options.model, [each.options(options.search) for each in points])
   check_metrics(options.metrics)
   check_sets(options.sets)
   metrics = make_metrics(options.metrics)

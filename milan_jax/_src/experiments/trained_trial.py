@@ -20,7 +20,7 @@ from milan_jax._src.decoding.region_encoder import (
   encoder_params,
   region_encoder,
 )
-from milan_jax._src.errors import UserError
+from milan_jax._src.decoding.search_memory import check_search_fits
 from milan_jax._src.experiments.encoded_sets import ExperimentSet
 from milan_jax._src.files.atomic import write_json
 from milan_jax._src.files.json_files import read_json, with_checksum
@@ -37,7 +37,12 @@ from milan_jax._src.options.train import (
 from milan_jax._src.records import Unit
 from milan_jax._src.runs.progress import bar
 from milan_jax._src.store.feature_store import FeatureStore
-from milan_jax._src.store.release import EncoderSpec, Params
+from milan_jax._src.store.release import (
+  CaptionerSpec,
+  EncoderSpec,
+  LanguageModelSpec,
+  Params,
+)
 from milan_jax._src.training.projection import component_sizes, fit_projection
 from milan_jax._src.training.train_milan import (
   CHECKPOINTS,
@@ -251,17 +256,41 @@ def decoding_options(search: SearchOptions) -> dict[str, DecodingOptions]:
   }
 
 
-def check_search(
-  search: SearchOptions,
-  ways: Callable[[SearchOptions], Iterable[DecodingOptions]],
-) -> None:
-  """Raises UserError for a number out of its range, before anything is trained."""
-  if search.decoding_batch_size < 1:
-    raise UserError(
-      f"--decoding_batch_size: expected 1 or more; found {search.decoding_batch_size}."
+def check_search(model: NetworkOptions, ways: Iterable[DecodingOptions]) -> None:
+  """Raises UserError for a search that no captioner can do or no memory holds.
+
+  Args:
+    model: sizes of the captioners, which need not be trained.
+    ways: how they will describe.
+  """
+  sizes = _Untrained(model)
+  for way in ways:
+    decoding = way.resolve(Decoding(), language_model=True)
+    check_search_fits(sizes, decoding, way.batch_size, flag="decoding_batch_size")
+
+
+class _Untrained:
+  """Sizes of a captioner before it is trained; those not known yet are the least."""
+
+  feature_size = 1
+
+  def __init__(self, model: NetworkOptions):
+    self.captioner = CaptionerSpec(
+      feature_size=self.feature_size,
+      hidden_size=model.hidden_size,
+      embedding_size=model.embedding_size,
+      attention_size=1,
+      vocab_size=1,
+      dropout=model.dropout,
     )
-  for way in ways(search):
-    way.resolve(Decoding(), language_model=True)
+    self.language_model = LanguageModelSpec(
+      hidden_size=model.lm_hidden_size,
+      embedding_size=model.lm_embedding_size,
+      num_layers=model.lm_layers,
+      vocab_size=1,
+      dropout=model.dropout,
+      architecture=model.lm_architecture,
+    )
 
 
 def run_trial(

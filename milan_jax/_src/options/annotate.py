@@ -37,7 +37,7 @@ class SheetOptions(Checked):
     "units per sheet, at most 6; with fewer, viewers that shrink pictures show them "
     "larger",
   )
-  seed: int = option(0, "seed of the choice and of the order of the units")
+  seed: int = option(0, "seed of the choice and of the order of the units", least=0)
   workdir: str = option(
     "runs/annotate",
     "folder for the page index.html, sheets/, key.csv and an empty answers.csv",

@@ -150,7 +150,6 @@ class ExemplarOptions(Checked):
       ("quantile", self.quantile, 0 < self.quantile < 1, "between 0 and 1"),
       ("probe_batch_size", self.batch_size, self.batch_size >= 1, "1 or more"),
       ("workers", self.workers, self.workers >= -1, "-1, 0 or more"),
-      ("save_every", self.save_every, math.isfinite(self.save_every), "a number"),
     )
     for name, value, fits, expected in checks:
       if not fits:

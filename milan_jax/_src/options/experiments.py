@@ -3,7 +3,7 @@
 import dataclasses
 
 from milan_jax._src.options.fields import Checked, Options, option
-from milan_jax._src.options.train import NetworkOptions, OptimizerOptions
+from milan_jax._src.options.train import MANY, NetworkOptions, OptimizerOptions
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class MetricOptions(Checked):
     "in Hugging Face's local cache; the paper's is roberta-large",
   )
   bert_layer: int | None = option(
-    None, "layer of its embeddings; default: 17, that of roberta-large"
+    None, "layer of its embeddings; default: 17, that of roberta-large", least=1
   )
   bert_baseline: str | None = option(
     None,
@@ -28,7 +28,9 @@ class MetricOptions(Checked):
     "BLEU: use only as many references of each unit as every unit has, as the original "
     "does",
   )
-  draws: int = option(1000, "bootstrap samples of the units, for the intervals")
+  draws: int = option(
+    1000, "bootstrap samples of the units, for the intervals", least=1
+  )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,7 +62,9 @@ class ScoreOptions(Options):
 
   data: ScoredOptions = dataclasses.field(default_factory=ScoredOptions)
   metrics: MetricOptions = dataclasses.field(default_factory=MetricOptions)
-  seed: int = option(0, "seed of the bootstrap samples and of the shuffled units")
+  seed: int = option(
+    0, "seed of the bootstrap samples and of the shuffled units", least=0
+  )
   json: str | None = option(None, "file for the scores")
 
 
@@ -79,7 +83,9 @@ class SetsOptions(Checked):
     "folder of these networks, as MODEL/DATASET; default: milannotations in the cache",
   )
   units: int | None = option(
-    None, "use as many units of each network, drawn with the seed; default: all"
+    None,
+    "use as many units of each network, drawn with the seed; default: all",
+    least=3,
   )
   min_annotations: int = option(
     1, "minimum number of annotations of a unit; others are left out"
@@ -93,10 +99,12 @@ class SetsOptions(Checked):
 class SearchOptions(Checked):
   """The search for descriptions."""
 
-  beam_size: int = option(50, "hypotheses per unit of the search with the two models")
-  temperature: float = option(0.2, "weight of the language model")
-  length: int = option(15, "maximum tokens of a description")
-  decoding_batch_size: int = option(64, "units decoded together")
+  beam_size: int = option(
+    50, "hypotheses per unit of the search with the two models", least=1
+  )
+  temperature: float = option(0.2, "weight of the language model", least=0)
+  length: int = option(15, "maximum tokens of a description", least=1)
+  decoding_batch_size: int = option(64, "units decoded together", least=1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,10 +113,15 @@ class ExperimentRunOptions(Checked):
 
   workdir: str = option("runs/generalize", "folder for everything that is written")
   seed: int = option(
-    0, "seed of the units drawn, the splits, the training and the bootstrap samples"
+    0,
+    "seed of the units drawn, the splits, the training and the bootstrap samples",
+    least=0,
+    most=MANY,
   )
-  trials: int = option(5, "captioners trained for each experiment, from other seeds")
-  checkpoint_every: int = option(500, "steps between checkpoints")
+  trials: int = option(
+    5, "captioners trained for each experiment, from other seeds", least=1
+  )
+  checkpoint_every: int = option(500, "steps between checkpoints", least=1, most=MANY)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,7 +145,9 @@ class GeneralizationOptions(Checked):
     None, "patience within a network; default: patience"
   )
   worst: int = option(
-    8, "units of each experiment on the page of the worst descriptions; 0 for no page"
+    8,
+    "units of each experiment on the page of the worst descriptions; 0 for no page",
+    least=0,
   )
 
 
@@ -194,9 +209,12 @@ class SweepRunOptions(Checked):
 
   workdir: str = option("runs/sweep", "folder for everything that is written")
   seed: int = option(
-    0, "seed of the units drawn, the split, the training and the bootstrap samples"
+    0,
+    "seed of the units drawn, the split, the training and the bootstrap samples",
+    least=0,
+    most=MANY,
   )
-  checkpoint_every: int = option(500, "steps between checkpoints")
+  checkpoint_every: int = option(500, "steps between checkpoints", least=1, most=MANY)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

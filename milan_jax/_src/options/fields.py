@@ -5,8 +5,10 @@ option has a flag, named like the field unless `flag` is given, and no two optio
 command share one. `None` means the value of the model, the images or the captioner.
 """
 
+import contextlib
 import dataclasses
 import functools
+import math
 import numbers
 import os
 import re
@@ -92,6 +94,8 @@ class Option:
     remote: whether it may hold an address such as gs://bucket/folder.
     separator: what separates the values of a list that it may be; empty if it is one
       value.
+    least: the smallest number allowed; None for no bound.
+    most: the largest number allowed; None for no bound.
   """
 
   flag: str
@@ -104,6 +108,8 @@ class Option:
   choices: tuple[str, ...]
   remote: bool
   separator: str
+  least: int | float | None
+  most: int | float | None
 
 
 def option(
@@ -114,6 +120,8 @@ def option(
   choices: tuple[str, ...] = (),
   remote: bool = False,
   separator: str = "",
+  least: int | float | None = None,
+  most: int | float | None = None,
 ) -> Any:
   """Declares an option as a dataclass field.
 
@@ -126,10 +134,12 @@ def option(
       opened remotely, too, or a text that is not a path.
     separator: for a text of several values, what separates them: Python may then give
       a list, a number or, of `NAME=VALUE`, a mapping.
+    least: the smallest number allowed.
+    most: the largest number allowed.
   """
   metadata = {
     **{"help": help, "flag": flag, "choices": choices},
-    **{"remote": remote, "separator": separator},
+    **{"remote": remote, "separator": separator, "least": least, "most": most},
   }
   return dataclasses.field(default=default, metadata=metadata)
 
@@ -177,6 +187,8 @@ def _option(field: Any, hints: Mapping[str, Any], group: str) -> Option:
     choices=field.metadata["choices"],
     remote=field.metadata["remote"],
     separator=field.metadata["separator"],
+    least=field.metadata["least"],
+    most=field.metadata["most"],
   )
 
 
@@ -237,10 +249,11 @@ def _checked(one: Option, value: Any) -> Any:
     return None
   if isinstance(value, numbers.Real) and not isinstance(value, bool):
     # NumPy's numbers, and whole numbers where any number will do.
-    if isinstance(value, numbers.Integral) and one.kind in (int, float):
-      value = one.kind(value)
-    elif one.kind is float:
-      value = float(value)
+    with contextlib.suppress(OverflowError):  # of a whole number beyond any float
+      if isinstance(value, numbers.Integral) and one.kind in (int, float):
+        value = one.kind(value)
+      elif one.kind is float:
+        value = float(value)
   if type(value) is not one.kind:
     name = _NAMES[one.kind] + (" or None" if one.optional else "")
     raise UserError(f"--{one.flag}: expected {name}; found {value!r}.")
@@ -250,7 +263,21 @@ def _checked(one: Option, value: Any) -> Any:
     )
   if not one.remote and isinstance(value, str):
     require_local(f"--{one.flag}", value)
+  if one.kind in (int, float):
+    _check_number(one, value)
   return value
+
+
+def _check_number(one: Option, value: int | float) -> None:
+  """Refuses a number out of its range, NaN and infinity."""
+  least = -math.inf if one.least is None else one.least
+  most = math.inf if one.most is None else one.most
+  if least <= value <= most and (isinstance(value, int) or math.isfinite(value)):
+    return
+  expected = "a finite number"
+  if one.least is not None:
+    expected = f"{one.least} " + ("or more" if one.most is None else f"to {one.most}")
+  raise UserError(f"--{one.flag}: expected {expected}; found {value}.")
 
 
 def as_text(one: Option, value: Any) -> Any:

@@ -17,8 +17,8 @@ class CorpusOptions(Options):
     "textures, fetched through apt-get where they are not there; none: photographs "
     "alone, which makes a smaller corpus",
   )
-  num_units: int = option(12000, "region sets to build")
-  seed: int = option(0, "seed of every draw")
+  num_units: int = option(12000, "region sets to build", least=1)
+  seed: int = option(0, "seed of every draw", least=0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class BenchOptions(Options):
     None,
     "features for a captioner that is not peaked: the features folder of a run",
   )
-  hidden_size: int = option(512, "size of the random models' states")
+  hidden_size: int = option(512, "size of the random models' states", least=1)
   json: str | None = option(None, "file for the rows; kept while the run goes on")
   plot: str | None = option(None, "PNG file for a plot")
   compare: str | None = option(None, "JSON file of an earlier run to compare with")
@@ -111,7 +111,7 @@ class EvalOptions(Options):
     None, "PNG file for a plot of confidence against correctness"
   )
   page: bool = option(True, "write the page misses/index.html, with every miss")
-  seed: int = option(0, "seed of lettering and of the regions of nothing")
+  seed: int = option(0, "seed of lettering and of the regions of nothing", least=0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

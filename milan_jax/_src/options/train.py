@@ -11,6 +11,8 @@ RATE_SCALINGS = ("none", "linear", "sqrt")
 ORDERS = ("length", "random")
 LM_ARCHITECTURES = ("lstm", "transformer")
 COMPUTE_DTYPES = ("float32", "bfloat16")
+# The largest of numbers without another limit.
+MANY = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,15 +74,20 @@ class DataOptions(SetOptions):
     separator=",",
   )
   min_count: int = option(
-    1, "minimum number of occurrences of a word in the vocabulary"
+    1, "minimum number of occurrences of a word in the vocabulary", least=1, most=MANY
   )
   length: int | None = option(
-    None, "maximum tokens of a caption; default: the longest caption's"
+    None,
+    "maximum tokens of a caption; default: the longest caption's",
+    least=1,
+    most=MANY,
   )
   feature_noise: float = option(
     0.0,
     "standard deviation of noise on the features in training, in the projection's "
     "scale",
+    least=0,
+    most=1e6,
   )
   resample_regions: bool = option(
     False, "draw a unit's regions with replacement in training"
@@ -89,6 +96,8 @@ class DataOptions(SetOptions):
     0.0,
     "maximum fraction of a unit's regions replaced by other units' regions in "
     "training, 0 to 1",
+    least=0,
+    most=1,
   )
 
 
@@ -125,24 +134,33 @@ class NetworkOptions(EncoderOptions):
     separator=",",
   )
   whitening: float = option(
-    0.5, "power of the components' standard deviation that divides them, 0 to 1"
+    0.5,
+    "power of the components' standard deviation that divides them, 0 to 1",
+    least=0,
+    most=1,
   )
-  hidden_size: int = option(512, "size of the captioner's state")
-  embedding_size: int = option(128, "size of its word embeddings")
+  hidden_size: int = option(512, "size of the captioner's state", least=1, most=2**16)
+  embedding_size: int = option(128, "size of its word embeddings", least=1, most=2**16)
   attention_size: int | None = option(
     None,
     "size of its attention's hidden layer; default: the smaller of hidden_size and "
     "the features' size, as in the original",
+    least=1,
+    most=2**16,
   )
   lm_architecture: str = option(
     "lstm",
     "the language model: lstm, as in the original, or transformer",
     choices=LM_ARCHITECTURES,
   )
-  lm_hidden_size: int = option(512, "size of the language model's states")
-  lm_embedding_size: int = option(128, "size of its word embeddings")
-  lm_layers: int = option(2, "layers of the language model")
-  dropout: float = option(0.5, "dropout rate of all models")
+  lm_hidden_size: int = option(
+    512, "size of the language model's states", least=1, most=2**16
+  )
+  lm_embedding_size: int = option(
+    128, "size of its word embeddings", least=1, most=2**16
+  )
+  lm_layers: int = option(2, "layers of the language model", least=1, most=64)
+  dropout: float = option(0.5, "dropout rate of all models", least=0, most=0.99)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -150,9 +168,14 @@ class OptimizerOptions(Checked):
   """The optimizer, and when it stops."""
 
   batch_size: int = option(
-    64, "captions per step of the captioner, and units per step of the word detectors"
+    64,
+    "captions per step of the captioner, and units per step of the word detectors",
+    least=1,
+    most=2**20,
   )
-  lm_batch_size: int = option(128, "captions per step of the language model")
+  lm_batch_size: int = option(
+    128, "captions per step of the language model", least=1, most=2**20
+  )
   order: str = option(
     "length",
     "order of the captions of an epoch: length, shuffled batches of captions of "
@@ -165,7 +188,9 @@ class OptimizerOptions(Checked):
     "optimizer: adamw, as in the original, or lamb, for large batches",
     choices=UPDATE_RULES,
   )
-  learning_rate: float = option(1e-3, "the learning rate, the largest of its schedule")
+  learning_rate: float = option(
+    1e-3, "the learning rate, the largest of its schedule", least=1e-12, most=1e6
+  )
   rate_scaling: str = option(
     "none",
     "scale the learning rate by the captions per update divided by those of the base: "
@@ -176,33 +201,47 @@ class OptimizerOptions(Checked):
     64,
     "captions per update of the captioner, and units per update of the word "
     "detectors, for which learning_rate is meant",
+    least=1,
+    most=2**20,
   )
-  lm_base_batch_size: int = option(128, "the same of the language model")
+  lm_base_batch_size: int = option(
+    128, "the same of the language model", least=1, most=2**20
+  )
   warmup_steps: int = option(
-    0, "updates in which the learning rate rises linearly to its value"
+    0,
+    "updates in which the learning rate rises linearly to its value",
+    least=0,
+    most=MANY,
   )
   clip_norm: float | None = option(
-    None, "largest global norm of an update's gradient; default: no limit"
+    None,
+    "largest global norm of an update's gradient; default: no limit",
+    least=1e-12,
+    most=1e12,
   )
-  accumulate_steps: int = option(1, "steps whose mean gradient is one update")
+  accumulate_steps: int = option(
+    1, "steps whose mean gradient is one update", least=1, most=2**20
+  )
   cosine_decay: bool = option(
     False, "decay the learning rate to 0 along a cosine in max_epochs"
   )
-  weight_decay: float = option(1e-2, "the weight decay")
+  weight_decay: float = option(1e-2, "the weight decay", least=0, most=1e6)
   compute_dtype: str = option(
     "float32",
     "type that the operands of matrix products are rounded to in training; sums, "
     "weights and the optimizer's state are float32",
     choices=COMPUTE_DTYPES,
   )
-  max_epochs: int = option(100, "maximum number of epochs")
+  max_epochs: int = option(100, "maximum number of epochs", least=1, most=MANY)
   stop_by: str = option(
     "nll",
     "what stops the captioner and picks its epoch, over the validation part: nll (of a "
     "token), or bleu (of greedy captions), as in the original",
     choices=CRITERIA,
   )
-  patience: int = option(4, "epochs without improvement before stopping")
+  patience: int = option(
+    4, "epochs without improvement before stopping", least=0, most=MANY
+  )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -210,23 +249,36 @@ class ReleaseOptions(Checked):
   """Defaults and description of the released captioner."""
 
   temperature: float = option(
-    0.2, "the release's default weight of the language model in decoding"
+    0.2,
+    "the release's default weight of the language model in decoding",
+    least=0,
+    most=1e6,
   )
   consensus: float = option(
-    0.0, "the release's default weight of the hypotheses' consensus in decoding"
+    0.0,
+    "the release's default weight of the hypotheses' consensus in decoding",
+    least=0,
+    most=1e6,
   )
   word_weight: float = option(
     0.0,
     "the release's default weight of the word detectors in decoding, which are trained "
     "if it is above 0",
+    least=0,
+    most=1e6,
   )
   word_hidden_size: int = option(
-    512, "size of the word detectors' hidden layer, with --word_weight above 0"
+    512,
+    "size of the word detectors' hidden layer, with --word_weight above 0",
+    least=1,
+    most=2**16,
   )
   floor: float = option(
     0.0,
     "the release's default floor in decoding: leave out hypotheses with a token less "
     "likely than e^-floor under the language model, where others exist; 0 for none",
+    least=0,
+    most=1e6,
   )
   lm_stop: bool = option(
     True,
@@ -254,8 +306,10 @@ class TrainRunOptions(ProcessOptions):
   workdir: str = option(
     "runs/train", "folder for everything that is written", remote=True
   )
-  seed: int = option(0, "seed of the split, the weights, the order and the dropout")
-  checkpoint_every: int = option(500, "steps between checkpoints")
+  seed: int = option(
+    0, "seed of the split, the weights, the order and the dropout", least=0, most=MANY
+  )
+  checkpoint_every: int = option(500, "steps between checkpoints", least=1, most=MANY)
   profile: str | None = option(
     None,
     "START:STEPS: trace STEPS steps of each model, after the first START, into "

@@ -31,11 +31,12 @@ def join_processes(coordinator: str, num_processes: int, process_id: int) -> Non
       reached.
   """
   if not coordinator:
-    if num_processes != 1:
-      raise UserError(
-        f"--num_processes={num_processes}: also give --coordinator, the HOST:PORT of "
-        "process 0."
-      )
+    given = {"num_processes": (num_processes, 1), "process_id": (process_id, 0)}
+    for flag, (value, alone) in given.items():
+      if value != alone:
+        raise UserError(
+          f"--{flag}={value}: also give --coordinator, the HOST:PORT of process 0."
+        )
     return
   if not 0 <= process_id < num_processes or ":" not in coordinator:
     raise UserError(

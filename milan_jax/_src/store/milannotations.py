@@ -74,7 +74,7 @@ def networks_named(
 
   Raises:
     UserError: if a name is neither known nor a folder (the message suggests similar
-      names), or there is none.
+      names), there is none, or a root is given and no network is named.
   """
   base, by_name = data_root(root), _networks_by_name()
   found: dict[pathlib.Path, str | None] = {}
@@ -93,5 +93,10 @@ def networks_named(
     raise UserError(
       "--data: expected networks, groups or folders, comma-separated, such as base; "
       f"networks: {', '.join(NETWORKS)}; groups: {', '.join(GROUPS)}."
+    )
+  if root is not None and not any(found.values()):
+    raise UserError(
+      f"--data_root={os.fspath(root)}: it is where networks named in --data are, and "
+      "only folders are given; leave it out."
     )
   return found

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 
+from milan_jax._src.errors import arguments
 from milan_jax._src.files.atomic import write_json
 from milan_jax._src.files.cache import alone_in
 from milan_jax._src.files.digests import sha256_of_file
@@ -19,6 +20,7 @@ from milan_jax._src.weights.download import Progress, download
 MANIFEST = "archive.json"
 
 
+@arguments(data_root="root")
 def fetch_annotated(
   data: str,
   *,

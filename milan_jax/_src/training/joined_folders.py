@@ -40,12 +40,18 @@ def check_folders(data: SetOptions) -> None:
   """Checks the names of folders and networks; reads, copies and downloads nothing.
 
   Raises:
-    UserError: if there is none, a local folder does not exist, or a name is unknown.
+    UserError: if there is none, a local folder does not exist, a name is unknown, or
+      an option would be ignored.
   """
   if data.data and data.exemplars:
     raise UserError(
       f"--data={data.data}, --exemplars={data.exemplars}: give one of them; --data "
       "also takes folders."
+    )
+  if data.data_root and not data.data:
+    raise UserError(
+      f"--data_root={data.data_root}: only networks named with --data use it; leave it "
+      "out."
     )
   if data.data:
     networks_named(data.data, root=data.data_root)
