@@ -34,7 +34,7 @@ if TYPE_CHECKING:
   from milan_jax._src.decoding.text_search import TextMatch
   from milan_jax._src.errors import UserError
   from milan_jax._src.images.preprocessing import Preprocessing
-  from milan_jax._src.images.source import ImageSource
+  from milan_jax._src.images.source import ImageSource, UnreadableImageError
   from milan_jax._src.models.backbones import (
     backbone,
     backbone_names,
@@ -108,6 +108,7 @@ _PUBLIC = {
   "TokenLogProbs": "decoding.text_function",
   "TrainOptions": "options.train",
   "Unit": "records",
+  "UnreadableImageError": "images.source",
   "UserError": "errors",
 }
 
@@ -138,6 +139,7 @@ __all__ = [
   "TokenLogProbs",
   "TrainOptions",
   "Unit",
+  "UnreadableImageError",
   "UserError",
   "__version__",
   "backbone",
@@ -166,6 +168,9 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module 'milan_jax' has no attribute {name!r}")
   import importlib
 
+  from milan_jax._src import notebook
+
+  notebook.views = "milan_jax._src.api.notebooks"
   value = getattr(importlib.import_module(f"milan_jax._src.{_PUBLIC[name]}"), name)
   globals()[name] = value
   return value

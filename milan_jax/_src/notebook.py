@@ -9,12 +9,17 @@ is fetched.
 import base64
 import dataclasses
 import functools
+import importlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from markupsafe import Markup
 
 from milan_jax._src.templates import macros
+
+# The module that adds the views of other packages' classes, which nothing here may
+# import: `milan_jax` names it, and the first object that is shown loads it.
+views = ""
 
 
 class Shown:
@@ -23,6 +28,8 @@ class Shown:
   __slots__ = ()
 
   def _repr_html_(self) -> str | None:
+    if views:
+      importlib.import_module(views)
     found = as_html(self)
     return None if found is None else str(found)
 

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import html.parser
+import importlib
 import io
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 import milan_jax
 import milan_jax._src.api  # registers what objects look like
+from milan_jax._src import notebook
 from milan_jax._src.records import LayerExemplars
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
@@ -71,6 +73,15 @@ def test_objects_show_what_they_hold(scene, name, parts):
   _, names = scene
   text = _read(names[name]).text
   assert all(part in text for part in parts), text
+
+
+def test_what_is_made_by_hand_shows_itself_too(monkeypatch):
+  monkeypatch.setattr(notebook, "views", "")
+  milan_jax.__getattr__("Descriptions")
+  assert hasattr(importlib.import_module(notebook.views), "as_html")
+  monkeypatch.setattr(notebook, "views", "milan_jax.nowhere")
+  with pytest.raises(ModuleNotFoundError, match=r"milan_jax\.nowhere"):
+    milan_jax.Descriptions()._repr_html_()
 
 
 def test_descriptions_show_text_and_regions(scene):

@@ -153,7 +153,7 @@ class Unlike(Numbers):
 
 
 def test_an_input_unlike_the_blank():
-  with pytest.raises(RuntimeError, match=r"number 0.*float32.*found float64"):
+  with pytest.raises(UserError, match=r"number 0.*float32.*found float64"):
     list(batches(Unlike(4), 4))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.latents import Latents
-from milan_jax._src.images.source import Source, UnreadableImageError
+from milan_jax._src.images.source import Source, UnreadableImageError, read_input
 from milan_jax._src.probe.jax_model import named_arrays
 from milan_jax._src.probe.probe_target import ProbeTarget, Selection
 from milan_jax._src.probe.trial_fingerprints import trial_summaries
@@ -192,7 +192,7 @@ def _of_images(source: Source, images: str, tables: Tables) -> Input:
 
 def _content(source: Source, index: int) -> np.ndarray | bytes:
   try:
-    return source.load(index)
+    return read_input(source, index)
   except UnreadableImageError as error:
     return str(error).encode()
 

@@ -22,7 +22,9 @@ from milan_jax._src.images.fitted import FittedSource
 from milan_jax._src.images.image_sources import report_fitting
 from milan_jax._src.images.latents import open_latents
 from milan_jax._src.images.preprocessing import Preprocessing
+from milan_jax._src.images.sampled_levels import levels_notice
 from milan_jax._src.images.source import ImageSource
+from milan_jax._src.images.source_checks import check_source
 from milan_jax._src.options.describe import ExemplarOptions, ImageOptions, ModelOptions
 from milan_jax._src.options.fields import as_text, options_of
 from milan_jax._src.probe.model_kinds import network_from
@@ -32,6 +34,8 @@ from milan_jax._src.probe.probe_target import ProbeTarget, open_target, target_o
 from milan_jax._src.probe.protocol import Generator
 from milan_jax._src.runs.inputs import Tables
 from milan_jax._src.runs.locks import hold
+from milan_jax._src.runs.processes import is_primary
+from milan_jax._src.runs.progress import say
 from milan_jax._src.runs.workdir import begin_or_resume, job_of
 from milan_jax._src.store.exemplar_sets import open_exemplars
 from milan_jax._src.store.exemplar_store import StoredExemplars
@@ -231,6 +235,11 @@ def _target(network: Network, images: Any) -> ProbeTarget:
       "images: expected a path, an array of uint8 images or a source of images; found "
       f"a {type(images).__name__}{_as_array(images)}."
     )
+  if not isinstance(images, ArrayImages):
+    check_source(images, network.geometry)
+  notice = "" if isinstance(images, FittedSource) else levels_notice(images)
+  if notice and is_primary():
+    say(notice)
   return target_of(network, images, model=model, shown=ImageOptions())
 
 

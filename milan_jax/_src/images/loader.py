@@ -17,7 +17,12 @@ from jaxtyping import Int, Shaped
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.images import decoding_worker as worker
-from milan_jax._src.images.source import Skipped, Source, UnreadableImageError
+from milan_jax._src.images.source import (
+  Skipped,
+  Source,
+  UnreadableImageError,
+  read_input,
+)
 from milan_jax._src.runs.cores import num_cores
 
 # Workers send arrays through pipes, which costs 0.1 ms per image. Shared memory would
@@ -85,9 +90,10 @@ def batches(
     threads: number of threads that decode image by image; not used with workers.
 
   Raises:
-    RuntimeError: if an image differs from the blank in shape or dtype, if the source
-      raises anything but `UnreadableImageError` or `UserError`, or if a worker dies.
-    UserError: if the source raises one.
+    RuntimeError: if the source raises anything but `UnreadableImageError` or
+      `UserError`, or if a worker dies.
+    UserError: if the source raises one, or an image differs from the blank in shape or
+      dtype.
     ValueError: if an argument is out of range.
   """
   total = -(-len(source) // batch_size) if batch_size > 0 else 0
@@ -186,13 +192,7 @@ def _load(
   if position >= len(source) or stop():
     return position, None
   try:
-    found = source.load(position)
-    if found.shape != blank.shape or found.dtype != blank.dtype:
-      raise ValueError(
-        f"expected {blank.dtype} of shape {blank.shape} like the source's blank, found "
-        f"{found.dtype} of shape {found.shape}"
-      )
-    return position, found
+    return position, read_input(source, position, blank)
   except UnreadableImageError as error:
     return position, Skipped(position, source.name(position), str(error))
   except UserError:

@@ -5,7 +5,11 @@ import numpy as np
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.fitted import FittedPictures
 from milan_jax._src.images.picture_files import num_pages
-from milan_jax._src.images.source import ImageSource, UnreadableImageError
+from milan_jax._src.images.source import (
+  ImageSource,
+  UnreadableImageError,
+  read_input,
+)
 
 # Number of images that are sampled, evenly spread.
 _SAMPLE = 8
@@ -32,7 +36,7 @@ def levels_notice(source: ImageSource) -> str:
   for index in map(int, indices):
     try:
       # Without the opacity of four channels.
-      highest = max(highest, int(source.load(index)[..., :3].max()))
+      highest = max(highest, int(read_input(source, index)[..., :3].max()))
       if isinstance(source, FittedPictures):
         pages += num_pages(source.content(index)) > 1
     except UnreadableImageError:

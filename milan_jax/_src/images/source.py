@@ -11,7 +11,25 @@ from milan_jax._src.images.sizes import Size, sides
 
 
 class UnreadableImageError(Exception):
-  """One image of a source cannot be read; the message is the reason."""
+  """One image of a source cannot be read; the message is the reason.
+
+  The `load` of your own source may raise it: the image is then left out, and named at
+  the end.
+
+  Example:
+    >>> class Broken:
+    ...   size = 32
+    ...   blank = np.zeros((32, 32, 3), np.uint8)
+    ...   def __len__(self): return 10
+    ...   def name(self, index): return f"number {index}"
+    ...   def load(self, index):
+    ...     if index == 3:
+    ...       raise milan_jax.UnreadableImageError("it is empty")
+    ...     return np.full((32, 32, 3), 25 * index, np.uint8)
+    >>> found = milan_jax.collect(network, Broken(), layers=["conv2"], k=5)
+    >>> 3 in found.exemplars("conv2").image_ids
+    False
+  """
 
 
 @runtime_checkable
@@ -130,13 +148,37 @@ class RgbImages:
 
   def load(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
     """The picture of an input."""
-    pixels = self._source.load(index)
+    pixels = read_input(self._source, index)
     channels = pixels.shape[2]
     if channels == 1:
       return np.repeat(pixels, 3, axis=2)
     if channels == 2:
       return np.pad(pixels, ((0, 0), (0, 0), (0, 1)))
     return np.ascontiguousarray(pixels[:, :, :3])
+
+
+def read_input(
+  source: Source, index: int, blank: np.ndarray | None = None
+) -> Shaped[np.ndarray, "..."]:
+  """Loads an input as a NumPy array, whatever array the source gives.
+
+  Args:
+    source: the inputs.
+    index: the input's.
+    blank: the source's blank, if it is at hand.
+
+  Raises:
+    UnreadableImageError: if it cannot be read.
+    UserError: if it differs from the blank in shape or dtype.
+  """
+  found = np.asarray(source.load(index))
+  blank = np.asarray(source.blank) if blank is None else blank
+  if found.shape != blank.shape or found.dtype != blank.dtype:
+    raise UserError(
+      f"{source.name(index)}: expected {blank.dtype} of shape {blank.shape}, like the "
+      f"blank of its source; found {found.dtype} of shape {found.shape}."
+    )
+  return found
 
 
 def load_again(source: Source, index: int) -> Shaped[np.ndarray, "..."]:
@@ -146,7 +188,7 @@ def load_again(source: Source, index: int) -> Shaped[np.ndarray, "..."]:
     UserError: if it can no longer be read.
   """
   try:
-    return source.load(index)
+    return read_input(source, index)
   except UnreadableImageError as error:
     raise UserError(
       f"{source.name(index)} could be read before but not now ({error}): restore it, "

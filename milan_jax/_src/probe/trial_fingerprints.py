@@ -6,7 +6,7 @@ import numpy as np
 
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.latents import Latents
-from milan_jax._src.images.source import Source, UnreadableImageError
+from milan_jax._src.images.source import Source, UnreadableImageError, read_input
 from milan_jax._src.probe.fingerprints import summary
 from milan_jax._src.probe.protocol import Probe
 
@@ -73,7 +73,7 @@ def _batches(source: Source, size: int) -> Iterator[np.ndarray]:
   yield batch
   for index in range(len(source)):
     try:
-      yield np.broadcast_to(source.load(index), batch.shape).copy()
+      yield np.broadcast_to(read_input(source, index), batch.shape).copy()
       return
     except UnreadableImageError:
       continue
