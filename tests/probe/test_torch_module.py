@@ -370,7 +370,7 @@ def test_a_block_whose_clip_is_added_to_is_no_clip(images):
   [
     ("none", "no module 'none'"),
     ("unused", "does not run"),
-    ("opaque", "returns no such tensor"),
+    ("opaque", "returns a Size, in which no tensor of real numbers is found"),
     ("pair[2]", "returns no such tensor"),
     ("block.norm#1", "returns no such tensor"),
     ("several[classes]", "returns no such tensor"),

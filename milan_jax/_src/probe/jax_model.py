@@ -16,7 +16,7 @@ from milan_jax._src.images.sizes import Size, sides, size_text
 from milan_jax._src.probe.attention_parts import without_attention
 from milan_jax._src.probe.layout import Layout, to_nhwc
 from milan_jax._src.probe.protocol import TRACED_BATCH, Activations, check_images
-from milan_jax._src.probe.readings import Readings
+from milan_jax._src.probe.readings import Readings, unread
 from milan_jax._src.records import LayerShape
 from milan_jax._src.runs.mesh import make_mesh
 from milan_jax._src.runs.precision import full_float32
@@ -186,6 +186,13 @@ class JaxProbe:
     return UserError(
       f"The model {fault}, which cannot be read as positions and units: set --layouts."
     )
+
+  def absence(self, name: str) -> str:
+    """Why a name is not among the layers; empty if the model does not have it."""
+    arrays = self.array_shapes(TRACED_BATCH)
+    if name in arrays and name not in self.readings.layouts:
+      return unread(name, arrays[name])
+    return ""
 
   def check_request(self, batch: int, layers: tuple[str, ...]) -> None:
     """Checks the layers and the batch size of a request.

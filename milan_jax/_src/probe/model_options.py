@@ -11,7 +11,7 @@ from milan_jax._src.images.preprocessing import (
   Preprocessing,
   default_mean_and_std,
 )
-from milan_jax._src.images.sizes import Size, sides, size_from_sides
+from milan_jax._src.images.sizes import Size, sides, size_from_sides, size_text
 from milan_jax._src.notebook import Shown
 from milan_jax._src.options.describe import ModelOptions
 from milan_jax._src.probe.default_layers import default_layers
@@ -22,7 +22,7 @@ from milan_jax._src.probe.protocol import Probe
 _NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Network(Shown):
   """A network that can be probed.
 
@@ -44,6 +44,13 @@ class Network(Shown):
   default_layers: tuple[str, ...]
   weights: str = ""
   options: ModelOptions | None = None
+
+  def __repr__(self) -> str:
+    size = size_text(self.geometry.crop)
+    return (
+      f"Network({type(self.probe).__name__}, images of {size} pixels, "
+      f"default_layers={self.default_layers!r}, weights={self.weights!r})"
+    )
 
   def weights_from(self, place: str) -> "Network":
     """The network with this source of weights, unless it already has one."""

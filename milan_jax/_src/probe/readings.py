@@ -197,6 +197,14 @@ class Readable(Protocol):
     """Changes the layouts of layers, as `Readings.correct` does."""
 
 
+def unread(name: str, shape: tuple[int, ...]) -> str:
+  """Why a layer is not listed although the model returns an array for it."""
+  return (
+    f"Layer {name} returns an array of shape {shape}; which axes are positions and "
+    f"units is unknown: set --layouts, such as {name}=NLC."
+  )
+
+
 def layouts_of(shapes: tuple[LayerShape, ...]) -> dict[str, Layout]:
   """Each layer's layout, as determined by `read_shapes`."""
   return {shape.name: parse_layout(shape.layout) for shape in shapes}

@@ -4,11 +4,14 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+  from _typeshed import DataclassInstance
 
 
 @contextmanager
@@ -64,9 +67,13 @@ def hooked(
 def tensors_in(
   value: object, path: tuple[Any, ...] = ()
 ) -> Iterator[tuple[tuple[Any, ...], torch.Tensor]]:
-  """The floating-point tensors in a module's result, with their paths of keys."""
+  """The tensors of real numbers in a module's result, with their paths of keys.
+
+  These are floating-point tensors and quantized ones. Keys are those of mappings,
+  indices of sequences and fields of dataclasses.
+  """
   if isinstance(value, torch.Tensor):
-    if value.is_floating_point():
+    if value.is_floating_point() or value.is_quantized:
       yield path, value
   elif isinstance(value, Mapping):
     for key, item in value.items():
@@ -74,6 +81,30 @@ def tensors_in(
   elif isinstance(value, tuple | list):
     for index, item in enumerate(value):
       yield from tensors_in(item, (*path, index))
+  elif _is_record(value):
+    for field in dataclasses.fields(value):
+      yield from tensors_in(getattr(value, field.name, None), (*path, field.name))
+
+
+def tensor_at(value: Any, path: Sequence[Any]) -> torch.Tensor:
+  """The tensor in a module's result at a path of keys; a quantized one as floats."""
+  for key in path:
+    value = getattr(value, key) if _is_record(value) else value[key]
+  tensor: torch.Tensor = value.dequantize() if value.is_quantized else value
+  return tensor
+
+
+def kinds_in(value: object) -> str:
+  """What a result is, in words: `a tensor of int64`, `a tuple`."""
+  if isinstance(value, torch.Tensor):
+    return f"a tensor of {str(value.dtype).removeprefix('torch.')}"
+  return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _is_record(value: Any) -> "TypeGuard[DataclassInstance]":
+  """Whether it is a dataclass whose fields are reached by their names alone."""
+  known = isinstance(value, torch.Tensor | Mapping | tuple | list | type)
+  return dataclasses.is_dataclass(value) and not known
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

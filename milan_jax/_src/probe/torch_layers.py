@@ -16,7 +16,7 @@ from milan_jax._src.probe.batch_sizes import Arrays, run_in_batches
 from milan_jax._src.probe.layout import Layout, to_nhwc
 from milan_jax._src.probe.layout_check import determine_layouts
 from milan_jax._src.probe.protocol import OneDevice
-from milan_jax._src.probe.readings import Readings
+from milan_jax._src.probe.readings import Readings, unread
 from milan_jax._src.probe.torch_pixels import Pixels
 from milan_jax._src.probe.white_square import pictures
 from milan_jax._src.records import LayerShape
@@ -41,6 +41,9 @@ class Outputs(Protocol):
     self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
   ) -> dict[str, torch.Tensor]:
     """The tensors of some layers; raises UserError if one is not a layer."""
+
+  def absence(self, name: str) -> str:
+    """Why a name is not a layer, after `survey`; empty if the model lacks it."""
 
 
 class TorchLayers:
@@ -95,6 +98,12 @@ class TorchLayers:
     """Changes the layouts of layers."""
     self.readings.correct(corrections)
 
+  def absence(self, name: str) -> str:
+    """Why a name is not among the layers; empty if the model does not have it."""
+    if name in self._arrays and name not in self.readings.layouts:
+      return unread(name, self._arrays[name])
+    return self._outputs.absence(name)
+
   def activations(
     self, inputs: Sequence[torch.Tensor], layers: Sequence[str]
   ) -> Arrays:
@@ -107,10 +116,7 @@ class TorchLayers:
     """
     for name in layers:
       if name in self._arrays and name not in self.readings.layouts:
-        raise UserError(
-          f"Layer {name} returns an array of shape {self._arrays[name]}; which axes "
-          f"are positions and units is unknown: set --layouts, such as {name}=NLC."
-        )
+        raise UserError(self.absence(name))
     tensors = self._outputs.read(inputs, layers)
     absent = [name for name in layers if name not in tensors]
     if absent:
@@ -160,6 +166,10 @@ class TorchLayersProbe(OneDevice):
   def notes(self) -> Mapping[str, str]:
     """Remarks on how layers are read, by layer name."""
     return self._layers.notes()
+
+  def absence(self, name: str) -> str:
+    """Why a name is not among the layers; empty if the model does not have it."""
+    return self._layers.absence(name)
 
 
 def image_layers(

@@ -15,7 +15,9 @@ from milan_jax._src.probe.torch_calls import (
   StoredTensor,
   changes_inputs,
   hooked,
+  kinds_in,
   read_unmodified,
+  tensor_at,
   tensors_in,
 )
 from milan_jax._src.probe.torch_windows import Windows
@@ -65,6 +67,7 @@ class ModuleOutputs:
     self._calls: Counter[str] = Counter()
     self._sources: dict[str, _Source] = {}
     self._known: dict[str, Layout] = {}
+    self._returned: dict[str, str] = {}
     self._overwritten: set[str] = set()
     self._checked: set[str] = set()
     self._changes_inputs = False
@@ -94,9 +97,10 @@ class ModuleOutputs:
     clips: list[tuple[StoredTensor, _Source]] = []
 
     def note(name: str, call: int, value: Any) -> None:
+      self._returned[name] = kinds_in(value)
       bounds = _bounds(self._module.get_submodule(name)) if self._before_clip else None
       for path, tensor in tensors_in(value):
-        if bounds:
+        if bounds and not tensor.is_quantized:
           clips.append((StoredTensor.of(tensor), _Source(name, call, clip=bounds)))
         own = _Source(name, call, path)
         # A parent module may return the output of a clip at its end.
@@ -139,7 +143,7 @@ class ModuleOutputs:
     """
     for name in layers:
       if name not in self._sources:
-        raise UserError(self._absence(name))
+        raise UserError(self.absence(name) or f"The model has no module {name!r}.")
     found = read_unmodified(lambda: self._read(inputs, layers), self._overwritten)
     self._checked.update(layers)
     return found
@@ -161,11 +165,8 @@ class ModuleOutputs:
     def keep_output(module: str, call: int, value: Any) -> None:
       for name, source in wanted.items():
         if (source.module, source.call) == (module, call) and not source.clip:
-          tensor = value
-          for key in source.path:
-            tensor = tensor[key]
           kept[name] = StoredTensor.of(
-            tensor,
+            tensor_at(value, source.path),
             copy=name in self._overwritten,
             with_sum=name not in self._checked,
           )
@@ -184,17 +185,31 @@ class ModuleOutputs:
       self._module(*inputs)
     return kept
 
-  def _absence(self, name: str) -> str:
-    """Why a name is not a layer."""
+  def absence(self, name: str) -> str:
+    """Why a name is not a layer; empty if no module has it."""
     module = name.partition("#")[0].partition("[")[0]
-    if module not in dict(self._module.named_modules()) or not module:
-      return f"The model has no module {module!r}."
-    calls = self._calls[module]
+    modules = dict(self._module.named_modules(remove_duplicate=False))
+    if module not in modules or not module:
+      return ""
+    # A module that the model has under several names is listed under the first.
+    own = next(one for one, part in modules.items() if part is modules[module])
+    same = "" if own == module else f" is the same object as {own}, which"
+    if not own:
+      return f"Module {module} is the model itself: choose another."
+    calls = self._calls[own]
     if not calls:
-      return f"Module {module} does not run for images: choose another."
+      return f"Module {module}{same} does not run for images: choose another."
     if calls > 1:
-      names = ", ".join(f"{module}#{call}" for call in range(calls))
-      return f"Module {module} runs {calls} times: choose among {names}."
+      names = ", ".join(f"{own}#{call}" for call in range(calls))
+      return f"Module {module}{same} runs {calls} times: choose among {names}."
+    if same:
+      return f"Module {module}{same} is the layer's name."
+    if not any(source.module == module for source in self._sources.values()):
+      return (
+        f"Module {module} returns {self._returned[module]}, in which no tensor of real "
+        "numbers is found: choose another layer, or wrap the model so that it returns "
+        "one."
+      )
     return f"Module {module} returns no such tensor: --list_layers shows all layers."
 
 

@@ -2,7 +2,7 @@
 
 import fnmatch
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Int
@@ -18,19 +18,22 @@ def select_layers(
   aliases: Mapping[str, str] | None = None,
   *,
   place: str = "",
+  absence: Callable[[str], str] | None = None,
 ) -> tuple[str, ...]:
   """The layers selected by a comma-separated list of names, globs and indices.
 
   Layers are in the order of the list without repetition; the matches of a glob are in
-  the model's order. `*` matches any characters, including dots. A number that is not a
-  layer's name is an index in the model's order, from the end if negative. Names with
-  commas need no escaping.
+  the model's order. `*` matches any characters, including dots. A number that is no
+  name in the model is an index in the model's order, from the end if negative. Names
+  with commas need no escaping.
 
   Args:
     names: names of the model's layers.
     selection: the list, such as `features.0,blocks.*.bn2` or `0,-1`.
     aliases: other names of layers, which globs do not match.
     place: what has the layers, for messages, if it is not a model: its layers are few.
+    absence: says why a name is not among the layers, if the model has something of this
+      name; otherwise empty.
 
   Raises:
     UserError: if an item matches no layer; the message suggests similar names.
@@ -41,6 +44,9 @@ def select_layers(
       item = (aliases or {}).get(item, item)
     # The name of a layer is literal, even if it contains glob characters.
     matches = [item] if item in names else fnmatch.filter(names, item)
+    why = absence(item) if absence and not matches else ""
+    if why:  # also of a module that is called by a number, which is then no index
+      raise UserError(why)
     if not matches and item.removeprefix("-").isdecimal():
       matches = [_at(names, int(item), place)]
     if not matches:
