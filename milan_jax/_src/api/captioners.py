@@ -13,6 +13,8 @@ from typing import Any, get_args
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from milan_jax._src.api.encoder_tables import encoder_difference, encoder_table
+from milan_jax._src.api.exemplar_digests import digest_of
 from milan_jax._src.api.identity import of_captioner, of_stored
 from milan_jax._src.api.stores import check_exemplars, folder_to_write
 from milan_jax._src.decoding.attention import TextAttention, TextReader
@@ -184,15 +186,20 @@ class Captioner:
 
     Returns:
       The features, which `describe` takes in place of the exemplars.
+
+    Raises:
+      UserError: the folder has features of other exemplars, or by another encoder.
     """
     check_exemplars(exemplars)
     encoder = self.encoder
+    about = {"exemplars": digest_of(exemplars), "encoder": self._encoder_table}
     if folder is None:
       return encode_in_memory(
         encoder.encode,
         exemplars,
         feature_size=encoder.feature_size,
         pooling=encoder.pooling,
+        about=about,
       )
     path = folder_to_write("folder", folder)
     with bar("features", "images") as show:
@@ -203,6 +210,7 @@ class Captioner:
         feature_size=encoder.feature_size,
         pooling=encoder.pooling,
         progress=show,
+        about=about,
       )
 
   @arguments(milan="captioner")
@@ -420,17 +428,32 @@ class Captioner:
         f"{self.release.feature_size}: they are of another encoder."
       )
 
+  def check_features(self, store: FeatureStore) -> None:
+    """Raises UserError if features are another encoder's, as far as it is known."""
+    self.check_feature_size(store.feature_size)
+    found = store.about.get("encoder")
+    others = encoder_difference(found, self._encoder_table) if found else ""
+    if others:
+      raise UserError(
+        f"The features are of another encoder ({others}): encode the exemplars with "
+        "this captioner."
+      )
+
+  @functools.cached_property
+  def _encoder_table(self) -> dict[str, Any]:
+    return encoder_table(self.release.encoder, self.release.params.get("encoder"))
+
   def _in_memory(self, exemplars: ExemplarSet | FeatureStore) -> FeatureStore:
     if not isinstance(exemplars, FeatureStore):
       return self.encode(exemplars)
-    self.check_feature_size(exemplars.feature_size)
+    self.check_features(exemplars)
     return exemplars
 
   def _features(
     self, exemplars: ExemplarSet | FeatureStore, folder: pathlib.Path
   ) -> FeatureStore:
     if isinstance(exemplars, FeatureStore):
-      self.check_feature_size(exemplars.feature_size)
+      self.check_features(exemplars)
       return exemplars
     return self.encode(exemplars, folder)
 

@@ -6,7 +6,7 @@ import json
 import pathlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from milan_jax._src.api.pages import digest_of
+from milan_jax._src.api.exemplar_digests import digest_of
 from milan_jax._src.api.runs import Run, open_run
 from milan_jax._src.api.unit_regions import unit_name
 from milan_jax._src.catalog.exports import write_original_catalog

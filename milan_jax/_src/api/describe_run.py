@@ -54,6 +54,8 @@ _BY_CONTENT = (
   *("images", "exemplars", "features", "weights", "latents", "data_dir", "milan"),
   *("layers", "units"),
 )
+# Options of exemplars that say which folder is described, and what of it.
+_OF_FOLDERS = ("--exemplars", "--features", "--layers", "--units")
 # Options that may differ between the run that began and one that goes on.
 _NOT_IN_RESULTS = (
   *("workdir", "page", "save_every", "workers", "torch_device", "list_layers"),
@@ -187,7 +189,7 @@ def _origin(options: DescribeOptions, captioner: Captioner) -> Origin:
   if given.features:
     _refuse_beside("--features", options, exemplars=given.folder is not None)
     origin = GivenFeatures(given)
-    captioner.check_feature_size(origin.store.feature_size)
+    captioner.check_features(origin.store)
     return origin
   if given.folder:
     _refuse_beside("--exemplars", options)
@@ -204,7 +206,9 @@ def _refuse_beside(
   """Refuses options of a network and its images where neither is used."""
   ignored = [*changed(options.model), *changed(options.images)]
   ignored += ["--exemplars"] if exemplars else []
-  ignored += ["--tail"] if options.exemplars.tail is not None else []
+  ignored += [each for each in changed(options.exemplars) if each not in _OF_FOLDERS]
+  if flag == "--features" and options.captioner.encoder_precision != "float32":
+    ignored.append("--encoder_precision")
   if ignored:
     raise UserError(f"{flag}: leave out {' and '.join(ignored)}.")
 

@@ -17,6 +17,7 @@ from milan_jax._src.notebook import (
 from milan_jax._src.probe.model_options import Network
 from milan_jax._src.records import Description, Descriptions, ExemplarSet, Unit
 from milan_jax._src.store.chosen_exemplars import ChosenExemplars
+from milan_jax._src.store.exemplar_records import RecordedExemplars
 from milan_jax._src.store.exemplar_store import StoredExemplars
 from milan_jax._src.store.feature_store import FeatureStore
 from milan_jax._src.store.given_regions import GivenRegions
@@ -61,6 +62,7 @@ def _description(value: Description) -> Markup:
 @as_html.register(JoinedExemplars)
 @as_html.register(OriginalExemplars)
 @as_html.register(GivenRegions)
+@as_html.register(RecordedExemplars)
 def _exemplars(value: ExemplarSet) -> Markup:
   rows, total = [], 0
   for layer in value.layers:

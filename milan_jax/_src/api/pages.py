@@ -4,8 +4,7 @@ import os
 import pathlib
 from collections.abc import Iterable
 
-import numpy as np
-
+from milan_jax._src.api.exemplar_digests import digest_of
 from milan_jax._src.api.stores import (
   check_exemplars,
   check_units,
@@ -14,7 +13,6 @@ from milan_jax._src.api.stores import (
 )
 from milan_jax._src.catalog.run_page import RunFacts, write_run_page
 from milan_jax._src.errors import UserError
-from milan_jax._src.files.digests import sha256_of
 from milan_jax._src.records import Description, ExemplarSet
 
 
@@ -61,13 +59,3 @@ def write_page(
   path = folder_to_write("folder", folder)
   path.mkdir(parents=True, exist_ok=True)
   return write_run_page(path, exemplars, descriptions, facts)
-
-
-def digest_of(exemplars: ExemplarSet) -> str:
-  """Identifies the regions, so that a page of others draws their pictures again."""
-  parts: list[str | np.ndarray] = []
-  for layer in exemplars.layers:
-    found = exemplars.exemplars(layer)
-    arrays = (found.units, found.image_ids, found.activations, found.thresholds)
-    parts += [layer, *(array for array in arrays if array is not None)]
-  return sha256_of(parts)

@@ -89,11 +89,12 @@ def from_regions(
 
   Args:
     images: RGB images of each unit, best first: uint8, `units k height width 3`.
-    masks: the region of each: bool, `units k height width`.
+    masks: the region of each: bool, `units k height width`. An empty one counts as a
+      region that shows nothing; a unit needs one that is not.
     layer: what to call the layer of the units.
 
   Raises:
-    UserError: the arrays do not fit together, or there is no region.
+    UserError: the arrays do not fit together, or a unit has no region.
 
   Example:
     >>> masks = np.zeros((1, 5, 32, 32), bool)

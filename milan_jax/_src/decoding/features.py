@@ -2,12 +2,14 @@
 
 import functools
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from milan_jax._src.errors import UserError
 from milan_jax._src.models.encoder import Pyramid
 from milan_jax._src.models.region_features import Pooling, region_features
 from milan_jax._src.records import ExemplarSet
@@ -57,6 +59,44 @@ def _regions_by_image(exemplars: ExemplarSet) -> Int[np.ndarray, "regions 4"]:
   return regions[np.lexsort(regions.T[::-1])]
 
 
+def _checked_masks(
+  exemplars: ExemplarSet,
+  layer: str,
+  rows: Int[np.ndarray, "n"],
+  slots: Int[np.ndarray, "n"],
+) -> Bool[np.ndarray, "n height width"]:
+  """The masks of some exemplars.
+
+  Raises:
+    UserError: an exemplar set of the user's gives something else.
+  """
+  masks = np.asarray(exemplars.masks(layer, rows, slots))
+  if masks.dtype != bool or masks.ndim != 3 or len(masks) != len(rows):
+    raise UserError(
+      f"exemplars: expected masks of bool and shape ({len(rows)}, height, width); "
+      f"found {masks.dtype} of shape {masks.shape}."
+    )
+  return masks
+
+
+def _checked_images(
+  exemplars: ExemplarSet, rows: Int[np.ndarray, "n"]
+) -> UInt8[np.ndarray, "n height width 3"]:
+  """Some of the distinct images.
+
+  Raises:
+    UserError: an exemplar set of the user's gives something else.
+  """
+  images = np.asarray(exemplars.images(rows))
+  is_rgb = images.ndim == 4 and images.shape[3] == 3
+  if images.dtype != np.uint8 or not is_rgb or len(images) != len(rows):
+    raise UserError(
+      f"exemplars: expected images of uint8, from 0 to 255, and shape ({len(rows)}, "
+      f"height, width, 3); found {images.dtype} of shape {images.shape}."
+    )
+  return images
+
+
 def _pool_image(
   exemplars: ExemplarSet,
   pyramid: Pyramid,
@@ -68,7 +108,7 @@ def _pool_image(
   for start in range(0, len(regions), REGIONS):
     chunk = regions[start : start + REGIONS]
     masks = [
-      exemplars.masks(exemplars.layers[number], own[:, 2], own[:, 3])
+      _checked_masks(exemplars, exemplars.layers[number], own[:, 2], own[:, 3])
       for number in np.unique(chunk[:, 1])
       for own in [chunk[chunk[:, 1] == number]]
     ]
@@ -87,6 +127,7 @@ def encode_exemplars(
   pooling: Pooling = "inside",
   batch_size: int = 16,
   progress: Progress = lambda done, total: None,
+  about: Mapping[str, Any] | None = None,
 ) -> FeatureStore:
   """Encodes the regions of an exemplar set into files, resuming where it stopped.
 
@@ -100,6 +141,7 @@ def encode_exemplars(
     pooling: what they are.
     batch_size: images per forward pass.
     progress: called with the number of images done and of all.
+    about: what the features are of, as `FeatureWriter` takes it.
 
   Returns:
     The store.
@@ -112,7 +154,9 @@ def encode_exemplars(
   ends = np.append(begins[1:], len(regions))
   total = len(used)
   layers = [exemplars.exemplars(name) for name in exemplars.layers]
-  with FeatureWriter(folder, layers, feature_size=feature_size, total=total) as writer:
+  with FeatureWriter(
+    folder, layers, feature_size=feature_size, total=total, about=about
+  ) as writer:
     if writer.done:
       writer.check(regions[: ends[min(writer.done, total) - 1], 1:])
     progress(writer.done, total)
@@ -134,6 +178,7 @@ def encode_in_memory(
   feature_size: int,
   pooling: Pooling = "inside",
   batch_size: int = 16,
+  about: Mapping[str, Any] | None = None,
 ) -> MemoryFeatures:
   """Encodes the regions of an exemplar set into memory; writes no file.
 
@@ -143,6 +188,7 @@ def encode_in_memory(
     feature_size: size of a region's features.
     pooling: what they are.
     batch_size: images per forward pass.
+    about: what the features are of, as `FeatureWriter` takes it.
   """
   regions = _regions_by_image(exemplars)
   used, begins = np.unique(regions[:, 0], return_index=True)
@@ -156,7 +202,7 @@ def encode_in_memory(
       encode, exemplars, regions, begins, batch, pooling, batch_size
     ):
       tables[layer][unit, slot] = features
-  return MemoryFeatures(layers, tables)
+  return MemoryFeatures(layers, tables, about)
 
 
 def _encoded(
@@ -170,7 +216,7 @@ def _encoded(
 ) -> Iterator[tuple[tuple[int, int, int], Float[np.ndarray, "features"]]]:
   """Yields each region of a batch of images: layer, unit's row and slot; features."""
   ends = np.append(begins[1:], len(regions))
-  images = exemplars.images(regions[begins[batch.start : batch.stop], 0])
+  images = _checked_images(exemplars, regions[begins[batch.start : batch.stop], 0])
   padding = batch_size - len(images)
   pyramid = encode(np.pad(images, ((0, padding), (0, 0), (0, 0), (0, 0))))
   for image, place in enumerate(batch):

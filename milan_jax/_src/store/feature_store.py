@@ -3,7 +3,8 @@
 ```
 index.json      format, and the name, units, dead units and shape of each layer; the
                 rows of what lowers a unit ("off"), if there are any; if known, the
-                number of images on which each unit fires and their total
+                number of images on which each unit fires and their total; of what
+                exemplars and by what encoder the features are, if that is known
 N.npy           float32, (units, k, features), for the layer at index N
 progress.json   number of images encoded and their total; checksums of each layer's
                 features so far, in the order of writing; at the end, of the files
@@ -34,6 +35,7 @@ from milan_jax._src.files.json_files import (
 from milan_jax._src.files.npy_files import open_npy
 from milan_jax._src.notebook import Shown
 from milan_jax._src.records import LayerExemplars, Sign, Unit, signed_units
+from milan_jax._src.store.row_numbers import row_numbers
 
 FORMAT = "milan-jax features 1"
 INDEX, PROGRESS = "index.json", "progress.json"
@@ -48,9 +50,11 @@ class FeatureWriter:
     layers: the exemplars of the layers.
     feature_size: size of a region's features.
     total: number of images to encode.
+    about: what the features are of and computed by, as JSON: `exemplars`, a digest, and
+      `encoder`, a table; None if a run directory knows.
 
   Raises:
-    UserError: if the folder has features of other units.
+    UserError: if the folder has features of other units, exemplars or encoders.
   """
 
   def __init__(
@@ -60,16 +64,19 @@ class FeatureWriter:
     *,
     feature_size: int,
     total: int,
+    about: Mapping[str, Any] | None = None,
   ):
     folder.mkdir(parents=True, exist_ok=True)
     self._folder, self._total = folder, total
     shapes = [(*layer.image_rows.shape, feature_size) for layer in layers]
-    index = {
+    index: dict[str, Any] = {
       "format": FORMAT,
       "layers": [
         index_entry(layer, shape) for layer, shape in zip(layers, shapes, strict=True)
       ],
     }
+    if about is not None:
+      index["about"] = dict(about)
     self._row_bytes = 4 * feature_size
     self._slots = [shape[1] for shape in shapes]
     paths = [folder / f"{number}.npy" for number in range(len(layers))]
@@ -159,11 +166,14 @@ class FeatureStore(Shown):
   Attributes:
     k: regions of a unit.
     feature_size: size of a region's features.
+    about: what they are of, as `FeatureWriter` takes it; empty if not known.
 
   Example:
     >>> features.read(0, 2).shape, features.all_units()[1]
     ((2, 5, 32), Unit(layer='conv2', index=1))
   """
+
+  about: Mapping[str, Any]
 
   def __init__(
     self,
@@ -171,7 +181,9 @@ class FeatureStore(Shown):
     chosen: Mapping[str, Int[np.ndarray, "_"]] | None = None,
   ):
     self._folder = pathlib.Path(folder)
-    self._set_layers(_read_index(self._folder))
+    index = _read_index(self._folder)
+    self._set_layers(index["layers"])
+    self.about = index.get("about", {})
     numbers = {layer["name"]: number for number, layer in enumerate(self._layers)}
     kept = (
       [
@@ -268,6 +280,7 @@ class FeatureStore(Shown):
     self, indices: Int[np.ndarray, "units"]
   ) -> Float[np.ndarray, "units k features"]:
     """Reads the features of units at any indices."""
+    indices = row_numbers(indices, len(self), "units")
     found = np.empty((len(indices), self.k, self.feature_size), np.float32)
     numbers, rows = self._numbers[indices], self._rows[indices]
     unit_bytes = found[:1].nbytes
@@ -363,8 +376,8 @@ def _is_count(value: Any) -> bool:
   return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _read_index(folder: pathlib.Path) -> list[dict[str, Any]]:
-  """Reads and checks the index's entry for each layer."""
+def _read_index(folder: pathlib.Path) -> dict[str, Any]:
+  """Reads the index, and checks its entry for each layer."""
   path = folder / INDEX
   index = read_json(path, dict, remedy=_REMEDY)
   layers = index.get("layers")
@@ -379,7 +392,10 @@ def _read_index(folder: pathlib.Path) -> list[dict[str, Any]]:
   names = [layer["name"] for layer in layers]
   if len(set(names)) < len(names):
     raise UserError(f"{path} lists a layer twice: {_REMEDY}.")
-  return layers
+  if not isinstance(index.get("about", {}), dict):
+    raise UserError(f"{path}: expected a table `about`: {_REMEDY}.")
+  checked: dict[str, Any] = index
+  return checked
 
 
 def _is_entry(layer: Any) -> bool:
@@ -429,9 +445,8 @@ def index_entry(layer: LayerExemplars, shape: tuple[int, ...]) -> dict[str, Any]
 
 
 def _check_same(folder: pathlib.Path, index: dict[str, Any]) -> None:
-  layers = _read_index(folder)
-  known: dict[str, Any] = {"format": FORMAT, "layers": layers}
-  if known != index:
+  known = _read_index(folder)
+  if known["layers"] != index["layers"]:
     wanted, found = (
       {layer["name"]: layer["shape"] for layer in one["layers"]}
       for one in (index, known)
@@ -440,6 +455,16 @@ def _check_same(folder: pathlib.Path, index: dict[str, Any]) -> None:
       f"{folder}: expected features of {wanted}, found {found}"
       + (" of other units" if wanted == found else "")
       + ": choose another --workdir."
+    )
+  # Earlier versions wrote no `about`.
+  of = {**known.get("about", {}), **index.get("about", {})}
+  here = {**index.get("about", {}), **known.get("about", {})}
+  others = [name for name in of if of[name] != here[name]]
+  if others:
+    what = {"exemplars": "of other exemplars", "encoder": "by another encoder"}
+    raise UserError(
+      f"{folder} holds features {' and '.join(what.get(one, one) for one in others)}: "
+      "choose another folder, or remove it."
     )
 
 

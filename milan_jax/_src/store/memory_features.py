@@ -1,7 +1,7 @@
 """Features of units' regions in memory, with the interface of a feature store."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from milan_jax._src.errors import UserError
 from milan_jax._src.records import LayerExemplars
 from milan_jax._src.store.feature_store import FeatureStore, index_entry
+from milan_jax._src.store.row_numbers import row_numbers
 
 
 class MemoryFeatures(FeatureStore):
@@ -18,13 +19,16 @@ class MemoryFeatures(FeatureStore):
   Args:
     layers: the exemplars of the layers; all have as many per unit.
     tables: their features.
+    about: what they are of, as `FeatureWriter` takes it.
   """
 
   def __init__(
     self,
     layers: Sequence[LayerExemplars],
     tables: Sequence[Float[np.ndarray, "units k features"]],
+    about: Mapping[str, Any] | None = None,
   ):
+    self.about = {} if about is None else about
     shapes = {table.shape[1:] for table in tables}
     if len(shapes) > 1:
       raise UserError(
@@ -45,6 +49,7 @@ class MemoryFeatures(FeatureStore):
     self, indices: Int[np.ndarray, "units"]
   ) -> Float[np.ndarray, "units k features"]:
     """The features of units at any indices."""
+    indices = row_numbers(indices, len(self), "units")
     found = np.empty((len(indices), self.k, self.feature_size), np.float32)
     for place, index in enumerate(indices.tolist()):
       found[place] = self._tables[self._numbers[index]][self._rows[index]]
