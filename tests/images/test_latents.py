@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.images.latents import GeneratedImages, Latents, open_latents
+from milan_jax._src.images.latents import (
+  GeneratedImages,
+  Latents,
+  open_latents,
+  range_notice,
+)
 from milan_jax._src.images.loader import batches
 from milan_jax._src.images.source import ImageSource, Source
 
@@ -50,6 +55,18 @@ def test_images_are_made_of_latents():
   assert source.blank.shape == (4, 4, 3)
 
 
+def test_images_without_dark_pixels_are_reported():
+  def notice(low, high):
+    image = np.array([[[[low] * 3, [high] * 3]]], np.uint8)
+    return range_notice(GeneratedImages(Latents(latents()[0]), lambda _: image, (1, 2)))
+
+  assert notice(100, 255) == ""
+  assert "first 4 generated images is dark" in notice(128, 255)
+  for level, color in ((0, "black"), (255, "white")):
+    with pytest.raises(UserError, match=f"4 generated images are {color}"):
+      notice(level, level)
+
+
 @pytest.mark.parametrize(
   ("arrays", "message"),
   [
@@ -58,6 +75,7 @@ def test_images_are_made_of_latents():
     ({"latents": np.zeros((2, 3)), "classes": np.zeros(3, int)}, "2 integer classes"),
     ({"latents": np.zeros((2, 3)), "classes": np.zeros(2)}, "2 integer classes"),
     ({"latents": np.zeros((0, 3))}, "expected latents of shape"),
+    ({"latents": np.full((2, 3), 1e300)}, "expected finite numbers"),
   ],
 )
 def test_files_that_hold_something_else(tmp_path, arrays, message):

@@ -26,7 +26,7 @@ from tests.helpers.tiny_linen import linen
 from tests.helpers.tiny_release import tiny_release
 
 HIGHEST = {(jax.lax.Precision.HIGHEST,) * 2}
-PLAIN = Preprocessing(32, 32, "bilinear", (0.5,) * 3, (0.5,) * 3)
+PLAIN = Preprocessing(32, 32, "bilinear", (127.5,) * 3, (127.5,) * 3)
 IMAGES = np.zeros((2, 32, 32, 3), np.uint8)
 
 

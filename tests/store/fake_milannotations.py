@@ -27,8 +27,10 @@ def files_of(network, *, images=None):
     masks = rng.integers(0, 2, (len(UNITS), K, 1, SIZE, SIZE), np.uint8)
     arrays = {"masks": masks, "units": np.array(UNITS)}
     if images if images is not None else network in WITH_IMAGES:
-      pixels = rng.integers(0, 256, (len(UNITS), K, 3, SIZE, SIZE), np.uint8)
-      arrays["images"] = pixels
+      pictures = np.random.default_rng(99).integers(
+        0, 256, (12, 3, SIZE, SIZE), np.uint8
+      )
+      arrays["images"] = pictures[ids_of(network, layer)]
     for name, array in arrays.items():
       content = io.BytesIO()
       np.save(content, array)

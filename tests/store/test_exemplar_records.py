@@ -86,6 +86,16 @@ def test_exemplars_are_those_of_the_folder(folder, recorded):
     )
 
 
+def test_rows_that_there_are_not(recorded):
+  for row, slot in ((UNITS, 0), (0, K)):
+    with pytest.raises(UserError, match=f"expected 0 to .*; found {max(row, slot)}"):
+      recorded.masks("2", np.array([row]), np.array([slot]))
+  with pytest.raises(UserError, match="rows of images: expected 0 to"):
+    recorded.images(np.array([-1]))
+  with pytest.raises(UserError, match="no layer 'zz'; the exemplars are of 2, one"):
+    recorded.exemplars("zz")
+
+
 def test_captions_and_parts_are_those_of_the_folder(folder, out):
   sets = [
     read_whole(SetOptions(exemplars=str(path)), say=print) for path in (folder, out)

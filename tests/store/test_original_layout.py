@@ -140,6 +140,13 @@ def test_images_that_nothing_says_anything_of(folder):
     merge_images(folder, lambda image: dataset()[image])
 
 
+def test_ids_that_are_not_of_the_images(folder):
+  slots = np.tile(np.arange(K), (UNITS, 1))
+  np.savetxt(folder / "2" / "ids.csv", slots, fmt="%d", delimiter=",")
+  with pytest.raises(UserError, match=r"2/ids\.csv, row 1: image 0 is another than"):
+    OriginalExemplars(folder)
+
+
 def array(*shape, dtype=np.uint8):
   return np.zeros(shape, dtype)
 

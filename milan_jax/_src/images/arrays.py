@@ -120,6 +120,12 @@ def _channels_last(images: np.ndarray, channels: int, origin: str) -> np.ndarray
         f"{origin}: the shape {shape} is that of a single image: expected "
         f"{_expected(channels)}; images[None] makes an array of one image."
       )
+    if shape[0] == 3:
+      raise UserError(
+        f"{origin}: the shape {shape} may be that of one RGB image with channels first "
+        "or of three gray images: images[None] makes an array of the one, and "
+        "images[..., None] of the three."
+      )
     images = images[..., None]
     shape = images.shape
   for own in accepted or (channels,):

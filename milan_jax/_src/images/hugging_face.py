@@ -99,7 +99,7 @@ def _select_split(folder: pathlib.Path, split: str | None) -> tuple[pathlib.Path
   """Folder of one split's data set, and the split's name if the folder has several."""
   whole = folder / "dataset_dict.json"
   if whole.is_file():
-    splits = json.loads(whole.read_text())["splits"]
+    splits = json.loads(whole.read_text(encoding="utf-8"))["splits"]
     if split is None and len(splits) == 1:
       (split,) = splits
     if split is None or split not in splits:

@@ -14,6 +14,8 @@ from milan_jax._src.files.npy_files import read_npz
 from milan_jax._src.images.sizes import Size
 from milan_jax._src.images.source import black
 
+# Images that are generated to look at their values.
+_SAMPLE = 4
 EXPECTED = (
   "an .npz file with `latents`, floats of shape (N, ...), and for a class-conditional "
   "generator `classes`, integers of shape (N,)"
@@ -29,7 +31,7 @@ class Latents:
     origin: the name of the latents in messages, such as their file.
 
   Raises:
-    UserError: if `latents` is empty or has fewer than 2 dimensions.
+    UserError: if `latents` is empty, has fewer than 2 dimensions, or is not finite.
   """
 
   def __init__(
@@ -42,6 +44,10 @@ class Latents:
       raise UserError(
         f"{origin}: expected latents of shape (N, ...), found {latents.shape}."
       )
+    with np.errstate(over="ignore"):
+      latents = latents.astype(np.float32)
+    if not np.isfinite(latents).all():
+      raise UserError(f"{origin}: expected finite numbers, found NaN or infinity.")
     fields: list[Any] = [("latent", np.float32, latents.shape[1:])]
     if classes is not None:
       fields.append(("class", np.int64))
@@ -105,6 +111,32 @@ def open_latents(path: str | pathlib.Path) -> Latents:
       f"shape {classes.shape}."
     )
   return Latents(latents, classes, origin=str(path))
+
+
+def range_notice(pictures: "GeneratedImages") -> str:
+  """A notice if generated images are all pale; empty if not.
+
+  Images from 0 to 1 that are read as from -1 to 1 have no dark pixel.
+
+  Raises:
+    UserError: if all pixels are black, or all are white.
+  """
+  number = min(_SAMPLE, len(pictures))
+  levels = [pictures.load(index) for index in range(number)]
+  lowest = min(int(each.min()) for each in levels)
+  highest = max(int(each.max()) for each in levels)
+  if lowest == highest and lowest in (0, 255):
+    raise UserError(
+      f"--image_range: all pixels of the first {number} generated images are "
+      f"{'white' if lowest else 'black'}: give the values of black and white in the "
+      "generator's images, and check its weights for NaN."
+    )
+  if lowest < 127:
+    return ""
+  return (
+    f"no pixel of the first {number} generated images is dark: if the generator's "
+    "images are from 0 to 1, set image_range to 0,1"
+  )
 
 
 class GeneratedImages:

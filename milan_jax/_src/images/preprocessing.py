@@ -1,6 +1,7 @@
 """How a network's input images are prepared."""
 
 import dataclasses
+import math
 import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -10,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.images.sizes import Size
+from milan_jax._src.images.geometry import INTERPOLATIONS
+from milan_jax._src.images.sizes import Size, sides, size_text
 from milan_jax._src.notebook import Shown
 
 
@@ -27,6 +29,9 @@ class Preprocessing(Shown):
     std: each channel is then divided by it, on the scale of 0 to 255.
     squash: resize to `resize` exactly, ignoring the aspect ratio.
 
+  Raises:
+    UserError: if a value is out of range, or mean and std are on the scale of 0 to 1.
+
   Example:
     >>> milan_jax.Preprocessing.of(size=32).channels
     3
@@ -38,6 +43,38 @@ class Preprocessing(Shown):
   mean: tuple[float, ...]
   std: tuple[float, ...]
   squash: bool = False
+
+  def __post_init__(self) -> None:
+    for name in ("mean", "std"):
+      object.__setattr__(self, name, tuple(_numbers(name, getattr(self, name))))
+    for name in ("crop", "resize"):
+      if getattr(self, name) is not None or name == "crop":
+        object.__setattr__(self, name, _whole(name, getattr(self, name)))
+    if self.interpolation not in INTERPOLATIONS:
+      raise UserError(
+        f"interpolation: expected one of {', '.join(INTERPOLATIONS)}; found "
+        f"{self.interpolation!r}."
+      )
+    if not _fits(sides(self.crop), sides(self.resize or self.crop)):
+      raise UserError(
+        f"crop: expected at most {size_text(self.resize or self.crop)} pixels, the "
+        f"size after resizing; found {size_text(self.crop)}."
+      )
+    if len(self.mean) != len(self.std):
+      raise UserError(
+        f"mean and std: expected the same length; found {len(self.mean)} and "
+        f"{len(self.std)}."
+      )
+    if not all(map(math.isfinite, self.mean)):
+      raise UserError(f"mean: expected finite numbers; found {self.mean}.")
+    if not all(0 < value < math.inf for value in self.std):
+      raise UserError(f"std: expected numbers above 0; found {self.std}.")
+    if all(0 < value <= 1 for value in self.mean) and max(self.std) <= 1:
+      raise UserError(
+        "mean and std: expected numbers on the scale of 0 to 255; found "
+        f"{self.mean} and {self.std}: milan_jax.Preprocessing.of takes them on the "
+        "scale of 0 to 1."
+      )
 
   @classmethod
   def of(
@@ -67,7 +104,7 @@ class Preprocessing(Shown):
       raise UserError(
         f"mean and std: expected the same length; found {len(means)} and {len(stds)}."
       )
-    whole = _whole(size)
+    whole = _whole("size", size)
     return cls(
       resize=whole,
       crop=whole,
@@ -107,7 +144,11 @@ def _numbers(name: str, values: object) -> list[float]:
   )
 
 
-def _whole(size: Any) -> Size:
+def _fits(crop: tuple[int, int], resized: tuple[int, int]) -> bool:
+  return crop[0] <= resized[0] and crop[1] <= resized[1]
+
+
+def _whole(name: str, size: Any) -> Size:
   """A size of whole numbers, as Python's own.
 
   Raises:
@@ -116,10 +157,10 @@ def _whole(size: Any) -> Size:
   found = list(size) if isinstance(size, tuple | list) else [size, size]
   if len(found) != 2 or not all(isinstance(side, numbers.Integral) for side in found):
     raise UserError(
-      f"size: expected a whole number of pixels, or height and width; found {size!r}."
+      f"{name}: expected a whole number of pixels, or height and width; found {size!r}."
     )
   if min(found) < 1:
-    raise UserError(f"size: expected 1 pixel or more; found {size}.")
+    raise UserError(f"{name}: expected 1 pixel or more; found {size}.")
   height, width = map(int, found)
   return (height, width) if isinstance(size, tuple | list) else height
 

@@ -10,7 +10,12 @@ from jaxtyping import Int
 from milan_jax._src.errors import UserError
 from milan_jax._src.images.demo import DemoImages
 from milan_jax._src.images.image_sources import open_images
-from milan_jax._src.images.latents import GeneratedImages, Latents, open_latents
+from milan_jax._src.images.latents import (
+  GeneratedImages,
+  Latents,
+  open_latents,
+  range_notice,
+)
 from milan_jax._src.images.preprocessing import default_mean_and_std
 from milan_jax._src.images.source import ImageSource, RgbImages, Source
 from milan_jax._src.models.backbones import backbone_names
@@ -106,7 +111,9 @@ class ProbeTarget:
     if layers:
       # The nodes of an ONNX graph have their own names.
       aliases = getattr(probe, "aliases", None)
-      names = select_layers([shape.name for shape in shapes], layers, aliases)
+      absence = getattr(probe, "absence", None)
+      known = [shape.name for shape in shapes]
+      names = select_layers(known, layers, aliases, absence=absence)
     first = ""
     while names:
       latents = _trial_latents(self.inputs)
@@ -184,6 +191,9 @@ def open_target(
       f"--latents is for generators, and --model={model.name} is not one."
     )
   pictures = GeneratedImages(inputs, probe.images, probe.image_size)
+  notice = range_notice(pictures)
+  if notice and is_primary():
+    say(notice)
   return ProbeTarget(network, inputs, pictures, files, model, images)
 
 

@@ -29,6 +29,10 @@ from milan_jax._src.store.row_numbers import row_numbers
 # A folder with any of these files is a layer.
 _SIGNS = ("images.npy", "masks.npy", "ids.csv")
 _REMEDY = "fetch or write the exemplars again"
+# Images of each layer that are compared with earlier ones of the same id, and the mean
+# difference from which on they are others. Images that were merged in two ways differ
+# by less.
+_COMPARED, _OTHER = 32, 24
 # Number of units whose pixels are in memory at the same time.
 _TOGETHER = 16
 
@@ -68,12 +72,38 @@ class OriginalExemplars(Shown):
     rows_of: dict[object, int] = {}
     for name, layer in self._layers.items():
       rows = np.empty(layer.images.shape[:2], np.int64)
+      again: list[tuple[int, int]] = []
       for unit, slot in np.ndindex(*rows.shape):
         row = rows_of.setdefault(layer.key(unit, slot), len(rows_of))
         rows[unit, slot] = row
         if row == len(self._first_seen):
           self._first_seen.append((name, unit, slot))
+        else:
+          again.append((unit, slot))
       self._rows[name] = rows
+      self._check_ids(name, again)
+
+  def _check_ids(self, name: str, again: list[tuple[int, int]]) -> None:
+    """Compares some images of a layer with earlier ones of the same id.
+
+    Raises:
+      UserError: an id is of two different images.
+    """
+    layer = self._layers[name]
+    if layer.ids is None:
+      return
+    step = -(-len(again) // _COMPARED) or 1
+    for place in again[::step]:
+      row = self._rows[name][place]
+      other, *at = self._first_seen[row]
+      first = self._layers[other].images[tuple(at)].astype(np.int16)
+      if np.abs(layer.images[place] - first).mean() > _OTHER:
+        raise UserError(
+          f"{self._folder / name / 'ids.csv'}, row {place[0] + 1}: image "
+          f"{layer.ids[place]} is another than the one of row {at[0] + 1} of {other}: "
+          "expected an id for each image, its position in the data set; correct "
+          "ids.csv, or remove it, and images are told apart by their pixels."
+        )
 
   @property
   def folder(self) -> pathlib.Path:
