@@ -207,6 +207,20 @@ def test_html_is_written_by_templates_alone():
   assert not tags, "\n".join(tags)
 
 
+def test_texts_are_opened_with_an_encoding():
+  # Without one it is the machine's, and runs that others wrote are read as other texts.
+  bare = [
+    f"{path}:{node.lineno}"
+    for path in _files()
+    for node in ast.walk(ast.parse(path.read_text()))
+    if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "open"
+    for mode in node.args[:1]
+    if isinstance(mode, ast.Constant) and mode.value in ("r", "w", "a", "x")
+    if "encoding" not in {keyword.arg for keyword in node.keywords}
+  ]
+  assert not bare, "\n".join(bare)
+
+
 def test_a_file_has_one_job():
   long = [
     f"{path}: {lines} lines"

@@ -6,10 +6,13 @@ import re
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import milan_jax
+from milan_jax._src.api.exemplar_digests import digest_of
+from tests.api.odd_objects import IMAGES, Source
 from tests.api.wrong_calls import CALLS, UNIT, _described
 
 FLAG = re.compile(r"(^|\W)--[a-z]")
@@ -75,6 +78,45 @@ def test_a_captioner_compiles_a_way_to_decode_once(scene):
   assert captioner.decoder() is captioner.decoder(captioner.decoding)
   assert captioner.decoder(batch_size=8) is not captioner.decoder()
   assert "greedy" in repr(captioner) and "conv2" in repr(names["exemplars"])
+  assert repr(captioner.decoder(batch_size=8)) == (
+    "Decoder(strategy='greedy', batch_size=8, feature_size=32)"
+  )
+  assert repr(names["network"]) == (
+    "Network(LinenProbe, images of 32 x 32 pixels, default_layers=('conv1', "
+    "'__call__'), weights='as they were given')"
+  )
+
+
+def test_a_source_may_give_arrays_of_jax(scene):
+  _, names = scene
+  both = [
+    milan_jax.collect(names["network"], images, layers=["conv2"], k=5)
+    for images in (Source(jnp.asarray), IMAGES)
+  ]
+  found, expected = (each.exemplars("conv2") for each in both)
+  for name in ("image_ids", "activations", "thresholds"):
+    np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+  np.testing.assert_array_equal(*(each.images(np.array([3])) for each in both))
+
+
+def test_the_digest_of_given_regions_is_of_what_is_seen():
+  masks = np.ones((1, 2, 32, 32), bool)
+  regions = [
+    milan_jax.from_regions(images[None], own)
+    for images in (IMAGES[:2], IMAGES[2:4])
+    for own in (masks, np.triu(masks))
+  ]
+  assert len({digest_of(each) for each in regions}) == 4
+  assert digest_of(regions[0]) == digest_of(
+    milan_jax.from_regions(IMAGES[None, :2].copy(), masks)
+  )
+
+
+def test_empty_masks_are_reported(capfd):
+  masks = np.ones((2, 2, 32, 32), bool)
+  masks[1, 1] = False
+  milan_jax.from_regions(IMAGES[:4].reshape(2, 2, 32, 32, 3), masks)
+  assert "1 of 4 masks are empty" in capfd.readouterr().err
 
 
 def test_arrays_of_another_size_are_reported(scene, capfd):

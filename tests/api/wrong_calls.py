@@ -9,11 +9,11 @@ import os
 import pathlib
 import sys
 
-import jax
 import numpy as np
 import torch
 
 import milan_jax
+from tests.api.odd_objects import ODD_CALLS, decode
 from tests.api.scene import make_scene
 
 UNIT = milan_jax.Unit("conv2", 0)
@@ -25,12 +25,6 @@ def _described(unit, text="Dots", **known):
 
 def _module():
   return milan_jax.probe(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3)), image_size=32)
-
-
-def _decode(names, change):
-  features = names["features"].read(0, 8)
-  keys = jax.random.split(jax.random.key(0), 8)
-  return names["captioner"].decoder(batch_size=8)(*change(features, keys))
 
 
 CALLS = {
@@ -265,27 +259,27 @@ CALLS = {
     "devices: expected at least one",
   ),
   "one unit's features": (
-    lambda s, d: _decode(s, lambda x, keys: (x[0], keys)),
+    lambda s, d: decode(s, lambda x, keys: (x[0], keys)),
     r"features: expected shape \(units, k, 32\).*found \(5, 32\)",
   ),
   "features of another size": (
-    lambda s, d: _decode(s, lambda x, keys: (x[..., 1:], keys)),
+    lambda s, d: decode(s, lambda x, keys: (x[..., 1:], keys)),
     r"features: expected shape \(units, k, 32\).*found \(8, 5, 31\)",
   ),
   "more units than a batch has": (
-    lambda s, d: _decode(s, lambda x, keys: (np.repeat(x, 2, 0), keys)),
+    lambda s, d: decode(s, lambda x, keys: (np.repeat(x, 2, 0), keys)),
     "expected at most 8 units.*found 16: .*with batch_size 16",
   ),
   "one key": (
-    lambda s, d: _decode(s, lambda x, keys: (x, keys[0])),
+    lambda s, d: decode(s, lambda x, keys: (x, keys[0])),
     "keys: expected one threefry2x32 key per unit",
   ),
   "counts of another number": (
-    lambda s, d: _decode(s, lambda x, keys: (x, keys, [5])),
+    lambda s, d: decode(s, lambda x, keys: (x, keys, [5])),
     r"counts: expected 8 numbers of 1 or more.*found \[5\]",
   ),
   "counts of zero": (
-    lambda s, d: _decode(s, lambda x, keys: (x, keys, [0] * 8)),
+    lambda s, d: decode(s, lambda x, keys: (x, keys, [0] * 8)),
     "counts: expected 8 numbers of 1 or more",
   ),
   "an empty batch of scores": (
@@ -355,6 +349,7 @@ CALLS = {
     lambda s, d: milan_jax.describe("x"),
     "describe: expected milan_jax.DescribeOptions; found a str",
   ),
+  **ODD_CALLS,
 }
 
 

@@ -195,6 +195,12 @@ class Decoder:
     self._decode = decode_on(mesh, decoding, vocabulary, self._words)
     self._compiled: dict[tuple[int, bool], Any] = {}
 
+  def __repr__(self) -> str:
+    return (
+      f"Decoder(strategy={self.decoding.strategy!r}, batch_size={self.batch_size}, "
+      f"feature_size={self.feature_size})"
+    )
+
   def _fused(self, release: Release, everywhere: NamedSharding) -> Weights:
     """Returns the weights as the search uses them, on every device."""
     params = {"captioner": release.params["captioner"]}
@@ -282,6 +288,13 @@ class Decoder:
       raise UserError(
         f"features: expected shape (units, k, {self.feature_size}), as "
         f"captioner.encode(exemplars).read(0, units) returns; found {features.shape}."
+      )
+    finite = np.isfinite(features).all((1, 2))
+    if not finite.all():
+      raise UserError(
+        "features: expected finite numbers; found NaN or infinity for "
+        f"{np.count_nonzero(~finite)} of {units} units, the first of which is number "
+        f"{np.argmin(finite)}: check the encoder's weights."
       )
     if units > self.batch_size:
       raise UserError(

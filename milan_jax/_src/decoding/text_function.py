@@ -84,7 +84,7 @@ class TextFunction:
     """Scores one text of each unit.
 
     Raises:
-      UserError: the arrays are of other shapes.
+      UserError: the arrays are of other shapes, or a token is not in the vocabulary.
     """
     shape, ids = np.shape(features), np.shape(tokens)
     if len(shape) != 3 or shape[2] != self._feature_size:
@@ -96,6 +96,13 @@ class TextFunction:
         f"tokens: expected shape ({shape[0]}, length), a text of each unit; found "
         f"{ids}."
       )
+    if not isinstance(tokens, jax.core.Tracer):  # JAX would read another token
+      numbers, known = np.asarray(tokens), self._vocabulary.vocab_size
+      if not np.all((numbers >= 0) & (numbers < known)):
+        raise UserError(
+          f"tokens: expected ids from 0 to {known - 1}, as captioner.tokens returns "
+          f"them; found {numbers.min()} to {numbers.max()}."
+        )
     arrays = jnp.asarray(features, jnp.float32), jnp.asarray(tokens)
     return self._log_probs(params, *arrays)
 

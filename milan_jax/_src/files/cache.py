@@ -29,7 +29,7 @@ def alone_in(cache: pathlib.Path) -> Iterator[None]:
   """
   try:
     cache.mkdir(parents=True, exist_ok=True)
-    lock = (cache / ".lock").open("w")
+    lock = (cache / ".lock").open("wb")
   except OSError as error:
     raise UserError(
       f"{cache} cannot be written ({error.strerror}): set ${CACHE_VARIABLE} to a "

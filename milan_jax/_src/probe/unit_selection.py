@@ -23,7 +23,7 @@ def select_layers(
   """The layers selected by a comma-separated list of names, globs and indices.
 
   Layers are in the order of the list without repetition; the matches of a glob are in
-  the model's order. `*` matches any characters, including dots. A number that is no
+  the model's order. `*` matches any characters, including dots. A number that is not a
   name in the model is an index in the model's order, from the end if negative. Names
   with commas need no escaping.
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from milan_jax._src.errors import UserError
 from milan_jax._src.notebook import Shown
 from milan_jax._src.records import (
   DistributedExemplars,
@@ -16,6 +17,7 @@ from milan_jax._src.records import (
   LayerExemplars,
   MappedExemplars,
 )
+from milan_jax._src.store.row_numbers import row_numbers
 
 
 class ChosenExemplars(Shown):
@@ -60,7 +62,7 @@ class ChosenExemplars(Shown):
     whole = self._exemplars
     if not isinstance(whole, MappedExemplars):
       return None
-    return whole.maps(layer, self._rows[layer][rows], slots)
+    return whole.maps(layer, self._at(layer, rows), slots)
 
   def image_names(self, rows: Int[np.ndarray, "n"]) -> list[str] | None:
     """Returns the names of the distinct images at `rows`; None if not known."""
@@ -69,7 +71,8 @@ class ChosenExemplars(Shown):
 
   def exemplars(self, layer: str) -> LayerExemplars:
     """Returns ids, rows, activations and thresholds of a layer's chosen units."""
-    whole, rows = self._exemplars.exemplars(layer), self._rows[layer]
+    rows = self._chosen(layer)
+    whole = self._exemplars.exemplars(layer)
     return dataclasses.replace(
       whole,
       units=whole.units[rows],
@@ -91,7 +94,7 @@ class ChosenExemplars(Shown):
     self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
   ) -> Bool[np.ndarray, "n height width"]:
     """Returns masks of exemplars of a layer; `rows` index its chosen units."""
-    return self._exemplars.masks(layer, self._rows[layer][rows], slots)
+    return self._exemplars.masks(layer, self._at(layer, rows), slots)
 
   def distribution(self, layer: str) -> LayerDistribution | None:
     """Returns histograms and samples of a layer's chosen units; None if not known."""
@@ -101,7 +104,7 @@ class ChosenExemplars(Shown):
     )
     if found is None:
       return None
-    rows = self._rows[layer]
+    rows = self._chosen(layer)
     arrays = {
       field.name: getattr(found, field.name)[rows]
       for field in dataclasses.fields(found)
@@ -115,4 +118,17 @@ class ChosenExemplars(Shown):
     """Returns masks of samples of a layer; `rows` index its chosen units."""
     whole = self._exemplars
     assert isinstance(whole, DistributedExemplars), "samples are known"
-    return whole.sample_masks(layer, self._rows[layer][rows], slots)
+    return whole.sample_masks(layer, self._at(layer, rows), slots)
+
+  def _chosen(self, layer: str) -> Int[np.ndarray, "chosen"]:
+    if layer not in self._rows:
+      raise UserError(
+        f"There is no layer {layer!r}; the exemplars are of {', '.join(self._rows)}."
+      )
+    return self._rows[layer]
+
+  def _at(self, layer: str, rows: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
+    """Rows of the whole set."""
+    chosen = self._chosen(layer)
+    found: np.ndarray = chosen[row_numbers(rows, len(chosen), "rows")]
+    return found

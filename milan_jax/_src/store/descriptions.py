@@ -120,7 +120,10 @@ def write_descriptions(path: pathlib.Path, descriptions: Iterable[Description]) 
     path: the file; it is replaced.
     descriptions: one per unit.
   """
-  with atomic_path(path) as staging, staging.open("w", newline="") as file:
+  with (
+    atomic_path(path) as staging,
+    staging.open("w", encoding="utf-8", newline="") as file,
+  ):
     file.writelines(_csv_lines(descriptions))
 
 

@@ -30,9 +30,11 @@ from milan_jax._src.files.atomic import write_json, write_npz
 from milan_jax._src.files.digests import sha256_of, sha256_of_file
 from milan_jax._src.files.json_files import read_json, with_checksum
 from milan_jax._src.files.staging import staged_folder
+from milan_jax._src.notebook import Shown
 from milan_jax._src.records import ExemplarSet, LayerExemplars, Unit
 from milan_jax._src.store import annotations as annotation_tables
 from milan_jax._src.store import splits
+from milan_jax._src.store.row_numbers import row_numbers
 from milan_jax._src.store.unit_records import (
   VERSION,
   UnitRecords,
@@ -183,7 +185,7 @@ def _contents(files: Sequence[io.BytesIO]) -> list[bytes]:
   return [file.getvalue() for file in files]
 
 
-class RecordedExemplars:
+class RecordedExemplars(Shown):
   """A data set of exemplars, read at random: an `ExemplarSet`.
 
   Args:
@@ -233,10 +235,15 @@ class RecordedExemplars:
 
   def exemplars(self, layer: str) -> LayerExemplars:
     """Returns ids, rows, activations and thresholds of a layer's units."""
+    if layer not in self._layers:
+      raise UserError(
+        f"There is no layer {layer!r}; the exemplars are of {', '.join(self._layers)}."
+      )
     return self._layers[layer]
 
   def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
     """Returns the distinct images at `rows`."""
+    rows = row_numbers(rows, self._num_images, "rows of images")
     k, height, width = self._shape
     found = np.zeros((len(rows), height, width, 3), np.uint8)
     for place, at in enumerate(self._places[rows].tolist()):
@@ -251,6 +258,9 @@ class RecordedExemplars:
     self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
   ) -> Bool[np.ndarray, "n height width"]:
     """Returns the masks of some exemplars of a layer."""
+    units = len(self.exemplars(layer).units)
+    rows = row_numbers(rows, units, "rows")
+    slots = row_numbers(slots, self._shape[0], "slots")
     found = np.zeros((len(rows), *self._shape[1:]), bool)
     for row in np.unique(rows).tolist():
       stored = zlib.decompress(self._record(self._begins[layer] + row)["masks"])

@@ -384,7 +384,7 @@ def _signed_units(layer: Mapping[str, Any]) -> list[Unit]:
 def _read_about(path: Any) -> dict[str, Any]:
   if is_remote(path):
     try:
-      found: dict[str, Any] = json.loads(path.read_text())
+      found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except Exception as error:  # of many kinds, from several libraries
       raise UserError(f"{path} cannot be read ({error}): {_REMEDY}.") from error
     check_checksum(found, path, remedy=_REMEDY)

@@ -6,7 +6,25 @@ from jaxtyping import Bool, Int, UInt8
 from milan_jax._src.errors import UserError
 from milan_jax._src.notebook import Shown
 from milan_jax._src.records import LayerExemplars
+from milan_jax._src.runs.progress import say
 from milan_jax._src.store.row_numbers import row_numbers
+
+
+def _check_marked(masks: np.ndarray) -> None:
+  """Refuses units without a region, and says how many other masks are empty."""
+  empty: np.ndarray = np.logical_not(masks.any((2, 3)))
+  (units,) = np.nonzero(empty.all(1))
+  if units.size:
+    more = f" and {units.size - 1} more" if units.size > 1 else ""
+    raise UserError(
+      "masks: expected a marked pixel in at least one mask of each unit; found none "
+      f"for unit {units[0]}{more}: leave such units out."
+    )
+  if empty.any():
+    say(
+      f"{np.count_nonzero(empty)} of {empty.size} masks are empty: their images count "
+      "as regions that show nothing"
+    )
 
 
 class GivenRegions(Shown):
@@ -18,7 +36,7 @@ class GivenRegions(Shown):
     layer: the layer's name.
 
   Raises:
-    UserError: the arrays do not fit together, or there is no region.
+    UserError: the arrays do not fit together, or a unit has no region.
   """
 
   def __init__(self, images: np.ndarray, masks: np.ndarray, layer: str):
@@ -40,6 +58,9 @@ class GivenRegions(Shown):
       )
     if not images.size:
       raise UserError(f"images: expected at least one; found shape {images.shape}.")
+    if not isinstance(layer, str) or not layer:
+      raise UserError(f"layer: expected a name; found {layer!r}.")
+    _check_marked(masks)
     self._images, self._masks = images, masks
     self._layer = layer
 

@@ -442,6 +442,16 @@ def _check_params(release: Release) -> None:
     for name in sorted(shapes | found):
       shape, other = shapes.get(name, "absent"), found.get(name, "absent")
       _check(shape == other, f"{part}/{name}", f"{shape}", other)
+    for name, array in flatten_dict(release.params[part], sep="/").items():
+      _check(_is_finite(array), f"{part}/{name}", "finite", "NaN or infinity")
+
+
+def _is_finite(array: Any) -> bool:
+  """Whether all numbers are finite; True of what has none, such as a tracer."""
+  is_array = isinstance(array, np.ndarray | jax.Array)
+  if not is_array or isinstance(array, jax.core.Tracer):
+    return True
+  return bool(np.isfinite(np.asarray(array)).all())
 
 
 @functools.cache
