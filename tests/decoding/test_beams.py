@@ -1,6 +1,7 @@
 """Every hypothesis and score of the original's searches, not only the best."""
 
 import dataclasses
+import functools
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +22,7 @@ from milan_jax._src.search.forced import counted, forced_scores
 from milan_jax._src.search.rerank import rerank
 from milan_jax._src.search.rollout import greedy
 from milan_jax._src.search.steps import BoundModel
+from tests.helpers.one_size import ONE_SIZE
 
 START, STOP = 424, 425
 ENDS = {"start_id": START, "stop_id": STOP}
@@ -41,9 +43,14 @@ class Models:
 
   def options(self, mi):
     options = {"valid": jnp.ones(len(self.units), bool), **ENDS}
-    return options | ({"lm": self.lm, "temperature": 0.2} if mi else {})
+    # With both models in chunks of all sizes that a CPU has.
+    if mi:
+      return options | {"lm": self.lm, "temperature": 0.2}
+    return options | {"packing": ONE_SIZE}
 
-  def beams(self, beam_size, length, mi=False):
+  @functools.cache  # noqa: B019
+  def beams(self, beam_size, length, mi):
+    """Several tests look at the same search, which compiles for seconds."""
     options = self.options(mi)
     return beam_search(
       self.captioner, beam_size=beam_size, length=length, **options
@@ -53,7 +60,8 @@ class Models:
     counts = counted(
       tokens, stop_id=STOP, num_steps=num_steps, one_too_many=one_too_many
     )
-    return forced_scores(bound, tokens, counts, start_id=START)[0]
+    options = {"start_id": START, "packing": ONE_SIZE}
+    return forced_scores(bound, tokens, counts, **options)[0]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +103,7 @@ def test_every_hypothesis(models, outputs, name, beam_size, length, mi):
   [("rerank5", 5, 15), ("rerank50", 50, 15), ("rerank50_len4", 50, 4)],
 )
 def test_every_reranked_score(models, outputs, name, beam_size, length):
-  beams = models.beams(beam_size, length)
+  beams = models.beams(beam_size, length, False)
   _same_beams(beams, outputs, name)
   if f"{name}/beam_lm_scores" not in outputs:
     return
@@ -116,7 +124,7 @@ def test_every_reranked_score(models, outputs, name, beam_size, length):
 
 def test_a_unit_alone(tiny, outputs):
   models = Models(tiny, outputs["features"][:1])
-  beams = models.beams(50, 15)
+  beams = models.beams(50, 15, False)
   assert int(beams.num_steps) == outputs["rerank50_unit0/beam_tokens"].shape[-1]
   _same_beams(beams, outputs, "rerank50_unit0")
 
