@@ -37,6 +37,7 @@ from tests.helpers.browsing import (
   until,
 )
 from tests.helpers.commands import run_here
+from tests.helpers.one_size import one_size
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("axe_playwright_python")
@@ -60,14 +61,14 @@ def _finished(command, *arguments):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, optimized):
   """Folders of two finished runs: another search describes the same exemplars."""
   if RUNS:
     return [pathlib.Path(each).resolve() for each in RUNS]
   folder = tmp_path_factory.mktemp("runs")
   layers = f"--layers={','.join(LAYERS)}"
   one, other = f"--workdir={folder / 'one'}", f"--workdir={folder / 'other'}"
-  with pytest.MonkeyPatch.context() as patch:
+  with pytest.MonkeyPatch.context() as patch, one_size():
     if packaged_model() is None:
       patch.setattr(written, "meanings", _meanings)
     _finished("describe", layers, f"--units={UNITS}", one)

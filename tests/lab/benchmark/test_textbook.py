@@ -11,6 +11,7 @@ from milan_jax._src.decoding.decoder import Decoder
 from milan_jax._src.lab.benchmark import textbook
 from milan_jax._src.lab.benchmark.jax_beam import FlatBeamDecoder
 from milan_jax._src.options.decoding import Decoding
+from tests.helpers.one_size import one_size
 
 STRATEGIES = ("greedy", "beam", "rerank")
 
@@ -57,10 +58,11 @@ def found(request, tiny, outputs):
 @pytest.fixture(scope="module")
 def ours(tiny, outputs):
   keys = jax.random.split(jax.random.key(0), 8)
-  return {
-    name: Decoder(tiny, Decoding(name), batch_size=8)(outputs["features"], keys)
-    for name in STRATEGIES
-  }
+  with one_size():
+    return {
+      name: Decoder(tiny, Decoding(name), batch_size=8)(outputs["features"], keys)
+      for name in STRATEGIES
+    }
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -8,12 +8,14 @@ from milan_jax._src.lab.evaluation import stem
 from milan_jax._src.lab.evaluation.described import judged
 from milan_jax._src.lab.evaluation.job import Job
 from milan_jax._src.text.judge import judge
+from tests.helpers.one_size import one_size
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory):
+def outcome(tmp_path_factory, optimized):
   """The stem's units, described over the packaged photographs."""
-  return stem.run(Job(load("starter"), tmp_path_factory.mktemp("stem")))
+  with one_size():
+    return stem.run(Job(load("starter"), tmp_path_factory.mktemp("stem")))
 
 
 def test_seven_in_ten_agree_with_their_kernels(outcome):
