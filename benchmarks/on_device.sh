@@ -147,7 +147,7 @@ exemplars=("$python" benchmarks/bench_exemplars.py milan_jax/_src/images/photogr
 exemplars+=(--probes torch --plain_images 0 --json "$out/exemplars.json")
 encoder=("$python" benchmarks/bench_backbones.py --json "$out/encoder.json")
 if [ -n "$small" ]; then
-  exemplars+=(--network wide7 --num_images 8 --batch_size 4)
+  exemplars+=(--network wide7 --num_images 16 --batch_size 8)
   encoder+=(efficientnet-lite0 --batch 1 --size 32 --rounds 1)
 else
   exemplars+=(--network resnet18 --num_images 4000 --batch_size 128)
