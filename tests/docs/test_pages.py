@@ -14,6 +14,7 @@ from PIL import Image
 
 import milan_jax
 from tests.api.conftest import scene  # noqa: F401
+from tests.helpers.one_size import one_size
 from tests.models import torch_networks
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -74,7 +75,7 @@ def test_probing_takes_what_is_public():
   assert not [block for block in blocks if "milan_jax._src" in block]
 
 
-def test_the_notebook(tmp_path, monkeypatch, capsys):
+def test_the_notebook(tmp_path, monkeypatch, capsys, optimized):
   """Its cells, with the captioner that ships; what they print is as it is shown."""
   cells = json.loads((ROOT / "docs" / "tutorial.ipynb").read_text())["cells"]
   code = [cell for cell in cells if cell["cell_type"] == "code"]
@@ -82,7 +83,8 @@ def test_the_notebook(tmp_path, monkeypatch, capsys):
   names: dict[str, object] = {}
   for cell in code:
     capsys.readouterr()
-    exec("".join(cell["source"]), names)
+    with one_size():
+      exec("".join(cell["source"]), names)
     shown = "".join("".join(output["text"]) for output in cell["outputs"])
     assert len(capsys.readouterr().out.splitlines()) == len(shown.splitlines())
   said = {entry.unit.index: entry.text.lower() for entry in names["descriptions"]}

@@ -16,6 +16,7 @@ from milan_jax._src.lab.evaluation.described import describe_regions
 from milan_jax._src.lab.evaluation.evaluate import TESTS, evaluate
 from milan_jax._src.options.lab import EvalOptions
 from milan_jax._src.store.region_sets import RegionSetWriter
+from tests.helpers.one_size import one_size
 from tests.lab.corpus.pictures import halves, noise
 
 SIZE, K = 224, 15
@@ -73,9 +74,10 @@ def _options(workdir, **changed):
 
 
 @pytest.fixture(scope="module")
-def found(photographs, corpus, tmp_path_factory):
+def found(photographs, corpus, tmp_path_factory, optimized):
   folder = tmp_path_factory.mktemp("eval")
-  trained = describe_regions(folder / "trained", load("starter"), corpus)
+  with one_size():
+    trained = describe_regions(folder / "trained", load("starter"), corpus)
   options = _options(
     folder / "run",
     images=photographs,
@@ -85,7 +87,7 @@ def found(photographs, corpus, tmp_path_factory):
     json=folder / "figures.json",
     plot=folder / "plot.png",
   )
-  with pytest.MonkeyPatch.context() as patch:
+  with pytest.MonkeyPatch.context() as patch, one_size():
     for name, number in (("NUM_SHUFFLED", 2), ("NUM_RANDOM", 2), ("NUM_DEAD", 4)):
       patch.setattr(negatives, name, number)
     patch.setattr(sentence_similarity, "packaged_model", lambda: None)
