@@ -18,9 +18,9 @@
   // the histogram: of the bin that the threshold is in, any number may exceed it.
   milan.exceeding = (place, { distribution, threshold }) => {
     if (!distribution || threshold === undefined || milan.isDead(place)) return "";
-    const bars = barsOf(distribution.maxima);
-    const least = total(bars.filter(({ low }) => low > threshold));
-    const most = total(bars.filter(({ high }) => high > threshold));
+    const bars = barsOf(distribution.maxima), level = Math.fround(threshold); // rounded digits
+    const least = total(bars.filter(({ low }) => low > level));
+    const most = total(bars.filter(({ high }) => high > level));
     const count = least === most ? milan.number(least) : `${milan.number(least)} to ${milan.number(most)}`;
     return `above the threshold on ${count} of ${milan.plural(total(bars), "image")}`;
   };
