@@ -85,8 +85,13 @@ def test_the_notebook(tmp_path, monkeypatch, capsys, optimized):
     capsys.readouterr()
     with one_size():
       exec("".join(cell["source"]), names)
-    shown = "".join("".join(output["text"]) for output in cell["outputs"])
+    shown = "".join("".join(output.get("text", "")) for output in cell["outputs"])
     assert len(capsys.readouterr().out.splitlines()) == len(shown.splitlines())
+    for output in cell["outputs"]:
+      if output["output_type"] == "execute_result":
+        value = eval("".join(cell["source"]), names)
+        rows = "".join(output["data"]["text/html"]).count("<tr>")
+        assert value._repr_html_().count("<tr>") == rows > 1
   said = {entry.unit.index: entry.text.lower() for entry in names["descriptions"]}
   words = ["red", "blue", "white|bright|light", "dark|black", "dark|edge", "edge|left"]
   for index, word in enumerate(words):
