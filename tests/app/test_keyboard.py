@@ -195,4 +195,4 @@ def test_axe_finds_nothing_serious(page, scheme):
   for name in ("Search", "Your pictures", "Units"):
     page.get_by_role("tab", name=name).click()
     answer_of(page)
-    assert page.evaluate("document.documentElement.scrollWidth") == 390, name
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
