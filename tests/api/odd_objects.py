@@ -175,6 +175,10 @@ ODD_CALLS = {
     lambda s, d: _collect(s, IMAGES[0].transpose(2, 0, 1)),
     r"\(3, 32, 32\) may be that of one RGB image .*images\[None\] makes",
   ),
+  "masked images": (
+    lambda s, d: _collect(s, np.ma.masked_greater(IMAGES, 100)),
+    r"images: expected an array without a mask; .* give images.filled\(0\)",
+  ),
   "exemplars of floats": (
     lambda s, d: s["captioner"].describe(Changed(s["exemplars"], lambda x: x / 255)),
     "exemplars: expected images of uint8, .*; found float64 of shape",

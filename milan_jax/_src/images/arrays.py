@@ -49,6 +49,11 @@ class ArrayImages:
   ):
     channels = geometry.channels if geometry else 3
     expected = _expected(channels)
+    if isinstance(images, np.ma.MaskedArray):
+      raise UserError(
+        f"{origin}: expected an array without a mask; found a masked one: give "
+        "images.filled(0), or another value for what is masked."
+      )
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
       remedy = _CONVERSIONS.get(images.dtype.kind, "") if images.ndim == 4 else ""
       raise UserError(
