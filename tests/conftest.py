@@ -18,6 +18,9 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 # running them: they are compiled in haste. Where tests are of what optimization could
 # change, or run long, they use the fixture `optimized`.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# As many processes run tests as there are cores: more threads of torch and NumPy would
+# keep the cores busy with waiting for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import jax
 import numpy as np
