@@ -1,6 +1,7 @@
 """The house's rules: who may import whom, and how long a file may be."""
 
 import ast
+import functools
 import pathlib
 import re
 import subprocess
@@ -117,9 +118,21 @@ def _files() -> list[pathlib.Path]:
   return sorted(PACKAGE.rglob("*.py"))
 
 
+@functools.cache
+def _nodes(path: pathlib.Path) -> tuple[ast.AST, ...]:
+  """All nodes of a file."""
+  text = path.read_text(encoding="utf-8")
+  for _ in range(5):
+    try:
+      return tuple(ast.walk(ast.parse(text)))
+    except SystemError:  # CPython 3.11.7: another thread parsed at the same time
+      continue
+  raise AssertionError(f"{path}: cannot be parsed")
+
+
 def _imports(path: pathlib.Path) -> set[str]:
   names = set()
-  for node in ast.walk(ast.parse(path.read_text())):
+  for node in _nodes(path):
     if isinstance(node, ast.Import):
       names |= {alias.name for alias in node.names}
     elif isinstance(node, ast.ImportFrom):
@@ -200,7 +213,7 @@ def test_html_is_written_by_templates_alone():
   tags = [
     f"{path}:{node.lineno}"
     for path in _files()
-    for node in ast.walk(ast.parse(path.read_text()))
+    for node in _nodes(path)
     if isinstance(node, ast.Constant) and isinstance(node.value, str)
     if re.search(r"</[a-z]+[0-9]?>", node.value)
   ]
@@ -212,7 +225,7 @@ def test_texts_are_opened_with_an_encoding():
   bare = [
     f"{path}:{node.lineno}"
     for path in _files()
-    for node in ast.walk(ast.parse(path.read_text()))
+    for node in _nodes(path)
     if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "open"
     for mode in node.args[:1]
     if isinstance(mode, ast.Constant) and mode.value in ("r", "w", "a", "x")

@@ -94,12 +94,24 @@ def texts(tab):
   return tab.locator("ul.cards .text > :nth-child(2)").all_inner_texts()
 
 
-def serious(tab):
-  """What axe finds to be serious or critical, and where."""
+# The rules of axe that a scheme of colors bears on.
+COLOR_RULES = ("color-contrast", "link-in-text-block")
+
+
+def serious(tab, *, rules=None):
+  """What axe finds to be serious or critical, and where.
+
+  Args:
+    tab: the page.
+    rules: names of the rules to apply; None for all.
+  """
   from axe_playwright_python.sync_playwright import Axe
 
   # Without reading styles again, which the page's policy forbids.
-  found = Axe().run(tab, options={"preload": False}).response
+  options = {"preload": False}
+  if rules is not None:
+    options["runOnly"] = {"type": "rule", "values": list(rules)}
+  found = Axe().run(tab, options=options).response
   assert found["passes"], "axe looked at nothing"
   return [
     (fault["id"], fault["help"], [node["html"][:120] for node in fault["nodes"][:3]])

@@ -46,8 +46,8 @@ class StandIn(pathlib.PurePosixPath):
   def read_bytes(self):
     return self._local().read_bytes()
 
-  def read_text(self):
-    return self._local().read_text()
+  def read_text(self, encoding=None):
+    return self._local().read_text(encoding)
 
   @property
   def parent(self):
