@@ -15,9 +15,8 @@ from milan_jax._src.models.encoder import project
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.records import Description
 from milan_jax._src.store.release import Release
-from milan_jax._src.text.content_words import fits_any_unit
+from milan_jax._src.text.content_words import describes_nothing
 from milan_jax._src.text.vocabulary import Vocabulary
-from milan_jax._src.text.wording import says_nothing
 
 _word_log_probs = jax.jit(word_detectors.word_log_probs)
 # Minimum share of a unit's regions with nonzero features for a nonzero confidence.
@@ -136,8 +135,7 @@ def judged(
   rows = zip(descriptions, found.tolist(), blind.tolist(), strict=True)
   for entry, value, empty in rows:
     sure = 0.0 if entry.dead or empty else value
-    sayings = release.decoding.nothing
-    nothing = says_nothing(entry.text, sayings) or fits_any_unit(entry.text)
+    nothing = describes_nothing(entry.text, release.decoding.nothing)
     if sure < spec.threshold or nothing:
       yield dataclasses.replace(
         entry, text=NO_PATTERN, confidence=sure, guess=entry.text

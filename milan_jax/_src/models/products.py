@@ -181,10 +181,7 @@ def times_transposed(
   if kernel.dtype == jnp.float32 and 1 < num <= FEW_ROWS:
 
     def as_columns(cotangents: Array, kernel: Array) -> Array:
-      columns = _sum_over(kernel, cotangents.reshape(num, outputs), (1,), (1,))
-      # Without the barrier XLA swaps the operands instead of transposing their product.
-      found: Array = jax.lax.optimization_barrier(columns).T.reshape(*shape, -1)
-      return found
+      return dot(cotangents, KernelByOutputs(kernel))
 
     few: Array = jax.lax.platform_dependent(
       cotangents, kernel, cpu=as_columns, default=whole

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from milan_jax._src.errors import UserError
 from milan_jax._src.notebook import Shown
 from milan_jax._src.records import (
   DistributedExemplars,
@@ -17,7 +16,7 @@ from milan_jax._src.records import (
   LayerExemplars,
   MappedExemplars,
 )
-from milan_jax._src.store.row_numbers import row_numbers
+from milan_jax._src.store.row_numbers import check_layer, row_numbers
 
 
 class ChosenExemplars(Shown):
@@ -121,10 +120,7 @@ class ChosenExemplars(Shown):
     return whole.sample_masks(layer, self._at(layer, rows), slots)
 
   def _chosen(self, layer: str) -> Int[np.ndarray, "chosen"]:
-    if layer not in self._rows:
-      raise UserError(
-        f"There is no layer {layer!r}; the exemplars are of {', '.join(self._rows)}."
-      )
+    check_layer(layer, self._rows, "exemplars")
     return self._rows[layer]
 
   def _at(self, layer: str, rows: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:

@@ -34,7 +34,7 @@ from milan_jax._src.notebook import Shown
 from milan_jax._src.records import ExemplarSet, LayerExemplars, Unit
 from milan_jax._src.store import annotations as annotation_tables
 from milan_jax._src.store import splits
-from milan_jax._src.store.row_numbers import row_numbers
+from milan_jax._src.store.row_numbers import check_layer, row_numbers
 from milan_jax._src.store.unit_records import (
   VERSION,
   UnitRecords,
@@ -235,10 +235,7 @@ class RecordedExemplars(Shown):
 
   def exemplars(self, layer: str) -> LayerExemplars:
     """Returns ids, rows, activations and thresholds of a layer's units."""
-    if layer not in self._layers:
-      raise UserError(
-        f"There is no layer {layer!r}; the exemplars are of {', '.join(self._layers)}."
-      )
+    check_layer(layer, self._layers, "exemplars")
     return self._layers[layer]
 
   def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:

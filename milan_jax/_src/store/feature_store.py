@@ -35,7 +35,7 @@ from milan_jax._src.files.json_files import (
 from milan_jax._src.files.npy_files import open_npy
 from milan_jax._src.notebook import Shown
 from milan_jax._src.records import LayerExemplars, Sign, Unit, signed_units
-from milan_jax._src.store.row_numbers import row_numbers
+from milan_jax._src.store.row_numbers import check_layer, row_numbers
 
 FORMAT = "milan-jax features 1"
 INDEX, PROGRESS = "index.json", "progress.json"
@@ -235,10 +235,7 @@ class FeatureStore(Shown):
     return signed_units(layer, units, off)
 
   def _number(self, layer: str) -> int:
-    if layer not in self.layers:
-      raise UserError(
-        f"There is no layer {layer!r}; the features are of {', '.join(self.layers)}."
-      )
+    check_layer(layer, self.layers, "features")
     return self.layers.index(layer)
 
   def all_units(self) -> list[Unit]:
@@ -457,9 +454,8 @@ def _check_same(folder: pathlib.Path, index: dict[str, Any]) -> None:
       + ": choose another --workdir."
     )
   # Earlier versions wrote no `about`.
-  of = {**known.get("about", {}), **index.get("about", {})}
-  here = {**index.get("about", {}), **known.get("about", {})}
-  others = [name for name in of if of[name] != here[name]]
+  about, here = index.get("about", {}), known.get("about", {})
+  others = [name for name in here if name in about and about[name] != here[name]]
   if others:
     what = {"exemplars": "of other exemplars", "encoder": "by another encoder"}
     raise UserError(

@@ -1,10 +1,24 @@
-"""Checks of the rows that the readers of exemplars are asked for."""
+"""Checks of the layers and rows that the readers of exemplars are asked for."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from milan_jax._src.errors import UserError
+
+
+def check_layer(layer: str, layers: Iterable[str], of: str) -> None:
+  """Raises UserError if there is no such layer.
+
+  Args:
+    layer: its name.
+    layers: the names that there are.
+    of: what is of the layers, for the message.
+  """
+  known = list(layers)
+  if layer not in known:
+    raise UserError(f"There is no layer {layer!r}; the {of} are of {', '.join(known)}.")
 
 
 def row_numbers(rows: Any, size: int, of: str) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from milan_jax._src.text.vocabulary import SPECIAL_TOKENS, Vocabulary
-from milan_jax._src.text.wording import singular
+from milan_jax._src.text.wording import says_nothing, singular
 from milan_jax._src.text.wording import tokens as spoken_tokens
 
 # Function words, and nouns and adjectives that fit any unit.
@@ -91,6 +91,16 @@ def fits_any_unit(description: str) -> bool:
   found = spoken_tokens(description)
   stems = {singular(word) for word in found}
   return bool(stems & VARIETY) and not any(content_stems(found))
+
+
+def describes_nothing(description: str, sayings: Iterable[str]) -> bool:
+  """Returns whether a description says nothing of its unit, or what fits any.
+
+  Args:
+    description: the description.
+    sayings: descriptions of no pattern, in lower case.
+  """
+  return says_nothing(description, sayings) or fits_any_unit(description)
 
 
 def _variety(vocabulary: Vocabulary) -> Bool[np.ndarray, "vocab"]:

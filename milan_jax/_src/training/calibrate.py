@@ -19,11 +19,10 @@ from milan_jax._src.store import release as releases
 from milan_jax._src.store.feature_records import FeatureRecords
 from milan_jax._src.store.feature_store import FeatureStore
 from milan_jax._src.store.truths import TRUTH
-from milan_jax._src.text.content_words import fits_any_unit
+from milan_jax._src.text.content_words import describes_nothing
 from milan_jax._src.text.judge import Truth, judge
 from milan_jax._src.text.reconstruction import reconstruct_ids
 from milan_jax._src.text.vocabulary import Vocabulary
-from milan_jax._src.text.wording import says_nothing
 from milan_jax._src.training.fit_confidence import fit_confidence
 
 BATCH = 64
@@ -79,8 +78,7 @@ def calibrate(
   right = np.array(
     [
       not truth.negative
-      and not says_nothing(text, release.decoding.nothing)
-      and not fits_any_unit(text)
+      and not describes_nothing(text, release.decoding.nothing)
       and judge(text, truth).lenient
       for text, truth in zip(texts, known, strict=True)
     ]
