@@ -1,6 +1,7 @@
 """Wrong input from Python ends in one sentence: what was expected, what was found."""
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 import milan_jax
 from milan_jax._src.api.exemplar_digests import digest_of
+from milan_jax._src.api.stores import folder_to_write
 from tests.api.odd_objects import IMAGES, Source
 from tests.api.wrong_calls import CALLS, UNIT, _described
 
@@ -110,6 +112,18 @@ def test_the_digest_of_given_regions_is_of_what_is_seen():
   assert digest_of(regions[0]) == digest_of(
     milan_jax.from_regions(IMAGES[None, :2].copy(), masks)
   )
+
+
+def test_a_folder_that_is_not_ours_is_refused(tmp_path, monkeypatch):
+  """As seen by somebody else: whoever runs the tests may write everywhere."""
+  access = os.access
+  monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+  with pytest.raises(
+    milan_jax.UserError, match=f"may be written in {tmp_path}: choose"
+  ):
+    folder_to_write("folder", tmp_path / "new" / "folder")
+  monkeypatch.setattr(os, "access", access)
+  assert folder_to_write("folder", tmp_path / "new") == tmp_path / "new"
 
 
 def test_empty_masks_are_reported(capfd):

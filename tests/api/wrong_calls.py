@@ -210,6 +210,26 @@ CALLS = {
     lambda s, d: s["exemplars"].masks("conv2", [0], [5]),
     "slots: expected 0 to 4; found 5",
   ),
+  "a mask from the end": (
+    lambda s, d: s["exemplars"].masks("conv2", [-1], [0]),
+    "rows: expected 0 to 7; found -1",
+  ),
+  "more masks than slots": (
+    lambda s, d: s["exemplars"].masks("conv2", [0, 1], [0]),
+    "slots: expected as many as there are rows, 2; found 1",
+  ),
+  "a map from the end": (
+    lambda s, d: s["exemplars"].maps("conv2", [0], [-1]),
+    "slots: expected 0 to 4; found -1",
+  ),
+  "a sample from the end": (
+    lambda s, d: s["exemplars"].sample_masks("conv2", [-1], [0]),
+    "rows: expected 0 to 7; found -1",
+  ),
+  "the last name": (
+    lambda s, d: s["exemplars"].image_names([-1]),
+    r"rows of images: expected 0 to \d+; found -1",
+  ),
   "an unknown layer of features": (
     lambda s, d: s["features"].units_of("zz"),
     "There is no layer 'zz'; the features are of conv2",
@@ -233,6 +253,34 @@ CALLS = {
   "a captioner in a file": (
     lambda s, d: s["captioner"].save(__file__),
     "folder: .*wrong_calls.py is a file; expected a folder or a new name",
+  ),
+  "a captioner below a file": (
+    lambda s, d: s["captioner"].save(f"{__file__}/deep/mine"),
+    "folder: .*wrong_calls.py, above .*deep.mine, is a file; expected a folder",
+  ),
+  "features below a file": (
+    lambda s, d: s["captioner"].encode(s["exemplars"], f"{__file__}/mine"),
+    "folder: .*wrong_calls.py, above .*mine, is a file; expected a folder",
+  ),
+  "the original's layout below a file": (
+    lambda s, d: milan_jax.write_original(f"{__file__}/mine", s["exemplars"]),
+    "folder: .*wrong_calls.py, above .*mine, is a file; expected a folder",
+  ),
+  "a page below a file": (
+    lambda s, d: milan_jax.write_page(
+      f"{__file__}/mine", s["exemplars"], s["descriptions"]
+    ),
+    "folder: .*wrong_calls.py, above .*mine, is a file; expected a folder",
+  ),
+  "exemplars below a file": (
+    lambda s, d: milan_jax.collect(
+      s["network"], s["images"], layers=["conv2"], workdir=f"{__file__}/mine"
+    ),
+    "workdir: .*wrong_calls.py",
+  ),
+  "descriptions below a file": (
+    lambda s, d: s["captioner"].describe(s["features"], workdir=f"{__file__}/mine"),
+    "workdir: .*wrong_calls.py",
   ),
   "a captioner's name in place of a release": (
     lambda s, d: milan_jax.Captioner("starter"),

@@ -131,6 +131,7 @@ def write_original(
     ('conv2',)
   """
   check_exemplars(exemplars)
+  folder = folder_to_write("folder", folder)
   if not isinstance(annotated, Mapping):
     annotated = checked_descriptions(annotated)
     annotated = {each.unit: (each.text,) for each in annotated if each.guess is None}
@@ -140,7 +141,7 @@ def write_original(
   original_layout.write_original_layout(folder, exemplars)
   kept = {unit: texts for unit, texts in annotated.items() if unit.sign == "on"}
   if kept:
-    annotations.write_annotations(pathlib.Path(folder) / annotations.FILE, kept)
+    annotations.write_annotations(folder / annotations.FILE, kept)
 
 
 def check_folder(name: str, folder: object) -> None:
@@ -153,13 +154,27 @@ def folder_to_write(name: str, folder: str | os.PathLike[str]) -> pathlib.Path:
   """The path of a folder that exists or may be made.
 
   Raises:
-    UserError: it is not a path, or a file.
+    UserError: it is not a path, it is or lies under a file, or nothing may be written
+      there.
   """
   check_folder(name, folder)
   path = pathlib.Path(folder)
-  if path.exists() and not path.is_dir():
-    raise UserError(f"{name}: {path} is a file; expected a folder or a new name.")
+  there = next(filter(_can_be_seen, (path, *path.absolute().parents)))
+  if not there.is_dir():
+    where = f"{path} is" if there == path else f"{there}, above {path}, is"
+    raise UserError(f"{name}: {where} a file; expected a folder or a new name.")
+  if not os.access(there, os.W_OK | os.X_OK):
+    raise UserError(
+      f"{name}: nothing may be written in {there}: choose another folder."
+    )
   return path
+
+
+def _can_be_seen(path: pathlib.Path) -> bool:
+  try:
+    return path.exists()
+  except PermissionError:
+    return False
 
 
 def check_exemplars(exemplars: object) -> None:

@@ -34,7 +34,7 @@ from milan_jax._src.notebook import Shown
 from milan_jax._src.records import ExemplarSet, LayerExemplars, Unit
 from milan_jax._src.store import annotations as annotation_tables
 from milan_jax._src.store import splits
-from milan_jax._src.store.row_numbers import check_layer, row_numbers
+from milan_jax._src.store.row_numbers import check_layer, places, row_numbers
 from milan_jax._src.store.unit_records import (
   VERSION,
   UnitRecords,
@@ -256,8 +256,7 @@ class RecordedExemplars(Shown):
   ) -> Bool[np.ndarray, "n height width"]:
     """Returns the masks of some exemplars of a layer."""
     units = len(self.exemplars(layer).units)
-    rows = row_numbers(rows, units, "rows")
-    slots = row_numbers(slots, self._shape[0], "slots")
+    rows, slots = places(rows, slots, (units, self._shape[0]))
     found = np.zeros((len(rows), *self._shape[1:]), bool)
     for row in np.unique(rows).tolist():
       stored = zlib.decompress(self._record(self._begins[layer] + row)["masks"])

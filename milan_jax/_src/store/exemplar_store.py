@@ -57,7 +57,7 @@ from milan_jax._src.images.source import GroupedSource, ImageSource, load_again
 from milan_jax._src.notebook import Shown
 from milan_jax._src.records import LayerDistribution, LayerExemplars
 from milan_jax._src.store import stored_distributions
-from milan_jax._src.store.row_numbers import row_numbers
+from milan_jax._src.store.row_numbers import places, row_numbers
 from milan_jax._src.store.stored_distributions import SampleImages
 
 FORMAT = "milan-jax exemplars 1"
@@ -323,11 +323,15 @@ class StoredExemplars(Shown):
   def image_names(self, rows: Int[np.ndarray, "n"]) -> list[str]:
     """Returns the names of the images at `rows`."""
     names, own = self._names, len(self._names)
+    rows = row_numbers(rows, own + len(self._samples), "rows of images").tolist()
     return [names[row] if row < own else self._samples.names[row - own] for row in rows]
 
   def image_groups(self, rows: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"] | None:
     """Returns the group of each image at `rows`, such as its photograph, if known."""
-    return None if self._groups is None else np.asarray(self._groups[rows])
+    if self._groups is None:
+      return None
+    rows = row_numbers(rows, len(self._groups), "rows of images")
+    return np.asarray(self._groups[rows])
 
   def exemplars(self, layer: str) -> LayerExemplars:
     """Returns ids, rows, activations and thresholds of a layer's units."""
@@ -375,10 +379,12 @@ class StoredExemplars(Shown):
       slots: the index among the unit's samples, one per mask.
 
     Raises:
-      UserError: if a map has NaN.
+      UserError: if a map has NaN, or there is no such row or sample.
     """
+    placed = self._array(layer, stored_distributions.MAP_ROWS)
+    rows, slots = places(rows, slots, placed.shape)
     masks = np.zeros((len(rows), *self._images.shape[1:3]), bool)
-    map_rows = self._array(layer, stored_distributions.MAP_ROWS)[rows, slots]
+    map_rows = placed[rows, slots]
     above = np.flatnonzero(map_rows >= 0)
     if above.size:
       maps = np.asarray(self._array(layer, stored_distributions.MAPS)[map_rows[above]])
@@ -412,10 +418,14 @@ class StoredExemplars(Shown):
       layer: the layer's name.
       rows: rows of `exemplars(layer)`, one per map.
       slots: the index among the unit's k exemplars, one per map.
+
+    Raises:
+      UserError: if there is no such row or exemplar.
     """
     if "masks" in self._arrays.get(layer, ()):
       return None
-    return np.asarray(self._array(layer, "maps")[rows, slots])
+    maps = self._array(layer, "maps")
+    return np.asarray(maps[places(rows, slots, maps.shape)])
 
   def masks(
     self,
@@ -435,11 +445,11 @@ class StoredExemplars(Shown):
         exist at the images' size.
 
     Raises:
-      UserError: if given masks are requested at another size.
+      UserError: if given masks are requested at another size, or there is no such row
+        or exemplar.
     """
     own = size_from_sides(*self._images.shape[1:3])
-    units, k = self._array(layer, "image_rows").shape
-    rows, slots = row_numbers(rows, units, "rows"), row_numbers(slots, k, "slots")
+    rows, slots = places(rows, slots, self._array(layer, "image_rows").shape)
     if "masks" not in self._arrays.get(layer, ()):
       maps = self._array(layer, "maps")[rows, slots]
       fits = ~np.isnan(maps).any((1, 2)) | self._array(layer, "dead")[rows]

@@ -7,7 +7,7 @@ from milan_jax._src.errors import UserError
 from milan_jax._src.notebook import Shown
 from milan_jax._src.records import LayerExemplars
 from milan_jax._src.runs.progress import say
-from milan_jax._src.store.row_numbers import row_numbers
+from milan_jax._src.store.row_numbers import places, row_numbers
 
 
 def _check_marked(masks: np.ndarray) -> None:
@@ -98,9 +98,7 @@ class GivenRegions(Shown):
   ) -> Bool[np.ndarray, "n height width"]:
     """Returns the masks of some images."""
     self._check(layer)
-    units, k = self._masks.shape[:2]
-    rows, slots = row_numbers(rows, units, "rows"), row_numbers(slots, k, "slots")
-    found: np.ndarray = self._masks[rows, slots]
+    found: np.ndarray = self._masks[places(rows, slots, self._masks.shape)]
     return found
 
   def _check(self, layer: str) -> None:

@@ -24,7 +24,7 @@ from milan_jax._src.images.sizes import Size, sides, size_from_sides
 from milan_jax._src.notebook import Shown
 from milan_jax._src.records import ExemplarSet, LayerExemplars
 from milan_jax._src.store.chosen_exemplars import ChosenExemplars
-from milan_jax._src.store.row_numbers import row_numbers
+from milan_jax._src.store.row_numbers import places, row_numbers
 
 # A folder with any of these files is a layer.
 _SIGNS = ("images.npy", "masks.npy", "ids.csv")
@@ -154,8 +154,7 @@ class OriginalExemplars(Shown):
       slots: the index among the unit's k exemplars, one per mask.
     """
     given = self._layer(layer).masks
-    units, k = given.shape[:2]
-    rows, slots = row_numbers(rows, units, "rows"), row_numbers(slots, k, "slots")
+    rows, slots = places(rows, slots, given.shape)
     masks: np.ndarray = given[rows, slots, 0] != 0
     return masks
 

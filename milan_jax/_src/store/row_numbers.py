@@ -1,6 +1,6 @@
 """Checks of the layers and rows that the readers of exemplars are asked for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,3 +42,26 @@ def row_numbers(rows: Any, size: int, of: str) -> np.ndarray:
   if outside.size:
     raise UserError(f"{of}: expected 0 to {size - 1}; found {outside[0]}.")
   return found
+
+
+def places(
+  rows: Any, slots: Any, shape: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+  """Rows and slots of some regions as arrays, one of each per region.
+
+  Args:
+    rows: a list or an array of whole numbers.
+    slots: as `rows`.
+    shape: how many units there are, and how many regions each has; what follows does
+      not count.
+
+  Raises:
+    UserError: a number is out of range, or there are more rows than slots, or fewer.
+  """
+  units, k = shape[:2]
+  rows, slots = row_numbers(rows, units, "rows"), row_numbers(slots, k, "slots")
+  if rows.shape != slots.shape:
+    raise UserError(
+      f"slots: expected as many as there are rows, {rows.size}; found {slots.size}."
+    )
+  return rows, slots
