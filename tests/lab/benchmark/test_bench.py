@@ -35,44 +35,55 @@ def _run(*flags):
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
   folder = tmp_path_factory.mktemp("bench")
-  found = _run(
-    *("--vocabs=200", "--hidden_size=32", "--batches=3", "--beams=4", "--lengths=5"),
-    *("--strategies=rerank", "--dtypes=float32,bfloat16", "--devices=1,2"),
-    "--against=textbook,hoisted,jax_beam",
-    *("--rounds=1", f"--json={folder / 'rows.json'}", f"--plot={folder / 'plot.png'}"),
-  )
-  assert found.returncode == 0, found.stderr
-  return folder, found.stdout
+  sizes = ("--vocabs=200", "--hidden_size=32", "--batches=3", "--beams=4")
+  printed, rows = [], []
+  for flags in (
+    ("--dtypes=float32", "--devices=2", "--against=textbook,hoisted,jax_beam"),
+    ("--dtypes=bfloat16", "--devices=1", "--against=textbook,jax_beam"),
+  ):
+    found = _run(
+      *(*sizes, "--lengths=5", "--strategies=rerank", *flags, "--rounds=1"),
+      *(f"--json={folder / 'rows.json'}", f"--plot={folder / 'plot.png'}"),
+    )
+    assert found.returncode == 0, found.stderr
+    printed.append(found.stdout)
+    rows += json.loads((folder / "rows.json").read_text())
+  (folder / "rows.json").write_text(json.dumps(rows))
+  return folder, printed
 
 
 def test_each_configuration_has_a_row(measured):
   rows = json.loads((measured[0] / "rows.json").read_text())
-  assert len(rows) == 2 * 2
+  found = [(row["dtype"], row["devices"]) for row in rows]
+  assert found == [("float32", 2), ("bfloat16", 1)]
   for row in rows:
     assert row["units_per_s"] > 0 and row["compile_s"] > 0.1
     assert row["latency_ms"] == pytest.approx(1000 * row["batch"] / row["units_per_s"])
     assert row["machine_device"] and row["machine_flags"] is not None
+    others = ["textbook", "jax_beam"]
     assert row["jax_beam_dtype"] == row["dtype"] and row["jax_beam_compile_s"] > 0.1
-    assert row["hoisted_dtype"] == "float32" and row["hoisted_device"] == "cpu"
-    for other in ("textbook", "hoisted", "jax_beam"):
+    if row["dtype"] == "float32":
+      others.append("hoisted")
+      assert row["hoisted_dtype"] == "float32" and row["hoisted_device"] == "cpu"
+    for other in others:
       ratio = row["units_per_s"] / row[f"{other}_units_per_s"]
       assert row[f"ratio_to_{other}"] == pytest.approx(ratio)
     if row["dtype"] == "float32":
       assert row["equal_captions"] == 1.0
-      for other in ("textbook", "hoisted", "jax_beam"):
+      for other in others:
         assert row[f"{other}_mean_length"] == row["mean_length"]
       assert 1 <= row["mean_length"] <= row["length"]
       assert row["largest_score_difference"] < 1e-4
     assert 0 < row["share_of_peak"] < 2
     assert row["gflop_per_unit"] <= row["computed_gflop_per_unit"]
     assert 0 < row["peak_memory_mb"] < 2000
-  assert {row["devices"] for row in rows} == {1, 2}
 
 
 def test_the_table_and_the_plot_show_them(measured):
   folder, printed = measured
-  assert printed.count("\n") == 2 + 4
-  assert "x textbook" in printed and "rerank" in printed
+  for text in printed:
+    assert text.count("\n") == 2 + 1
+    assert "x textbook" in text and "rerank" in text
   pixels = np.asarray(Image.open(folder / "plot.png").convert("RGB"))
   assert min(pixels.shape[:2]) > 300
   assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20
@@ -110,6 +121,7 @@ def test_on_a_gpu_each_contender_ends_before_the_next_starts(monkeypatch, tmp_pa
 def test_two_runs_are_compared(measured, tmp_path):
   folder, _ = measured
   rows = json.loads((folder / "rows.json").read_text())
+  rows.append(rows[0] | {"batch": 64})
   earlier = [row | {"units_per_s": row["units_per_s"] / 2} for row in rows[1:]]
   earlier[0]["machine_processor"] = "a slower one"
   lines = report.compare(rows, earlier).splitlines()
