@@ -98,12 +98,15 @@ def texts(tab):
 COLOR_RULES = ("color-contrast", "link-in-text-block")
 
 
-def serious(tab, *, rules=None):
+def serious(tab, *, rules=None, tries=8):
   """What axe finds to be serious or critical, and where.
+
+  What fades in has little contrast until it is there: only what stays is a fault.
 
   Args:
     tab: the page.
     rules: names of the rules to apply; None for all.
+    tries: how often axe looks, half a second apart, before a fault is one.
   """
   from axe_playwright_python.sync_playwright import Axe
 
@@ -111,10 +114,15 @@ def serious(tab, *, rules=None):
   options = {"preload": False}
   if rules is not None:
     options["runOnly"] = {"type": "rule", "values": list(rules)}
-  found = Axe().run(tab, options=options).response
-  assert found["passes"], "axe looked at nothing"
-  return [
-    (fault["id"], fault["help"], [node["html"][:120] for node in fault["nodes"][:3]])
-    for fault in found["violations"]
-    if fault["impact"] in ("serious", "critical")
-  ]
+  for _ in range(tries):
+    found = Axe().run(tab, options=options).response
+    assert found["passes"], "axe looked at nothing"
+    faults = [
+      (fault["id"], fault["help"], [node["html"][:120] for node in fault["nodes"][:3]])
+      for fault in found["violations"]
+      if fault["impact"] in ("serious", "critical")
+    ]
+    if not faults:
+      break
+    tab.wait_for_timeout(500)
+  return faults
