@@ -133,3 +133,27 @@ def _check(
 def _first_line(error: Exception) -> str:
   lines = str(error).strip().splitlines()
   return lines[0] if lines else type(error).__name__
+
+
+def check_values(
+  path: pathlib.Path,
+  values: np.ndarray,
+  fits: np.ndarray,
+  expected: str,
+  *,
+  remedy: str,
+) -> None:
+  """Raises UserError with the first value of a file that does not fit.
+
+  Args:
+    path: the file.
+    values: what it holds.
+    fits: which of the values are valid.
+    expected: what was expected, for the message.
+    remedy: what to do, for the message.
+  """
+  if not fits.all():
+    index = tuple(np.argwhere(~fits)[0].tolist())
+    raise UserError(
+      f"{path}: expected {expected}, found {values[index]} at {list(index)}: {remedy}."
+    )

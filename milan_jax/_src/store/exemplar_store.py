@@ -30,6 +30,7 @@ thresholds and maps: see `region_sets`. Both kinds of layers have the same inter
 """
 
 import concurrent.futures
+import functools
 import os
 import pathlib
 import urllib.parse
@@ -50,7 +51,7 @@ from milan_jax._src.files.json_files import (
   read_json,
   with_checksum,
 )
-from milan_jax._src.files.npy_files import open_npy
+from milan_jax._src.files.npy_files import check_values, open_npy
 from milan_jax._src.files.staging import GrowingArray, staged_folder
 from milan_jax._src.images.sizes import Size, sides, size_from_sides, size_text
 from milan_jax._src.images.source import GroupedSource, ImageSource, load_again
@@ -388,11 +389,8 @@ class StoredExemplars(Shown):
     above = np.flatnonzero(map_rows >= 0)
     if above.size:
       maps = np.asarray(self._array(layer, stored_distributions.MAPS)[map_rows[above]])
-      path = layer_folder(self._folder, layer) / f"{stored_distributions.MAPS}.npy"
-      fits = ~np.isnan(maps).any((1, 2))
-      _check_values(path, maps[:, 0, 0], fits, "maps without NaN")
-      size = size_from_sides(*self._images.shape[1:3])
-      masks[above] = self._computed_masks(layer, rows[above], maps, size)
+      size, name = size_from_sides(*self._images.shape[1:3]), stored_distributions.MAPS
+      masks[above] = self._computed_masks(layer, rows[above], maps, size, name)
     return masks
 
   def _computed_masks(
@@ -401,8 +399,12 @@ class StoredExemplars(Shown):
     rows: Int[np.ndarray, "n"],
     maps: Float[np.ndarray, "n _ _"],
     size: Size,
+    name: str,
   ) -> Bool[np.ndarray, "n height width"]:
     """Computes masks of maps; as the original if only its tail was collected."""
+    fits = ~np.isnan(maps).any((1, 2)) | self._array(layer, "dead")[rows]
+    path = layer_folder(self._folder, layer) / f"{name}.npy"
+    _check_values(path, maps[:, 0, 0], fits, "maps without NaN")
     levels = np.asarray(self._array(layer, "levels")[rows])
     both_tails = "margins" in self._arrays[layer]
     if both_tails:
@@ -445,17 +447,13 @@ class StoredExemplars(Shown):
         exist at the images' size.
 
     Raises:
-      UserError: if given masks are requested at another size, or there is no such row
-        or exemplar.
+      UserError: if given masks are requested at another size, or there is no such one.
     """
     own = size_from_sides(*self._images.shape[1:3])
     rows, slots = places(rows, slots, self._array(layer, "image_rows").shape)
     if "masks" not in self._arrays.get(layer, ()):
       maps = self._array(layer, "maps")[rows, slots]
-      fits = ~np.isnan(maps).any((1, 2)) | self._array(layer, "dead")[rows]
-      path = layer_folder(self._folder, layer) / "maps.npy"
-      _check_values(path, maps[:, 0, 0], fits, "maps without NaN")
-      return self._computed_masks(layer, rows, maps, size or own)
+      return self._computed_masks(layer, rows, maps, size or own, "maps")
     if size is not None and size != own:
       raise UserError(
         f"The masks of {layer} were given at {size_text(own)} pixels and cannot be "
@@ -479,6 +477,9 @@ class StoredExemplars(Shown):
     return self._arrays[layer][name]
 
 
+_check_values = functools.partial(check_values, remedy=_REMEDY)
+
+
 def _open(path: pathlib.Path, kinds: str, shape: tuple[int | None, ...]) -> np.ndarray:
   return open_npy(path, kinds=kinds, shape=shape, remedy=_REMEDY)
 
@@ -497,14 +498,3 @@ def _typed(value: Any, kind: type, what: str, path: pathlib.Path) -> Any:
       f"{type(value).__name__}: {_REMEDY}."
     )
   return value
-
-
-def _check_values(
-  path: pathlib.Path, values: np.ndarray, fits: np.ndarray, expected: str
-) -> None:
-  """Raises UserError with the first invalid value."""
-  if not fits.all():
-    index = tuple(np.argwhere(~fits)[0].tolist())
-    raise UserError(
-      f"{path}: expected {expected}, found {values[index]} at {list(index)}: {_REMEDY}."
-    )
