@@ -370,9 +370,7 @@ class StoredExemplars(Shown):
   def sample_masks(
     self, layer: str, rows: Int[np.ndarray, "n"], slots: Int[np.ndarray, "n"]
   ) -> Bool[np.ndarray, "n height width"]:
-    """Computes masks of samples of a layer, as `masks` does those of exemplars.
-
-    Masks are empty where no activation exceeds the threshold.
+    """Computes masks of samples; empty where no activation exceeds the threshold.
 
     Args:
       layer: the layer's name.
@@ -389,7 +387,7 @@ class StoredExemplars(Shown):
     above = np.flatnonzero(map_rows >= 0)
     if above.size:
       maps = np.asarray(self._array(layer, stored_distributions.MAPS)[map_rows[above]])
-      size, name = size_from_sides(*self._images.shape[1:3]), stored_distributions.MAPS
+      size, name = size_from_sides(*masks.shape[1:]), stored_distributions.MAPS
       masks[above] = self._computed_masks(layer, rows[above], maps, size, name)
     return masks
 
@@ -402,7 +400,8 @@ class StoredExemplars(Shown):
     name: str,
   ) -> Bool[np.ndarray, "n height width"]:
     """Computes masks of maps; as the original if only its tail was collected."""
-    fits = ~np.isnan(maps).any((1, 2)) | self._array(layer, "dead")[rows]
+    known_dead = self._array(layer, "dead")[rows] & (name == "maps")
+    fits = ~np.isnan(maps).any((1, 2)) | known_dead
     path = layer_folder(self._folder, layer) / f"{name}.npy"
     _check_values(path, maps[:, 0, 0], fits, "maps without NaN")
     levels = np.asarray(self._array(layer, "levels")[rows])
