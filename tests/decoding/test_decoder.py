@@ -244,7 +244,7 @@ def test_only_rerank_avoids_repeated_words(options):
     Decoding(**options, repeats=False)
 
 
-@pytest.mark.parametrize("option", ["consensus", "word_weight", "floor"])
+@pytest.mark.parametrize("option", ["consensus", "word_weight", "coverage", "floor"])
 @pytest.mark.parametrize(
   "options", [{"strategy": "beam"}, {"strategy": "greedy"}, {"parity": True}]
 )
@@ -253,7 +253,7 @@ def test_what_only_rerank_has(option, options):
     Decoding(**options, **{option: 1.0})
 
 
-@pytest.mark.parametrize("option", ["consensus", "word_weight", "floor"])
+@pytest.mark.parametrize("option", ["consensus", "word_weight", "coverage", "floor"])
 def test_none_is_negative(option):
   with pytest.raises(UserError, match=rf"{option}: expected 0 or more; found -1\."):
     Decoding(**{option: -1.0})
@@ -266,17 +266,25 @@ def test_a_free_stop_belongs_to_rerank(options):
 
 
 def test_a_captioners_own_bounds_are_for_rerank():
-  own = Decoding(floor=8.0, word_weight=2.0, lm_stop=False, repeats=False, guarded=True)
-  off = {"floor": 0.0, "word_weight": 0.0, "lm_stop": True, "repeats": True}
-  for options, *expected in (
-    ({}, 8.0, 2.0, False, False, True),
-    (off, 0.0, 0.0, True, True, True),
-    ({"strategy": "beam"}, 0.0, 0.0, True, True, True),
-    ({"parity": True}, 0.0, 0.0, True, True, False),
+  bounds = {
+    "floor": 8.0,
+    "word_weight": 2.0,
+    "coverage": 3.0,
+    "lm_stop": False,
+    "repeats": False,
+  }
+  own = Decoding(**bounds, guarded=True)
+  off = {"lm_stop": True, "repeats": True}
+  off |= dict.fromkeys(("floor", "word_weight", "coverage"), 0.0)
+  for options, expected, guarded in (
+    ({}, bounds, True),
+    (off, off, True),
+    ({"strategy": "beam"}, off, True),
+    ({"parity": True}, off, False),
   ):
     found = DecodingOptions(**options).resolve(own, language_model=True)
-    bounds = [found.floor, found.word_weight, found.lm_stop, found.repeats]
-    assert [*bounds, found.guarded] == expected
+    assert {name: getattr(found, name) for name in bounds} == expected
+    assert found.guarded == guarded
 
 
 def test_corrected_greedy_counts_up_to_the_stop(tiny, outputs):

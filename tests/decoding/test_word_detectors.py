@@ -35,14 +35,14 @@ def _with_detectors(tiny, *, seed=0):
   detectors = jax.tree.map(
     lambda x: (rng.normal(size=x.shape) / np.sqrt(x.shape[0])).astype("f4"), shapes
   )
-  detectors["output"]["bias"] = (rng.normal(size=len(stems)) - 2).astype("f4")
+  detectors["output"]["bias"] = (2 * rng.normal(size=len(stems)) - 1).astype("f4")
   params = tiny.params | {"word_detectors": detectors}
   spec = WordDetectorSpec(tuple(stems), 16)
   return dataclasses.replace(tiny, params=params, word_detectors=spec)
 
 
-def _mean_log_prob(release, features, tokens):
-  """By brute force: the mean over a description's words, of one unit."""
+def _detected(release, features, tokens):
+  """By brute force: the log probabilities of a description's words, by word."""
   numbers = {word: place for place, word in enumerate(release.word_detectors.words)}
   hidden, output = (
     release.params["word_detectors"][name] for name in ("hidden", "output")
@@ -51,25 +51,39 @@ def _mean_log_prob(release, features, tokens):
   x = 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
   logits = x @ output["kernel"] + output["bias"]
   words = [singular(release.vocabulary[token].lower()) for token in tokens]
-  values = [
-    -np.logaddexp(0, -logits[numbers[word]]) for word in words if word in numbers
+  return [
+    (word, -np.logaddexp(0, -logits[numbers[word]]))
+    for word in words
+    if word in numbers
   ]
+
+
+def _mean_log_prob(release, features, tokens):
+  values = [value for _, value in _detected(release, features, tokens)]
   return np.mean(values) if values else np.log(0.5)
 
 
+def _coverage(release, features, tokens):
+  distinct = dict(_detected(release, features, tokens)).values()
+  return sum(max(0.0, value - np.log(0.8)) for value in distinct)
+
+
 @pytest.mark.device
-def test_detected_words_raise_a_hypothesis(tiny, outputs):
+@pytest.mark.parametrize("weights", [(3.0, 0.0), (0.0, 50.0), (3.0, 50.0)], ids=str)
+def test_detected_words_raise_a_hypothesis(tiny, outputs, weights):
   release, features = _with_detectors(tiny), outputs["features"]
   beams, tokens = outputs["rerank50/beam_scores"], outputs["rerank50/beam_tokens"]
-  plain, weighted = (
-    Decoder(release, Decoding(temperature=0.0, word_weight=weight), batch_size=8)
-    for weight in (0.0, 3.0)
-  )
+  word_weight, coverage = weights
+  own_way = Decoding(temperature=0.0)
+  other = dataclasses.replace(own_way, word_weight=word_weight, coverage=coverage)
+  plain, weighted = (Decoder(release, each, batch_size=8) for each in (own_way, other))
   keys = jax.random.split(jax.random.key(0), len(features))
   scores = np.array(
     [
       [
-        log_prob + 3 * _mean_log_prob(release, unit, row)
+        log_prob
+        + word_weight * _mean_log_prob(release, unit, row)
+        + coverage * _coverage(release, unit, row)
         for log_prob, row in zip(own, _up_to_stop(beam), strict=True)
       ]
       for unit, own, beam in zip(features, beams, tokens, strict=True)
@@ -100,7 +114,9 @@ def test_the_evidence_of_words_is_of_the_regions_that_count(tiny, outputs):
 
 
 def test_detected_words_need_detectors(tiny):
-  with pytest.raises(UserError, match="word_weight=2: this captioner has no word"):
+  with pytest.raises(
+    UserError, match="word_weight=2, coverage=0: this captioner has no word"
+  ):
     Decoder(tiny, Decoding(word_weight=2.0))
 
 

@@ -214,11 +214,21 @@ def detecting(projecting):
   )
 
 
-def test_word_detectors_come_back(detecting, tmp_path):
+@pytest.mark.parametrize("members", [1, 2])
+def test_word_detectors_come_back(detecting, tmp_path, members):
+  if members > 1:
+    spec = dataclasses.replace(detecting.word_detectors, members=members)
+    twice = jax.tree.map(lambda x: np.stack([x, 2 * x]), detecting.params)
+    params = detecting.params | {"word_detectors": twice["word_detectors"]}
+    decoding = dataclasses.replace(detecting.decoding, coverage=3.0)
+    detecting = dataclasses.replace(
+      detecting, word_detectors=spec, params=params, decoding=decoding
+    )
   release.save_release(detecting, tmp_path)
   back = release.load_release(tmp_path)
   assert_same(back, detecting)
   assert back.word_detectors == detecting.word_detectors
+  assert back.decoding == detecting.decoding
 
 
 def test_word_detectors_that_do_not_fit_are_refused(detecting, projecting):
@@ -239,6 +249,15 @@ def test_word_detectors_that_do_not_fit_are_refused(detecting, projecting):
     dataclasses.replace(projecting, confidence=detecting.confidence)
   with pytest.raises(UserError, match=r"decoding\.word_weight must be 0, as there"):
     dataclasses.replace(projecting, decoding=detecting.decoding)
+  covering = dataclasses.replace(projecting.decoding, coverage=2.0)
+  with pytest.raises(UserError, match=r"decoding\.coverage must be 0, as there"):
+    dataclasses.replace(projecting, decoding=covering)
+  two = WordDetectorSpec(("dog", "red"), 3, hidden_layers=2)
+  with pytest.raises(UserError, match=r"word_detectors/hidden_2/bias must be \(3,\)"):
+    dataclasses.replace(detecting, word_detectors=two)
+  many = WordDetectorSpec(("dog", "red"), 3, members=4)
+  with pytest.raises(UserError, match=r"hidden/bias must be \(4, 3\), not"):
+    dataclasses.replace(detecting, word_detectors=many)
 
 
 @pytest.mark.parametrize(

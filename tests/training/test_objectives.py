@@ -116,6 +116,32 @@ def test_the_word_detectors_loss_is_the_cross_entropy_of_every_word():
   assert found.number == 6
 
 
+def test_networks_are_trained_apart_and_measured_together():
+  rng, words = np.random.default_rng(0), 7
+  model = WordDetectors(words, 4, dropout=0.0, hidden_layers=2, members=3)
+  params = model.init(jax.random.key(0), jnp.zeros((1, 5)))["params"]
+  batch = _word_batch(rng, words)
+  alone = WordDetectors(words, 4, dropout=0.0, hidden_layers=2)
+  each = [jax.tree.map(lambda x, m=m: x[m], params) for m in range(3)]
+  in_training = word_detectors_objective(model)(params, batch, jax.random.key(1))
+  own = [word_detectors_objective(alone)(one, batch, None)["nll"].total for one in each]
+  np.testing.assert_allclose(in_training["nll"].total, np.mean(own), rtol=1e-5)
+
+  measured = word_detectors_objective(model)(params, batch, None)["nll"]
+  means = jnp.asarray(batch.features.mean(1))
+  probs = np.mean(
+    [
+      1 / (1 + np.exp(-np.asarray(alone.apply({"params": p}, means), "f8")))
+      for p in each
+    ],
+    axis=0,
+  )
+  said = np.array([[word in row for word in range(words)] for row in batch.targets])
+  expected = -np.log(np.where(said, probs, 1 - probs)).sum(1)[:6].sum()
+  np.testing.assert_allclose(measured.total, expected, rtol=1e-5)
+  assert measured.total < in_training["nll"].total
+
+
 def test_word_detectors_are_trained_with_dropout_and_augmented_features():
   rng, words = np.random.default_rng(1), 7
   model = WordDetectors(words, 4, dropout=0.0)

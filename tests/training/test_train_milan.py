@@ -122,6 +122,8 @@ def test_a_run_of_a_version_without_an_option_is_one_at_its_implied_value():
   old = {"data": None, "data_root": None, "min_annotations": 1, "max_annotations": None}
   assert train_milan.recorded(old) == {}
   assert train_milan.recorded({"word_weight": 0.0, "word_hidden_size": 512}) == {}
+  assert train_milan.recorded({"word_hidden_layers": 1, "word_members": 1}) == {}
+  assert train_milan.recorded({"word_dropout": 0.5}) == {"word_dropout": 0.5}
 
 
 def test_a_finished_run_is_not_run_again(unbroken):
@@ -264,11 +266,18 @@ def test_the_word_detectors_of_a_captioner_know_its_words(tmp_path):
     patience=6,
     word_weight=2.0,
     word_hidden_size=32,
+    word_hidden_layers=2,
+    word_members=2,
+    word_dropout=0.1,
+    coverage=4.0,
     release_dtype="float16",
   )
   learnt = release.load_release(tmp_path / train_milan.RELEASE)
   assert learnt.decoding.word_weight == 2.0
-  assert learnt.word_detectors.hidden_size == 32
+  assert learnt.decoding.coverage == 4.0
+  spec = learnt.word_detectors
+  assert (spec.hidden_size, spec.hidden_layers, spec.members) == (32, 2, 2)
+  assert sorted(learnt.params["word_detectors"]) == ["hidden", "hidden_2", "output"]
   words = learnt.word_detectors.words
   assert {"red", "sky", "animal", "nose"} <= set(words)
   assert not {"of", "the", "and"} & set(words)
@@ -327,7 +336,9 @@ def test_too_few_steps_of_a_later_model_are_found_before_training(
 def test_word_detectors_need_words_that_units_share(tmp_path):
   features, _ = trained.data()
   captions = {unit: ("red things",) for unit in trained.units("4", 40)}
-  with pytest.raises(errors.UserError, match="word_weight=2: expected training units"):
+  with pytest.raises(
+    errors.UserError, match="word_weight=2, coverage=0: expected training units"
+  ):
     train_milan.train_milan(
       train_milan.AnnotatedFeatures(
         {"4": features}, {"4": trained.units("4", 40)}, captions

@@ -57,9 +57,11 @@ def of_captioner(release: Release, encoder: Params | None) -> Input:
 _LATER = {
   "EncoderSpec": ("pooling",),
   "ConfidenceSpec": ("evidence",),
+  "WordDetectorSpec": ("hidden_layers", "members"),
   "Decoding": (
     *(
       "word_weight",
+      "coverage",
       "floor",
       "lm_stop",
       "repeats",

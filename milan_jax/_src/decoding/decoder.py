@@ -49,10 +49,11 @@ def check_decodes(release: Release, decoding: Decoding, batch_size: int) -> None
       "This captioner has no language model, which rerank and mi need; "
       "use --strategy beam or greedy without --mi."
     )
-  if decoding.word_weight and release.word_detectors is None:
+  if decoding.needs_word_detectors and release.word_detectors is None:
     raise UserError(
-      f"--word_weight={decoding.word_weight:g}: this captioner has no word detectors; "
-      "use 0, or a captioner that was trained with --word_weight."
+      f"--word_weight={decoding.word_weight:g}, --coverage={decoding.coverage:g}: this "
+      "captioner has no word detectors; use 0 for both, or a captioner trained with "
+      "--word_weight."
     )
 
 
@@ -110,7 +111,8 @@ def decode_on(
 
 def uses_words(decoding: Decoding) -> bool:
   """Whether a search uses the content words of its hypotheses."""
-  return bool(decoding.consensus or decoding.word_weight or not decoding.repeats)
+  needs = decoding.needs_word_detectors or not decoding.repeats
+  return bool(decoding.consensus) or needs
 
 
 def fuse_for(decoding: Decoding, platform: str) -> Callable[[Any], Weights]:

@@ -17,7 +17,7 @@ from milan_jax._src.models.captioner_rows import (
   start_captioner,
 )
 from milan_jax._src.models.encoder import project
-from milan_jax._src.models.word_detectors import detected, word_log_probs
+from milan_jax._src.models.word_detectors import covered, detected, word_log_probs
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.runs.random_keys import key_of
 from milan_jax._src.search.beam import beam_search
@@ -269,6 +269,9 @@ def _rerank(
   if words is not None and word_scores is not None:
     mean = detected(word_scores, beams.tokens, words.detectors)
     weighted = decoding.word_weight * mean
+    if decoding.coverage:
+      sure = covered(word_scores, beams.tokens, words.detectors)
+      weighted = weighted + decoding.coverage * sure
     support = weighted if support is None else support + weighted
   plausible: Bool[Array, "batch beam"] | None = None
   if decoding.floor:
@@ -355,7 +358,7 @@ def decode(
   )
   if decoding.strategy == "rerank":
     word_scores = None
-    if decoding.word_weight:
+    if decoding.needs_word_detectors:
       assert weights.word_detectors is not None, "checked by Decoder"
       word_scores = word_log_probs(weights.word_detectors, task.features, counts)
     best = _rerank(task, words, word_scores)

@@ -1,9 +1,9 @@
 """Word detectors: which words of the vocabulary a unit's regions show.
 
-A network with one hidden layer reads the probability of each content word from the mean
-features of a unit's regions. The captioner predicts a word from the words before it as
-much as from the regions; the detectors know the regions alone, and give an adjective
-that only some of them show a low probability.
+Small networks read the probability of each content word from the mean features of a
+unit's regions; their probabilities are averaged. The captioner predicts a word from the
+words before it as much as from the regions; the detectors know the regions alone, and
+give an adjective that only some of them show a low probability.
 
 Source: word detectors for captions, Fang et al. 2015, "From captions to visual concepts
 and back", there of image regions and trained by multiple-instance learning.
@@ -25,6 +25,8 @@ from milan_jax._src.models.products import product
 
 # Log probability of a description whose words have no detectors: one half.
 UNKNOWN = float(np.log(0.5))
+# A description is rewarded for a word whose probability is above this one.
+NEARLY_CERTAIN = 0.8
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,25 +35,34 @@ class WordDetectorSpec:
 
   Attributes:
     words: singular and in lower case, as `text.content_words` spells them.
-    hidden_size: size of the hidden layer.
+    hidden_size: size of each hidden layer.
+    hidden_layers: number of hidden layers.
+    members: number of networks whose probabilities are averaged.
   """
 
   words: tuple[str, ...]
   hidden_size: int
+  hidden_layers: int = 1
+  members: int = 1
 
 
 class WordDetectors(nn.Module):
-  """The network: a hidden layer with GELU, and an output for each word.
+  """The networks: hidden layers with GELU, and an output for each word.
 
   Attributes:
     num_words: number of words.
-    hidden_size: size of the hidden layer.
-    dropout: dropout rate of the hidden layer in training.
+    hidden_size: size of each hidden layer.
+    dropout: dropout rate of the hidden layers in training.
+    hidden_layers: number of hidden layers.
+    members: number of networks whose probabilities are averaged. With more than one,
+      each parameter has an axis for them, the first.
   """
 
   num_words: int
   hidden_size: int
   dropout: float = 0.5
+  hidden_layers: int = 1
+  members: int = 1
 
   @nn.compact
   def __call__(
@@ -62,14 +73,32 @@ class WordDetectors(nn.Module):
     Args:
       features: the mean features of each unit's regions.
     """
-    inputs = features.shape[-1]
-    hidden = nn.gelu(_dense(inputs, self.hidden_size, "hidden")(features))
-    return _dense(self.hidden_size, self.num_words, "output")(hidden)
+    values: Array = features
+    for number in range(self.hidden_layers):
+      layer = self._layer(_hidden_name(number), number, values, self.hidden_size)
+      values = nn.gelu(layer(values))
+    logits: Array = self._layer("output", self.hidden_layers, values, self.num_words)(
+      values
+    )
+    return logits if self.members == 1 else mean_log_odds(logits)
+
+  def _layer(self, name: str, number: int, inputs: Array, outputs: int) -> nn.Module:
+    init = uniform_fan_in(inputs.shape[-1])
+    kind: Any = nn.Dense
+    if self.members > 1:
+      kind = nn.vmap(
+        nn.Dense,
+        in_axes=0 if number else None,  # all networks read the same features
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        axis_size=self.members,
+      )
+    made: nn.Module = kind(outputs, kernel_init=init, bias_init=init, name=name)
+    return made
 
 
-def _dense(inputs: int, outputs: int, name: str) -> nn.Dense:
-  init = uniform_fan_in(inputs)
-  return nn.Dense(outputs, kernel_init=init, bias_init=init, name=name)
+def _hidden_name(number: int) -> str:
+  return f"hidden_{number + 1}" if number else "hidden"
 
 
 def mean_features(
@@ -89,26 +118,52 @@ def mean_features(
   return total / jnp.maximum(counts, 1)[:, None]
 
 
-def word_logits(
+def member_logits(
   params: Mapping[str, Any],
   features: Float[Array, "batch features"],
   *,
-  drop: Callable[[Array], Array] = lambda hidden: hidden,
+  drop: Callable[[Array, int], Array] = lambda hidden, layer: hidden,
   dtype: DTypeLike = jnp.float32,
-) -> Float[Array, "batch words"]:
-  """Returns the log-odds of each word.
+) -> Float[Array, "members batch words"]:
+  """Returns the log-odds of each word by each network.
 
   Args:
     params: parameters of `WordDetectors`.
     features: the mean features of each unit's regions.
-    drop: applied to the hidden layer, for dropout.
+    drop: applied to each hidden layer, with its number among those of all networks, for
+      dropout.
     dtype: type of the operands of matrix products.
   """
-  hidden, output = params["hidden"], params["output"]
-  values = product(features, hidden["kernel"], dtype) + hidden["bias"][None]
-  values = drop(nn.gelu(values))
-  found: Array = product(values, output["kernel"], dtype) + output["bias"][None]
+  kernel = params["output"]["kernel"]
+  members: list[Any] = [params]
+  if kernel.ndim > 2:
+    members = [jax.tree.map(lambda x, m=m: x[m], params) for m in range(len(kernel))]
+  layers = len(params) - 1
+  logits: list[Array] = []
+  for member, each in enumerate(members):
+    values = features
+    for layer in range(layers):
+      values = nn.gelu(_through(each[_hidden_name(layer)], values, dtype))
+      values = drop(values, member * layers + layer)
+    logits.append(_through(each["output"], values, dtype))
+  return jnp.stack(logits)
+
+
+def _through(layer: Mapping[str, Any], values: Array, dtype: DTypeLike) -> Array:
+  found: Array = product(values, layer["kernel"], dtype) + layer["bias"][None]
   return found
+
+
+def mean_log_odds(
+  logits: Float[Array, "members batch words"],
+) -> Float[Array, "batch words"]:
+  """Returns the log-odds of the mean of the networks' probabilities."""
+  if len(logits) == 1:
+    return logits[0]
+  said, unsaid = (
+    jax.nn.logsumexp(jax.nn.log_sigmoid(each), axis=0) for each in (logits, -logits)
+  )
+  return said - unsaid
 
 
 def word_log_probs(
@@ -126,8 +181,8 @@ def word_log_probs(
     counts: how many of each unit's regions count, its first ones; None for all.
   """
   with jax.default_matmul_precision("highest"):
-    logits = word_logits(params, mean_features(features, counts))
-    found: Array = jax.nn.log_sigmoid(logits)
+    logits = member_logits(params, mean_features(features, counts))
+    found: Array = jax.nn.log_sigmoid(mean_log_odds(logits))
   return found
 
 
@@ -153,3 +208,28 @@ def detected(
   count = (there > 0).sum(-1)
   mean = values.sum(-1) / jnp.maximum(count, 1)
   return jnp.where(count > 0, mean, UNKNOWN)
+
+
+def covered(
+  log_probs: Float[Array, "batch words"],
+  tokens: Int[np.ndarray | Array, "batch beam length"],
+  numbers: Int[np.ndarray, "vocab"],
+) -> Float[Array, "batch beam"]:
+  """Returns what each hypothesis says of the words that the regions show for certain.
+
+  It is the sum of log(p / `NEARLY_CERTAIN`) over its distinct words with a detector
+  whose probability p is above `NEARLY_CERTAIN`.
+
+  Args:
+    log_probs: those of `word_log_probs`.
+    tokens: hypotheses; what follows a stop has no detector.
+    numbers: number of each token's detector, from 1; 0 for tokens without one.
+  """
+  batch, beam, length = tokens.shape
+  there = jnp.asarray(numbers)[tokens]
+  gains = jnp.maximum(log_probs - np.log(NEARLY_CERTAIN), 0)
+  table = jnp.pad(gains, ((0, 0), (1, 0)))
+  values = jnp.take_along_axis(table, there.reshape(batch, -1), axis=1)
+  is_earlier = np.tri(length, k=-1, dtype=bool)[None, None]
+  again = ((there[..., :, None] == there[..., None, :]) & is_earlier).any(-1)
+  return jnp.where(again, 0, values.reshape(batch, beam, length)).sum(-1)

@@ -29,6 +29,9 @@ class Decoding(Shown):
       minimum Bayes risk (MBR) term.
     word_weight: weight of the word detectors, for rerank: it multiplies the mean log
       probability of a hypothesis's content words, each detected alone.
+    coverage: reward, for rerank, of words that the regions show for certain: it
+      multiplies the sum of log(p / 0.8) over a hypothesis's words that are detected
+      with a probability p above 0.8.
     floor: for rerank, hypotheses with a token, the stop included, that is less likely
       than e^-floor under the language model are used only if there are no others. This
       bounds the contribution of one token to mutual information by
@@ -62,6 +65,7 @@ class Decoding(Shown):
   temperature: float = 0.2
   consensus: float = 0.0
   word_weight: float = 0.0
+  coverage: float = 0.0
   floor: float = 0.0
   lm_stop: bool = True
   repeats: bool = True
@@ -86,7 +90,7 @@ class Decoding(Shown):
         raise UserError(f"{name}: expected a whole number; found {value!r}.")
       if value < 1:
         raise UserError(f"{name}: expected 1 or more; found {value}.")
-    for name in ("consensus", "word_weight", "floor", "temperature"):
+    for name in ("consensus", "word_weight", "coverage", "floor", "temperature"):
       value = getattr(self, name)
       if not _is_number(value, numbers.Real):
         raise UserError(f"{name}: expected a number; found {value!r}.")
@@ -94,7 +98,7 @@ class Decoding(Shown):
         raise UserError(f"{name}: expected 0 or more; found {value:g}.")
     if not isinstance(self.nothing, tuple):
       raise UserError(f"nothing: expected a tuple of texts; found {self.nothing!r}.")
-    for name in ("consensus", "word_weight", "floor"):
+    for name in ("consensus", "word_weight", "coverage", "floor"):
       if getattr(self, name) and (self.strategy != "rerank" or self.parity):
         raise UserError(f"{name}: only strategy rerank has it, and not with parity.")
     if not self.lm_stop and (self.strategy != "rerank" or self.parity):
@@ -103,6 +107,11 @@ class Decoding(Shown):
       raise UserError("repeats: only strategy rerank can avoid them, not with parity.")
     if self.guarded and self.parity:
       raise UserError("guarded: the original's descriptions are given as they are.")
+
+  @property
+  def needs_word_detectors(self) -> bool:
+    """Whether the search uses p(word | regions) of single words."""
+    return bool(self.word_weight or self.coverage)
 
   @property
   def needs_language_model(self) -> bool:

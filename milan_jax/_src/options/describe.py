@@ -205,6 +205,11 @@ class DecodingOptions(Checked):
     None,
     "weight of the word detectors (rerank); default: the captioner's own",
   )
+  coverage: float | None = option(
+    None,
+    "reward of words that the detectors are nearly sure of (rerank); default: the "
+    "captioner's own",
+  )
   floor: float | None = option(
     None,
     "leave out hypotheses with a token less likely than e^-floor under the language "
@@ -241,7 +246,7 @@ class DecodingOptions(Checked):
       value = getattr(self, name)
       if value is not None and value < 1:
         raise UserError(f"--{name}: expected 1 or more; found {value}.")
-    for name in ("temperature", "consensus", "word_weight", "floor"):
+    for name in ("temperature", "consensus", "word_weight", "coverage", "floor"):
       value = getattr(self, name)
       if value is not None and not 0 <= value < math.inf:  # nor NaN
         raise UserError(f"--{name}: expected 0 or more; found {value:g}.")
@@ -272,6 +277,9 @@ class DecodingOptions(Checked):
     word_weight = self.word_weight
     if word_weight is None:
       word_weight = own.word_weight if reranks else 0.0
+    coverage = self.coverage
+    if coverage is None:
+      coverage = own.coverage if reranks else 0.0
     if floor is None:
       floor = own.floor if reranks else 0.0
     if lm_stop is None:
@@ -286,6 +294,7 @@ class DecodingOptions(Checked):
       temperature=own.temperature if self.temperature is None else self.temperature,
       consensus=consensus,
       word_weight=word_weight,
+      coverage=coverage,
       floor=floor,
       lm_stop=lm_stop,
       repeats=repeats,
@@ -306,6 +315,7 @@ class DecodingOptions(Checked):
       ("seed", self.seed, strategy == "sample", "only sample draws"),
       ("consensus", self.consensus or None, rerank, "only rerank has it"),
       ("word_weight", self.word_weight or None, rerank, "only rerank has it"),
+      ("coverage", self.coverage or None, rerank, "only rerank has it"),
       ("floor", self.floor or None, rerank, "only rerank has it"),
       ("lm_stop", self.lm_stop, rerank, "only rerank has it"),
       ("repeats", self.repeats, rerank, "only rerank has it"),

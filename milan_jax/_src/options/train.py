@@ -269,9 +269,33 @@ class ReleaseOptions(Checked):
   )
   word_hidden_size: int = option(
     512,
-    "size of the word detectors' hidden layer, with --word_weight above 0",
+    "size of each hidden layer of the word detectors, with --word_weight or --coverage "
+    "above 0",
     least=1,
     most=2**16,
+  )
+  word_hidden_layers: int = option(
+    1, "number of hidden layers of the word detectors", least=1, most=16
+  )
+  word_members: int = option(
+    1,
+    "number of networks that detect words; their probabilities are averaged",
+    least=1,
+    most=64,
+  )
+  word_dropout: float | None = option(
+    None,
+    "dropout rate of the word detectors' hidden layers in training; default: that of "
+    "--dropout",
+    least=0,
+    most=0.99,
+  )
+  coverage: float = option(
+    0.0,
+    "the release's default reward of words that the detectors are nearly sure of; they "
+    "are trained if it is above 0",
+    least=0,
+    most=1e6,
   )
   floor: float = option(
     0.0,

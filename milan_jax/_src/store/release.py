@@ -146,6 +146,9 @@ _NEEDED = {"weights", "strategy", "length", "beam_size", "temperature"}
 # Fields that are omitted from the JSON at these defaults.
 _LEFT_OUT = {
   "word_weight": 0.0,
+  "coverage": 0.0,
+  "hidden_layers": 1,
+  "members": 1,
   "floor": 0.0,
   "lm_stop": True,
   "repeats": True,
@@ -386,9 +389,10 @@ def _check_words(release: Release) -> None:
     evidence = () if release.confidence is None else release.confidence.evidence
     expected = "without 'words', as there are no word_detectors"
     _check("words" not in evidence, "confidence.evidence", expected, evidence)
-    weight = release.decoding.word_weight
-    expected = "0, as there are no word_detectors"
-    _check(weight == 0, "decoding.word_weight", expected, weight)
+    for name in ("word_weight", "coverage"):
+      weight = getattr(release.decoding, name)
+      expected = "0, as there are no word_detectors"
+      _check(weight == 0, f"decoding.{name}", expected, weight)
     return
   _check_sizes(release.word_detectors, "word_detectors")
   words = release.word_detectors.words
@@ -472,7 +476,12 @@ def _language_model_shapes(spec: LanguageModelSpec) -> Shapes:
 def _word_detector_shapes(release: Release) -> Shapes:
   spec = release.word_detectors
   assert spec is not None
-  module = WordDetectors(len(spec.words), spec.hidden_size)
+  module = WordDetectors(
+    len(spec.words),
+    spec.hidden_size,
+    hidden_layers=spec.hidden_layers,
+    members=spec.members,
+  )
   features = jnp.zeros((1, release.captioner.feature_size))
   return _shapes(jax.eval_shape(module.init, jax.random.key(0), features)["params"])
 

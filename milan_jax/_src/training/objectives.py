@@ -203,6 +203,8 @@ def word_detectors_objective(
 
   That is the cross entropy of whether each word is said, summed over the words. A
   batch's targets are numbers of words; others, from `model.num_words` on, are ignored.
+  In training each network has a loss of its own, and theirs are averaged; without a key
+  it is the loss of the averaged probabilities.
 
   Args:
     model: the word detectors.
@@ -214,14 +216,17 @@ def word_detectors_objective(
     params: PyTree, batch: batches.Batch, key: PRNGKeyArray | None
   ) -> losses.Terms:
     means = word_detectors.mean_features(_seen_features(batch, key, augmentation))
-    logits = word_detectors.word_logits(
+    logits = word_detectors.member_logits(
       params,
       means,
-      drop=lambda hidden: _drop(hidden, key, 0, model.dropout),
+      drop=lambda hidden, layer: _drop(hidden, key, layer, model.dropout),
       dtype=dtype,
     )
+    if key is None:
+      logits = word_detectors.mean_log_odds(logits)[None]
     said = jax.vmap(_marked, (0, None))(jnp.asarray(batch.targets), model.num_words)
-    nll = jnp.sum(jax.nn.softplus(logits) - jnp.where(said, logits, 0), axis=1)
+    losses_of = jax.nn.softplus(logits) - jnp.where(said[None], logits, 0)
+    nll = losses_of.sum(-1).mean(0)
     weights = jnp.asarray(batch.weights)
     return {"nll": losses.Mean((nll * weights).sum(), weights.sum())}
 

@@ -48,6 +48,7 @@ _TRAINED_BY = (
   *("length", "repeat", "seed", "order", "update_rule", "rate_scaling"),
   *("base_batch_size", "lm_base_batch_size", "warmup_steps", "clip_norm"),
   *("accumulate_steps", "compute_dtype", "lm_architecture", "word_hidden_size"),
+  *("word_hidden_layers", "word_members", "word_dropout"),
 )
 # Options that earlier versions did not have, and the value that those versions imply.
 # It is not recorded, so that a run of an earlier version can be resumed.
@@ -68,7 +69,11 @@ _IMPLIED: dict[str, Any] = {
   "compute_dtype": "float32",
   "lm_architecture": "lstm",
   "word_hidden_size": 512,
+  "word_hidden_layers": 1,
+  "word_members": 1,
+  "word_dropout": None,
   "word_weight": 0.0,
+  "coverage": 0.0,
 }
 # What a model's samples are, if not captions.
 _UNITS = {WORD_DETECTORS: "units"}
@@ -185,6 +190,7 @@ def _train_all(
     temperature=job.options.release.temperature,
     consensus=job.options.release.consensus,
     word_weight=job.options.release.word_weight,
+    coverage=job.options.release.coverage,
     floor=job.options.release.floor,
     lm_stop=job.options.release.lm_stop,
     repeats=job.options.release.repeats,

@@ -93,14 +93,15 @@ class TrainingJob:
     )
     self.words: tuple[str, ...] = ()
     said: list[frozenset[str]] = []
-    if options.release.word_weight:
+    if options.release.word_weight or options.release.coverage:
       said = detected_words.words_of_units(data.captions, self.vocabulary.tokens)
       self.words = detected_words.detected_words(said, rows.training.tolist())
       if not self.words:
         raise UserError(
-          f"--word_weight={options.release.word_weight:g}: expected training units "
-          f"of which {detected_words.FEWEST} or more, but not all, share a content "
-          "word; found none, so there is no word to detect: use --word_weight=0."
+          f"--word_weight={options.release.word_weight:g}, --coverage="
+          f"{options.release.coverage:g}: expected training units of which "
+          f"{detected_words.FEWEST} or more, but not all, share a content word; found "
+          "none, so there is no word to detect: use 0 for both."
         )
     taken = rows._asdict()
     taken["training"] = np.repeat(rows.training, data.repeats[rows.training])
@@ -140,7 +141,11 @@ class TrainingJob:
       dropout=model.dropout,
     )
     self._word_detectors = WordDetectors(
-      len(self.words), options.release.word_hidden_size, model.dropout
+      len(self.words),
+      options.release.word_hidden_size,
+      word_dropout(options),
+      options.release.word_hidden_layers,
+      options.release.word_members,
     )
 
   def summary(self) -> str:
@@ -165,8 +170,9 @@ class TrainingJob:
       found = jax.jit(self._word_detectors.init)(word_key, regions[:, 0])["params"]
       # Most words are rare: without this the first steps would only learn that.
       samples = self.parts[WORD_DETECTORS]["training"]
-      found["output"]["bias"] = jnp.asarray(
-        detected_words.log_odds(samples, len(self.words))
+      found["output"]["bias"] = jnp.broadcast_to(
+        detected_words.log_odds(samples, len(self.words)),
+        found["output"]["bias"].shape,
       )
       params[WORD_DETECTORS] = found
     return params
@@ -192,7 +198,7 @@ class TrainingJob:
       tree["projection"] = encoder.projection._asdict()
     words = None
     if self.words:
-      words = WordDetectorSpec(self.words, self._word_detectors.hidden_size)
+      words = _spec(WordDetectorSpec, self._word_detectors, words=self.words)
     return release.Release(
       encoder=encoder.spec,
       captioner=_spec(release.CaptionerSpec, self._captioner),
@@ -349,6 +355,12 @@ class TrainingJob:
       clip_norm=options.clip_norm,
       accumulate_steps=options.accumulate_steps,
     )
+
+
+def word_dropout(options: TrainOptions) -> float:
+  """Returns the dropout rate of the word detectors."""
+  own = options.release.word_dropout
+  return options.model.dropout if own is None else own
 
 
 def scaled_rate(options: OptimizerOptions, batch_size: int, base: int) -> float:

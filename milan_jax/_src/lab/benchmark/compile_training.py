@@ -24,6 +24,7 @@ from milan_jax._src.training.batches import LENGTH_MULTIPLE
 from milan_jax._src.training.objectives import Augmentation
 from milan_jax._src.training.state import make_optimizer
 from milan_jax._src.training.throughput import PEAKS, product_flops
+from milan_jax._src.training.training_job import word_dropout
 from milan_jax._src.training.training_ranges import check_ranges
 
 # What the data decides: words, specials included, and a long caption with its stop. Few
@@ -111,7 +112,7 @@ def _row(program: Program, target: str, kind: str) -> Row:
 
 
 def _has_detectors(options: TrainOptions) -> bool:
-  return options.release.word_weight > 0
+  return options.release.word_weight > 0 or options.release.coverage > 0
 
 
 def _programs(
@@ -151,8 +152,14 @@ def _programs(
     (captioner, optimizer.batch_size, length),
   ]
   if _has_detectors(options):
-    hidden_size = options.release.word_hidden_size
-    detectors = DetectorSizes(NUM_DETECTED, hidden_size, feature_size, model.dropout)
+    detectors = DetectorSizes(
+      NUM_DETECTED,
+      options.release.word_hidden_size,
+      options.release.word_hidden_layers,
+      options.release.word_members,
+      feature_size,
+      word_dropout(options),
+    )
     steps.append((detectors, optimizer.batch_size, WORDS_OF_UNIT + 1))
   return [
     step_program(

@@ -71,13 +71,17 @@ class DetectorSizes:
 
   Attributes:
     num_words: number of words that have a detector.
-    hidden_size: size of the hidden layer.
+    hidden_size: size of each hidden layer.
+    hidden_layers: number of hidden layers.
+    members: number of networks.
     feature_size: size of a region's features.
-    dropout: dropout rate of the hidden layer.
+    dropout: dropout rate of the hidden layers.
   """
 
   num_words: int
   hidden_size: int
+  hidden_layers: int
+  members: int
   feature_size: int
   dropout: float
 
@@ -154,6 +158,7 @@ def _decoders(release: Release, grid: Grid, mesh: Mesh) -> Iterator[Program]:
       temperature=release.decoding.temperature,
       consensus=release.decoding.consensus if strategy == "rerank" else 0.0,
       word_weight=release.decoding.word_weight if strategy == "rerank" else 0.0,
+      coverage=release.decoding.coverage if strategy == "rerank" else 0.0,
       precision=dtype,
     )
     units = batch * mesh.size
@@ -286,7 +291,9 @@ def _step_model(
 ) -> _StepModel:
   one = jnp.zeros((1, 1), jnp.int32)
   if isinstance(spec, DetectorSizes):
-    detectors = WordDetectors(spec.num_words, spec.hidden_size, spec.dropout)
+    detectors = WordDetectors(
+      spec.num_words, spec.hidden_size, spec.dropout, spec.hidden_layers, spec.members
+    )
     return _StepModel(
       "word_detectors_step",
       objectives.word_detectors_objective(
