@@ -29,7 +29,7 @@ def get_config() -> TrainOptions:
     ),
     # A quarter of an epoch's captions are of the 12,000 units of the corpus, the others
     # of the annotated units and of 600 whose regions have nothing in common.
-    repeat=",".join(("1", "5", *("5" for _ in NETWORKS))),
+    repeat=",".join(("1", "4", *("4" for _ in NETWORKS))),
     workdir="runs/starter",
     encoder="efficientnet-lite0",
     encoder_layers="act0,blocks.0,blocks.2,blocks.4,blocks.7,blocks.10,blocks.15",
@@ -57,6 +57,11 @@ def get_config() -> TrainOptions:
     consensus=1.0,
     # Detectors check each word, so that what half of the regions show is not said.
     word_weight=6.0,
+    word_hidden_layers=2,
+    word_members=2,
+    word_dropout=0.3,
+    # Words that the detectors are nearly sure of are said.
+    coverage=8.0,
     # Sentences end as sentences: mutual information rewards no ending, and no token
     # less likely than e^-7.5.
     floor=7.5,
