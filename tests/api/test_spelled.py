@@ -4,6 +4,7 @@ import dataclasses
 
 from milan_jax._src.api.identity import _spelled
 from milan_jax._src.models.confidence_model import EVIDENCE, ConfidenceSpec
+from milan_jax._src.models.word_detectors import WordDetectorSpec
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.store.release import CaptionerSpec, EncoderSpec
 
@@ -33,7 +34,16 @@ def test_a_decoding_and_what_is_no_later_part():
     "consensus=0.0, nothing=())"
   )
   assert _spelled(Decoding(floor=7.5)).endswith("nothing=(), floor=7.5)")
+  assert _spelled(Decoding(coverage=2.0)).endswith("nothing=(), coverage=2.0)")
   captioner = CaptionerSpec(1, 2, 3, 4, 5, 0.5)
   assert _spelled(captioner) == repr(captioner)
   assert _spelled(None) == "None"
   assert _spelled(("a", "b")) == "('a', 'b')"
+
+
+def test_detectors_of_one_hidden_layer():
+  spec = WordDetectorSpec(("dog", "red"), 3)
+  expected = "WordDetectorSpec(words=('dog', 'red'), hidden_size=3"
+  assert _spelled(spec) == expected + ")"
+  deeper = dataclasses.replace(spec, hidden_layers=2, members=4)
+  assert _spelled(deeper) == expected + ", hidden_layers=2, members=4)"

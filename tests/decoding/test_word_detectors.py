@@ -69,7 +69,7 @@ def _coverage(release, features, tokens):
 
 
 @pytest.mark.device
-@pytest.mark.parametrize("weights", [(3.0, 0.0), (3.0, 50.0)], ids=str)
+@pytest.mark.parametrize("weights", [(0.0, 50.0), (3.0, 50.0)], ids=str)
 def test_detected_words_raise_a_hypothesis(tiny, outputs, weights):
   release, features = _with_detectors(tiny), outputs["features"]
   beams, tokens = outputs["rerank50/beam_scores"], outputs["rerank50/beam_tokens"]
@@ -113,11 +113,13 @@ def test_the_evidence_of_words_is_of_the_regions_that_count(tiny, outputs):
   np.testing.assert_allclose(evidence["words"], expected, atol=1e-4)
 
 
-def test_detected_words_need_detectors(tiny):
-  with pytest.raises(
-    UserError, match="word_weight=2, coverage=0: this captioner has no word"
-  ):
-    Decoder(tiny, Decoding(word_weight=2.0))
+@pytest.mark.parametrize(
+  ("option", "named"),
+  [("word_weight", "word_weight=2, coverage=0"), ("coverage", "=0, coverage=2")],
+)
+def test_detected_words_need_detectors(tiny, option, named):
+  with pytest.raises(UserError, match=f"{named}: this captioner has no word"):
+    Decoder(tiny, Decoding(**{option: 2.0}))
 
 
 def _projecting(release, *, seed=1):

@@ -255,6 +255,9 @@ def test_word_detectors_that_do_not_fit_are_refused(detecting, projecting):
   two = WordDetectorSpec(("dog", "red"), 3, hidden_layers=2)
   with pytest.raises(UserError, match=r"word_detectors/hidden_2/bias must be \(3,\)"):
     dataclasses.replace(detecting, word_detectors=two)
+  deep = WordDetectorSpec(("dog", "red"), 3, hidden_layers=1_000_000)
+  with pytest.raises(UserError, match=r"word_detectors\.hidden_layers must be at most"):
+    dataclasses.replace(detecting, word_detectors=deep)
   many = WordDetectorSpec(("dog", "red"), 3, members=4)
   with pytest.raises(UserError, match=r"hidden/bias must be \(4, 3\), not"):
     dataclasses.replace(detecting, word_detectors=many)

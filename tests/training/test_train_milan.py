@@ -333,17 +333,16 @@ def test_too_few_steps_of_a_later_model_are_found_before_training(
     trained.train(tmp_path, progress=lambda *_: pytest.fail("trained"), **options)
 
 
-def test_word_detectors_need_words_that_units_share(tmp_path):
+@pytest.mark.parametrize("option", ["word_weight", "coverage"])
+def test_word_detectors_need_words_that_units_share(tmp_path, option):
   features, _ = trained.data()
   captions = {unit: ("red things",) for unit in trained.units("4", 40)}
-  with pytest.raises(
-    errors.UserError, match="word_weight=2, coverage=0: expected training units"
-  ):
+  with pytest.raises(errors.UserError, match=f"{option}=2.*: expected training units"):
     train_milan.train_milan(
       train_milan.AnnotatedFeatures(
         {"4": features}, {"4": trained.units("4", 40)}, captions
       ),
       train_milan.TrainedEncoder(trained.ENCODER),
-      TrainOptions.of(word_weight=2.0),
+      TrainOptions.of(**{option: 2.0}),
       tmp_path,
     )

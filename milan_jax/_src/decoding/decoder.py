@@ -53,7 +53,7 @@ def check_decodes(release: Release, decoding: Decoding, batch_size: int) -> None
     raise UserError(
       f"--word_weight={decoding.word_weight:g}, --coverage={decoding.coverage:g}: this "
       "captioner has no word detectors; use 0 for both, or a captioner trained with "
-      "--word_weight."
+      "--word_weight or --coverage."
     )
 
 

@@ -36,7 +36,7 @@ class TextScore(Shown):
     lm_log_prob: log p(description), in nats; None without a language model.
     score: `log_prob`, less the captioner's own temperature times `lm_log_prob` (without
       its end, where that does not count in the captioner's own decoding): what rerank
-      ranks by, without the consensus.
+      ranks by, without the consensus and the word detectors.
     unknown: words of the text that the captioner does not know: it scores each as the
       unknown word.
 

@@ -27,6 +27,7 @@ from milan_jax._src.models.products import product
 UNKNOWN = float(np.log(0.5))
 # A description is rewarded for a word whose probability is above this one.
 NEARLY_CERTAIN = 0.8
+MOST_HIDDEN_LAYERS, MOST_MEMBERS = 16, 64
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,8 +131,8 @@ def member_logits(
   Args:
     params: parameters of `WordDetectors`.
     features: the mean features of each unit's regions.
-    drop: applied to each hidden layer, with its number among those of all networks, for
-      dropout.
+    drop: applied to each hidden layer, with its number, for dropout: those of the
+      second network follow those of the first.
     dtype: type of the operands of matrix products.
   """
   kernel = params["output"]["kernel"]
@@ -215,7 +216,7 @@ def covered(
   tokens: Int[np.ndarray | Array, "batch beam length"],
   numbers: Int[np.ndarray, "vocab"],
 ) -> Float[Array, "batch beam"]:
-  """Returns what each hypothesis says of the words that the regions show for certain.
+  """Returns each hypothesis's reward for the nearly certain words that it says.
 
   It is the sum of log(p / `NEARLY_CERTAIN`) over its distinct words with a detector
   whose probability p is above `NEARLY_CERTAIN`.

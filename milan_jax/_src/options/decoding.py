@@ -29,9 +29,9 @@ class Decoding(Shown):
       minimum Bayes risk (MBR) term.
     word_weight: weight of the word detectors, for rerank: it multiplies the mean log
       probability of a hypothesis's content words, each detected alone.
-    coverage: reward, for rerank, of words that the regions show for certain: it
-      multiplies the sum of log(p / 0.8) over a hypothesis's words that are detected
-      with a probability p above 0.8.
+    coverage: weight of the nearly certain words, for rerank: it multiplies the sum of
+      log(p / 0.8) over a hypothesis's distinct words that are detected with a
+      probability p above 0.8.
     floor: for rerank, hypotheses with a token, the stop included, that is less likely
       than e^-floor under the language model are used only if there are no others. This
       bounds the contribution of one token to mutual information by

@@ -207,7 +207,7 @@ class DecodingOptions(Checked):
   )
   coverage: float | None = option(
     None,
-    "reward of words that the detectors are nearly sure of (rerank); default: the "
+    "weight of words that the detectors are nearly certain of (rerank); default: the "
     "captioner's own",
   )
   floor: float | None = option(

@@ -292,8 +292,8 @@ class ReleaseOptions(Checked):
   )
   coverage: float = option(
     0.0,
-    "the release's default reward of words that the detectors are nearly sure of; they "
-    "are trained if it is above 0",
+    "the release's default weight of words that the detectors are nearly certain of; "
+    "they are trained if it is above 0",
     least=0,
     most=1e6,
   )
@@ -321,6 +321,11 @@ class ReleaseOptions(Checked):
   about: str | None = option(
     None, "description of the captioner, kept in the release", remote=True
   )
+
+  @property
+  def needs_word_detectors(self) -> bool:
+    """Whether word detectors are trained."""
+    return self.word_weight > 0 or self.coverage > 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

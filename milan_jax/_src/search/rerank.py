@@ -37,8 +37,8 @@ def rerank(
     beams: hypotheses with their `log p(description | regions)`.
     lm_scores: `log p(description)` of each.
     temperature: weight of the language model.
-    support: additional terms of each score, in nats: the weighted log-consensus and the
-      weighted log probability of its words; None for nothing.
+    support: additional terms of each score, in nats: the weighted log-consensus, log
+      probability of its words and coverage; None for nothing.
     plausible: hypotheses to choose from; where a unit has none of these, and for None,
       from all. The others get a score of minus infinity.
 

@@ -40,7 +40,12 @@ from milan_jax._src.models.language_models import (
 )
 from milan_jax._src.models.region_features import Pooling, feature_blocks
 from milan_jax._src.models.transformer import expected_width, is_width
-from milan_jax._src.models.word_detectors import WordDetectors, WordDetectorSpec
+from milan_jax._src.models.word_detectors import (
+  MOST_HIDDEN_LAYERS,
+  MOST_MEMBERS,
+  WordDetectors,
+  WordDetectorSpec,
+)
 from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.text.content_words import content_stems
 from milan_jax._src.text.vocabulary import Vocabulary
@@ -395,6 +400,9 @@ def _check_words(release: Release) -> None:
       _check(weight == 0, f"decoding.{name}", expected, weight)
     return
   _check_sizes(release.word_detectors, "word_detectors")
+  for name, most in (("hidden_layers", MOST_HIDDEN_LAYERS), ("members", MOST_MEMBERS)):
+    number = getattr(release.word_detectors, name)
+    _check(number <= most, f"word_detectors.{name}", f"at most {most}", number)
   words = release.word_detectors.words
   _check(bool(words), "word_detectors.words", "one word or more", words)
   known = {stem for stem in content_stems(release.vocabulary) if stem}

@@ -73,7 +73,7 @@ class TrainingJob:
     num_captions: number of captions in each split.
 
   Raises:
-    UserError: if there is no word to detect, though the release weighs detectors.
+    UserError: if there is no word to detect, though the release uses detectors.
   """
 
   def __init__(
@@ -93,7 +93,7 @@ class TrainingJob:
     )
     self.words: tuple[str, ...] = ()
     said: list[frozenset[str]] = []
-    if options.release.word_weight or options.release.coverage:
+    if options.release.needs_word_detectors:
       said = detected_words.words_of_units(data.captions, self.vocabulary.tokens)
       self.words = detected_words.detected_words(said, rows.training.tolist())
       if not self.words:

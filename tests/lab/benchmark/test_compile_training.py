@@ -70,8 +70,9 @@ def test_memory_and_operations_are_those_of_the_sizes(seen):
   assert captioner["least ms"] == "-" and captioner["collectives"] == "-"
 
 
-def test_word_detectors_are_compiled_where_the_options_ask_for_them(seen):
-  detectors = {"word_weight": 2.0, "word_hidden_size": 7}
+@pytest.mark.parametrize("option", ["word_weight", "coverage"])
+def test_word_detectors_are_compiled_where_the_options_ask_for_them(seen, option):
+  detectors = {option: 2.0, "word_hidden_size": 7}
   printed = module.compile_training(TrainOptions.of(**SIZES, **detectors), "h100")
   *_, captioner, row = _rows(printed)
   assert captioner["program"] == "captioner_step"

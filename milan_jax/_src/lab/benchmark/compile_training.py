@@ -112,7 +112,7 @@ def _row(program: Program, target: str, kind: str) -> Row:
 
 
 def _has_detectors(options: TrainOptions) -> bool:
-  return options.release.word_weight > 0 or options.release.coverage > 0
+  return options.release.needs_word_detectors
 
 
 def _programs(
