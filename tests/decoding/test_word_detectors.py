@@ -16,6 +16,7 @@ from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.text.content_words import content_stems
 from milan_jax._src.text.wording import singular
 from tests.helpers.devices import tolerance
+from tests.helpers.one_size import one_size
 
 STOP = 425
 
@@ -76,8 +77,11 @@ def test_detected_words_raise_a_hypothesis(tiny, outputs, weights):
   word_weight, coverage = weights
   own_way = Decoding(temperature=0.0)
   other = dataclasses.replace(own_way, word_weight=word_weight, coverage=coverage)
-  plain, weighted = (Decoder(release, each, batch_size=8) for each in (own_way, other))
   keys = jax.random.split(jax.random.key(0), len(features))
+  with one_size():
+    plain, found = (
+      Decoder(release, each, batch_size=8)(features, keys) for each in (own_way, other)
+    )
   scores = np.array(
     [
       [
@@ -91,11 +95,10 @@ def test_detected_words_raise_a_hypothesis(tiny, outputs, weights):
   )
   best = scores.argmax(1)
   assert (best != beams.argmax(1)).any(), "it makes no difference here"
-  found = weighted(features, keys)
   expected = tokens[np.arange(len(best)), best]
   assert _up_to_stop(found.tokens) == _up_to_stop(expected)
   np.testing.assert_allclose(found.scores, scores.max(1), atol=tolerance(1e-4, 1e-3))
-  assert _up_to_stop(plain(features, keys).tokens) == _up_to_stop(
+  assert _up_to_stop(plain.tokens) == _up_to_stop(
     tokens[np.arange(len(best)), beams.argmax(1)]
   )
 
@@ -104,9 +107,10 @@ def test_the_evidence_of_words_is_of_the_regions_that_count(tiny, outputs):
   release, features = _with_detectors(tiny), np.array(outputs["features"])
   counts = np.array([5, 1, 3, *[features.shape[1]] * (len(features) - 3)])
   keys = jax.random.split(jax.random.key(0), len(features))
-  decoded = Decoder(release, Decoding(word_weight=1.0), batch_size=8)(
-    features, keys, counts
-  )
+  with one_size():
+    decoded = Decoder(release, Decoding(word_weight=1.0), batch_size=8)(
+      features, keys, counts
+    )
   evidence = gather_evidence(release, decoded, features, counts)
   rows = zip(features, counts, _up_to_stop(decoded.tokens), strict=True)
   expected = [_mean_log_prob(release, unit[:count], said) for unit, count, said in rows]
@@ -141,10 +145,11 @@ def test_detectors_read_what_the_captioner_reads(tiny, outputs):
   seen = project(features, Projection(**release.params["projection"]))
   keys = jax.random.split(jax.random.key(0), len(features))
   decoding = Decoding(word_weight=3.0)
-  found, expected = (
-    Decoder(each, decoding, batch_size=8)(values, keys)
-    for each, values in ((release, features), (plain, np.asarray(seen)))
-  )
+  with one_size():
+    found, expected = (
+      Decoder(each, decoding, batch_size=8)(values, keys)
+      for each, values in ((release, features), (plain, np.asarray(seen)))
+    )
   np.testing.assert_array_equal(found.tokens, expected.tokens)
   np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
   evidence = (
