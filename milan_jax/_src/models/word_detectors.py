@@ -201,11 +201,8 @@ def detected(
     tokens: hypotheses; what follows a stop has no detector.
     numbers: number of each token's detector, from 1; 0 for tokens without one.
   """
-  batch, beam, length = tokens.shape
   there = jnp.asarray(numbers)[tokens]
-  table = jnp.pad(log_probs, ((0, 0), (1, 0)))
-  values = jnp.take_along_axis(table, there.reshape(batch, -1), axis=1)
-  values = values.reshape(batch, beam, length)
+  values = _of_tokens(log_probs, there)
   count = (there > 0).sum(-1)
   mean = values.sum(-1) / jnp.maximum(count, 1)
   return jnp.where(count > 0, mean, UNKNOWN)
@@ -226,11 +223,17 @@ def covered(
     tokens: hypotheses; what follows a stop has no detector.
     numbers: number of each token's detector, from 1; 0 for tokens without one.
   """
-  batch, beam, length = tokens.shape
   there = jnp.asarray(numbers)[tokens]
   gains = jnp.maximum(log_probs - np.log(NEARLY_CERTAIN), 0)
-  table = jnp.pad(gains, ((0, 0), (1, 0)))
-  values = jnp.take_along_axis(table, there.reshape(batch, -1), axis=1)
-  is_earlier = np.tri(length, k=-1, dtype=bool)[None, None]
+  is_earlier = np.tri(tokens.shape[-1], k=-1, dtype=bool)[None, None]
   again = ((there[..., :, None] == there[..., None, :]) & is_earlier).any(-1)
-  return jnp.where(again, 0, values.reshape(batch, beam, length)).sum(-1)
+  return jnp.where(again, 0, _of_tokens(gains, there)).sum(-1)
+
+
+def _of_tokens(
+  values: Float[Array, "batch words"], numbers: Int[Array, "batch beam length"]
+) -> Float[Array, "batch beam length"]:
+  """Returns each token's value, by the number of its detector; 0 for number 0."""
+  table = jnp.pad(values, ((0, 0), (1, 0)))
+  flat = numbers.reshape(len(values), -1)
+  return jnp.take_along_axis(table, flat, axis=1).reshape(numbers.shape)
