@@ -84,8 +84,8 @@ def _says_nothing(
   """
   length = tokens.shape[-1]
   # As `text.content_words.fits_any_unit`; a stop has no content word.
-  found: np.ndarray = (words.ids[tokens] == 0).all(-1)
-  found &= words.variety[tokens].any(-1)
+  varied = words.variety[tokens]
+  found: np.ndarray = ((words.ids[tokens] == 0) | varied).all(-1) & varied.any(-1)
   for saying in words.nothing:
     own = int((saying != stop_id).sum())
     for start in range(length - own + 1) if own else ():

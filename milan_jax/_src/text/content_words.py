@@ -25,8 +25,14 @@ EMPTY_WORDS = frozenset(
   """.split()
 )
 
-# Those of them that say that a unit shows more than one thing, or the picture as such.
-VARIETY = frozenset("all many various kind different other picture image scene".split())
+# Words that say that a unit shows more than one thing, or the picture as such. Most are
+# empty; alone, the others say no more.
+VARIETY = frozenset(
+  """
+  all many various kind different other picture image scene
+  random unrelated
+  """.split()
+)
 
 
 class ContentWords(NamedTuple):
@@ -85,12 +91,12 @@ def content_stems(tokens: Iterable[str]) -> list[str]:
 def fits_any_unit(description: str) -> bool:
   """Returns whether a description says only that a unit shows various things.
 
-  It has no content word, and one of `VARIETY`: "Various kinds of things", "Parts of
-  pictures".
+  It has one of `VARIETY`, and no other content word: "Various kinds of things", "Parts
+  of pictures", "Random parts of things".
   """
   found = spoken_tokens(description)
   stems = {singular(word) for word in found}
-  return bool(stems & VARIETY) and not any(content_stems(found))
+  return bool(stems & VARIETY) and set(content_stems(found)) <= VARIETY | {""}
 
 
 def describes_nothing(description: str, sayings: Iterable[str]) -> bool:
