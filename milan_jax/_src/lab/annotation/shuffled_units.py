@@ -66,6 +66,48 @@ def regions(
       yield image, found.images(np.array([image]))[0], mask
 
 
+def open_networks(folders: Sequence[str]) -> tuple[JoinedExemplars, list[str]]:
+  """Opens exemplars of several networks, and lists the networks' names.
+
+  Raises:
+    UserError: if a folder has no exemplars, or two of them have the same name.
+  """
+  joined = JoinedExemplars({set_name(each): open_exemplars(each) for each in folders})
+  return joined, sorted({layer.partition(":")[0] for layer in joined.layers})
+
+
+def add_shuffled(
+  writer: RegionSetWriter,
+  unit: int,
+  joined: JoinedExemplars,
+  name: str,
+  k: int,
+  rng: np.random.Generator,
+) -> None:
+  """Adds a unit whose regions are of different units and layers of a network.
+
+  Args:
+    writer: the set that is written.
+    unit: number of the unit in it.
+    joined: exemplars of networks.
+    name: the network.
+    k: number of regions.
+    rng: random generator.
+
+  Raises:
+    UserError: if the network has too few regions.
+  """
+  layers = [each for each in joined.layers if each.partition(":")[0] == name]
+  drawn = list(itertools.islice(regions(joined, layers, rng), k))
+  if len(drawn) < k:
+    raise UserError(
+      f"{', '.join(layers)}: expected {k} regions on different images; found "
+      f"{len(drawn)}: collect exemplars on more images."
+    )
+  rows = [writer.image(row, image) for row, image, _ in drawn]
+  writer.add(unit, rows, np.stack([mask for *_, mask in drawn]))
+
+
 def write_shuffled(
   folders: Sequence[str], out: str, *, num_units: int = 600, k: int = K, seed: int = 0
 ) -> None:
@@ -81,23 +123,13 @@ def write_shuffled(
   Raises:
     UserError: if `out` exists, or a network has too few regions.
   """
-  joined = JoinedExemplars({set_name(each): open_exemplars(each) for each in folders})
-  names = sorted({layer.partition(":")[0] for layer in joined.layers})
+  joined, names = open_networks(folders)
   side = joined.images(np.zeros(1, np.int64)).shape[1]
   captions, parts = [], []
   with RegionSetWriter(out, LAYER, k, side, info={"shuffled": names}) as writer:
     for unit in range(num_units):
       rng = np.random.default_rng([seed, unit])
-      name = names[unit % len(names)]
-      layers = [each for each in joined.layers if each.partition(":")[0] == name]
-      drawn = list(itertools.islice(regions(joined, layers, rng), k))
-      if len(drawn) < k:
-        raise UserError(
-          f"{', '.join(layers)}: expected {k} regions on different images; found "
-          f"{len(drawn)}: collect exemplars on more images."
-        )
-      rows = [writer.image(row, image) for row, image, _ in drawn]
-      writer.add(unit, rows, np.stack([mask for *_, mask in drawn]))
+      add_shuffled(writer, unit, joined, names[unit % len(names)], k, rng)
       for phrase in rng.permutation(NOTHING_PHRASES)[:NUM_CAPTIONS].tolist():
         captions.append((LAYER, unit, phrase))
       part = "train" if unit % VALIDATION else "validation"

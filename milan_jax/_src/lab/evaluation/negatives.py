@@ -87,9 +87,14 @@ def _write(job: Job, photographs: pathlib.Path, store: pathlib.Path) -> None:
   with RegionSetWriter(store, LAYER, K, SIZE, info=info) as writer:
     for unit in range(NUM_SHUFFLED):
       _add_shuffled(writer, unit, layers, rng)
-    source = FolderImages(photographs, Geometry(256, SIZE, fitting="resize-crop"))
+    source = squares(photographs)
     for unit in range(NUM_RANDOM):
-      _add_random(writer, NUM_SHUFFLED + unit, source, rng)
+      add_random(writer, NUM_SHUFFLED + unit, source, rng)
+
+
+def squares(photographs: pathlib.Path) -> FolderImages:
+  """Opens a folder of photographs, cut to the size of the regions' images."""
+  return FolderImages(photographs, Geometry(256, SIZE, fitting="resize-crop"))
 
 
 def _layers(job: Job) -> list[tuple[pathlib.Path, str]]:
@@ -148,9 +153,17 @@ def _add_shuffled(
   writer.add(unit, rows, np.stack(masks))
 
 
-def _add_random(
+def add_random(
   writer: RegionSetWriter, unit: int, source: FolderImages, rng: np.random.Generator
 ) -> None:
+  """Adds a unit with smooth masks at random places of random photographs.
+
+  Args:
+    writer: the set that is written.
+    unit: number of the unit in it.
+    source: the photographs; those that cannot be read are passed over.
+    rng: random generator.
+  """
   rows: list[int] = []
   masks: list[np.ndarray] = []
   while len(rows) < K:
