@@ -7,7 +7,9 @@ import pytest
 
 from milan_jax._src.models.confidence_model import (
   EARLIER_EVIDENCE,
+  ENOUGH_AGREEMENT,
   EVIDENCE,
+  JUDGED_EVIDENCE,
   WIDEST_MARGIN,
   WORD_EVIDENCE,
   ConfidenceSpec,
@@ -69,6 +71,9 @@ def test_evidence_has_its_order_and_no_margin_is_too_wide():
     [0.5, 0.6, -4.0, -9.0, 0.0, -4.0],
   ]
   np.testing.assert_allclose(table(found, EARLIER_EVIDENCE), expected)
+  # What is more similar than enough counts as enough.
+  capped = [[0.1], [ENOUGH_AGREEMENT], [ENOUGH_AGREEMENT]]
+  np.testing.assert_allclose(table(found, JUDGED_EVIDENCE), capped)
   with pytest.raises(ValueError, match="nothing, consensus"):
     table(found, EVIDENCE)
   with pytest.raises(ValueError, match="the words of"):

@@ -19,8 +19,13 @@ EARLIER_EVIDENCE = (
 )
 # Evidence of captioners with word detectors.
 WORD_EVIDENCE = ("words",)
+# Evidence of fits on judged units.
+JUDGED_EVIDENCE = ("capped_agreement",)
 # Larger margins, in nats, are clipped to this.
 WIDEST_MARGIN = 3.0
+# Regions that are more similar than this have something in common: how similar they are
+# says no more of whether a description is right.
+ENOUGH_AGREEMENT = 0.12
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,7 +93,8 @@ def gather_evidence(
   """The evidence of each unit, by name.
 
   Args:
-    alike: the result of `agreement`: "agreement" and "core".
+    alike: the result of `agreement`: "agreement" and "core"; the first, up to
+      `ENOUGH_AGREEMENT`, is "capped_agreement".
     log_probs: log p(description | regions), in nats: "log_prob", and "likelihood" a
       token.
     lm_log_probs: log p(description), in nats: the first less this is "total", and
@@ -104,6 +110,7 @@ def gather_evidence(
   tokens = np.maximum(num_tokens, 1)
   found = {
     "agreement": alike[:, 0],
+    "capped_agreement": np.minimum(alike[:, 0], ENOUGH_AGREEMENT),
     "core": alike[:, 1],
     "information": (log_probs - lm_log_probs) / tokens,
     "likelihood": log_probs / tokens,

@@ -28,6 +28,7 @@ from milan_jax._src.models.captioner import Captioner
 from milan_jax._src.models.confidence_model import (
   EARLIER_EVIDENCE,
   EVIDENCE,
+  JUDGED_EVIDENCE,
   WORD_EVIDENCE,
   ConfidenceSpec,
 )
@@ -378,7 +379,7 @@ def _check_sizes(spec: Any, where: str) -> None:
 
 
 def _check_confidence(spec: ConfidenceSpec) -> None:
-  known = {*EVIDENCE, *EARLIER_EVIDENCE, *WORD_EVIDENCE}
+  known = {*EVIDENCE, *EARLIER_EVIDENCE, *JUDGED_EVIDENCE, *WORD_EVIDENCE}
   fits = set(spec.evidence) <= known
   _check(fits, "confidence.evidence", f"some of {sorted(known)}", spec.evidence)
   number = len(spec.evidence)
