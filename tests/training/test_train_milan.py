@@ -63,6 +63,10 @@ def unbroken(tmp_path_factory):
   return workdir, trained.train(workdir)
 
 
+# A schedule is part of a program: runs of any length share those of a constant rate.
+CONSTANT = {"cosine_decay": False}
+
+
 def killed(workdir, at, environment):
   command = [
     sys.executable,
@@ -189,7 +193,9 @@ def test_features_that_are_no_numbers_are_found_out(tmp_path, monkeypatch):
 
 
 def test_a_tiny_set_is_learnt_by_heart(tmp_path):
-  report = trained.train(tmp_path, max_epochs=30, patience=30, checkpoint_every=100)
+  report = trained.train(
+    tmp_path, max_epochs=30, patience=30, checkpoint_every=100, **CONSTANT
+  )
   learnt = release.load_release(tmp_path / train_milan.RELEASE)
   words = vocabulary.Vocabulary(learnt.vocabulary)
   sizes = learnt.captioner
@@ -247,6 +253,8 @@ def test_captions_of_some_units_are_taken_several_times(tmp_path):
 
 def test_a_transformer_trains_in_bfloat16_and_is_released(tmp_path):
   options = {"lm_architecture": "transformer", "compute_dtype": "bfloat16"}
+  # No more programs than its two models need.
+  options |= {"stop_by": "nll", "word_weight": 0.0}
   report = trained.train(tmp_path, max_epochs=3, **options)
   learnt = release.load_release(tmp_path / train_milan.RELEASE)
   assert learnt.language_model.architecture == "transformer"
@@ -271,6 +279,7 @@ def test_the_word_detectors_of_a_captioner_know_its_words(tmp_path):
     word_dropout=0.1,
     coverage=4.0,
     release_dtype="float16",
+    **CONSTANT,
   )
   learnt = release.load_release(tmp_path / train_milan.RELEASE)
   assert learnt.decoding.word_weight == 2.0
@@ -314,7 +323,7 @@ def test_word_detectors_compile_one_program_to_train_and_one_to_evaluate(
 
   monkeypatch.setattr(objectives, "word_detectors_objective", watched)
   # Units have up to four words, and the last batch is not full.
-  trained.train(tmp_path, max_epochs=1, cosine_decay=False)
+  trained.train(tmp_path, max_epochs=1, **CONSTANT)
   assert sorted(is_evaluation for is_evaluation, *_ in seen) == [False, True]
 
 
