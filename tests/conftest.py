@@ -1,6 +1,7 @@
 """Settings that every test runs under, and fixtures of recorded data."""
 
 import atexit
+import importlib.metadata
 import importlib.util
 import os
 import pathlib
@@ -18,6 +19,10 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 # running them: they are compiled in haste. Where tests are of what optimization could
 # change, or run long, they use the fixture `optimized`.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# JAX 0.10's emitters of fused operations take several times as long to compile as the
+# plain ones, which later versions lack. A process with XLA_FLAGS of its own keeps them.
+if importlib.metadata.version("jaxlib").startswith("0.10."):
+  os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 # As many processes run tests as there are cores: more threads of torch and NumPy would
 # keep the cores busy with waiting for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -56,6 +61,8 @@ def pytest_cmdline_main(config):
     config.option.numprocesses, config.option.dist, config.option.tx = 0, "no", []
     # Programs as users have them.
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "0"
+    if "fusion_emitters" in os.environ.get("XLA_FLAGS", ""):
+      del os.environ["XLA_FLAGS"]  # read when a device is first used
     jax.config.update("jax_disable_most_optimizations", False)
   elif has_accelerator() and "JAX_PLATFORMS" not in os.environ:
     os.environ["JAX_PLATFORMS"] = "cpu"
@@ -101,7 +108,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="module")
 def optimized():
-  """Programs as users have them, here and in processes that the tests start."""
+  """Optimized programs, here and in processes that the tests start."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
     earlier = jax.config.read("jax_disable_most_optimizations")
