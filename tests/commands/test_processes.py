@@ -12,7 +12,7 @@ from milan_jax._src.options.decoding import Decoding
 from milan_jax._src.store.release import save_release
 from tests.helpers.commands import run_here
 from tests.helpers.feature_store import write_features
-from tests.helpers.together import ROOT, free_port, run_together
+from tests.helpers.together import ROOT, free_port, run_together, simulated
 
 SCRIPT = """
 import sys, jax, numpy as np
@@ -43,8 +43,7 @@ def test_two_processes_say_what_one_says(tiny, outputs, tmp_path):
   np.save(tmp_path / "features.npy", features)
   save_release(tiny, tmp_path / "release")
   port = str(free_port())
-  flags = "--xla_force_host_platform_device_count=2"
-  environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+  environment = {**os.environ, "XLA_FLAGS": simulated(2), "JAX_PLATFORMS": "cpu"}
   assert run_together(
     [[sys.executable, "-c", SCRIPT, str(tmp_path), port, str(i)] for i in range(2)],
     environment,

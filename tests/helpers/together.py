@@ -15,6 +15,12 @@ def free_port():
     return server.getsockname()[1]
 
 
+def simulated(devices):
+  """XLA_FLAGS of a process with some simulated devices, compiled as here."""
+  known = os.environ.get("XLA_FLAGS", "")
+  return f"{known} --xla_force_host_platform_device_count={devices}".strip()
+
+
 def run_together(commands, environment, timeout=240):
   """Runs commands at once; returns their exit codes."""
   processes = [
@@ -38,6 +44,6 @@ def describe_together(number, *flags, devices=1):
     "JAX_PLATFORMS": "cpu",
     # As many threads whatever the devices: with others, XLA adds up in another order.
     "NPROC": "8",
-    "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+    "XLA_FLAGS": simulated(devices),
   }
   assert run_together(commands, environment) == [0] * number
