@@ -20,7 +20,8 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 # change, or run long, they use the fixture `optimized`.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # JAX 0.10's emitters of fused operations take several times as long to compile as the
-# plain ones, which later versions lack. A process with XLA_FLAGS of its own keeps them.
+# plain ones, which later versions lack. A process with XLA_FLAGS of its own keeps them,
+# and so do the comparisons of test_users_programs.py.
 if importlib.metadata.version("jaxlib").startswith("0.10."):
   os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 # As many processes run tests as there are cores: more threads of torch and NumPy would

@@ -14,7 +14,7 @@ def settings(monkeypatch):
   found = {}
   config = types.SimpleNamespace(update=found.__setitem__)
   monkeypatch.setattr(conftest, "jax", types.SimpleNamespace(config=config))
-  for name in ("JAX_PLATFORMS", "JAX_DISABLE_MOST_OPTIMIZATIONS"):
+  for name in ("JAX_PLATFORMS", "JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS"):
     monkeypatch.setenv(name, "")
     monkeypatch.delenv(name)
   return found
@@ -35,6 +35,16 @@ def test_tests_of_devices_run_in_one_process(settings, monkeypatch, found):
   assert (option.numprocesses, option.dist, option.tx) == (0, "no", [])
   assert "JAX_PLATFORMS" not in os.environ
   assert settings == {"jax_disable_most_optimizations": False}
+
+
+@pytest.mark.parametrize(
+  ("flags", "kept"),
+  [("--xla_cpu_use_fusion_emitters=false", None), ("--xla_own=1", "--xla_own=1")],
+)
+def test_they_compile_programs_as_users_have_them(settings, monkeypatch, flags, kept):
+  monkeypatch.setenv("XLA_FLAGS", flags)
+  _configured("device")
+  assert os.environ.get("XLA_FLAGS") == kept
 
 
 @pytest.mark.parametrize(

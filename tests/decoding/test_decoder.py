@@ -28,8 +28,6 @@ from tests.helpers.one_size import one_size
 from tests.search.similarity import f1
 
 STOP = 425
-
-
 # Has no beam, but the key of the decoder that tests of batches use.
 GREEDY = {"strategy": "greedy", "beam_size": 5}
 
@@ -364,7 +362,7 @@ np.savez(folder + "/found.npz", **found._asdict())
 def test_a_stream_of_batches_says_what_each_says(tiny, outputs, strategy):
   features = outputs["features"]
   keys = jax.random.split(jax.random.key(0), 8)
-  decoder = _decoder(tiny, Decoding(strategy, beam_size=5))
+  decoder = Decoder(tiny, Decoding(strategy, beam_size=5), batch_size=3)
   parts = [slice(0, 3), slice(3, 6), slice(6, 8)]
   streamed = decoder.stream((features[part], keys[part]) for part in parts)
   for part, found in zip(parts, streamed, strict=True):
