@@ -32,9 +32,7 @@ from milan_jax._src.weights.torch_files import read_safetensors
 # What separates right descriptions of real units from wrong ones (docs/starter.md), by
 # captioners without and with word detectors.
 REAL_EVIDENCE = ("agreement", "information", "likelihood", "consensus")
-DETECTED_EVIDENCE = (
-  *("capped_agreement", "words", "consensus", "likelihood", "margin"),
-)
+DETECTED_EVIDENCE = ("capped_agreement", "words", "consensus", "likelihood", "margin")
 # The verdict of units whose regions have nothing in common: whatever is said is wrong.
 NOTHING = "nothing"
 # How much a description that is partly right counts as right.
