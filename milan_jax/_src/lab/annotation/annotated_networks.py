@@ -24,6 +24,7 @@ from milan_jax._src.api.probing import collect, probe
 from milan_jax._src.errors import UserError, did_you_mean
 from milan_jax._src.images.preprocessing import Preprocessing
 from milan_jax._src.lab.annotation.keras_layers import compute, params_of
+from milan_jax._src.lab.annotation.scripts import exit_code
 from milan_jax._src.lab.annotation.tfjs_bundle import read_model
 from milan_jax._src.lab.evaluation.second_network import trunk
 from milan_jax._src.probe.jax_model import JaxProbe
@@ -177,13 +178,15 @@ if __name__ == "__main__":
   parser.add_argument("--networks", default=",".join(NETWORKS))
   parser.add_argument("--tail", choices=("auto", "upper", "lower", "both"))
   given = parser.parse_args()
-  print(
-    *collect_all(
+
+  def work() -> None:
+    found = collect_all(
       given.images,
       given.packages,
       given.workdir,
       names=given.networks.split(","),
       tail=given.tail,
-    ),
-    sep="\n",
-  )
+    )
+    print(*found, sep="\n")
+
+  raise SystemExit(exit_code("annotated_networks", work))

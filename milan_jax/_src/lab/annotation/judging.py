@@ -13,17 +13,16 @@ docs/evaluation.md describes them; STEP --help lists the flags.
 import argparse
 import dataclasses
 import pathlib
-import sys
 from collections.abc import Sequence
 
 from milan_jax._src.annotation.sheet_key import csv_text
 from milan_jax._src.errors import UserError
 from milan_jax._src.files import atomic
-from milan_jax._src.files.names import shown
 from milan_jax._src.files.tables import read_rows
 from milan_jax._src.lab.annotation import judged_units, real_confidence
 from milan_jax._src.lab.annotation.judged_figures import figures, markdown
 from milan_jax._src.lab.annotation.judged_texts import read_results, write_texts
+from milan_jax._src.lab.annotation.scripts import exit_code
 from milan_jax._src.lab.annotation.verdicts import JudgedUnit, read_verdicts
 from milan_jax._src.lab.evaluation import calibration_plot
 
@@ -92,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
   """
   given = vars(_parser().parse_args(arguments))
   step = given.pop("step")
-  try:
+
+  def work() -> None:
     if step == "draw":
       judged_units.draw(judged_units.DrawOptions(**given))
     elif step == "texts":
@@ -102,10 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
       options = real_confidence.FitOptions(**given)
       print(real_confidence.report(real_confidence.fit(options), options.milan))
-  except UserError as error:
-    print(f"judging {step}: {shown(error.for_command_line)}", file=sys.stderr)
-    return 2
-  return 0
+
+  return exit_code(f"judging {step}", work)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -140,4 +138,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  raise SystemExit(main())

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 
 from milan_jax._src.api.stores import open_features
 from milan_jax._src.errors import UserError
+from milan_jax._src.lab.annotation.scripts import exit_code
 from milan_jax._src.lab.annotation.training_sets import ANNOTATIONS
 from milan_jax._src.models.region_features import GEOMETRY
 from milan_jax._src.records import Unit
@@ -132,4 +133,5 @@ def run(folder: str) -> None:
 if __name__ == "__main__":
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--features", required=True)
-  run(parser.parse_args().features)
+  given = parser.parse_args()
+  raise SystemExit(exit_code("linear_probe", lambda: run(given.features)))

@@ -9,17 +9,13 @@ which captioners are trained.
 
 import argparse
 import pathlib
-import sys
 from collections.abc import Sequence
 
 import numpy as np
 
 from milan_jax._src.errors import UserError
-from milan_jax._src.files.names import shown
-from milan_jax._src.lab.annotation.shuffled_units import (
-  add_shuffled,
-  open_networks,
-)
+from milan_jax._src.lab.annotation.scripts import exit_code
+from milan_jax._src.lab.annotation.shuffled_units import add_shuffled, open_networks
 from milan_jax._src.lab.evaluation.negatives import SIZE, K, add_random, squares
 from milan_jax._src.store.region_sets import RegionSetWriter
 
@@ -87,12 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   parser.add_argument("--num_units", type=int, default=120)
   parser.add_argument("--seed", type=int, default=0)
   given = vars(parser.parse_args(arguments))
-  try:
-    write_nothing(**given)
-  except UserError as error:
-    print(f"nothing_units: {shown(error.for_command_line)}", file=sys.stderr)
-    return 2
-  return 0
+  return exit_code("nothing_units", lambda: write_nothing(**given))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from milan_jax._src.annotation.sheet_key import csv_text
 from milan_jax._src.api.stores import open_exemplars, set_name
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import write_text
+from milan_jax._src.lab.annotation.scripts import exit_code
 from milan_jax._src.lab.annotation.training_sets import VALIDATION
 from milan_jax._src.records import ExemplarSet
 from milan_jax._src.store.annotations import FILE
@@ -145,5 +146,5 @@ if __name__ == "__main__":
   parser.add_argument("--out", default="runs/shuffled")
   parser.add_argument("--num_units", type=int, default=600)
   parser.add_argument("--seed", type=int, default=0)
-  given = parser.parse_args()
-  write_shuffled(given.folders, given.out, num_units=given.num_units, seed=given.seed)
+  given = vars(parser.parse_args())
+  raise SystemExit(exit_code("shuffled_units", lambda: write_shuffled(**given)))

@@ -16,6 +16,7 @@ from milan_jax._src.annotation.sheet_key import csv_text
 from milan_jax._src.api.stores import set_name
 from milan_jax._src.errors import UserError
 from milan_jax._src.files.atomic import write_text
+from milan_jax._src.lab.annotation.scripts import exit_code
 from milan_jax._src.records import Unit
 from milan_jax._src.store.annotations import FILE, read_annotations
 from milan_jax._src.store.splits import COLUMNS, SIGN
@@ -69,4 +70,9 @@ if __name__ == "__main__":
   parser.add_argument("folders", nargs="+")
   parser.add_argument("--held_out", default=",".join(HELD_OUT))
   given = parser.parse_args()
-  write_training_sets(given.folders, held_out=given.held_out.split(","))
+  held_out = given.held_out.split(",")
+  raise SystemExit(
+    exit_code(
+      "training_sets", lambda: write_training_sets(given.folders, held_out=held_out)
+    )
+  )
