@@ -257,7 +257,9 @@ def test_a_captioner_with_detectors_goes_by_their_words(tmp_path, capsys):
   written = releases.load_release(tmp_path / "milan")
   assert written.word_detectors == spec
   found = written.confidence
-  assert found.evidence == real_confidence.DETECTED_EVIDENCE
+  assert found.evidence == (
+    *("capped_agreement", "words", "consensus", "likelihood", "margin"),
+  )
   expected = fit_probability(evidence, right.astype(float), found.evidence)
   assert dataclasses.replace(found, threshold=expected.threshold) == expected
   assert found.weights[1] == max(found.weights) > 0
