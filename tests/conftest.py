@@ -8,6 +8,8 @@ import pathlib
 import shutil
 import tempfile
 
+from tests.helpers.together import PLAIN_EMITTERS
+
 # What one test compiles no other has to: all processes of a run share a folder. JAX
 # reads these when it is imported.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -23,7 +25,7 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # plain ones, which later versions lack. A process with XLA_FLAGS of its own keeps them,
 # and so do the comparisons of test_users_programs.py.
 if importlib.metadata.version("jaxlib").startswith("0.10."):
-  os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+  os.environ.setdefault("XLA_FLAGS", PLAIN_EMITTERS)
 # As many processes run tests as there are cores: more threads of torch and NumPy would
 # keep the cores busy with waiting for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -62,7 +64,7 @@ def pytest_cmdline_main(config):
     config.option.numprocesses, config.option.dist, config.option.tx = 0, "no", []
     # Programs as users have them.
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "0"
-    if "fusion_emitters" in os.environ.get("XLA_FLAGS", ""):
+    if os.environ.get("XLA_FLAGS") == PLAIN_EMITTERS:
       del os.environ["XLA_FLAGS"]  # read when a device is first used
     jax.config.update("jax_disable_most_optimizations", False)
   elif has_accelerator() and "JAX_PLATFORMS" not in os.environ:

@@ -6,6 +6,7 @@ import types
 import pytest
 
 from tests import conftest
+from tests.helpers.together import PLAIN_EMITTERS
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_tests_of_devices_run_in_one_process(settings, monkeypatch, found):
 
 @pytest.mark.parametrize(
   ("flags", "kept"),
-  [("--xla_cpu_use_fusion_emitters=false", None), ("--xla_own=1", "--xla_own=1")],
+  [(PLAIN_EMITTERS, None), ("--xla_own=1", "--xla_own=1")],
 )
 def test_they_compile_programs_as_users_have_them(settings, monkeypatch, flags, kept):
   monkeypatch.setenv("XLA_FLAGS", flags)

@@ -25,10 +25,11 @@ from milan_jax._src.text.vocabulary import Vocabulary
 from milan_jax._src.text.wording import singular
 from tests.helpers.devices import tolerance
 from tests.helpers.one_size import one_size
+from tests.helpers.together import simulated
 from tests.search.similarity import f1
 
 STOP = 425
-# Has no beam, but the key of the decoder that tests of batches use.
+# A greedy search has no beam: the size lets it share the decoder of tests of batches.
 GREEDY = {"strategy": "greedy", "beam_size": 5}
 
 # Decoders of the tiny release, by how they decode: each compiles once for all tests.
@@ -345,11 +346,10 @@ keys = jax.random.split(jax.random.key(0), 8)
 found = decoder(np.load(folder + "/features.npy"), keys)
 np.savez(folder + "/found.npz", **found._asdict())
 """
-  flags = "--xla_force_host_platform_device_count=8"
   subprocess.run(
     [sys.executable, "-c", script, str(tmp_path)],
     check=True,
-    env={**os.environ, "XLA_FLAGS": flags},
+    env={**os.environ, "XLA_FLAGS": simulated(8)},
   )
   one = _decode(tiny, outputs["features"])
   eight = np.load(tmp_path / "found.npz")

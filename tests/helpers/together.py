@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+# Of XLA, where tests/conftest.py asks for it.
+PLAIN_EMITTERS = "--xla_cpu_use_fusion_emitters=false"
 
 
 def free_port():

@@ -15,6 +15,7 @@ from milan_jax._src.probe.jax_modules import inference_keywords, named_outputs
 from milan_jax._src.probe.layout import parse_layouts
 from milan_jax._src.probe.protocol import Probe
 from milan_jax._src.records import LayerShape
+from tests.helpers.together import simulated
 
 pytestmark = pytest.mark.usefixtures("optimized")  # up to rounding
 PREPROCESSING = Preprocessing(10, 8, "bilinear", (100.0, 110.0, 120.0), (50.0,) * 3)
@@ -124,10 +125,7 @@ def test_what_cannot_be_read(model, params, images):
 
 
 def test_activations_are_the_same_bytes_on_any_number_of_devices():
-  environment = os.environ | {
-    "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-    "JAX_PLATFORMS": "cpu",
-  }
+  environment = os.environ | {"XLA_FLAGS": simulated(8), "JAX_PLATFORMS": "cpu"}
   command = [sys.executable, "-m", "tests.probe.jax_devices"]
   done = subprocess.run(command, env=environment, capture_output=True, text=True)
   assert done.returncode == 0, done.stderr

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.helpers.together import simulated
 from tests.training import recorded_fit
 from tests.training import reference_models as models
 
@@ -19,8 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 def eight(tmp_path_factory):
   """The results of `recorded_fit` on eight devices."""
   path = tmp_path_factory.mktemp("devices") / "8.npz"
-  flags = "--xla_force_host_platform_device_count=8"
-  environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+  environment = os.environ | {"XLA_FLAGS": simulated(8), "JAX_PLATFORMS": "cpu"}
   command = [sys.executable, "-m", "tests.training.recorded_fit", os.fspath(path)]
   subprocess.run(command, check=True, env=environment, cwd=ROOT)
   with np.load(path) as file:
